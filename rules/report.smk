@@ -1,0 +1,76 @@
+"""
+The report.
+
+Needs: the tables, the study, the template in report/
+Makes: <results>/figures/*.svg, <results>/report.html
+Steps: draw, render
+"""
+
+FIGURES = ["latency", "throughput", "energy", "wer"]
+
+
+rule figures:
+    "Draw every figure."
+    input:
+        code("plot.py"),
+        cells="<results>/tables/cells.parquet",
+    output:
+        [
+            report(
+                f"<results>/figures/{figure}.svg",
+                caption=f"../report/captions/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure},
+            )
+            for figure in FIGURES
+        ],
+    log:
+        "<results>/logs/figures.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        folder=f"{RESULTS}/figures",
+    shell:
+        r"""
+        python scripts/plot.py \
+            --cells {input.cells:q} \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule report:
+    "Render the report, one self-contained file."
+    input:
+        code("render.py"),
+        "report/report.html.j2",
+        "report/style.css",
+        "report/tables.js",
+        f"report/words.{STUDY['report']['language']}.toml",
+        study="<results>/study.json",
+        cells="<results>/tables/cells.parquet",
+        transcripts="<results>/tables/transcripts.parquet",
+        figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
+    output:
+        report(
+            "<results>/report.html",
+            caption="../report/captions/report.rst",
+            category="Report",
+        ),
+    log:
+        "<results>/logs/report.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        template="report",
+    shell:
+        r"""
+        python scripts/render.py \
+            --study {input.study:q} \
+            --cells {input.cells:q} \
+            --transcripts {input.transcripts:q} \
+            --figures {input.figures:q} \
+            --template-folder {params.template:q} \
+            --output {output:q} \
+            2> >(tee {log:q} >&2)
+        """

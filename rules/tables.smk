@@ -1,0 +1,60 @@
+"""
+The tables.
+
+Needs: every cell's file, the study, the spelling table of Whisper's English normaliser
+Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts}.{parquet,csv}
+Steps: write down the study, score the transcripts, gather
+"""
+
+
+rule study:
+    "Write down the study with every default filled in."
+    input:
+        code("write_study.py"),
+    output:
+        "<results>/study.json",
+    log:
+        "<results>/logs/study.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        study=json.dumps(STUDY),
+    shell:
+        r"""
+        python scripts/write_study.py \
+            --study {params.study:q} \
+            --output {output:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule tables:
+    "Score every transcript and gather all cells."
+    input:
+        code("collect.py"),
+        cells=ALL_CELLS,
+        study="<results>/study.json",
+        words=archives(["openai-whisper"]),
+    output:
+        expand(
+            "<results>/tables/{table}.{ending}",
+            table=["cells", "passes", "transcripts"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        "<results>/logs/tables.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        measurements=f"{RESULTS}/measurements",
+        downloads=f"{RESULTS}/downloads",
+        folder=f"{RESULTS}/tables",
+    shell:
+        r"""
+        python scripts/collect.py \
+            --study {input.study:q} \
+            --measurements {params.measurements:q} \
+            --downloads {params.downloads:q} \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """

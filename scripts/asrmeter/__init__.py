@@ -1,0 +1,1 @@
+"""The library that the command lines in `scripts/` share."""

@@ -1,0 +1,23 @@
+"""What every command line does around its work: a plain log, errors in one line, no work beside a measurement."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable
+
+from asrmeter import machine
+from asrmeter.errors import AsrmeterError
+
+
+def run(main: Callable[[], None], measures: bool = False) -> None:
+    """Run a script's `main` and exit: 0, or 1 after a line that says what is wrong.
+
+    A measurement that goes on anywhere on the machine is waited for, and none begins before `main` is done. A script
+    that `measures` holds the machine itself.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        with contextlib.nullcontext() if measures else machine.beside_no_measurement():
+            main()
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")

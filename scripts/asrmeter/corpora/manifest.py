@@ -1,0 +1,64 @@
+"""The cached corpus: `segments.parquet` and 16 kHz mono FLAC below `audio/`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from asrmeter.files import atomic, sha256_of
+from asrmeter.segments import SAMPLE_RATE_HZ, Segment
+
+SEGMENTS = "segments.parquet"
+# The same rows for the measuring process, which must not pay for importing pyarrow.
+SEGMENTS_JSON = "segments.json"
+SCHEMA = pa.schema(
+    [
+        ("segment_id", pa.string()),
+        ("duration_s", pa.int32()),
+        ("audio_s", pa.float64()),
+        ("path", pa.string()),
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("utterances", pa.list_(pa.string())),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+def write(folder: Path, segments: Sequence[Segment], recordings: dict[str, np.ndarray]) -> None:
+    """Write the corpus folder as a whole: one FLAC file a segment and the manifest.
+
+    FLAC keeps 16 bits a sample; `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
+    """
+    with atomic(folder) as part:
+        (part / "audio").mkdir(parents=True)
+        rows: list[dict[str, Any]] = []
+        for segment in segments:
+            samples = segment.audio(recordings)
+            name = f"audio/{segment.id}.flac"
+            soundfile.write(part / name, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+            rows.append(
+                {
+                    "segment_id": segment.id,
+                    "duration_s": segment.duration_s,
+                    "audio_s": len(samples) / SAMPLE_RATE_HZ,
+                    "path": name,
+                    "text": segment.text,
+                    "source": _distinct(utterance.source for utterance in segment.utterances),
+                    "licence": _distinct(utterance.licence for utterance in segment.utterances),
+                    "utterances": [f"{u.recording}:{u.begin}-{u.end}" for u in segment.utterances],
+                    "sha256": sha256_of(part / name),
+                }
+            )
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), part / SEGMENTS)
+        (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _distinct(values: Any) -> str:
+    return "; ".join(dict.fromkeys(values))

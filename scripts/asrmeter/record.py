@@ -1,0 +1,65 @@
+"""The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asrmeter.errors import AsrmeterError
+from asrmeter.files import atomic
+from asrmeter.runtimes.base import STAGES
+
+_HEADER = b"asrmeter"
+# The columns that say which cell a row belongs to and how it went.
+CELL_FIELDS = [
+    ("model", pa.string()),
+    ("weights", pa.string()),
+    ("variant", pa.string()),
+    ("device", pa.string()),
+    ("duration_s", pa.int32()),
+    ("batch_size", pa.int32()),
+    ("threads", pa.int32()),
+    ("protocol", pa.int32()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("machine_id", pa.string()),
+]
+PASS_FIELDS = [
+    ("phase", pa.string()),
+    ("batch", pa.int32()),
+    ("segment_ids", pa.list_(pa.string())),
+    ("started_at_s", pa.float64()),
+    ("ended_at_s", pa.float64()),
+    ("latency_s", pa.float64()),
+    *((f"{stage}_s", pa.float64()) for stage in STAGES),
+    ("audio_s", pa.float64()),
+    ("texts", pa.list_(pa.string())),
+    ("n_tokens", pa.list_(pa.int32())),
+    ("n_windows", pa.list_(pa.int32())),
+]
+SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
+
+
+def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> None:
+    """Write a cell's file as a whole. A cell without a pass gets one row whose pass columns are null."""
+    cell = {name: header[name] for name, _ in CELL_FIELDS}
+    rows = [cell | {name: entry[name] for name, _ in PASS_FIELDS} for entry in passes] or [cell]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata({_HEADER: json.dumps(header)})
+    with atomic(path) as part:
+        pq.write_table(table, part)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return (header, passes) of a cell's file.
+
+    Raises:
+        AsrmeterError: the file is missing, broken or not a cell.
+    """
+    try:
+        table = pq.read_table(path)
+        header = json.loads(table.schema.metadata[_HEADER])
+    except (OSError, pa.ArrowException, KeyError, TypeError) as error:
+        raise AsrmeterError(f"{path}: cannot be read as a cell ({error}); delete it and run again") from error
+    return header, [row for row in table.to_pylist() if row["phase"] is not None]

@@ -1,0 +1,260 @@
+"""The report: what the template is given, and its rendering to one self-contained HTML file.
+
+All words come from `words.<language>.toml` beside the template. Words are trusted markup; everything that comes from a
+study, a table or a transcript is escaped.
+"""
+
+import base64
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from asrmeter.errors import (
+    AsrmeterError,
+)
+from asrmeter.figures import (
+    INK,
+)
+from asrmeter.recommend import (
+    Recommendation,
+    Row,
+    cell_name,
+    n_errors,
+)
+from asrmeter.report_sentences import (
+    TAKEAWAYS,
+    answer,
+    caveats,
+    facts,
+)
+from asrmeter.report_tables import (
+    cells_tables,
+    duration_table,
+    failures_table,
+    models_table,
+    weights_table,
+)
+from asrmeter.report_text import (
+    NULL,
+    Words,
+    cell_link,
+    cell_links,
+    number,
+    percent,
+    plain,
+    scaled,
+)
+
+TEMPLATE = "report.html.j2"
+COMMAND = "snakemake --cores all --resources gpu=1"
+DOWNLOADS = ("tables/cells.csv", "tables/passes.csv", "tables/transcripts.csv")
+WORST = 10
+CONTEXT_WORDS = 5
+
+
+def load_words(template_folder: Path, language: str) -> Words:
+    """Return the report's words in a language.
+
+    Raises:
+        AsrmeterError: there is no file of words for the language.
+    """
+    path = template_folder / f"words.{language}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(found.name.split(".")[1] for found in template_folder.glob("words.*.toml")))
+        raise AsrmeterError(f"report.language: no words for {language!r} ({path}); there are: {there}")
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {section: {key: Markup(text) for key, text in texts.items()} for section, texts in content.items()}
+
+
+def render(template_folder: Path, context: Mapping[str, Any]) -> str:
+    """Render the template with its style and script inline; only this very script is allowed to run."""
+    environment = Environment(
+        loader=FileSystemLoader(template_folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = (template_folder / "tables.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(TEMPLATE).render(
+        **context,
+        style=Markup((template_folder / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def report_context(
+    study: Mapping[str, Any],
+    cells: Sequence[Row],
+    transcripts: Sequence[Row],
+    recommendation: Recommendation,
+    figures: Mapping[str, str],
+    words: Words,
+) -> dict[str, Any]:
+    """Return everything that the template shows; `figures` maps a topic's name to its SVG.
+
+    Raises:
+        AsrmeterError: a figure has a name that the report has no words for.
+    """
+    if unknown := set(figures) - set(TAKEAWAYS):
+        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(TAKEAWAYS)}")
+    cells = sorted(
+        cells, key=lambda row: (row["model"], row["variant"], row["device"], row["duration_s"], row["batch_size"])
+    )
+    return {
+        "words": words,
+        "language": study["report"].get("language", "en"),
+        "study_name": study["name"],
+        "machine": machine_line(cells, words),
+        "answer": answer(recommendation, words),
+        "facts": facts(recommendation, words),
+        "caveats": caveats(study, cells, recommendation, words),
+        "by_duration": duration_table(recommendation, words),
+        "models": models_table(cells, recommendation, words),
+        "figures": [_figure(name, svg, cells, recommendation, words) for name, svg in figures.items()],
+        "cells": cells_tables(cells, words),
+        "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
+        "transcripts": worst_transcripts(transcripts),
+        "method": _method(study, words),
+        "study_facts": _study_facts(study, words),
+        "machines": _machines(cells, words),
+        "weights": weights_table(cells, words),
+        "command": COMMAND,
+        "downloads": DOWNLOADS,
+    }
+
+
+def inline_svg(name: str, svg: str) -> Markup:
+    """Return an SVG file for use inside HTML: no prolog, ids of its own, and the text in the page's colour."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    return Markup(body.replace(INK, "currentColor").replace(INK.lower(), "currentColor"))
+
+
+def machine_line(cells: Sequence[Row], words: Words) -> str:
+    """Return the machine that was measured in one line, or how many there were."""
+    machines = {row["machine_id"]: row for row in cells if row["machine_id"] is not None}
+    if len(machines) != 1:
+        return words["machine"]["several"].format(n=len(machines)) if machines else words["machine"]["unknown"]
+    row = next(iter(machines.values()))
+    line = words["machine"]["cpu"].format(
+        cpu_name=row["cpu_name"] or NULL,
+        n_cpus=row["n_cpus"] or NULL,
+        memory=number(scaled(row["memory_bytes"], 1e-9)),
+    )
+    if not row["gpu_name"]:
+        return line
+    gpu = words["machine"]["gpu"].format(gpu_name=row["gpu_name"], driver_version=row["driver_version"] or NULL)
+    return Markup(" · ").join([line, gpu])
+
+
+def worst_transcripts(transcripts: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return the segments with the most errors, each model's once, with their differing words marked."""
+    smallest: dict[tuple[str, str, int, str], Row] = {}
+    for row in sorted(transcripts, key=lambda row: (row["batch_size"], row["device"])):
+        smallest.setdefault((row["model"], row["variant"], row["duration_s"], row["segment_id"]), row)
+    ranked = sorted(smallest.items(), key=lambda item: (-n_errors(item[1]), item[0]))
+    return [_worst(row) for _, row in ranked[:WORST] if n_errors(row)]
+
+
+def marked_words(reference: str, hypothesis: str) -> tuple[list[tuple[bool, str]], list[tuple[bool, str]]]:
+    """Return both texts as runs of words, each with whether it differs from the other text; long equal runs are cut."""
+    ours, theirs = reference.split(), hypothesis.split()
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    left, right = [], []
+    for kind, begin, end, other_begin, other_end in matcher.get_opcodes():
+        differs = kind != "equal"
+        left.append((differs, _run(ours[begin:end], differs)))
+        right.append((differs, _run(theirs[other_begin:other_end], differs)))
+    return [run for run in left if run[1]], [run for run in right if run[1]]
+
+
+def _worst(row: Row) -> dict[str, Any]:
+    reference, hypothesis = marked_words(row["reference_normalised"] or "", row["hypothesis_normalised"] or "")
+    return {
+        "cell": cell_link(cell_name(row)),
+        "segment": row["segment_id"],
+        "errors": n_errors(row),
+        "words": row["n_words"],
+        "reference": reference,
+        "hypothesis": hypothesis,
+        "raw_reference": row["reference"] or "",
+        "raw_hypothesis": row["hypothesis"] or "",
+    }
+
+
+def _run(words: list[str], differs: bool) -> str:
+    """Return a run of words; what is equal is shortened in its middle."""
+    if differs or len(words) <= 2 * CONTEXT_WORDS:
+        return " ".join(words)
+    return " ".join([*words[:CONTEXT_WORDS], "…", *words[-CONTEXT_WORDS:]])
+
+
+def _figure(name: str, svg: str, cells: Sequence[Row], found: Recommendation, words: Words) -> dict[str, Any]:
+    sentence, evidence = TAKEAWAYS[name](cells, found, words)
+    caption = words["figure_caption"][name]
+    return {
+        "name": name,
+        "title": words["figure"][name],
+        "svg": inline_svg(name, svg),
+        "caption": caption,
+        "takeaway": sentence,
+        "evidence": cell_links(evidence),
+        "label": Markup(caption + " " + sentence).striptags(),
+    }
+
+
+def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Return how it was measured, with the values of the study's protocol."""
+    protocol = study["protocol"]
+    settings = {
+        key: NULL if protocol.get(key) is None else f"{protocol[key]:g}"
+        for key in ("min_passes", "max_passes", "budget_s", "timeout_s", "energy_window_s")
+    }
+    target = percent(protocol.get("target"))
+    return [text.format(**settings, target=target, seed=study["seed"]) for text in words["method"].values()]
+
+
+def _study_facts(study: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
+    return [(words["setting"][key], plain(study[key])) for key in keys if key in study]
+
+
+def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
+    """Return each machine with the values that its cells recorded, all of them where they differ."""
+    keys = (
+        "device_name", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version", "threads",
+        "python_version", "torch_version", "transformers_version", "protocol", "corpus_sha256", "commit",
+    )  # fmt: skip
+    machines = sorted({row["machine_id"] for row in cells if row["machine_id"] is not None})
+    described = []
+    for machine_id in machines:
+        rows = [row for row in cells if row["machine_id"] == machine_id]
+        facts = [(words["setting"][key], _distinct(rows, key)) for key in keys]
+        facts.append((words["setting"]["measured_at"], _span(rows)))
+        described.append({"title": words["provenance"]["machine"].format(machine_id=machine_id), "facts": facts})
+    return described
+
+
+def _distinct(rows: Sequence[Row], key: str) -> str:
+    values = {row[key] for row in rows if row[key] is not None}
+    shown = sorted(number(value * 1e-9) if key == "memory_bytes" else plain(value) for value in values)
+    return ", ".join(shown) or NULL
+
+
+def _span(rows: Sequence[Row]) -> str:
+    """Return when the first and the last cell were measured."""
+    times = sorted(str(row["measured_at"]) for row in rows if row["measured_at"])
+    return " – ".join(dict.fromkeys([times[0], times[-1]])) if times else NULL

@@ -1,0 +1,334 @@
+"""The report's sentences: the answer, what stands beside it, its caveats, and one sentence a figure.
+
+Numbers and links are put into the words of `words.<language>.toml`; each claim comes with the cells that it rests on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter.recommend import (
+    MEASURED_STATUS,
+    MODELLED_METHODS,
+    Accuracy,
+    Candidate,
+    Estimate,
+    Pick,
+    Recommendation,
+    Row,
+    Setting,
+    comparable_energy,
+    energy_method,
+    settings_of,
+)
+from asrmeter.report_text import (
+    NARROW_SPACE,
+    NULL,
+    Words,
+    cell_link,
+    cell_links,
+    interval,
+    listed,
+    name_of,
+    number,
+    percent,
+    place_of,
+    short_basis,
+)
+
+TIES_SHOWN = 3
+
+Takeaway = tuple[Markup, list[str]]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure that stands out beside the recommendation, with its sentences and the cells that it rests on."""
+
+    title: str
+    value: str
+    unit: str
+    sentences: tuple[str, ...]
+    evidence: list[Markup]
+
+
+def answer(found: Recommendation, words: Words) -> dict[str, Any]:
+    """Return the headline, its sentences and its evidence."""
+    if found.best is None:
+        return {
+            "headline": words["answer"]["none_headline"],
+            "sentences": [words["missing"][found.missing]],
+            "evidence": [],
+        }
+    setting = found.best.setting
+    headline = words["answer"]["headline" if setting.variant == "fp32" else "headline_variant"]
+    accuracy = found.accuracy_of(setting.candidate)
+    return {
+        "headline": headline.format(
+            model=Markup("<b>{}</b>").format(setting.model),
+            variant=setting.variant,
+            device=setting.device,
+            batch=setting.batch_size,
+        ),
+        "sentences": [
+            _detail(setting, accuracy, words),
+            _peers(found, words),
+            _runner_up(found, found.best, words),
+            *([_same_speed(found.best, words)] if found.best.ties else []),
+            *_doubt(setting, words),
+        ],
+        "evidence": cell_links([setting.cell, *(accuracy.cells if accuracy else ()), *found.accuracies[0].cells]),
+    }
+
+
+def facts(found: Recommendation, words: Words) -> list[Fact]:
+    """Return what is named beside the recommendation; what was not measured is left out."""
+    facts = [
+        _fact("interactive", found.interactive, lambda setting: setting.latency.value, found, words),
+        _fact("fastest", found.fastest, lambda setting: setting.rtfx.value, found, words),
+        _fact("frugal", found.frugal, lambda setting: setting.energy, found, words),
+    ]
+    return [fact for fact in facts if fact]
+
+
+def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendation, words: Words) -> list[str]:
+    """Return what a reader has to know before acting on the answer."""
+    say = words["caveat"]
+    total = len(cells)
+    modelled = [
+        row for row in cells if row["energy_j_per_sample"] is not None and energy_method(row) in MODELLED_METHODS
+    ]
+    with_energy = [row for row in cells if row["energy_j_per_sample"] is not None]
+    random = sorted({row["model"] for row in cells if row["weights"] == "random"})
+    unconverged = [row for row in cells if row["status"] == "unconverged"]
+    failed = [row for row in cells if row["status"] not in MEASURED_STATUS]
+    machines = {row["machine_id"] for row in cells if row["machine_id"] is not None}
+    padded = [
+        row for row in cells if row["family"] == "ctc" and row["weights"] == "pretrained" and row["batch_size"] > 1
+    ]
+    caveats: list[str] = []
+    if found.accuracies:
+        caveats.append(_pooled_caveat(found.accuracies[0], words))
+    if modelled:
+        devices = sorted({row["device"] for row in modelled})
+        methods = sorted({energy_method(row) for row in modelled})
+        caveats.append(say["modelled"].format(devices=listed(devices), methods=listed(methods)))
+    if with_energy:
+        caveats.append(say["own_component"])
+    if random:
+        caveats.append(say["random"].format(models=listed(random)))
+    if unconverged:
+        caveats.append(say["unconverged"].format(n=len(unconverged), total=total))
+    if failed:
+        caveats.append(say["failed"].format(n=len(failed), total=total))
+    if padded:
+        caveats.append(say["padding"])
+    if len(machines) > 1:
+        caveats.append(say["machines"].format(n=len(machines)))
+    return caveats + ([study["device_note"]] if study.get("device_note") else [])
+
+
+def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say how latency grows from the shortest to the longest class that all models have, at the smallest batch."""
+    settings = settings_of(cells)
+    if found.interactive is None:
+        return words["missing"]["nothing_measured"], []
+    quickest = found.interactive.setting
+    batch = min(setting.batch_size for setting in settings if setting.device == quickest.device)
+    of_candidate: dict[Candidate, dict[int, Setting]] = {}
+    for setting in settings:
+        if (setting.device, setting.batch_size) == (quickest.device, batch):
+            of_candidate.setdefault(setting.candidate, {})[setting.duration_s] = setting
+    common = sorted(set.intersection(*map(set, of_candidate.values())))
+    if len(common) < 2:
+        return words["takeaway"]["latency_single"].format(value=number(quickest.latency.value)), [quickest.cell]
+    ends = [(of_class[common[0]], of_class[common[-1]]) for of_class in of_candidate.values()]
+    growth = [
+        words["takeaway"]["latency_growth"].format(
+            name=name_of(short.candidate), ratio=number(long.latency.value / short.latency.value)
+        )
+        for short, long in ends
+    ]
+    sentence = words["takeaway"]["latency"].format(
+        first=common[0],
+        last=common[-1],
+        ratio=f"{common[-1] / common[0]:g}",
+        batch=batch,
+        device=quickest.device,
+        growth=listed(growth),
+    )
+    return sentence, [setting.cell for pair in ends for setting in pair]
+
+
+def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say where a larger batch gains most over the smallest one, if it gains anything beyond the intervals."""
+    settings = settings_of(cells)
+    if not settings:
+        return words["missing"]["nothing_measured"], []
+    base = min(setting.batch_size for setting in settings)
+    firsts = {(one.candidate, one.device, one.duration_s): one for one in settings if one.batch_size == base}
+    pairs = [
+        (firsts[more.candidate, more.device, more.duration_s], more)
+        for more in settings
+        if more.batch_size > base and (more.candidate, more.device, more.duration_s) in firsts
+    ]
+    if not pairs:
+        return words["takeaway"]["throughput_single"], []
+    gains = [
+        (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and not more.rtfx.overlaps(one.rtfx)
+    ]
+    if not gains:
+        return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
+    one, more = max(gains, key=lambda pair: pair[1].rtfx.value / pair[0].rtfx.value)
+    sentence = words["takeaway"]["throughput"].format(
+        **place_of(more),
+        from_batch=one.batch_size,
+        to_batch=more.batch_size,
+        ratio=number(more.rtfx.value / one.rtfx.value),
+    )
+    return sentence, [one.cell, more.cell]
+
+
+def _energy_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say between which watt-hours an hour of audio lies, and whether they were measured."""
+    settings = settings_of(cells)
+    energies = comparable_energy(settings)
+    if not settings:
+        return words["missing"]["nothing_measured"], []
+    if not energies:
+        reason = next((row["energy_note"] for row in cells if row["energy_note"]), words["why_null"]["not_measured"])
+        return words["caveat"]["no_energy"].format(reason=reason), []
+    low, high = min(energies, key=energies.__getitem__), max(energies, key=energies.__getitem__)
+    sentence = words["takeaway"]["energy"].format(
+        low=number(energies[low]),
+        low_name=name_of(low.candidate),
+        low_device=low.device,
+        high=number(energies[high]),
+        high_name=name_of(high.candidate),
+        high_device=high.device,
+        basis=short_basis(low, words),
+    )
+    return sentence, [low.cell, high.cell]
+
+
+def _wer_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Name the model with the lowest pooled WER, and those that cannot be told from it."""
+    if not found.accuracies:
+        return words["missing"][found.missing], []
+    first = found.accuracies[0]
+    tied = [name_of(one) for one in found.as_accurate if one != first.candidate]
+    sentence = words["takeaway"]["wer"].format(
+        name=name_of(first.candidate),
+        wer=percent(first.wer.value),
+        others=words["takeaway"]["wer_tied"].format(names=listed(tied)) if tied else words["takeaway"]["wer_clear"],
+    )
+    return sentence, [cell for accuracy in found.accuracies for cell in accuracy.cells]
+
+
+TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]] = {
+    "latency": _latency_takeaway,
+    "throughput": _throughput_takeaway,
+    "energy": _energy_takeaway,
+    "wer": _wer_takeaway,
+}
+
+
+def _detail(setting: Setting, accuracy: Accuracy | None, words: Words) -> Markup:
+    wer = accuracy.wer if accuracy else None
+    key = "detail" if wer and wer.low is not None else "detail_no_interval"
+    return words["answer"][key].format(
+        wer=percent(wer.value if wer else None),
+        interval=_wer_interval(wer),
+        rtfx=number(setting.rtfx.value),
+        duration=setting.duration_s,
+    )
+
+
+def _wer_interval(wer: Estimate | None) -> str:
+    if wer is None or wer.low is None or wer.high is None:
+        return NULL
+    return f"{interval(wer.low, wer.high, 100)}{NARROW_SPACE}%"
+
+
+def _peers(found: Recommendation, words: Words) -> Markup:
+    """Say who is as accurate as can be told."""
+    first, *tied = found.as_accurate
+    wer = found.accuracies[0].wer
+    return words["answer"]["tied" if tied else "alone"].format(
+        first=name_of(first),
+        names=listed(name_of(one) for one in tied),
+        wer=percent(wer.value),
+        interval=_wer_interval(wer),
+    )
+
+
+def _runner_up(found: Recommendation, pick: Pick, words: Words) -> Markup:
+    if pick.runner_up is None:
+        return words["answer"]["no_runner_up"]
+    accuracy = found.accuracy_of(pick.runner_up.candidate)
+    return words["answer"]["runner_up"].format(
+        **place_of(pick.runner_up),
+        rtfx=number(pick.runner_up.rtfx.value),
+        wer=percent(accuracy.wer.value if accuracy else None),
+        tie=words["answer"]["tie"] if pick.runner_up_ties else "",
+    )
+
+
+def _doubt(setting: Setting, words: Words) -> list[Markup]:
+    """Return a sentence if the cell did not converge."""
+    if setting.converged:
+        return []
+    latency = setting.latency
+    return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high))]
+
+
+def _same_speed(pick: Pick, words: Words) -> Markup:
+    shown = [cell_link(setting.cell) for setting in pick.ties[:TIES_SHOWN]]
+    more = [Markup("…")] if len(pick.ties) > TIES_SHOWN else []
+    return words["answer"]["same_speed"].format(cells=listed(shown + more))
+
+
+def _fact(
+    key: str, pick: Pick | None, value: Callable[[Setting], float | None], found: Recommendation, words: Words
+) -> Fact | None:
+    if pick is None:
+        return None
+    setting = pick.setting
+    sentences = [words["fact"][f"{key}_text"].format(**place_of(setting))]
+    if key == "frugal":
+        basis = "modelled" if setting.energy_is_modelled else "measured"
+        sentences.append(words["fact"][basis].format(method=setting.energy_method))
+    sentences += _doubt(setting, words)
+    if setting.weights == "random":
+        sentences.append(words["answer"]["speed_only"])
+    elif accuracy := found.accuracy_of(setting.candidate):
+        sentences.append(words["fact"]["wer"].format(wer=percent(accuracy.wer.value)))
+    if pick.runner_up:
+        tie = words["fact"]["next_tie"] if pick.runner_up_ties else ""
+        sentences.append(
+            words["fact"]["next"].format(
+                name=name_of(pick.runner_up.candidate),
+                value=number(value(pick.runner_up)),
+                unit=words["fact"][f"{key}_unit"],
+                tie=tie,
+            )
+        )
+    cells = [setting.cell, *([pick.runner_up.cell] if pick.runner_up else [])]
+    return Fact(
+        title=words["fact"][key],
+        value=number(value(setting)),
+        unit=words["fact"][f"{key}_unit"],
+        sentences=tuple(sentences),
+        evidence=cell_links(cells),
+    )
+
+
+def _pooled_caveat(accuracy: Accuracy, words: Words) -> Markup:
+    return words["caveat"]["pooled"].format(
+        n_segments=accuracy.n_segments,
+        n_words=f"{accuracy.n_words:,}".replace(",", NARROW_SPACE),
+        durations=listed(str(duration_s) for duration_s in accuracy.durations_s),
+        batch=accuracy.batch_size,
+    )

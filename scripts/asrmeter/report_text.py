@@ -1,0 +1,105 @@
+"""How the report shows numbers, names and links: pure functions from values to text or markup."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter.recommend import MODELLED_METHODS, Candidate, Setting
+
+Words = Mapping[str, Mapping[str, Markup]]
+
+NULL = "–"
+NARROW_SPACE = "\u202f"
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits, thousands apart, or a dash for None."""
+    if value is None:
+        return NULL
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}".replace(",", NARROW_SPACE)
+
+
+def whole(value: float | None) -> str:
+    """Return a count in full, thousands apart, or a dash for None."""
+    return NULL if value is None else f"{value:,.0f}".replace(",", NARROW_SPACE)
+
+
+def percent(share: float | None) -> str:
+    """Return a share as per cent with its sign, or a dash for None."""
+    return NULL if share is None else f"{number(share * 100)}{NARROW_SPACE}%"
+
+
+def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
+    """Return both ends of an interval, or a dash."""
+    return NULL if low is None or high is None else f"{number(low * scale)}\u2009–\u2009{number(high * scale)}"
+
+
+def scaled(value: float | None, scale: float) -> float | None:
+    """Return a value in another unit; None stays None."""
+    return None if value is None else value * scale
+
+
+def plain(value: Any) -> str:
+    """Return a value of a study in words: lists by commas, mappings as `key: value`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(item)}" if item not in ({}, None) else str(key) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return NULL if value is None else str(value)
+
+
+def anchor(cell: str) -> str:
+    """Return the id of a cell's row."""
+    return "cell-" + re.sub(r"[^A-Za-z0-9._-]+", "-", cell)
+
+
+def cell_link(cell: str) -> Markup:
+    """Return a link to a cell's row."""
+    return Markup('<a class="cell" href="#{}">{}</a>').format(anchor(cell), cell)
+
+
+def cell_links(cells: Iterable[str]) -> list[Markup]:
+    """Return a link to each cell, once."""
+    return [cell_link(cell) for cell in dict.fromkeys(cells)]
+
+
+def listed(parts: Iterable[str]) -> Markup:
+    """Return the parts with commas between them."""
+    return Markup(", ").join(parts)
+
+
+def name_of(candidate: Candidate) -> Markup:
+    """Return a model's name, with its variant where that is not the baseline."""
+    model, variant = candidate
+    return Markup("<b>{}</b>").format(model) if variant == "fp32" else Markup("<b>{}</b> ({})").format(model, variant)
+
+
+def place_of(setting: Setting) -> dict[str, str]:
+    """Return what sentences say about a setting."""
+    return {
+        "name": name_of(setting.candidate),
+        "device": setting.device,
+        "batch": str(setting.batch_size),
+        "duration": str(setting.duration_s),
+    }
+
+
+def energy_basis(method: str, words: Words) -> str:
+    """Return whether a method measures or models energy, and its name; a dash for `none`."""
+    if method == "none":
+        return NULL
+    return words["basis"]["modelled" if method in MODELLED_METHODS else "measured"].format(method=method)
+
+
+def short_basis(setting: Setting, words: Words) -> Markup:
+    """Return whether a setting's energy was measured or modelled, in a word."""
+    return words["basis"]["modelled_short" if setting.energy_is_modelled else "measured_short"]

@@ -1,0 +1,71 @@
+"""What a runtime does: waveforms in, text out, with a mark at the beginning of each stage."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+STAGES = ("features", "encoder", "decoder", "text")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a model made of one segment: its text, text tokens generated, and windows (encoder runs) that it took."""
+
+    text: str
+    n_tokens: int
+    n_windows: int
+
+
+class Timeline:
+    """The stages of one pass: a mark ends the stage before it and begins its own; a stage may come again.
+
+    On the CPU a mark is a reading of the clock. On CUDA it is an event in the stream, read after the pass, so that a
+    mark waits for nothing and the pass is not slowed down.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._mark: Callable[[], Any] = time.perf_counter
+        if device == "cuda":
+            import torch
+
+            def event() -> Any:
+                recorded = torch.cuda.Event(enable_timing=True)
+                recorded.record()
+                return recorded
+
+            self._mark = event
+        self._marks: list[tuple[str, Any]] = []
+
+    def begin(self, stage: str) -> None:
+        """End the running stage and begin `stage`."""
+        self._marks.append((stage, self._mark()))
+
+    def end(self) -> None:
+        """End the last stage."""
+        self.begin("")
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of each stage; on CUDA the device must be synchronised before."""
+        total = dict.fromkeys(STAGES, 0.0)
+        for (stage, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
+            total[stage] += end - begin if isinstance(begin, float) else begin.elapsed_time(end) / 1000
+        return total
+
+
+class Runtime(Protocol):
+    """A loaded model."""
+
+    def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None: ...
+
+    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+        """Transcribe a batch: float32 waveforms of shape (n,), 16 kHz, in host memory.
+
+        `references` serve random weights only: they get as many tokens as the reference would take.
+        """
+
+    def decoding(self) -> dict[str, Any]:
+        """Return the settings of decoding, for the record."""

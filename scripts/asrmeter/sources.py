@@ -1,0 +1,39 @@
+"""Which files of ours a script is made of. Standard library only: Snakemake asks at every start."""
+
+import ast
+import os
+from pathlib import Path
+
+
+def closure(script: Path, base: Path) -> list[str]:
+    """Return the script and all modules of ours that it imports, directly or not, as sorted paths relative to `base`.
+
+    Imports inside of functions count too.
+    """
+    root = script.parent
+    found: set[Path] = set()
+    open_ends = [script]
+    while open_ends:
+        path = open_ends.pop()
+        if path not in found:
+            found.add(path)
+            open_ends += _imported(path, root)
+    return sorted(os.path.relpath(path, base) for path in found)
+
+
+def _imported(path: Path, root: Path) -> list[Path]:
+    """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    modules = [root.joinpath(*name.split(".")) for name in names]
+    candidates = [module.with_name(f"{module.name}.py") for module in modules]
+    for module in modules:
+        while module != root:
+            candidates.append(module / "__init__.py")
+            module = module.parent
+    return [candidate for candidate in candidates if candidate.is_file()]

@@ -1,0 +1,140 @@
+"""A study: its schema, its defaults, and errors that say where and what is allowed."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from asrmeter import machine
+from asrmeter.errors import AsrmeterError
+from asrmeter.weights.catalogue import catalogue
+
+ROOT = Path(__file__).parents[2]
+# The complete study beside its results: says whose they are, and is what the report shows.
+FILE = "study.json"
+SCHEMA = ROOT / "schemas" / "study.schema.json"
+
+
+def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the study with every default filled in and `devices: auto` resolved; `device_note` says why it has no GPU.
+
+    `source` is the file that it came from, for the messages.
+
+    Raises:
+        AsrmeterError: an unknown key, a value that is not allowed, a model or corpus that does not exist.
+    """
+    schema = json.loads(SCHEMA.read_text())
+    study = _without_nulls(study, schema)
+    _validate(study, schema, source)
+    whole = _with_defaults(study, schema)
+    _check_names(whole, source)
+    whole["device_note"] = None
+    if whole["devices"] == "auto":
+        whole["device_note"] = machine.cuda_missing()
+        whole["devices"] = ["cpu"] if whole["device_note"] else ["cpu", "cuda"]
+    return whole
+
+
+def claim(study: dict[str, Any]) -> None:
+    """Raise AsrmeterError if the study's results folder holds the results of another study."""
+    path = Path(study["results"]) / FILE
+    try:
+        owner = json.loads(path.read_text())["name"]
+    except (OSError, ValueError, KeyError):
+        return
+    if owner != study["name"]:
+        raise AsrmeterError(
+            f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
+            f"give this study a folder of its own (results: results-{study['name']}), or move the old one away"
+        )
+
+
+def _validate(study: dict[str, Any], schema: dict[str, Any], source: str) -> None:
+    # Part of Snakemake's own environment; imported here so that reading this module costs nothing.
+    import jsonschema
+
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(study), key=lambda error: error.json_path)
+    if errors:
+        lines = [f"{source}: {_explain(error)}" for error in errors]
+        raise AsrmeterError("\n".join(dict.fromkeys(lines)))
+
+
+def _explain(error: Any) -> str:
+    """Say in one line where a study is wrong and what is allowed."""
+    place = ".".join(str(part) for part in error.absolute_path)
+    prefix = f"{place}: " if place else ""
+    value, rule, schema = json.dumps(error.instance), error.validator_value, error.schema
+    match error.validator:
+        case "additionalProperties":
+            unknown = sorted(set(error.instance) - set(schema["properties"]))
+            return f"{prefix}unknown key {', '.join(unknown)}; allowed are {', '.join(schema['properties'])}"
+        case "required":
+            missing = [key for key in rule if key not in error.instance]
+            return f"{prefix}the key {', '.join(missing)} is missing"
+        case "enum":
+            return f"{prefix}{value} is not allowed; allowed are {', '.join(str(choice) for choice in rule)}"
+        case "const":
+            return f"{prefix}{value} is not allowed; it must be {rule}"
+        case "type":
+            wanted = " or ".join(rule) if isinstance(rule, list) else rule
+            return f"{prefix}{value} is not of type {wanted}"
+        case "anyOf":
+            inner = min(error.context, key=lambda item: (item.validator == "const", -len(item.absolute_path)))
+            return f"{_explain(inner)}, or {json.dumps(rule[0].get('const'))}"
+        case "minimum" | "exclusiveMinimum" | "maximum" | "minItems" | "minProperties" | "uniqueItems" | "pattern":
+            words = {
+                "minimum": f"must be at least {rule}",
+                "exclusiveMinimum": f"must be more than {rule}",
+                "maximum": f"must be at most {rule}",
+                "minItems": "must not be empty",
+                "minProperties": "must not be empty",
+                "uniqueItems": "must not say anything twice",
+                "pattern": "may hold only letters, digits, dots, dashes and underscores, and begins with a letter or digit",
+            }
+            return f"{prefix}{value} {words[error.validator]}"
+    return f"{prefix}{error.message}"
+
+
+def _without_nulls(value: Any, schema: dict[str, Any]) -> Any:
+    """Take a key that YAML leaves empty for one that is not there, and an empty entry for one that says nothing."""
+    if schema.get("type") != "object" or not isinstance(value, dict):
+        return value
+    kept: dict[str, Any] = {}
+    for key, inner in value.items():
+        if key not in schema.get("properties", {}):
+            entry = schema.get("additionalProperties")
+            kept[key] = {} if inner is None and entry else _without_nulls(inner, entry or {})
+        elif inner is not None or "null" in schema["properties"][key].get("type", ""):
+            kept[key] = _without_nulls(inner, schema["properties"][key])
+    return kept
+
+
+def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
+    """Fill in the defaults of the schema, keys in the schema's order."""
+    if schema.get("type") != "object":
+        return value
+    properties = schema.get("properties", {})
+    whole: dict[str, Any] = {}
+    for key, inner in properties.items():
+        if key in value or "default" in inner:
+            whole[key] = _with_defaults(copy.deepcopy(value.get(key, inner.get("default"))), inner)
+    for key in value:
+        if key not in properties:
+            whole[key] = _with_defaults(value[key], schema["additionalProperties"])
+    return whole
+
+
+def _check_names(study: dict[str, Any], source: str) -> None:
+    """Check what a schema cannot: that models and the corpus exist, and that numbers fit together."""
+    known = catalogue()
+    for name, settings in study["models"].items():
+        if name not in known:
+            raise AsrmeterError(f"{source}: models.{name}: unknown model; known are {', '.join(known)}")
+        if settings["weights"] == "packaged" and known[name].packaged is None:
+            raise AsrmeterError(f"{source}: models.{name}.weights: no package holds pretrained weights of it; allowed is random")
+    corpora = sorted(path.stem for path in (ROOT / "resources" / "corpora").glob("*.toml"))
+    if study["corpus"]["name"] not in corpora:
+        raise AsrmeterError(f"{source}: corpus.name: unknown corpus {study['corpus']['name']}; known are {', '.join(corpora)}")
+    protocol = study["protocol"]
+    if protocol["min_passes"] > protocol["max_passes"]:
+        raise AsrmeterError(f"{source}: protocol.min_passes is more than protocol.max_passes")

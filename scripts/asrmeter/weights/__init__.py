@@ -1,0 +1,1 @@
+"""Model folders: made from packaged or random weights, pinned, safetensors only, with their provenance."""

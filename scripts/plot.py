@@ -1,0 +1,24 @@
+"""Draw the report's figures from the cells table."""
+
+import argparse
+from pathlib import Path
+
+from asrmeter.cli import run
+from asrmeter.figures import FIGURES, figure_svg
+from asrmeter.files import write_atomically
+from asrmeter.recommend import CELL_COLUMNS, read_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write one SVG per topic."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
+    parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
+    arguments = parser.parse_args(argv)
+    cells = read_rows(arguments.cells, CELL_COLUMNS)
+    for name in FIGURES:
+        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, cells))
+
+
+if __name__ == "__main__":
+    run(main)

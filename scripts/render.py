@@ -1,0 +1,34 @@
+"""Render the report from the tables and figures of a study."""
+
+import argparse
+import json
+from pathlib import Path
+
+from asrmeter.cli import run
+from asrmeter.files import write_atomically
+from asrmeter.recommend import CELL_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, recommend
+from asrmeter.report import load_words, render, report_context
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the report: one self-contained HTML file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, required=True, help="normalised study (JSON)")
+    parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
+    parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
+    parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
+    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
+    parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+    arguments = parser.parse_args(argv)
+    study = json.loads(arguments.study.read_text(encoding="utf-8"))
+    cells = read_rows(arguments.cells, CELL_COLUMNS)
+    transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
+    figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
+    words = load_words(arguments.template_folder, study["report"].get("language", "en"))
+    recommendation = recommend(cells, transcripts, study["seed"])
+    context = report_context(study, cells, transcripts, recommendation, figures, words)
+    write_atomically(arguments.output, render(arguments.template_folder, context))
+
+
+if __name__ == "__main__":
+    run(main)

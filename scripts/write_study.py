@@ -1,0 +1,21 @@
+"""Write down the complete study: what the results are of, and what the report shows."""
+
+import argparse
+import json
+from pathlib import Path
+
+from asrmeter.cli import run
+from asrmeter.files import write_atomically
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", required=True, help="the complete study as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file")
+    args = parser.parse_args(argv)
+    write_atomically(args.output, json.dumps(json.loads(args.study), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)

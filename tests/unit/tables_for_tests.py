@@ -1,0 +1,198 @@
+"""Constructed tables, shaped like those of a real study; the figures are invented and for tests only."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from asrmeter.recommend import CELL_COLUMNS, TRANSCRIPT_COLUMNS
+
+Cell = dict[str, Any]
+
+MODELS = {
+    "whisper-tiny.en": ("pretrained", 1.0),
+    "whisper-base": ("pretrained", 1.9),
+    "wav2vec2-base-960h": ("random", 0.6),
+}
+WORD_ERRORS = {"whisper-tiny.en": 0.09, "whisper-base": 0.06}
+SPEED_OF_DEVICE = {"cpu": 1.0, "cuda": 0.06}
+SEGMENTS_OF_CLASS = {5: 16, 15: 12, 30: 8, 60: 4}
+
+
+def cell(
+    model: str = "whisper-base", device: str = "cpu", duration_s: int = 30, batch_size: int = 1, **changes: Any
+) -> Cell:
+    """Return one row of the cells table; `changes` replace columns."""
+    weights, slowness = MODELS.get(model, ("pretrained", 1.0))
+    whisper = not model.startswith("wav2vec2")
+    seconds = slowness * SPEED_OF_DEVICE[device] * (0.35 + 0.012 * duration_s if whisper else 0.03 * duration_s)
+    latency_s = seconds * batch_size**0.9
+    energy_j = latency_s / batch_size * (38 if device == "cpu" else 190)
+    wer = WORD_ERRORS.get(model, 0.05) if weights == "pretrained" else None
+    row = dict.fromkeys(CELL_COLUMNS) | {
+        "model": model,
+        "weights": weights,
+        "family": "whisper" if whisper else "ctc",
+        "variant": "fp32",
+        "device": device,
+        "device_name": "Example CPU @ 2.60GHz" if device == "cpu" else "Example GPU",
+        "duration_s": duration_s,
+        "batch_size": batch_size,
+        "threads": 2,
+        "status": "ok",
+        "n_passes": 12,
+        "latency_s_median": latency_s,
+        "latency_s_ci_low": latency_s * 0.985,
+        "latency_s_ci_high": latency_s * 1.02,
+        "features_s_median": latency_s * 0.03,
+        "encoder_s_median": latency_s * 0.36,
+        "decoder_s_median": latency_s * 0.6 if whisper else None,
+        "text_s_median": latency_s * 0.01,
+        "samples_per_s": batch_size / latency_s,
+        "rtfx": duration_s * batch_size / latency_s,
+        "energy_j_per_sample": energy_j,
+        "energy_cpu_j_per_sample": energy_j if device == "cpu" else 4.2,
+        "energy_gpu_j_per_sample": energy_j if device == "cuda" else None,
+        "energy_ram_j_per_sample": 0.4,
+        "energy_method_cpu": "cpu_load_model",
+        "energy_method_gpu": "nvml_counter" if device == "cuda" else "none",
+        "energy_note": "no RAPL counter on this machine: CPU energy is modelled from load and TDP",
+        "peak_rss_bytes": 1.24e9 * slowness,
+        "model_rss_bytes": 3.1e8 * slowness,
+        "peak_device_bytes": 9.4e8 if device == "cuda" else None,
+        "n_windows_mean": max(1.0, duration_s / 30),
+        "n_tokens_mean": duration_s * 3.1,
+        "wer": wer,
+        "wer_ci_low": wer and wer * 0.7,
+        "wer_ci_high": wer and wer * 1.35,
+        "wer_plain": wer and wer * 1.8,
+        "wer_words": wer and 480,
+        "n_substitutions": wer and 20,
+        "n_deletions": wer and 6,
+        "n_insertions": wer and 4,
+        "n_segments": SEGMENTS_OF_CLASS.get(duration_s, 4),
+        "audio_s_mean": float(duration_s),
+        "tokens_per_s": duration_s * 3.1 * batch_size / latency_s,
+        "gflop_per_sample": 74.0 * slowness,
+        "achieved_gflops": 74.0 * slowness * batch_size / latency_s,
+        "startup_cpu_s": 3.1,
+        "protocol": 1,
+        "machine_id": "a1b2c3",
+        "cpu_name": "Example CPU @ 2.60GHz",
+        "n_cpus": 2,
+        "memory_bytes": 8.2e9,
+        "os": "Linux 6.1",
+        "gpu_name": "Example GPU" if device == "cuda" else None,
+        "driver_version": "550.54" if device == "cuda" else None,
+        "python_version": "3.11.9",
+        "torch_version": "2.8.0",
+        "transformers_version": "4.57.0",
+        "corpus_sha256": "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
+        "weights_sha256": "7d793037a0760186574b0282f2f435e77d793037a0760186574b0282f2f435e7"
+        if weights == "pretrained"
+        else None,
+        "commit": "0123abc",
+        "measured_at": "2026-03-01T10:00:00Z",
+    }
+    return row | changes
+
+
+def failed(row: Cell, status: str, reason: str) -> Cell:
+    """Return a cell that failed: its results are null."""
+    settings = CELL_COLUMNS[: CELL_COLUMNS.index("status")]
+    machine = CELL_COLUMNS[CELL_COLUMNS.index("protocol") :]
+    kept = {column: row[column] for column in (*settings, *machine)}
+    return dict.fromkeys(CELL_COLUMNS) | kept | {"status": status, "reason": reason}
+
+
+def transcripts_of(row: Cell, error_rate: float | None = None, n_segments: int | None = None) -> list[Cell]:
+    """Return the transcripts of a cell with about that share of words wrong; the same for every batch and device."""
+    if row["wer"] is None:
+        return []
+    rate = row["wer"] if error_rate is None else error_rate
+    dice = random.Random(f"{row['model']}{row['duration_s']}")
+    vocabulary = ["so", "the", "old", "house", "stood", "by", "itself", "on", "a", "hill", "and", "nobody", "lived"]
+    rows = []
+    for index in range(n_segments or SEGMENTS_OF_CLASS.get(row["duration_s"], 4)):
+        words = [dice.choice(vocabulary) for _ in range(row["duration_s"] * 2 + 3)]
+        heard = [word if dice.random() > rate else "hill's" for word in words]
+        rows.append(
+            {
+                **{key: row[key] for key in ("model", "variant", "device", "duration_s", "batch_size")},
+                "segment_id": f"house-{row['duration_s']}-{index}",
+                "audio_s": float(row["duration_s"]),
+                "reference": " ".join(words).capitalize() + ".",
+                "hypothesis": " ".join(heard).capitalize() + ".",
+                "reference_normalised": " ".join(words),
+                "hypothesis_normalised": " ".join(heard),
+                "n_words": len(words),
+                "n_substitutions": sum(one != other for one, other in zip(words, heard, strict=True)),
+                "n_deletions": 0,
+                "n_insertions": 0,
+            }
+        )
+    return rows
+
+
+def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
+    """Return a study of three models with a killed and an unconverged cell."""
+    cells = [
+        cell(model, device, duration_s, batch_size)
+        for model in MODELS
+        for device in devices
+        for duration_s in (5, 15, 30, 60)
+        for batch_size in (1, 2, 4)
+        if duration_s * batch_size <= 60
+    ]
+    for index, row in enumerate(cells):
+        place = (row["model"], row["device"], row["duration_s"], row["batch_size"])
+        if place == ("wav2vec2-base-960h", "cpu", 60, 1):
+            cells[index] = failed(row, "killed", "the kernel killed the worker: out of memory at 7.9 of 8.2 GB")
+        if place == ("whisper-base", "cpu", 15, 2):
+            wide = {
+                "latency_s_ci_low": row["latency_s_median"] * 0.85,
+                "latency_s_ci_high": row["latency_s_median"] * 1.2,
+            }
+            reason = "half-width of the interval 17.5 % after 10 s, target 2.5 %"
+            cells[index] = row | wide | {"status": "unconverged", "reason": reason}
+    return cells
+
+
+def example_transcripts(cells: list[Cell]) -> list[Cell]:
+    """Return the transcripts of all cells that have a WER."""
+    return [transcript for row in cells for transcript in transcripts_of(row)]
+
+
+def example_study(**changes: Any) -> dict[str, Any]:
+    """Return a normalised study."""
+    study: dict[str, Any] = {
+        "name": "quickstart",
+        "seed": 42,
+        "corpus": {"kind": "packages", "name": "quickstart"},
+        "models": {"whisper-tiny.en": {"weights": "packaged"}, "whisper-base": {"weights": "packaged"}},
+        "variants": {"fp32": {}},
+        "devices": ["cpu"],
+        "device_note": None,
+        "durations_s": [5, 15, 30, 60],
+        "batch_sizes": [1, 2, 4],
+        "protocol": {
+            "version": 1,
+            "target": 0.025,
+            "min_passes": 5,
+            "max_passes": 300,
+            "budget_s": 10,
+            "timeout_s": 600,
+            "energy_window_s": 5,
+        },
+        "report": {"language": "en", "scenarios": {}},
+    }
+    return study | changes
+
+
+def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path]:
+    """Write both tables the way the pipeline does, and return their paths."""
+    paths = folder / "cells.parquet", folder / "transcripts.parquet"
+    pd.DataFrame(cells, columns=list(CELL_COLUMNS)).to_parquet(paths[0])
+    pd.DataFrame(transcripts, columns=[*TRANSCRIPT_COLUMNS, "audio_s"]).to_parquet(paths[1])
+    return paths

@@ -1,0 +1,44 @@
+"""Files are whole or not there."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from asrmeter.errors import AsrmeterError
+from asrmeter.files import atomic, write_atomically
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file.txt"
+    with pytest.raises(RuntimeError), atomic(target) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    write_atomically(target, "whole")
+    assert target.read_text() == "whole"
+    with pytest.raises(RuntimeError), atomic(target) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+    assert target.read_text() == "whole"
+
+
+def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    for name in ("old", "new"):
+        with atomic(target) as part:
+            part.mkdir()
+            (part / name).touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AsrmeterError, match=r"file: no space left on the disk; free some"), atomic(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AsrmeterError, match=r"file: may not be written"), atomic(tmp_path / "file"):
+        raise OSError(errno.EROFS, "Read-only file system")

@@ -1,0 +1,158 @@
+"""The measuring parent: whatever becomes of the worker, there is a status and a reason."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import measure
+import pytest
+from asrmeter import record, worker
+
+DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None}, "done": {}}
+
+
+@pytest.mark.parametrize(
+    ("code", "timeout_s", "told", "status", "reason"),
+    [
+        (0, None, DONE, "ok", None),
+        (0, None, DONE | {"latency": {"converged": False, "reason": "budget_s = 2 was spent"}}, "unconverged", "budget_s = 2 was spent before"),
+        (-9, None, {}, "killed", "ended by SIGKILL after 3 passes, perhaps by the kernel"),
+        (-11, None, DONE, "killed", "ended by SIGSEGV"),
+        (-9, 7.0, {}, "timeout", "timeout_s = 7 and 3 passes"),
+        (1, None, {"failed": {"status": "oom", "reason": "MemoryError: "}}, "oom", "MemoryError"),
+        (0, None, {"unsupported": {"reason": "no CUDA device"}}, "unsupported", "no CUDA device"),
+        (3, None, {}, "error", "exit code 3"),
+        (0, None, {}, "error", "exit code 0"),
+    ],
+)
+def test_every_end_of_a_worker_has_a_status(
+    code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], status: str, reason: str | None
+) -> None:
+    found = measure.conclude(code, timeout_s, told, n_passes=3)
+    assert found[0] == status
+    assert found[1] is None if reason is None else reason in str(found[1])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), "oom"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to"), "oom"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "oom"),
+        (ValueError("x\ny"), "error"),
+    ],
+)
+def test_exceptions_become_statuses(error: BaseException, status: str) -> None:
+    found, reason = worker.classify(error)
+    assert found == status
+    assert "\n" not in reason
+
+
+def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the parent start a worker of another make."""
+    package = tmp_path / "scripts" / "asrmeter"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    head = "import json, os, signal, sys, time\nspec = json.load(sys.stdin)\nevents = open(spec['events'], 'w')\n"
+    (package / "worker.py").write_text(head + code)
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+
+
+SPEC = {"threads": 3}
+ONE_PASS = "events.write('{\"event\": \"pass\", \"phase\": \"latency\"}\\n'); events.flush()\n"
+
+
+def test_passes_before_a_kill_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_instead(ONE_PASS + "os.kill(os.getpid(), signal.SIGKILL)", monkeypatch, tmp_path)
+    status, reason, _, passes = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    assert (status, len(passes)) == ("killed", 1)
+    assert "SIGKILL after 1 passes" in str(reason)
+
+
+def test_a_half_written_event_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_instead(ONE_PASS + "events.write('{\"event\": \"pa'); events.flush(); os._exit(4)", monkeypatch, tmp_path)
+    status, _, _, passes = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    assert (status, len(passes)) == ("error", 1)
+
+
+def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_instead("time.sleep(60)", monkeypatch, tmp_path)
+    before = os.times()
+    status, reason, _, _ = measure.measure(SPEC, 1.0, lock=sys.stderr.fileno())
+    after = os.times()
+    assert (status, reason) == ("timeout", "ended after timeout_s = 1 and 0 passes")
+    assert after.user + after.system - before.user - before.system < 0.1
+
+
+def test_the_workers_threads_are_the_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Snakemake does
+    code = "events.write(json.dumps({'event': 'latency', 'converged': os.environ['OMP_NUM_THREADS'] == '3'}) + '\\n')\n"
+    run_instead(code + "events.write('{\"event\": \"done\"}\\n'); events.close()", monkeypatch, tmp_path)
+    assert measure.measure(SPEC, 30, lock=sys.stderr.fileno())[0] == "ok"
+
+
+def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, measure; from pathlib import Path\n"
+        f"measure.ROOT = Path({str(tmp_path)!r})\n"
+        "measure.measure({'threads': 1}, 60, lock=2)"
+    )
+    package = tmp_path / "scripts" / "asrmeter"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    pid_file = tmp_path / "pid"
+    (package / "worker.py").write_text(f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)")
+    parent = os.spawnve(
+        os.P_NOWAIT, sys.executable, [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(Path(measure.__file__).parent)}
+    )
+    for _ in range(200):
+        if pid_file.exists() and pid_file.read_text().endswith("\n"):
+            break
+        worker_wait()
+    child = int(pid_file.read_text())
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    for _ in range(200):
+        if not alive(child):
+            return
+        worker_wait()
+    pytest.fail(f"the worker {child} lives on")
+
+
+def worker_wait() -> None:
+    import time
+
+    time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
+def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
+    model, corpus = tmp_path / "m", tmp_path / "c"
+    model.mkdir()
+    corpus.mkdir()
+    provenance = {"family": "ctc", "weights": "random", "sha256": {"model.safetensors": "0"}}
+    (model / "provenance.json").write_text(json.dumps(provenance))
+    row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "sha256": "1"}
+    (corpus / "segments.json").write_text(json.dumps([row]))
+    protocol = {"version": 1, "target": 0.1, "min_passes": 2, "max_passes": 3, "budget_s": 1, "energy_window_s": 5}
+    output = tmp_path / "out.parquet"
+    measure.main(
+        ["--model=m", f"--model-folder={model}", f"--corpus-folder={corpus}", "--variant=fp32", "--options={}", "--device=cpu"]
+        + ["--duration-s=5", "--batch-size=2", "--threads=auto", "--seed=1", f"--protocol={json.dumps(protocol)}", "--attempt=2"]
+        + [f"--output={output}"]
+    )
+    header, passes = record.read(output)
+    assert header["status"] == "killed"
+    assert "job itself died" in header["reason"]
+    assert passes == []
+    assert header["threads"] == len(os.sched_getaffinity(0))

@@ -1,0 +1,88 @@
+"""The planner: which cells, in which order, depending on what."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from asrmeter import plan, sources, study
+from asrmeter.batches import batches, class_sha256
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[2]
+
+
+def a_study(**changes: Any) -> dict[str, Any]:
+    base = {"name": "t", "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}}, "devices": ["cpu", "cuda"]}
+    return study.complete(base | changes, "t.yaml")
+
+
+def test_the_grid_is_whole() -> None:
+    cells = plan.cells(a_study(batch_sizes=[1, 2, 4]))
+    assert len(cells) == len(set(cells)) == 2 * 1 * 2 * 4 * 3
+    assert cells[0].id.count("/") == 3
+
+
+def test_too_much_audio_at_once_is_left_out() -> None:
+    cells = plan.cells(a_study(max_batch_audio_s=60, batch_sizes=[1, 4]))
+    assert {(c.duration_s, c.batch_size) for c in cells} == {(5, 1), (5, 4), (15, 1), (15, 4), (30, 1), (60, 1)}
+
+
+def test_the_order_is_seeded_and_mixes_the_models() -> None:
+    first, again, other = plan.cells(a_study()), plan.cells(a_study()), plan.cells(a_study(seed=1))
+    assert first == again
+    assert first != other and sorted(first) == sorted(other)
+    half = [cell.model for cell in first[: len(first) // 2]]
+    assert min(Counter(half).values()) >= len(half) // 4
+
+
+def test_keys_follow_what_they_stand_for() -> None:
+    base = a_study()
+    assert plan.model_key(base, "whisper-base") == plan.model_key(a_study(seed=1), "whisper-base")
+    assert plan.model_key(base, "whisper-tiny") != plan.model_key(a_study(seed=1), "whisper-tiny")
+    assert plan.corpus_key(base, ROOT / "resources") == plan.corpus_key(a_study(durations_s=[5]), ROOT / "resources")
+    assert plan.corpus_key(base, ROOT / "resources") != plan.corpus_key(a_study(seed=1), ROOT / "resources")
+
+
+def test_a_longer_timeout_measures_nothing_again() -> None:
+    changed = a_study(protocol={"timeout_s": 7})
+    assert plan.protocol_of_cells(a_study()) == plan.protocol_of_cells(changed)
+    assert plan.protocol_of_cells(a_study()) != plan.protocol_of_cells(a_study(protocol={"budget_s": 7}))
+
+
+@given(n=st.integers(1, 40), size=st.integers(1, 17), seed=st.integers(0, 5))
+def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -> None:
+    ids = [f"s{i}" for i in range(n)]
+    made = batches(ids, size, seed)
+    assert made == batches(ids, size, seed)
+    assert all(len(batch) == size for batch in made)
+    counts = Counter(i for batch in made for i in batch)
+    assert set(counts) == set(ids)
+    assert len(made) == -(-n // size)
+
+
+def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:
+    rows = [{"segment_id": "a", "sha256": "1", "text": "x"}, {"segment_id": "b", "sha256": "2", "text": "y"}]
+    assert class_sha256(rows) == class_sha256(rows[::-1])
+    assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"text": "z"}])
+    assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"sha256": "3"}])
+
+
+def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "scripts" / "lib").mkdir(parents=True)
+    for name, text in {
+        "a.py": "import os\nfrom lib.b import x\n",
+        "lib/__init__.py": "",
+        "lib/b.py": "def f():\n    from lib import c\n",
+        "lib/c.py": "",
+        "lib/unused.py": "",
+    }.items():
+        (tmp_path / "scripts" / name).write_text(text)
+    found = sources.closure(tmp_path / "scripts" / "a.py", tmp_path)
+    assert found == ["scripts/a.py", "scripts/lib/__init__.py", "scripts/lib/b.py", "scripts/lib/c.py"]
+
+
+def test_the_report_does_not_hang_on_measuring() -> None:
+    made_of = sources.closure(ROOT / "scripts" / "render.py", ROOT)
+    assert "scripts/asrmeter/report.py" in made_of
+    assert not {"scripts/asrmeter/worker.py", "scripts/measure.py", "scripts/asrmeter/protocol.py"} & set(made_of)

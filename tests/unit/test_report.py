@@ -1,0 +1,270 @@
+"""The report of constructed tables."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from markupsafe import escape
+from tables_for_tests import (
+    cell,
+    example_cells,
+    example_study,
+    example_transcripts,
+    failed,
+    transcripts_of,
+    write_tables,
+)
+
+import render
+from asrmeter import report
+from asrmeter.errors import AsrmeterError
+from asrmeter.figures import FIGURES, figure_svg
+from asrmeter.recommend import recommend
+from asrmeter.report_text import number
+
+TEMPLATES = Path(__file__).parents[2] / "report"
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects ids, links and what loads something."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.links, self.loads, self.scripts = [], [], [], [], 0
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.loads += [value for key, value in attrs if key in ("src", "srcset", "action")]
+        self.scripts += tag == "script"
+
+    def handle_startendtag(self, tag, attrs):
+        if tag not in VOID:
+            self.handle_starttag(tag, attrs)
+            self.open.pop()
+        else:
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
+
+
+def rendered(cells, transcripts=None, drawn=False, **changes):
+    transcripts = example_transcripts(cells) if transcripts is None else transcripts
+    study = example_study(**changes)
+    found = recommend(cells, transcripts, study["seed"])
+    figures = {name: figure_svg(name, cells) if drawn else DRAWN for name in FIGURES}
+    words = report.load_words(TEMPLATES, "en")
+    return report.render(TEMPLATES, report.report_context(study, cells, transcripts, found, figures, words))
+
+
+def text_of(html):
+    body = re.sub(r"<(style|script|svg).*?</\1>", "", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", body).replace("\u202f", " ").replace("\xa0", " ").split())
+
+
+@pytest.fixture(scope="module")
+def page():
+    return rendered(example_cells(("cpu", "cuda")), drawn=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (0.0123456, "0.0123"),
+        (0.35, "0.350"),
+        (9.996, "10.0"),
+        (12.34, "12.3"),
+        (123.4, "123"),
+        (999.9, "1\u202f000"),
+        (12345.0, "12\u202f300"),
+        (-1.5, "-1.50"),
+    ],
+)
+def test_numbers_have_three_significant_digits(value, shown):
+    assert number(value) == shown
+
+
+def test_the_page_is_well_formed_and_all_its_links_lead_somewhere(page):
+    parsed = Page(page)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    inside = {link[1:] for link in parsed.links if link.startswith("#")}
+    assert inside <= set(parsed.ids)
+    assert {link for link in parsed.links if not link.startswith("#")} == set(report.DOWNLOADS)
+
+
+def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
+    assert Page(page).loads == []
+    assert Page(page).scripts == 1
+    script = re.search(r"<script>(.*?)</script>", page, flags=re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
+
+
+def test_rendering_is_deterministic():
+    assert rendered(example_cells()) == rendered(example_cells())
+
+
+def test_order_of_cells_does_not_matter():
+    cells = example_cells()
+    assert rendered(cells) == rendered(list(reversed(cells)), example_transcripts(cells))
+
+
+def test_the_answer_names_model_device_batch_and_evidence():
+    html = rendered(example_cells())
+    assert "Run whisper-tiny.en on cpu at batch 1." in text_of(html).replace(" .", ".")
+    assert 'href="#cell-whisper-tiny.en-fp32-cpu-60s-b1"' in html
+    assert "Runner-up: whisper-base on cpu" in text_of(html)
+    assert "its weights are random" in text_of(html)
+
+
+def test_modelled_energy_is_labelled_wherever_it_is_shown():
+    html = rendered(example_cells())
+    text = text_of(html)
+    assert "Modelled (cpu_load_model), not measured." in text
+    assert "Energy on cpu is modelled" in text
+    assert "batch 1, modelled" in text
+    assert "modelled (cpu_load_model)" in text
+
+
+@pytest.mark.parametrize("nasty", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} {0}"])
+def test_strings_from_outside_stay_text(nasty):
+    cells = [
+        cell(nasty, device_name=nasty, energy_note=nasty, os=nasty, commit=nasty),
+        cell("whisper-base", status="unconverged", reason=nasty, cpu_name=nasty),
+        failed(cell("whisper-base", batch_size=2), "error", nasty),
+    ]
+    transcripts = transcripts_of(cell(nasty, wer=0.3)) + transcripts_of(cell("whisper-base"))
+    for row in transcripts:
+        row |= {"hypothesis": nasty, "hypothesis_normalised": nasty, "segment_id": f"{nasty}{row['segment_id']}"}
+    html = rendered(cells, transcripts, name=nasty, device_note=nasty)
+    parsed = Page(html)
+    assert parsed.scripts == 1
+    assert parsed.loads == []
+    assert f"<h1>{escape(nasty)}</h1>" in html
+    assert f"<mark>{escape(nasty)}</mark>" in html
+    assert parsed.ids and all(" " not in one and "<" not in one for one in parsed.ids)
+
+
+def test_a_study_in_which_everything_failed_renders():
+    cells = [failed(row, "error", "ImportError: no module named torch") for row in example_cells()]
+    html = rendered(cells, [])
+    Page(html)
+    assert "No cell of this study has a latency" in text_of(html)
+    assert "ImportError: no module named torch" in text_of(html)
+
+
+def test_an_empty_study_renders():
+    Page(rendered([], []))
+
+
+def test_random_weights_alone_are_compared_by_speed_only():
+    text = text_of(rendered([cell("wav2vec2-base-960h", batch_size=b) for b in (1, 2)]))
+    assert "No model can be recommended for accuracy." in text
+    assert "Fastest, whatever the accuracy" in text
+    assert "by speed only" in text
+
+
+def test_null_is_a_dash_with_its_reason_and_never_zero_or_nan():
+    html = rendered([cell(energy_j_per_sample=None, energy_net_j_per_sample=None, energy_note="no counter")])
+    assert '<td class="n" data-sort="" title="no counter">–</td>' in html
+    assert '<td class="n" data-sort="" title="fewer than 59 passes">–</td>' in html
+    assert not re.search(r"\b(nan|None)\b", text_of(html), flags=re.IGNORECASE) or "None." in text_of(html)
+
+
+def test_failures_are_listed_with_their_reason_or_there_are_none():
+    assert "the kernel killed the worker: out of memory" in text_of(rendered(example_cells()))
+    assert re.search(r'id="failures-title">Failures</h2>\s*<p>None\.</p>', rendered([cell()]))
+
+
+def test_worst_transcripts_come_once_per_model_with_the_most_errors_first():
+    cells = [cell("whisper-base", batch_size=b) for b in (1, 2)]
+    worst = report.worst_transcripts(example_transcripts(cells))
+    errors = [one["errors"] for one in worst]
+    assert errors == sorted(errors, reverse=True)
+    assert len({one["segment"] for one in worst}) == len(worst) <= report.WORST
+    assert all("b1" in one["cell"] for one in worst)
+
+
+def test_differing_words_are_marked_and_long_equal_runs_cut():
+    same = "a b c d e f g h i j k l"
+    reference, hypothesis = report.marked_words(f"{same} cat", f"{same} hat sat")
+    assert reference == [(False, "a b c d e … h i j k l"), (True, "cat")]
+    assert hypothesis == [(False, "a b c d e … h i j k l"), (True, "hat sat")]
+
+
+def test_several_machines_are_all_described():
+    html = rendered([cell(), cell(batch_size=2, machine_id="other", cpu_name="Other CPU")])
+    assert "2 machines" in text_of(html)
+    assert "2 different machines" in text_of(html)
+    assert "Machine other" in text_of(html)
+
+
+def test_the_protocol_is_told_with_its_values():
+    text = text_of(rendered([cell()]))
+    assert "within ± 2.50 % of it, for at least 5 and at most 300 passes or 10 s" in text
+    assert report.COMMAND in text
+
+
+def test_inlined_figures_have_ids_of_their_own_and_follow_the_page(page):
+    assert 'id="latency-figure_1"' in page
+    assert 'id="wer-figure_1"' in page
+    assert "#767676" not in page
+    assert "<?xml" not in page and "<!DOCTYPE svg" not in page
+
+
+def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
+    with pytest.raises(AsrmeterError, match="there are: en"):
+        report.load_words(TEMPLATES, "xx")
+
+
+def test_all_words_are_used():
+    modules = Path(report.__file__).parent
+    sources = "".join(
+        path.read_text(encoding="utf-8") for path in [*modules.glob("re*.py"), TEMPLATES / report.TEMPLATE]
+    )
+    words = report.load_words(TEMPLATES, "en")
+    templated = {"sections", "method", "fact", "cells"}
+    unused = [
+        f"{section}.{key}"
+        for section, texts in words.items()
+        for key in texts
+        if section not in templated and not re.search(rf"\b{key}\b", sources)
+    ]
+    assert unused == []
+
+
+def test_command_line_writes_the_report(tmp_path: Path):
+    cells = example_cells()
+    tables = write_tables(tmp_path, cells, example_transcripts(cells))
+    (tmp_path / "study.json").write_text(json.dumps(example_study()))
+    for name in FIGURES:
+        (tmp_path / f"{name}.svg").write_text(DRAWN)
+    options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1]}
+    options |= {"template-folder": TEMPLATES, "output": tmp_path / "report.html"}
+    figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
+    render.main([part for key, value in options.items() for part in (f"--{key}", str(value))] + figures)
+    html = (tmp_path / "report.html").read_text()
+    assert html == rendered(cells)
+
+
+def test_an_unknown_figure_is_an_error():
+    words = report.load_words(TEMPLATES, "en")
+    with pytest.raises(AsrmeterError, match="no such figure: heat"):
+        report.report_context(example_study(), [], [], recommend([], [], 42), {"heat": "<svg/>"}, words)

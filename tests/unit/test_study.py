@@ -1,0 +1,128 @@
+"""Studies: defaults, and an error in one line for everything that is not allowed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from asrmeter import plan, study
+from asrmeter.errors import AsrmeterError
+from asrmeter.weights.catalogue import catalogue
+
+ROOT = Path(__file__).parents[2]
+LEAST = {"name": "mine", "models": {"whisper-base": {}}}
+
+
+def test_schema_is_a_schema_and_describes_every_key() -> None:
+    schema = json.loads(study.SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    def undescribed(part: dict[str, Any], path: str) -> list[str]:
+        missing = []
+        for name, inner in part.get("properties", {}).items():
+            missing += [] if "description" in inner else [f"{path}.{name}"]
+            missing += undescribed(inner, f"{path}.{name}")
+            if isinstance(inner.get("additionalProperties"), dict):
+                missing += undescribed(inner["additionalProperties"], f"{path}.{name}.*")
+        return missing
+
+    assert undescribed(schema, "study") == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda p: p.name)
+def test_shipped_studies_are_valid(path: Path) -> None:
+    assert study.complete(yaml.safe_load(path.read_text()), path.name)["name"]
+
+
+def test_config_plans_at_least_24_cells_in_all_classes() -> None:
+    whole = study.complete(yaml.safe_load((ROOT / "config.yaml").read_text()) | {"devices": ["cpu"]}, "config.yaml")
+    cells = plan.cells(whole)
+    assert len(cells) >= 24
+    assert {cell.duration_s for cell in cells} == {5, 15, 30, 60}
+    assert plan.Cell("whisper-tiny.en", "fp32", "cpu", 15, 4) in cells
+
+
+def test_defaults_are_filled_in_at_every_level() -> None:
+    whole = study.complete(LEAST, "mine.yaml")
+    assert whole["models"] == {"whisper-base": {"weights": "packaged"}}
+    assert whole["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
+    assert whole["protocol"]["target"] == 0.025
+    assert whole["corpus"] == {"kind": "packages", "name": "quickstart", "segments_per_class": 8}
+    partly = study.complete(LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml")
+    assert partly["protocol"] == whole["protocol"] | {"budget_s": 3}
+    assert partly["variants"]["half"]["attention"] == "sdpa"
+
+
+def test_empty_entries_of_yaml_mean_defaults() -> None:
+    whole = study.complete({"name": "mine", "models": {"whisper-base": None}, "variants": None}, "mine.yaml")
+    assert whole["models"]["whisper-base"]["weights"] == "packaged"
+    assert list(whole["variants"]) == ["fp32"]
+
+
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"models": LEAST["models"]}, "the key name is missing"),
+    ({"name": "x"}, "the key models is missing"),
+    (LEAST | {"modles": {}}, "unknown key modles; allowed are name, "),
+    (LEAST | {"name": "a b"}, 'name: "a b" may hold only letters'),
+    (LEAST | {"models": {}}, "models: {} must not be empty"),
+    (LEAST | {"models": {"whisper-tinny": {}}}, "models.whisper-tinny: unknown model; known are whisper-tiny, "),
+    (LEAST | {"models": {"whisper-base": {"weigths": "random"}}}, "models.whisper-base: unknown key weigths; allowed are weights"),
+    (LEAST | {"models": {"whisper-base": {"weights": "hub"}}}, 'models.whisper-base.weights: "hub" is not allowed; allowed are packaged, random'),
+    (LEAST | {"models": {"whisper-small": {}}}, "models.whisper-small.weights: no package holds pretrained weights of it"),
+    (LEAST | {"models": ["whisper-base"]}, 'models: ["whisper-base"] is not of type object'),
+    (LEAST | {"corpus": {"kind": "gigaspeech", "name": "x"}}, 'corpus.kind: "gigaspeech" is not allowed; allowed are packages'),
+    (LEAST | {"corpus": {"kind": "packages", "name": "x"}}, "corpus.name: unknown corpus x; known are quickstart"),
+    (LEAST | {"devices": "gpu"}, 'devices: "gpu" is not of type array, or "auto"'),
+    (LEAST | {"devices": ["gpu"]}, 'devices.0: "gpu" is not allowed; allowed are cpu, cuda, or "auto"'),
+    (LEAST | {"durations_s": [5, 5]}, "durations_s: [5, 5] must not say anything twice"),
+    (LEAST | {"durations_s": ["five"]}, 'durations_s.0: "five" is not of type integer'),
+    (LEAST | {"durations_s": []}, "durations_s: [] must not be empty"),
+    (LEAST | {"batch_sizes": [0]}, "batch_sizes.0: 0 must be at least 1"),
+    (LEAST | {"threads": 0}, 'threads: 0 must be at least 1, or "auto"'),
+    (LEAST | {"seed": -1}, "seed: -1 must be at least 0"),
+    (LEAST | {"protocol": {"target": 0}}, "protocol.target: 0 must be more than 0"),
+    (LEAST | {"protocol": {"targt": 0.1}}, "protocol: unknown key targt; allowed are version, target"),
+    (LEAST | {"protocol": {"version": 2}}, "protocol.version: 2 is not allowed; it must be 1"),
+    (LEAST | {"protocol": {"energy_window_s": 1}}, "protocol.energy_window_s: 1 must be at least 5"),
+    (LEAST | {"protocol": {"min_passes": 9, "max_passes": 8}}, "protocol.min_passes is more than protocol.max_passes"),
+    (LEAST | {"variants": {"fp32": {"dtype": "float8"}}}, 'variants.fp32.dtype: "float8" is not allowed; allowed are float32'),
+    (LEAST | {"variants": {"a/b": {}}}, 'variants: "a/b" may hold only letters'),
+    (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en'),
+    (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),
+    (LEAST | {"results": "../x"}, 'results: "../x" may hold only letters'),
+]
+
+
+@pytest.mark.parametrize(("broken", "message"), BROKEN, ids=[message[:40] for _, message in BROKEN])
+def test_broken_studies(broken: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsrmeterError) as caught:
+        study.complete(broken, "mine.yaml")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("mine.yaml: ")
+    assert message in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(AsrmeterError) as caught:
+        study.complete(LEAST | {"sead": 1, "threads": 0}, "mine.yaml")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = study.complete(LEAST, "mine.yaml")
+    study.claim(whole)  # nothing there yet
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / study.FILE).write_text(json.dumps(whole))
+    study.claim(whole)
+    with pytest.raises(AsrmeterError, match="results/ holds the results of the study mine, not of other"):
+        study.claim(whole | {"name": "other"})
+
+
+def test_catalogue_entries_are_complete() -> None:
+    for name, model in catalogue().items():
+        assert model.family in ("whisper", "ctc"), name
+        assert model.tokenizer or model.vocabulary, name
+        assert model.packages("random") or model.family == "ctc", name
