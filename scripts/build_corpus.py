@@ -18,7 +18,9 @@ def build(listing: Path, downloads: Path, durations_s: list[int], most: int, see
     for duration_s in durations_s:
         possible = compose(utterances, duration_s)
         if not possible:
-            raise AsrmeterError(f"{listing}: no segment of {duration_s} s can be made of its utterances; leave the class out of durations_s")
+            raise AsrmeterError(
+                f"{listing}: no segment of {duration_s} s can be made of it; leave the class out of durations_s"
+            )
         chosen = sample(possible, most, seed)
         logging.info("%d s: %d of %d segments", duration_s, len(chosen), len(possible))
         segments += chosen

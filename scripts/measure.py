@@ -4,30 +4,22 @@ While the worker measures, this process sleeps in the kernel and has imported no
 """
 
 import argparse
-import ctypes
 import datetime
 import json
 import logging
 import os
-import select
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from asrmeter import machine
+from asrmeter import machine, workers
+from asrmeter.batches import batches, class_sha256
 from asrmeter.cli import run
 from asrmeter.errors import AsrmeterError
-from asrmeter.batches import batches, class_sha256
 
 ROOT = Path(__file__).parents[1]
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-# Libraries read these before anything else; Snakemake sets them to the rule's threads, which are the job's, not the cell's.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "GOTO_NUM_THREADS")
 
 
 def specify(args: argparse.Namespace) -> dict[str, Any]:
@@ -39,7 +31,9 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
     provenance = _load_json(args.model_folder / "provenance.json")
     segments = [row for row in _load_json(args.corpus_folder / "segments.json") if row["duration_s"] == args.duration_s]
     if not segments:
-        raise AsrmeterError(f"{args.corpus_folder}: holds no segments of {args.duration_s} s; delete the folder and run again")
+        raise AsrmeterError(
+            f"{args.corpus_folder}: holds no segments of {args.duration_s} s; delete the folder and run again"
+        )
     protocol = json.loads(args.protocol)
     return {
         "model": args.model,
@@ -64,31 +58,21 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def measure(spec: dict[str, Any], timeout_s: float, lock: int) -> tuple[str, str | None, dict[str, dict[str, Any]], list[dict[str, Any]]]:
+def measure(
+    spec: dict[str, Any], timeout_s: float, lock: int
+) -> tuple[str, str | None, dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Run the worker; return (status, reason, events by name, passes).
 
     `lock` is the descriptor of the machine's lock. The worker holds it too, so that the machine counts as taken for as
     long as the worker lives, whatever becomes of this process.
     """
-    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(spec["threads"]))
-    environment |= {"PYTHONPATH": str(ROOT / "scripts"), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryFile() as events:
         os.set_inheritable(events.fileno(), True)
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "asrmeter.worker"],
-            stdin=subprocess.PIPE,
-            env=environment,
-            pass_fds=(events.fileno(), lock),
-            preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
-        )
-        assert worker.stdin is not None
-        own = os.times()
-        worker.stdin.write(json.dumps(spec | {"events": events.fileno(), "parent_cpu_s": own.user + own.system}).encode())
-        worker.stdin.close()
-        timed_out = not _ends_within(worker, timeout_s)
-        if timed_out:
-            worker.kill()
-        code = worker.wait()
+        worker = workers.start(spec, events.fileno(), lock, ROOT / "scripts")
+        code = worker.wait(timeout_s)
+        timed_out = code is None
+        if code is None:
+            code = worker.kill()
         events.seek(0)
         told = [json.loads(line) for line in events.read().decode().splitlines() if line.endswith("}")]
     passes = [event for event in told if event["event"] == "pass"]
@@ -97,7 +81,9 @@ def measure(spec: dict[str, Any], timeout_s: float, lock: int) -> tuple[str, str
     return status, reason, by_name, passes
 
 
-def conclude(code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], n_passes: int) -> tuple[str, str | None]:
+def conclude(
+    code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], n_passes: int
+) -> tuple[str, str | None]:
     """Return (status, reason) from how the worker ended and what it told before."""
     if timeout_s is not None:
         return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes"
@@ -113,17 +99,6 @@ def conclude(code: int, timeout_s: float | None, told: dict[str, dict[str, Any]]
     if not told["latency"]["converged"]:
         return "unconverged", f"{told['latency']['reason']} before the interval was narrow enough"
     return "ok", None
-
-
-def _ends_within(worker: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
-    """Sleep until the worker ends or the time is over; unlike Popen.wait(timeout) this never wakes in between."""
-    descriptor = os.pidfd_open(worker.pid)
-    try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
-    finally:
-        os.close(descriptor)
 
 
 def _load_json(path: Path) -> Any:
@@ -148,7 +123,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
     parser.add_argument("--protocol", required=True, help="the protocol as JSON: version, stop rule, energy_window_s")
     parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
-    parser.add_argument("--attempt", type=int, default=1, help="above 1: an earlier job died without a record; write one")
+    parser.add_argument(
+        "--attempt", type=int, default=1, help="above 1: an earlier job died without a record; write one"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
     args = parser.parse_args(argv)
 
@@ -157,7 +134,8 @@ def main(argv: list[str] | None = None) -> None:
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches")}
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
         if args.attempt > 1:
-            status, reason = "killed", "the measuring job itself died, twice if at all tried again; see its log"
+            status: str = "killed"
+            reason: str | None = "the measuring job itself died; see its log and the machine's"
             told: dict[str, dict[str, Any]] = {}
             passes: list[dict[str, Any]] = []
         else:

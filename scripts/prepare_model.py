@@ -12,7 +12,9 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line and make the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(catalogue()), required=True, help="a name of resources/models.toml")
-    parser.add_argument("--weights", choices=["packaged", "random"], required=True, help="pretrained from packages, or seeded")
+    parser.add_argument(
+        "--weights", choices=["packaged", "random"], required=True, help="pretrained from packages, or seeded"
+    )
     parser.add_argument("--seed", type=int, required=True, help="seed of random weights")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--output", type=Path, required=True, help="the model folder")

@@ -54,7 +54,9 @@ def write_atomically(target: Path, content: bytes | str) -> None:
 def _explain(error: OSError, target: Path) -> Exception:
     """Turn the errors of a disk into one line; everything else passes as it is."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AsrmeterError(f"{target}: no space left on the disk; free some and run again, nothing was left half-written")
+        return AsrmeterError(
+            f"{target}: no space left on the disk; free some and run again, nothing was left half-written"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AsrmeterError(f"{target}: may not be written ({error.strerror}); check the folder's owner and mode")
     return error

@@ -49,7 +49,9 @@ def fetch(package: Package, target: Path) -> None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         archive = Path(folder) / package.archive
         if done.returncode or not archive.is_file():
-            why = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no reason given")
+            why = next(
+                (line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no reason given"
+            )
             raise AsrmeterError(
                 f"{package.name} {package.version} could not be downloaded by pip ({why}); check the network and pip's "
                 f"settings, or put {package.archive} (sha256 {package.sha256}) at {target} yourself"

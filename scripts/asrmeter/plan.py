@@ -10,7 +10,7 @@ from typing import Any
 
 from asrmeter.weights.catalogue import catalogue
 
-# Raised when building a corpus or a model folder comes to mean something else: every cell that uses it is measured again.
+# Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 1
 FOLDER_VERSION = 1
 

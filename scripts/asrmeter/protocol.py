@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from asrmeter.stats import median_interval
 
-# Warm when a pass is no more than this much faster than the one before it, or when this many seconds have been worked:
+# Warm when a pass is no more than this much faster than the one before it, or when a second has been worked:
 # what a first pass pays for (page faults, allocations, lazy set-up) is over by then.
 STEADY = 0.05
-WARM_AFTER_S = 2.0
+WARM_AFTER_S = 1.0
 MAX_WARMUP_PASSES = 5
 
 

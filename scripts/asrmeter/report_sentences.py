@@ -127,7 +127,9 @@ def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendatio
         caveats.append(say["padding"])
     if len(machines) > 1:
         caveats.append(say["machines"].format(n=len(machines)))
-    return caveats + ([study["device_note"]] if study.get("device_note") else [])
+    if study.get("device_note"):
+        caveats.append(say["no_gpu"].format(reason=study["device_note"]))
+    return caveats
 
 
 def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
@@ -281,6 +283,8 @@ def _doubt(setting: Setting, words: Words) -> list[Markup]:
     if setting.converged:
         return []
     latency = setting.latency
+    if latency.low is None:
+        return [words["answer"]["no_interval"]]
     return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high))]
 
 

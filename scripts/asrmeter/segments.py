@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def sample(segments: Sequence[Segment], n: int, seed: int) -> list[Segment]:
 
 
 def _n_samples(utterances: Sequence[Utterance]) -> int:
-    joints = sum(not _continues(a, b) for a, b in zip(utterances, utterances[1:], strict=False))
+    joints = sum(not _continues(a, b) for a, b in pairwise(utterances))
     return sum(utterance.end - utterance.begin for utterance in utterances) + joints * _silence_samples()
 
 

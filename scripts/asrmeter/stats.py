@@ -20,8 +20,10 @@ def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float, floa
     return _middle(medians)
 
 
-def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators), drawn in pairs; None below two pairs."""
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators); None for fewer than two pairs."""
     if len(numerators) < 2:
         return None
     rng = np.random.default_rng(seed)

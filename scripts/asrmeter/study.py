@@ -89,7 +89,7 @@ def _explain(error: Any) -> str:
                 "minItems": "must not be empty",
                 "minProperties": "must not be empty",
                 "uniqueItems": "must not say anything twice",
-                "pattern": "may hold only letters, digits, dots, dashes and underscores, and begins with a letter or digit",
+                "pattern": "may hold only letters, digits, dots, dashes and underscores, and begins with no sign",
             }
             return f"{prefix}{value} {words[error.validator]}"
     return f"{prefix}{error.message}"
@@ -131,10 +131,14 @@ def _check_names(study: dict[str, Any], source: str) -> None:
         if name not in known:
             raise AsrmeterError(f"{source}: models.{name}: unknown model; known are {', '.join(known)}")
         if settings["weights"] == "packaged" and known[name].packaged is None:
-            raise AsrmeterError(f"{source}: models.{name}.weights: no package holds pretrained weights of it; allowed is random")
+            raise AsrmeterError(
+                f"{source}: models.{name}.weights: no package holds pretrained weights of it; allowed is random"
+            )
     corpora = sorted(path.stem for path in (ROOT / "resources" / "corpora").glob("*.toml"))
     if study["corpus"]["name"] not in corpora:
-        raise AsrmeterError(f"{source}: corpus.name: unknown corpus {study['corpus']['name']}; known are {', '.join(corpora)}")
+        raise AsrmeterError(
+            f"{source}: corpus.name: unknown corpus {study['corpus']['name']}; known are {', '.join(corpora)}"
+        )
     protocol = study["protocol"]
     if protocol["min_passes"] > protocol["max_passes"]:
         raise AsrmeterError(f"{source}: protocol.min_passes is more than protocol.max_passes")

@@ -49,7 +49,7 @@ class Measured:
         return statistics.median(map(value, self.timed)) if self.timed else None
 
     def energy_j_per_sample(self, part: str) -> float | None:
-        """Return the median over the windows of the joules of a part (cpu, gpu, ram) by sample; None without a meter."""
+        """Return the joules of a part (cpu, gpu, ram) by sample, the median of the windows; None without a meter."""
         per_sample = [
             window[f"{part}_j"] / (window["n_passes"] * self.header["batch_size"])
             for window in self.event("energy", "windows") or []
@@ -120,7 +120,11 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("weights", _TEXT, _from_header("weights")),
     ("variant", _TEXT, _from_header("variant")),
     ("device", _TEXT, _from_header("device")),
-    ("device_name", _TEXT, lambda cell: cell.event("ready", "gpu_name") or (cell.header["cpu_name"] if cell.own_part == "cpu" else None)),
+    (
+        "device_name",
+        _TEXT,
+        lambda cell: cell.event("ready", "gpu_name") or (cell.header["cpu_name"] if cell.own_part == "cpu" else None),
+    ),
     ("duration_s", _INTEGER, _from_header("duration_s")),
     ("batch_size", _INTEGER, _from_header("batch_size")),
     ("threads", _INTEGER, _from_header("threads")),
@@ -132,13 +136,28 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("latency_s_ci_low", _NUMBER, lambda cell: cell.latency_interval()[0]),
     ("latency_s_ci_high", _NUMBER, lambda cell: cell.latency_interval()[1]),
     ("latency_s_p95", _NUMBER, lambda cell: stats.p95(cell.latencies_s)),
-    *((f"{stage}_s_median", _NUMBER, lambda cell, stage=stage: cell.median(lambda p: p[f"{stage}_s"])) for stage in STAGES),
+    *(
+        (f"{stage}_s_median", _NUMBER, lambda cell, stage=stage: cell.median(lambda p: p[f"{stage}_s"]))
+        for stage in STAGES
+    ),
     ("samples_per_s", _NUMBER, lambda cell: _ratio(cell.header["batch_size"], cell.median(lambda p: p["latency_s"]))),
     ("rtfx", _NUMBER, lambda cell: _ratio(sum(p["audio_s"] for p in cell.timed), sum(cell.latencies_s))),
     ("tokens_per_s", _NUMBER, lambda cell: _ratio(sum(sum(p["n_tokens"]) for p in cell.timed), sum(cell.latencies_s))),
-    ("n_tokens_mean", _NUMBER, lambda cell: _ratio(sum(sum(p["n_tokens"]) for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed))),
-    ("n_windows_mean", _NUMBER, lambda cell: _ratio(sum(sum(p["n_windows"]) for p in cell.timed), sum(len(p["n_windows"]) for p in cell.timed))),
-    ("audio_s_mean", _NUMBER, lambda cell: _ratio(sum(p["audio_s"] for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed))),
+    (
+        "n_tokens_mean",
+        _NUMBER,
+        lambda cell: _ratio(sum(sum(p["n_tokens"]) for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed)),
+    ),
+    (
+        "n_windows_mean",
+        _NUMBER,
+        lambda cell: _ratio(sum(sum(p["n_windows"]) for p in cell.timed), sum(len(p["n_windows"]) for p in cell.timed)),
+    ),
+    (
+        "audio_s_mean",
+        _NUMBER,
+        lambda cell: _ratio(sum(p["audio_s"] for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed)),
+    ),
     ("energy_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample(cell.own_part)),
     ("energy_net_j_per_sample", _NUMBER, lambda cell: cell.energy_net_j_per_sample()),
     ("energy_cpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("cpu")),
@@ -166,6 +185,7 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("achieved_gflops", _NUMBER, lambda cell: None),
     ("gflop_note", _TEXT, lambda cell: "FLOPs are not counted by this version"),
     ("startup_cpu_s", _NUMBER, _told("ready", "startup_cpu_s")),
+    ("preload_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
     ("protocol", _INTEGER, _from_header("protocol")),
     ("machine_id", _TEXT, _from_header("machine_id")),
     ("cpu_name", _TEXT, _from_header("cpu_name")),
@@ -190,7 +210,11 @@ CELLS = pa.schema([(name, kind) for name, kind, _ in CELL_COLUMNS])
 PASSES = record.SCHEMA
 TRANSCRIPTS = pa.schema(
     [
-        *((name, kind) for name, kind in record.CELL_FIELDS if name in ("model", "variant", "device", "duration_s", "batch_size")),
+        *(
+            (name, kind)
+            for name, kind in record.CELL_FIELDS
+            if name in ("model", "variant", "device", "duration_s", "batch_size")
+        ),
         ("segment_id", _TEXT),
         ("audio_s", _NUMBER),
         ("reference", _TEXT),
@@ -315,6 +339,8 @@ def _check_alike(headers: dict[str, Row], name: str, group_by: tuple[str, ...], 
 def _flat(table: pa.Table) -> pa.Table:
     for i, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
-            as_json = [None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()]
+            as_json = [
+                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
+            ]
             table = table.set_column(i, field.name, pa.array(as_json, pa.string()))
     return table

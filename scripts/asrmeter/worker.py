@@ -1,26 +1,19 @@
 """The process that measures one cell: load, warm up, timed passes, energy windows.
 
-Started by `measure.py` as `python -m asrmeter.worker`; the cell comes as JSON on standard input, events leave as JSON
-lines on the file descriptor `events`. What was measured before a crash is so already with the parent. Nothing is
-imported here that measuring does not need: see the start-up cost in ARCHITECTURE.md.
+Forked by `asrmeter.fork_server`, or started as `python -m asrmeter.worker` with the cell as JSON on standard input.
+What happens leaves as JSON lines on the file descriptor `events`: what was measured before a crash is so already with
+the parent. Nothing is imported here that measuring does not need: see the start-up cost in ARCHITECTURE.md.
 """
 
 import gc
-
-gc.disable()  # imports make a lot of long-lived objects; collecting in between costs a tenth of the start-up
-
-import sys  # noqa: E402
-
-# transformers imports these where they are installed, for training losses and images: half a second for nothing.
-sys.modules.update(dict.fromkeys(("scipy", "sklearn", "PIL", "torchvision", "torchaudio")))  # type: ignore[arg-type]
-
-import itertools  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 Emit = Callable[..., None]
 
@@ -94,6 +87,7 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
     emit(
         "ready",
         startup_cpu_s=own.user + own.system + spec["parent_cpu_s"],
+        preload_cpu_s=spec.get("preload_cpu_s"),
         model_rss_bytes=memory.rss_bytes,
         gpu_name=torch.cuda.get_device_name() if device == "cuda" else None,
         decoding=runtime.decoding(),
@@ -115,31 +109,52 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
 
     passes = itertools.count()
     try:
-        emit("energy", **energy.measure(device, lambda: run_pass(next(passes) % len(spec["batches"])), spec["energy_window_s"]))
+        emit(
+            "energy",
+            **energy.measure(device, lambda: run_pass(next(passes) % len(spec["batches"])), spec["energy_window_s"]),
+        )
     except Exception as error:  # a cell is worth having without its energy; the reason is kept
         emit("energy", method_cpu="none", method_gpu="none", note=f"codecarbon failed: {error!r}", windows=[], idle=[])
     emit("done")
 
 
-def main() -> None:
-    """Read the cell, measure it, and leave without the second that tearing down torch takes."""
-    spec = json.load(sys.stdin)
+def slim_down() -> None:
+    """Keep what measuring does not need out of this process; for the beginning of a process that only measures."""
+    # Imports make a lot of long-lived objects; collecting in between costs a tenth of the start-up.
+    gc.disable()
+    # transformers imports these where they are installed, for training losses and images: half a second for nothing.
+    sys.modules.update(dict.fromkeys(("scipy", "sklearn", "PIL", "torchvision", "torchaudio")))  # type: ignore[arg-type]
+
+
+def preload() -> None:
+    """Import what any cell needs; nothing is run, so that a process may be forked off afterwards."""
+    import codecarbon  # noqa: F401
+    import soundfile  # noqa: F401
+
+    from asrmeter import energy, memory, protocol  # noqa: F401
+    from asrmeter.runtimes import transformers_ctc, transformers_whisper  # noqa: F401
+
+    gc.freeze()  # what is shared with a child is not touched by its collections
+
+
+def run(spec: dict[str, Any]) -> int:
+    """Measure a cell and tell what happens on the descriptor `spec["events"]`; return the exit code."""
     with open(spec["events"], "w", encoding="utf-8") as stream:
 
         def emit(event: str, **fields: Any) -> None:
             stream.write(json.dumps({"event": event, **fields}) + "\n")
             stream.flush()
 
-        code = 0
         try:
             measure(spec, emit)
+            return 0
         except BaseException as error:
             status, reason = classify(error)
             emit("failed", status=status, reason=reason)
             sys.excepthook(type(error), error, error.__traceback__)
-            code = 1
-    sys.stderr.flush()
-    os._exit(code)
+            return 1
+        finally:
+            sys.stderr.flush()
 
 
 def classify(error: BaseException) -> tuple[str, str]:
@@ -152,4 +167,6 @@ def classify(error: BaseException) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    slim_down()
+    # Leaving without the second that tearing down torch takes.
+    os._exit(run(json.load(sys.stdin)))

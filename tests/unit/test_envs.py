@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from envs import locked, pinned
 from rattler import MatchSpec
+
+from envs import locked, pinned
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))

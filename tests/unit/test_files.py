@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic, write_atomically
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from asrmeter import machine
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -42,10 +43,16 @@ def test_other_work_goes_on_together_but_keeps_measurements_out(lock: Path) -> N
 
 
 def test_a_second_process_waits_and_says_so(lock: Path) -> None:
-    code = "import logging; logging.basicConfig(level=20); from asrmeter import machine\nwith machine.alone(): print('in')"
+    code = (
+        "import logging; logging.basicConfig(level=20); from asrmeter import machine\nwith machine.alone(): print('in')"
+    )
     with machine.alone():
         other = subprocess.Popen(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert other.stderr is not None
         assert "waiting for another pipeline" in other.stderr.readline()

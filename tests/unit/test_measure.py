@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import measure
 import pytest
+
+import measure
 from asrmeter import record, worker
 
 DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None}, "done": {}}
@@ -18,7 +19,13 @@ DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None
     ("code", "timeout_s", "told", "status", "reason"),
     [
         (0, None, DONE, "ok", None),
-        (0, None, DONE | {"latency": {"converged": False, "reason": "budget_s = 2 was spent"}}, "unconverged", "budget_s = 2 was spent before"),
+        (
+            0,
+            None,
+            DONE | {"latency": {"converged": False, "reason": "budget_s = 2 was spent"}},
+            "unconverged",
+            "budget_s = 2 was spent before",
+        ),
         (-9, None, {}, "killed", "ended by SIGKILL after 3 passes, perhaps by the kernel"),
         (-11, None, DONE, "killed", "ended by SIGSEGV"),
         (-9, 7.0, {}, "timeout", "timeout_s = 7 and 3 passes"),
@@ -40,7 +47,10 @@ def test_every_end_of_a_worker_has_a_status(
     ("error", "status"),
     [
         (MemoryError(), "oom"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to"), "oom"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to"),
+            "oom",
+        ),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "oom"),
         (ValueError("x\ny"), "error"),
     ],
@@ -62,7 +72,7 @@ def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 SPEC = {"threads": 3}
-ONE_PASS = "events.write('{\"event\": \"pass\", \"phase\": \"latency\"}\\n'); events.flush()\n"
+ONE_PASS = 'events.write(\'{"event": "pass", "phase": "latency"}\\n\'); events.flush()\n'
 
 
 def test_passes_before_a_kill_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,7 +83,7 @@ def test_passes_before_a_kill_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_half_written_event_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run_instead(ONE_PASS + "events.write('{\"event\": \"pa'); events.flush(); os._exit(4)", monkeypatch, tmp_path)
+    run_instead(ONE_PASS + 'events.write(\'{"event": "pa\'); events.flush(); os._exit(4)', monkeypatch, tmp_path)
     status, _, _, passes = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
     assert (status, len(passes)) == ("error", 1)
 
@@ -90,7 +100,7 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_the_workers_threads_are_the_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Snakemake does
     code = "events.write(json.dumps({'event': 'latency', 'converged': os.environ['OMP_NUM_THREADS'] == '3'}) + '\\n')\n"
-    run_instead(code + "events.write('{\"event\": \"done\"}\\n'); events.close()", monkeypatch, tmp_path)
+    run_instead(code + 'events.write(\'{"event": "done"}\\n\'); events.close()', monkeypatch, tmp_path)
     assert measure.measure(SPEC, 30, lock=sys.stderr.fileno())[0] == "ok"
 
 
@@ -104,9 +114,14 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     pid_file = tmp_path / "pid"
-    (package / "worker.py").write_text(f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)")
+    (package / "worker.py").write_text(
+        f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+    )
     parent = os.spawnve(
-        os.P_NOWAIT, sys.executable, [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(Path(measure.__file__).parent)}
+        os.P_NOWAIT,
+        sys.executable,
+        [sys.executable, "-c", code],
+        os.environ | {"PYTHONPATH": str(Path(measure.__file__).parent)},
     )
     for _ in range(200):
         if pid_file.exists() and pid_file.read_text().endswith("\n"):
@@ -146,11 +161,9 @@ def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch
     (corpus / "segments.json").write_text(json.dumps([row]))
     protocol = {"version": 1, "target": 0.1, "min_passes": 2, "max_passes": 3, "budget_s": 1, "energy_window_s": 5}
     output = tmp_path / "out.parquet"
-    measure.main(
-        ["--model=m", f"--model-folder={model}", f"--corpus-folder={corpus}", "--variant=fp32", "--options={}", "--device=cpu"]
-        + ["--duration-s=5", "--batch-size=2", "--threads=auto", "--seed=1", f"--protocol={json.dumps(protocol)}", "--attempt=2"]
-        + [f"--output={output}"]
-    )
+    options = ["--model=m", f"--model-folder={model}", f"--corpus-folder={corpus}", "--variant=fp32", "--options={}"]
+    options += ["--device=cpu", "--duration-s=5", "--batch-size=2", "--threads=auto", "--seed=1", "--attempt=2"]
+    measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}"])
     header, passes = record.read(output)
     assert header["status"] == "killed"
     assert "job itself died" in header["reason"]

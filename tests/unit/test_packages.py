@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
 from asrmeter import packages
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import Archives, Package
@@ -49,13 +50,17 @@ def test_altered_missing_and_empty_archives_are_named(downloads: tuple[Path, dic
         Archives(folder, known).read("w", "w/data.bin")
 
 
-def test_a_package_that_cannot_be_had_is_an_error_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_cannot_be_had_is_an_error_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wanted = Package("no-such-package", "1", "no_such_package-1.tar.gz", "0" * 64)
-    with pytest.raises(AsrmeterError, match=r"no-such-package 1 could not be downloaded by pip \(ERROR: .*\); check the network"):
+    with pytest.raises(
+        AsrmeterError, match=r"no-such-package 1 could not be downloaded by pip \(ERROR: .*\); check the network"
+    ):
         packages.fetch(wanted, tmp_path / "x" / wanted.archive)
     assert not (tmp_path / "x" / wanted.archive).exists()
 

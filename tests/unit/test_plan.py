@@ -4,16 +4,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from asrmeter import plan, sources, study
-from asrmeter.batches import batches, class_sha256
 from hypothesis import given
 from hypothesis import strategies as st
+
+from asrmeter import plan, sources, study
+from asrmeter.batches import batches, class_sha256
 
 ROOT = Path(__file__).parents[2]
 
 
 def a_study(**changes: Any) -> dict[str, Any]:
-    base = {"name": "t", "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}}, "devices": ["cpu", "cuda"]}
+    base = {
+        "name": "t",
+        "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}},
+        "devices": ["cpu", "cuda"],
+    }
     return study.complete(base | changes, "t.yaml")
 
 

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from asrmeter.runtimes.base import STAGES, Timeline
 from asrmeter.runtimes.transformers_ctc import ctc_text
 

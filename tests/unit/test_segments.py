@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import soundfile
-from asrmeter.corpora import manifest
-from asrmeter.segments import JOIN_SILENCE_S, LEAST_FILL, SAMPLE_RATE_HZ, Segment, Utterance, compose, sample
 from hypothesis import given
 from hypothesis import strategies as st
+
+from asrmeter.corpora import manifest
+from asrmeter.segments import JOIN_SILENCE_S, LEAST_FILL, SAMPLE_RATE_HZ, Segment, Utterance, compose, sample
 
 
 def utterances(lengths_s: list[float], one_recording: bool = False) -> list[Utterance]:

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from asrmeter import plan, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.weights.catalogue import catalogue
@@ -31,7 +32,9 @@ def test_schema_is_a_schema_and_describes_every_key() -> None:
     assert undescribed(schema, "study") == []
 
 
-@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda p: p.name
+)
 def test_shipped_studies_are_valid(path: Path) -> None:
     assert study.complete(yaml.safe_load(path.read_text()), path.name)["name"]
 
@@ -50,7 +53,9 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     assert whole["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
     assert whole["protocol"]["target"] == 0.025
     assert whole["corpus"] == {"kind": "packages", "name": "quickstart", "segments_per_class": 8}
-    partly = study.complete(LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml")
+    partly = study.complete(
+        LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml"
+    )
     assert partly["protocol"] == whole["protocol"] | {"budget_s": 3}
     assert partly["variants"]["half"]["attention"] == "sdpa"
 
@@ -68,11 +73,23 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"name": "a b"}, 'name: "a b" may hold only letters'),
     (LEAST | {"models": {}}, "models: {} must not be empty"),
     (LEAST | {"models": {"whisper-tinny": {}}}, "models.whisper-tinny: unknown model; known are whisper-tiny, "),
-    (LEAST | {"models": {"whisper-base": {"weigths": "random"}}}, "models.whisper-base: unknown key weigths; allowed are weights"),
-    (LEAST | {"models": {"whisper-base": {"weights": "hub"}}}, 'models.whisper-base.weights: "hub" is not allowed; allowed are packaged, random'),
-    (LEAST | {"models": {"whisper-small": {}}}, "models.whisper-small.weights: no package holds pretrained weights of it"),
+    (
+        LEAST | {"models": {"whisper-base": {"weigths": "random"}}},
+        "models.whisper-base: unknown key weigths; allowed are weights",
+    ),
+    (
+        LEAST | {"models": {"whisper-base": {"weights": "hub"}}},
+        'models.whisper-base.weights: "hub" is not allowed; allowed are packaged, random',
+    ),
+    (
+        LEAST | {"models": {"whisper-small": {}}},
+        "models.whisper-small.weights: no package holds pretrained weights of it",
+    ),
     (LEAST | {"models": ["whisper-base"]}, 'models: ["whisper-base"] is not of type object'),
-    (LEAST | {"corpus": {"kind": "gigaspeech", "name": "x"}}, 'corpus.kind: "gigaspeech" is not allowed; allowed are packages'),
+    (
+        LEAST | {"corpus": {"kind": "gigaspeech", "name": "x"}},
+        'corpus.kind: "gigaspeech" is not allowed; allowed are packages',
+    ),
     (LEAST | {"corpus": {"kind": "packages", "name": "x"}}, "corpus.name: unknown corpus x; known are quickstart"),
     (LEAST | {"devices": "gpu"}, 'devices: "gpu" is not of type array, or "auto"'),
     (LEAST | {"devices": ["gpu"]}, 'devices.0: "gpu" is not allowed; allowed are cpu, cuda, or "auto"'),
@@ -87,7 +104,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"protocol": {"version": 2}}, "protocol.version: 2 is not allowed; it must be 1"),
     (LEAST | {"protocol": {"energy_window_s": 1}}, "protocol.energy_window_s: 1 must be at least 5"),
     (LEAST | {"protocol": {"min_passes": 9, "max_passes": 8}}, "protocol.min_passes is more than protocol.max_passes"),
-    (LEAST | {"variants": {"fp32": {"dtype": "float8"}}}, 'variants.fp32.dtype: "float8" is not allowed; allowed are float32'),
+    (
+        LEAST | {"variants": {"fp32": {"dtype": "float8"}}},
+        'variants.fp32.dtype: "float8" is not allowed; allowed are float32',
+    ),
     (LEAST | {"variants": {"a/b": {}}}, 'variants: "a/b" may hold only letters'),
     (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en'),
     (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow.csv
 import pytest
+
 from asrmeter import record, study, tables
 from asrmeter.errors import AsrmeterError
 from asrmeter.scoring import compare, plain
@@ -29,7 +30,16 @@ SEGMENTS = [
 def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "latency") -> dict[str, Any]:
     stages = {"features_s": 0.1, "encoder_s": 0.2, "decoder_s": latency_s - 0.3, "text_s": 0.0}
     times = {"started_at_s": 0.0, "ended_at_s": latency_s, "latency_s": latency_s, "audio_s": 7.0}
-    return {"phase": phase, "batch": 0, "segment_ids": ids, "texts": texts, "n_tokens": [3, 1], "n_windows": [1, 1], **stages, **times}
+    return {
+        "phase": phase,
+        "batch": 0,
+        "segment_ids": ids,
+        "texts": texts,
+        "n_tokens": [3, 1],
+        "n_windows": [1, 1],
+        **stages,
+        **times,
+    }
 
 
 def a_header(model: str, **changes: Any) -> dict[str, Any]:
@@ -38,11 +48,29 @@ def a_header(model: str, **changes: Any) -> dict[str, Any]:
         "ready": {"startup_cpu_s": 3.0, "model_rss_bytes": 5, "gpu_name": None},
         "memory": {"peak_rss_bytes": 7, "peak_device_bytes": None},
         "latency": {"converged": True},
-        "energy": {"method_cpu": "cpu_load_model", "method_gpu": "none", "note": "modelled", "windows": [window], "idle": []},
+        "energy": {
+            "method_cpu": "cpu_load_model",
+            "method_gpu": "none",
+            "note": "modelled",
+            "windows": [window],
+            "idle": [],
+        },
     }
     header = {"model": model, "family": "whisper", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 2}
-    header |= {"threads": 2, "protocol": 1, "status": "ok", "reason": None, "machine_id": "m", "cpu_name": "CPU", "n_cpus": 2}
-    header |= {"weights": "pretrained" if model.startswith("whisper") else "random", "segments": SEGMENTS, "events": events}
+    header |= {
+        "threads": 2,
+        "protocol": 1,
+        "status": "ok",
+        "reason": None,
+        "machine_id": "m",
+        "cpu_name": "CPU",
+        "n_cpus": 2,
+    }
+    header |= {
+        "weights": "pretrained" if model.startswith("whisper") else "random",
+        "segments": SEGMENTS,
+        "events": events,
+    }
     header |= {"before": {"load_1min": 0.1}, "after": {"load_1min": 0.2}, "corpus_sha256": "c", "weights_sha256": model}
     return header | changes
 
@@ -55,7 +83,9 @@ PASSES = [
 ]
 
 
-def gathered(tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
+def gathered(
+    tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
+) -> dict[str, list[dict[str, Any]]]:
     for model, (header, passes) in records.items():
         record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
     return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, plain).items()}
@@ -83,8 +113,14 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
 
 def test_the_first_timed_text_counts_and_never_the_warm_up(tmp_path: Path) -> None:
     random = a_header("wav2vec2-base-960h")
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (random, PASSES)})
-    assert {row["segment_id"]: row["hypothesis"] for row in made["transcripts"]} == {"a": "one too three", "b": "four", "c": "five"}
+    made = gathered(
+        tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (random, PASSES)}
+    )
+    assert {row["segment_id"]: row["hypothesis"] for row in made["transcripts"]} == {
+        "a": "one too three",
+        "b": "four",
+        "c": "five",
+    }
     assert {row["model"] for row in made["transcripts"]} == {"whisper-base"}
 
 
@@ -108,7 +144,9 @@ def test_energy_with_a_counter_has_a_net_share() -> None:
 
 def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
     other = a_header("wav2vec2-base-960h", corpus_sha256="d")
-    with pytest.raises(AsrmeterError, match=r"cells of 5 were measured on different audio: delete .*parquet and run again"):
+    with pytest.raises(
+        AsrmeterError, match=r"cells of 5 were measured on different audio: delete .*parquet and run again"
+    ):
         gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, [])})
 
 

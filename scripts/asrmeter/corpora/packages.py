@@ -54,6 +54,8 @@ def load(path: Path, archives: Archives) -> "tuple[dict[str, np.ndarray], list[U
             begin = round(spoken.get("begin_s", 0) * SAMPLE_RATE_HZ)
             end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(mono)
             if not 0 <= begin < end <= len(mono):
-                raise AsrmeterError(f"{path}: recording {name}: an utterance lies outside of its {len(mono) / SAMPLE_RATE_HZ:.2f} s")
+                raise AsrmeterError(
+                    f"{path}: recording {name}: an utterance lies outside of its {len(mono) / SAMPLE_RATE_HZ:.2f} s"
+                )
             utterances.append(Utterance(name, begin, end, spoken["text"], entry["source"], entry["licence"]))
     return recordings, utterances

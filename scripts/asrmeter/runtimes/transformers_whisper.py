@@ -77,7 +77,7 @@ class TransformersWhisper:
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Random weights need not emit an end token or timestamps: as many windows as the audio has, tokens as the text."""
+        """Random weights need not emit an end token or timestamps: windows as the audio has, tokens as the text."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
         total = [Hypothesis("", 0, 0)] * len(waveforms)

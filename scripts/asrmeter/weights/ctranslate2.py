@@ -21,6 +21,14 @@ from asrmeter.errors import AsrmeterError
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _VERSION, _SPEC, _REVISION = 6, "WhisperSpec", 3
 _GELU = 3
+_OPTIONAL = (
+    "decoder/alibi_use_positive_positions",
+    "decoder/alignment_heads",
+    "decoder/alignment_layer",
+    "decoder/scale_alibi",
+    "encoder/activation",
+    "encoder/pre_norm",
+)
 
 
 @dataclass
@@ -38,7 +46,9 @@ class _Reader:
     def take(self, n_bytes: int) -> bytes:
         piece = self._data[self._at : self._at + n_bytes]
         if len(piece) != n_bytes:
-            raise AsrmeterError(f"CTranslate2 file ends early: byte {len(self._data)}, {n_bytes} more expected at {self._at}")
+            raise AsrmeterError(
+                f"CTranslate2 file ends early: byte {len(self._data)}, {n_bytes} more expected at {self._at}"
+            )
         self._at += n_bytes
         return piece
 
@@ -75,7 +85,9 @@ def read(data: bytes) -> Container:
         raw = reader.take(reader.number("I"))
         array = np.frombuffer(raw, dtype=_DTYPES[code])
         if array.size != int(np.prod(shape)):
-            raise AsrmeterError(f"CTranslate2 variable {name} holds {array.size} numbers, its shape {shape} needs another count")
+            raise AsrmeterError(
+                f"CTranslate2 variable {name} holds {array.size} numbers, its shape {shape} needs another count"
+            )
         arrays[name] = array.reshape(shape)
     aliases = {reader.string(): reader.string() for _ in range(reader.number("I"))}
     if not reader.at_end():
@@ -105,8 +117,9 @@ def whisper_state(container: Container) -> tuple[dict[str, np.ndarray], dict[str
         if int(take(f"decoder/{name}")) != wanted:
             raise AsrmeterError(f"CTranslate2 file: decoder/{name} is not {wanted}, this is no Whisper model")
     heads = {side: int(take(f"{side}/num_heads")) for side in ("encoder", "decoder")}
-    for optional in ("decoder/alignment_heads", "decoder/alignment_layer", "encoder/activation", "encoder/pre_norm"):
-        left.pop(optional, None)
+    # Written by some versions only; alibi's details mean nothing once alibi is off.
+    for name in _OPTIONAL:
+        left.pop(name, None)
 
     state: dict[str, np.ndarray] = {}
 
@@ -138,7 +151,13 @@ def whisper_state(container: Container) -> tuple[dict[str, np.ndarray], dict[str
     for side in ("encoder", "decoder"):
         keep(f"{side}.embed_positions.weight", take(f"{side}/position_encodings/encodings"))
         norm(f"{side}/layer_norm", f"{side}.layer_norm")
-        layers[side] = len({name.split("/")[1] for name in container.arrays if name.startswith(f"{side}/layer_") and name.split("/")[1] != "layer_norm"})
+        layers[side] = len(
+            {
+                name.split("/")[1]
+                for name in container.arrays
+                if name.startswith(f"{side}/layer_") and name.split("/")[1] != "layer_norm"
+            }
+        )
         for i in range(layers[side]):
             old, new = f"{side}/layer_{i}", f"{side}.layers.{i}"
             norm(f"{old}/self_attention/layer_norm", f"{new}.self_attn_layer_norm")

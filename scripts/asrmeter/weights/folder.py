@@ -40,7 +40,10 @@ def build(model: Model, weights: str, seed: int, archives: Archives, target: Pat
     if weights == "packaged":
         network, origin = _packaged(model, archives)
     else:
-        network, origin = _random(model, seed, archives), {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"}
+        network, origin = (
+            _random(model, seed, archives),
+            {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"},
+        )
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     if n_parameters != model.parameters:
         raise AsrmeterError(f"{model.name}: {n_parameters} parameters came out, {model.parameters} expected")
@@ -51,21 +54,31 @@ def build(model: Model, weights: str, seed: int, archives: Archives, target: Pat
         for path in folder.iterdir():
             path.chmod(0o644)  # safetensors writes for its owner alone; a shared checkout has more readers
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-        provenance = {"model": model.name, "family": model.family, "weights": "random" if weights == "random" else "pretrained"}
+        provenance = {
+            "model": model.name,
+            "family": model.family,
+            "weights": "random" if weights == "random" else "pretrained",
+        }
         provenance |= origin | {"parameters": n_parameters, "sha256": files}
         (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 def _packaged(model: Model, archives: Archives) -> tuple[PreTrainedModel, dict[str, Any]]:
     if model.packaged is None:
-        raise AsrmeterError(f"{model.name}: no package holds pretrained weights of it; use `weights: random` to measure its speed")
+        raise AsrmeterError(
+            f"{model.name}: no package holds pretrained weights of it; use `weights: random` to measure its speed"
+        )
     raw = b"".join(archives.read(**part) for part in model.packaged["model"])
     digest = hashlib.sha256(raw).hexdigest()
     if digest != model.packaged["model_sha256"]:
-        raise AsrmeterError(f"{model.name}: the packaged weights have sha256 {digest}, not {model.packaged['model_sha256']}")
+        raise AsrmeterError(
+            f"{model.name}: the packaged weights have sha256 {digest}, not {model.packaged['model_sha256']}"
+        )
     state, architecture = ctranslate2.whisper_state(ctranslate2.read(raw))
     if architecture != model.architecture:
-        raise AsrmeterError(f"{model.name}: the packaged weights have the architecture {architecture}, not {model.architecture}")
+        raise AsrmeterError(
+            f"{model.name}: the packaged weights have the architecture {architecture}, not {model.architecture}"
+        )
     network = _whisper(model, archives, hints=json.loads(archives.read(**model.packaged["config"])))
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
     tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"]
@@ -95,7 +108,7 @@ def _whisper(model: Model, archives: Archives, hints: dict[str, Any]) -> Whisper
         "pad_token_id": ids["<|endoftext|>"],
     }
     network = WhisperForConditionalGeneration(WhisperConfig(**model.architecture, **special))
-    generation = dict(special)
+    generation: dict[str, Any] = dict(special)
     generation |= {
         "max_length": network.config.max_target_positions,
         "max_initial_timestamp_index": 50,
@@ -130,12 +143,21 @@ def _write_preprocessing(model: Model, archives: Archives, folder: Path) -> None
         WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
         assert model.tokenizer is not None
         (folder / "tokenizer.json").write_bytes(archives.read(**model.tokenizer))
-        settings = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 448, "clean_up_tokenization_spaces": False}
+        settings = {
+            "tokenizer_class": "WhisperTokenizer",
+            "model_max_length": 448,
+            "clean_up_tokenization_spaces": False,
+        }
         settings |= {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
     else:
         Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
         vocabulary = {token: number for number, token in enumerate(model.vocabulary)}
         (folder / "vocab.json").write_text(json.dumps(vocabulary) + "\n")
-        settings = {"tokenizer_class": "Wav2Vec2CTCTokenizer", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+        settings = {
+            "tokenizer_class": "Wav2Vec2CTCTokenizer",
+            "pad_token": "<pad>",
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+        }
         settings |= {"unk_token": "<unk>", "word_delimiter_token": "|"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")

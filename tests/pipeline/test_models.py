@@ -1,0 +1,105 @@
+"""The weights: exact, the same every time, and they know what was said."""
+
+import hashlib
+import io
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from checkouts import Checkout
+from safetensors import safe_open
+
+from asrmeter import runtimes
+from asrmeter.packages import Archives
+from asrmeter.runtimes.base import STAGES, Timeline
+from asrmeter.weights.catalogue import catalogue
+
+pytestmark = pytest.mark.pipeline
+SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
+OPTIONS = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
+WEIGHTS = {"whisper-tiny.en": "packaged", "wav2vec2-base-960h": "random"}
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def jfk(downloads: Path) -> np.ndarray:
+    """President Kennedy, 1961: 11 s at 16 kHz."""
+    clip = Archives(downloads).read("pywhispercpp", "whisper.cpp/samples/jfk.wav")
+    samples, rate_hz = soundfile.read(io.BytesIO(clip), dtype="float32")
+    assert (rate_hz, len(samples), samples.ndim) == (16_000, 11 * 16_000, 1)
+    return samples
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.iterdir() if path.name != ".snakemake_timestamp"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+@pytest.mark.parametrize(
+    ("model", "n_parameters"), [("whisper-tiny.en", 37_760_256), ("wav2vec2-base-960h", 94_396_320)]
+)
+def test_the_parameters_are_all_there(finished: Checkout, model: str, n_parameters: int) -> None:
+    folder = finished.results / "models" / model
+    with safe_open(folder / "model.safetensors", "numpy") as weights:
+        sizes = {name: int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys()}  # noqa: SIM118
+    # Whisper's projection to words is its embedding: stored and counted once.
+    assert sum(sizes.values()) == n_parameters
+    assert "proj_out.weight" not in sizes
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert (provenance["parameters"], provenance["model"]) == (n_parameters, model)
+    assert provenance["weights"] == {"packaged": "pretrained", "random": "random"}[WEIGHTS[model]]
+
+
+@pytest.mark.parametrize("model", list(WEIGHTS))
+def test_a_folder_made_again_has_the_same_bytes(finished: Checkout, model: str) -> None:
+    ran = finished.step(
+        *("scripts/prepare_model.py", "--model", model, "--weights", WEIGHTS[model], "--seed", "42"),
+        *("--downloads", "results/downloads", "--output", f"again/{model}"),
+    )
+    assert ran.code == 0, ran.output
+    again = finished.folder / "again" / model
+    first = hashes(finished.results / "models" / model)
+    assert hashes(again) == first
+    (again / "model.safetensors").unlink()
+    assert {name: first[name] for name in first if name != "provenance.json"} == json.loads(
+        (again / "provenance.json").read_text()
+    )["sha256"]
+
+
+@pytest.mark.parametrize("model", list(WEIGHTS))
+def test_a_folder_holds_nothing_that_could_be_run(finished: Checkout, model: str) -> None:
+    endings = {Path(name).suffix for name in hashes(finished.results / "models" / model)}
+    assert endings == {".safetensors", ".json"}
+
+
+def test_plain_transformers_hears_what_was_said(finished: Checkout, jfk: np.ndarray, no_network: None) -> None:
+    from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
+
+    folder = finished.results / "models" / "whisper-tiny.en"
+    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, local_files_only=True)
+    inputs = processor(jfk, sampling_rate=16_000, return_tensors="pt")
+    tokens = model.generate(**inputs)
+    assert processor.batch_decode(tokens, skip_special_tokens=True)[0].strip() == SPOKEN
+
+
+def test_our_runtime_hears_what_was_said(finished: Checkout, jfk: np.ndarray, no_network: None) -> None:
+    folder = finished.results / "models" / "whisper-tiny.en"
+    runtime = runtimes.load(catalogue()["whisper-tiny.en"].family, folder, OPTIONS, "cpu", random_weights=False)
+    timeline = Timeline("cpu")
+    (hypothesis,) = runtime.transcribe([jfk], [""], timeline)
+    timeline.end()
+    assert hypothesis.text == SPOKEN
+    assert (hypothesis.n_windows, hypothesis.n_tokens > 20) == (1, True)
+    assert all(timeline.seconds()[stage] > 0 for stage in STAGES)

@@ -1,0 +1,178 @@
+"""A run from pinned speech and weights to the report, and what its tables hold."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import CELLS, SECRET, Checkout, Ran, small
+from conftest import MakeCheckout
+
+from asrmeter.runtimes.base import STAGES
+
+pytestmark = pytest.mark.pipeline
+Row = dict[str, Any]
+
+
+def rows(checkout: Checkout, table: str) -> list[Row]:
+    return pq.read_table(checkout.results / "tables" / f"{table}.parquet").to_pylist()
+
+
+@pytest.fixture(scope="module")
+def cells(finished: Checkout) -> list[Row]:
+    return rows(finished, "cells")
+
+
+@pytest.fixture(scope="module")
+def timed(finished: Checkout) -> list[Row]:
+    return [row for row in rows(finished, "passes") if row["phase"] == "latency"]
+
+
+def test_a_run_does_each_job_once_and_ends_well(finished_run: tuple[Checkout, Ran]) -> None:
+    _, ran = finished_run
+    print(f"first run: {ran.wall_s:.0f} s, {ran.cpu_s:.0f} CPU s")
+    assert ran.code == 0
+    expected = {"corpus": 1, "model": 2, "measure_cpu": 4}
+    assert ran.jobs == expected | dict.fromkeys(("study", "tables", "figures", "report", "all"), 1)
+
+
+def test_a_run_makes_every_file(finished: Checkout) -> None:
+    made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
+    top = {name for name in made if not name.startswith(("downloads/", "models/", "corpus/", "logs/", "measurements/"))}
+    tables = {
+        f"tables/{table}.{ending}" for table in ("cells", "passes", "transcripts") for ending in ("parquet", "csv")
+    }
+    figures = {f"figures/{figure}.svg" for figure in ("latency", "throughput", "energy", "wer")}
+    assert top == {"report.html", "study.json"} | tables | figures
+    assert finished.measured == sorted(CELLS)
+
+
+def test_every_job_has_a_log(finished: Checkout) -> None:
+    logs = finished.results / "logs"
+    jobs = {
+        "corpus/quickstart",
+        "model/whisper-tiny.en",
+        "model/wav2vec2-base-960h",
+        *(f"measure/{cell}" for cell in CELLS),
+    }
+    jobs |= {"study", "tables", "figures", "report"}
+    assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
+    for cell in CELLS:
+        assert f"{cell}.parquet" in (logs / "measure" / f"{cell}.log").read_text()
+
+
+def test_csv_and_parquet_say_the_same(finished: Checkout, cells: list[Row]) -> None:
+    with open(finished.results / "tables" / "cells.csv", newline="") as stream:
+        from_csv = list(csv.DictReader(stream))
+    assert list(from_csv[0]) == list(cells[0])
+    for text, row in zip(from_csv, cells, strict=True):
+        assert text["model"] == row["model"]
+        assert float(text["latency_s_median"]) == pytest.approx(row["latency_s_median"])
+
+
+def test_every_cell_was_measured(cells: list[Row]) -> None:
+    assert [(row["model"], row["batch_size"]) for row in cells] == [
+        ("wav2vec2-base-960h", 1),
+        ("wav2vec2-base-960h", 2),
+        ("whisper-tiny.en", 1),
+        ("whisper-tiny.en", 2),
+    ]
+    for row in cells:
+        assert row["status"] in ("ok", "unconverged")
+        assert bool(row["reason"]) == (row["status"] == "unconverged")
+        assert row["converged"] == (row["status"] == "ok")
+        assert 1 <= row["n_passes"] <= 3
+        assert row["latency_s_median"] > 0
+
+
+def test_pretrained_weights_have_a_word_error_rate_and_random_ones_a_note(cells: list[Row]) -> None:
+    for row in cells:
+        if row["weights"] == "pretrained":
+            # Real speech through real weights: mistakes, but far from nonsense.
+            assert 0 <= row["wer"] < 0.5
+            assert row["wer_words"] > 0 and row["wer_note"] is None and row["n_segments"] == 2
+        else:
+            assert row["wer"] is None and row["wer_words"] is None
+            assert "random weights" in row["wer_note"]
+
+
+def test_the_transcripts_are_english(finished: Checkout) -> None:
+    transcripts = rows(finished, "transcripts")
+    assert len(transcripts) == 2 * 2
+    assert {row["model"] for row in transcripts} == {"whisper-tiny.en"}
+    for row in transcripts:
+        spoken, heard = set(row["reference_normalised"].split()), set(row["hypothesis_normalised"].split())
+        assert len(spoken & heard) >= len(spoken) / 2
+
+
+@pytest.mark.parametrize("column", ["startup_cpu_s", "peak_rss_bytes", "machine_id", "energy_j_per_sample", "cpu_name"])
+def test_no_cell_goes_without(cells: list[Row], column: str) -> None:
+    assert all(row[column] for row in cells)
+
+
+def test_energy_says_where_it_comes_from(cells: list[Row]) -> None:
+    for row in cells:
+        assert row["energy_method_cpu"] in ("rapl", "cpu_load_model", "tdp_constant")
+        assert row["energy_method_gpu"] == "none"
+        assert row["energy_gpu_j_per_sample"] is None
+
+
+def test_memory_holds_the_weights(cells: list[Row]) -> None:
+    n_parameters = {"whisper-tiny.en": 37_760_256, "wav2vec2-base-960h": 94_396_320}
+    assert all(row["peak_rss_bytes"] > 4 * n_parameters[row["model"]] for row in cells)
+
+
+def test_the_threads_are_the_cells_and_not_snakemakes(make_checkout: MakeCheckout, cells: list[Row]) -> None:
+    # tests of one core for Snakemake are in test_again.py, where a cell is measured alone.
+    assert {row["threads"] for row in cells} == {len(os.sched_getaffinity(0))}
+
+
+def test_passes_follow_one_another_and_their_clocks_agree(finished: Checkout) -> None:
+    passes = sorted(rows(finished, "passes"), key=lambda row: row["started_at_s"])
+    assert {row["phase"] for row in passes} == {"warmup", "latency"}
+    for row in passes:
+        assert row["ended_at_s"] - row["started_at_s"] == pytest.approx(row["latency_s"], abs=0.02)
+    for earlier, later in zip(passes, passes[1:], strict=False):
+        assert earlier["ended_at_s"] <= later["started_at_s"]
+
+
+def test_stages_add_up_to_the_latency(timed: list[Row]) -> None:
+    for row in timed:
+        assert sum(row[f"{stage}_s"] for stage in STAGES) == pytest.approx(row["latency_s"], rel=0.02)
+        assert all(row[f"{stage}_s"] > 0 for stage in STAGES)
+
+
+def test_a_pass_runs_a_batch(timed: list[Row]) -> None:
+    for row in timed:
+        assert len(row["segment_ids"]) == len(row["texts"]) == len(row["n_tokens"]) == row["batch_size"]
+        # Segments of a class are joined of whole utterances: near five seconds each, not exactly.
+        assert 3 <= row["audio_s"] / row["batch_size"] <= 7
+
+
+def test_the_report_names_every_model(finished: Checkout) -> None:
+    report = (finished.results / "report.html").read_text()
+    assert report.lstrip().lower().startswith("<!doctype html>")
+    assert all(model in report for model in small()["models"])
+    assert report.count("<svg") >= 4
+
+
+def test_no_secret_of_the_environment_is_written_down(finished: Checkout) -> None:
+    looked_at = 0
+    for folder in (finished.results, finished.folder / ".snakemake"):
+        for path in folder.rglob("*"):
+            if path.is_file() and "downloads" not in path.parts:
+                assert SECRET.encode() not in path.read_bytes(), path
+                looked_at += 1
+    assert looked_at > 30
+
+
+def test_nothing_is_left_behind(finished: Checkout) -> None:
+    assert finished.processes("asrmeter") == []
+    assert [path for path in finished.results.rglob(".*") if not is_snakemakes(path)] == []
+
+
+def is_snakemakes(path: Path) -> bool:
+    # A folder that is an output holds a time stamp.
+    return path.name == ".snakemake_timestamp"
