@@ -36,7 +36,7 @@ rule download:
 rule corpus:
     "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
     input:
-        archives=ancient(archives(corpus_packages.packages(BASE / LISTING))),
+        ancient(archives(corpus_packages.packages(BASE / LISTING))),
     output:
         manifest=f"<results>/corpus/{CORPUS}/segments.parquet",
         rows=f"<results>/corpus/{CORPUS}/segments.json",
@@ -46,8 +46,8 @@ rule corpus:
     conda:
         "../envs/corpus.yaml"
     params:
-        folder=f"{RESULTS}/corpus/{CORPUS}",
-        downloads=f"{RESULTS}/downloads",
+        folder=subpath(output.manifest, parent=True),
+        downloads=subpath(input[0], parent=True),
         listing=LISTING,
         durations_s=STUDY["durations_s"],
         segments_per_class=STUDY["corpus"]["segments_per_class"],

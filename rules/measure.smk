@@ -32,7 +32,7 @@ rule measure_cpu:
         timeout_s=int(STUDY["protocol"]["timeout_s"]),
     params:
         device="cpu",
-        corpus=f"{RESULTS}/corpus/{CORPUS}",
+        corpus=subpath(input.manifest, parent=True),
         options=lambda wildcards: json.dumps(STUDY["variants"][wildcards.variant]),
         threads=STUDY["threads"],
         seed=STUDY["seed"],
@@ -68,14 +68,5 @@ use rule measure_cpu as measure_cuda with:
     priority: lambda wildcards: PRIORITIES[cell_of(wildcards, "cuda")]
     resources:
         gpu=1,
-        attempt_no=lambda wildcards, attempt: attempt,
-        timeout_s=int(STUDY["protocol"]["timeout_s"]),
     params:
         device="cuda",
-        corpus=f"{RESULTS}/corpus/{CORPUS}",
-        options=lambda wildcards: json.dumps(STUDY["variants"][wildcards.variant]),
-        threads=STUDY["threads"],
-        seed=STUDY["seed"],
-        protocol=PROTOCOL,
-        model_key=lambda wildcards: MODEL_KEYS[wildcards.model],
-        corpus_key=CORPUS_KEY,

@@ -29,7 +29,7 @@ rule figures:
     conda:
         "../envs/report.yaml"
     params:
-        folder=f"{RESULTS}/figures",
+        folder=subpath(output[0], parent=True),
     shell:
         r"""
         python scripts/plot.py \
@@ -43,10 +43,10 @@ rule report:
     "Render the report, one self-contained file."
     input:
         code("render.py"),
-        "report/report.html.j2",
         "report/style.css",
         "report/tables.js",
         f"report/words.{STUDY['report']['language']}.toml",
+        template="report/report.html.j2",
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
@@ -62,7 +62,7 @@ rule report:
     conda:
         "../envs/report.yaml"
     params:
-        template="report",
+        template=subpath(input.template, parent=True),
     shell:
         r"""
         python scripts/render.py \

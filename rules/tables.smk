@@ -46,15 +46,14 @@ rule tables:
     conda:
         "../envs/analysis.yaml"
     params:
-        measurements=f"{RESULTS}/measurements",
-        downloads=f"{RESULTS}/downloads",
-        folder=f"{RESULTS}/tables",
+        results=subpath(input.study, parent=True),
+        folder=subpath(output[0], parent=True),
     shell:
         r"""
         python scripts/collect.py \
             --study {input.study:q} \
-            --measurements {params.measurements:q} \
-            --downloads {params.downloads:q} \
+            --measurements {params.results:q}/measurements \
+            --downloads {params.results:q}/downloads \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

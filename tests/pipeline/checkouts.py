@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -62,9 +62,9 @@ def environment(lock: Path, **more: str) -> dict[str, str]:
     return os.environ | own | more
 
 
-def link(source: Path, target: Path) -> None:
+def link(source: str | Path, target: str | Path) -> None:
     """Have `target` be `source` without copying its bytes where the file system can do that."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError as error:
@@ -239,6 +239,12 @@ class Checkout:
                 env=environment(self._lock, **{_MARK: str(self.folder)}, **more),
                 start_new_session=True,
             )
+
+
+class MakeCheckout(Protocol):
+    """Makes a copy of the repository with its downloads; `made_from` lends its model folders and corpus."""
+
+    def __call__(self, name: str, made_from: Checkout | None = None) -> Checkout: ...
 
 
 def copy_repository(target: Path) -> None:

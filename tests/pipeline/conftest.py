@@ -3,22 +3,15 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-from checkouts import ROOT, SECRET, Checkout, Ran, copy_repository, link, small
+from checkouts import ROOT, SECRET, Checkout, MakeCheckout, Ran, copy_repository, link, small
 
 from asrmeter import packages
 from asrmeter.corpora import packages as speech
 from asrmeter.weights.catalogue import catalogue
-
-
-class MakeCheckout(Protocol):
-    """Makes a copy of the repository with its downloads; `made_from` lends its model folders and corpus."""
-
-    def __call__(self, name: str, made_from: Checkout | None = None) -> Checkout: ...
 
 
 @pytest.fixture(scope="session")
@@ -50,14 +43,14 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> 
         for archive in downloads.iterdir():
             link(archive, checkout.results / "downloads" / archive.name)
         for part in ("models", "corpus") if made_from else ():
-            copy: Callable[[str, str], object] = lambda source, target: link(Path(source), Path(target))  # noqa: E731
-            shutil.copytree(made_from.results / part, checkout.results / part, copy_function=copy)
+            shutil.copytree(made_from.results / part, checkout.results / part, copy_function=link)
         return checkout
 
     yield make
     for checkout in made:
         checkout.end_all()
-        shutil.rmtree(checkout.results / "models", ignore_errors=True)
+    for weights in base.rglob("*.safetensors"):
+        weights.unlink()  # gigabytes; the rest stays for whoever looks into a failure
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Killed, interrupted, crowded, told nonsense: what was measured stays, and the way out is said."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -9,8 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import Checkout, one_cell, small, wait_for
-from conftest import MakeCheckout
+from checkouts import Checkout, MakeCheckout, one_cell, small, wait_for
 
 from asrmeter import record
 
@@ -28,9 +28,9 @@ def _shared(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
 @pytest.fixture
 def prepared(_shared: Checkout) -> Iterator[Checkout]:
     """A checkout with model and corpus in which no cell was measured."""
-    for name in ("measurements", "tables", "figures", "report.html", "study.json"):
-        path = _shared.results / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in [_shared.folder / ".snakemake", *_shared.results.iterdir()]:
+        if path.name not in ("downloads", "models", "corpus"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     yield _shared
     _shared.end_all()
 
@@ -71,7 +71,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
 def test_a_killed_job_is_a_record_too(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
     worker = prepared.measuring()
     assert worker is not None
-    (job,) = [process for process in prepared.processes("scripts/measure.py") if "/bash" not in process.command][-1:]
+    (job,) = [p for p in prepared.processes("scripts/measure.py") if p.command.startswith("python ")]
     job.end(signal.SIGKILL)
     wait_for(lambda: worker.pid not in [p.pid for p in prepared.processes()], "the worker outlives its job", 10)
     assert running.wait(60) == 0
@@ -93,15 +93,12 @@ def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
     assert list(prepared.folder.glob(".snakemake/locks/*")) == []
 
 
-def test_a_killed_snakemake_leaves_no_measurement_behind(
-    prepared: Checkout, running: "subprocess.Popen[bytes]"
-) -> None:
+def test_a_killed_snakemake_takes_its_measurement_along(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
     running.kill()
     running.wait(10)
-    for job in prepared.processes("scripts/measure.py"):
-        job.end(signal.SIGKILL)
-    wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
-    assert prepared.measured == []
+    wait_for(lambda: not prepared.processes(), "a process lives on", 15)
+    prepared.run("--unlock")
+    assert prepared.plan()["measure_cpu"] == 1
 
 
 def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkout) -> None:
@@ -121,7 +118,7 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkou
         assert {row["phase"] for row in passes} == {"warmup", "latency"}
         spans += [(row["started_at_s"], row["ended_at_s"]) for row in passes]
     spans.sort()
-    for (_, ended), (began, _) in zip(spans, spans[1:], strict=False):
+    for (_, ended), (began, _) in itertools.pairwise(spans):
         assert ended <= began
 
 
@@ -129,8 +126,8 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown key", small(batchsizes=[1]), "broken.yaml: unknown key batchsizes; allowed are name, "),
     (
         "an unknown model",
-        small(models={"whisper-tny": {}}),
-        "broken.yaml: models.whisper-tny: unknown model; known are ",
+        small(models={"tiny": {}}),
+        "broken.yaml: models.tiny: unknown model; known are ",
     ),
     (
         "a bad value",

@@ -1,6 +1,7 @@
 """A run from pinned speech and weights to the report, and what its tables hold."""
 
 import csv
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from checkouts import CELLS, SECRET, Checkout, Ran, small
-from conftest import MakeCheckout
 
 from asrmeter.runtimes.base import STAGES
 
@@ -40,10 +40,10 @@ def test_a_run_does_each_job_once_and_ends_well(finished_run: tuple[Checkout, Ra
 
 def test_a_run_makes_every_file(finished: Checkout) -> None:
     made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
-    top = {name for name in made if not name.startswith(("downloads/", "models/", "corpus/", "logs/", "measurements/"))}
-    tables = {
-        f"tables/{table}.{ending}" for table in ("cells", "passes", "transcripts") for ending in ("parquet", "csv")
-    }
+    others = ("downloads/", "models/", "corpus/", "logs/", "measurements/")
+    top = {name for name in made if not name.startswith(others)}
+    names = ("cells", "passes", "transcripts")
+    tables = {f"tables/{table}.{ending}" for table in names for ending in ("parquet", "csv")}
     figures = {f"figures/{figure}.svg" for figure in ("latency", "throughput", "energy", "wer")}
     assert top == {"report.html", "study.json"} | tables | figures
     assert finished.measured == sorted(CELLS)
@@ -51,13 +51,8 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
 
 def test_every_job_has_a_log(finished: Checkout) -> None:
     logs = finished.results / "logs"
-    jobs = {
-        "corpus/quickstart",
-        "model/whisper-tiny.en",
-        "model/wav2vec2-base-960h",
-        *(f"measure/{cell}" for cell in CELLS),
-    }
-    jobs |= {"study", "tables", "figures", "report"}
+    jobs = {"corpus/quickstart", "model/whisper-tiny.en", "model/wav2vec2-base-960h"}
+    jobs |= {f"measure/{cell}" for cell in CELLS} | {"study", "tables", "figures", "report"}
     assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
     for cell in CELLS:
         assert f"{cell}.parquet" in (logs / "measure" / f"{cell}.log").read_text()
@@ -124,8 +119,8 @@ def test_memory_holds_the_weights(cells: list[Row]) -> None:
     assert all(row["peak_rss_bytes"] > 4 * n_parameters[row["model"]] for row in cells)
 
 
-def test_the_threads_are_the_cells_and_not_snakemakes(make_checkout: MakeCheckout, cells: list[Row]) -> None:
-    # tests of one core for Snakemake are in test_again.py, where a cell is measured alone.
+def test_the_threads_are_those_that_may_be_used(cells: list[Row]) -> None:
+    # That Snakemake's own number does not matter shows in test_again.py, where it has one core.
     assert {row["threads"] for row in cells} == {len(os.sched_getaffinity(0))}
 
 
@@ -134,7 +129,7 @@ def test_passes_follow_one_another_and_their_clocks_agree(finished: Checkout) ->
     assert {row["phase"] for row in passes} == {"warmup", "latency"}
     for row in passes:
         assert row["ended_at_s"] - row["started_at_s"] == pytest.approx(row["latency_s"], abs=0.02)
-    for earlier, later in zip(passes, passes[1:], strict=False):
+    for earlier, later in itertools.pairwise(passes):
         assert earlier["ended_at_s"] <= later["started_at_s"]
 
 

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from checkouts import Checkout, small
-from conftest import MakeCheckout
+from checkouts import Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
 
