@@ -41,16 +41,14 @@ if STUDY["device_note"] and workflow.is_main_process:
 
 CELLS = {cell.id: cell for cell in plan.cells(STUDY)}
 ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in CELLS]
-# Cells that were planned first are measured first.
 PRIORITIES = {cell: len(CELLS) - position for position, cell in enumerate(CELLS)}
 PACKAGES = package_catalogue()
 RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 LISTING = f"resources/corpora/{CORPUS}.toml"
-# What a cell depends on besides its own values; see rules/measure.smk.
+TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY, BASE / "resources")
-PROTOCOL = json.dumps(plan.protocol_of_cells(STUDY))
 
 
 wildcard_constraints:
@@ -86,7 +84,34 @@ def cell_of(wildcards, device):
         raise WorkflowError(
             f"{name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"
         )
-    return name
+    return CELLS[name]
+
+
+def cpu_options(wildcards):
+    "All that decides what a CPU cell measures."
+    cell = cell_of(wildcards, "cpu")
+    return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
+
+
+def cuda_options(wildcards):
+    "All that decides what a GPU cell measures."
+    cell = cell_of(wildcards, "cuda")
+    return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
+
+
+def cpu_priority(wildcards):
+    "Cells that were planned first are measured first."
+    return PRIORITIES[cell_of(wildcards, "cpu").id]
+
+
+def cuda_priority(wildcards):
+    "Cells that were planned first are measured first."
+    return PRIORITIES[cell_of(wildcards, "cuda").id]
+
+
+def attempt_number(wildcards, attempt):
+    "Which try of a job this is."
+    return attempt
 
 
 def measure_threads(wildcards):

@@ -29,10 +29,10 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         AsrmeterError: the model folder or the corpus is not what it should be.
     """
     provenance = _load_json(args.model_folder / "provenance.json")
-    segments = [row for row in _load_json(args.corpus_folder / "segments.json") if row["duration_s"] == args.duration_s]
+    segments = [row for row in _load_json(args.segments) if row["duration_s"] == args.duration_s]
     if not segments:
         raise AsrmeterError(
-            f"{args.corpus_folder}: holds no segments of {args.duration_s} s; delete the folder and run again"
+            f"{args.segments}: holds no segments of {args.duration_s} s; delete {args.segments.parent} and run again"
         )
     protocol = json.loads(args.protocol)
     return {
@@ -41,8 +41,10 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "weights": provenance["weights"],
         "weights_sha256": provenance["sha256"]["model.safetensors"],
         "model_folder": str(args.model_folder),
+        "model_key": args.model_key,
+        "corpus_key": args.corpus_key,
         "variant": args.variant,
-        "options": json.loads(args.options),
+        "options": json.loads(args.variant_options),
         "device": args.device,
         "duration_s": args.duration_s,
         "batch_size": args.batch_size,
@@ -51,9 +53,9 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "protocol": protocol["version"],
         "stop_rule": {key: protocol[key] for key in ("target", "min_passes", "max_passes", "budget_s")},
         "energy_window_s": protocol["energy_window_s"],
-        "corpus": args.corpus_folder.name,
+        "corpus": args.segments.parent.name,
         "corpus_sha256": class_sha256(segments),
-        "segments": [row | {"file": str(args.corpus_folder / row["path"])} for row in segments],
+        "segments": [row | {"file": str(args.segments.parent / row["path"])} for row in segments],
         "batches": batches([row["segment_id"] for row in segments], args.batch_size, args.seed),
     }
 
@@ -112,10 +114,14 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line, measure the cell and write its file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name of the model")
+    parser.add_argument("--model-key", help="digest of what the model folder is made of, for the record")
+    parser.add_argument("--corpus-key", help="digest of what the corpus is made of, for the record")
     parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
-    parser.add_argument("--corpus-folder", type=Path, required=True, help="the corpus' folder, with segments.json")
+    parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--variant", required=True, help="name of the variant")
-    parser.add_argument("--options", required=True, help="the variant's options as JSON: runtime, dtype, attention")
+    parser.add_argument(
+        "--variant-options", required=True, help="the variant's options as JSON: runtime, dtype, attention"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
     parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
     parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")

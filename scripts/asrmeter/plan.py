@@ -52,9 +52,26 @@ def _grid(study: dict[str, Any]) -> Iterator[Cell]:
                             yield Cell(model, variant, device, duration_s, batch_size)
 
 
-def protocol_of_cells(study: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of the protocol that decides what is measured; a longer time-out does not."""
-    return {key: value for key, value in study["protocol"].items() if key != "timeout_s"}
+def options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) -> list[str]:
+    """Return the options of `measure.py` that decide what a cell measures.
+
+    When they change the cell is measured again. The time-out is not among them: a longer one measures the same.
+    """
+    protocol = {key: value for key, value in study["protocol"].items() if key != "timeout_s"}
+    values = {
+        "model": cell.model,
+        "model-key": model_key,
+        "corpus-key": corpus_key,
+        "variant": cell.variant,
+        "variant-options": json.dumps(study["variants"][cell.variant]),
+        "device": cell.device,
+        "duration-s": cell.duration_s,
+        "batch-size": cell.batch_size,
+        "threads": study["threads"],
+        "seed": study["seed"],
+        "protocol": json.dumps(protocol),
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
 
 
 def corpus_key(study: dict[str, Any], resources: Path) -> str:

@@ -20,7 +20,7 @@ def test_a_study_by_configfile_is_not_merged_with_config_yaml(fresh: Checkout) -
     jobs = fresh.plan("--configfile", path)
     # The schema's defaults: four durations, two batch sizes, no limit to the audio at once; config.yaml has one.
     assert (jobs["model"], jobs["measure_cpu"]) == (1, 4 * 2)
-    fresh.run("--configfile", path, "results-own/study.json")
+    fresh.run("results-own/study.json", "--configfile", path)
     written = json.loads((fresh.folder / "results-own" / "study.json").read_text())
     schema = json.loads((fresh.folder / "schemas" / "study.schema.json").read_text())["properties"]
     assert list(written["models"]) == ["whisper-tiny.en"]

@@ -161,7 +161,13 @@ def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch
     (corpus / "segments.json").write_text(json.dumps([row]))
     protocol = {"version": 1, "target": 0.1, "min_passes": 2, "max_passes": 3, "budget_s": 1, "energy_window_s": 5}
     output = tmp_path / "out.parquet"
-    options = ["--model=m", f"--model-folder={model}", f"--corpus-folder={corpus}", "--variant=fp32", "--options={}"]
+    options = [
+        "--model=m",
+        f"--model-folder={model}",
+        f"--segments={corpus}/segments.json",
+        "--variant=fp32",
+        "--variant-options={}",
+    ]
     options += ["--device=cpu", "--duration-s=5", "--batch-size=2", "--threads=auto", "--seed=1", "--attempt=2"]
     measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}"])
     header, passes = record.read(output)

@@ -50,9 +50,12 @@ def test_keys_follow_what_they_stand_for() -> None:
 
 
 def test_a_longer_timeout_measures_nothing_again() -> None:
-    changed = a_study(protocol={"timeout_s": 7})
-    assert plan.protocol_of_cells(a_study()) == plan.protocol_of_cells(changed)
-    assert plan.protocol_of_cells(a_study()) != plan.protocol_of_cells(a_study(protocol={"budget_s": 7}))
+    def options(**protocol: int) -> list[str]:
+        study = a_study(protocol=protocol)
+        return plan.options(study, plan.cells(study)[0], "m", "c")
+
+    assert options() == options(timeout_s=7)
+    assert options() != options(budget_s=7)
 
 
 @given(n=st.integers(1, 40), size=st.integers(1, 17), seed=st.integers(0, 5))
