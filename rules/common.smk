@@ -21,7 +21,6 @@ from asrmeter.corpora import packages as corpus_packages
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights.catalogue import catalogue as model_catalogue
-from snakemake.exceptions import WorkflowError
 
 try:
     STUDY = study.complete(
@@ -29,7 +28,8 @@ try:
     )
     study.claim(STUDY)
 except AsrmeterError as error:
-    raise WorkflowError(str(error)) from None
+    # Not a WorkflowError: Snakemake would wrap the line into a trace of this file.
+    sys.exit(f"error: {error}")
 
 
 pathvars:
@@ -81,8 +81,8 @@ def cell_of(wildcards, device):
     "The planned cell of a file; asking for any other is an error that says so."
     name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.duration}s-b{wildcards.batch}"
     if name not in CELLS:
-        raise WorkflowError(
-            f"{name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"
+        sys.exit(
+            f"error: {name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"
         )
     return CELLS[name]
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -103,6 +104,17 @@ def conclude(
     return "ok", None
 
 
+def summary(status: str, reason: str | None, passes: list[dict[str, Any]]) -> str:
+    """Return a cell in a line, for who watches the run."""
+    timed = [entry for entry in passes if entry["phase"] == "latency"]
+    why = f"{status}: {reason}" if reason else status
+    if not timed:
+        return why
+    median_s = statistics.median(entry["latency_s"] for entry in timed)
+    rtfx = sum(entry["audio_s"] for entry in timed) / sum(entry["latency_s"] for entry in timed)
+    return f"{median_s:.3g} s (median of {len(timed)}), {rtfx:.3g} times real time; {why}"
+
+
 def _load_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
@@ -152,8 +164,7 @@ def main(argv: list[str] | None = None) -> None:
         from asrmeter import record  # pyarrow: not before the measurement is over
 
         record.write(args.output, header, passes)
-    n_timed = sum(entry["phase"] == "latency" for entry in passes)
-    logging.info("%s: %s after %d timed passes%s", args.output, status, n_timed, f" ({reason})" if reason else "")
+    logging.info("%s: %s", args.output.with_suffix(""), summary(status, reason, passes))
 
 
 if __name__ == "__main__":

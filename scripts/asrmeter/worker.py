@@ -89,7 +89,7 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
         startup_cpu_s=own.user + own.system + spec["parent_cpu_s"],
         preload_cpu_s=spec.get("preload_cpu_s"),
         model_rss_bytes=memory.rss_bytes,
-        gpu_name=torch.cuda.get_device_name() if device == "cuda" else None,
+        **(_gpu_facts() if device == "cuda" else {}),
         decoding=runtime.decoding(),
     )
 
@@ -116,6 +116,15 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
     except Exception as error:  # a cell is worth having without its energy; the reason is kept
         emit("energy", method_cpu="none", method_gpu="none", note=f"codecarbon failed: {error!r}", windows=[], idle=[])
     emit("done")
+
+
+def _gpu_facts() -> dict[str, str]:
+    """Return the name of the GPU and the version of its driver."""
+    import pynvml
+    import torch
+
+    pynvml.nvmlInit()
+    return {"gpu_name": torch.cuda.get_device_name(), "driver_version": pynvml.nvmlSystemGetDriverVersion()}
 
 
 def slim_down() -> None:

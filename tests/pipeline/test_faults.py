@@ -62,8 +62,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
     assert "killed" in (prepared.results / "report.html").read_text()
 
     prepared.cell(CELL).unlink()
-    jobs = prepared.run().jobs
-    assert jobs["measure_cpu"] == 1
+    assert prepared.run(f"results/measurements/{CELL}.parquet").jobs == {"measure_cpu": 1}
     header, _ = record.read(prepared.cell(CELL))
     assert header["status"] in ("ok", "unconverged")
 
@@ -81,16 +80,28 @@ def test_a_killed_job_is_a_record_too(prepared: Checkout, running: "subprocess.P
     assert (prepared.results / "report.html").exists()
 
 
-@pytest.mark.parametrize("to_all", [True, False], ids=["as Ctrl-C does", "to Snakemake alone"])
 def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
-    prepared: Checkout, running: "subprocess.Popen[bytes]", to_all: bool
+    prepared: Checkout, running: "subprocess.Popen[bytes]"
 ) -> None:
-    (os.killpg if to_all else os.kill)(running.pid, signal.SIGINT)
+    # A terminal's Ctrl-C goes to the whole group.
+    os.killpg(running.pid, signal.SIGINT)
     assert running.wait(30) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
     assert prepared.measured == []
-    assert prepared.plan()["measure_cpu"] == 1
     assert list(prepared.folder.glob(".snakemake/locks/*")) == []
+    assert prepared.plan()["measure_cpu"] == 1
+
+
+def test_an_interrupt_for_snakemake_alone_lets_the_cell_end_whole(
+    prepared: Checkout, running: "subprocess.Popen[bytes]"
+) -> None:
+    # Snakemake waits for its running job then, and begins no other.
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) != 0
+    wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
+    header, _ = record.read(prepared.cell(CELL))
+    assert header["status"] in ("ok", "unconverged")
+    assert not (prepared.results / "tables").exists()
 
 
 def test_a_killed_snakemake_takes_its_measurement_along(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
@@ -105,7 +116,7 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkou
     both = [make_checkout(name, made_from=finished) for name in ("left", "right")]
     for checkout in both:
         checkout.write(one_cell())
-    started = [checkout.start() for checkout in both]
+    started = [checkout.start("results/tables/passes.parquet") for checkout in both]
     try:
         assert [process.wait(120) for process in started] == [0, 0]
     finally:

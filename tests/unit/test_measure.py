@@ -43,6 +43,16 @@ def test_every_end_of_a_worker_has_a_status(
     assert found[1] is None if reason is None else reason in str(found[1])
 
 
+def test_a_cell_is_told_in_a_line() -> None:
+    passes = [
+        {"phase": "warmup", "latency_s": 9.0, "audio_s": 5.0},
+        {"phase": "latency", "latency_s": 2.0, "audio_s": 5.0},
+        {"phase": "latency", "latency_s": 3.0, "audio_s": 5.0},
+    ]
+    assert measure.summary("ok", None, passes) == "2.5 s (median of 2), 2 times real time; ok"
+    assert measure.summary("killed", "gone", []) == "killed: gone"
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
