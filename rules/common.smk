@@ -47,6 +47,9 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 LISTING = f"resources/corpora/{CORPUS}.toml"
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
+# All cores, so that nothing runs beside a measurement; on a cluster, those of the job.
+LOCAL = workflow.local_exec and workflow.is_main_process
+MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY, BASE / "resources")
 
@@ -112,10 +115,3 @@ def cuda_priority(wildcards):
 def attempt_number(wildcards, attempt):
     "Which try of a job this is."
     return attempt
-
-
-def measure_threads(wildcards):
-    "All cores, so that nothing runs beside a measurement; on a cluster, those of the job."
-    if workflow.local_exec and workflow.is_main_process:
-        return workflow.cores
-    return os.cpu_count()

@@ -24,7 +24,7 @@ rule measure_cpu:
     retries: 1
     conda:
         "../envs/measure.yaml"
-    threads: measure_threads
+    threads: MEASURE_THREADS
     resources:
         attempt_no=attempt_number,
         # Not a parameter: a longer time-out would not change what was measured.
