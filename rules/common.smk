@@ -42,12 +42,13 @@ if STUDY["device_note"] and workflow.is_main_process:
 CELLS = {cell.id: cell for cell in plan.cells(STUDY)}
 ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in CELLS]
 PRIORITIES = {cell: len(CELLS) - position for position, cell in enumerate(CELLS)}
+FIRST = len(CELLS) + 1
 PACKAGES = package_catalogue()
 RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 LISTING = f"resources/corpora/{CORPUS}.toml"
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
-# All cores, so that nothing runs beside a measurement; on a cluster, those of the job.
+# All cores, so that nothing runs beside a measurement. On a cluster a profile says how many a node has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
@@ -90,26 +91,19 @@ def cell_of(wildcards, device):
     return CELLS[name]
 
 
-def cpu_options(wildcards):
-    "All that decides what a CPU cell measures."
-    cell = cell_of(wildcards, "cpu")
-    return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
+def options_of(device):
+    "A function that returns all that decides what a cell on this device measures."
+
+    def options(wildcards):
+        cell = cell_of(wildcards, device)
+        return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
+
+    return options
 
 
-def cuda_options(wildcards):
-    "All that decides what a GPU cell measures."
-    cell = cell_of(wildcards, "cuda")
-    return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
-
-
-def cpu_priority(wildcards):
-    "Cells that were planned first are measured first."
-    return PRIORITIES[cell_of(wildcards, "cpu").id]
-
-
-def cuda_priority(wildcards):
-    "Cells that were planned first are measured first."
-    return PRIORITIES[cell_of(wildcards, "cuda").id]
+def priority_of(device):
+    "A function that returns the priority of a cell: those that were planned first are measured first."
+    return lambda wildcards: PRIORITIES[cell_of(wildcards, device).id]
 
 
 def attempt_number(wildcards, attempt):

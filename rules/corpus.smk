@@ -15,6 +15,8 @@ rule download:
         "<results>/logs/download/{archive}.log",
     wildcard_constraints:
         archive="|".join(re.escape(package.archive) for package in PACKAGES.values()),
+    # Before any cell, so that all cells are there to be taken in their shuffled order.
+    priority: FIRST
     retries: 2
     conda:
         "../envs/corpus.yaml"
@@ -36,13 +38,14 @@ rule download:
 rule corpus:
     "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
     input:
-        ancient(archives(corpus_packages.packages(BASE / LISTING))),
+        ancient(archives(corpus_packages.of_listing(BASE / LISTING))),
     output:
         manifest=f"<results>/corpus/{CORPUS}/segments.parquet",
         rows=f"<results>/corpus/{CORPUS}/segments.json",
         audio=directory(f"<results>/corpus/{CORPUS}/audio"),
     log:
         f"<results>/logs/corpus/{CORPUS}.log",
+    priority: FIRST
     conda:
         "../envs/corpus.yaml"
     params:

@@ -19,7 +19,7 @@ rule measure_cpu:
         "<results>/measurements/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
     log:
         "<results>/logs/measure/{model}/{variant}/cpu/{duration}s-b{batch}.log",
-    priority: cpu_priority
+    priority: priority_of("cpu")
     # The second attempt writes that the first one died.
     retries: 1
     conda:
@@ -30,7 +30,7 @@ rule measure_cpu:
         # Not a parameter: a longer time-out would not change what was measured.
         timeout_s=TIMEOUT_S,
     params:
-        cell=cpu_options,
+        cell=options_of("cpu"),
     shell:
         r"""
         python scripts/measure.py {params.cell:q} \
@@ -48,10 +48,10 @@ use rule measure_cpu as measure_cuda with:
         "<results>/measurements/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
     log:
         "<results>/logs/measure/{model}/{variant}/cuda/{duration}s-b{batch}.log",
-    priority: cuda_priority
+    priority: priority_of("cuda")
     resources:
         gpu=1,
         attempt_no=attempt_number,
         timeout_s=TIMEOUT_S,
     params:
-        cell=cuda_options,
+        cell=options_of("cuda"),

@@ -15,6 +15,7 @@ rule model:
         folder=directory("<results>/models/{model}"),
     log:
         "<results>/logs/model/{model}.log",
+    priority: FIRST
     conda:
         "../envs/measure.yaml"
     params:

@@ -15,6 +15,8 @@ rule study:
         "<results>/study.json",
     log:
         "<results>/logs/study.log",
+    # Says whose results these are before the first cell is there.
+    priority: FIRST
     conda:
         "../envs/analysis.yaml"
     params:

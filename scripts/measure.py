@@ -149,11 +149,12 @@ def main(argv: list[str] | None = None) -> None:
 
     spec = specify(args)
     with machine.alone() as lock:
-        header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches")}
+        header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
+        header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
         if args.attempt > 1:
             status: str = "killed"
-            reason: str | None = "the measuring job itself died; see its log and the machine's"
+            reason: str | None = "the measuring job ended without a record; the newest file in .snakemake/log says why"
             told: dict[str, dict[str, Any]] = {}
             passes: list[dict[str, Any]] = []
         else:

@@ -55,7 +55,7 @@ class Meter:
             api_call_interval=-1,
             tracking_mode="process",
             allow_multiple_runs=True,
-            gpu_ids=[0] if device == "cuda" else [],
+            gpu_ids=_own_gpu() if device == "cuda" else [],
         )
         self._tracker.start_task("set-up")
         self._tracker.stop_task("set-up")
@@ -64,7 +64,8 @@ class Meter:
         self.method_cpu = _CPU_METHODS.get(self._cpu._mode, "none") if self._cpu else "none"
         self.method_gpu = "none"
         if gpu is not None:
-            counted = all(card._has_counter and not card._use_power_fallback for card in gpu.devices.devices)
+            cards = [card for card in gpu.devices.devices if card.gpu_index in gpu._get_gpu_ids()]
+            counted = all(card._has_counter and not card._use_power_fallback for card in cards)
             self.method_gpu = "nvml_counter" if counted else "nvml_power"
 
     @property
@@ -100,6 +101,13 @@ class Meter:
             gpu_j=spent.gpu_energy * J_PER_KWH if self.method_gpu != "none" else None,
             ram_j=spent.ram_energy * J_PER_KWH,
         )
+
+
+def _own_gpu() -> list[str]:
+    """Return the UUID of the GPU that torch runs on: NVML counts cards in another order, and the hidden ones too."""
+    import torch
+
+    return [f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"]
 
 
 def measure(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:

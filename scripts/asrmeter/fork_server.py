@@ -1,7 +1,7 @@
 """The process that imports torch and transformers once a run and forks a fresh process for every cell.
 
 It serves one cell at a time, asleep in the kernel while that is measured, and ends when the Snakemake that it serves
-ends. The libraries of a measurement are imported here, nothing is run: no thread, no OpenMP region and no CUDA context
+ends. The libraries of a measurement are imported here and not used: no thread, no OpenMP region and no CUDA context
 exists before the fork. See `asrmeter.workers` for the other side.
 """
 

@@ -6,17 +6,19 @@ import fcntl
 import hashlib
 import importlib.metadata
 import logging
+import math
 import os
 import platform
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 # Another place for the lock: for tests, and for machines whose users do not share a temporary folder.
 LOCK_VARIABLE = "ASRMETER_LOCK"
+# Not the temporary folder of the environment: that may be another for every job.
+LOCK = "/tmp/asrmeter.lock"
 _VERSIONED = ("torch", "transformers", "codecarbon", "numpy")
 
 
@@ -39,7 +41,7 @@ def beside_no_measurement() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(kind: int, waiting: str) -> Iterator[int]:
-    path = os.environ.get(LOCK_VARIABLE) or os.path.join(tempfile.gettempdir(), "asrmeter.lock")
+    path = os.environ.get(LOCK_VARIABLE) or LOCK
     descriptor = _open_for_all(path)
     try:
         try:
@@ -81,8 +83,10 @@ def cuda_missing() -> str | None:
 
 
 def available_cpus() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return how many cores this process may use: those that it is bound to, or a container's share if that is less."""
+    bound = len(os.sched_getaffinity(0))
+    quota, _, period = (_read("/sys/fs/cgroup/cpu.max") or "max 1").partition(" ")
+    return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
 
 
 def facts(root: Path) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def facts(root: Path) -> dict[str, Any]:
         "cpu_name": cpu,
         "n_cpus": available_cpus(),
         "memory_bytes": memory_bytes,
-        "os": f"{platform.freedesktop_os_release().get('PRETTY_NAME', platform.system())}, Linux {platform.release()}",
+        "os": f"{_distribution()}, Linux {platform.release()}",
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "python_version": platform.python_version(),
         "commit": _commit(root),
@@ -115,6 +119,13 @@ def activity() -> dict[str, Any]:
         "steal_s": int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else None,
         "cpu_mhz": max(map(float, clocks)) if clocks else None,
     }
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "unknown distribution"
 
 
 def cpu_name() -> str:

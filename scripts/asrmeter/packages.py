@@ -35,7 +35,8 @@ def catalogue(path: Path = CATALOGUE) -> dict[str, Package]:
 def fetch(package: Package, target: Path) -> None:
     """Download a package's archive with pip to `target`.
 
-    pip is given the hash, so it refuses other bytes before it opens them.
+    pip is given the hash, so it refuses other bytes before it opens them. Of a source archive it then reads the
+    metadata, which runs the package's build set-up in an environment of its own; nothing of it is installed.
 
     Raises:
         AsrmeterError: the index cannot be reached, or serves something else.
@@ -69,7 +70,7 @@ def check(package: Package, archive: Path) -> None:
 
 
 class Archives:
-    """Read members out of downloaded archives; nothing inside them is ever run."""
+    """Read members out of downloaded archives."""
 
     def __init__(self, folder: Path, packages: Mapping[str, Package] | None = None) -> None:
         self._folder = folder

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asrmeter import packages as pinned
+from asrmeter.corpora import packages
 from asrmeter.weights.catalogue import catalogue
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
@@ -76,14 +78,22 @@ def options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) 
 
 def corpus_key(study: dict[str, Any], resources: Path) -> str:
     """Return a digest of all that decides what audio a duration class holds."""
-    listing = (resources / "corpora" / f"{study['corpus']['name']}.toml").read_text()
-    return _digest(CORPUS_VERSION, study["corpus"], study["seed"], listing)
+    path = resources / "corpora" / f"{study['corpus']['name']}.toml"
+    listing = path.read_text()
+    return _digest(CORPUS_VERSION, study["corpus"], study["seed"], listing, _pins(packages.of_listing(path)))
 
 
 def model_key(study: dict[str, Any], model: str) -> str:
     """Return a digest of all that decides what a model folder holds."""
     weights = study["models"][model]["weights"]
-    return _digest(FOLDER_VERSION, repr(catalogue()[model]), weights, study["seed"] if weights == "random" else None)
+    seed = study["seed"] if weights == "random" else None
+    entry = catalogue()[model]
+    return _digest(FOLDER_VERSION, repr(entry), weights, seed, _pins(entry.packages(weights)))
+
+
+def _pins(names: list[str]) -> list[str]:
+    known = pinned.catalogue()
+    return [known[name].sha256 for name in names]
 
 
 def _digest(*parts: Any) -> str:

@@ -1,5 +1,6 @@
 """When a cell is warm, and when it has been measured enough (protocol 1)."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class StopRule:
         if interval is None or len(latencies_s) < self.min_passes:
             return False
         low, high = interval
-        middle = sorted(latencies_s)[len(latencies_s) // 2]
+        middle = statistics.median(latencies_s)
         return max(high - middle, middle - low) <= self.target * middle
 
     def exhausted(self, latencies_s: Sequence[float]) -> str | None:

@@ -1,9 +1,10 @@
 """Which model to take, on which device and at which batch size: computed from the cells and transcripts tables.
 
-The rule. The most accurate model is the one with the lowest pooled WER. Every model whose 95 % interval overlaps its
-interval is as accurate as can be told. Among those the one with the highest RTFx is recommended, on the device and at
-the batch size where it is highest. Models with random weights say nothing about accuracy and are never recommended
-for it; they are compared by speed only. Two settings whose latency intervals overlap are tied.
+The rule. Models are compared by their WER in the duration class that says most. The most accurate has the lowest. Every
+model whose 95 % interval overlaps its interval is as accurate as can be told. Among those the one with the highest RTFx
+is recommended, on the device and at the batch size where it is highest. Models with random weights say nothing about
+accuracy and are never recommended for it; they are compared by speed only. Two settings whose latency intervals overlap
+are tied.
 
 A table is a list of rows, a row maps a column's name to its value, and a value that was not measured is None.
 """
@@ -14,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asrmeter import energy as metering
 from asrmeter import stats
 from asrmeter.errors import AsrmeterError
+from asrmeter.plan import Cell
 
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
 
+# More segments than these make an interval over segments narrower, but no longer another thing.
+ENOUGH_SEGMENTS = 5
 MEASURED_STATUS = ("ok", "unconverged")
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
-MEASURED_METHODS = ("rapl", "nvml_counter", "nvml_power")
 
 # What figures and report read of the tables.
 CELL_COLUMNS = (
@@ -33,7 +37,8 @@ CELL_COLUMNS = (
     "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "idle_power_w",
     "peak_rss_bytes", "model_rss_bytes", "peak_device_bytes", "n_windows_mean", "n_tokens_mean", "wer",
     "wer_ci_low", "wer_ci_high", "wer_plain", "wer_words", "n_substitutions", "n_deletions", "n_insertions",
-    "n_segments", "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "startup_cpu_s",
+    "n_segments", "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
+    "startup_cpu_s",
     "protocol", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version",
     "python_version", "torch_version", "transformers_version", "corpus_sha256", "weights_sha256", "commit",
     "measured_at",
@@ -52,10 +57,14 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    def differs_from(self, other: "Estimate") -> bool:
+        """Tell whether two estimates can be told apart; without an interval they cannot."""
+        return None not in (self.low, self.high, other.low, other.high) and not self.overlaps(other)
+
     def overlaps(self, other: "Estimate") -> bool:
-        """Tell whether two estimates cannot be told apart; without an interval they cannot."""
+        """Tell whether the intervals of two estimates overlap; where one has none, nothing can be said of a tie."""
         if self.low is None or self.high is None or other.low is None or other.high is None:
-            return True
+            return False
         return self.low <= other.high and other.low <= self.high
 
 
@@ -167,7 +176,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/tables.py ({error})") from error
+        raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({error})") from error
     lacking = [column for column in columns if column not in table.column_names]
     if lacking:
         raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
@@ -176,7 +185,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
 
 def cell_name(row: Row) -> str:
     """Return the name of a cell, such as `whisper-base/fp32/cpu/30s-b4`."""
-    return f"{row['model']}/{row['variant']}/{row['device']}/{row['duration_s']}s-b{row['batch_size']}"
+    return Cell(*(row[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id
 
 
 def energy_method(row: Row) -> str:
@@ -198,7 +207,7 @@ def settings_of(cells: Iterable[Row]) -> list[Setting]:
 def pooled_accuracies(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> list[Accuracy]:
     """Return the pooled WER of every model that was scored, best first.
 
-    All are pooled over the same duration classes, at the smallest batch size at which they have a class in common; an
+    All are taken from the same duration class, at the smallest batch size at which they have a class in common; an
     empty list means that there is nothing to compare. The interval comes from resampling segments 1,000 times.
     """
     scored = _scored_cells(cells, transcripts)
@@ -229,7 +238,7 @@ def lowest_latency(settings: list[Setting]) -> Pick | None:
 def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, float]:
     """Return the energies in Wh per hour of audio: the measured ones if there are any, else the modelled ones."""
     known = {setting: setting.energy for setting in settings if setting.energy is not None}
-    measured = {setting: energy for setting, energy in known.items() if setting.energy_method in MEASURED_METHODS}
+    measured = {setting: energy for setting, energy in known.items() if setting.energy_method in metering.MEASURED}
     return measured or known
 
 
@@ -246,7 +255,7 @@ def recommend(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> Re
     """
     settings = settings_of(cells)
     accuracies = pooled_accuracies(cells, transcripts, seed)
-    as_accurate = tuple(other.candidate for other in accuracies if other.wer.overlaps(accuracies[0].wer))
+    as_accurate = tuple(other.candidate for other in accuracies if not other.wer.differs_from(accuracies[0].wer))
     contenders = [setting for setting in settings if setting.candidate in as_accurate]
     pool = contenders or settings
     return Recommendation(
@@ -326,7 +335,7 @@ def _scored_cells(cells: Iterable[Row], transcripts: Iterable[Row]) -> list[tupl
 
 
 def _common_classes(scored: list[tuple[Row, list[Row]]], candidates: set[Candidate]) -> tuple[int, frozenset[int]]:
-    """Return the smallest batch size at which all candidates share duration classes, and these classes."""
+    """Return the smallest batch size at which all candidates share duration classes, and the one that says most."""
     for batch_size in sorted({row["batch_size"] for row, _ in scored}):
         classes = [
             {
@@ -337,8 +346,21 @@ def _common_classes(scored: list[tuple[Row, list[Row]]], candidates: set[Candida
             for candidate in candidates
         ]
         if common := frozenset.intersection(*map(frozenset, classes)):
-            return batch_size, common
+            return batch_size, frozenset({_most_telling(scored, batch_size, common)})
     return 0, frozenset()
+
+
+def _most_telling(scored: list[tuple[Row, list[Row]]], batch_size: int, durations: frozenset[int]) -> int:
+    """Return the duration class with the most words among those with segments enough.
+
+    One class and not all: the same speech serves in several, and would be counted as often.
+    """
+
+    def weight(duration_s: int) -> tuple[int, int]:
+        texts = next(t for row, t in scored if (row["duration_s"], row["batch_size"]) == (duration_s, batch_size))
+        return min(len(texts), ENOUGH_SEGMENTS), sum(text["n_words"] for text in texts)
+
+    return max(sorted(durations), key=weight)
 
 
 def _pool(

@@ -165,6 +165,7 @@ def _speed_columns(words: Words) -> list[Column]:
         _quantity("n_passes", why, digits=whole),
         _quantity("threads", why, digits=whole),
         _quantity("startup_cpu_s", why),
+        _quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
         _text_column("reason", lambda row: row["reason"] or ""),
     ]
 
@@ -196,8 +197,8 @@ def _resource_columns(words: Words) -> list[Column]:
         _quantity("peak_rss_bytes", why, scale=1e-9),
         _quantity("model_rss_bytes", why, scale=1e-9),
         _quantity("peak_device_bytes", why_gpu, scale=1e-9),
-        _quantity("gflop_per_sample", why),
-        _quantity("achieved_gflops", why),
+        _quantity("gflop_per_sample", lambda row: row["gflop_note"]),
+        _quantity("achieved_gflops", lambda row: row["gflop_note"]),
     ]
 
 

@@ -6,13 +6,15 @@ import numpy as np
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 1000
+# The range of n values holds their median with probability 1 - 2 * 0.5^n: below six no interval can be a 95 % one.
+LEAST_N_FOR_MEDIAN_INTERVAL = 6
 # p95 needs n with 1 - 0.95^n >= 0.95: with fewer samples the largest of them is more likely than not below it.
 LEAST_N_FOR_P95 = 59
 
 
 def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % percentile-bootstrap interval of the median; None for fewer than two values."""
-    if len(values) < 2:
+    """Return the 95 % percentile-bootstrap interval of the median; None where the count cannot carry it."""
+    if len(values) < LEAST_N_FOR_MEDIAN_INTERVAL:
         return None
     rng = np.random.default_rng(seed)
     array = np.asarray(values)

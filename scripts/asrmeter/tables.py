@@ -81,14 +81,13 @@ class Measured:
         """Return where the energy of a part comes from."""
         return self.event("energy", f"method_{part}") or "none"
 
-    def errors(self, kind: str = "") -> int | None:
+    def errors(self, kind: str) -> int | None:
         """Return the sum of an error count over the segments; None without a score."""
         return sum(row[kind] for row in self.scored) if self.scored else None
 
-    def wer(self, errors: str) -> float | None:
+    def wer(self, errors: str, words: str) -> float | None:
         """Return errors by reference words over all segments of the class."""
-        words = self.errors("n_words")
-        return sum(row[errors] for row in self.scored) / words if words else None
+        return _ratio(self.errors(errors), self.errors(words))
 
     def wer_interval(self) -> tuple[float | None, float | None]:
         """Return the 95 % bootstrap interval of the WER over segments."""
@@ -170,10 +169,10 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("peak_rss_bytes", _INTEGER, _told("memory", "peak_rss_bytes")),
     ("model_rss_bytes", _INTEGER, _told("ready", "model_rss_bytes")),
     ("peak_device_bytes", _INTEGER, _told("memory", "peak_device_bytes")),
-    ("wer", _NUMBER, lambda cell: cell.wer("n_errors")),
+    ("wer", _NUMBER, lambda cell: cell.wer("n_errors", "n_words")),
     ("wer_ci_low", _NUMBER, lambda cell: cell.wer_interval()[0]),
     ("wer_ci_high", _NUMBER, lambda cell: cell.wer_interval()[1]),
-    ("wer_plain", _NUMBER, lambda cell: cell.wer("n_errors_plain")),
+    ("wer_plain", _NUMBER, lambda cell: cell.wer("n_errors_plain", "n_words_plain")),
     ("wer_errors", _INTEGER, lambda cell: cell.errors("n_errors")),
     ("wer_words", _INTEGER, lambda cell: cell.errors("n_words")),
     ("n_substitutions", _INTEGER, lambda cell: cell.errors("n_substitutions")),
@@ -323,7 +322,7 @@ def _first_texts(passes: list[Row]) -> dict[str, str]:
 
 
 def _check_alike(headers: dict[str, Row], name: str, group_by: tuple[str, ...], what: str) -> None:
-    """Cells that agree in `group_by` must agree in `name`; the oldest of the others are to be measured again."""
+    """Cells that agree in `group_by` must agree in `name`; the error names the fewest to measure again."""
     groups: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for path, header in headers.items():
         groups.setdefault(tuple(header[key] for key in group_by), {}).setdefault(header[name], []).append(path)

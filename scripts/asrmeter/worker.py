@@ -93,28 +93,27 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
         decoding=runtime.decoding(),
     )
 
-    # The warm-up is the memory's own run: the counter's reset would disturb a timed pass.
+    # Random weights have nothing to transcribe: one batch, again and again, is work enough.
+    batches = range(len(spec["batches"]) if spec["weights"] == "pretrained" else 1)
+    longest = max(batches, key=lambda batch: max(len(waveforms[i]) for i in spec["batches"][batch]))
     rule = StopRule(**spec["stop_rule"])
+    # The kernel and the allocator keep the peaks; they are reset before the passes and read after them.
     memory.reset()
     warmup: list[float] = []
     while not rule.warm(warmup):
-        warmup.append(timed_pass("warmup", 0))
+        warmup.append(timed_pass("warmup", longest))
+    latencies: list[float] = []
+    while not latencies or not (rule.converged(latencies) or rule.exhausted(latencies)):
+        # Whole rounds: the batches differ in content, and every model is timed on the same ones.
+        latencies += [timed_pass("latency", batch) for batch in batches]
+    emit("latency", converged=rule.converged(latencies), reason=rule.exhausted(latencies))
     emit("memory", peak_rss_bytes=memory.peak_rss_bytes, peak_device_bytes=memory.peak_device_bytes)
 
-    n_batches = len(spec["batches"]) if spec["weights"] == "pretrained" else 1
-    latencies: list[float] = []
-    while len(latencies) < n_batches or not (rule.converged(latencies) or rule.exhausted(latencies)):
-        latencies.append(timed_pass("latency", len(latencies) % len(spec["batches"])))
-    emit("latency", converged=rule.converged(latencies), reason=rule.exhausted(latencies))
-
-    passes = itertools.count()
+    in_turns = itertools.cycle(batches)
     try:
-        emit(
-            "energy",
-            **energy.measure(device, lambda: run_pass(next(passes) % len(spec["batches"])), spec["energy_window_s"]),
-        )
+        emit("energy", **energy.measure(device, lambda: run_pass(next(in_turns)), spec["energy_window_s"]))
     except Exception as error:  # a cell is worth having without its energy; the reason is kept
-        emit("energy", method_cpu="none", method_gpu="none", note=f"codecarbon failed: {error!r}", windows=[], idle=[])
+        emit("energy", method_cpu="none", method_gpu="none", note=f"no energy: {error!r}", windows=[], idle=[])
     emit("done")
 
 
@@ -136,8 +135,11 @@ def slim_down() -> None:
 
 
 def preload() -> None:
-    """Import what any cell needs; nothing is run, so that a process may be forked off afterwards."""
-    import codecarbon  # noqa: F401
+    """Import what any cell needs, so that a process may be forked off afterwards.
+
+    codecarbon is left to the cell: its import opens NVML, which must not be shared over a fork.
+    """
+    import pandas  # noqa: F401  (codecarbon's half of a second)
     import soundfile  # noqa: F401
 
     from asrmeter import energy, memory, protocol  # noqa: F401

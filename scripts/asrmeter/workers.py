@@ -154,6 +154,8 @@ def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
         connection = _try(address)
         if connection is not None:
             return connection
+    server.kill()  # nothing may run beside the measurement
+    server.wait()
     return None
 
 
@@ -170,11 +172,12 @@ def _try(address: str) -> socket.socket | None:
 def _snakemake() -> int | None:
     """Return the process id of the Snakemake that runs this job, or None."""
     pid = os.getppid()
-    while pid > 1:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        if any(Path(part).name == "snakemake" for part in command[:3]):
-            return pid
-        pid = int(_status(pid)[1])
+    with contextlib.suppress(OSError):  # some machines hide the processes of others
+        while pid > 1:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(Path(part).name == "snakemake" for part in command[:3]):
+                return pid
+            pid = int(_status(pid)[1])
     return None
 
 

@@ -39,7 +39,7 @@ def small(**changes: Any) -> dict[str, Any]:
         "devices": ["cpu"],
         "durations_s": [5],
         "batch_sizes": [1, 2],
-        "protocol": {"budget_s": 0.5, "min_passes": 2, "max_passes": 3},
+        "protocol": {"budget_s": 0.5, "min_passes": 6, "max_passes": 6},
     }
     return study | changes
 

@@ -78,7 +78,7 @@ def test_every_cell_was_measured(cells: list[Row]) -> None:
         assert row["status"] in ("ok", "unconverged")
         assert bool(row["reason"]) == (row["status"] == "unconverged")
         assert row["converged"] == (row["status"] == "ok")
-        assert 1 <= row["n_passes"] <= 3
+        assert 1 <= row["n_passes"] <= 7
         assert row["latency_s_median"] > 0
 
 

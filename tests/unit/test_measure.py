@@ -169,7 +169,7 @@ def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch
     (model / "provenance.json").write_text(json.dumps(provenance))
     row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "sha256": "1"}
     (corpus / "segments.json").write_text(json.dumps([row]))
-    protocol = {"version": 1, "target": 0.1, "min_passes": 2, "max_passes": 3, "budget_s": 1, "energy_window_s": 5}
+    protocol = {"version": 1, "target": 0.1, "min_passes": 6, "max_passes": 6, "budget_s": 1, "energy_window_s": 5}
     output = tmp_path / "out.parquet"
     options = [
         "--model=m",
@@ -182,6 +182,6 @@ def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch
     measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}"])
     header, passes = record.read(output)
     assert header["status"] == "killed"
-    assert "job itself died" in header["reason"]
+    assert "ended without a record" in header["reason"]
     assert passes == []
     assert header["threads"] == len(os.sched_getaffinity(0))

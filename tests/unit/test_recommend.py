@@ -1,6 +1,7 @@
 """Which model is recommended, on constructed tables."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tables_for_tests import cell, example_cells, example_transcripts, failed, transcripts_of, write_tables
@@ -30,10 +31,16 @@ def with_wer(model, errors_of_segments, n_words=20, **place):
     return row, texts
 
 
-def test_estimates_overlap_when_they_share_a_value_or_have_no_interval():
+def test_estimates_overlap_when_they_share_a_value():
     assert Estimate(1, 0.5, 1.5).overlaps(Estimate(2, 1.5, 2.5))
     assert not Estimate(1, 0.5, 1.4).overlaps(Estimate(2, 1.5, 2.5))
-    assert Estimate(1).overlaps(Estimate(9, 8, 10))
+    assert not Estimate(1).overlaps(Estimate(9, 8, 10))
+
+
+def test_without_an_interval_nothing_is_told_apart_nor_tied():
+    assert not Estimate(1).differs_from(Estimate(9, 8, 10))
+    assert Estimate(1, 0.5, 1.5).differs_from(Estimate(9, 8, 10))
+    assert not Estimate(1, 0.5, 1.5).differs_from(Estimate(2, 1.5, 2.5))
 
 
 def test_wer_is_all_errors_over_all_words_and_not_a_mean_of_segments():
@@ -180,3 +187,16 @@ def test_read_rows_names_what_is_lacking(tmp_path: Path):
         read_rows(path, ["model", "colour"])
     with pytest.raises(AsrmeterError, match="cannot be read"):
         read_rows(tmp_path / "nowhere.parquet", ["model"])
+
+
+def test_models_are_compared_on_the_class_that_says_most():
+    def speech(duration_s: int, n_segments: int, n_words: int, model: str) -> list[dict[str, Any]]:
+        name = {"model": model, "variant": "fp32", "device": "cpu", "duration_s": duration_s, "batch_size": 1}
+        errors = {"n_words": n_words, "n_substitutions": 1, "n_deletions": 0, "n_insertions": 0}
+        return [name | errors | {"segment_id": f"{duration_s}-{i}"} for i in range(n_segments)]
+
+    rows = [cell(model="whisper-base", duration_s=duration_s, batch_size=1) for duration_s in (5, 30, 60)]
+    texts = [*speech(5, 9, 8, "whisper-base"), *speech(30, 5, 50, "whisper-base"), *speech(60, 3, 100, "whisper-base")]
+    (accuracy,) = pooled_accuracies(rows, texts, SEED)
+    assert accuracy.durations_s == (30,)
+    assert (accuracy.n_segments, accuracy.n_words, accuracy.n_errors) == (5, 250, 5)

@@ -103,6 +103,7 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     assert cell["energy_ram_j_per_sample"] == 1.0
     assert cell["energy_gpu_j_per_sample"] is cell["energy_net_j_per_sample"] is cell["idle_power_w"] is None
     assert (cell["wer_errors"], cell["wer_words"], cell["wer"]) == (2, 6, pytest.approx(2 / 6))
+    assert cell["wer_plain"] == pytest.approx(2 / 6)
     assert (cell["n_substitutions"], cell["n_deletions"], cell["n_insertions"]) == (1, 1, 0)
     assert (lost["status"], lost["reason"], lost["n_passes"]) == ("killed", "gone", 0)
     for name in ("latency_s_median", "rtfx", "energy_j_per_sample", "peak_rss_bytes", "wer", "startup_cpu_s"):
@@ -156,6 +157,13 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     for case in (path, tmp_path / "missing.parquet"):
         with pytest.raises(AsrmeterError, match=rf"{case.name}: cannot be read as a cell .* delete it and run again"):
             record.read(case)
+
+
+def test_each_wer_is_over_the_words_of_its_own_normaliser() -> None:
+    scored = [{"n_errors": 1, "n_words": 4, "n_errors_plain": 2, "n_words_plain": 5}]
+    cell = tables.Measured(a_header("whisper-base"), [], scored, "t")
+    assert cell.wer("n_errors", "n_words") == 0.25
+    assert cell.wer("n_errors_plain", "n_words_plain") == 0.4
 
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Speech inside pinned packages, as a listing in `resources/corpora/` tells. The planner reads `packages` too."""
+"""Speech inside pinned packages, as a listing in `resources/corpora/` tells. The planner reads `of_listing` too."""
 
 import io
 import tomllib
@@ -20,7 +20,7 @@ def listing(path: Path) -> list[dict[str, Any]]:
         return tomllib.load(stream)["recording"]
 
 
-def packages(path: Path) -> list[str]:
+def of_listing(path: Path) -> list[str]:
     """Return the names of the packages that a listing draws from."""
     return sorted({recording["package"] for recording in listing(path)})
 
