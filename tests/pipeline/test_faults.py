@@ -76,7 +76,7 @@ def test_a_killed_job_is_a_record_too(prepared: Checkout, running: "subprocess.P
     assert running.wait(60) == 0
     header, passes = record.read(prepared.cell(CELL))
     assert (header["status"], passes) == ("killed", [])
-    assert "the measuring job itself died" in header["reason"]
+    assert "the measuring job ended without a record" in header["reason"]
     assert (prepared.results / "report.html").exists()
 
 
