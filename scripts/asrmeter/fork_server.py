@@ -19,6 +19,7 @@ from asrmeter import worker, workers
 
 def serve(owner: int, address: str) -> None:
     """Import, listen at the abstract socket `address`, serve until the process `owner` ends."""
+    workers.call_process("asrmeter-server")
     ends = os.pidfd_open(owner)
     worker.slim_down()
     worker.preload()
@@ -47,6 +48,7 @@ def _serve_one(connection: socket.socket, listener: socket.socket, ends: int, pr
     child = os.fork()
     if child == 0:
         workers.die_with_parent()
+        workers.call_process("asrmeter-worker")
         listener.close()
         connection.close()
         os.dup2(out, 1)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 SWITCH = "ASRMETER_FORK_SERVER"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
 # Libraries read these when they are loaded; Snakemake sets them to the threads of the job, which are not the cell's.
 _THREAD_VARIABLES = (
@@ -117,6 +117,11 @@ class ForkedWorker:
 def die_with_parent() -> None:
     """Have the kernel end this process when its parent ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def call_process(name: str) -> None:
+    """Name this process for `ps` and `pgrep`, in at most 15 letters: a fork shows its server's command line."""
+    _LIBC.prctl(_PR_SET_NAME, name.encode())
 
 
 def readable(descriptor: int, timeout_s: float) -> bool:

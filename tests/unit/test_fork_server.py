@@ -24,6 +24,7 @@ def preload():
 def run(spec):
     with open(spec["events"], "w") as stream:
         who = {"pid": os.getpid(), "parent": os.getppid(), "preload_cpu_s": spec["preload_cpu_s"]}
+        who["name"] = open("/proc/self/comm").read().strip()
         stream.write(json.dumps(who) + "\\n")
     print("to the log", flush=True)
     time.sleep(spec.get("sleep_s", 0))
@@ -128,6 +129,7 @@ def test_every_cell_is_a_fresh_process_of_one_server(run: Run) -> None:
     assert first["parent"] == second["parent"]
     assert len({first["pid"], second["pid"], first["parent"]}) == 3
     assert run.preloads.read_text() == "x"
+    assert first["name"] == "asrmeter-worker"
     assert first["preload_cpu_s"] > 0
 
 
