@@ -48,7 +48,7 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 LISTING = f"resources/corpora/{CORPUS}.toml"
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
-# All cores, so that nothing runs beside a measurement. On a cluster a profile says how many a node has.
+# All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
@@ -83,7 +83,9 @@ def model_archives(wildcards):
 
 def cell_of(wildcards, device):
     "The planned cell of a file; asking for any other is an error that says so."
-    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.duration}s-b{wildcards.batch}"
+    name = plan.Cell(
+        wildcards.model, wildcards.variant, device, wildcards.duration, wildcards.batch
+    ).id
     if name not in CELLS:
         sys.exit(
             f"error: {name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"

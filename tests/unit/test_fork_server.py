@@ -97,6 +97,13 @@ class Run:
         self.process.stdin.write(json.dumps(spec) + "\n")
         self.process.stdin.flush()
 
+    def begin_and_find(self, server: int, **spec: Any) -> int:
+        """Start a job and return the process id of its cell."""
+        self.begin(**spec)
+        children = Path(f"/proc/{server}/task/{server}/children")
+        assert comes_true(lambda: bool(children.read_text().split()))
+        return int(children.read_text().split()[0])
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
@@ -152,10 +159,7 @@ def test_a_cell_that_takes_too_long_is_ended(run: Run) -> None:
 
 def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
     server = run.job()["parent"]
-    run.begin(sleep_s=60)
-    children = Path(f"/proc/{server}/task/{server}/children")
-    assert comes_true(lambda: bool(children.read_text().split()))
-    child = int(children.read_text().split()[0])
+    child = run.begin_and_find(server, sleep_s=60)
     os.kill(server, signal.SIGKILL)
     assert comes_true(lambda: not alive(child))
     assert run.job()["code"] == -9  # the answer to the job before
@@ -164,10 +168,7 @@ def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
 
 def test_nothing_is_left_when_the_run_ends_or_dies(run: Run) -> None:
     server = run.job()["parent"]
-    run.begin(sleep_s=60)
-    children = Path(f"/proc/{server}/task/{server}/children")
-    assert comes_true(lambda: bool(children.read_text().split()))
-    child = int(children.read_text().split()[0])
+    child = run.begin_and_find(server, sleep_s=60)
     run.process.kill()
     assert comes_true(lambda: not alive(server) and not alive(child))
 

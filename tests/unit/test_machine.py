@@ -96,3 +96,14 @@ def test_facts_are_those_of_this_machine() -> None:
     assert facts == machine.facts(SCRIPTS.parent)
     assert len(facts["machine_id"]) == 12
     assert machine.activity()["load_1min"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "most"), [("max 100000", None), (None, None), ("150000 100000", 2), ("1000 100000", 1)]
+)
+def test_a_containers_share_of_the_cores_counts(
+    cpu_max: str | None, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(machine, "_read", lambda path: cpu_max)
+    assert machine.available_cpus() == (most or 8)
