@@ -1,4 +1,4 @@
-"""Energy of a window of passes by codecarbon, and where each figure comes from.
+"""Energy of windows of passes: by codecarbon, with where each figure comes from, and by the hardware's own counters.
 
 codecarbon's own output does not say whether a figure was measured or modelled; its hardware objects do. It estimates a
 CPU without a readable counter as TDP x the process' share of all cores, and RAM as a constant for the number of
@@ -10,120 +10,235 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from asrmeter import machine
+from asrmeter import counters, machine
+
+Result = TypeVar("Result")
 
 J_PER_KWH = 3.6e6
 MEASURED = frozenset({"rapl", "nvml_counter", "nvml_power"})
 # Windows of a cell: a counter's spread is worth knowing, a model's is not.
 N_WINDOWS_MEASURED, N_WINDOWS_MODELLED = 3, 1
+# A window begins and ends anywhere between two updates of a counter: it must be long beside that.
+LEAST_TICKS = 50
 _CPU_METHODS = {"intel_rapl": "rapl", "cpu_load": "cpu_load_model", "constant": "tdp_constant"}
-_GUESSED_W_PER_THREAD = 4
+_GPU_NOTES = {"nvml_counter": "NVML's energy counter", "nvml_power": "mean of NVML's power, read every second"}
 
 
 @dataclass(frozen=True)
 class Window:
-    """Joules of one window; None where there is no figure."""
+    """Joules of one window, by codecarbon and by counters that were read directly; None where there is no figure."""
 
     n_passes: int
     seconds: float
     cpu_j: float | None
     gpu_j: float | None
     ram_j: float | None
+    counter_cpu_j: float | None
+    counter_gpu_j: float | None
 
 
 class Meter:
-    """codecarbon, set up to be quiet: no network, no files, no thread beside the window where none is needed."""
+    """codecarbon, set up to be quiet: no network, no files, no thread beside the window where none is needed.
 
-    def __init__(self, device: str) -> None:
-        # Inside a SLURM job codecarbon asks scontrol for the allocation and would scale a whole socket's TDP by it.
-        os.environ.pop("SLURM_JOB_ID", None)
-        import cpuinfo
+    `gpu` is the card that the cell runs on, None on the CPU. Nothing is raised: once codecarbon has failed, `failure`
+    says how, and there are no more figures.
+    """
 
-        # py-cpuinfo runs for a second to find the name that Linux gives away.
-        cpuinfo.get_cpu_info = lambda: {"brand_raw": machine.cpu_name()}
+    def __init__(self, gpu: counters.Nvml | None) -> None:
+        self.method_cpu = self.method_gpu = "none"
+        self.note = ""
+        self.failure: str | None = None
+        self._attempt(lambda: self._set_up(gpu))
+
+    def begin(self) -> None:
+        """Begin a window."""
+        self._attempt(self._begin)
+
+    def end(self) -> dict[str, float | None]:
+        """End the window; return its `cpu_j`, `gpu_j` and `ram_j`, None where there is no figure."""
+        return self._attempt(self._end) or {"cpu_j": None, "gpu_j": None, "ram_j": None}
+
+    def _attempt(self, step: Callable[[], Result]) -> Result | None:
+        if self.failure is None:
+            try:
+                return step()
+            except Exception as error:  # a cell is worth having without its energy
+                self.failure = f"codecarbon failed: {error!r}"
+        return None
+
+    def _set_up(self, gpu: counters.Nvml | None) -> None:
+        preload()
         import codecarbon
+        from codecarbon.core import gpu as gpus
 
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-        self._device = device
+        # Not by UUID: codecarbon takes every letter of "MIG-" off its front, and then does not find "PU-...".
+        card_numbers = [] if gpu is None or gpu.index is None else [gpu.index]
+        # It would run nvidia-smi and rocm-smi to know, and meter every GPU beside a cell that runs on the CPU.
+        gpus.is_nvidia_system = lambda: bool(card_numbers)
+        gpus.is_rocm_system = lambda: False
         self._tracker = codecarbon.OfflineEmissionsTracker(
-            country_iso_code="FRA",  # only CO2 depends on it, which is not taken from here
+            force_carbon_intensity_g_co2e_kwh=0,  # CO2 is not taken from here: no country, and no tables to read
             output_methods=[],
             log_level="critical",
             measure_power_secs=3600,
             api_call_interval=-1,
             tracking_mode="process",
             allow_multiple_runs=True,
-            gpu_ids=_own_gpu() if device == "cuda" else [],
+            gpu_ids=card_numbers,
         )
         self._tracker.start_task("set-up")
         self._tracker.stop_task("set-up")
         parts = {type(part).__name__: part for part in self._tracker._hardware}
-        self._cpu, gpu = parts.get("CPU"), parts.get("GPU") if device == "cuda" else None
-        self.method_cpu = _CPU_METHODS.get(self._cpu._mode, "none") if self._cpu else "none"
-        self.method_gpu = "none"
-        if gpu is not None:
-            cards = [card for card in gpu.devices.devices if card.gpu_index in gpu._get_gpu_ids()]
-            counted = all(card._has_counter and not card._use_power_fallback for card in cards)
+        self._cpu, watched = parts["CPU"], parts.get("GPU")
+        self.method_cpu = _CPU_METHODS[self._cpu._mode]
+        self._rapl = self._cpu._intel_interface if self.method_cpu == "rapl" else None
+        self._cards = []
+        if watched:
+            self._cards = [card for card in watched.devices.devices if card.gpu_index in card_numbers]
+            counted = all(card._has_counter and not card._use_power_fallback for card in self._cards)
             self.method_gpu = "nvml_counter" if counted else "nvml_power"
+            self._tracker._scheduler_monitor_power.function = watched.monitor_power  # not the CPU's: see `_begin`
+        self.note = self._note(gpu)
 
-    @property
-    def measures(self) -> bool:
-        """Whether the energy of the device itself comes from a counter."""
-        return (self.method_gpu if self._device == "cuda" else self.method_cpu) in MEASURED
-
-    def note(self) -> str:
+    def _note(self, gpu: counters.Nvml | None) -> str:
         """Say what the figures are."""
-        if self._cpu is None or self.method_cpu in MEASURED:
-            return "CPU: whole socket by RAPL" if self._cpu else "no meter for the CPU"
-        guessed = self._cpu._tdp == _GUESSED_W_PER_THREAD * (os.cpu_count() or 0)
-        source = f"guessed as {_GUESSED_W_PER_THREAD} W a thread" if guessed else "of the processor's model"
-        return f"CPU: modelled by codecarbon from a TDP of {self._cpu._tdp:g} W ({source}) and the process' CPU time"
+        note = "CPU: whole socket by RAPL" if self.method_cpu == "rapl" else f"CPU: {self._model()}"
+        return f"GPU: {_GPU_NOTES.get(self.method_gpu, 'not found by NVML')}; {note}" if gpu else note
 
-    def window(self, run: Callable[[], object], least_s: float) -> Window:
-        """Call `run` (which must synchronise) until `least_s` seconds have passed; return the joules of it all."""
+    def _model(self) -> str:
+        """Say what the model of a CPU without a counter starts from."""
+        from codecarbon.core import cpu, hardware_cache
+
+        by_thread_w = cpu.DEFAULT_POWER_PER_CORE
+        source = {
+            None: "codecarbon's default",
+            by_thread_w * cpu.count_cpus(): f"guessed as {by_thread_w} W a thread",
+        }.get(hardware_cache.get_cached_tdp(cpu).tdp, "of the processor's model")
+        return f"modelled by codecarbon from a TDP of {self._cpu._tdp:g} W ({source}) and the process' CPU time"
+
+    def _begin(self) -> None:
         self._tracker.start_task()
         if self.method_gpu != "nvml_power":
             # codecarbon's thread wakes every second; only power sampling needs it. Waiting for the interpreter's lock
             # between its readings of clock and CPU time, it makes the load model err by up to a factor of two.
             self._tracker._scheduler_monitor_power.stop()
+
+    def _end(self) -> dict[str, float | None]:
+        spent = self._tracker.stop_task()
+        # A counter that it could not read it passes over in silence, or replaces by a reading of the power.
+        skipped = self._rapl is not None and any(file.sample_skipped for file in self._rapl._rapl_files)
+        replaced = self.method_gpu == "nvml_counter" and any(card._use_power_fallback for card in self._cards)
+        for method, energy, lost in (
+            (self.method_cpu, spent.cpu_energy, skipped),
+            (self.method_gpu, spent.gpu_energy, replaced),
+        ):
+            if method in MEASURED and (lost or energy <= 0):
+                raise RuntimeError(f"{method} lost during a window")
+        return {
+            "cpu_j": spent.cpu_energy * J_PER_KWH,
+            "gpu_j": spent.gpu_energy * J_PER_KWH if self.method_gpu != "none" else None,
+            "ram_j": spent.ram_energy * J_PER_KWH,
+        }
+
+
+def preload() -> None:
+    """Import codecarbon, and find the processor's TDP where it will be needed: once, for processes forked afterwards.
+
+    NVML is not opened: its state must not be shared over a fork.
+    """
+    # Inside a SLURM job codecarbon asks scontrol for the allocation and would scale a whole socket's TDP by it.
+    for variable in ("SLURM_JOB_ID", "SLURM_JOBID"):
+        os.environ.pop(variable, None)
+    import cpuinfo
+    import pynvml
+
+    # py-cpuinfo runs for a second to find the name that Linux gives away.
+    cpuinfo.get_cpu_info = lambda: {"brand_raw": machine.cpu_name()}
+    open_nvml = pynvml.nvmlInit
+    pynvml.nvmlInit = lambda: None  # codecarbon opens it again when it looks for GPUs
+    try:
+        from codecarbon import emissions_tracker
+        from codecarbon.core import cpu, emissions, hardware_cache, resource_tracker  # noqa: F401
+    finally:
+        pynvml.nvmlInit = open_nvml
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    # A user's own configuration of codecarbon (a factor for cooling, a TDP, a server) must not change what joules mean.
+    emissions_tracker.get_hierarchical_config = dict
+    if not cpu.is_rapl_available():
+        hardware_cache.get_cached_tdp(cpu)
+
+
+def own_gpu() -> str:
+    """Return the UUID of the GPU that torch runs on: NVML counts cards in another order, and the hidden ones too."""
+    import torch
+
+    return f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"
+
+
+def measure(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
+    """Meter windows of passes, and of idling with the model loaded where the device's power is measured.
+
+    Nothing that goes wrong is raised, in `run` neither: what there is of windows is returned with the reason in `note`.
+
+    Args:
+        device: what the cell runs on, `cpu` or `cuda`.
+        run: does one pass, and synchronises.
+        least_s: seconds that a window lasts at least; it is longer where a counter's updates are rare.
+
+    Returns:
+        `method_cpu` and `method_gpu`, where codecarbon's figures come from, and a `note` about them; `windows` and
+        `idle` (see `Window`); of the device's own counter `counter_tick_s`, the seconds between its updates, and
+        `counter_note`, why it gives no figure; `idle_settled_s`, the seconds until the power had settled before the
+        idle window, None where it had not or could not be watched.
+    """
+    gpu = counters.Nvml(own_gpu()) if device == "cuda" else None
+    part = "gpu" if gpu else "cpu"
+    direct: dict[str, counters.Counter] = {"cpu": counters.Rapl()}
+    if gpu:
+        direct["gpu"] = gpu
+    own = direct[part]
+    meter = Meter(gpu)
+    methods = {"cpu": meter.method_cpu, "gpu": meter.method_gpu}
+    measured = own.missing is None or methods[part] in MEASURED
+    window_s = max([least_s, *(LEAST_TICKS * counter.tick_s for counter in direct.values() if counter.tick_s)])
+
+    windows: list[Window] = []
+    idle: list[Window] = []
+    settled_s, failure = None, None
+    try:
+        for _ in range(N_WINDOWS_MEASURED if measured else N_WINDOWS_MODELLED):
+            windows.append(_window(meter, direct, run, window_s))
+        if measured:
+            settled_s = own.settle()
+            idle.append(_window(meter, direct, lambda: time.sleep(window_s), window_s))
+    except Exception as error:  # a cell is worth having without its energy
+        failure = f"a pass failed: {error!r}"
+    found = {name for name in methods if any(getattr(window, f"{name}_j") is not None for window in windows)}
+    return {
+        **{f"method_{name}": method if name in found else "none" for name, method in methods.items()},
+        "note": "; ".join(filter(None, (meter.note, meter.failure, failure))),
+        "windows": [asdict(window) for window in windows],
+        "idle": [asdict(window) for window in idle],
+        "idle_settled_s": settled_s,
+        "counter_tick_s": own.tick_s,
+        "counter_note": own.missing,
+    }
+
+
+def _window(meter: Meter, direct: dict[str, counters.Counter], run: Callable[[], object], least_s: float) -> Window:
+    """Call `run` until `least_s` seconds have passed; return the joules of it all."""
+    meter.begin()
+    try:
+        before = {name: counter.read() for name, counter in direct.items()}
         begin, n_passes = time.perf_counter(), 0
         while n_passes == 0 or time.perf_counter() - begin < least_s:
             run()
             n_passes += 1
         seconds = time.perf_counter() - begin
-        spent = self._tracker.stop_task()
-        return Window(
-            n_passes=n_passes,
-            seconds=seconds,
-            cpu_j=spent.cpu_energy * J_PER_KWH if self.method_cpu != "none" else None,
-            gpu_j=spent.gpu_energy * J_PER_KWH if self.method_gpu != "none" else None,
-            ram_j=spent.ram_energy * J_PER_KWH,
-        )
-
-
-def _own_gpu() -> list[str]:
-    """Return the UUID of the GPU that torch runs on: NVML counts cards in another order, and the hidden ones too."""
-    import torch
-
-    return [f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"]
-
-
-def measure(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
-    """Return the energy part of a record: methods, note, windows, idle windows (model loaded, only with a counter).
-
-    Raises:
-        Exception: whatever codecarbon raises; the caller decides what a cell without energy is worth.
-    """
-    meter = Meter(device)
-    idle = [meter.window(lambda: time.sleep(least_s), least_s)] if meter.measures else []
-    n_windows = N_WINDOWS_MEASURED if meter.measures else N_WINDOWS_MODELLED
-    windows = [meter.window(run, least_s) for _ in range(n_windows)]
-    return {
-        "method_cpu": meter.method_cpu,
-        "method_gpu": meter.method_gpu,
-        "note": meter.note(),
-        "windows": [asdict(window) for window in windows],
-        "idle": [asdict(window) for window in idle],
-    }
+        after = {name: counter.read() for name, counter in direct.items()}
+    finally:
+        joules = meter.end()
+    counted = {name: counter.joules_between(before[name], after[name]) for name, counter in direct.items()}
+    return Window(n_passes, seconds, **joules, counter_cpu_j=counted.get("cpu"), counter_gpu_j=counted.get("gpu"))
