@@ -39,7 +39,7 @@ pathvars:
 if STUDY["device_note"] and workflow.is_main_process:
     logger.info(f"Measuring on the CPU only: {STUDY['device_note']}.")
 
-CELLS = {cell.id: cell for cell in plan.cells(STUDY)}
+CELLS = {cell.id: cell for cell in plan.order(STUDY)}
 ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in CELLS]
 PRIORITIES = {cell: len(CELLS) - position for position, cell in enumerate(CELLS)}
 FIRST = len(CELLS) + 1
@@ -48,6 +48,7 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 LISTING = f"resources/corpora/{CORPUS}.toml"
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
+LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
 # All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
@@ -59,7 +60,7 @@ wildcard_constraints:
     model=r"[^/]+",
     variant=r"[^/]+",
     duration=r"\d+",
-    batch=r"\d+",
+    batch=rf"\d+({plan.AGAIN})?",
 
 
 def code(script):
@@ -83,9 +84,7 @@ def model_archives(wildcards):
 
 def cell_of(wildcards, device):
     "The planned cell of a file; asking for any other is an error that says so."
-    name = plan.Cell(
-        wildcards.model, wildcards.variant, device, wildcards.duration, wildcards.batch
-    ).id
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.duration}s-b{wildcards.batch}"
     if name not in CELLS:
         sys.exit(
             f"error: {name} is not a cell of the study {STUDY['name']}; add its model, variant, device, duration or batch size"

@@ -27,8 +27,9 @@ rule measure_cpu:
     threads: MEASURE_THREADS
     resources:
         attempt_no=attempt_number,
-        # Not a parameter: a longer time-out would not change what was measured.
+        # Not parameters: a longer time-out would not change what was measured.
         timeout_s=TIMEOUT_S,
+        larger_than_oom=LARGER_THAN_OOM,
     params:
         cell=options_of("cpu"),
     shell:
@@ -36,6 +37,7 @@ rule measure_cpu:
         python scripts/measure.py {params.cell:q} \
             --model-folder {input.model:q} \
             --segments {input.manifest:q} \
+            {resources.larger_than_oom} \
             --timeout-s {resources.timeout_s:q} \
             --attempt {resources.attempt_no:q} \
             --output {output:q} \
@@ -53,5 +55,6 @@ use rule measure_cpu as measure_cuda with:
         gpu=1,
         attempt_no=attempt_number,
         timeout_s=TIMEOUT_S,
+        larger_than_oom=LARGER_THAN_OOM,
     params:
         cell=options_of("cuda"),

@@ -1,12 +1,20 @@
 """
 The report.
 
-Needs: the tables, the study, the template in report/
+Needs: the tables, the study, the template in report/, and the cells table of another run to compare with, if one is given
 Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
 
 FIGURES = ["latency", "throughput", "energy", "wer"]
+OTHER_RUN = STUDY["report"]["compare_with"]
+OTHER_CELLS = [f"{OTHER_RUN}/tables/cells.parquet"] if OTHER_RUN else []
+
+# Said before anything is measured, and in one line.
+if OTHER_CELLS and not Path(OTHER_CELLS[0]).is_file():
+    sys.exit(
+        f"error: report.compare_with: {OTHER_CELLS[0]} is not there; give the results folder of a finished run"
+    )
 
 
 rule figures:
@@ -50,6 +58,8 @@ rule report:
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
+        noise="<results>/tables/noise.parquet",
+        other_cells=OTHER_CELLS,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
@@ -69,6 +79,8 @@ rule report:
             --study {input.study:q} \
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
+            --noise {input.noise:q} \
+            --compare-with {input.other_cells:q} \
             --figures {input.figures:q} \
             --template-folder {params.template:q} \
             --output {output:q} \

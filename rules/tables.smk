@@ -2,7 +2,7 @@
 The tables.
 
 Needs: every cell's file, the study, the spelling table of Whisper's English normaliser
-Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts}.{parquet,csv}
+Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts,noise}.{parquet,csv}
 Steps: write down the study, score the transcripts, gather
 """
 
@@ -40,7 +40,7 @@ rule tables:
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "passes", "transcripts"],
+            table=["cells", "passes", "transcripts", "noise"],
             ending=["parquet", "csv"],
         ),
     log:

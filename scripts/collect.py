@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asrmeter.cli import run
 from asrmeter.packages import Archives
-from asrmeter.scoring import whisper_english
+from asrmeter.scoring import normalisers
 from asrmeter.tables import gather, write
 
 
@@ -21,10 +21,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    tables = gather(json.loads(args.study.read_text()), args.measurements, whisper_english(Archives(args.downloads)))
+    scored_by = normalisers(Archives(args.downloads))
+    tables = gather(json.loads(args.study.read_text()), args.measurements, scored_by)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))
+    logging.info("scored by %s", " and ".join(map(str, scored_by.values())))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from asrmeter import machine, workers
-from asrmeter.batches import batches, class_sha256
+from asrmeter import machine, siblings, workers
+from asrmeter.batches import batches, class_sha256, timed
 from asrmeter.cli import run
 from asrmeter.errors import AsrmeterError
 
@@ -36,6 +36,8 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
             f"{args.segments}: holds no segments of {args.duration_s} s; delete {args.segments.parent} and run again"
         )
     protocol = json.loads(args.protocol)
+    in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)
+    audio_s = {row["segment_id"]: row["audio_s"] for row in segments}
     return {
         "model": args.model,
         "family": provenance["family"],
@@ -57,7 +59,8 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "corpus": args.segments.parent.name,
         "corpus_sha256": class_sha256(segments),
         "segments": [row | {"file": str(args.segments.parent / row["path"])} for row in segments],
-        "batches": batches([row["segment_id"] for row in segments], args.batch_size, args.seed),
+        "batches": in_batches,
+        "timed_batches": timed([sum(audio_s[i] for i in ids) for ids in in_batches], protocol["timed_batches"]),
     }
 
 
@@ -69,25 +72,42 @@ def measure(
     `lock` is the descriptor of the machine's lock. The worker holds it too, so that the machine counts as taken for as
     long as the worker lives, whatever becomes of this process.
     """
+    oom_kills = machine.oom_kills()
     with tempfile.TemporaryFile() as events:
         os.set_inheritable(events.fileno(), True)
         worker = workers.start(spec, events.fileno(), lock, ROOT / "scripts")
+        awake_s = time.process_time()
         code = worker.wait(timeout_s)
+        awake_s = time.process_time() - awake_s
         timed_out = code is None
         if code is None:
             code = worker.kill()
         events.seek(0)
         told = [json.loads(line) for line in events.read().decode().splitlines() if line.endswith("}")]
-    passes = [event for event in told if event["event"] == "pass"]
     by_name = {event["event"]: event for event in told if event["event"] != "pass"}
-    status, reason = conclude(code, timeout_s if timed_out else None, by_name, len(passes))
+    by_name["waited"] = {"parent_cpu_s": awake_s}
+    passes = [event | {"phase": phase(event, by_name)} for event in told if event["event"] == "pass"]
+    out_of_memory = machine.oom_kills() > oom_kills
+    status, reason = conclude(code, timeout_s if timed_out else None, by_name, len(passes), out_of_memory)
     return status, reason, by_name, passes
 
 
+def phase(entry: dict[str, Any], told: dict[str, dict[str, Any]]) -> str:
+    """Return the phase that a pass turned out to belong to, which for a timed one is known only at the end."""
+    if entry["phase"] != "latency" or "latency" not in told:
+        return str(entry["phase"])
+    if entry["attempt"] < told["latency"]["attempt"]:
+        return "disturbed"
+    return "warmup" if entry["round"] < told["latency"]["n_unsteady"] else "latency"
+
+
 def conclude(
-    code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], n_passes: int
+    code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], n_passes: int, out_of_memory: bool = False
 ) -> tuple[str, str | None]:
-    """Return (status, reason) from how the worker ended and what it told before."""
+    """Return (status, reason) from how the worker ended and what it told before.
+
+    `out_of_memory` says that the kernel ended some process meanwhile because the machine's memory ran out.
+    """
     if timeout_s is not None:
         return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes"
     if "failed" in told:
@@ -95,8 +115,9 @@ def conclude(
     if "unsupported" in told:
         return "unsupported", told["unsupported"]["reason"]
     if code < 0:
-        hint = ", perhaps by the kernel for want of memory" if code == -signal.SIGKILL else ""
-        return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes{hint}"
+        if code == -signal.SIGKILL and out_of_memory:
+            return "oom", f"the kernel ended the worker after {n_passes} passes: the machine's memory ran out"
+        return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes"
     if code or "done" not in told:
         return "error", f"the worker ended with exit code {code} after {n_passes} passes"
     if not told["latency"]["converged"]:
@@ -140,6 +161,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", required=True, help="CPU threads, or auto for every core that may be used")
     parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
     parser.add_argument("--protocol", required=True, help="the protocol as JSON: version, stop rule, energy_window_s")
+    parser.add_argument(
+        "--larger-than-oom", action="store_true", help="try even where a smaller batch has run out of memory"
+    )
     parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
     parser.add_argument(
         "--attempt", type=int, default=1, help="above 1: an earlier job died without a record; write one"
@@ -152,11 +176,17 @@ def main(argv: list[str] | None = None) -> None:
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
         header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
+        told: dict[str, dict[str, Any]] = {}
+        passes: list[dict[str, Any]] = []
+        too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
+        status: str
+        reason: str | None
         if args.attempt > 1:
-            status: str = "killed"
-            reason: str | None = "the measuring job ended without a record; the newest file in .snakemake/log says why"
-            told: dict[str, dict[str, Any]] = {}
-            passes: list[dict[str, Any]] = []
+            status = "killed"
+            reason = "the measuring job ended without a record; the newest file in .snakemake/log says why"
+        elif too_large is not None:
+            status = "unsupported"
+            reason = f"larger than the batch of {too_large} that ran out of memory; protocol.larger_than_oom tries it"
         else:
             status, reason, told, passes = measure(spec, args.timeout_s, lock)
         header |= {"status": status, "reason": reason, "events": told, "after": machine.activity()}

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 from asrmeter.cli import run
+from asrmeter.compare import COLUMNS, compare
 from asrmeter.files import write_atomically
-from asrmeter.recommend import CELL_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, recommend
+from asrmeter.recommend import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, recommend
 from asrmeter.report import load_words, render, report_context
 
 
@@ -16,6 +17,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", type=Path, required=True, help="normalised study (JSON)")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
+    parser.add_argument("--noise", type=Path, required=True, help="noise table (Parquet)")
+    parser.add_argument("--compare-with", type=Path, nargs="?", help="cells table of another run; no value for none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
@@ -23,10 +26,14 @@ def main(argv: list[str] | None = None) -> None:
     study = json.loads(arguments.study.read_text(encoding="utf-8"))
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
+    noise = read_rows(arguments.noise, NOISE_COLUMNS)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
     words = load_words(arguments.template_folder, study["report"].get("language", "en"))
     recommendation = recommend(cells, transcripts, study["seed"])
-    context = report_context(study, cells, transcripts, recommendation, figures, words)
+    comparison = None
+    if other := arguments.compare_with:
+        comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
+    context = report_context(study, cells, transcripts, noise, recommendation, comparison, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
 
 

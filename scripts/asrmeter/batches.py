@@ -19,6 +19,16 @@ def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list
     return [[order[(i * batch_size + k) % len(order)] for k in range(batch_size)] for i in range(n_batches)]
 
 
+def timed(seconds: Sequence[float], n: int) -> list[int]:
+    """Return the positions of the `n` batches that are timed (all, if there are no more), given each one's audio.
+
+    They lie evenly between the shortest and the longest, so that few stand for all; the same for every model and device.
+    """
+    by_length = sorted(range(len(seconds)), key=lambda position: seconds[position])
+    n = min(n, len(seconds))
+    return sorted(by_length[(2 * i + 1) * len(seconds) // (2 * n)] for i in range(n))
+
+
 def class_sha256(rows: Sequence[dict[str, Any]]) -> str:
     """Return one hash over the segments of a class (their `segment_id`, `sha256` and `text`)."""
     content = sorted([str(row["segment_id"]), str(row["sha256"]), str(row["text"])] for row in rows)

@@ -1,7 +1,8 @@
 """The figures of the report: one function per topic, from the rows of the cells table to a matplotlib Figure.
 
 A model keeps its colour and marker in every figure, a variant its line style; a row of panels is a device. Failed
-cells are absent, cells that did not converge have an open marker. Text is grey enough to be read on white and on black.
+cells are absent, cells that did not converge have an open marker, and where time is shown disturbed ones are crossed
+out. Text is grey enough to be read on white and on black.
 """
 
 import io
@@ -22,6 +23,7 @@ from asrmeter.recommend import MEASURED_STATUS, MODELLED_METHODS, Row, energy_me
 # Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DISTURBED = "x"
 LineStyle = Literal["solid", "dashed", "dotted", "dashdot"]
 LINES: tuple[LineStyle, ...] = ("solid", "dashed", "dotted", "dashdot")
 INK = "#767676"
@@ -58,7 +60,10 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Topic:
-    """What a figure shows: a column of the cells table along another one, in panels by a third one."""
+    """What a figure shows: a column of the cells table along another one, in panels by a third one.
+
+    `timed` values are what a disturbance changes.
+    """
 
     value: str
     label: str
@@ -70,6 +75,7 @@ class Topic:
     panel_label: str = ""
     scale: float = 1.0
     joined: bool = True
+    timed: bool = False
 
 
 LATENCY = Topic(
@@ -81,6 +87,7 @@ LATENCY = Topic(
     high="latency_s_ci_high",
     panels="batch_size",
     panel_label="batch {}",
+    timed=True,
 )
 THROUGHPUT = Topic(
     value="rtfx",
@@ -91,6 +98,7 @@ THROUGHPUT = Topic(
     high="rtfx_high",
     panels="duration_s",
     panel_label="{} s of audio",
+    timed=True,
 )
 ENERGY = Topic(
     value="energy_j_per_sample",
@@ -208,6 +216,8 @@ def _fill(panel: Axes, rows: Sequence[Row], topic: Topic, cells: Sequence[Row]) 
         for one_x, one_y, row in zip(x, y, line, strict=True):
             face = colour if row["status"] == "ok" else "none"
             panel.plot(one_x, one_y, marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
+            if row["disturbed"] and topic.timed:
+                panel.plot(one_x, one_y, DISTURBED, color=INK, markersize=11, zorder=4)
 
 
 def _intervals(
@@ -269,6 +279,8 @@ def _legend(shown: Sequence[Row], topic: Topic, cells: Sequence[Row]) -> list[Li
         entries.append(
             Line2D([], [], color=INK, marker="o", markerfacecolor="none", linestyle="none", label="open: not converged")
         )
+    if topic.timed and any(row["disturbed"] for row in shown):
+        entries.append(Line2D([], [], color=INK, marker=DISTURBED, linestyle="none", label="crossed out: disturbed"))
     return entries
 
 

@@ -30,6 +30,15 @@ class PeakMemory:
         return _kilobytes("VmRSS") * 1024
 
     @property
+    def device_bytes(self) -> int | None:
+        """Memory that tensors take on the GPU now; None on the CPU."""
+        if not self._on_cuda:
+            return None
+        import torch
+
+        return torch.cuda.memory_allocated()
+
+    @property
     def peak_rss_bytes(self) -> int:
         """Peak resident memory."""
         return _kilobytes("VmHWM") * 1024

@@ -1,10 +1,10 @@
 """From a study to its cells: which there are, in which order, and on what each depends. Standard library only."""
 
+import dataclasses
 import hashlib
+import itertools
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +17,86 @@ CORPUS_VERSION = 1
 FOLDER_VERSION = 1
 
 
-@dataclass(frozen=True, order=True)
+# What the file of a second measurement has in its name.
+AGAIN = "-again"
+# Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
+_NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """One (model, variant, device, duration, batch): one job, one file."""
+    """One (model, variant, device, duration, batch): one job, one file. `again`: its second measurement."""
 
     model: str
     variant: str
     device: str
     duration_s: int
     batch_size: int
+    again: bool = False
 
     @property
     def id(self) -> str:
         """The cell's path below `measurements/`, without its ending."""
-        return f"{self.model}/{self.variant}/{self.device}/{self.duration_s}s-b{self.batch_size}"
+        name = f"{self.duration_s}s-b{self.batch_size}{AGAIN if self.again else ''}"
+        return f"{self.model}/{self.variant}/{self.device}/{name}"
+
+
+def order(study: dict[str, Any]) -> list[Cell]:
+    """Return all measurements of a complete study in the order in which they are made.
+
+    Shuffled by the study's seed, so that a drift of the machine does not fall on one model; only that of the cells
+    that differ in batch size alone the smaller come first, to find out what does not fit at the least price. The pairs
+    that show the noise floor are the first and the last ones, so that a drift shows in them.
+    """
+    grid = cells(study)
+    random.Random(study["seed"]).shuffle(grid)
+    of_group: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in grid:
+        of_group.setdefault(_group(cell), []).append(cell)
+    by_batch_size = {group: iter(sorted(members)) for group, members in of_group.items()}
+    shuffled = [next(by_batch_size[_group(cell)]) for cell in grid]
+    pairs = aa_pairs(study)
+    twice = {first for first, _ in pairs}
+    return [
+        *(first for first, _ in pairs),
+        *(cell for cell in shuffled if cell not in twice),
+        *(again for _, again in pairs),
+    ]
+
+
+def aa_pairs(study: dict[str, Any]) -> list[tuple[Cell, Cell]]:
+    """Return the cells that are measured twice (A/A), `protocol.aa_pairs` of each device: (first, again).
+
+    The shortest ones, where noise weighs most and a second measurement costs least.
+    """
+    twice: list[Cell] = []
+    for device in study["devices"]:
+        own = [cell for cell in cells(study) if cell.device == device]
+        twice += sorted(own, key=lambda cell: cell.duration_s * cell.batch_size)[: study["protocol"]["aa_pairs"]]
+    return [(cell, dataclasses.replace(cell, again=True)) for cell in twice]
+
+
+def _group(cell: Cell) -> tuple[Any, ...]:
+    return cell.model, cell.variant, cell.device, cell.duration_s
 
 
 def cells(study: dict[str, Any]) -> list[Cell]:
-    """Return the cells of a complete study in the order in which they are measured.
-
-    The order is shuffled by the study's seed, so that a drift of the machine does not fall on one model.
-    """
-    order = list(_grid(study))
-    random.Random(study["seed"]).shuffle(order)
-    return order
-
-
-def _grid(study: dict[str, Any]) -> Iterator[Cell]:
+    """Return the cells of a complete study."""
     limit = study["max_batch_audio_s"]
-    for model in study["models"]:
-        for variant in study["variants"]:
-            for device in study["devices"]:
-                for duration_s in study["durations_s"]:
-                    for batch_size in study["batch_sizes"]:
-                        if limit is None or duration_s * batch_size <= limit:
-                            yield Cell(model, variant, device, duration_s, batch_size)
+    grid = itertools.product(
+        study["models"], study["variants"], study["devices"], study["durations_s"], study["batch_sizes"]
+    )
+    return [
+        cell for cell in itertools.starmap(Cell, grid) if limit is None or cell.duration_s * cell.batch_size <= limit
+    ]
 
 
 def options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) -> list[str]:
     """Return the options of `measure.py` that decide what a cell measures.
 
-    When they change the cell is measured again. The time-out is not among them: a longer one measures the same.
+    When they change the cell is measured again.
     """
-    protocol = {key: value for key, value in study["protocol"].items() if key != "timeout_s"}
+    protocol = {key: value for key, value in study["protocol"].items() if key not in _NOT_OF_A_CELL}
     values = {
         "model": cell.model,
         "model-key": model_key,

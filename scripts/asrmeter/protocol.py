@@ -1,46 +1,67 @@
-"""When a cell is warm, and when it has been measured enough (protocol 1)."""
+"""When a cell is warm, and when it has been measured enough (protocol 1).
 
-import statistics
+A round is one pass over each timed batch, in the same order every time.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asrmeter.stats import median_interval
+import numpy as np
 
-# Warm when a pass is no more than this much faster than the one before it, or when a second has been worked:
-# what a first pass pays for (page faults, allocations, lazy set-up) is over by then.
-STEADY = 0.05
+from asrmeter.stats import blocked_interval, blocked_median
+
+# What first passes pay for (page faults, allocations, lazy set-up, clocks that rise) is over after a second of work, ...
 WARM_AFTER_S = 1.0
-MAX_WARMUP_PASSES = 5
+# ... and where it is not, the first rounds are slower than those after them by more than this.
+STEADY = 0.05
+MAX_UNSTEADY_ROUNDS = 5
+
+Rounds = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """Decides after each timed pass; see `protocol` in the study's schema for the fields."""
+    """Decides after each round of timed passes; see `protocol` in the study's schema for the fields."""
 
     target: float
     min_passes: int
     max_passes: int
     budget_s: float
 
-    def warm(self, latencies_s: Sequence[float]) -> bool:
-        """Return whether the warm-up is over."""
-        if sum(latencies_s) >= WARM_AFTER_S or len(latencies_s) >= MAX_WARMUP_PASSES:
-            return True
-        return len(latencies_s) >= 2 and latencies_s[-1] >= latencies_s[-2] * (1 - STEADY)
+    def warm(self, worked_s: float) -> bool:
+        """Return whether rounds may begin."""
+        return worked_s >= WARM_AFTER_S
 
-    def converged(self, latencies_s: Sequence[float]) -> bool:
+    def n_unsteady(self, rounds: Rounds) -> int:
+        """Return how many of the first rounds still belong to the warm-up: those slower than what came after."""
+        table = np.asarray(rounds)
+        for i in range(min(len(table) - 1, MAX_UNSTEADY_ROUNDS)):
+            if np.median(table[i] / np.median(table[i + 1 :], axis=0)) <= 1 + STEADY:
+                return i
+        return min(len(table) - 1, MAX_UNSTEADY_ROUNDS)
+
+    def steady(self, rounds: Rounds) -> Rounds:
+        """Return the rounds that count."""
+        return rounds[self.n_unsteady(rounds) :]
+
+    def converged(self, rounds: Rounds) -> bool:
         """Return whether the interval of the median is narrow enough, and rests on enough passes."""
-        interval = median_interval(latencies_s)
-        if interval is None or len(latencies_s) < self.min_passes:
+        interval = blocked_interval(rounds)
+        if interval is None or n_passes(rounds) < self.min_passes:
             return False
         low, high = interval
-        middle = statistics.median(latencies_s)
+        middle = blocked_median(rounds)
         return max(high - middle, middle - low) <= self.target * middle
 
-    def exhausted(self, latencies_s: Sequence[float]) -> str | None:
+    def exhausted(self, rounds: Rounds) -> str | None:
         """Return why measuring must end although it has not converged, or None."""
-        if len(latencies_s) >= self.max_passes:
+        if n_passes(rounds) >= self.max_passes:
             return f"max_passes = {self.max_passes} ran"
-        if sum(latencies_s) >= self.budget_s:
+        if sum(map(sum, rounds)) >= self.budget_s:
             return f"budget_s = {self.budget_s:g} was spent"
         return None
+
+
+def n_passes(rounds: Rounds) -> int:
+    """Return the number of passes in rounds."""
+    return sum(map(len, rounds))

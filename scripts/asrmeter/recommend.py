@@ -3,15 +3,18 @@
 The rule. Models are compared by their WER in the duration class that says most. The most accurate has the lowest. Every
 model whose 95 % interval overlaps its interval is as accurate as can be told. Among those the one with the highest RTFx
 is recommended, on the device and at the batch size where it is highest. Models with random weights say nothing about
-accuracy and are never recommended for it; they are compared by speed only. Two settings whose latency intervals overlap
-are tied.
+accuracy and are never recommended for it; they are compared by speed only.
+
+Nobody wins by less than the noise. Two settings are told apart only if their intervals do not overlap and their
+relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which everything
+that ranks asks.
 
 A table is a list of rows, a row maps a column's name to its value, and a value that was not measured is None.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from asrmeter import energy as metering
 from asrmeter import stats
 from asrmeter.errors import AsrmeterError
 from asrmeter.plan import Cell
+from asrmeter.stats import Estimate
 
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
@@ -30,18 +34,27 @@ MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
 
 # What figures and report read of the tables.
 CELL_COLUMNS = (
-    "model", "weights", "family", "variant", "device", "device_name", "duration_s", "batch_size", "threads",
-    "status", "reason", "n_passes", "latency_s_median", "latency_s_ci_low", "latency_s_ci_high", "latency_s_p95",
+    "model", "weights", "family", "variant", "device", "device_name", "duration_s", "batch_size", "threads", "status",
+    "reason", "n_passes", "latency_s_median", "latency_s_ci_low", "latency_s_ci_high", "latency_s_p95",
     "features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median", "samples_per_s", "rtfx",
     "energy_j_per_sample", "energy_cpu_j_per_sample", "energy_gpu_j_per_sample", "energy_ram_j_per_sample",
-    "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "idle_power_w",
-    "peak_rss_bytes", "model_rss_bytes", "peak_device_bytes", "n_windows_mean", "n_tokens_mean", "wer",
-    "wer_ci_low", "wer_ci_high", "wer_plain", "wer_words", "n_substitutions", "n_deletions", "n_insertions",
-    "n_segments", "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
+    "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "energy_spread",
+    "n_energy_windows", "energy_counter_difference", "counter_note", "idle_power_w", "peak_rss_bytes",
+    "model_rss_bytes", "peak_device_bytes", "model_device_bytes", "n_windows_mean", "n_tokens_mean", "padding_share",
+    "wer", "wer_ci_low", "wer_ci_high", "wer_plain", "wer_words", "cer", "cer_ci_low", "cer_ci_high",
+    "n_substitutions", "n_deletions", "n_insertions", "n_empty", "n_hallucinated", "n_unstable", "n_segments",
+    "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
     "startup_cpu_s",
-    "protocol", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version",
-    "python_version", "torch_version", "transformers_version", "corpus_sha256", "weights_sha256", "commit",
-    "measured_at",
+    "n_batches", "n_warmup_passes", "stages_share", "disturbed", "disturbance", "n_attempts", "foreign_cpu_cores",
+    "steal_share", "cpu_mhz_min", "temperature_c_max", "n_throttle_events", "n_foreign_gpu_processes",
+    "protocol", "noise_floor", "noise_floor_note", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os",
+    "gpu_name", "driver_version", "python_version", "torch_version", "transformers_version", "normaliser",
+    "normaliser_plain", "decoding", "corpus_sha256", "weights_sha256", "commit", "measured_at",
+)  # fmt: skip
+NOISE_COLUMNS = (
+    "model", "variant", "device", "duration_s", "batch_size", "latency_s_median", "latency_s_ci_low",
+    "latency_s_ci_high", "latency_s_median_again", "latency_s_ci_low_again", "latency_s_ci_high_again",
+    "relative_difference", "overlap", "note",
 )  # fmt: skip
 TRANSCRIPT_COLUMNS = (
     "model", "variant", "device", "duration_s", "batch_size", "segment_id", "reference", "hypothesis",
@@ -50,30 +63,12 @@ TRANSCRIPT_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; `low` and `high` are None where no interval can be given."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def differs_from(self, other: "Estimate") -> bool:
-        """Tell whether two estimates can be told apart; without an interval they cannot."""
-        return None not in (self.low, self.high, other.low, other.high) and not self.overlaps(other)
-
-    def overlaps(self, other: "Estimate") -> bool:
-        """Tell whether the intervals of two estimates overlap; where one has none, nothing can be said of a tie."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return False
-        return self.low <= other.high and other.low <= self.high
-
-
-@dataclass(frozen=True)
 class Setting:
     """One measured cell: a model and variant on a device, for a duration class, at a batch size.
 
     `latency` is in seconds a pass, `rtfx` in seconds of audio per second, `energy` in watt-hours per hour of audio
-    (the same number as joules per second of audio); `energy_method` says where the last one came from.
+    (the same number as joules per second of audio); `energy_method` says where the last one came from. `disturbance`
+    says what disturbed the measurement, "" if nothing did.
     """
 
     cell: str
@@ -84,9 +79,10 @@ class Setting:
     duration_s: int
     batch_size: int
     converged: bool
+    disturbance: str
     latency: Estimate
     rtfx: Estimate
-    energy: float | None
+    energy: Estimate | None
     energy_method: str
 
     @property
@@ -122,16 +118,26 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Pick:
-    """A setting that comes first by some measure, who comes next, and which other settings it ties with."""
+    """A setting that comes first by some measure, and who comes next.
+
+    The first only has the best value: it is no better than its `ties`, and whether it is better than those that are
+    `unclear` cannot be told for want of an interval.
+    """
 
     setting: Setting
     runner_up: Setting | None
     ties: tuple[Setting, ...]
+    unclear: tuple[Setting, ...]
 
     @property
     def runner_up_ties(self) -> bool:
-        """Whether the runner-up cannot be told from the first."""
+        """Whether the runner-up is as good as the first."""
         return self.runner_up in self.ties
+
+    @property
+    def runner_up_unclear(self) -> bool:
+        """Whether it cannot be told if the first is better than the runner-up."""
+        return self.runner_up in self.unclear
 
 
 @dataclass(frozen=True)
@@ -183,14 +189,30 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     return [{name: _without_nan(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
+def cell_of(row: Row) -> Cell:
+    """Return the cell that a row of any table belongs to."""
+    return Cell(*(row[name] for name in ("model", "variant", "device", "duration_s", "batch_size")))
+
+
 def cell_name(row: Row) -> str:
-    """Return the name of a cell, such as `whisper-base/fp32/cpu/30s-b4`."""
-    return Cell(*(row[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id
+    """Return the name of a row's cell, such as `whisper-base/fp32/cpu/30s-b4`."""
+    return cell_of(row).id
 
 
 def energy_method(row: Row) -> str:
     """Return where the energy of the cell's own device came from; `none` where it was not measured."""
     return row["energy_method_cpu" if row["device"] == "cpu" else "energy_method_gpu"] or "none"
+
+
+def latency_of(row: Row) -> Estimate:
+    """Return the latency of a measured cell in seconds a pass, with its interval and its device's noise floor."""
+    median, low, high = (row[f"latency_s_{part}"] for part in ("median", "ci_low", "ci_high"))
+    return Estimate(median, low, high, row["noise_floor"])
+
+
+def disturbance_of(row: Row) -> str:
+    """Return what disturbed the measurement of a cell, or ""."""
+    return (row["disturbance"] or "disturbed") if row["disturbed"] else ""
 
 
 def n_errors(transcript: Row) -> int:
@@ -235,7 +257,7 @@ def lowest_latency(settings: list[Setting]) -> Pick | None:
     return _pick(same_class, lambda setting: setting.latency, highest=False)
 
 
-def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, float]:
+def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, Estimate]:
     """Return the energies in Wh per hour of audio: the measured ones if there are any, else the modelled ones."""
     known = {setting: setting.energy for setting in settings if setting.energy is not None}
     measured = {setting: energy for setting, energy in known.items() if setting.energy_method in metering.MEASURED}
@@ -245,7 +267,18 @@ def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, float]:
 def lowest_energy(settings: Iterable[Setting]) -> Pick | None:
     """Return the setting with the least of the energies that can be compared, or None."""
     energies = comparable_energy(settings)
-    return _pick(list(energies), lambda setting: Estimate(*[energies[setting]] * 3), highest=False)
+    return _pick(list(energies), energies.__getitem__, highest=False)
+
+
+def noise_floors(cells: Iterable[Row]) -> dict[str, Row]:
+    """Return for each device a row that tells its `noise_floor`, the largest if there are several, or why it has none.
+
+    Devices are sorted by name.
+    """
+    of_device: dict[str, Row] = {}
+    for row in sorted(cells, key=lambda row: (row["device"], -(row["noise_floor"] or 0.0))):
+        of_device.setdefault(row["device"], row)
+    return of_device
 
 
 def recommend(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> Recommendation:
@@ -296,9 +329,8 @@ def _segment(transcript: Row) -> tuple[int, str]:
 
 
 def _setting(row: Row) -> Setting:
-    latency = Estimate(row["latency_s_median"], row["latency_s_ci_low"], row["latency_s_ci_high"])
+    latency = latency_of(row)
     audio_s = row["rtfx"] * latency.value
-    energy, audio_s_mean = row["energy_j_per_sample"], row["audio_s_mean"]
     return Setting(
         cell=cell_name(row),
         model=row["model"],
@@ -308,15 +340,26 @@ def _setting(row: Row) -> Setting:
         duration_s=row["duration_s"],
         batch_size=row["batch_size"],
         converged=row["status"] == "ok",
+        disturbance=disturbance_of(row),
         latency=latency,
         rtfx=Estimate(
             row["rtfx"],
             audio_s / latency.high if latency.high else None,
             audio_s / latency.low if latency.low else None,
+            floor=latency.floor,
         ),
-        energy=energy / audio_s_mean if energy is not None and audio_s_mean else None,
+        energy=_energy(row),
         energy_method=energy_method(row),
     )
+
+
+def _energy(row: Row) -> Estimate | None:
+    """Return the energy in Wh per hour of audio; two differ if they do by more than their windows among themselves."""
+    if row["energy_j_per_sample"] is None or not row["audio_s_mean"]:
+        return None
+    value = row["energy_j_per_sample"] / row["audio_s_mean"]
+    floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
+    return Estimate(value, value, value, max(floors, default=None))
 
 
 def _scored_cells(cells: Iterable[Row], transcripts: Iterable[Row]) -> list[tuple[Row, list[Row]]]:
@@ -389,7 +432,7 @@ def _pool(
 
 
 def _pick(settings: list[Setting], estimate: Callable[[Setting], Estimate], highest: bool) -> Pick | None:
-    """Return the first by an estimate, the best setting of another candidate, and all that overlap the first."""
+    """Return the first by an estimate, the best setting of another candidate, and all that are not told from it."""
     ranked = sorted(settings, key=lambda setting: estimate(setting).value, reverse=highest)
     if not ranked:
         return None
@@ -397,7 +440,12 @@ def _pick(settings: list[Setting], estimate: Callable[[Setting], Estimate], high
     return Pick(
         setting=first,
         runner_up=next((other for other in others if other.candidate != first.candidate), None),
-        ties=tuple(other for other in others if estimate(first).overlaps(estimate(other))),
+        ties=tuple(other for other in others if estimate(first).ties_with(estimate(other))),
+        unclear=tuple(
+            other
+            for other in others
+            if not estimate(first).ties_with(estimate(other)) and not estimate(first).differs_from(estimate(other))
+        ),
     )
 
 
@@ -409,7 +457,7 @@ def _best(contenders: list[Setting], settings: list[Setting], accuracies: list[A
     for accuracy in accuracies:
         of_other = [setting for setting in settings if setting.candidate == accuracy.candidate]
         if accuracy.candidate != pick.setting.candidate and (fastest := highest_rtfx(of_other)):
-            return Pick(pick.setting, fastest.setting, pick.ties)
+            return replace(pick, runner_up=fastest.setting)
     return pick
 
 

@@ -28,6 +28,7 @@ CELL_FIELDS = [
 ]
 PASS_FIELDS = [
     ("phase", pa.string()),
+    ("round", pa.int32()),
     ("batch", pa.int32()),
     ("segment_ids", pa.list_(pa.string())),
     ("started_at_s", pa.float64()),
@@ -38,6 +39,7 @@ PASS_FIELDS = [
     ("texts", pa.list_(pa.string())),
     ("n_tokens", pa.list_(pa.int32())),
     ("n_windows", pa.list_(pa.int32())),
+    ("processed_s", pa.list_(pa.float64())),
 ]
 SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
 

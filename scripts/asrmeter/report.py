@@ -16,29 +16,33 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from asrmeter.errors import (
-    AsrmeterError,
-)
-from asrmeter.figures import (
-    INK,
-)
+from asrmeter.compare import Comparison
+from asrmeter.errors import AsrmeterError
+from asrmeter.figures import INK
 from asrmeter.recommend import (
     Recommendation,
     Row,
     cell_name,
+    cell_of,
     n_errors,
+    noise_floors,
 )
 from asrmeter.report_sentences import (
     TAKEAWAYS,
     answer,
     caveats,
+    compared,
     facts,
 )
 from asrmeter.report_tables import (
     cells_tables,
+    compared_cells_table,
+    compared_models_table,
+    disturbed_table,
     duration_table,
     failures_table,
     models_table,
+    noise_table,
     weights_table,
 )
 from asrmeter.report_text import (
@@ -46,6 +50,7 @@ from asrmeter.report_text import (
     Words,
     cell_link,
     cell_links,
+    listed,
     number,
     percent,
     plain,
@@ -54,7 +59,7 @@ from asrmeter.report_text import (
 
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
-DOWNLOADS = ("tables/cells.csv", "tables/passes.csv", "tables/transcripts.csv")
+DOWNLOADS = ("tables/cells.csv", "tables/passes.csv", "tables/transcripts.csv", "tables/noise.csv")
 WORST = 10
 CONTEXT_WORDS = 5
 
@@ -97,20 +102,22 @@ def report_context(
     study: Mapping[str, Any],
     cells: Sequence[Row],
     transcripts: Sequence[Row],
+    noise: Sequence[Row],
     recommendation: Recommendation,
+    comparison: Comparison | None,
     figures: Mapping[str, str],
     words: Words,
 ) -> dict[str, Any]:
     """Return everything that the template shows; `figures` maps a topic's name to its SVG.
+
+    `noise` holds the pairs of the cells that were measured twice, `comparison` what came out against another run.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
     """
     if unknown := set(figures) - set(TAKEAWAYS):
         raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(TAKEAWAYS)}")
-    cells = sorted(
-        cells, key=lambda row: (row["model"], row["variant"], row["device"], row["duration_s"], row["batch_size"])
-    )
+    cells = sorted(cells, key=cell_of)
     return {
         "words": words,
         "language": study["report"].get("language", "en"),
@@ -123,11 +130,14 @@ def report_context(
         "models": models_table(cells, recommendation, words),
         "figures": [_figure(name, svg, cells, recommendation, words) for name, svg in figures.items()],
         "cells": cells_tables(cells, words),
+        "comparison": _comparison(comparison, words) if comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
+        "disturbed": disturbed_table(cells, words),
         "transcripts": worst_transcripts(transcripts),
         "method": _method(study, words),
-        "study_facts": _study_facts(study, words),
+        "study_facts": _study_facts(study, cells, words),
         "machines": _machines(cells, words),
+        "noise": noise_table(noise, words),
         "weights": weights_table(cells, words),
         "command": COMMAND,
         "downloads": DOWNLOADS,
@@ -219,17 +229,34 @@ def _figure(name: str, svg: str, cells: Sequence[Row], found: Recommendation, wo
 def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
     """Return how it was measured, with the values of the study's protocol."""
     protocol = study["protocol"]
-    settings = {
-        key: NULL if protocol.get(key) is None else f"{protocol[key]:g}"
-        for key in ("min_passes", "max_passes", "budget_s", "timeout_s", "energy_window_s")
+    settings = {key: f"{value:g}" for key, value in protocol.items()} | {"target": percent(protocol["target"])}
+    return [text.format(**settings, seed=study["seed"]) for text in words["method"].values()]
+
+
+def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
+    """Return the section on another run: sentences, tables, cells that only one has, and settings that differ."""
+    say = words["comparison"]
+    missing = [
+        say["only_in"].format(name=name, cells=listed(cell.id for cell, place in comparison.missing if place == name))
+        for name in dict.fromkeys(name for _, name in comparison.missing)
+    ]
+    return {
+        "sentences": compared(comparison, words),
+        "models": compared_models_table(comparison, words),
+        "cells": compared_cells_table(comparison, words),
+        "missing": missing,
+        "differing": [
+            (words["setting"][key], say["differing"].format(first=first, second=second))
+            for key, first, second in comparison.differing
+        ],
     }
-    target = percent(protocol.get("target"))
-    return [text.format(**settings, target=target, seed=study["seed"]) for text in words["method"].values()]
 
 
-def _study_facts(study: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -> list[tuple[Markup, str]]:
     keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
-    return [(words["setting"][key], plain(study[key])) for key in keys if key in study]
+    facts = [(words["setting"][key], plain(study[key])) for key in keys if key in study]
+    used = ("decoding", "normaliser", "normaliser_plain")
+    return facts + [(words["setting"][key], _distinct(cells, key)) for key in used]
 
 
 def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
@@ -244,6 +271,10 @@ def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
         rows = [row for row in cells if row["machine_id"] == machine_id]
         facts = [(words["setting"][key], _distinct(rows, key)) for key in keys]
         facts.append((words["setting"]["measured_at"], _span(rows)))
+        facts += [
+            (words["setting"]["noise_floor"].format(device=device), _floor(row, words))
+            for device, row in noise_floors(rows).items()
+        ]
         described.append({"title": words["provenance"]["machine"].format(machine_id=machine_id), "facts": facts})
     return described
 
@@ -252,6 +283,14 @@ def _distinct(rows: Sequence[Row], key: str) -> str:
     values = {row[key] for row in rows if row[key] is not None}
     shown = sorted(number(value * 1e-9) if key == "memory_bytes" else plain(value) for value in values)
     return ", ".join(shown) or NULL
+
+
+def _floor(row: Row, words: Words) -> str:
+    """Return the noise floor that a row tells, or why it tells none."""
+    if row["noise_floor"] is not None:
+        return percent(row["noise_floor"])
+    reason = row["noise_floor_note"] or words["why_null"]["not_measured"]
+    return words["provenance"]["no_noise_floor"].format(reason=reason)
 
 
 def _span(rows: Sequence[Row]) -> str:

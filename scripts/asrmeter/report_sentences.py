@@ -9,18 +9,19 @@ from typing import Any
 
 from markupsafe import Markup
 
+from asrmeter.compare import Comparison
 from asrmeter.recommend import (
     MEASURED_STATUS,
     MODELLED_METHODS,
     Accuracy,
     Candidate,
-    Estimate,
     Pick,
     Recommendation,
     Row,
     Setting,
     comparable_energy,
     energy_method,
+    noise_floors,
     settings_of,
 )
 from asrmeter.report_text import (
@@ -29,6 +30,7 @@ from asrmeter.report_text import (
     Words,
     cell_link,
     cell_links,
+    first_few,
     interval,
     listed,
     name_of,
@@ -37,8 +39,7 @@ from asrmeter.report_text import (
     place_of,
     short_basis,
 )
-
-TIES_SHOWN = 3
+from asrmeter.stats import Estimate
 
 Takeaway = tuple[Markup, list[str]]
 
@@ -63,15 +64,13 @@ def answer(found: Recommendation, words: Words) -> dict[str, Any]:
             "evidence": [],
         }
     setting = found.best.setting
-    headline = words["answer"]["headline" if setting.variant == "fp32" else "headline_variant"]
+    others = [
+        name_of(one) for one in dict.fromkeys(tied.candidate for tied in found.best.ties) if one != setting.candidate
+    ]
+    headline = words["answer"]["headline_tied" if others else "headline"]
     accuracy = found.accuracy_of(setting.candidate)
     return {
-        "headline": headline.format(
-            model=Markup("<b>{}</b>").format(setting.model),
-            variant=setting.variant,
-            device=setting.device,
-            batch=setting.batch_size,
-        ),
+        "headline": headline.format(**place_of(setting), others=first_few(others, words)),
         "sentences": [
             _detail(setting, accuracy, words),
             _peers(found, words),
@@ -86,8 +85,8 @@ def answer(found: Recommendation, words: Words) -> dict[str, Any]:
 def facts(found: Recommendation, words: Words) -> list[Fact]:
     """Return what is named beside the recommendation; what was not measured is left out."""
     facts = [
-        _fact("interactive", found.interactive, lambda setting: setting.latency.value, found, words),
-        _fact("fastest", found.fastest, lambda setting: setting.rtfx.value, found, words),
+        _fact("interactive", found.interactive, lambda setting: setting.latency, found, words),
+        _fact("fastest", found.fastest, lambda setting: setting.rtfx, found, words),
         _fact("frugal", found.frugal, lambda setting: setting.energy, found, words),
     ]
     return [fact for fact in facts if fact]
@@ -108,7 +107,10 @@ def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendatio
     padded = [
         row for row in cells if row["family"] == "ctc" and row["weights"] == "pretrained" and row["batch_size"] > 1
     ]
-    caveats: list[str] = []
+    disturbed = [row for row in cells if row["disturbed"]]
+    caveats: list[str] = [_noise_caveat(row, words) for row in noise_floors(cells).values()]
+    if disturbed:
+        caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
     if found.accuracies:
         caveats.append(_pooled_caveat(found.accuracies[0], words))
     if modelled:
@@ -130,6 +132,38 @@ def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendatio
     if study.get("device_note"):
         caveats.append(say["no_gpu"].format(reason=study["device_note"]))
     return caveats
+
+
+def compared(comparison: Comparison, words: Words) -> list[Markup]:
+    """Return what came out of a comparison with another run, the counts first."""
+    say = words["comparison"]
+    first, second = comparison.names
+    if not comparison.pairs:
+        return [say["nothing"].format(first=first, second=second)]
+    share = comparison.overlap_share
+    sentences = [
+        say["counts"].format(
+            first=first,
+            second=second,
+            n=len(comparison.pairs),
+            counts=listed(f"{n} {words['verdict'][verdict]}" for verdict, n in comparison.counts.items()),
+            overlap=say["no_intervals"] if share is None else say["overlap"].format(share=percent(share)),
+        )
+    ]
+    sentences += [
+        say["changed"].format(
+            name=name_of(model.candidate),
+            verdict=words["verdict"][model.change],
+            second=second,
+            first=first,
+            ratio=f"{model.ratio:.3f}",
+        )
+        for model in comparison.changed
+        if model.change
+    ] or [say["no_change"]]
+    if comparison.drift:
+        sentences.append(say["drift"].format(verdict=words["verdict"][comparison.drift]))
+    return sentences
 
 
 def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
@@ -179,7 +213,7 @@ def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Wor
     if not pairs:
         return words["takeaway"]["throughput_single"], []
     gains = [
-        (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and not more.rtfx.overlaps(one.rtfx)
+        (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and more.rtfx.differs_from(one.rtfx)
     ]
     if not gains:
         return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
@@ -202,12 +236,13 @@ def _energy_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) 
     if not energies:
         reason = next((row["energy_note"] for row in cells if row["energy_note"]), words["why_null"]["not_measured"])
         return words["caveat"]["no_energy"].format(reason=reason), []
-    low, high = min(energies, key=energies.__getitem__), max(energies, key=energies.__getitem__)
-    sentence = words["takeaway"]["energy"].format(
-        low=number(energies[low]),
+    low, high = (choose(energies, key=lambda setting: energies[setting].value) for choose in (min, max))
+    tied = energies[low].ties_with(energies[high])
+    sentence = words["takeaway"]["energy_same" if tied else "energy"].format(
+        low=number(energies[low].value),
         low_name=name_of(low.candidate),
         low_device=low.device,
-        high=number(energies[high]),
+        high=number(energies[high].value),
         high_name=name_of(high.candidate),
         high_device=high.device,
         basis=short_basis(low, words),
@@ -241,6 +276,7 @@ def _detail(setting: Setting, accuracy: Accuracy | None, words: Words) -> Markup
     wer = accuracy.wer if accuracy else None
     key = "detail" if wer and wer.low is not None else "detail_no_interval"
     return words["answer"][key].format(
+        name=name_of(setting.candidate),
         wer=percent(wer.value if wer else None),
         interval=_wer_interval(wer),
         rtfx=number(setting.rtfx.value),
@@ -274,31 +310,43 @@ def _runner_up(found: Recommendation, pick: Pick, words: Words) -> Markup:
         **place_of(pick.runner_up),
         rtfx=number(pick.runner_up.rtfx.value),
         wer=percent(accuracy.wer.value if accuracy else None),
-        tie=words["answer"]["tie"] if pick.runner_up_ties else "",
+        tie=_how_sure(pick, words["answer"]["tie"], words["answer"]["unclear"]),
     )
 
 
+def _how_sure(pick: Pick, tie: Markup, unclear: Markup) -> str:
+    """Return what has to be said of a runner-up that is not clearly beaten."""
+    if pick.runner_up_ties:
+        return tie
+    return unclear if pick.runner_up_unclear else ""
+
+
 def _doubt(setting: Setting, words: Words) -> list[Markup]:
-    """Return a sentence if the cell did not converge."""
-    if setting.converged:
-        return []
+    """Return a sentence if the cell was disturbed, and one if it did not converge."""
+    doubts = [words["answer"]["disturbed"].format(reason=setting.disturbance)] if setting.disturbance else []
     latency = setting.latency
     if latency.low is None:
-        return [words["answer"]["no_interval"]]
-    return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high))]
+        doubts.append(words["answer"]["no_interval"])
+    elif not setting.converged:
+        doubts.append(words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high)))
+    return doubts
 
 
 def _same_speed(pick: Pick, words: Words) -> Markup:
-    shown = [cell_link(setting.cell) for setting in pick.ties[:TIES_SHOWN]]
-    more = [Markup("…")] if len(pick.ties) > TIES_SHOWN else []
-    return words["answer"]["same_speed"].format(cells=listed(shown + more))
+    ties = [cell_link(setting.cell) for setting in pick.ties]
+    return words["answer"]["same_speed"].format(cells=first_few(ties, words))
 
 
 def _fact(
-    key: str, pick: Pick | None, value: Callable[[Setting], float | None], found: Recommendation, words: Words
+    key: str, pick: Pick | None, estimate: Callable[[Setting], Estimate | None], found: Recommendation, words: Words
 ) -> Fact | None:
     if pick is None:
         return None
+
+    def value(setting: Setting) -> str:
+        known = estimate(setting)
+        return number(known.value if known else None)
+
     setting = pick.setting
     sentences = [words["fact"][f"{key}_text"].format(**place_of(setting))]
     if key == "frugal":
@@ -310,19 +358,18 @@ def _fact(
     elif accuracy := found.accuracy_of(setting.candidate):
         sentences.append(words["fact"]["wer"].format(wer=percent(accuracy.wer.value)))
     if pick.runner_up:
-        tie = words["fact"]["next_tie"] if pick.runner_up_ties else ""
         sentences.append(
             words["fact"]["next"].format(
                 name=name_of(pick.runner_up.candidate),
-                value=number(value(pick.runner_up)),
+                value=value(pick.runner_up),
                 unit=words["fact"][f"{key}_unit"],
-                tie=tie,
+                tie=_how_sure(pick, words["fact"]["next_tie"], words["fact"]["next_unclear"]),
             )
         )
     cells = [setting.cell, *([pick.runner_up.cell] if pick.runner_up else [])]
     return Fact(
         title=words["fact"][key],
-        value=number(value(setting)),
+        value=value(setting),
         unit=words["fact"][f"{key}_unit"],
         sentences=tuple(sentences),
         evidence=cell_links(cells),
@@ -336,3 +383,11 @@ def _pooled_caveat(accuracy: Accuracy, words: Words) -> Markup:
         durations=listed(str(duration_s) for duration_s in accuracy.durations_s),
         batch=accuracy.batch_size,
     )
+
+
+def _noise_caveat(row: Row, words: Words) -> Markup:
+    """Say the noise floor of a row's device, or why there is none."""
+    if row["noise_floor"] is None:
+        note = row["noise_floor_note"] or words["why_null"]["not_measured"]
+        return words["caveat"]["no_noise_floor"].format(device=row["device"], reason=note)
+    return words["caveat"]["noise_floor"].format(device=row["device"], floor=percent(row["noise_floor"]))

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from asrmeter.compare import Comparison, ModelSummary, Pair, Verdict
 from asrmeter.recommend import (
     MEASURED_STATUS,
-    Accuracy,
     Candidate,
+    Pick,
     Recommendation,
     Row,
     Setting,
     cell_name,
+    disturbance_of,
     energy_method,
     highest_rtfx,
     lowest_energy,
@@ -27,6 +29,7 @@ from asrmeter.report_text import (
     anchor,
     cell_link,
     energy_basis,
+    first_few,
     interval,
     number,
     place_of,
@@ -34,6 +37,7 @@ from asrmeter.report_text import (
     short_basis,
     whole,
 )
+from asrmeter.stats import Estimate
 
 STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median")
 
@@ -90,6 +94,93 @@ def failures_table(rows: Sequence[Row], words: Words) -> Table:
     return _table("failures", words["failures"]["caption"], ["cell", "status", "reason"], lines, words)
 
 
+def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
+    """Return the disturbed cells with what disturbed them, and what was seen of the machine meanwhile."""
+    missing = words["why_null"]["not_measured"]
+    columns = [
+        _text_column("cell", lambda row: cell_link(cell_name(row))),
+        _text_column("disturbance", disturbance_of),
+        *(
+            _quantity(key, lambda row: missing, scale, digits)
+            for key, scale, digits in (
+                ("n_attempts", 1.0, whole),
+                ("foreign_cpu_cores", 1.0, number),
+                ("steal_share", 100.0, number),
+                ("cpu_mhz_min", 1.0, whole),
+                ("temperature_c_max", 1.0, whole),
+                ("n_throttle_events", 1.0, whole),
+                ("n_foreign_gpu_processes", 1.0, whole),
+            )
+        ),
+    ]
+    return _table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
+
+
+def noise_table(noise: Iterable[Row], words: Words) -> Table:
+    """Return the cells that were measured twice, with both latencies and how far these lie apart."""
+    say = words["provenance"]
+
+    def line(row: Row) -> list[Entry]:
+        first, again = (
+            Estimate(*(row[f"latency_s_{part}{suffix}"] for part in ("median", "ci_low", "ci_high")))
+            if row[f"latency_s_median{suffix}"] is not None
+            else None
+            for suffix in ("", "_again")
+        )
+        why = row["note"] or words["why_null"]["not_measured"]
+        overlap = {True: say["yes"], False: say["no"]}.get(row["overlap"], NULL)
+        difference = scaled(row["relative_difference"], 100)
+        return [
+            _plain(cell_link(cell_name(row))),
+            _estimate_entry(first, why),
+            _estimate_entry(again, why),
+            Entry(NULL, "", why) if difference is None else Entry(number(difference), repr(difference)),
+            _plain(overlap),
+            _plain(row["note"] or ""),
+        ]
+
+    keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
+    numeric = "latency_s_median latency_again relative_difference"
+    return _table("noise", say["noise_caption"], keys, map(line, noise), words, numeric)
+
+
+def compared_models_table(comparison: Comparison, words: Words) -> Table:
+    """Return how many cells of each model got which verdict, against another run."""
+    say = words["comparison"]
+
+    def line(model: ModelSummary) -> list[Entry]:
+        counts = [model.counts.get(verdict, 0) for verdict in Verdict]
+        return [
+            *map(_plain, model.candidate),
+            *(Entry(str(count), str(count)) for count in counts),
+            _ratio_entry(model.ratio, say["no_ratio"]),
+            _plain(words["verdict"][model.change] if model.change else say["unchanged"]),
+        ]
+
+    verdicts = list(Verdict)
+    keys = ["model", "variant", *verdicts, "ratio_median", "as_a_whole"]
+    numeric = " ".join([*verdicts, "ratio_median"])
+    return _table("compared-models", say["models_caption"], keys, map(line, comparison.models), words, numeric)
+
+
+def compared_cells_table(comparison: Comparison, words: Words) -> Table:
+    """Return each cell of this run beside the same one of another."""
+
+    def line(pair: Pair) -> list[Entry]:
+        return [
+            _plain(cell_link(pair.cell.id)),
+            _estimate_entry(pair.first, pair.reason),
+            _estimate_entry(pair.second, pair.reason),
+            _ratio_entry(pair.ratio, pair.reason),
+            _plain(words["verdict"][pair.verdict]),
+            _plain(pair.reason),
+        ]
+
+    keys = ["cell", "latency_other", "latency_this", "ratio", "verdict", "reason"]
+    caption = words["comparison"]["cells_caption"]
+    return _table("compared", caption, keys, map(line, comparison.pairs), words, "latency_other latency_this ratio")
+
+
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
     known = sorted({(row["model"], row["weights"], row["weights_sha256"] or NULL) for row in cells})
@@ -103,9 +194,9 @@ def duration_table(found: Recommendation, words: Words) -> Table:
     lines = [
         [
             Entry(str(advice.duration_s), str(advice.duration_s)),
-            _plain(_linked(advice.throughput.setting, words)),
+            _first(advice.throughput, words),
             Entry(number(advice.throughput.setting.rtfx.value), repr(advice.throughput.setting.rtfx.value)),
-            _plain(_linked(advice.latency.setting, words)),
+            _first(advice.latency, words),
             Entry(number(advice.latency.setting.latency.value), repr(advice.latency.setting.latency.value)),
         ]
         for advice in found.by_duration
@@ -129,14 +220,21 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
 
 
 def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words, anchored: bool = False) -> Table:
+    return _table_of(name, words["cells"][f"{name}_caption"], columns, cells, words, anchored)
+
+
+def _table_of(
+    name: str, caption: str, columns: list[Column], rows: Iterable[Row], words: Words, anchored: bool = False
+) -> Table:
+    """Return a table with a line for each row; links to cells lead to the lines of an anchored one."""
     return Table(
         name=name,
-        caption=words["cells"][f"{name}_caption"],
+        caption=caption,
         headings=tuple(words["column"][column.key] for column in columns),
         numeric=tuple(column.numeric for column in columns),
         lines=tuple(
             Line(anchor(cell_name(row)) if anchored else "", tuple(column.entry(row) for column in columns))
-            for row in cells
+            for row in rows
         ),
     )
 
@@ -150,9 +248,13 @@ def _speed_columns(words: Words) -> list[Column]:
     def why_p95(row: Row) -> str:
         return missing["p95"]
 
+    def status(row: Row) -> Entry:
+        text = words["cells"]["disturbed"].format(status=row["status"]) if row["disturbed"] else row["status"]
+        return Entry(text, row["status"], disturbance_of(row))
+
     return [
         *_name_columns(),
-        _text_column("status", lambda row: row["status"]),
+        Column("status", status, numeric=False),
         _quantity("latency_s_median", why),
         _interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
         _quantity("latency_s_p95", why_p95),
@@ -160,13 +262,15 @@ def _speed_columns(words: Words) -> list[Column]:
         _quantity("samples_per_s", why),
         _quantity("tokens_per_s", why),
         *(_quantity(stage, why) for stage in STAGES),
+        _quantity("stages_share", why, scale=100),
+        _quantity("padding_share", why, scale=100),
         _quantity("n_windows_mean", why),
         _quantity("n_tokens_mean", why),
-        _quantity("n_passes", why, digits=whole),
+        *(_quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
         _quantity("threads", why, digits=whole),
         _quantity("startup_cpu_s", why),
         _quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
-        _text_column("reason", lambda row: row["reason"] or ""),
+        _text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
     ]
 
 
@@ -194,9 +298,13 @@ def _resource_columns(words: Words) -> list[Column]:
         _quantity("energy_gpu_j_per_sample", why_gpu),
         _quantity("energy_ram_j_per_sample", why_energy),
         _quantity("idle_power_w", why_energy),
+        _quantity("n_energy_windows", why_energy, digits=whole),
+        _quantity("energy_spread", lambda row: missing["one_window"], scale=100),
+        _quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         _quantity("peak_rss_bytes", why, scale=1e-9),
         _quantity("model_rss_bytes", why, scale=1e-9),
         _quantity("peak_device_bytes", why_gpu, scale=1e-9),
+        _quantity("model_device_bytes", why_gpu, scale=1e-9),
         _quantity("gflop_per_sample", lambda row: row["gflop_note"]),
         _quantity("achieved_gflops", lambda row: row["gflop_note"]),
     ]
@@ -214,7 +322,11 @@ def _accuracy_columns(words: Words) -> list[Column]:
         _quantity("wer", why, scale=100),
         _interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
         _quantity("wer_plain", why, scale=100),
-        *(_quantity(key, why, digits=whole) for key in ("n_substitutions", "n_deletions", "n_insertions")),
+        _quantity("cer", why, scale=100),
+        _interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
+        *(_quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
+        *(_quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
+        _quantity("n_unstable", lambda row: missing["not_repeated"], digits=whole),
         _quantity("wer_words", why, digits=whole),
         _quantity("n_segments", why, digits=whole),
     ]
@@ -251,7 +363,7 @@ def _interval_column(key: str, low: str, high: str, why: Callable[[Row], str], s
 
 
 def _text_column(key: str, text: Callable[[Row], str]) -> Column:
-    return Column(key, lambda row: Entry(text(row), text(row)), numeric=False)
+    return Column(key, lambda row: _plain(text(row)), numeric=False)
 
 
 def _reason(row: Row, why: Callable[[Row], str]) -> str:
@@ -274,6 +386,15 @@ def _table(
 
 def _plain(text: str) -> Entry:
     return Entry(text, Markup(text).striptags() if isinstance(text, Markup) else text)
+
+
+def _first(pick: Pick, words: Words) -> Entry:
+    """Return the first of a ranking with a link to its cell, and those that are as good below it."""
+    link = _linked(pick.setting, words)
+    if not pick.ties:
+        return _plain(link)
+    ties = first_few([_linked(setting, words) for setting in pick.ties], words)
+    return _plain(_with_note(link, words["answer"]["as_good"].format(settings=ties)))
 
 
 def _linked(setting: Setting, words: Words) -> Markup:
@@ -304,14 +425,14 @@ def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendatio
         _plain(candidate[0]),
         _plain(candidate[1]),
         _plain(rows[0]["weights"]),
-        _wer_entry(accuracy, why_wer),
+        _estimate_entry(accuracy.wer if accuracy else None, why_wer, scale=100),
         _best_entry(fastest, fastest.rtfx.value if fastest else None, why, words["models"]["place"]),
         _best_entry(quickest, quickest.latency.value if quickest else None, why, words["models"]["place"]),
         _plain(_largest_stage(fastest, rows, words)),
         Entry(NULL, "", why) if memory is None else Entry(number(memory * 1e-9), repr(memory)),
         _best_entry(
             frugal,
-            frugal.energy if frugal else None,
+            frugal.energy.value if frugal and frugal.energy else None,
             why_energy,
             words["models"]["place_energy"],
             basis=short_basis(frugal, words) if frugal else "",
@@ -319,14 +440,16 @@ def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendatio
     ]
 
 
-def _wer_entry(accuracy: Accuracy | None, why: str) -> Entry:
-    if accuracy is None:
+def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> Entry:
+    """Return a value with its interval below."""
+    if estimate is None:
         return Entry(NULL, "", why)
-    wer = accuracy.wer
-    return Entry(
-        _with_note(number(wer.value * 100), interval(wer.low, wer.high, 100)),
-        repr(wer.value),
-    )
+    below = interval(estimate.low, estimate.high, scale)
+    return Entry(_with_note(number(estimate.value * scale), below), repr(estimate.value))
+
+
+def _ratio_entry(ratio: float | None, why: str) -> Entry:
+    return Entry(NULL, "", why) if ratio is None else Entry(f"{ratio:.3f}", repr(ratio))
 
 
 def _best_entry(setting: Setting | None, value: float | None, why: str, place: Markup, **more: str) -> Entry:

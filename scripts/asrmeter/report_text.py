@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +12,7 @@ from asrmeter.recommend import MODELLED_METHODS, Candidate, Setting
 Words = Mapping[str, Mapping[str, Markup]]
 
 NULL = "–"
+FEW = 3
 NARROW_SPACE = "\u202f"
 
 
@@ -75,6 +76,13 @@ def cell_links(cells: Iterable[str]) -> list[Markup]:
 def listed(parts: Iterable[str]) -> Markup:
     """Return the parts with commas between them."""
     return Markup(", ").join(parts)
+
+
+def first_few(parts: Sequence[str], words: Words) -> Markup:
+    """Return a few of the parts with commas between them, and how many more there are."""
+    n_more = len(parts) - FEW
+    more = [words["answer"]["more"].format(n=n_more)] if n_more > 0 else []
+    return listed([*parts[:FEW], *more])
 
 
 def name_of(candidate: Candidate) -> Markup:

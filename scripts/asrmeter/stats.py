@@ -1,36 +1,102 @@
-"""Intervals and percentiles."""
+"""Intervals, percentiles, and what can be told apart by them."""
 
+import math
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 1000
-# The range of n values holds their median with probability 1 - 2 * 0.5^n: below six no interval can be a 95 % one.
-LEAST_N_FOR_MEDIAN_INTERVAL = 6
+# Fewer residuals than these say too little of how far passes scatter: five passes of one batch, three rounds of two.
+LEAST_DEGREES_OF_FREEDOM = 4
+LEAST_ROUNDS = 3
 # p95 needs n with 1 - 0.95^n >= 0.95: with fewer samples the largest of them is more likely than not below it.
 LEAST_N_FOR_P95 = 59
 
 
-def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % percentile-bootstrap interval of the median; None where the count cannot carry it."""
-    if len(values) < LEAST_N_FOR_MEDIAN_INTERVAL:
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; `low` and `high` are None where no interval can be given.
+
+    `floor` is the relative difference below which nothing is told apart, whatever the intervals say; None where no
+    noise floor was measured, so that intervals alone decide. Of two estimates either `differs_from` holds, or
+    `ties_with`, or neither: then an interval is missing, and it cannot be told.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    floor: float | None = None
+
+    def differs_from(self, other: "Estimate") -> bool:
+        """Tell whether two estimates can be told apart; without an interval they cannot."""
+        return None not in (self.low, self.high, other.low, other.high) and not self.ties_with(other)
+
+    def ties_with(self, other: "Estimate") -> bool:
+        """Tell whether two estimates are the same as far as was measured: by their intervals or the noise floor."""
+        return self.overlaps(other) or self.relative_difference(other) <= max(self.floor or 0.0, other.floor or 0.0)
+
+    def relative_difference(self, other: "Estimate") -> float:
+        """Return the difference over the mean of both: so seconds and their reciprocal give nearly the same."""
+        total = self.value + other.value
+        return 2 * abs(self.value - other.value) / total if total else 0.0
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Tell whether the intervals of two estimates overlap; where one has none, they do not."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return False
+        return self.low <= other.high and other.low <= self.high
+
+
+def blocked_median(rounds: Sequence[Sequence[float]]) -> float:
+    """Return the mean over batches of each batch's median.
+
+    `rounds` has a row for each round and a column for each batch. Batches differ in content, so that only passes over
+    the same batch are repetitions of each other; with one batch this is the plain median.
+    """
+    return float(np.median(np.asarray(rounds), axis=0).mean())
+
+
+def blocked_interval(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of `blocked_median`; None where there are too few rounds to carry one.
+
+    A residual bootstrap (Efron & Tibshirani, 1993, chapter 9): residuals are the ratios of passes to the median of
+    their batch, drawn from all batches, so that content is no noise. It is expanded for the small number of residuals
+    (the expanded percentile interval of Hesterberg, 2015, doi:10.1080/00031305.2015.1089789): by Student's t over the
+    normal quantile, and by the root of r / (r - 1), as residuals of r rounds are that much smaller than deviations from
+    the truth.
+    """
+    table = np.asarray(rounds, dtype=float)
+    if table.ndim != 2 or len(table) < LEAST_ROUNDS:
         return None
-    rng = np.random.default_rng(seed)
-    array = np.asarray(values)
-    medians = np.median(array[rng.integers(0, len(array), (N_RESAMPLES, len(array)))], axis=1)
-    return _middle(medians)
+    n_rounds, n_batches = table.shape
+    degrees = (n_rounds - 1) * n_batches
+    if degrees < LEAST_DEGREES_OF_FREEDOM:
+        return None
+    medians = np.median(table, axis=0)
+    residuals = (table / medians).ravel()
+    drawn = np.random.default_rng(seed).integers(0, len(residuals), (N_RESAMPLES, n_rounds, n_batches))
+    resampled = (np.median(residuals[drawn], axis=1) * medians).mean(axis=1)
+    deviations = (resampled - resampled.mean()) * _t_quantile(degrees) / _z() * math.sqrt(n_rounds / (n_rounds - 1))
+    low, high = _middle(deviations)
+    return float(medians.mean() + low), float(medians.mean() + high)
 
 
 def ratio_interval(
     numerators: Sequence[float], denominators: Sequence[float], seed: int = 0
 ) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators); None for fewer than two pairs."""
-    if len(numerators) < 2:
+    """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators).
+
+    None for fewer than two pairs with a denominator: pairs without one (nothing was said) are drawn too, but never alone.
+    """
+    if np.count_nonzero(denominators) < 2:
         return None
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(numerators), (N_RESAMPLES, len(numerators)))
-    return _middle(np.asarray(numerators)[drawn].sum(axis=1) / np.asarray(denominators)[drawn].sum(axis=1))
+    above, below = (np.asarray(values)[drawn].sum(axis=1) for values in (numerators, denominators))
+    return _middle(above[below > 0] / below[below > 0])
 
 
 def p95(values: Sequence[float]) -> float | None:
@@ -38,7 +104,22 @@ def p95(values: Sequence[float]) -> float | None:
     return float(np.quantile(values, 0.95)) if len(values) >= LEAST_N_FOR_P95 else None
 
 
-def _middle(statistics: np.ndarray) -> tuple[float, float]:
+def _middle(values: np.ndarray) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(statistics, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _z() -> float:
+    return statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+def _t_quantile(degrees: int) -> float:
+    """Return Student's t for the confidence, within 0.5 % from 4 degrees on (Abramowitz & Stegun, 26.7.5)."""
+    z = _z()
+    return (
+        z
+        + (z**3 + z) / (4 * degrees)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
+    )

@@ -1,9 +1,11 @@
 """The tidy tables: what a row is, and every column in one place. Adding a column is one line here."""
 
+import itertools
 import json
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from asrmeter import plan, record, stats
+from asrmeter import noise_floor, plan, record, stats
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic
 from asrmeter.runtimes.base import STAGES
-from asrmeter.scoring import Normaliser, compare, plain
+from asrmeter.scoring import NORMALISERS, Errors, Normaliser, compare, is_empty, is_hallucinated
 
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+# What an error rate divides by what, summed over the segments.
+_ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
+# What `transcripts` counts, `cells` sums up under the same name, but for these.
+_COUNTS_OF_CELLS = {"n_errors": "wer_errors", "n_words": "wer_words"}
 
 
 @dataclass(frozen=True)
@@ -29,33 +35,101 @@ class Measured:
     passes: list[Row]
     scored: list[Row]
     study: str
+    noise: Row = field(default_factory=dict)
 
-    @property
+    def of_phase(self, phase: str) -> list[Row]:
+        """Return the passes of a phase of the measurement."""
+        return [entry for entry in self.passes if entry["phase"] == phase]
+
+    @cached_property
     def timed(self) -> list[Row]:
         """The passes that were timed for latency."""
-        return [entry for entry in self.passes if entry["phase"] == "latency"]
+        return self.of_phase("latency")
+
+    @cached_property
+    def rounds(self) -> list[list[Row]]:
+        """The timed passes in whole rounds, each over the same batches in the same order."""
+        by_round: dict[int, list[Row]] = {}
+        for entry in self.timed:
+            by_round.setdefault(entry["round"], []).append(entry)
+        return [entries for entries in by_round.values() if len(entries) == self.n_batches]
 
     @property
-    def latencies_s(self) -> list[float]:
-        """Latency of each timed pass."""
-        return [entry["latency_s"] for entry in self.timed]
+    def n_batches(self) -> int:
+        """Batches that were timed."""
+        return len({entry["batch"] for entry in self.timed})
 
     def event(self, name: str, key: str) -> Any:
         """Return what the worker told, or None if it did not come that far."""
         return self.header["events"].get(name, {}).get(key)
 
-    def median(self, value: Callable[[Row], float]) -> float | None:
-        """Return the median of a value over the timed passes; None without any."""
-        return statistics.median(map(value, self.timed)) if self.timed else None
+    def values(self, name: str) -> list[list[float]]:
+        """Return a value of the timed passes, a row for each round and a column for each batch."""
+        return [[entry[name] for entry in entries] for entries in self.rounds]
 
-    def energy_j_per_sample(self, part: str) -> float | None:
-        """Return the joules of a part (cpu, gpu, ram) by sample, the median of the windows; None without a meter."""
-        per_sample = [
+    def median(self, name: str) -> float | None:
+        """Return the median of a value of the timed passes, blocked by batch; None without a whole round."""
+        return stats.blocked_median(self.values(name)) if self.rounds else None
+
+    @cached_property
+    def latency_s(self) -> float | None:
+        """The median latency of a pass."""
+        return self.median("latency_s")
+
+    @cached_property
+    def latency_interval(self) -> tuple[float | None, float | None]:
+        """The 95 % bootstrap interval of the median latency."""
+        return stats.blocked_interval(self.values("latency_s")) or (None, None)
+
+    def per_pass(self, value: Callable[[Row], float]) -> float | None:
+        """Return the mean of a value over the timed passes; None without any."""
+        return statistics.fmean(map(value, self.timed)) if self.timed else None
+
+    def per_segment(self, name: str) -> float | None:
+        """Return the mean over the segments of the timed passes of a value that each pass lists by segment."""
+        return statistics.fmean(itertools.chain.from_iterable(p[name] for p in self.timed)) if self.timed else None
+
+    @property
+    def stages_share(self) -> float | None:
+        """The sum of a pass' stages over its latency, the median of the passes: 1 if the stages are the whole."""
+        shares = [sum(entry[f"{stage}_s"] for stage in STAGES) / entry["latency_s"] for entry in self.timed]
+        return statistics.median(shares) if shares else None
+
+    @property
+    def windows(self) -> list[Row]:
+        """The windows of energy."""
+        return self.event("energy", "windows") or []
+
+    def energies_j_per_sample(self, part: str) -> list[float]:
+        """Return the joules of a part by sample in each window; nothing without a meter.
+
+        `part` is cpu, gpu or ram by codecarbon, counter_cpu or counter_gpu by the hardware's counter read directly.
+        """
+        return [
             window[f"{part}_j"] / (window["n_passes"] * self.header["batch_size"])
-            for window in self.event("energy", "windows") or []
+            for window in self.windows
             if window[f"{part}_j"] is not None
         ]
+
+    def energy_j_per_sample(self, part: str) -> float | None:
+        """Return the joules of a part by sample, the median of the windows; None without a meter."""
+        per_sample = self.energies_j_per_sample(part)
         return statistics.median(per_sample) if per_sample else None
+
+    @property
+    def energy_spread(self) -> float | None:
+        """Range of the own part's windows over their median; None for a single window."""
+        per_sample = self.energies_j_per_sample(self.own_part)
+        if len(per_sample) < 2:
+            return None
+        return (max(per_sample) - min(per_sample)) / statistics.median(per_sample)
+
+    @property
+    def energy_counter_difference(self) -> float | None:
+        """What codecarbon says of the own part beyond the counter that was read beside it, relative to the counter."""
+        ours = self.energy_j_per_sample(f"counter_{self.own_part}")
+        codecarbons = self.energy_j_per_sample(self.own_part)
+        return None if ours is None or codecarbons is None else codecarbons / ours - 1
 
     @property
     def own_part(self) -> str:
@@ -65,7 +139,7 @@ class Measured:
     @property
     def idle_power_w(self) -> float | None:
         """Power of the cell's device with the model loaded and nothing to do; None where no counter says."""
-        idle = self.event("energy", "idle")
+        idle = [window for window in self.event("energy", "idle") or [] if window[f"{self.own_part}_j"] is not None]
         return idle[0][f"{self.own_part}_j"] / idle[0]["seconds"] if idle else None
 
     def energy_net_j_per_sample(self) -> float | None:
@@ -73,30 +147,57 @@ class Measured:
         gross, idle_w = self.energy_j_per_sample(self.own_part), self.idle_power_w
         if gross is None or idle_w is None:
             return None
-        windows = self.event("energy", "windows")
-        seconds = statistics.median(w["seconds"] / (w["n_passes"] * self.header["batch_size"]) for w in windows)
+        seconds = statistics.median(w["seconds"] / (w["n_passes"] * self.header["batch_size"]) for w in self.windows)
         return gross - idle_w * seconds
 
     def method(self, part: str) -> str:
         """Return where the energy of a part comes from."""
         return self.event("energy", f"method_{part}") or "none"
 
-    def errors(self, kind: str) -> int | None:
-        """Return the sum of an error count over the segments; None without a score."""
-        return sum(row[kind] for row in self.scored) if self.scored else None
+    def count(self, name: str) -> int | None:
+        """Return the sum of a column of the transcripts over the segments; None without a score."""
+        return sum(row[name] for row in self.scored) if self.scored else None
 
-    def wer(self, errors: str, words: str) -> float | None:
-        """Return errors by reference words over all segments of the class."""
-        return _ratio(self.errors(errors), self.errors(words))
+    @cached_property
+    def error_rates(self) -> Row:
+        """WER and CER over all segments, each with its 95 % bootstrap interval over segments, by column."""
+        rates: Row = {}
+        for (rate, (errors, units)), ending in itertools.product(_ERROR_RATES.items(), NORMALISERS):
+            wrong, all_of_them = ([row[f"{name}{ending}"] for row in self.scored] for name in (errors, units))
+            low, high = stats.ratio_interval(wrong, all_of_them) or (None, None)
+            rates[f"{rate}{ending}"] = _ratio(sum(wrong), sum(all_of_them))
+            rates |= {f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
+        return rates
 
-    def wer_interval(self) -> tuple[float | None, float | None]:
-        """Return the 95 % bootstrap interval of the WER over segments."""
-        found = stats.ratio_interval([row["n_errors"] for row in self.scored], [row["n_words"] for row in self.scored])
-        return found or (None, None)
+    @property
+    def n_unstable(self) -> int | None:
+        """Segments whose text was not the same in every pass; None where none was transcribed twice.
 
-    def latency_interval(self) -> tuple[float | None, float | None]:
-        """Return the 95 % bootstrap interval of the median latency."""
-        return stats.median_interval(self.latencies_s) or (None, None)
+        Greedy decoding repeats itself to the letter, but for rounding: that of CUDA, and that of other padding where a
+        segment is part of several batches.
+        """
+        repeated = [texts for texts in _texts(self.passes).values() if len(texts) > 1]
+        return sum(len(set(texts)) > 1 for texts in repeated) if repeated else None
+
+    @property
+    def padding_share(self) -> float | None:
+        """Share of the seconds that the encoder worked through in the timed passes beyond those of the audio.
+
+        That is padding, and what windows share. Never below 0: long-form decoding may stop before the audio does. None
+        where the record does not tell.
+        """
+        processed_s: list[Any] = [entry.get("processed_s") for entry in self.timed]
+        if None in processed_s:
+            return None
+        audio_share = _ratio(sum(entry["audio_s"] for entry in self.timed), sum(map(sum, processed_s)))
+        return None if audio_share is None else max(0.0, 1 - audio_share)
+
+    def watched(self, when: str, key: str) -> Any:
+        """Return what was seen of the machine during the timed passes; None if nothing was."""
+        return (self.event("latency", "watch") or {}).get(when, {}).get(key)
+
+
+Column = tuple[str, pa.DataType, Callable[[Measured], Any]]
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:
@@ -111,8 +212,28 @@ def _told(event: str, key: str) -> Callable[[Measured], Any]:
     return lambda cell: cell.event(event, key)
 
 
+def _counted(name: str) -> Callable[[Measured], int | None]:
+    return lambda cell: cell.count(name)
+
+
+def _as_json(settings: Row | None) -> str | None:
+    return None if settings is None else json.dumps(settings, sort_keys=True)
+
+
+def _accuracy_columns(ending: str) -> list[Column]:
+    """Return the columns of `cells` that a normaliser fills."""
+    normaliser = f"normaliser{ending}"
+    rates = [f"{rate}{part}{ending}" for rate in _ERROR_RATES for part in ("", "_ci_low", "_ci_high")]
+    counts = [count.name for count in fields(Errors)]
+    return [
+        (normaliser, _TEXT, lambda cell: cell.scored[0][normaliser] if cell.scored else None),
+        *((rate, _NUMBER, lambda cell, rate=rate: cell.error_rates[rate]) for rate in rates),
+        *((f"{_COUNTS_OF_CELLS.get(name, name)}{ending}", _INTEGER, _counted(f"{name}{ending}")) for name in counts),
+    ]
+
+
 # name, type, value: the columns of `cells` in their order. A value that was not measured is None.
-CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
+CELL_COLUMNS: list[Column] = [
     ("study", _TEXT, lambda cell: cell.study),
     ("model", _TEXT, _from_header("model")),
     ("family", _TEXT, _from_header("family")),
@@ -130,38 +251,48 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("status", _TEXT, _from_header("status")),
     ("reason", _TEXT, _from_header("reason")),
     ("n_passes", _INTEGER, lambda cell: len(cell.timed)),
+    ("n_rounds", _INTEGER, lambda cell: len(cell.rounds)),
+    ("n_batches", _INTEGER, lambda cell: cell.n_batches),
+    ("n_warmup_passes", _INTEGER, lambda cell: len(cell.of_phase("warmup"))),
     ("converged", _FLAG, _told("latency", "converged")),
-    ("latency_s_median", _NUMBER, lambda cell: cell.median(lambda p: p["latency_s"])),
-    ("latency_s_ci_low", _NUMBER, lambda cell: cell.latency_interval()[0]),
-    ("latency_s_ci_high", _NUMBER, lambda cell: cell.latency_interval()[1]),
-    ("latency_s_p95", _NUMBER, lambda cell: stats.p95(cell.latencies_s)),
-    *(
-        (f"{stage}_s_median", _NUMBER, lambda cell, stage=stage: cell.median(lambda p: p[f"{stage}_s"]))
-        for stage in STAGES
-    ),
-    ("samples_per_s", _NUMBER, lambda cell: _ratio(cell.header["batch_size"], cell.median(lambda p: p["latency_s"]))),
-    ("rtfx", _NUMBER, lambda cell: _ratio(sum(p["audio_s"] for p in cell.timed), sum(cell.latencies_s))),
-    ("tokens_per_s", _NUMBER, lambda cell: _ratio(sum(sum(p["n_tokens"]) for p in cell.timed), sum(cell.latencies_s))),
-    (
-        "n_tokens_mean",
-        _NUMBER,
-        lambda cell: _ratio(sum(sum(p["n_tokens"]) for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed)),
-    ),
-    (
-        "n_windows_mean",
-        _NUMBER,
-        lambda cell: _ratio(sum(sum(p["n_windows"]) for p in cell.timed), sum(len(p["n_windows"]) for p in cell.timed)),
-    ),
-    (
-        "audio_s_mean",
-        _NUMBER,
-        lambda cell: _ratio(sum(p["audio_s"] for p in cell.timed), sum(len(p["n_tokens"]) for p in cell.timed)),
-    ),
+    ("latency_s_median", _NUMBER, lambda cell: cell.latency_s),
+    ("latency_s_ci_low", _NUMBER, lambda cell: cell.latency_interval[0]),
+    ("latency_s_ci_high", _NUMBER, lambda cell: cell.latency_interval[1]),
+    ("latency_s_p95", _NUMBER, lambda cell: stats.p95([entry["latency_s"] for entry in cell.timed])),
+    *((f"{stage}_s_median", _NUMBER, lambda cell, stage=stage: cell.median(f"{stage}_s")) for stage in STAGES),
+    ("stages_share", _NUMBER, lambda cell: cell.stages_share),
+    ("stage_marks_s", _NUMBER, _told("latency", "stage_marks_s")),
+    ("noise_floor", _NUMBER, lambda cell: cell.noise.get("floor")),
+    ("noise_floor_note", _TEXT, lambda cell: cell.noise.get("note")),
+    ("disturbed", _FLAG, lambda cell: bool(cell.event("latency", "disturbance")) if cell.timed else None),
+    ("disturbance", _TEXT, _told("latency", "disturbance")),
+    ("n_attempts", _INTEGER, _told("latency", "attempt")),
+    ("foreign_cpu_cores", _NUMBER, lambda cell: cell.watched("mean", "foreign_cpu_cores")),
+    ("waiting_threads", _NUMBER, lambda cell: cell.watched("mean", "waiting_threads")),
+    ("steal_share", _NUMBER, lambda cell: cell.watched("mean", "steal_share")),
+    ("cpu_mhz_min", _NUMBER, lambda cell: cell.watched("worst", "cpu_mhz_min")),
+    ("temperature_c_max", _NUMBER, lambda cell: cell.watched("worst", "temperature_c_max")),
+    ("n_throttle_events", _INTEGER, lambda cell: cell.watched("worst", "n_throttle_events")),
+    ("n_foreign_gpu_processes", _INTEGER, lambda cell: cell.watched("worst", "n_foreign_gpu_processes")),
+    ("samples_per_s", _NUMBER, lambda cell: _ratio(cell.header["batch_size"], cell.latency_s)),
+    ("rtfx", _NUMBER, lambda cell: _ratio(cell.per_pass(lambda p: p["audio_s"]), cell.latency_s)),
+    ("tokens_per_s", _NUMBER, lambda cell: _ratio(cell.per_pass(lambda p: sum(p["n_tokens"])), cell.latency_s)),
+    ("n_tokens_mean", _NUMBER, lambda cell: cell.per_segment("n_tokens")),
+    ("n_windows_mean", _NUMBER, lambda cell: cell.per_segment("n_windows")),
+    ("audio_s_mean", _NUMBER, lambda cell: _ratio(cell.per_pass(lambda p: p["audio_s"]), cell.header["batch_size"])),
+    ("padding_share", _NUMBER, lambda cell: cell.padding_share),
     ("energy_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample(cell.own_part)),
     ("energy_net_j_per_sample", _NUMBER, lambda cell: cell.energy_net_j_per_sample()),
     ("energy_cpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("cpu")),
     ("energy_gpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("gpu")),
     ("energy_ram_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("ram")),
+    ("energy_counter_cpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("counter_cpu")),
+    ("energy_counter_gpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("counter_gpu")),
+    ("energy_counter_difference", _NUMBER, lambda cell: cell.energy_counter_difference),
+    ("energy_spread", _NUMBER, lambda cell: cell.energy_spread),
+    ("n_energy_windows", _INTEGER, lambda cell: len(cell.windows)),
+    ("counter_tick_s", _NUMBER, _told("energy", "counter_tick_s")),
+    ("counter_note", _TEXT, _told("energy", "counter_note")),
     ("energy_method_cpu", _TEXT, lambda cell: cell.method("cpu")),
     ("energy_method_gpu", _TEXT, lambda cell: cell.method("gpu")),
     ("energy_note", _TEXT, _told("energy", "note")),
@@ -169,22 +300,20 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
     ("peak_rss_bytes", _INTEGER, _told("memory", "peak_rss_bytes")),
     ("model_rss_bytes", _INTEGER, _told("ready", "model_rss_bytes")),
     ("peak_device_bytes", _INTEGER, _told("memory", "peak_device_bytes")),
-    ("wer", _NUMBER, lambda cell: cell.wer("n_errors", "n_words")),
-    ("wer_ci_low", _NUMBER, lambda cell: cell.wer_interval()[0]),
-    ("wer_ci_high", _NUMBER, lambda cell: cell.wer_interval()[1]),
-    ("wer_plain", _NUMBER, lambda cell: cell.wer("n_errors_plain", "n_words_plain")),
-    ("wer_errors", _INTEGER, lambda cell: cell.errors("n_errors")),
-    ("wer_words", _INTEGER, lambda cell: cell.errors("n_words")),
-    ("n_substitutions", _INTEGER, lambda cell: cell.errors("n_substitutions")),
-    ("n_deletions", _INTEGER, lambda cell: cell.errors("n_deletions")),
-    ("n_insertions", _INTEGER, lambda cell: cell.errors("n_insertions")),
+    ("model_device_bytes", _INTEGER, _told("ready", "model_device_bytes")),
+    *(column for ending in NORMALISERS for column in _accuracy_columns(ending)),
+    ("n_empty", _INTEGER, _counted("is_empty")),
+    ("n_hallucinated", _INTEGER, _counted("is_hallucinated")),
     ("wer_note", _TEXT, lambda cell: wer_note(cell.header, cell.passes)),
     ("n_segments", _INTEGER, lambda cell: len(cell.header["segments"])),
+    ("n_unstable", _INTEGER, lambda cell: cell.n_unstable),
+    ("decoding", _TEXT, lambda cell: _as_json(cell.event("ready", "decoding"))),
     ("gflop_per_sample", _NUMBER, lambda cell: None),
     ("achieved_gflops", _NUMBER, lambda cell: None),
     ("gflop_note", _TEXT, lambda cell: "FLOPs are not counted by this version"),
     ("startup_cpu_s", _NUMBER, _told("ready", "startup_cpu_s")),
     ("preload_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
+    ("parent_cpu_s", _NUMBER, _told("waited", "parent_cpu_s")),
     ("protocol", _INTEGER, _from_header("protocol")),
     ("machine_id", _TEXT, _from_header("machine_id")),
     ("cpu_name", _TEXT, _from_header("cpu_name")),
@@ -207,6 +336,15 @@ CELL_COLUMNS: list[tuple[str, pa.DataType, Callable[[Measured], Any]]] = [
 ]
 CELLS = pa.schema([(name, kind) for name, kind, _ in CELL_COLUMNS])
 PASSES = record.SCHEMA
+NOISE = pa.schema(
+    [
+        *(CELLS.field(name) for name in noise_floor.IDENTITY),
+        *((f"{name}{ending}", _NUMBER) for ending in ("", "_again") for name in noise_floor.LATENCY),
+        ("relative_difference", _NUMBER),
+        ("overlap", _FLAG),
+        ("note", _TEXT),
+    ]
+)
 TRANSCRIPTS = pa.schema(
     [
         *(
@@ -218,88 +356,99 @@ TRANSCRIPTS = pa.schema(
         ("audio_s", _NUMBER),
         ("reference", _TEXT),
         ("hypothesis", _TEXT),
-        ("reference_normalised", _TEXT),
-        ("hypothesis_normalised", _TEXT),
-        ("n_words", _INTEGER),
-        ("n_errors", _INTEGER),
-        ("n_substitutions", _INTEGER),
-        ("n_deletions", _INTEGER),
-        ("n_insertions", _INTEGER),
-        ("n_errors_plain", _INTEGER),
-        ("n_words_plain", _INTEGER),
+        ("is_empty", _FLAG),
+        ("is_hallucinated", _FLAG),
+        *(
+            (f"{name}{ending}", kind)
+            for ending in NORMALISERS
+            for name, kind in [
+                *((name, _TEXT) for name in ("normaliser", "reference_normalised", "hypothesis_normalised")),
+                *((count.name, _INTEGER) for count in fields(Errors)),
+            ]
+        ),
     ]
 )
 
 
-def gather(study: Row, measurements: Path, normaliser: Normaliser) -> dict[str, pa.Table]:
-    """Return the tables `cells`, `passes` and `transcripts` of a complete study, cells sorted.
+def gather(study: Row, measurements: Path, normalisers: Mapping[str, Normaliser]) -> dict[str, pa.Table]:
+    """Return the tables `cells`, `passes`, `transcripts` and `noise` of a complete study, cells sorted.
 
     Raises:
         AsrmeterError: a cell's file is missing or broken, or cells that belong together were measured on different
             audio or weights.
     """
+    records = {cell: record.read(_path(measurements, cell)) for cell in plan.order(study)}
+    headers = {str(_path(measurements, cell)): header for cell, (header, _) in records.items()}
+    _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")
+    _check_alike(headers, "weights_sha256", ("model",), "weights")
+    pairs = [
+        noise_floor.pair(*(_latency(Measured(*records[cell], [], study["name"])) for cell in (first, again)))
+        for first, again in plan.aa_pairs(study)
+    ]
+    floors = {device: noise_floor.floor(pairs, device) for device in study["devices"]}
+
     cells: list[Row] = []
     passes: list[Row] = []
     transcripts: list[Row] = []
-    headers: dict[str, Row] = {}
-    for planned in sorted(plan.cells(study)):
-        path = measurements / f"{planned.id}.parquet"
-        header, own_passes = record.read(path)
-        headers[str(path)] = header
-        scored = score(header, own_passes, normaliser)
-        measured = Measured(header, own_passes, scored, study["name"])
+    for cell in sorted(plan.cells(study)):
+        header, own_passes = records[cell]
+        scored = score(header, own_passes, normalisers)
+        measured = Measured(header, own_passes, scored, study["name"], floors[cell.device])
         cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
         passes += own_passes
         identity = {name: header[name] for name in TRANSCRIPTS.names if name in header}
         transcripts += [identity | row for row in scored]
-    _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")
-    _check_alike(headers, "weights_sha256", ("model",), "weights")
     return {
         "cells": pa.Table.from_pylist(cells, schema=CELLS),
         "passes": pa.Table.from_pylist(passes, schema=PASSES),
         "transcripts": pa.Table.from_pylist(transcripts, schema=TRANSCRIPTS),
+        "noise": pa.Table.from_pylist(pairs, schema=NOISE),
     }
 
 
-def score(header: Row, passes: list[Row], normaliser: Normaliser) -> list[Row]:
-    """Return a row for each segment of the class: texts and word errors; nothing where `wer_note` says why.
+def _path(measurements: Path, cell: plan.Cell) -> Path:
+    return measurements / f"{cell.id}.parquet"
 
-    Decoding is deterministic, so the first timed pass in which a segment occurs stands for all.
+
+def _latency(cell: Measured) -> Row:
+    """Return the columns of `cells` that a pair is compared by."""
+    return {name: value(cell) for name, _, value in CELL_COLUMNS if name in noise_floor.CELL_COLUMNS}
+
+
+def score(header: Row, passes: list[Row], normalisers: Mapping[str, Normaliser]) -> list[Row]:
+    """Return a row for each segment of the class: texts and errors; nothing where `wer_note` says why.
+
+    Decoding is deterministic, so the first pass in which a segment occurs stands for all; `n_unstable` says if not.
+    `normalisers` are those of `scoring.normalisers`; the one without an ending decides what is empty or hallucinated.
     """
     if wer_note(header, passes):
         return []
-    first = _first_texts(passes)
-    rows = []
-    for segment in header["segments"]:
-        text = first[segment["segment_id"]]
-        reference, hypothesis = normaliser(segment["text"]), normaliser(text)
-        errors = compare(reference, hypothesis)
-        errors_plain = compare(plain(segment["text"]), plain(text))
-        rows.append(
-            {
-                "segment_id": segment["segment_id"],
-                "audio_s": segment["audio_s"],
-                "reference": segment["text"],
-                "hypothesis": text,
-                "reference_normalised": reference,
-                "hypothesis_normalised": hypothesis,
-                "n_words": errors.n_words,
-                "n_errors": errors.total,
-                "n_substitutions": errors.n_substitutions,
-                "n_deletions": errors.n_deletions,
-                "n_insertions": errors.n_insertions,
-                "n_errors_plain": errors_plain.total,
-                "n_words_plain": errors_plain.n_words,
-            }
-        )
-    return rows
+    texts = _texts(passes)
+    return [_scored(segment, texts[segment["segment_id"]][0], normalisers) for segment in header["segments"]]
+
+
+def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]) -> Row:
+    reference = segment["text"]
+    row: Row = {}
+    for ending, normaliser in normalisers.items():
+        texts = {"reference_normalised": normaliser(reference), "hypothesis_normalised": normaliser(hypothesis)}
+        scores = {"normaliser": str(normaliser), **texts, **asdict(compare(*texts.values()))}
+        row |= {f"{name}{ending}": value for name, value in scores.items()}
+    return row | {
+        "segment_id": segment["segment_id"],
+        "audio_s": segment["audio_s"],
+        "reference": reference,
+        "hypothesis": hypothesis,
+        "is_empty": is_empty(row["hypothesis_normalised"]) and not is_empty(row["reference_normalised"]),
+        "is_hallucinated": is_hallucinated(reference, hypothesis, row["n_insertions"], row["n_words"]),
+    }
 
 
 def wer_note(header: Row, passes: list[Row]) -> str | None:
     """Return why a cell has no WER, or None if it has one."""
     if header["weights"] == "random":
         return "random weights transcribe nothing"
-    n_seen, n_all = len(_first_texts(passes)), len(header["segments"])
+    n_seen, n_all = len(_texts(passes)), len(header["segments"])
     return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"
 
 
@@ -312,13 +461,13 @@ def write(tables: dict[str, pa.Table], folder: Path) -> None:
             pa.csv.write_csv(_flat(table), part)
 
 
-def _first_texts(passes: list[Row]) -> dict[str, str]:
-    first: dict[str, str] = {}
+def _texts(passes: list[Row]) -> dict[str, list[str]]:
+    """Return the texts of each segment in the order of the passes, whatever they were for."""
+    texts: dict[str, list[str]] = {}
     for entry in passes:
-        if entry["phase"] == "latency":
-            for segment_id, text in zip(entry["segment_ids"], entry["texts"], strict=True):
-                first.setdefault(segment_id, text)
-    return first
+        for segment_id, text in zip(entry["segment_ids"], entry["texts"], strict=True):
+            texts.setdefault(segment_id, []).append(text)
+    return texts
 
 
 def _check_alike(headers: dict[str, Row], name: str, group_by: tuple[str, ...], what: str) -> None:
@@ -336,10 +485,10 @@ def _check_alike(headers: dict[str, Row], name: str, group_by: tuple[str, ...], 
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    for i, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
+    for i, column in enumerate(table.schema):
+        if pa.types.is_list(column.type):
             as_json = [
                 None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
             ]
-            table = table.set_column(i, field.name, pa.array(as_json, pa.string()))
+            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
     return table

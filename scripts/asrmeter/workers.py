@@ -74,7 +74,8 @@ class DirectWorker:
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
-            self._process.stdin.write(json.dumps(spec | {"events": events, "parent_cpu_s": _own_cpu_s()}).encode())
+            told = spec | {"events": events, "parent_cpu_s": time.process_time()}
+            self._process.stdin.write(json.dumps(told).encode())
             self._process.stdin.close()
 
     def wait(self, timeout_s: float) -> int | None:
@@ -96,7 +97,7 @@ class ForkedWorker:
 
     def __init__(self, connection: socket.socket, spec: dict[str, Any], events: int, lock: int) -> None:
         self._connection = connection
-        content = json.dumps(spec | {"parent_cpu_s": _own_cpu_s()}).encode()
+        content = json.dumps(spec | {"parent_cpu_s": time.process_time()}).encode()
         descriptors = [events, lock, sys.stdout.fileno(), sys.stderr.fileno()]
         socket.send_fds(connection, [struct.pack("<Q", len(content))], descriptors)
         connection.sendall(content)
@@ -197,8 +198,3 @@ def _started(pid: int) -> str:
 
 def _environment(threads: int, scripts: Path) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET, "PYTHONPATH": str(scripts)}
-
-
-def _own_cpu_s() -> float:
-    own = os.times()
-    return own.user + own.system

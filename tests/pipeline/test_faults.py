@@ -163,7 +163,7 @@ def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finish
     assert "results: results-second" in ran.output
     assert "Traceback" not in ran.output
     way_out = finished.write(small(name="second", results="results-second"), "second.yaml")
-    assert finished.plan("--configfile", way_out)["measure_cpu"] == 4
+    assert finished.plan("--configfile", way_out)["measure_cpu"] == 5
 
 
 def test_an_altered_archive_is_refused_by_name(prepared: Checkout) -> None:

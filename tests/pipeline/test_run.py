@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import CELLS, SECRET, Checkout, Ran, small
+from checkouts import CELLS, MEASURED, SECRET, Checkout, Ran, small
 
+from asrmeter import record
+from asrmeter.plan import Cell
 from asrmeter.runtimes.base import STAGES
 
 pytestmark = pytest.mark.pipeline
@@ -34,7 +36,7 @@ def test_a_run_does_each_job_once_and_ends_well(finished_run: tuple[Checkout, Ra
     _, ran = finished_run
     print(f"first run: {ran.wall_s:.0f} s, {ran.cpu_s:.0f} CPU s")
     assert ran.code == 0
-    expected = {"corpus": 1, "model": 2, "measure_cpu": 4}
+    expected = {"corpus": 1, "model": 2, "measure_cpu": 5}
     assert ran.jobs == expected | dict.fromkeys(("study", "tables", "figures", "report", "all"), 1)
 
 
@@ -42,19 +44,19 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
     made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
     others = ("downloads/", "models/", "corpus/", "logs/", "measurements/")
     top = {name for name in made if not name.startswith(others)}
-    names = ("cells", "passes", "transcripts")
+    names = ("cells", "passes", "transcripts", "noise")
     tables = {f"tables/{table}.{ending}" for table in names for ending in ("parquet", "csv")}
     figures = {f"figures/{figure}.svg" for figure in ("latency", "throughput", "energy", "wer")}
     assert top == {"report.html", "study.json"} | tables | figures
-    assert finished.measured == sorted(CELLS)
+    assert finished.measured == sorted(MEASURED)
 
 
 def test_every_job_has_a_log(finished: Checkout) -> None:
     logs = finished.results / "logs"
     jobs = {"corpus/quickstart", "model/whisper-tiny.en", "model/wav2vec2-base-960h"}
-    jobs |= {f"measure/{cell}" for cell in CELLS} | {"study", "tables", "figures", "report"}
+    jobs |= {f"measure/{cell}" for cell in MEASURED} | {"study", "tables", "figures", "report"}
     assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
-    for cell in CELLS:
+    for cell in MEASURED:
         assert f"{cell}: " in (logs / "measure" / f"{cell}.log").read_text()
 
 
@@ -79,6 +81,7 @@ def test_every_cell_was_measured(cells: list[Row]) -> None:
         assert bool(row["reason"]) == (row["status"] == "unconverged")
         assert row["converged"] == (row["status"] == "ok")
         assert 1 <= row["n_passes"] <= 7
+        assert row["n_passes"] == row["n_rounds"] * row["n_batches"]
         assert row["latency_s_median"] > 0
 
 
@@ -107,6 +110,10 @@ def test_no_cell_goes_without(cells: list[Row], column: str) -> None:
     assert all(row[column] for row in cells)
 
 
+def test_the_parent_sleeps_while_a_cell_is_measured(cells: list[Row]) -> None:
+    assert all(0 <= row["parent_cpu_s"] < 0.1 for row in cells)
+
+
 def test_energy_says_where_it_comes_from(cells: list[Row]) -> None:
     for row in cells:
         assert row["energy_method_cpu"] in ("rapl", "cpu_load_model", "tdp_constant")
@@ -126,7 +133,7 @@ def test_the_threads_are_those_that_may_be_used(cells: list[Row]) -> None:
 
 def test_passes_follow_one_another_and_their_clocks_agree(finished: Checkout) -> None:
     passes = sorted(rows(finished, "passes"), key=lambda row: row["started_at_s"])
-    assert {row["phase"] for row in passes} == {"warmup", "latency"}
+    assert {"memory", "latency"} <= {row["phase"] for row in passes}
     for row in passes:
         assert row["ended_at_s"] - row["started_at_s"] == pytest.approx(row["latency_s"], abs=0.02)
     for earlier, later in itertools.pairwise(passes):
@@ -137,6 +144,33 @@ def test_stages_add_up_to_the_latency(timed: list[Row]) -> None:
     for row in timed:
         assert sum(row[f"{stage}_s"] for stage in STAGES) == pytest.approx(row["latency_s"], rel=0.02)
         assert all(row[f"{stage}_s"] > 0 for stage in STAGES)
+
+
+def test_the_stages_are_the_whole_and_their_marks_cost_next_to_nothing(cells: list[Row]) -> None:
+    for row in cells:
+        assert row["stages_share"] == pytest.approx(1, abs=0.01)
+        assert 0 < row["stage_marks_s"] < 0.001 * row["latency_s_median"]
+
+
+def test_a_cell_that_was_measured_twice_shows_the_noise_floor(finished: Checkout, cells: list[Row]) -> None:
+    (pair,) = rows(finished, "noise")
+    assert Cell(*(pair[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id == CELLS[0]
+    first, again = (record.read(finished.cell(name))[0] for name in (CELLS[0], MEASURED[-1]))
+    # The first of all and the last of all.
+    assert first["started_at_s"] < min(record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS[1:])
+    assert again["started_at_s"] > max(record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS)
+    assert pair["latency_s_median"] != pair["latency_s_median_again"]
+    assert {row["noise_floor"] for row in cells} == {pair["relative_difference"]}
+
+
+def test_the_machine_was_watched(finished: Checkout, cells: list[Row]) -> None:
+    for row in cells:
+        assert row["disturbed"] == bool(row["disturbance"])
+        assert row["n_attempts"] == 1 + any(
+            entry["phase"] == "disturbed"
+            for entry in rows(finished, "passes")
+            if (entry["model"], entry["batch_size"]) == (row["model"], row["batch_size"])
+        )
 
 
 def test_a_pass_runs_a_batch(timed: list[Row]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter.recommend import CELL_COLUMNS, TRANSCRIPT_COLUMNS
+from asrmeter.recommend import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
 
 Cell = dict[str, Any]
 
@@ -17,6 +17,7 @@ MODELS = {
 }
 WORD_ERRORS = {"whisper-tiny.en": 0.09, "whisper-base": 0.06}
 SPEED_OF_DEVICE = {"cpu": 1.0, "cuda": 0.06}
+NOISE_FLOORS = {"cpu": 0.012, "cuda": 0.004}
 SEGMENTS_OF_CLASS = {5: 16, 15: 12, 30: 8, 60: 4}
 
 
@@ -42,6 +43,16 @@ def cell(
         "threads": 2,
         "status": "ok",
         "n_passes": 12,
+        "n_batches": 2,
+        "n_warmup_passes": 6,
+        "stages_share": 0.998,
+        "padding_share": 0.04,
+        "noise_floor": NOISE_FLOORS[device],
+        "disturbed": False,
+        "n_attempts": 1,
+        "foreign_cpu_cores": 0.01,
+        "steal_share": 0.0,
+        "n_throttle_events": 0,
         "latency_s_median": latency_s,
         "latency_s_ci_low": latency_s * 0.985,
         "latency_s_ci_high": latency_s * 1.02,
@@ -58,9 +69,14 @@ def cell(
         "energy_method_cpu": "cpu_load_model",
         "energy_method_gpu": "nvml_counter" if device == "cuda" else "none",
         "energy_note": "no RAPL counter on this machine: CPU energy is modelled from load and TDP",
+        "n_energy_windows": 3 if device == "cuda" else 1,
+        "energy_spread": 0.008 if device == "cuda" else None,
+        "energy_counter_difference": 0.001 if device == "cuda" else None,
+        "counter_note": None if device == "cuda" else "no counter of the CPU can be read",
         "peak_rss_bytes": 1.24e9 * slowness,
         "model_rss_bytes": 3.1e8 * slowness,
         "peak_device_bytes": 9.4e8 if device == "cuda" else None,
+        "model_device_bytes": 2.9e8 if device == "cuda" else None,
         "n_windows_mean": max(1.0, duration_s / 30),
         "n_tokens_mean": duration_s * 3.1,
         "wer": wer,
@@ -68,6 +84,12 @@ def cell(
         "wer_ci_high": wer and wer * 1.35,
         "wer_plain": wer and wer * 1.8,
         "wer_words": wer and 480,
+        "cer": wer and wer * 0.4,
+        "cer_ci_low": wer and wer * 0.3,
+        "cer_ci_high": wer and wer * 0.5,
+        "n_empty": wer and 0,
+        "n_hallucinated": wer and 1,
+        "n_unstable": 0,
         "n_substitutions": wer and 20,
         "n_deletions": wer and 6,
         "n_insertions": wer and 4,
@@ -88,6 +110,9 @@ def cell(
         "python_version": "3.11.9",
         "torch_version": "2.8.0",
         "transformers_version": "4.57.0",
+        "normaliser": "whisper-english",
+        "normaliser_plain": "plain",
+        "decoding": "greedy",
         "corpus_sha256": "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
         "weights_sha256": "7d793037a0760186574b0282f2f435e77d793037a0760186574b0282f2f435e7"
         if weights == "pretrained"
@@ -135,8 +160,29 @@ def transcripts_of(row: Cell, error_rate: float | None = None, n_segments: int |
     return rows
 
 
+def noise_pair(row: Cell, difference: float | None, note: str | None = None) -> Cell:
+    """Return the row of the noise table of a cell that was measured again, so much slower; None: it failed then."""
+    measured = {f"latency_s_{part}": row[f"latency_s_{part}"] for part in ("median", "ci_low", "ci_high")}
+    slower = None if difference is None else (1 + difference / 2) / (1 - difference / 2)
+    return {
+        **{key: row[key] for key in ("model", "variant", "device", "duration_s", "batch_size")},
+        **measured,
+        **{f"{key}_again": slower and value * slower for key, value in measured.items()},
+        "relative_difference": difference,
+        "overlap": None if difference is None else difference < 0.03,
+        "note": note,
+    }
+
+
+def example_noise(cells: list[Cell]) -> list[Cell]:
+    """Return a pair for each device: its first cell, measured again."""
+    by_name = sorted(cells, key=lambda row: (row["device"], cell_name(row)), reverse=True)
+    firsts = {row["device"]: row for row in by_name if row["latency_s_median"]}
+    return [noise_pair(row, NOISE_FLOORS[row["device"]]) for row in firsts.values()]
+
+
 def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
-    """Return a study of three models with a killed and an unconverged cell."""
+    """Return a study of three models with a killed, an unconverged and a disturbed cell."""
     cells = [
         cell(model, device, duration_s, batch_size)
         for model in MODELS
@@ -156,6 +202,9 @@ def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
             }
             reason = "half-width of the interval 17.5 % after 10 s, target 2.5 %"
             cells[index] = row | wide | {"status": "unconverged", "reason": reason}
+        if place == ("whisper-base", "cpu", 30, 1):
+            seen = {"foreign_cpu_cores": 0.6, "steal_share": 0.02, "n_attempts": 2}
+            cells[index] = row | seen | {"disturbed": True, "disturbance": "other processes took 0.6 cores"}
     return cells
 
 
@@ -179,20 +228,25 @@ def example_study(**changes: Any) -> dict[str, Any]:
         "protocol": {
             "version": 1,
             "target": 0.025,
+            "timed_batches": 2,
             "min_passes": 5,
             "max_passes": 300,
             "budget_s": 10,
+            "aa_pairs": 1,
             "timeout_s": 600,
             "energy_window_s": 5,
         },
-        "report": {"language": "en", "scenarios": {}},
+        "report": {"language": "en", "compare_with": None, "scenarios": {}},
+        "results": "results",
     }
     return study | changes
 
 
-def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path]:
-    """Write both tables the way the pipeline does, and return their paths."""
-    paths = folder / "cells.parquet", folder / "transcripts.parquet"
+def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:
+    """Write cells, transcripts and the noise of the cells the way the pipeline does, and return the paths."""
+    paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "noise.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(cells, columns=list(CELL_COLUMNS)).to_parquet(paths[0])
     pd.DataFrame(transcripts, columns=[*TRANSCRIPT_COLUMNS, "audio_s"]).to_parquet(paths[1])
+    pd.DataFrame(example_noise(cells), columns=list(NOISE_COLUMNS)).to_parquet(paths[2])
     return paths

@@ -72,6 +72,16 @@ def test_unconverged_cells_have_an_open_marker_that_is_explained():
     assert "open: not converged" not in labels(latency_figure([cell()]))
 
 
+def test_disturbed_cells_are_crossed_out_and_that_is_explained():
+    cells = [cell(), cell(duration_s=5, disturbed=True, disturbance="steal")]
+    figure = latency_figure(cells)
+    crosses = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
+    assert crosses == [5]
+    assert "crossed out: disturbed" in labels(figure)
+    assert "crossed out: disturbed" not in labels(latency_figure([cell()]))
+    assert "crossed out: disturbed" not in labels(wer_figure(cells))
+
+
 def test_failed_cells_are_absent():
     figure = latency_figure([cell(duration_s=5), failed(cell(duration_s=30), "oom", "too large")])
     assert [line.get_xdata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "s"] == []
@@ -121,7 +131,7 @@ def test_names_and_reasons_stay_text():
 
 
 def test_command_line_makes_exactly_the_four_figures(tmp_path: Path):
-    cells, _ = write_tables(tmp_path, example_cells(), [])
+    cells, *_ = write_tables(tmp_path, example_cells(), [])
     plot.main(["--cells", str(cells), "--output-folder", str(tmp_path / "figures")])
     made = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert made == ["energy.svg", "latency.svg", "throughput.svg", "wer.svg"]

@@ -105,5 +105,5 @@ def test_a_containers_share_of_the_cores_counts(
     cpu_max: str | None, most: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(machine, "_read", lambda path: cpu_max)
+    monkeypatch.setattr(machine, "read", lambda path: cpu_max)
     assert machine.available_cpus() == (most or 8)

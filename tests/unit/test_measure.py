@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import measure
-from asrmeter import record, worker
+from asrmeter import record, siblings, worker
 
 DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None}, "done": {}}
 
@@ -26,7 +26,7 @@ DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None
             "unconverged",
             "budget_s = 2 was spent before",
         ),
-        (-9, None, {}, "killed", "ended by SIGKILL after 3 passes, perhaps by the kernel"),
+        (-9, None, {}, "killed", "ended by SIGKILL after 3 passes"),
         (-11, None, DONE, "killed", "ended by SIGSEGV"),
         (-9, 7.0, {}, "timeout", "timeout_s = 7 and 3 passes"),
         (1, None, {"failed": {"status": "oom", "reason": "MemoryError: "}}, "oom", "MemoryError"),
@@ -41,6 +41,22 @@ def test_every_end_of_a_worker_has_a_status(
     found = measure.conclude(code, timeout_s, told, n_passes=3)
     assert found[0] == status
     assert found[1] is None if reason is None else reason in str(found[1])
+
+
+def test_a_kill_for_want_of_memory_is_told_from_another() -> None:
+    assert measure.conclude(-9, None, {}, 3, out_of_memory=True) == (
+        "oom",
+        "the kernel ended the worker after 3 passes: the machine's memory ran out",
+    )
+    assert measure.conclude(-11, None, {}, 3, out_of_memory=True)[0] == "killed"
+
+
+def test_what_a_timed_pass_belongs_to_is_known_at_the_end() -> None:
+    told = {"latency": {"attempt": 2, "n_unsteady": 1}}
+    passes = [{"phase": "latency", "attempt": attempt, "round": round} for attempt in (1, 2) for round in (0, 1)]
+    assert [measure.phase(entry, told) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
+    assert measure.phase(passes[0], {}) == "latency"
+    assert measure.phase({"phase": "memory"}, told) == "memory"
 
 
 def test_a_cell_is_told_in_a_line() -> None:
@@ -160,17 +176,19 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *more: str) -> Path:
+    """Run the parent on a corpus of one segment that is not there; return the cell's file."""
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     model, corpus = tmp_path / "m", tmp_path / "c"
-    model.mkdir()
-    corpus.mkdir()
+    model.mkdir(exist_ok=True)
+    corpus.mkdir(exist_ok=True)
     provenance = {"family": "ctc", "weights": "random", "sha256": {"model.safetensors": "0"}}
     (model / "provenance.json").write_text(json.dumps(provenance))
     row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "sha256": "1"}
     (corpus / "segments.json").write_text(json.dumps([row]))
     protocol = {"version": 1, "target": 0.1, "min_passes": 6, "max_passes": 6, "budget_s": 1, "energy_window_s": 5}
-    output = tmp_path / "out.parquet"
+    protocol["timed_batches"] = 2
+    output = tmp_path / f"5s-b{batch_size}.parquet"
     options = [
         "--model=m",
         f"--model-folder={model}",
@@ -178,10 +196,39 @@ def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch
         "--variant=fp32",
         "--variant-options={}",
     ]
-    options += ["--device=cpu", "--duration-s=5", "--batch-size=2", "--threads=auto", "--seed=1", "--attempt=2"]
-    measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}"])
-    header, passes = record.read(output)
+    options += ["--device=cpu", "--duration-s=5", f"--batch-size={batch_size}", "--threads=auto", "--seed=1"]
+    measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}", *more])
+    return output
+
+
+def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header, passes = record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))
     assert header["status"] == "killed"
     assert "ended without a record" in header["reason"]
     assert passes == []
     assert header["threads"] == len(os.sched_getaffinity(0))
+
+
+def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_memory = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
+    run_instead(out_of_memory, monkeypatch, tmp_path)
+    statuses = {
+        batch_size: record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"] for batch_size in (4, 2, 8)
+    }
+    assert statuses == {4: "oom", 2: "oom", 8: "unsupported"}
+    assert "larger than the batch of 2 that ran out of memory" in record.read(tmp_path / "5s-b8.parquet")[0]["reason"]
+    asked = measured(tmp_path, monkeypatch, 8, "--larger-than-oom")
+    assert record.read(asked)[0]["status"] == "oom"
+
+
+def test_siblings_of_another_duration_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead('events.write(\'{"event": "failed", "status": "oom", "reason": ""}\\n\')\n', monkeypatch, tmp_path)
+    path = measured(tmp_path, monkeypatch, 2)
+    assert siblings.status(path) == "oom"
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b2.parquet") is None
+    assert siblings.smaller_out_of_memory(tmp_path / "15s-b4.parquet") is None
+    (tmp_path / "5s-b1.parquet").write_bytes(b"broken")
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2

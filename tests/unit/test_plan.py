@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrmeter import plan, sources, study
-from asrmeter.batches import batches, class_sha256
+from asrmeter.batches import batches, class_sha256, timed
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,11 +34,30 @@ def test_too_much_audio_at_once_is_left_out() -> None:
 
 
 def test_the_order_is_seeded_and_mixes_the_models() -> None:
-    first, again, other = plan.cells(a_study()), plan.cells(a_study()), plan.cells(a_study(seed=1))
+    first, again, other = plan.order(a_study()), plan.order(a_study()), plan.order(a_study(seed=1))
     assert first == again
     assert first != other and sorted(first) == sorted(other)
+    assert {cell for cell in first if not cell.again} == set(plan.cells(a_study()))
     half = [cell.model for cell in first[: len(first) // 2]]
     assert min(Counter(half).values()) >= len(half) // 4
+
+
+def test_smaller_batches_come_first() -> None:
+    order = plan.order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
+    of_group: dict[tuple[str, str, int], list[int]] = {}
+    for cell in order:
+        of_group.setdefault((cell.model, cell.device, cell.duration_s), []).append(cell.batch_size)
+    assert set(map(tuple, of_group.values())) == {(1, 4, 8)}
+
+
+def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
+    study = a_study()
+    order = plan.order(study)
+    assert [(cell.device, cell.duration_s, cell.batch_size) for cell in order[:2]] == [("cpu", 5, 1), ("cuda", 5, 1)]
+    assert plan.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
+    assert order[-1].id == f"{order[1].id}-again"
+    assert len(plan.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
+    assert plan.order(a_study(protocol={"aa_pairs": 0})) and not plan.aa_pairs(a_study(protocol={"aa_pairs": 0}))
 
 
 def test_keys_follow_what_they_stand_for() -> None:
@@ -54,7 +73,7 @@ def test_a_longer_timeout_measures_nothing_again() -> None:
         study = a_study(protocol=protocol)
         return plan.options(study, plan.cells(study)[0], "m", "c")
 
-    assert options() == options(timeout_s=7)
+    assert options() == options(timeout_s=7) == options(aa_pairs=0) == options(larger_than_oom=True)
     assert options() != options(budget_s=7)
 
 
@@ -67,6 +86,13 @@ def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -
     counts = Counter(i for batch in made for i in batch)
     assert set(counts) == set(ids)
     assert len(made) == -(-n // size)
+
+
+def test_the_batches_that_are_timed_lie_between_the_shortest_and_the_longest() -> None:
+    assert timed([5.0], 2) == [0]
+    assert timed([9.0, 1.0, 5.0], 1) == [2]
+    assert timed([8.0, 1.0, 7.0, 3.0, 5.0, 2.0, 4.0, 6.0], 2) == [2, 3]
+    assert timed([3.0, 1.0], 9) == [0, 1]
 
 
 def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:

@@ -4,20 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from tables_for_tests import cell, example_cells, example_transcripts, failed, transcripts_of, write_tables
 
 from asrmeter.errors import AsrmeterError
 from asrmeter.recommend import (
     CELL_COLUMNS,
-    Estimate,
     cell_name,
     comparable_energy,
+    noise_floors,
     pooled_accuracies,
     read_rows,
     recommend,
     settings_of,
     wer_estimate,
 )
+from asrmeter.stats import Estimate
 
 SEED = 42
 
@@ -67,7 +70,7 @@ def test_rtfx_interval_is_the_latency_interval_turned_over():
 
 def test_energy_is_per_hour_of_real_audio():
     (setting,) = settings_of([cell(energy_j_per_sample=50.0, audio_s_mean=25.0)])
-    assert setting.energy == 2.0
+    assert setting.energy and setting.energy.value == 2.0
 
 
 def test_failed_cells_are_no_settings_and_unconverged_ones_are():
@@ -121,6 +124,78 @@ def test_overlapping_latencies_are_ties():
     assert found.fastest and found.fastest.runner_up_ties
     apart = recommend([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}], [], SEED)
     assert apart.fastest and not apart.fastest.runner_up_ties
+
+
+def timed(model: str, latency_s: float, spread: float = 0.001, **changes: Any) -> dict[str, Any]:
+    """Return a cell with that latency and an interval of that relative half-width."""
+    interval = {"latency_s_ci_low": latency_s * (1 - spread), "latency_s_ci_high": latency_s * (1 + spread)}
+    return cell(model, latency_s_median=latency_s, rtfx=30 / latency_s, **interval, **changes)
+
+
+@pytest.mark.parametrize(
+    ("slower_by", "floors", "wins"),
+    [
+        (0.012, (0.02, 0.02), False),
+        (0.03, (0.02, 0.02), True),
+        (0.03, (0.02, 0.04), False),
+        (0.03, (0.04, None), False),
+        (0.012, (None, None), True),
+    ],
+)
+def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins) -> None:
+    cells = [
+        timed(model, latency_s, noise_floor=floor)
+        for model, latency_s, floor in zip(("quick", "slow"), (1.0, 1.0 + slower_by), floors, strict=True)
+    ]
+    found = recommend(cells, [], SEED)
+    for pick in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
+        assert pick and pick.setting.model == "quick"
+        assert pick.runner_up_ties is not wins
+        assert len(pick.ties) == (not wins)
+        assert not pick.runner_up_unclear
+
+
+def test_above_the_floor_overlapping_intervals_still_tie() -> None:
+    found = recommend([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)], [], SEED)
+    assert found.fastest and found.fastest.runner_up_ties
+
+
+def test_without_an_interval_a_large_difference_is_unclear_and_one_within_the_floor_a_tie() -> None:
+    nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
+    large = recommend([timed("quick", 1.0), timed("slow", 1.3) | nothing], [], SEED).fastest
+    small = recommend([timed("quick", 1.0), timed("slow", 1.005) | nothing], [], SEED).fastest
+    assert large and (large.runner_up_ties, large.runner_up_unclear) == (False, True)
+    assert small and (small.runner_up_ties, small.runner_up_unclear) == (True, False)
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1))
+def test_seconds_and_their_reciprocals_are_told_apart_alike(one: float, other: float, floor: float) -> None:
+    seconds = [Estimate(value, value, value, floor) for value in (one, other)]
+    speeds = [Estimate(1 / value, 1 / value, 1 / value, floor) for value in (one, other)]
+    assume(abs(abs(one - other) - floor * (one + other) / 2) > 1e-9)
+    assert seconds[0].differs_from(seconds[1]) == speeds[0].differs_from(speeds[1])
+    assert seconds[0].differs_from(seconds[1]) != seconds[0].ties_with(seconds[1])
+
+
+def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None:
+    def least(difference: float, **changes: Any) -> bool:
+        cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
+        cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))
+        frugal = recommend(cells, [], SEED).frugal
+        assert frugal and frugal.setting.model == "less"
+        return not frugal.runner_up_ties
+
+    assert least(0.03, noise_floor=0.01, energy_spread=0.02)
+    assert not least(0.03, noise_floor=0.01, energy_spread=0.05)
+    assert not least(0.03, noise_floor=0.05, energy_spread=0.02)
+    modelled = {"energy_method_gpu": "tdp_constant", "energy_spread": None}
+    assert not least(0.03, noise_floor=0.05, **modelled)
+    assert least(0.03, noise_floor=None, **modelled)
+
+
+def test_the_largest_floor_of_a_device_is_told() -> None:
+    cells = [cell(noise_floor=0.01), cell(batch_size=2, noise_floor=0.03), cell(device="cuda", noise_floor=None)]
+    assert {device: row["noise_floor"] for device, row in noise_floors(cells).items()} == {"cpu": 0.03, "cuda": None}
 
 
 def test_random_weights_are_never_recommended_for_accuracy():
@@ -177,12 +252,12 @@ def test_cells_are_named_by_their_place():
 
 
 def test_read_rows_turns_nan_into_none(tmp_path: Path):
-    path, _ = write_tables(tmp_path, [cell(energy_j_per_sample=float("nan")), cell(batch_size=2)], [])
+    path, *_ = write_tables(tmp_path, [cell(energy_j_per_sample=float("nan")), cell(batch_size=2)], [])
     assert [row["energy_j_per_sample"] is None for row in read_rows(path, CELL_COLUMNS)] == [True, False]
 
 
 def test_read_rows_names_what_is_lacking(tmp_path: Path):
-    path, _ = write_tables(tmp_path, [cell()], [])
+    path, *_ = write_tables(tmp_path, [cell()], [])
     with pytest.raises(AsrmeterError, match="lacks colour"):
         read_rows(path, ["model", "colour"])
     with pytest.raises(AsrmeterError, match="cannot be read"):

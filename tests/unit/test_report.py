@@ -12,20 +12,24 @@ from markupsafe import escape
 from tables_for_tests import (
     cell,
     example_cells,
+    example_noise,
     example_study,
     example_transcripts,
     failed,
+    noise_pair,
     transcripts_of,
     write_tables,
 )
 
 import render
 from asrmeter import report
+from asrmeter.compare import compare
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures import FIGURES, figure_svg
 from asrmeter.recommend import recommend
 from asrmeter.report_text import number
 
+LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -62,13 +66,15 @@ class Page(HTMLParser):
 DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
 
 
-def rendered(cells, transcripts=None, drawn=False, **changes):
+def rendered(cells, transcripts=None, drawn=False, noise=None, comparison=None, **changes):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
+    noise = example_noise(cells) if noise is None else noise
     study = example_study(**changes)
     found = recommend(cells, transcripts, study["seed"])
     figures = {name: figure_svg(name, cells) if drawn else DRAWN for name in FIGURES}
     words = report.load_words(TEMPLATES, "en")
-    return report.render(TEMPLATES, report.report_context(study, cells, transcripts, found, figures, words))
+    context = report.report_context(study, cells, transcripts, noise, found, comparison, figures, words)
+    return report.render(TEMPLATES, context)
 
 
 def text_of(html):
@@ -146,14 +152,17 @@ def test_modelled_energy_is_labelled_wherever_it_is_shown():
 @pytest.mark.parametrize("nasty", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} {0}"])
 def test_strings_from_outside_stay_text(nasty):
     cells = [
-        cell(nasty, device_name=nasty, energy_note=nasty, os=nasty, commit=nasty),
+        cell(nasty, device_name=nasty, energy_note=nasty, os=nasty, commit=nasty, disturbed=True, disturbance=nasty),
+        cell(nasty, "cuda", noise_floor=None, noise_floor_note=nasty, decoding=nasty, normaliser=nasty),
         cell("whisper-base", status="unconverged", reason=nasty, cpu_name=nasty),
         failed(cell("whisper-base", batch_size=2), "error", nasty),
     ]
     transcripts = transcripts_of(cell(nasty, wer=0.3)) + transcripts_of(cell("whisper-base"))
     for row in transcripts:
         row |= {"hypothesis": nasty, "hypothesis_normalised": nasty, "segment_id": f"{nasty}{row['segment_id']}"}
-    html = rendered(cells, transcripts, name=nasty, device_note=nasty)
+    noise = [noise_pair(cells[0], None, nasty)]
+    other = compare([*cells[:3], cell(f"{nasty}2", os="other")], cells, (nasty, "results"))
+    html = rendered(cells, transcripts, noise=noise, comparison=other, name=nasty, device_note=nasty)
     parsed = Page(html)
     assert parsed.scripts == 1
     assert parsed.loads == []
@@ -190,7 +199,79 @@ def test_null_is_a_dash_with_its_reason_and_never_zero_or_nan():
 
 def test_failures_are_listed_with_their_reason_or_there_are_none():
     assert "the kernel killed the worker: out of memory" in text_of(rendered(example_cells()))
-    assert re.search(r'id="failures-title">Failures</h2>\s*<p>None\.</p>', rendered([cell()]))
+    assert re.search(r'id="failures-title">Failures and disturbances</h2>\s*<p>None\.</p>', rendered([cell()]))
+
+
+def test_noise_floors_stand_beside_the_answer_and_in_the_provenance() -> None:
+    text = text_of(rendered(example_cells(("cpu", "cuda"))))
+    assert "Noise floor of cpu: 1.20 %." in text
+    assert "Noise floor of cuda: 0.400 %." in text
+    assert "Noise floor (cpu) 1.20 %" in text
+    assert "Measured twice" in text
+
+
+def test_a_noise_floor_that_was_not_measured_says_why() -> None:
+    cells = [cell(noise_floor=None, noise_floor_note="the repeated cell timed out")]
+    noise = [noise_pair(cells[0], None, "again: timeout")]
+    html = rendered(cells, noise=noise)
+    assert "No noise floor was measured on cpu (the repeated cell timed out): intervals alone decide" in text_of(html)
+    assert "Noise floor (cpu) none, the repeated cell timed out" in text_of(html)
+    assert 'title="again: timeout"' in html
+
+
+def test_ties_are_told_wherever_something_is_ranked() -> None:
+    quick = cell(latency_s_median=1.0, latency_s_ci_low=0.999, latency_s_ci_high=1.001, rtfx=30.0)
+    slow = cell("whisper-tiny.en", latency_s_median=1.01, latency_s_ci_low=1.009, latency_s_ci_high=1.011, rtfx=29.7)
+    text = text_of(rendered([quick, slow]))
+    assert re.search("Run whisper-base on cpu at batch 1, or whisper-tiny.en ?: they are tied.", text)
+    assert "their speeds are tied" in text
+    assert "just as good: whisper-tiny.en on cpu, batch 1" in text
+    text = text_of(rendered([quick | {"noise_floor": 0.001}, slow | {"noise_floor": 0.001}]))
+    assert "tied" not in text.replace("otherwise they tie", "")
+    assert "just as good:" not in text
+
+
+def test_batching_that_gains_less_than_the_floor_is_no_gain() -> None:
+    narrow = {"latency_s_ci_low": 1.0, "latency_s_ci_high": 1.0, "latency_s_median": 1.0}
+    one, more = cell(rtfx=30.0, **narrow), cell(batch_size=2, rtfx=30.2, **narrow)
+    assert "No larger batch is faster than batch 1 beyond the noise." in text_of(rendered([one, more]))
+    assert "Batching helps whisper-base most" in text_of(rendered([one, more | {"rtfx": 31.0}]))
+
+
+def test_disturbed_cells_are_marked_counted_and_listed_with_their_reason() -> None:
+    html = rendered([cell(disturbed=True, disturbance="2.1 cores taken by others", n_attempts=2), cell(batch_size=2)])
+    text = text_of(html)
+    assert 'title="2.1 cores taken by others">ok, disturbed</td>' in html
+    assert "1 of 2 cells were disturbed" in text
+    assert "Disturbed while it was measured: 2.1 cores taken by others." in text
+    listed = re.search(r'<table id="table-disturbed".*?</table>', html, flags=re.DOTALL)
+    assert listed and text_of(listed[0]).count("2.1 cores taken by others") == 1
+    assert "whisper-base/fp32/cpu/30s-b1" in listed[0] and "30s-b2" not in listed[0]
+    assert "disturbed</td>" not in rendered([cell()])
+    assert 'id="table-disturbed"' not in rendered([cell()])
+
+
+def test_another_run_is_compared_in_a_section_of_its_own() -> None:
+    cells = example_cells()
+    slower = [
+        row | {key: row[key] * 1.2 for key in LATENCIES if row[key] is not None and row["model"] == "whisper-base"}
+        for row in cells
+    ]
+    comparison = compare(slower, [*cells, cell("whisper-new")], ("results-old", "results"))
+    html = rendered(cells, comparison=comparison)
+    Page(html)
+    text = text_of(html)
+    assert "cells are both in results-old and in this run, results:" in text
+    assert "whisper-base is faster in results than in results-old" in text
+    assert "Only in results: whisper-new/fp32/cpu/30s-b1." in text
+    assert 'href="#comparison"' in html
+    assert 'id="comparison"' not in rendered(cells)
+
+
+def test_a_comparison_with_nothing_in_common_says_so() -> None:
+    html = rendered([cell()], comparison=compare([cell("other")], [cell()], ("results-old", "results")))
+    assert "results-old and this run, results, have no cell in common." in text_of(html)
+    assert 'id="table-compared"' not in html
 
 
 def test_worst_transcripts_come_once_per_model_with_the_most_errors_first():
@@ -218,7 +299,8 @@ def test_several_machines_are_all_described():
 
 def test_the_protocol_is_told_with_its_values():
     text = text_of(rendered([cell()]))
-    assert "within ± 2.50 % of it, for at least 5 and at most 300 passes or 10 s" in text
+    assert "2 batches are timed, the same for every model and device" in text
+    assert "within ± 2.50 %, for at least 5 passes, and for at most 300 passes or 10 s" in text
     assert report.COMMAND in text
 
 
@@ -236,9 +318,8 @@ def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
 
 def test_all_words_are_used():
     modules = Path(report.__file__).parent
-    sources = "".join(
-        path.read_text(encoding="utf-8") for path in [*modules.glob("re*.py"), TEMPLATES / report.TEMPLATE]
-    )
+    paths = [*modules.glob("re*.py"), modules / "compare.py", TEMPLATES / report.TEMPLATE]
+    sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = report.load_words(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells"}
     unused = [
@@ -256,15 +337,22 @@ def test_command_line_writes_the_report(tmp_path: Path):
     (tmp_path / "study.json").write_text(json.dumps(example_study()))
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
-    options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1]}
+    options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
     options |= {"template-folder": TEMPLATES, "output": tmp_path / "report.html"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
-    render.main([part for key, value in options.items() for part in (f"--{key}", str(value))] + figures)
-    html = (tmp_path / "report.html").read_text()
-    assert html == rendered(cells)
+    command = [part for key, value in options.items() for part in (f"--{key}", str(value))] + figures
+    render.main([*command, "--compare-with"])
+    assert (tmp_path / "report.html").read_text() == rendered(cells)
+    other = [row | {"torch_version": "2.7.1"} for row in cells]
+    other_table, *_ = write_tables(tmp_path / "other", other, [])
+    study = example_study(report={"language": "en", "compare_with": "results-old"})
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    render.main([*command, "--compare-with", str(other_table)])
+    comparison = compare(other, cells, ("results-old", "results"))
+    assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
 
 
 def test_an_unknown_figure_is_an_error():
     words = report.load_words(TEMPLATES, "en")
     with pytest.raises(AsrmeterError, match="no such figure: heat"):
-        report.report_context(example_study(), [], [], recommend([], [], 42), {"heat": "<svg/>"}, words)
+        report.report_context(example_study(), [], [], [], recommend([], [], 42), None, {"heat": "<svg/>"}, words)

@@ -39,13 +39,13 @@ def test_stages_add_up_to_the_pass() -> None:
     begin = time.perf_counter()
     for stage in ("features", "decoder", "encoder", "decoder", "text"):
         timeline.begin(stage)
-        time.sleep(0.01)
+        time.sleep(0.03)
     timeline.end()
     total = time.perf_counter() - begin
     seconds = timeline.seconds()
     assert tuple(seconds) == STAGES
     assert sum(seconds.values()) == pytest.approx(total, rel=0.01)
-    assert seconds["decoder"] > 1.5 * seconds["encoder"]
+    assert seconds["decoder"] > 1.2 * seconds["encoder"]
 
 
 def test_a_stage_that_did_not_run_took_no_time() -> None:

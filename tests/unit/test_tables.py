@@ -8,7 +8,7 @@ import pytest
 
 from asrmeter import record, study, tables
 from asrmeter.errors import AsrmeterError
-from asrmeter.scoring import compare, plain
+from asrmeter.scoring import NORMALISERS, PLAIN
 
 STUDY = study.complete(
     {
@@ -17,6 +17,7 @@ STUDY = study.complete(
         "devices": ["cpu"],
         "durations_s": [5],
         "batch_sizes": [2],
+        "protocol": {"aa_pairs": 0},
     },
     "t.yaml",
 )
@@ -25,6 +26,8 @@ SEGMENTS = [
     {"segment_id": "b", "text": "four", "audio_s": 3.0, "sha256": "2"},
     {"segment_id": "c", "text": "five six", "audio_s": 3.5, "sha256": "3"},
 ]
+# What needs no archive scores in the place of every normaliser.
+NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
 
 
 def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "latency") -> dict[str, Any]:
@@ -32,11 +35,13 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
     times = {"started_at_s": 0.0, "ended_at_s": latency_s, "latency_s": latency_s, "audio_s": 7.0}
     return {
         "phase": phase,
+        "round": 0,
         "batch": 0,
         "segment_ids": ids,
         "texts": texts,
         "n_tokens": [3, 1],
         "n_windows": [1, 1],
+        "processed_s": [30.0, 30.0],
         **stages,
         **times,
     }
@@ -44,6 +49,7 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
 
 def a_header(model: str, **changes: Any) -> dict[str, Any]:
     window = {"n_passes": 5, "seconds": 6.0, "cpu_j": 50.0, "gpu_j": None, "ram_j": 10.0}
+    window |= {"counter_cpu_j": None, "counter_gpu_j": None}
     events = {
         "ready": {"startup_cpu_s": 3.0, "model_rss_bytes": 5, "gpu_name": None},
         "memory": {"peak_rss_bytes": 7, "peak_device_bytes": None},
@@ -76,10 +82,10 @@ def a_header(model: str, **changes: Any) -> dict[str, Any]:
 
 
 PASSES = [
-    a_pass(9.0, ["a", "b"], ["warm", "warm"], phase="warmup"),
+    a_pass(9.0, ["a", "b"], ["one too three", "four"], phase="warmup"),
     a_pass(1.0, ["a", "b"], ["one too three", "four"]),
-    a_pass(2.0, ["c", "a"], ["five", "another text"]),
-    a_pass(3.0, ["a", "b"], ["x", "x"]),
+    a_pass(2.0, ["c", "a"], ["five", "another text"]) | {"round": 1},
+    a_pass(3.0, ["a", "b"], ["x", "x"]) | {"round": 2},
 ]
 
 
@@ -88,7 +94,7 @@ def gathered(
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (header, passes) in records.items():
         record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
-    return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, plain).items()}
+    return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, NO_ARCHIVE).items()}
 
 
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
@@ -112,10 +118,11 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     assert len(made["passes"]) == 4
 
 
-def test_the_first_timed_text_counts_and_never_the_warm_up(tmp_path: Path) -> None:
+def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp_path: Path) -> None:
     random = a_header("wav2vec2-base-960h")
+    passes = [PASSES[0], a_pass(1.0, ["c", "b"], ["five", "four"], phase="transcript"), *PASSES[1:]]
     made = gathered(
-        tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (random, PASSES)}
+        tmp_path, {"whisper-base": (a_header("whisper-base"), passes), "wav2vec2-base-960h": (random, passes)}
     )
     assert {row["segment_id"]: row["hypothesis"] for row in made["transcripts"]} == {
         "a": "one too three",
@@ -123,6 +130,74 @@ def test_the_first_timed_text_counts_and_never_the_warm_up(tmp_path: Path) -> No
         "c": "five",
     }
     assert {row["model"] for row in made["transcripts"]} == {"whisper-base"}
+    assert made["cells"][1]["n_unstable"] == 2  # a and b; c has the same text twice
+
+
+@pytest.mark.parametrize(
+    ("passes", "n_unstable"),
+    [
+        ([], None),
+        ([a_pass(1.0, ["a", "b"], ["x", "y"])], None),
+        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "c"], ["y", "z"], phase="memory")], 0),
+        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "a"], ["y", "X"], phase="disturbed")], 1),
+    ],
+)
+def test_texts_that_differ_between_passes_are_counted(passes: list[dict[str, Any]], n_unstable: int | None) -> None:
+    assert tables.Measured(a_header("whisper-base"), passes, [], "t").n_unstable == n_unstable
+
+
+def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
+    failures = [a_pass(1.0, ["a", "b", "c"], ["...", "and and and and", "five six"])]
+    random = (a_header("wav2vec2-base-960h"), [])
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), failures), "wav2vec2-base-960h": random})
+    lost, cell = made["cells"]
+    assert (cell["n_empty"], cell["n_hallucinated"]) == (1, 1)
+    assert [(row["is_empty"], row["is_hallucinated"]) for row in made["transcripts"]] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+    assert lost["n_empty"] is lost["n_hallucinated"] is None
+
+
+def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
+    silent = a_header("whisper-base", segments=[{"segment_id": "a", "text": "", "audio_s": 4.0, "sha256": "1"}])
+    made = gathered(
+        tmp_path,
+        {
+            "whisper-base": (silent, [a_pass(1.0, ["a"], [""])]),
+            "wav2vec2-base-960h": (a_header("wav2vec2-base-960h"), []),
+        },
+    )
+    cell = made["cells"][1]
+    assert cell["n_empty"] == cell["n_hallucinated"] == cell["wer_words"] == 0
+    assert cell["wer"] is cell["cer"] is None
+
+
+@pytest.mark.parametrize(
+    ("processed_s", "share"),
+    [([[30.0, 30.0]], 1 - 7 / 60), ([[30.0, 30.0], [3.0, 4.0]], 1 - 14 / 67), ([[2.0, 3.0]], 0.0), ([None], None)],
+)
+def test_padding_is_what_was_worked_through_beyond_the_audio(processed_s: list[Any], share: float | None) -> None:
+    passes = [a_pass(1.0, ["a", "b"], ["x", "y"]) | {"processed_s": seconds} for seconds in processed_s]
+    passes.append(a_pass(1.0, ["a", "b"], ["x", "y"], phase="warmup") | {"processed_s": [100.0, 100.0]})
+    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    assert cell.padding_share == (share if share is None else pytest.approx(share))
+
+
+def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
+    older = [{name: value for name, value in entry.items() if name != "processed_s"} for entry in PASSES]
+    assert tables.Measured(a_header("whisper-base"), older, [], "t").padding_share is None
+    assert tables.Measured(a_header("whisper-base"), [], [], "t").padding_share is None
+
+
+def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
+    ready = {"ready": {"decoding": {"num_beams": 1, "do_sample": False}}}
+    random = (a_header("wav2vec2-base-960h"), [])
+    made = gathered(
+        tmp_path, {"whisper-base": (a_header("whisper-base", events=ready), []), random[0]["model"]: random}
+    )
+    assert [cell["decoding"] for cell in made["cells"]] == [None, '{"do_sample": false, "num_beams": 1}']
 
 
 def test_a_class_that_was_not_heard_whole_has_no_wer(tmp_path: Path) -> None:
@@ -159,23 +234,85 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
             record.read(case)
 
 
-def test_each_wer_is_over_the_words_of_its_own_normaliser() -> None:
-    scored = [{"n_errors": 1, "n_words": 4, "n_errors_plain": 2, "n_words_plain": 5}]
-    cell = tables.Measured(a_header("whisper-base"), [], scored, "t")
-    assert cell.wer("n_errors", "n_words") == 0.25
-    assert cell.wer("n_errors_plain", "n_words_plain") == 0.4
+def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> None:
+    def segment(*counts: int) -> dict[str, int]:
+        names = ("n_errors", "n_words", "n_character_errors", "n_characters")
+        return dict(zip([*names, *(f"{name}_plain" for name in names)], counts, strict=True))
+
+    scored = [segment(1, 4, 2, 20, 2, 5, 3, 24), segment(0, 6, 0, 30, 1, 5, 2, 26)]
+    rates = tables.Measured(a_header("whisper-base"), [], scored, "t").error_rates
+    assert (rates["wer"], rates["cer"], rates["wer_plain"], rates["cer_plain"]) == (0.1, 0.04, 0.3, 0.1)
+    # Of two segments the bootstrap draws one twice often enough: the ends are the segments' own rates.
+    assert (rates["wer_ci_low"], rates["wer_ci_high"]) == (0.0, 0.25)
+    assert (rates["cer_ci_low"], rates["cer_ci_high"]) == (0.0, 0.1)
+    assert (rates["wer_ci_low_plain"], rates["wer_ci_high_plain"]) == (0.2, 0.4)
 
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     for model in STUDY["models"]:
         record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
-    made = tables.gather(STUDY, tmp_path, plain)
+    made = tables.gather(STUDY, tmp_path, NO_ARCHIVE)
     tables.write(made, tmp_path / "tables")
     for name, table in made.items():
         back = pyarrow.csv.read_csv(tmp_path / "tables" / f"{name}.csv")
         assert back.column_names == table.column_names
         assert back.num_rows == table.num_rows
     assert '"[""a"",""b""]"' in (tmp_path / "tables" / "passes.csv").read_text().replace('"", ""', '"",""')
+
+
+def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[dict[str, Any]]:
+    return [
+        a_pass(latency_s, ["a", "b"], ["x", "y"], phase) | {"round": number, "batch": batch}
+        for batch, latency_s in enumerate(latencies_s)
+    ]
+
+
+def test_the_median_is_blocked_by_batch() -> None:
+    passes = [*a_round(0, 1.0, 10.0), *a_round(1, 1.2, 10.4), *a_round(2, 1.1, 10.2)]
+    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    assert (cell.n_batches, len(cell.rounds), cell.latency_s) == (2, 3, pytest.approx((1.1 + 10.2) / 2))
+    low, high = cell.latency_interval
+    assert low is not None and high is not None and 4 < low < 5.65 < high < 7
+    assert cell.median("encoder_s") == pytest.approx(0.2)
+
+
+def test_a_round_that_was_cut_off_and_what_was_not_timed_count_for_nothing() -> None:
+    passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0), *a_round(2, 50.0)]
+    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    assert (len(cell.timed), len(cell.rounds), cell.latency_s) == (3, 1, 1.5)
+    assert cell.latency_interval == (None, None)
+    assert tables.Measured(a_header("whisper-base"), [], [], "t").latency_s is None
+
+
+def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) -> None:
+    twice = STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 1}, "models": {"whisper-base": {}}}
+    for name, latency_s in (("5s-b2", 1.0), ("5s-b2-again", 1.1)):
+        path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
+        record.write(path, a_header("whisper-base"), a_round(0, latency_s))
+    made = tables.gather(twice, tmp_path, NO_ARCHIVE)
+    (pair,), (cell,) = made["noise"].to_pylist(), made["cells"].to_pylist()
+    assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
+    assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)
+    assert made["passes"].num_rows == 1, "the second measurement is no cell"
+
+
+def test_without_a_pair_there_is_no_floor_and_a_reason(tmp_path: Path) -> None:
+    made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY["models"]})
+    assert made["noise"] == []
+    assert {(cell["noise_floor"], cell["noise_floor_note"]) for cell in made["cells"]} == {
+        (None, "protocol.aa_pairs is 0: no cell was measured twice")
+    }
+
+
+def test_codecarbon_and_the_counter_stand_side_by_side() -> None:
+    window = {"n_passes": 5, "seconds": 5.0, "gpu_j": None, "ram_j": 1.0, "counter_gpu_j": None}
+    windows = [window | {"cpu_j": joules, "counter_cpu_j": 100.0} for joules in (98.0, 102.0, 101.0)]
+    energy = {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": []}
+    cell = tables.Measured(a_header("whisper-base", events={"energy": energy}), [], [], "t")
+    assert cell.energy_j_per_sample("counter_cpu") == 10.0
+    assert cell.energy_counter_difference == pytest.approx(0.01)
+    assert cell.energy_spread == pytest.approx(4 / 101)
+    assert cell.energy_j_per_sample("counter_gpu") is None
 
 
 def test_the_cells_table_has_the_promised_columns() -> None:
@@ -189,22 +326,3 @@ def test_the_cells_table_has_the_promised_columns() -> None:
     )
     assert set(promised.split(", ")) <= set(tables.CELLS.names)
     assert len(tables.CELLS.names) == len(set(tables.CELLS.names))
-
-
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "counts"),
-    [
-        ("a b c", "a b c", (3, 0, 0, 0)),
-        ("a b c", "a x c d", (3, 1, 0, 1)),
-        ("a b c", "", (3, 0, 3, 0)),
-        ("", "a b", (0, 0, 0, 2)),
-        ("", "", (0, 0, 0, 0)),
-    ],
-)
-def test_word_errors(reference: str, hypothesis: str, counts: tuple[int, int, int, int]) -> None:
-    found = compare(reference, hypothesis)
-    assert (found.n_words, found.n_substitutions, found.n_deletions, found.n_insertions) == counts
-
-
-def test_the_plain_normaliser_only_lowers_case_and_drops_punctuation() -> None:
-    assert plain("Don’t — stop,  NOW! It's 5 o'clock.") == "don't stop now it's 5 o'clock"

@@ -4,20 +4,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 STAGES = ("features", "encoder", "decoder", "text")
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a model made of one segment: its text, text tokens generated, and windows (encoder runs) that it took."""
+    """What a model made of one segment.
+
+    Text, text tokens generated, windows (encoder runs) that it took, seconds that the encoder worked through: padding
+    counts, and audio that two windows share counts twice.
+    """
 
     text: str
     n_tokens: int
     n_windows: int
+    processed_s: float
 
 
 class Timeline:
@@ -48,6 +56,11 @@ class Timeline:
         """End the last stage."""
         self.begin("")
 
+    @property
+    def n_marks(self) -> int:
+        """Marks that were set."""
+        return len(self._marks)
+
     def seconds(self) -> dict[str, float]:
         """Return the seconds of each stage; on CUDA the device must be synchronised before."""
         total = dict.fromkeys(STAGES, 0.0)
@@ -56,8 +69,19 @@ class Timeline:
         return total
 
 
+def mark_cost_s(device: str, n: int = 200) -> float:
+    """Return what setting one mark costs, in seconds: what timing the stages adds to a pass is that by its marks."""
+    timeline = Timeline(device)
+    begin = time.perf_counter()
+    for _ in range(n):
+        timeline.begin("text")
+    return (time.perf_counter() - begin) / n
+
+
 class Runtime(Protocol):
-    """A loaded model."""
+    """A loaded model; `head` is the module whose output are the scores of the tokens."""
+
+    head: "torch.nn.Module"
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None: ...
 

@@ -32,6 +32,7 @@ class TransformersCtc:
             use_safetensors=True,
         )
         self._model.to(device).eval()
+        self.head = self._model.lm_head
         self._features = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
         vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text())
         self._letters = {number: token for token, number in vocabulary.items()}
@@ -55,7 +56,8 @@ class TransformersCtc:
         timeline.begin("text")
         n_frames = self._model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
         texts = [ctc_text(row[:n], self._letters, self._blank) for row, n in zip(frames, n_frames, strict=True)]
-        return [Hypothesis(text, n_tokens=len(text), n_windows=1) for text in texts]
+        processed_s = max(map(len, waveforms)) / SAMPLE_RATE_HZ
+        return [Hypothesis(text, n_tokens=len(text), n_windows=1, processed_s=processed_s) for text in texts]
 
 
 def ctc_text(frames: list[int], letters: dict[int, str], blank: int) -> str:

@@ -12,7 +12,8 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 from asrmeter.runtimes.base import Hypothesis, Timeline
 from asrmeter.segments import SAMPLE_RATE_HZ
 
-WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
+WINDOW_S = 30
+WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 
 
 class TransformersWhisper:
@@ -27,6 +28,7 @@ class TransformersWhisper:
             use_safetensors=True,
         )
         self._model.to(device).eval()
+        self.head = self._model.proj_out
         self._features = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._random_weights = random_weights
@@ -80,12 +82,17 @@ class TransformersWhisper:
         """Random weights need not emit an end token or timestamps: windows as the audio has, tokens as the text."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
-        total = [Hypothesis("", 0, 0)] * len(waveforms)
+        total = [Hypothesis("", 0, 0, 0)] * len(waveforms)
         for i in range(n_windows):
             pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
             part = self._short_form(pieces, timeline, min_new_tokens=n_tokens, max_new_tokens=n_tokens)
             total = [
-                Hypothesis(f"{a.text} {b.text}".strip(), a.n_tokens + b.n_tokens, a.n_windows + b.n_windows)
+                Hypothesis(
+                    f"{a.text} {b.text}".strip(),
+                    a.n_tokens + b.n_tokens,
+                    a.n_windows + b.n_windows,
+                    a.processed_s + b.processed_s,
+                )
                 for a, b in zip(total, part, strict=True)
             ]
         return total
@@ -98,7 +105,7 @@ class TransformersWhisper:
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
         """Text tokens are those below the end-of-text token; special ones and timestamps lie above."""
         text = [token for token in row if token < self._model.generation_config.eos_token_id]
-        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows)
+        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * WINDOW_S)
 
     def _enter_encoder(self, *_: Any) -> None:
         if self._timeline:

@@ -1,0 +1,46 @@
+"""The noise floor: what two measurements of the same cell differ by."""
+
+from typing import Any
+
+import pytest
+
+from asrmeter import noise_floor
+
+
+def cell(median: float | None, low: float | None = None, high: float | None = None, **changes: Any) -> dict[str, Any]:
+    identity = {"model": "m", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 1}
+    latency = {"latency_s_median": median, "latency_s_ci_low": low, "latency_s_ci_high": high}
+    return identity | latency | {"status": "ok", "reason": None} | changes
+
+
+def test_the_difference_is_relative_to_the_mean() -> None:
+    row = noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.5, 1.2, 1.6))
+    assert row["relative_difference"] == pytest.approx(0.4)
+    assert row["latency_s_median_again"] == 1.5
+    assert row["overlap"] is False
+    assert row["note"] is None
+
+
+def test_intervals_that_touch_overlap_and_without_one_nothing_is_said() -> None:
+    assert noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3))["overlap"] is True
+    assert noise_floor.pair(cell(1.0), cell(1.2, 1.1, 1.3))["overlap"] is None
+
+
+def test_a_measurement_that_failed_leaves_a_reason() -> None:
+    row = noise_floor.pair(cell(1.0), cell(None, status="oom", reason="too large"))
+    assert row["relative_difference"] is None
+    assert row["note"] == "the second measurement has no latency (oom: too large)"
+    assert noise_floor.floor([row], "cpu") == {"floor": None, "note": row["note"]}
+
+
+def test_the_floor_is_the_largest_difference_of_the_device() -> None:
+    pairs = [
+        noise_floor.pair(cell(1.0), cell(1.01)),
+        noise_floor.pair(cell(1.0), cell(1.02)),
+        noise_floor.pair(cell(1.0, device="cuda"), cell(2.0)),
+    ]
+    assert noise_floor.floor(pairs, "cpu")["floor"] == pytest.approx(0.02 / 1.01)
+    assert noise_floor.floor([], "cpu") == {
+        "floor": None,
+        "note": "protocol.aa_pairs is 0: no cell was measured twice",
+    }

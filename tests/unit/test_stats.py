@@ -1,0 +1,142 @@
+"""Intervals that mean what they say: how often they cover the truth, stopping rule included."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from asrmeter import stats
+from asrmeter.protocol import StopRule
+
+RULE = StopRule(target=0.025, min_passes=5, max_passes=200, budget_s=1e9)
+N_RUNS = 1000
+# Three batches of different length: their content is no noise.
+CONTENT_S = np.array([1.0, 1.6, 0.7])
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def normal(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.exp(rng.normal(0, 0.02, n))
+
+
+def heavy_tailed(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.exp(0.02 * rng.standard_t(3, n))
+
+
+def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
+    return (1 + 0.03 * rng.exponential(1, n)) / (1 + 0.03 * np.log(2))
+
+
+def disturbed(rng: np.random.Generator, n: int) -> np.ndarray:
+    """One pass in ten takes 30 % longer; the median is that of the mixture."""
+    passes = normal(rng, n) * np.where(rng.random(n) < 0.1, 1.3, 1)
+    return passes / 1.00283
+
+
+def drifting(rng: np.random.Generator, n: int) -> np.ndarray:
+    """The machine gets slower by 5 % in the course of the cell; the truth is what it was in the middle."""
+    return normal(rng, n) * np.linspace(0.975, 1.025, n)
+
+
+def wide(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.exp(rng.normal(0, 0.06, n))
+
+
+def two_speeds(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Three passes in ten run at a clock that is 4 % lower."""
+    return np.exp(rng.normal(0, 0.005, n)) * np.where(rng.random(n) < 0.3, 1.04, 1) / 1.00282
+
+
+def wandering(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Each pass takes half of its deviation from the one before it."""
+    deviation = np.zeros(n)
+    state = rng.normal()
+    for i, step in enumerate(rng.normal(size=n)):
+        state = 0.5 * state + np.sqrt(0.75) * step
+        deviation[i] = state
+    return np.exp(0.02 * deviation)
+
+
+def coverage(draw: Draw, n_batches: int) -> float:
+    """Return how often the interval covers the true median when the stop rule decides how many rounds there are."""
+    content = CONTENT_S[:n_batches]
+    most = RULE.max_passes // n_batches
+    hits = 0
+    for seed in range(N_RUNS):
+        if draw is not drifting:
+            everything = draw(np.random.default_rng(seed), most * n_batches).reshape(most, n_batches) * content
+        for n_rounds in range(stats.LEAST_ROUNDS, most + 1):
+            if draw is drifting:  # over the time that was measured, however long it was
+                noise = draw(np.random.default_rng(seed), n_rounds * n_batches)
+                everything = noise.reshape(n_rounds, n_batches) * content
+            rounds = everything[:n_rounds].tolist()
+            if RULE.converged(rounds):
+                break
+        low, high = stats.blocked_interval(rounds) or (0, 0)
+        hits += low <= content.mean() <= high
+    return hits / N_RUNS
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the time, and the coverage does not depend on it."""
+    monkeypatch.setattr(stats, "N_RESAMPLES", 300)
+
+
+@pytest.mark.parametrize("n_batches", [1, 2])
+@pytest.mark.parametrize("draw", [normal, heavy_tailed, skewed, disturbed, drifting])
+def test_the_interval_covers_the_true_median(draw: Draw, n_batches: int) -> None:
+    # 93 to 97 % and twice the standard error of such a share; a drift counts as scatter, which is on the safe side.
+    assert 0.93 - 0.014 <= coverage(draw, n_batches) <= (0.99 if draw is drifting else 0.97 + 0.011)
+
+
+@pytest.mark.parametrize(
+    ("draw", "least", "most"),
+    [
+        (wide, 0.87, 0.94),  # stopped at a moment when the scatter happens to look small
+        (two_speeds, 0.83, 0.92),  # the median of a few rounds is not that of many
+        (wandering, 0.80, 0.90),  # neighbours resemble each other, so that ten seconds do not show it all
+    ],
+)
+def test_where_it_covers_less(draw: Draw, least: float, most: float) -> None:
+    # What the documentation says of the limits; the noise floor (A/A) is there for these.
+    assert least <= coverage(draw, 2) <= most
+
+
+def test_content_is_no_noise() -> None:
+    rounds = [[1.0, 10.0], [1.001, 10.01], [0.999, 9.99], [1.0, 10.0]]
+    low, high = stats.blocked_interval(rounds) or (0, 0)
+    assert stats.blocked_median(rounds) == pytest.approx(5.5)
+    assert 5.5 * 0.995 < low <= 5.5 <= high < 5.5 * 1.005
+
+
+def test_one_batch_has_the_plain_median() -> None:
+    assert stats.blocked_median([[3.0], [1.0], [2.0]]) == 2.0
+
+
+def test_an_interval_needs_rounds_enough() -> None:
+    assert stats.blocked_interval([]) is None
+    assert stats.blocked_interval([[1.0]] * 4) is None
+    assert stats.blocked_interval([[1.0, 1.0]] * 2) is None
+    assert stats.blocked_interval([[3.0]] * 5) == (3.0, 3.0)
+    assert stats.blocked_interval([[3.0, 5.0]] * 3) == (4.0, 4.0)
+
+
+def test_students_t() -> None:
+    # Quantiles of the table in any textbook.
+    for degrees, t in ((4, 2.776), (5, 2.571), (10, 2.228), (60, 2.000)):
+        assert stats._t_quantile(degrees) == pytest.approx(t, rel=0.004)
+
+
+def test_a_ratio_needs_two_pairs() -> None:
+    assert stats.ratio_interval([1], [2]) is None
+    low, high = stats.ratio_interval([0, 10], [10, 10]) or (None, None)
+    assert (low, high) == (0.0, 1.0)
+    assert stats.ratio_interval([1, 2, 0], [0, 0, 5]) is None
+    low, high = stats.ratio_interval([1, 2, 0], [0, 5, 5]) or (None, None)
+    assert low == 0.0 and high is not None and 0.4 <= high < 2
+
+
+def test_a_percentile_is_given_only_where_the_count_carries_it() -> None:
+    assert stats.p95([1.0] * 58) is None
+    assert stats.p95(list(range(59))) == pytest.approx(55.1)
