@@ -19,6 +19,7 @@ include: "rules/models.smk"
 include: "rules/measure.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
+include: "rules/noise.smk"
 
 
 rule all:

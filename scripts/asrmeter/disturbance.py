@@ -20,15 +20,15 @@ INTERVAL_S, COST_SHARE = 1.0, 1e-3
 # The kernel counts CPU time in steps of 10 ms: over less than this a step would be several percent of a core.
 LEAST_INTERVAL_S = 0.5
 
-# Measured with two threads on two cores, on matrix products and decoder steps of whisper-tiny's size. Alone: 0.00 to
-# 0.03 foreign cores, 0.00 to 0.03 waiting threads. Beside a neighbour of 0.05 to 0.07 cores passes took -3 to 4 %
+# Measured with two threads on two cores, on matrix products and decoder steps of whisper-tiny's size. Alone: up to
+# 0.03 foreign cores and 0.02 waiting threads. Beside a neighbour of 0.05 to 0.07 cores passes took -3 to 4 %
 # longer, which is the scatter; of 0.1 cores 1 to 14 %; of 0.3 11 to 66 %; of 0.5 38 to 95 %; of one core 2.2 to 2.8
 # times as long, and a whole Whisper up to 8 times. Threads wait for each other at the end of every matrix product, so
-# one that is held up holds up all, on any number of cores. One thread beside a neighbour of 0.5 or 1 core, that is with
-# a core for each, took -3 to 0 % longer: what counts is the cores that the cell does not leave to others.
+# one that is held up holds up all, on any number of cores. One thread with a neighbour of 0.2 to 1 core on the other
+# core took -18 to 12 % longer, 0 in the median of 21 pairs: what counts is whether there is a core for each.
 WAITING_THREADS = 0.1
 FOREIGN_CPU_CORES = 0.1
-# Alone, a virtual machine of two cores lost 0.0 to 0.3 %.
+# Alone, a virtual machine of two cores lost 0.0 to 0.3 % over seconds; each stolen moment holds up all threads.
 STEAL_SHARE = 0.02
 # Of the highest clock seen between passes; where the mean is below it, passes were that much slower.
 CLOCK_SHARE = 0.9
@@ -90,7 +90,10 @@ class Watch:
         self._read()
         after = self._activity()
         readings = self._readings
-        intervals = [_rates(first, last) for first, last in itertools.pairwise(readings)]
+        # The last interval may be but a moment: it counts with the one before it.
+        too_short = len(readings) > 2 and readings[-1].at_s - readings[-2].at_s < LEAST_INTERVAL_S
+        ends = [*readings[:-2], readings[-1]] if too_short else readings
+        intervals = [_rates(first, last) for first, last in itertools.pairwise(ends)]
         clocks = _known(reading.cpu_mhz for reading in readings[1:])
         throttled = (self._before["throttle_events"], after["throttle_events"])
         worst = {rate: max(_known(interval[rate] for interval in intervals), default=None) for rate in _HARMFUL_RATES}
@@ -143,7 +146,7 @@ def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
     spare = max(0.0, report["n_cores"] - (threads if waiting is None else mean["own_cpu_cores"]))
     found = {}
     if waiting is not None and waiting > WAITING_THREADS:
-        found["cores"] = f"on average {waiting:.2f} of its {threads} threads waited for one of the {n_cpus} cores"
+        found["cores"] = f"on average {waiting:.2f} of its threads waited for one of the {n_cpus} cores"
         if foreign is not None:
             found["cores"] += f", while other processes used {_mean_and_worst(report, 'foreign_cpu_cores')}"
     elif foreign is not None and foreign > FOREIGN_CPU_CORES + spare:

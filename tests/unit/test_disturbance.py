@@ -14,18 +14,13 @@ from typing import Any
 import fake_nvml
 import pynvml
 import pytest
+from test_machine import write
 
 from asrmeter import disturbance, machine
 from asrmeter.disturbance import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LONG_ENOUGH_S = 1.1 * disturbance.LEAST_INTERVAL_S
-
-
-def write(folder: Path, path: str, text: str) -> None:
-    file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + "\n")
 
 
 def write_stat(folder: Path, seconds: dict[int, tuple[float, float, float]]) -> None:
@@ -103,7 +98,7 @@ def test_own_work_is_not_foreign() -> None:
     seen = watch.report()
     # Whoever else uses this machine while it is tested was seen by a reading of our own, too.
     others = (seconds_of_others() - before) / seen["seconds"]
-    assert seen["mean"]["own_cpu_cores"] > 0.2
+    assert seen["mean"]["own_cpu_cores"] > 0.05
     assert seen["mean"]["foreign_cpu_cores"] == pytest.approx(max(0, others), abs=0.1)
 
 
@@ -203,7 +198,7 @@ def test_a_quiet_machine_is_not_disturbed() -> None:
         (
             "cores",
             {"waiting_threads": 0.5, "foreign_cpu_cores": 0.51},
-            "on average 0.50 of its 2 threads waited for one of the 2 cores, while other processes used 0.51",
+            "on average 0.50 of its threads waited for one of the 2 cores, while other processes used 0.51",
         ),
         ("cores", {"waiting_threads": None, "foreign_cpu_cores": 0.11}, "other processes used 0.11"),
         ("steal", {"steal_share": 0.05}, "the hypervisor gave 5.0 % of the cores' time to others"),

@@ -107,3 +107,92 @@ def test_a_containers_share_of_the_cores_counts(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(machine, "read", lambda path: cpu_max)
     assert machine.available_cpus() == (most or 8)
+
+
+def write(folder: Path, path: str, text: str) -> None:
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+
+
+def test_activity_is_that_of_this_machine() -> None:
+    now = machine.activity()
+    assert now["load_1min"] == pytest.approx(os.getloadavg()[0], abs=0.5)
+    assert now["steal_s"] >= 0
+    assert set(now) == {"load_1min", "steal_s", "cpu_mhz", "temperature_c", "throttle_events"}
+
+
+def test_cpu_time_grows_with_own_work() -> None:
+    before = machine.cpu_time()
+    begin, own_s = time.monotonic(), time.process_time()
+    while time.process_time() - own_s < 0.5:
+        pass
+    after = machine.cpu_time()
+    assert before is not None and after is not None
+    seconds = time.monotonic() - begin
+    assert after.busy_s - before.busy_s > 0.4
+    assert after.total_s - before.total_s == pytest.approx(seconds * (os.cpu_count() or 0), rel=0.1, abs=0.1)
+
+
+def test_a_machine_that_says_nothing_makes_no_trouble(tmp_path: Path) -> None:
+    assert set(machine.activity(str(tmp_path)).values()) == {None}
+    assert machine.physical_cores({0, 1}, str(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("text", ["cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0", "cpu 1 2 3", "intr 0"])
+def test_sandboxes_that_do_not_count_cpu_time_say_nothing(text: str, tmp_path: Path) -> None:
+    write(tmp_path, "proc/stat", text)
+    assert machine.cpu_time(prefix=str(tmp_path)) is None
+
+
+def test_cpu_time_of_some_cores(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "proc/stat",
+        "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 200 300 400 500 600 700 800 90 90\ncpu1 0 0 0 100 0 0 0 0 0 0\nintr 5",
+    )
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    found = machine.cpu_time({0}, str(tmp_path))
+    # Idle and waiting for disks is not busy; a guest's time is in that of users already.
+    assert found == machine.CpuTime(1900 / ticks_per_s, 800 / ticks_per_s, 3600 / ticks_per_s)
+    both = machine.cpu_time({0, 1, 2}, str(tmp_path))
+    assert both is not None and both.total_s == 3700 / ticks_per_s
+
+
+def test_the_clock_is_the_highest_of_a_few_cores(tmp_path: Path) -> None:
+    for cpu in range(64):
+        write(tmp_path, f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq", f"{2_000_000 + cpu}")
+    assert 2000 <= (machine.cpu_mhz(str(tmp_path)) or 0) < 2001
+    assert len(machine._clock_files(str(tmp_path))) == machine._MOST_CLOCKS
+
+
+def test_without_cpufreq_the_clock_is_in_cpuinfo(tmp_path: Path) -> None:
+    write(tmp_path, "proc/cpuinfo", "cpu MHz\t\t: 2445.406\ncpu MHz\t\t: 2446.5")
+    assert machine.cpu_mhz(str(tmp_path)) == 2446.5
+    assert machine.cpu_mhz(str(tmp_path), quick=True) is None
+
+
+def test_the_temperature_is_the_processors(tmp_path: Path) -> None:
+    sensors = [("nvme", 80_000), ("coretemp", 55_000), ("coretemp", 61_500), ("k10temp", None)]
+    for number, (name, millidegrees) in enumerate(sensors):
+        write(tmp_path, f"sys/class/hwmon/hwmon{number}/name", name)
+        if millidegrees is not None:
+            write(tmp_path, f"sys/class/hwmon/hwmon{number}/temp1_input", f"{millidegrees}")
+    assert machine.cpu_temperature_c(str(tmp_path)) == 61.5
+
+
+def test_without_a_chip_the_temperature_is_in_the_thermal_zones(tmp_path: Path) -> None:
+    for number, (name, millidegrees) in enumerate(
+        [("acpitz", 90_000), ("cpu-thermal", 47_000), ("gpu-thermal", 99_000)]
+    ):
+        write(tmp_path, f"sys/class/thermal/thermal_zone{number}/type", name)
+        write(tmp_path, f"sys/class/thermal/thermal_zone{number}/temp", f"{millidegrees}")
+    assert machine.cpu_temperature_c(str(tmp_path)) == 47
+
+
+def test_hyper_threads_share_a_core(tmp_path: Path) -> None:
+    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
+        write(tmp_path, f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", siblings)
+    assert machine.physical_cores({0, 1, 2, 3}, str(tmp_path)) == 2
+    assert machine.physical_cores({0, 2}, str(tmp_path)) == 1
+    assert machine.physical_cores({0, 1, 9}, str(tmp_path)) == 3
