@@ -22,7 +22,7 @@ def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list
 def timed(seconds: Sequence[float], n: int) -> list[int]:
     """Return the positions of the `n` batches that are timed (all, if there are no more), given each one's audio.
 
-    They lie evenly between the shortest and the longest, so that few stand for all; the same for every model and device.
+    They lie evenly between the shortest and the longest, so that few stand for all, and are the same for every model.
     """
     by_length = sorted(range(len(seconds)), key=lambda position: seconds[position])
     n = min(n, len(seconds))

@@ -10,7 +10,7 @@ import numpy as np
 
 from asrmeter.stats import blocked_interval, blocked_median
 
-# What first passes pay for (page faults, allocations, lazy set-up, clocks that rise) is over after a second of work, ...
+# What first passes pay for (page faults, allocations, lazy set-up, rising clocks) is over after a second of work, ...
 WARM_AFTER_S = 1.0
 # ... and where it is not, the first rounds are slower than those after them by more than this.
 STEADY = 0.05

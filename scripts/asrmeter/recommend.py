@@ -6,8 +6,8 @@ is recommended, on the device and at the batch size where it is highest. Models 
 accuracy and are never recommended for it; they are compared by speed only.
 
 Nobody wins by less than the noise. Two settings are told apart only if their intervals do not overlap and their
-relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which everything
-that ranks asks.
+relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which
+everything that ranks asks.
 
 A table is a list of rows, a row maps a column's name to its value, and a value that was not measured is None.
 """

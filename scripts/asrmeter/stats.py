@@ -89,7 +89,7 @@ def ratio_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators).
 
-    None for fewer than two pairs with a denominator: pairs without one (nothing was said) are drawn too, but never alone.
+    None for fewer than two pairs with a denominator: those without one (nothing was said) are drawn, but never alone.
     """
     if np.count_nonzero(denominators) < 2:
         return None

@@ -41,7 +41,7 @@ def small(**changes: Any) -> dict[str, Any]:
         "devices": ["cpu"],
         "durations_s": [5],
         "batch_sizes": [1, 2],
-        "protocol": {"budget_s": 0.5, "min_passes": 6, "max_passes": 6},
+        "protocol": {"budget_s": 0.5, "min_passes": 6, "max_passes": 6, "timed_batches": 1},
     }
     return study | changes
 

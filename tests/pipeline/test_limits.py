@@ -21,6 +21,7 @@ import resource, runpy, sys
 limit = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.argv.pop(0)
+sys.path[0] = "scripts"
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 FEW = {"budget_s": 0.1, "min_passes": 5, "max_passes": 5, "aa_pairs": 0}
