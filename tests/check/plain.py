@@ -1,0 +1,143 @@
+"""A plain loop over passes, as anyone would write it with transformers: what asrmeter is checked against.
+
+Nothing of asrmeter is imported here. Run as a process it reads a JSON list of cells (see `cell`) from standard input,
+makes their passes in one loop, and writes a JSON line for each cell: the `seconds` and the `texts` of its passes.
+"""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SAMPLE_RATE_HZ = 16_000
+WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
+
+
+def cell(results: Path, header: dict[str, Any], passes: Iterable[list[str]], idle_s: float = 0) -> dict[str, Any]:
+    """Return what the process is told of a cell: which model to load, how, and the segment ids of each pass.
+
+    `header` is that of the cell's record in the folder `results`; after the passes the process idles for `idle_s`.
+    """
+    return {
+        "model_folder": str(results / "models" / header["model"]),
+        "segments": str(results / "corpus" / header["corpus"] / "segments.json"),
+        "passes": list(passes),
+        "idle_s": idle_s,
+    } | {key: header[key] for key in ("family", "weights", "options", "device", "threads")}
+
+
+def run(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the passes of cells in one new process; return what it wrote about each.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    done = subprocess.run([sys.executable, __file__], input=json.dumps(cells), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the plain loop ended with exit code {done.returncode}:\n{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def speech(segments: Path, ids: Iterable[str]) -> dict[str, tuple[np.ndarray, str]]:
+    """Return waveform (float32, 16 kHz) and text of segments of a corpus, given its segments.json."""
+    import soundfile
+
+    rows = {row["segment_id"]: row for row in json.loads(segments.read_text())}
+    return {
+        i: (soundfile.read(segments.parent / rows[i]["path"], dtype="float32")[0], rows[i]["text"]) for i in set(ids)
+    }
+
+
+class Plain:
+    """A model by transformers, with the decoding that asrmeter uses: greedy, and sequential beyond 30 s."""
+
+    def __init__(self, cell: dict[str, Any]) -> None:
+        import torch
+        from transformers import AutoProcessor, Wav2Vec2ForCTC, WhisperForConditionalGeneration
+
+        torch.set_num_threads(cell["threads"])
+        self._is_whisper, self._is_random = cell["family"] == "whisper", cell["weights"] == "random"
+        self._processor = AutoProcessor.from_pretrained(cell["model_folder"], local_files_only=True)
+        self._model = (WhisperForConditionalGeneration if self._is_whisper else Wav2Vec2ForCTC).from_pretrained(
+            cell["model_folder"],
+            dtype=getattr(torch, cell["options"]["dtype"]),
+            attn_implementation=cell["options"]["attention"],
+            local_files_only=True,
+        )
+        self._model.to(cell["device"]).eval()
+        self._decoding: dict[str, Any] = {"do_sample": False, "num_beams": 1}
+        if self._is_whisper and self._model.generation_config.is_multilingual:
+            self._decoding |= {"language": "en", "task": "transcribe"}
+
+    def transcribe(self, waveforms: list[np.ndarray], references: list[str]) -> list[str]:
+        """Return the texts of a batch; random weights are given as many tokens as `references` have."""
+        import torch
+
+        with torch.inference_mode():
+            if not self._is_whisper:
+                return self._ctc(waveforms)
+            if self._is_random:
+                return self._fixed_work(waveforms, references)
+            if max(map(len, waveforms)) <= WINDOW_SAMPLES:
+                return self._generate(self._inputs(waveforms))
+            inputs = self._inputs(waveforms, padding="longest", truncation=False, return_attention_mask=True)
+            return self._generate(inputs, return_timestamps=True)
+
+    def _ctc(self, waveforms: list[np.ndarray]) -> list[str]:
+        import torch
+
+        tokens = self._model(**self._inputs(waveforms, padding=True)).logits.argmax(dim=-1)
+        # What the padding of shorter segments says is not their text.
+        n_frames = self._model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms]))
+        texts = self._processor.batch_decode([row[:n] for row, n in zip(tokens, n_frames, strict=True)])
+        return [" ".join(re.sub("<.+?>", "", text).split()) for text in texts]
+
+    def _fixed_work(self, waveforms: list[np.ndarray], references: list[str]) -> list[str]:
+        """Random weights do not stop by themselves: every window gets its share of the longest reference."""
+        n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
+        n_tokens = -(-max(len(self._processor.tokenizer(text).input_ids) for text in references) // n_windows)
+        parts = []
+        for begin in range(0, n_windows * WINDOW_SAMPLES, WINDOW_SAMPLES):
+            inputs = self._inputs([waveform[begin : begin + WINDOW_SAMPLES] for waveform in waveforms])
+            parts.append(self._generate(inputs, min_new_tokens=n_tokens, max_new_tokens=n_tokens))
+        return [" ".join(texts).strip() for texts in zip(*parts, strict=True)]
+
+    def _inputs(self, waveforms: list[np.ndarray], **options: Any) -> Any:
+        inputs = self._processor(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **options)
+        return inputs.to(self._model.device, self._model.dtype)
+
+    def _generate(self, inputs: Any, **options: Any) -> list[str]:
+        tokens = self._model.generate(**inputs, **self._decoding, **options)
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+
+
+def main() -> None:
+    """Read cells, make their passes, write what came out."""
+    loaded, model = None, None
+    for cell in json.load(sys.stdin):
+        wanted = cell["model_folder"], cell["options"], cell["device"]
+        if model is None or wanted != loaded:
+            loaded, model = wanted, Plain(cell)
+        segments = speech(Path(cell["segments"]), itertools.chain(*cell["passes"]))
+        found: dict[str, list[Any]] = {"seconds": [], "texts": []}
+        for ids in cell["passes"]:
+            waveforms, references = ([segments[i][part] for i in ids] for part in (0, 1))
+            begin = time.perf_counter()
+            texts = model.transcribe(waveforms, references)
+            found["seconds"].append(time.perf_counter() - begin)
+            found["texts"].append(texts)
+        time.sleep(cell["idle_s"])
+        print(json.dumps(found), flush=True)
+    os._exit(0)  # tearing torch down takes a second
+
+
+if __name__ == "__main__":
+    main()
