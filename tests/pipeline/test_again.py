@@ -127,7 +127,7 @@ def test_one_cell_alone_uses_every_core_though_snakemake_has_one(alone: tuple[Ch
 
 def test_a_cell_measured_alone_is_not_measured_again(alone: tuple[Checkout, dict[str, int]]) -> None:
     checkout, _ = alone
-    assert checkout.plan("--cores", "2") == STUDIED | {"model": 1, "measure_cpu": 3}
+    assert checkout.plan("--cores", "2") == STUDIED | {"model": 1, "measure_cpu": 4}
 
 
 def test_a_cell_outside_of_the_study_is_refused_in_one_line(finished: Checkout) -> None:
