@@ -1,7 +1,6 @@
 """The checks from outside: asrmeter beside a bare loop, and a study's time beside that of its passes."""
 
 import json
-import subprocess
 from typing import Any
 
 import pytest
@@ -73,11 +72,8 @@ def compared(finished: Checkout) -> tuple[Ran, dict[str, Any]]:
         "--json",
         "compared.json",
     ]
-    try:
-        ran = finished.step("tests/check/bare_loop.py", *options, limit_s=150)
-    except subprocess.TimeoutExpired:
-        finished.end_all()
-        pytest.skip("too busy a machine: passes take many times as long as they should")
+    # It ends by itself with the pair in which its limit is reached; a busy machine makes that a long one.
+    ran = finished.step("tests/check/bare_loop.py", *options, limit_s=300)
     assert ran.code in bare_loop.EXIT_CODES.values() and (finished.folder / "compared.json").is_file(), ran.output
     print(ran.output)
     return ran, json.loads((finished.folder / "compared.json").read_text())
@@ -89,8 +85,8 @@ def test_asrmeter_measures_what_a_bare_loop_measures(compared: tuple[Ran, dict[s
     ran, found = compared
     ratio = found["ratios"][name]
     assert ratio["verdict"] != "outside", f"{name} / bare is not within 1 ± {found['within']}:\n{ran.output}"
-    if ratio["verdict"] == "undecided":
-        pytest.skip(f"{name} / bare: too noisy to tell: {ratio['low']} to {ratio['high']}, {ratio['n_pairs']} pairs")
+    # A noisy machine leaves it undecided; so far off as this no noise explains.
+    assert 0.7 < ratio["ratio"] < 1.4, ran.output
 
 
 @pytest.mark.pipeline
