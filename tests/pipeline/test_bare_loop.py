@@ -80,13 +80,19 @@ def compared(finished: Checkout) -> tuple[Ran, dict[str, Any]]:
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize("name", ["forked", STAGE_TIMING])
-def test_asrmeter_measures_what_a_bare_loop_measures(compared: tuple[Ran, dict[str, Any]], name: str) -> None:
+def test_passes_take_as_long_as_those_of_a_bare_loop(compared: tuple[Ran, dict[str, Any]]) -> None:
     ran, found = compared
-    ratio = found["ratios"][name]
-    assert ratio["verdict"] != "outside", f"{name} / bare is not within 1 ± {found['within']}:\n{ran.output}"
-    # A noisy machine leaves it undecided; so far off as this no noise explains.
-    assert 0.7 < ratio["ratio"] < 1.4, ran.output
+    # Turn by turn in one process. A noisy machine leaves it undecided, but does not move it out of the bound.
+    ratio = found["ratios"][STAGE_TIMING]
+    assert ratio["verdict"] != "outside", f"not within 1 ± {found['within']}:\n{ran.output}"
+    assert 0.9 < ratio["ratio"] < 1.1, ran.output
+
+
+@pytest.mark.pipeline
+def test_a_forked_worker_measures_what_a_process_of_its_own_does(compared: tuple[Ran, dict[str, Any]]) -> None:
+    ran, found = compared
+    # Whole processes scatter by a tenth on a shared machine: a minute and a half of pairs tells no less than this.
+    assert 0.7 < found["ratios"]["forked"]["ratio"] < 1.4, ran.output
 
 
 @pytest.mark.pipeline
