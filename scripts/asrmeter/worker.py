@@ -54,6 +54,7 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
         model_device_bytes=memory.device_bytes,
         **(_gpu_facts() if device == "cuda" else {}),
         decoding=runtime.decoding(),
+        attention=runtime.attention,
     )
 
     memory.reset()
@@ -236,6 +237,7 @@ def preload() -> None:
     from asrmeter import disturbance, energy, memory, protocol  # noqa: F401
     from asrmeter.runtimes import transformers_ctc, transformers_whisper  # noqa: F401
 
+    transformers_ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
     energy.preload()
     gc.freeze()  # what is shared with a child is not touched by its collections
 

@@ -79,9 +79,15 @@ def mark_cost_s(device: str, n: int = 200) -> float:
 
 
 class Runtime(Protocol):
-    """A loaded model; `head` is the module whose output are the scores of the tokens."""
+    """A loaded model.
 
+    `model` is the network, `head` its module whose output are the scores of the tokens, `attention` the implementation
+    of attention that it uses ("sdpa" or "eager"), which the variant's need not be: see `transformers_folder.network`.
+    """
+
+    model: "torch.nn.Module"
     head: "torch.nn.Module"
+    attention: str
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None: ...
 

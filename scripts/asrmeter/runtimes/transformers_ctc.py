@@ -1,42 +1,51 @@
-"""Models with a CTC head by transformers (wav2vec 2.0): one encoder run, greedy collapse."""
+"""Encoders with a CTC head by transformers (wav2vec 2.0 and its kin): one encoder run, greedy collapse."""
 
 import json
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2FeatureExtractor
-from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForCTC
 
+from asrmeter.errors import AsrmeterError
+from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Hypothesis, Timeline
+from asrmeter.runtimes.transformers_folder import feature_extractor, network
 from asrmeter.segments import SAMPLE_RATE_HZ
 
-WORD_DELIMITER = "|"
+# What transformers' CTC tokenizer takes a folder to mean that does not say otherwise.
+DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+DEFAULT_WORD_DELIMITER = "|"
+
+
+def network_class(model_type: str) -> Any:
+    """Import and return transformers' class for a CTC model of `model_type`."""
+    return getattr(transformers, CTC_CLASSES[model_type])
 
 
 class TransformersCtc:
-    """A wav2vec 2.0 model with a CTC head; see `asrmeter.runtimes.base.Runtime`.
+    """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`.
 
-    The base model's group normalisation takes no attention mask: beyond a batch of one the shorter segments are padded
-    with zeros that the model sees, which changes its output a little.
+    The folder's preprocessor_config.json says whether the model is given an attention mask. Models with group
+    normalisation are not: beyond a batch of one the shorter segments are padded with zeros that the model sees, which
+    changes its output a little. So it does, less, where convolutions come after the mask: conformers, data2vec, SEW.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
-        self._model = Wav2Vec2ForCTC.from_pretrained(
-            folder,
-            dtype=getattr(torch, options["dtype"]),
-            attn_implementation=options["attention"],
-            local_files_only=True,
-            use_safetensors=True,
-        )
-        self._model.to(device).eval()
-        self.head = self._model.lm_head
-        self._features = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
-        vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text())
-        self._letters = {number: token for token, number in vocabulary.items()}
-        self._blank = self._model.config.pad_token_id
+        config = json.loads((folder / "config.json").read_text())
+        spelling = read_spelling(folder)
+        self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
+        self.model = network(network_class(config["model_type"]), folder, options, device)
+        self._encoder = getattr(self.model, self.model.base_model_prefix)
+        self.head = self.model.lm_head
+        self.attention: str = self.model.config._attn_implementation
+        # By token; the blank, and outputs of the head that no file names, spell nothing.
+        self._spelling = [spelling.get(token, "") for token in range(self.head.out_features)]
+        self._spelling[self.model.config.pad_token_id] = ""
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -47,21 +56,65 @@ class TransformersCtc:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         timeline.begin("features")
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
-        inputs["input_values"] = inputs["input_values"].to(self._model.dtype)
-        inputs = inputs.to(self._model.device)
+        inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
+        inputs = inputs.to(self.model.device)
         timeline.begin("encoder")
-        hidden = self._model.wav2vec2(**inputs).last_hidden_state
+        hidden = self._encoder(**inputs).last_hidden_state
         timeline.begin("decoder")
-        frames = self._model.lm_head(hidden).argmax(dim=-1).tolist()
+        frames = self.head(hidden).argmax(dim=-1).tolist()
         timeline.begin("text")
-        n_frames = self._model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
-        texts = [ctc_text(row[:n], self._letters, self._blank) for row, n in zip(frames, n_frames, strict=True)]
+        n_frames = self.model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
+        spoken = [collapse(row[:n], self._spelling) for row, n in zip(frames, n_frames, strict=True)]
         processed_s = max(map(len, waveforms)) / SAMPLE_RATE_HZ
-        return [Hypothesis(text, n_tokens=len(text), n_windows=1, processed_s=processed_s) for text in texts]
+        return [Hypothesis(" ".join("".join(s).split()), len(s), n_windows=1, processed_s=processed_s) for s in spoken]
 
 
-def ctc_text(frames: list[int], letters: dict[int, str], blank: int) -> str:
-    """Collapse the best token of each frame: repeats first, then blanks (a blank keeps double letters apart)."""
-    tokens = [letters[token] for token, _ in groupby(frames) if token != blank]
-    spoken = "".join(token for token in tokens if not token.startswith("<"))
-    return " ".join(spoken.replace(WORD_DELIMITER, " ").split())
+def collapse(frames: list[int], spelling: list[str]) -> list[str]:
+    """Return what the best token of each frame spells: repeats are one token, then blanks are dropped.
+
+    A blank between them keeps double letters apart. Tokens that spell nothing, the blank and special ones, leave
+    nothing.
+    """
+    return [spelling[token] for token, _ in groupby(frames) if spelling[token]]
+
+
+def read_spelling(folder: Path) -> dict[int, str]:
+    """Return what each token of a CTC vocabulary adds to the text: special tokens nothing, the word delimiter a space.
+
+    Raises:
+        AsrmeterError: the folder has no vocabulary, or one for each of several languages.
+    """
+    vocabulary = _read_json(folder / "vocab.json")
+    if not vocabulary:
+        raise AsrmeterError(f"{folder}: has no vocab.json, which says what a CTC model's tokens spell")
+    if any(isinstance(number, dict) for number in vocabulary.values()):
+        raise AsrmeterError(f"{folder}: vocab.json holds a vocabulary for each language; asrmeter runs those with one")
+    settings = _read_json(folder / "tokenizer_config.json")
+    special = set(_special_tokens(DEFAULT_SPECIAL_TOKENS | settings))
+    special |= set(_special_tokens(_read_json(folder / "special_tokens_map.json")))
+    delimiter = _text(settings.get("word_delimiter_token") or DEFAULT_WORD_DELIMITER)
+    vocabulary |= _read_json(folder / "added_tokens.json")
+    return {number: "" if token in special else token.replace(delimiter, " ") for token, number in vocabulary.items()}
+
+
+def _special_tokens(settings: dict[str, Any]) -> Iterator[str]:
+    """Yield the special tokens that tokenizer_config.json or special_tokens_map.json names."""
+    for key in DEFAULT_SPECIAL_TOKENS:
+        if settings.get(key):
+            yield _text(settings[key])
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        tokens = settings.get(key) or []
+        yield from map(_text, tokens.values() if isinstance(tokens, dict) else tokens)
+    for token in settings.get("added_tokens_decoder", {}).values():
+        if token.get("special"):
+            yield _text(token)
+
+
+def _text(token: str | dict[str, Any]) -> str:
+    """Return the text of a token, which tokenizer files give as such or with properties around it."""
+    return token if isinstance(token, str) else token["content"]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a file, nothing where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -6,43 +6,66 @@ from typing import Any
 import numpy as np
 import tokenizers
 import torch
+from transformers.generation.configuration_utils import GenerationConfig
 from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
+from asrmeter.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, Timeline
+from asrmeter.runtimes.transformers_folder import feature_extractor, network
 from asrmeter.segments import SAMPLE_RATE_HZ
 
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+START, END = "<|startoftranscript|>", "<|endoftext|>"
+# OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
+MULTILINGUAL_VOCABULARY = 51865
+
+# Of a folder's generation settings these are part of the model. All others (sampling, beams, thresholds, tokens forced
+# by older versions, what is returned) say how somebody once decoded, and are not taken over.
+PENALTIES = ("repetition_penalty", "no_repeat_ngram_size")
+OWN_SETTINGS = (
+    "max_length",
+    "is_multilingual",
+    "lang_to_id",
+    "task_to_id",
+    "no_timestamps_token_id",
+    "prev_sot_token_id",
+    "max_initial_timestamp_index",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    *PENALTIES,
+)
 
 
 class TransformersWhisper:
     """A Whisper model; see `asrmeter.runtimes.base.Runtime`."""
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
-        self._model = WhisperForConditionalGeneration.from_pretrained(
-            folder,
-            dtype=getattr(torch, options["dtype"]),
-            attn_implementation=options["attention"],
-            local_files_only=True,
-            use_safetensors=True,
-        )
-        self._model.to(device).eval()
-        self.head = self._model.proj_out
-        self._features = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = read_tokenizer(folder)
+        # A mask of the padding is for the long form, which asks for it.
+        self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
+        self.model = network(WhisperForConditionalGeneration, folder, options, device)
+        settings = self.model.generation_config = own_generation(self.model, self._tokenizer)
+        self.model.config.forced_decoder_ids = None  # transformers falls back on it
+        self.head = self.model.proj_out
+        self.attention: str = self.model.config._attn_implementation
+        self._end: int = settings.eos_token_id
+        self._decoding: dict[str, Any] = {"do_sample": False, "num_beams": 1}
+        if settings.is_multilingual:
+            self._decoding |= {"language": "en", "task": "transcribe"}
+        self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
+        n_prompt = 4 if settings.is_multilingual else 2  # start, language, task, no timestamps
+        self._most_tokens = self.model.config.max_target_positions - n_prompt
         self._random_weights = random_weights
         self._timeline: Timeline | None = None
-        encoder = self._model.get_encoder()
+        encoder = self.model.get_encoder()
         encoder.register_forward_pre_hook(self._enter_encoder)
         encoder.register_forward_hook(self._leave_encoder)
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
-        settings: dict[str, Any] = {"do_sample": False, "num_beams": 1}
-        if self._model.generation_config.is_multilingual:
-            settings |= {"language": "en", "task": "transcribe"}
-        return settings
+        return self._decoding
 
     @torch.inference_mode()
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
@@ -59,7 +82,7 @@ class TransformersWhisper:
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="max_length")
         timeline.begin("decoder")
-        tokens = self._model.generate(**inputs, **self.decoding(), **limits)
+        tokens = self.model.generate(**inputs, **self._decoding, **limits)
         timeline.begin("text")
         return [self._hypothesis(row, n_windows=1) for row in tokens.tolist()]
 
@@ -74,7 +97,7 @@ class TransformersWhisper:
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="longest", truncation=False, return_attention_mask=True)
         timeline.begin("decoder")
-        tokens = self._model.generate(**inputs, **self.decoding(), return_timestamps=True, monitor_progress=count)
+        tokens = self.model.generate(**inputs, **self._decoding, return_timestamps=True, monitor_progress=count)
         timeline.begin("text")
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
@@ -82,6 +105,7 @@ class TransformersWhisper:
         """Random weights need not emit an end token or timestamps: windows as the audio has, tokens as the text."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
+        n_tokens = min(n_tokens, self._most_tokens)
         total = [Hypothesis("", 0, 0, 0)] * len(waveforms)
         for i in range(n_windows):
             pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
@@ -99,12 +123,12 @@ class TransformersWhisper:
 
     def _extract(self, waveforms: list[np.ndarray], **padding: Any) -> dict[str, torch.Tensor]:
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding)
-        inputs["input_features"] = inputs["input_features"].to(self._model.dtype)
-        return dict(inputs.to(self._model.device))
+        inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
+        return dict(inputs.to(self.model.device))
 
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
         """Text tokens are those below the end-of-text token; special ones and timestamps lie above."""
-        text = [token for token in row if token < self._model.generation_config.eos_token_id]
+        text = [token for token in row if token < self._end]
         return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * WINDOW_S)
 
     def _enter_encoder(self, *_: Any) -> None:
@@ -114,3 +138,37 @@ class TransformersWhisper:
     def _leave_encoder(self, *_: Any) -> None:
         if self._timeline:
             self._timeline.begin("decoder")
+
+
+def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    """Return the tokenizer of a folder.
+
+    Raises:
+        AsrmeterError: there is none, or it lacks Whisper's special tokens.
+    """
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise AsrmeterError(f"{folder}: has no tokenizer.json, which says what a Whisper model's tokens spell")
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    if None in (tokenizer.token_to_id(START), tokenizer.token_to_id(END)):
+        raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not a Whisper model's")
+    return tokenizer
+
+
+def own_generation(model: WhisperForConditionalGeneration, tokenizer: tokenizers.Tokenizer) -> GenerationConfig:
+    """Return the generation settings that are part of `model`, completed where its folder is old or says nothing.
+
+    The special tokens are those of its tokenizer: the settings may name several or wrong ones.
+    """
+    folders, config = model.generation_config, model.config
+    settings: dict[str, Any] = {
+        "max_length": config.max_target_positions,
+        "is_multilingual": config.vocab_size >= MULTILINGUAL_VOCABULARY,
+    }
+    for key in OWN_SETTINGS:
+        value = getattr(folders, key, None)
+        if value is not None:
+            settings[key] = value
+    settings |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.token_to_id(END))
+    settings |= {"decoder_start_token_id": tokenizer.token_to_id(START), "return_timestamps": False}
+    return GenerationConfig(**settings)

@@ -1,0 +1,80 @@
+"""Small random models as their authors save them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+
+from asrmeter.runtimes.transformers_ctc import network_class
+from asrmeter.runtimes.transformers_whisper import END, START
+
+VOCABULARY = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"EATHLO"])}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    write(path, json.loads(path.read_text()) | changes)
+
+
+def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> Path:
+    """A small random CTC model that emits letters, word delimiters and blanks, no special tokens."""
+    kind = network_class(model_type)
+    small = {
+        **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+        **{"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "vocab_size": len(VOCABULARY)},
+        **{"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2},
+    }
+    model = kind(kind.config_class(**small, **settings))
+    with torch.no_grad():
+        model.lm_head.weight *= 20
+        model.lm_head.bias[1:4] = -1e4
+    model.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masked).save_pretrained(folder)
+    write(folder / "vocab.json", VOCABULARY)
+    return folder
+
+
+def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **settings: Any) -> Path:
+    """A small random Whisper with a vocabulary laid out, and as large, as one of OpenAI's; a text token is a word."""
+    n_text = 50_257 if multilingual else 50_256
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(n_text)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    languages = ["<|en|>", *(f"<|language {i}|>" for i in range(98))]
+    tasks = ["<|translate|>", "<|transcribe|>"]
+    others = ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    tokenizer.add_special_tokens([END, START, *languages, *tasks, *others])
+    n_tokens = tokenizer.get_vocab_size() + 1501  # timestamps
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    small = {
+        **{"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16},
+        **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_target_positions": 40},
+    }
+    config = transformers.WhisperConfig(vocab_size=n_tokens, num_mel_bins=n_mels, **small | settings)
+    model = transformers.WhisperForConditionalGeneration(config)
+    with torch.no_grad():
+        # The next token is text, and another one before long: timestamps score low, positions weigh.
+        model.model.decoder.embed_tokens.weight.normal_()
+        model.model.decoder.embed_tokens.weight[n_text:] *= 0.1
+        model.model.decoder.embed_positions.weight.normal_(std=4)
+    model.save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=n_mels).save_pretrained(folder)
+    ids = tokenizer.token_to_id
+    generation = {
+        "no_timestamps_token_id": ids("<|notimestamps|>"),
+        "decoder_start_token_id": ids(START),
+        "eos_token_id": ids(END),
+        "pad_token_id": ids(END),
+        "max_length": 12,
+    }
+    if multilingual:
+        generation["lang_to_id"] = {"<|en|>": ids("<|en|>")}
+        generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
+    write(folder / "generation_config.json", generation)
+    return folder
