@@ -29,3 +29,11 @@ rule all:
         "<results>/study.json",
         # Named here too, so that a cell whose file was deleted is measured again.
         ALL_CELLS,
+
+
+rule fetch:
+    "Speech and weights, and nothing else: what a machine without a network has to be given first."
+    input:
+        f"<results>/corpus/{CORPUS}/segments.json",
+        expand("<results>/models/{model}", model=STUDY["models"]),
+        archives(["openai-whisper"]),

@@ -16,11 +16,10 @@ from pathlib import Path
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import plan, sources, study
-from asrmeter.corpora import packages as corpus_packages
+from asrmeter import corpora, plan, sources, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
-from asrmeter.weights.catalogue import catalogue as model_catalogue
+from asrmeter.weights import catalogue as models
 
 try:
     STUDY = study.complete(
@@ -46,14 +45,35 @@ FIRST = len(CELLS) + 1
 PACKAGES = package_catalogue()
 RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
-LISTING = f"resources/corpora/{CORPUS}.toml"
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
 # All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
-CORPUS_KEY = plan.corpus_key(STUDY, BASE / "resources")
+CORPUS_KEY = plan.corpus_key(STUDY)
+
+
+def if_changed(path, record, key):
+    """
+    The input `path`, ancient unless it is to be made of something else than its record says that it was made of.
+
+    Always ancient would not do: where a job before a cell runs, Snakemake looks for no reason of the cell's own.
+    """
+    return ancient(path) if plan.recorded_key(Path(record)) == key else path
+
+
+MODELS = {
+    model: if_changed(
+        f"<results>/models/{model}", f"{RESULTS}/models/{model}/provenance.json", key
+    )
+    for model, key in MODEL_KEYS.items()
+}
+SEGMENTS = if_changed(
+    f"<results>/corpus/{CORPUS}/segments.json",
+    f"{RESULTS}/corpus/{CORPUS}/selection.json",
+    CORPUS_KEY,
+)
 
 
 wildcard_constraints:
@@ -75,11 +95,14 @@ def archives(packages):
 
 def model_archives(wildcards):
     "The archives that a model folder is made from."
-    return archives(
-        model_catalogue()[wildcards.model].packages(
-            STUDY["models"][wildcards.model]["weights"]
-        )
-    )
+    settings = STUDY["models"][wildcards.model]
+    return archives(models.archives(wildcards.model, settings))
+
+
+def corpus_archives():
+    "The archives that the corpus is made from."
+    options = STUDY["corpus"]
+    return archives(corpora.kind(options["kind"]).archives(options))
 
 
 def cell_of(wildcards, device):

@@ -1,9 +1,9 @@
 """
 The speech.
 
-Needs: pinned packages (resources/packages.toml), a listing of recordings (resources/corpora/)
-Makes: <results>/downloads/, <results>/corpus/<name>/{segments.parquet,segments.json,audio/}
-Steps: download and check archives, cut and join utterances, write FLAC and the manifest
+Needs: pinned packages (resources/packages.toml) and a listing (resources/corpora/), or the Hub, or a folder
+Makes: <results>/downloads/, <results>/corpus/<name>/{segments.parquet,segments.json,selection.json,audio/}
+Steps: download and check, draw and join utterances, write FLAC and the manifest
 """
 
 
@@ -38,10 +38,11 @@ rule download:
 rule corpus:
     "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
     input:
-        ancient(archives(corpus_packages.of_listing(BASE / LISTING))),
+        ancient(corpus_archives()),
     output:
         manifest=f"<results>/corpus/{CORPUS}/segments.parquet",
         rows=f"<results>/corpus/{CORPUS}/segments.json",
+        selection=f"<results>/corpus/{CORPUS}/selection.json",
         audio=directory(f"<results>/corpus/{CORPUS}/audio"),
     log:
         f"<results>/logs/corpus/{CORPUS}.log",
@@ -50,20 +51,20 @@ rule corpus:
         "../envs/corpus.yaml"
     params:
         folder=subpath(output.manifest, parent=True),
-        downloads=subpath(input[0], parent=True),
-        listing=LISTING,
+        # What is fetched from the Hub is kept here, whatever becomes of this job.
+        downloads=lambda wildcards: f"{RESULTS}/downloads",
+        corpus=json.dumps(STUDY["corpus"]),
         durations_s=STUDY["durations_s"],
-        segments_per_class=STUDY["corpus"]["segments_per_class"],
         seed=STUDY["seed"],
         key=CORPUS_KEY,
     shell:
         r"""
         python scripts/build_corpus.py \
-            --listing {params.listing:q} \
+            --corpus {params.corpus:q} \
             --downloads {params.downloads:q} \
             --durations-s {params.durations_s:q} \
-            --segments-per-class {params.segments_per_class:q} \
             --seed {params.seed:q} \
+            --key {params.key:q} \
             --output {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

@@ -5,16 +5,16 @@ Needs: a model folder, the corpus
 Makes: <results>/measurements/<model>/<variant>/<device>/<duration>s-b<batch>.parquet
 Steps: one job a cell, alone on the machine; a cell that fails is a record too
 
-A cell depends on its own values and on the protocol, all in `params.cell`. Its inputs are `ancient` and no script is
-among them, so that changed code never measures again; what a corpus or a model is made of comes in as a key.
+A cell depends on its own values and on the protocol, all in `params.cell`. Its inputs count only when what they are made
+of has changed, which is in there as a key, and no script is among them: changed code never measures again.
 """
 
 
 rule measure_cpu:
     "Measure one cell on the CPU."
     input:
-        model=ancient("<results>/models/{model}"),
-        manifest=ancient(f"<results>/corpus/{CORPUS}/segments.json"),
+        model=lambda wildcards: MODELS[wildcards.model],
+        manifest=SEGMENTS,
     output:
         "<results>/measurements/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
     log:

@@ -1,9 +1,9 @@
 """
 The weights.
 
-Needs: pinned packages, or only a seed
+Needs: pinned packages, the Hub, a local folder, or only a seed
 Makes: <results>/models/<model>/, with provenance.json
-Steps: convert packaged weights to safetensors, or draw random ones; check the number of parameters
+Steps: convert packaged weights to safetensors, copy those of the Hub or a folder, or draw random ones; check them
 """
 
 
@@ -19,7 +19,7 @@ rule model:
     conda:
         "../envs/measure.yaml"
     params:
-        weights=lambda wildcards: STUDY["models"][wildcards.model]["weights"],
+        settings=lambda wildcards: json.dumps(STUDY["models"][wildcards.model]),
         seed=STUDY["seed"],
         downloads=f"{RESULTS}/downloads",
         key=lambda wildcards: MODEL_KEYS[wildcards.model],
@@ -27,9 +27,10 @@ rule model:
         r"""
         python scripts/prepare_model.py \
             --model {wildcards.model:q} \
-            --weights {params.weights:q} \
+            --settings {params.settings:q} \
             --seed {params.seed:q} \
             --downloads {params.downloads:q} \
+            --key {params.key:q} \
             --output {output.folder:q} \
             2> >(tee {log:q} >&2)
         """

@@ -59,6 +59,7 @@ rule report:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         noise="<results>/tables/noise.parquet",
+        selection=f"<results>/corpus/{CORPUS}/selection.json",
         other_cells=OTHER_CELLS,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:
@@ -80,6 +81,7 @@ rule report:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --noise {input.noise:q} \
+            --selection {input.selection:q} \
             --compare-with {input.other_cells:q} \
             --figures {input.figures:q} \
             --template-folder {params.template:q} \

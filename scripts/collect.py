@@ -21,8 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    scored_by = normalisers(Archives(args.downloads))
-    tables = gather(json.loads(args.study.read_text()), args.measurements, scored_by)
+    study = json.loads(args.study.read_text())
+    scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
+    tables = gather(study, args.measurements, scored_by)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

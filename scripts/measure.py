@@ -42,7 +42,7 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "model": args.model,
         "family": provenance["family"],
         "weights": provenance["weights"],
-        "weights_sha256": provenance["sha256"]["model.safetensors"],
+        "weights_sha256": provenance["weights_sha256"],
         "model_folder": str(args.model_folder),
         "model_key": args.model_key,
         "corpus_key": args.corpus_key,

@@ -18,6 +18,30 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def fingerprint(folder: Path) -> list[tuple[str, int, int]]:
+    """Return relative name, size in bytes and mtime_ns of every file below a folder, sorted; nothing that is hidden.
+
+    Links are followed, but not into a folder that they lie in. What leads nowhere or may not be read is no file.
+    """
+    return sorted(_files_below(str(folder), "", frozenset()))
+
+
+def _files_below(folder: str, place: str, within: frozenset[str]) -> Iterator[tuple[str, int, int]]:
+    real = os.path.realpath(os.path.join(folder, place))
+    if real in within:
+        return
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(real)):
+            with contextlib.suppress(OSError):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    yield from _files_below(folder, f"{place}{entry.name}/", within | {real})
+                elif entry.is_file():
+                    status = entry.stat()
+                    yield f"{place}{entry.name}", status.st_size, status.st_mtime_ns
+
+
 @contextlib.contextmanager
 def atomic(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or folder to; it takes the target's place if no error is raised.

@@ -8,9 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from asrmeter import packages as pinned
-from asrmeter.corpora import packages
-from asrmeter.weights.catalogue import catalogue
+from asrmeter import corpora
+from asrmeter.weights import catalogue
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 1
@@ -113,24 +112,28 @@ def options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) 
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def corpus_key(study: dict[str, Any], resources: Path) -> str:
+def corpus_key(study: dict[str, Any]) -> str:
     """Return a digest of all that decides what audio a duration class holds."""
-    path = resources / "corpora" / f"{study['corpus']['name']}.toml"
-    listing = path.read_text()
-    return _digest(CORPUS_VERSION, study["corpus"], study["seed"], listing, _pins(packages.of_listing(path)))
+    options = study["corpus"]
+    # What the selection must be does not change what it is.
+    chosen_by = {key: value for key, value in options.items() if key != "selection_sha256"}
+    return _digest(CORPUS_VERSION, chosen_by, study["seed"], corpora.kind(options["kind"]).made_of(options))
 
 
 def model_key(study: dict[str, Any], model: str) -> str:
     """Return a digest of all that decides what a model folder holds."""
-    weights = study["models"][model]["weights"]
-    seed = study["seed"] if weights == "random" else None
-    entry = catalogue()[model]
-    return _digest(FOLDER_VERSION, repr(entry), weights, seed, _pins(entry.packages(weights)))
+    settings = study["models"][model]
+    seed = study["seed"] if settings["weights"] == "random" else None
+    return _digest(FOLDER_VERSION, settings["weights"], seed, catalogue.made_of(model, settings))
 
 
-def _pins(names: list[str]) -> list[str]:
-    known = pinned.catalogue()
-    return [known[name].sha256 for name in names]
+def recorded_key(record: Path) -> str | None:
+    """Return the key of what a folder was made of, as its record has it; None where there is none."""
+    try:
+        key: str | None = json.loads(record.read_text()).get("key")
+    except (OSError, ValueError):
+        return None
+    return key
 
 
 def _digest(*parts: Any) -> str:

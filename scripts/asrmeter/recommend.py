@@ -41,7 +41,7 @@ CELL_COLUMNS = (
     "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "energy_spread",
     "n_energy_windows", "energy_counter_difference", "counter_note", "idle_power_w", "peak_rss_bytes",
     "model_rss_bytes", "peak_device_bytes", "model_device_bytes", "n_windows_mean", "n_tokens_mean", "padding_share",
-    "wer", "wer_ci_low", "wer_ci_high", "wer_plain", "wer_words", "cer", "cer_ci_low", "cer_ci_high",
+    "wer", "wer_ci_low", "wer_ci_high", "wer_plain", "wer_corpus", "wer_words", "cer", "cer_ci_low", "cer_ci_high",
     "n_substitutions", "n_deletions", "n_insertions", "n_empty", "n_hallucinated", "n_unstable", "n_segments",
     "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
     "startup_cpu_s",
@@ -49,7 +49,7 @@ CELL_COLUMNS = (
     "steal_share", "cpu_mhz_min", "temperature_c_max", "n_throttle_events", "n_foreign_gpu_processes",
     "protocol", "noise_floor", "noise_floor_note", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os",
     "gpu_name", "driver_version", "python_version", "torch_version", "transformers_version", "normaliser",
-    "normaliser_plain", "decoding", "corpus_sha256", "weights_sha256", "commit", "measured_at",
+    "normaliser_plain", "normaliser_corpus", "decoding", "corpus_sha256", "weights_sha256", "commit", "measured_at",
 )  # fmt: skip
 NOISE_COLUMNS = (
     "model", "variant", "device", "duration_s", "batch_size", "latency_s_median", "latency_s_ci_low",

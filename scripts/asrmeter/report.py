@@ -43,6 +43,7 @@ from asrmeter.report_tables import (
     failures_table,
     models_table,
     noise_table,
+    skipped_table,
     weights_table,
 )
 from asrmeter.report_text import (
@@ -103,6 +104,7 @@ def report_context(
     cells: Sequence[Row],
     transcripts: Sequence[Row],
     noise: Sequence[Row],
+    selection: Mapping[str, Any],
     recommendation: Recommendation,
     comparison: Comparison | None,
     figures: Mapping[str, str],
@@ -110,7 +112,8 @@ def report_context(
 ) -> dict[str, Any]:
     """Return everything that the template shows; `figures` maps a topic's name to its SVG.
 
-    `noise` holds the pairs of the cells that were measured twice, `comparison` what came out against another run.
+    `noise` holds the pairs of the cells that were measured twice, `selection` which speech was chosen and from where,
+    `comparison` what came out against another run.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
@@ -125,7 +128,7 @@ def report_context(
         "machine": machine_line(cells, words),
         "answer": answer(recommendation, words),
         "facts": facts(recommendation, words),
-        "caveats": caveats(study, cells, recommendation, words),
+        "caveats": caveats(study, selection, cells, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
         "figures": [_figure(name, svg, cells, recommendation, words) for name, svg in figures.items()],
@@ -133,9 +136,11 @@ def report_context(
         "comparison": _comparison(comparison, words) if comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
         "disturbed": disturbed_table(cells, words),
+        "skipped": skipped_table(selection, words),
         "transcripts": worst_transcripts(transcripts),
         "method": _method(study, words),
         "study_facts": _study_facts(study, cells, words),
+        "corpus_facts": _corpus_facts(selection, words),
         "machines": _machines(cells, words),
         "noise": noise_table(noise, words),
         "weights": weights_table(cells, words),
@@ -255,8 +260,20 @@ def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
 def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -> list[tuple[Markup, str]]:
     keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
     facts = [(words["setting"][key], plain(study[key])) for key in keys if key in study]
-    used = ("decoding", "normaliser", "normaliser_plain")
+    used = ("decoding", "normaliser", "normaliser_plain", "normaliser_corpus")
     return facts + [(words["setting"][key], _distinct(cells, key)) for key in used]
+
+
+def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Markup, str]]:
+    """Return where the speech comes from and which of it was chosen."""
+    say = words["provenance"]
+    classes = [say["class"].format(**entry) for entry in selection["classes"]]
+    facts = [
+        (words["setting"]["origin"], plain(selection["origin"])),
+        (words["setting"]["segments"], listed(classes)),
+        (words["setting"]["selection_sha256"], selection["selection_sha256"]),
+    ]
+    return [*facts, (words["setting"]["dropped"], plain(selection["dropped"]))] if selection["dropped"] else facts
 
 
 def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:

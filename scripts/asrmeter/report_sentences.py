@@ -92,7 +92,13 @@ def facts(found: Recommendation, words: Words) -> list[Fact]:
     return [fact for fact in facts if fact]
 
 
-def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendation, words: Words) -> list[str]:
+def caveats(
+    study: Mapping[str, Any],
+    selection: Mapping[str, Any],
+    cells: Sequence[Row],
+    found: Recommendation,
+    words: Words,
+) -> list[str]:
     """Return what a reader has to know before acting on the answer."""
     say = words["caveat"]
     total = len(cells)
@@ -111,6 +117,8 @@ def caveats(study: Mapping[str, Any], cells: Sequence[Row], found: Recommendatio
     caveats: list[str] = [_noise_caveat(row, words) for row in noise_floors(cells).values()]
     if disturbed:
         caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
+    if skipped := [entry["name"] for entry in selection["skipped"]]:
+        caveats.append(say["skipped"].format(n=len(skipped), names=first_few(skipped, words)))
     if found.accuracies:
         caveats.append(_pooled_caveat(found.accuracies[0], words))
     if modelled:

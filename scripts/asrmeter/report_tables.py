@@ -1,8 +1,9 @@
 """The report's tables: for each value what is shown, what it is sorted by, and why it is missing."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -39,6 +40,8 @@ from asrmeter.report_text import (
 )
 from asrmeter.stats import Estimate
 
+# As many as anyone reads; selection.json has all.
+MOST_SKIPPED = 100
 STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median")
 
 
@@ -79,12 +82,19 @@ class Column:
     numeric: bool = True
 
 
+def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
+    """Return the audio that was not fit for use, the first hundred, each with its reason."""
+    lines = [[_plain(entry["name"]), _plain(entry["reason"])] for entry in selection["skipped"][:MOST_SKIPPED]]
+    return _table("skipped", words["failures"]["skipped_caption"], ["audio", "reason"], lines, words)
+
+
 def cells_tables(cells: Sequence[Row], words: Words) -> list[Table]:
     """Return all numbers of all cells: speed, to whose rows the links lead, resources, and accuracy."""
+    own_scoring = any(row["wer_corpus"] is not None for row in cells)
     return [
         _cells_table("speed", _speed_columns(words), cells, words, anchored=True),
         _cells_table("resources", _resource_columns(words), cells, words),
-        _cells_table("accuracy", _accuracy_columns(words), cells, words),
+        _cells_table("accuracy", _accuracy_columns(words, own_scoring), cells, words),
     ]
 
 
@@ -310,7 +320,7 @@ def _resource_columns(words: Words) -> list[Column]:
     ]
 
 
-def _accuracy_columns(words: Words) -> list[Column]:
+def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
@@ -322,6 +332,7 @@ def _accuracy_columns(words: Words) -> list[Column]:
         _quantity("wer", why, scale=100),
         _interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
         _quantity("wer_plain", why, scale=100),
+        *([_quantity("wer_corpus", why, scale=100)] if own_scoring else []),
         _quantity("cer", why, scale=100),
         _interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
         *(_quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),

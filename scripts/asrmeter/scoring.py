@@ -11,6 +11,7 @@ from importlib.metadata import version
 import jiwer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
+from asrmeter.corpora import gigaspeech
 from asrmeter.packages import Archives, catalogue
 
 _SPELLING = {"package": "openai-whisper", "member": "whisper/normalizers/english.json"}
@@ -75,15 +76,34 @@ PLAIN = Normaliser("plain", str(_PLAIN_VERSION), _plain)
 
 # Every normaliser that texts are scored by, under the ending of its columns' names. Models are compared by the first.
 NORMALISERS: dict[str, Callable[[Archives], Normaliser]] = {"": whisper_english, "_plain": lambda _: PLAIN}
+# Columns of what a corpus' own scoring makes of the texts; null where the corpus has none.
+OF_CORPUS = "_corpus"
+ENDINGS = (*NORMALISERS, OF_CORPUS)
 
 
-def normalisers(archives: Archives) -> dict[str, Normaliser]:
-    """Return every normaliser under the ending of its columns' names; `archives` hold their tables.
+def normalisers(archives: Archives, corpus_kind: str) -> dict[str, Normaliser]:
+    """Return every normaliser of a kind of corpus under the ending of its columns' names; `archives` hold their tables.
+
+    GigaSpeech's own scoring drops more hesitations than Whisper's normaliser, so here both do; but it leaves
+    punctuation and figures as they are, which only systems that write neither can be judged by.
 
     Raises:
         AsrmeterError: an archive is missing or altered.
     """
-    return {ending: make(archives) for ending, make in NORMALISERS.items()}
+    made = {ending: make(archives) for ending, make in NORMALISERS.items()}
+    if corpus_kind == "gigaspeech":
+        rules = f"gigaspeech-scoring {gigaspeech.RULES_VERSION}"
+        made[""] = _without_fillers(made[""], rules)
+        made[OF_CORPUS] = Normaliser("gigaspeech-scoring", str(gigaspeech.RULES_VERSION), gigaspeech.official)
+    return made
+
+
+def _without_fillers(then: Normaliser, rules: str) -> Normaliser:
+    return Normaliser(
+        then.name,
+        f"{then.version} without the fillers of {rules}",
+        lambda text: gigaspeech.without_fillers(then(text)),
+    )
 
 
 def compare(reference: str, hypothesis: str) -> Errors:

@@ -5,18 +5,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from asrmeter import machine
+from asrmeter import corpora, machine
 from asrmeter.errors import AsrmeterError
-from asrmeter.weights.catalogue import catalogue
+from asrmeter.weights import catalogue
 
 ROOT = Path(__file__).parents[2]
 # The complete study beside its results: says whose they are, and is what the report shows.
 FILE = "study.json"
 SCHEMA = ROOT / "schemas" / "study.schema.json"
+# What a pattern of the schema means, where it is not that of a name.
+_PATTERNS = {
+    "^[0-9a-f]{40}$": "must be a commit, 40 hexadecimal digits",
+    "^[0-9a-f]{64}$": "must be a sha256, 64 hexadecimal digits",
+    "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$": "must be of the form owner/name",
+}
 
 
 def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
     """Return the study with every default filled in and `devices: auto` resolved; `device_note` says why it has no GPU.
+
+    Every model has its `weights` then, and the corpus its `name`.
 
     `source` is the file that it came from, for the messages.
 
@@ -27,7 +35,10 @@ def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
     study = _without_nulls(study, schema)
     _validate(study, schema, source)
     whole = _with_defaults(study, schema)
-    _check_names(whole, source)
+    try:
+        _name_and_check(whole)
+    except AsrmeterError as error:
+        raise AsrmeterError(f"{source}: {error}") from error
     whole["device_note"] = None
     if whole["devices"] == "auto":
         whole["device_note"] = machine.cuda_missing()
@@ -71,6 +82,8 @@ def _explain(error: Any) -> str:
         case "required":
             missing = [key for key in rule if key not in error.instance]
             return f"{prefix}the key {', '.join(missing)} is missing"
+        case "oneOf":
+            return _explain_kind(error)
         case "enum":
             return f"{prefix}{value} is not allowed; allowed are {', '.join(str(choice) for choice in rule)}"
         case "const":
@@ -89,14 +102,37 @@ def _explain(error: Any) -> str:
                 "minItems": "must not be empty",
                 "minProperties": "must not be empty",
                 "uniqueItems": "must not say anything twice",
-                "pattern": "may hold only letters, digits, dots, dashes and underscores, and begins with no sign",
+                "pattern": _PATTERNS.get(
+                    rule, "may hold only letters, digits, dots, dashes and underscores, and begins with no sign"
+                ),
             }
             return f"{prefix}{value} {words[error.validator]}"
     return f"{prefix}{error.message}"
 
 
+def _explain_kind(error: Any) -> str:
+    """Explain what is wrong with an object by the one schema of several that its `kind` names."""
+    place = ".".join(str(part) for part in error.absolute_path)
+    kinds = [branch["properties"]["kind"]["const"] for branch in error.validator_value]
+    if "kind" not in error.instance:
+        return f"{place}: the key kind is missing; it is one of {', '.join(kinds)}"
+    if error.instance["kind"] not in kinds:
+        return f"{place}.kind: {json.dumps(error.instance['kind'])} is not allowed; allowed are {', '.join(kinds)}"
+    own = [inner for inner in error.context if inner.schema_path[0] == kinds.index(error.instance["kind"])]
+    return _explain(min(own, key=lambda inner: inner.json_path))
+
+
+def _branch(value: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema that holds for a value: of several, the one that its `kind` names."""
+    for branch in schema.get("oneOf", []):
+        if isinstance(value, dict) and value.get("kind") == branch["properties"]["kind"]["const"]:
+            return dict(branch)
+    return schema
+
+
 def _without_nulls(value: Any, schema: dict[str, Any]) -> Any:
     """Take a key that YAML leaves empty for one that is not there, and an empty entry for one that says nothing."""
+    schema = _branch(value, schema)
     if schema.get("type") != "object" or not isinstance(value, dict):
         return value
     kept: dict[str, Any] = {}
@@ -111,6 +147,7 @@ def _without_nulls(value: Any, schema: dict[str, Any]) -> Any:
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
     """Fill in the defaults of the schema, keys in the schema's order."""
+    schema = _branch(value, schema)
     if schema.get("type") != "object":
         return value
     properties = schema.get("properties", {})
@@ -124,21 +161,16 @@ def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
     return whole
 
 
-def _check_names(study: dict[str, Any], source: str) -> None:
-    """Check what a schema cannot: that models and the corpus exist, and that numbers fit together."""
-    known = catalogue()
+def _name_and_check(study: dict[str, Any]) -> None:
+    """Fill in what follows from other keys, and check what a schema cannot: that things exist and fit together."""
     for name, settings in study["models"].items():
-        if name not in known:
-            raise AsrmeterError(f"{source}: models.{name}: unknown model; known are {', '.join(known)}")
-        if settings["weights"] == "packaged" and known[name].packaged is None:
-            raise AsrmeterError(
-                f"{source}: models.{name}.weights: no package holds pretrained weights of it; allowed is random"
-            )
-    corpora = sorted(path.stem for path in (ROOT / "resources" / "corpora").glob("*.toml"))
-    if study["corpus"]["name"] not in corpora:
-        raise AsrmeterError(
-            f"{source}: corpus.name: unknown corpus {study['corpus']['name']}; known are {', '.join(corpora)}"
-        )
+        weights = "local" if settings["path"] else "hub" if settings["id"] else "packaged"
+        study["models"][name] = settings = {"weights": weights} | settings
+        catalogue.check(name, settings)
+    corpus = study["corpus"]
+    kind = corpora.kind(corpus["kind"])
+    corpus.setdefault("name", kind.name_of(corpus))
+    kind.check(corpus)
     protocol = study["protocol"]
     if protocol["min_passes"] > protocol["max_passes"]:
-        raise AsrmeterError(f"{source}: protocol.min_passes is more than protocol.max_passes")
+        raise AsrmeterError("protocol.min_passes is more than protocol.max_passes")

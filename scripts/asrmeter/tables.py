@@ -17,7 +17,7 @@ from asrmeter import noise_floor, plan, record, stats
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic
 from asrmeter.runtimes.base import STAGES
-from asrmeter.scoring import NORMALISERS, Errors, Normaliser, compare, is_empty, is_hallucinated
+from asrmeter.scoring import ENDINGS, Errors, Normaliser, compare, is_empty, is_hallucinated
 
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -156,14 +156,15 @@ class Measured:
 
     def count(self, name: str) -> int | None:
         """Return the sum of a column of the transcripts over the segments; None without a score."""
-        return sum(row[name] for row in self.scored) if self.scored else None
+        return sum(row[name] for row in self.scored) if self.scored and name in self.scored[0] else None
 
     @cached_property
     def error_rates(self) -> Row:
         """WER and CER over all segments, each with its 95 % bootstrap interval over segments, by column."""
         rates: Row = {}
-        for (rate, (errors, units)), ending in itertools.product(_ERROR_RATES.items(), NORMALISERS):
-            wrong, all_of_them = ([row[f"{name}{ending}"] for row in self.scored] for name in (errors, units))
+        for (rate, (errors, units)), ending in itertools.product(_ERROR_RATES.items(), ENDINGS):
+            scored = [row for row in self.scored if f"{errors}{ending}" in row]
+            wrong, all_of_them = ([row[f"{name}{ending}"] for row in scored] for name in (errors, units))
             low, high = stats.ratio_interval(wrong, all_of_them) or (None, None)
             rates[f"{rate}{ending}"] = _ratio(sum(wrong), sum(all_of_them))
             rates |= {f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
@@ -226,7 +227,7 @@ def _accuracy_columns(ending: str) -> list[Column]:
     rates = [f"{rate}{part}{ending}" for rate in _ERROR_RATES for part in ("", "_ci_low", "_ci_high")]
     counts = [count.name for count in fields(Errors)]
     return [
-        (normaliser, _TEXT, lambda cell: cell.scored[0][normaliser] if cell.scored else None),
+        (normaliser, _TEXT, lambda cell: cell.scored[0].get(normaliser) if cell.scored else None),
         *((rate, _NUMBER, lambda cell, rate=rate: cell.error_rates[rate]) for rate in rates),
         *((f"{_COUNTS_OF_CELLS.get(name, name)}{ending}", _INTEGER, _counted(f"{name}{ending}")) for name in counts),
     ]
@@ -239,6 +240,7 @@ CELL_COLUMNS: list[Column] = [
     ("family", _TEXT, _from_header("family")),
     ("weights", _TEXT, _from_header("weights")),
     ("variant", _TEXT, _from_header("variant")),
+    ("attention", _TEXT, _told("ready", "attention")),
     ("device", _TEXT, _from_header("device")),
     (
         "device_name",
@@ -301,7 +303,7 @@ CELL_COLUMNS: list[Column] = [
     ("model_rss_bytes", _INTEGER, _told("ready", "model_rss_bytes")),
     ("peak_device_bytes", _INTEGER, _told("memory", "peak_device_bytes")),
     ("model_device_bytes", _INTEGER, _told("ready", "model_device_bytes")),
-    *(column for ending in NORMALISERS for column in _accuracy_columns(ending)),
+    *(column for ending in ENDINGS for column in _accuracy_columns(ending)),
     ("n_empty", _INTEGER, _counted("is_empty")),
     ("n_hallucinated", _INTEGER, _counted("is_hallucinated")),
     ("wer_note", _TEXT, lambda cell: wer_note(cell.header, cell.passes)),
@@ -360,7 +362,7 @@ TRANSCRIPTS = pa.schema(
         ("is_hallucinated", _FLAG),
         *(
             (f"{name}{ending}", kind)
-            for ending in NORMALISERS
+            for ending in ENDINGS
             for name, kind in [
                 *((name, _TEXT) for name in ("normaliser", "reference_normalised", "hypothesis_normalised")),
                 *((count.name, _INTEGER) for count in fields(Errors)),

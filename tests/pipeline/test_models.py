@@ -63,9 +63,11 @@ def test_the_parameters_are_all_there(finished: Checkout, model: str, n_paramete
 
 @pytest.mark.parametrize("model", list(WEIGHTS))
 def test_a_folder_made_again_has_the_same_bytes(finished: Checkout, model: str) -> None:
+    recorded = json.loads((finished.results / "models" / model / "provenance.json").read_text())["key"]
+    settings = json.dumps({"weights": WEIGHTS[model], "id": None, "revision": None, "path": None})
     ran = finished.step(
-        *("scripts/prepare_model.py", "--model", model, "--weights", WEIGHTS[model], "--seed", "42"),
-        *("--downloads", "results/downloads", "--output", f"again/{model}"),
+        *("scripts/prepare_model.py", "--model", model, "--settings", settings, "--seed", "42"),
+        *("--key", recorded, "--downloads", "results/downloads", "--output", f"again/{model}"),
     )
     assert ran.code == 0, ran.output
     first = hashes(finished.results / "models" / model)

@@ -25,8 +25,17 @@ def test_a_study_by_configfile_is_not_merged_with_config_yaml(fresh: Checkout) -
     schema = json.loads((fresh.folder / "schemas" / "study.schema.json").read_text())["properties"]
     assert list(written["models"]) == ["whisper-tiny.en"]
     assert written["protocol"]["budget_s"] == schema["protocol"]["properties"]["budget_s"]["default"]
-    assert written["corpus"]["segments_per_class"] == schema["corpus"]["properties"]["segments_per_class"]["default"]
+    packages = next(kind["properties"] for kind in schema["corpus"]["oneOf"] if kind["title"] == "packages")
+    assert written["corpus"]["segments_per_class"] == packages["segments_per_class"]["default"]
     assert written["max_batch_audio_s"] is None
+
+
+@pytest.mark.parametrize("more", [[], ["--config", "devices=[cpu,cuda]"]], ids=["as it is", "devices given"])
+def test_the_grid_of_the_2025_study_is_planned(fresh: Checkout, more: list[str]) -> None:
+    jobs = fresh.plan("--configfile", "studies/edlm2025.yaml", *more)
+    # 5 models, 4 durations, 5 batch sizes; on each device one cell twice.
+    assert (jobs["measure_cpu"], jobs["measure_cuda"]) == (100 + 1, 100 + 1)
+    assert (jobs["model"], jobs["corpus"]) == (5, 1)
 
 
 def test_ten_thousand_cells_are_planned_in_seconds(fresh: Checkout) -> None:

@@ -83,6 +83,7 @@ def cell(
         "wer_ci_low": wer and wer * 0.7,
         "wer_ci_high": wer and wer * 1.35,
         "wer_plain": wer and wer * 1.8,
+        "wer_corpus": None,
         "wer_words": wer and 480,
         "cer": wer and wer * 0.4,
         "cer_ci_low": wer and wer * 0.3,
@@ -112,6 +113,7 @@ def cell(
         "transformers_version": "4.57.0",
         "normaliser": "whisper-english",
         "normaliser_plain": "plain",
+        "normaliser_corpus": None,
         "decoding": "greedy",
         "corpus_sha256": "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
         "weights_sha256": "7d793037a0760186574b0282f2f435e77d793037a0760186574b0282f2f435e7"
@@ -240,6 +242,20 @@ def example_study(**changes: Any) -> dict[str, Any]:
         "results": "results",
     }
     return study | changes
+
+
+def example_selection(**changes: Any) -> dict[str, Any]:
+    """Return the record of a corpus' selection, as build_corpus.py writes it."""
+    selection: dict[str, Any] = {
+        "corpus": {"kind": "packages", "name": "quickstart", "segments_per_class": 4, "selection_sha256": None},
+        "origin": {"packages": ["aeneas-ng"]},
+        "seed": 42,
+        "selection_sha256": "5e1ec7" * 10 + "abcd",
+        "classes": [{"duration_s": duration_s, "n_segments": 4, "n_possible": 9} for duration_s in (5, 15, 30, 60)],
+        "skipped": [],
+        "dropped": {},
+    }
+    return selection | changes
 
 
 def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:

@@ -1,12 +1,13 @@
 """Files are whole or not there."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from asrmeter.errors import AsrmeterError
-from asrmeter.files import atomic, write_atomically
+from asrmeter.files import atomic, fingerprint, write_atomically
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -43,3 +44,19 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
 def test_a_place_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(AsrmeterError, match=r"file: may not be written"), atomic(tmp_path / "file"):
         raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_a_fingerprint_tells_of_every_file_that_is_not_hidden(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    for name in ("b.txt", "a/x.bin", "a-b", ".hidden", "a/.git/config"):
+        write_atomically(home / name, name)
+    (home / "a" / "link").symlink_to("x.bin")
+    (home / "a" / "up").symlink_to(home)
+    (home / "a" / "itself").symlink_to("itself")
+    (home / "a" / "nowhere").symlink_to("gone")
+    first = fingerprint(home)
+    assert [(name, size) for name, size, _ in first] == [("a-b", 3), ("a/link", 7), ("a/x.bin", 7), ("b.txt", 5)]
+    assert first[-1][2] == (home / "b.txt").stat().st_mtime_ns
+    os.utime(home / "b.txt", ns=(0, 10**18))
+    assert fingerprint(home) == [*first[:-1], ("b.txt", 5, 10**18)]
+    assert fingerprint(tmp_path / "missing") == []

@@ -182,7 +182,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
     model, corpus = tmp_path / "m", tmp_path / "c"
     model.mkdir(exist_ok=True)
     corpus.mkdir(exist_ok=True)
-    provenance = {"family": "ctc", "weights": "random", "sha256": {"model.safetensors": "0"}}
+    provenance = {"family": "ctc", "weights": "random", "weights_sha256": "0"}
     (model / "provenance.json").write_text(json.dumps(provenance))
     row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "sha256": "1"}
     (corpus / "segments.json").write_text(json.dumps([row]))

@@ -13,6 +13,7 @@ from tables_for_tests import (
     cell,
     example_cells,
     example_noise,
+    example_selection,
     example_study,
     example_transcripts,
     failed,
@@ -66,14 +67,15 @@ class Page(HTMLParser):
 DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
 
 
-def rendered(cells, transcripts=None, drawn=False, noise=None, comparison=None, **changes):
+def rendered(cells, transcripts=None, drawn=False, noise=None, comparison=None, selection=None, **changes):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
     noise = example_noise(cells) if noise is None else noise
     study = example_study(**changes)
     found = recommend(cells, transcripts, study["seed"])
     figures = {name: figure_svg(name, cells) if drawn else DRAWN for name in FIGURES}
     words = report.load_words(TEMPLATES, "en")
-    context = report.report_context(study, cells, transcripts, noise, found, comparison, figures, words)
+    selection = example_selection() if selection is None else selection
+    context = report.report_context(study, cells, transcripts, noise, selection, found, comparison, figures, words)
     return report.render(TEMPLATES, context)
 
 
@@ -199,7 +201,8 @@ def test_null_is_a_dash_with_its_reason_and_never_zero_or_nan():
 
 def test_failures_are_listed_with_their_reason_or_there_are_none():
     assert "the kernel killed the worker: out of memory" in text_of(rendered(example_cells()))
-    assert re.search(r'id="failures-title">Failures and disturbances</h2>\s*<p>None\.</p>', rendered([cell()]))
+    heading = 'id="failures-title">Failures, disturbances, audio left out</h2>'
+    assert re.search(rf"{heading}\s*<p>None\.</p>", rendered([cell()]))
 
 
 def test_noise_floors_stand_beside_the_answer_and_in_the_provenance() -> None:
@@ -335,10 +338,12 @@ def test_command_line_writes_the_report(tmp_path: Path):
     cells = example_cells()
     tables = write_tables(tmp_path, cells, example_transcripts(cells))
     (tmp_path / "study.json").write_text(json.dumps(example_study()))
+    (tmp_path / "selection.json").write_text(json.dumps(example_selection()))
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
     options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
-    options |= {"template-folder": TEMPLATES, "output": tmp_path / "report.html"}
+    options |= {"selection": tmp_path / "selection.json", "template-folder": TEMPLATES}
+    options |= {"output": tmp_path / "report.html"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
     command = [part for key, value in options.items() for part in (f"--{key}", str(value))] + figures
     render.main([*command, "--compare-with"])
@@ -355,4 +360,23 @@ def test_command_line_writes_the_report(tmp_path: Path):
 def test_an_unknown_figure_is_an_error():
     words = report.load_words(TEMPLATES, "en")
     with pytest.raises(AsrmeterError, match="no such figure: heat"):
-        report.report_context(example_study(), [], [], [], recommend([], [], 42), None, {"heat": "<svg/>"}, words)
+        report.report_context(
+            example_study(), [], [], [], example_selection(), recommend([], [], 42), None, {"heat": "<svg/>"}, words
+        )
+
+
+def test_audio_that_was_left_out_is_named_at_the_top_and_listed_with_its_reason():
+    skipped = [{"name": f"{i}<b>.wav", "reason": "truncated: 1.2 of 3.4 s are there"} for i in range(150)]
+    shown = text_of(rendered(example_cells(), selection=example_selection(skipped=skipped, dropped={"<MUSIC>": 7})))
+    assert "150 audio files were not fit for use and are left out: 0&lt;b&gt;.wav" in shown
+    assert shown.count("truncated: 1.2 of 3.4 s are there") == 100
+    assert "Left out, by reason &lt;MUSIC&gt;: 7" in shown
+    assert "left out" not in text_of(rendered(example_cells())).replace("leaves out", "").split("Failures, ")[0]
+
+
+def test_a_corpus_own_scoring_has_a_column_where_there_is_one():
+    heading = "WER by the corpus' own scoring (%)"
+    cells = example_cells()
+    assert heading not in text_of(rendered(cells)).replace("&#39;", "'")
+    cells = [row | {"wer_corpus": row["wer"] and 0.58} for row in cells]
+    assert heading in text_of(rendered(cells)).replace("&#39;", "'")

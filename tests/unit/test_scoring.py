@@ -95,7 +95,7 @@ def test_whispers_normaliser_knows_numbers_contractions_and_the_table_of_the_arc
 
 
 def test_every_normaliser_says_its_name_and_what_it_is_made_of(archives: Archives) -> None:
-    names = {ending: str(normaliser) for ending, normaliser in scoring.normalisers(archives).items()}
+    names = {ending: str(normaliser) for ending, normaliser in scoring.normalisers(archives, "packages").items()}
     made_of = f"openai-whisper {catalogue()['openai-whisper'].version}, transformers {version('transformers')}"
     assert names == {"": f"whisper-english ({made_of})", "_plain": "plain 1"}
 

@@ -1,4 +1,4 @@
-"""Segments: joined, never cut, text and audio agreeing."""
+"""Segments: joined, never cut, text and audio agreeing; the same ones every time."""
 
 from pathlib import Path
 
@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrmeter.corpora import manifest
-from asrmeter.segments import JOIN_SILENCE_S, LEAST_FILL, SAMPLE_RATE_HZ, Segment, Utterance, compose, sample
+from asrmeter.segments import (
+    JOIN_SILENCE_S,
+    LEAST_FILL,
+    SAMPLE_RATE_HZ,
+    Clip,
+    Joining,
+    Segment,
+    Utterance,
+    compose,
+    divide,
+    sample,
+    selection_sha256,
+)
 
 
 def utterances(lengths_s: list[float], one_recording: bool = False) -> list[Utterance]:
@@ -18,9 +30,14 @@ def utterances(lengths_s: list[float], one_recording: bool = False) -> list[Utte
         n = round(length_s * SAMPLE_RATE_HZ)
         begin = at if one_recording else 0
         name = "r" if one_recording else f"r{i}"
-        made.append(Utterance(name, begin, begin + n, f"word{i}", f"source {i % 3}", "free"))
+        made.append(Utterance(f"u{i}", name, begin, begin + n, f"word{i}", f"source {i % 3}", "free"))
         at += n
     return made
+
+
+def hear(spoken: list[Utterance]) -> Clip:
+    sound = recordings(spoken)
+    return lambda utterance: sound[utterance.recording][utterance.begin : utterance.end]
 
 
 def recordings(spoken: list[Utterance]) -> dict[str, np.ndarray]:
@@ -32,11 +49,11 @@ def recordings(spoken: list[Utterance]) -> dict[str, np.ndarray]:
 @given(st.lists(st.floats(0.2, 20), min_size=1, max_size=30), st.sampled_from([5, 15, 30, 60]), st.booleans())
 def test_joining_keeps_every_promise(lengths_s: list[float], duration_s: int, one_recording: bool) -> None:
     spoken = utterances(lengths_s, one_recording)
-    sound = recordings(spoken)
+    clip = hear(spoken)
     used: list[Utterance] = []
     for segment in compose(spoken, duration_s):
-        seconds = len(segment.audio(sound)) / SAMPLE_RATE_HZ
-        assert LEAST_FILL * duration_s <= seconds <= duration_s
+        seconds = len(segment.audio(clip)) / SAMPLE_RATE_HZ
+        assert LEAST_FILL[Joining.ACROSS] * duration_s <= seconds <= duration_s
         assert segment.text.split() == [u.text for u in segment.utterances]
         used += segment.utterances
     assert len(used) == len(set(used))
@@ -46,8 +63,8 @@ def test_joining_keeps_every_promise(lengths_s: list[float], duration_s: int, on
 def test_audio_of_one_recording_goes_on_and_others_are_parted_by_silence() -> None:
     together, apart = utterances([2, 2], one_recording=True), utterances([2, 2])
     sound = recordings(together)["r"]
-    assert np.array_equal(compose(together, 5)[0].audio({"r": sound}), sound)
-    joined = compose(apart, 5)[0].audio(recordings(apart))
+    assert np.array_equal(compose(together, 5)[0].audio(hear(together)), sound)
+    joined = compose(apart, 5)[0].audio(hear(apart))
     gap = round(JOIN_SILENCE_S * SAMPLE_RATE_HZ)
     assert len(joined) == 4 * SAMPLE_RATE_HZ + gap
     assert not joined[2 * SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ + gap].any()
@@ -58,14 +75,59 @@ def test_a_sample_is_seeded_and_takes_from_every_source() -> None:
     chosen = sample(segments, 6, seed=1)
     assert chosen == sample(segments, 6, seed=1) != sample(segments, 6, seed=2)
     assert sorted(s.utterances[0].source for s in chosen) == ["source 0"] * 2 + ["source 1"] * 2 + ["source 2"] * 2
-    assert sample(segments, 99, seed=1) == segments
+    assert sample(segments, 99, seed=1) == sample(segments, None, seed=1) == segments
     assert sample([], 3, seed=1) == []
+
+
+def test_within_recordings_nothing_is_joined_over_a_gap_and_what_fills_a_class_stays_alone() -> None:
+    first, second, third = utterances([3, 1, 4.5], one_recording=True)
+    elsewhere = Utterance("v", "other", 0, 2 * SAMPLE_RATE_HZ, "v", "s", "free")
+    joined = compose([first, second, third, elsewhere], 5, Joining.WITHIN)
+    assert [segment.utterances for segment in joined] == [(first, second), (third,)]
+    # A gap: the 3 s before it fill too little of 5 s, and the 1 s behind it too.
+    assert compose([first, third], 5, Joining.WITHIN) == [Segment("5s-000", 5, (third,))]
+
+
+@given(st.lists(st.floats(0.2, 20), min_size=1, max_size=40), st.sets(st.integers(0, 39)))
+def test_segments_within_recordings_are_the_recording(lengths_s: list[float], missing: set[int]) -> None:
+    spoken = [u for i, u in enumerate(utterances(lengths_s, one_recording=True)) if i not in missing]
+    if not spoken:
+        return
+    sound = recordings(spoken)["r"]
+    for duration_s in (5, 15, 30, 60):
+        for segment in compose(spoken, duration_s, Joining.WITHIN):
+            begin, end = segment.utterances[0].begin, segment.utterances[-1].end
+            assert np.array_equal(segment.audio(hear(spoken)), sound[begin:end])
+            assert 0.8 * duration_s * SAMPLE_RATE_HZ <= end - begin <= duration_s * SAMPLE_RATE_HZ
+
+
+@given(st.lists(st.floats(0.2, 60), min_size=1, max_size=30), st.sampled_from([Joining.ACROSS, Joining.NONE]))
+def test_nothing_that_fits_is_lost_where_all_is_to_be_kept(lengths_s: list[float], joining: Joining) -> None:
+    spoken = utterances(lengths_s)
+    possible = divide(spoken, [5, 15, 30], joining, keep_all=True)
+    used = {u for segments in possible.values() for segment in segments for u in segment.utterances}
+    assert used == {u for u in spoken if u.end <= 30 * SAMPLE_RATE_HZ}
+    ids = [segment.id for segments in possible.values() for segment in segments]
+    assert len(ids) == len(set(ids))
+    if joining is Joining.NONE:
+        natural = [(duration_s, *segment.utterances) for duration_s in possible for segment in possible[duration_s]]
+        classes = {u: min(d for d in (5, 15, 30) if u.end <= d * SAMPLE_RATE_HZ) for u in used}
+        assert set(natural) == {(duration_s, u) for u, duration_s in classes.items()}
+
+
+def test_the_selection_is_the_same_on_every_machine() -> None:
+    spoken = [u for length_s in (2.5, 3.1, 1.9) for u in utterances([length_s] * 40)]
+    spoken = [Utterance(f"{i}", f"r{i}", 0, u.end, u.text, u.source, u.licence) for i, u in enumerate(spoken)]
+    chosen = [
+        segment for segments in divide(spoken, [5, 15], Joining.ACROSS).values() for segment in sample(segments, 6, 42)
+    ]
+    assert selection_sha256(chosen) == "87f2995103d67d1fa726340e7f61bbda861172f229c39b4bb572bbdccf271556"
 
 
 def test_the_manifest_tells_what_lies_there(tmp_path: Path) -> None:
     spoken = utterances([4, 3, 4])
     segments = compose(spoken, 5)
-    manifest.write(tmp_path / "c", segments, recordings(spoken))
+    manifest.write(tmp_path / "c", segments, hear(spoken), {"seed": 1})
     rows = pq.read_table(tmp_path / "c" / manifest.SEGMENTS).to_pylist()
     assert [row["segment_id"] for row in rows] == [segment.id for segment in segments]
     for row in rows:
@@ -73,5 +135,5 @@ def test_the_manifest_tells_what_lies_there(tmp_path: Path) -> None:
         assert rate_hz == SAMPLE_RATE_HZ and len(samples) == row["audio_s"] * rate_hz
         assert row["licence"] == "free"
     first = {path.name: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
-    manifest.write(tmp_path / "c", segments, recordings(spoken))
+    manifest.write(tmp_path / "c", segments, hear(spoken), {"seed": 1})
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}

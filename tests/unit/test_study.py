@@ -27,6 +27,8 @@ def test_schema_is_a_schema_and_describes_every_key() -> None:
             missing += undescribed(inner, f"{path}.{name}")
             if isinstance(inner.get("additionalProperties"), dict):
                 missing += undescribed(inner["additionalProperties"], f"{path}.{name}.*")
+            for branch in inner.get("oneOf", []):
+                missing += undescribed(branch, f"{path}.{name}({branch['title']})")
         return missing
 
     assert undescribed(schema, "study") == []
@@ -49,10 +51,16 @@ def test_config_plans_at_least_24_cells_in_all_classes() -> None:
 
 def test_defaults_are_filled_in_at_every_level() -> None:
     whole = study.complete(LEAST, "mine.yaml")
-    assert whole["models"] == {"whisper-base": {"weights": "packaged"}}
+    nothing = {"id": None, "revision": None, "path": None}
+    assert whole["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
     assert whole["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
     assert whole["protocol"]["target"] == 0.025
-    assert whole["corpus"] == {"kind": "packages", "name": "quickstart", "segments_per_class": 8}
+    assert whole["corpus"] == {
+        "kind": "packages",
+        "name": "quickstart",
+        "segments_per_class": 8,
+        "selection_sha256": None,
+    }
     partly = study.complete(
         LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml"
     )
@@ -75,20 +83,61 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"models": {"whisper-tinny": {}}}, "models.whisper-tinny: unknown model; known are whisper-tiny, "),
     (
         LEAST | {"models": {"whisper-base": {"weigths": "random"}}},
-        "models.whisper-base: unknown key weigths; allowed are weights",
+        "models.whisper-base: unknown key weigths; allowed are weights, id",
     ),
     (
-        LEAST | {"models": {"whisper-base": {"weights": "hub"}}},
-        'models.whisper-base.weights: "hub" is not allowed; allowed are packaged, random',
+        LEAST | {"models": {"whisper-base": {"weights": "cloud"}}},
+        'models.whisper-base.weights: "cloud" is not allowed; allowed are packaged, hub, local, random',
     ),
+    (
+        LEAST | {"models": {"mine": {"id": "me/mine"}}},
+        "models.mine.revision: give the commit of me/mine, 40 hexadecimal digits",
+    ),
+    (
+        LEAST | {"models": {"mine": {"id": "me/mine", "revision": "main"}}},
+        'models.mine.revision: "main" must be a commit, 40 hexadecimal digits',
+    ),
+    (LEAST | {"models": {"mine": {"id": "mine"}}}, 'models.mine.id: "mine" must be of the form owner/name'),
+    (
+        LEAST | {"models": {"mine": {"id": "me/mine", "revision": "0" * 40, "weights": "packaged"}}},
+        "models.mine.weights: packaged does not go with id; allowed are hub, random",
+    ),
+    (
+        LEAST | {"models": {"mine": {"path": "x", "weights": "hub"}}},
+        "models.mine.weights: hub does not go with path; allowed are local, random",
+    ),
+    (
+        LEAST | {"models": {"mine": {"id": "me/mine", "path": "x"}}},
+        "models.mine: id and path contradict each other; give one of them",
+    ),
+    (LEAST | {"models": {"whisper-base": {"revision": "0" * 40}}}, "models.whisper-base.revision: goes with id"),
+    (LEAST | {"models": {"mine": {"weights": "local"}}}, "models.mine.path: give the folder of the weights"),
+    (LEAST | {"models": {"mine": {"weights": "hub"}}}, "models.mine: unknown model; known are whisper-tiny, "),
+    (LEAST | {"models": {"mine": {"path": "no/such"}}}, "models.mine.path: no/such is no folder"),
+    (LEAST | {"models": {"mine": {"path": "tests"}}}, "models.mine.path: tests: its config.json cannot be read"),
     (
         LEAST | {"models": {"whisper-small": {}}},
         "models.whisper-small.weights: no package holds pretrained weights of it",
     ),
     (LEAST | {"models": ["whisper-base"]}, 'models: ["whisper-base"] is not of type object'),
     (
-        LEAST | {"corpus": {"kind": "gigaspeech", "name": "x"}},
-        'corpus.kind: "gigaspeech" is not allowed; allowed are packages',
+        LEAST | {"corpus": {"kind": "youtube"}},
+        'corpus.kind: "youtube" is not allowed; allowed are packages, gigaspeech, hub, folder',
+    ),
+    (LEAST | {"corpus": {"name": "x"}}, "corpus: the key kind is missing; it is one of packages, gigaspeech, hub"),
+    (LEAST | {"corpus": {"kind": "packages"}}, "corpus: the key name is missing"),
+    (LEAST | {"corpus": {"kind": "hub"}}, "corpus: the key id is missing"),
+    (LEAST | {"corpus": {"kind": "hub", "id": "librispeech"}}, 'corpus.id: "librispeech" must be of the form owner'),
+    (LEAST | {"corpus": {"kind": "folder"}}, "corpus: the key path is missing"),
+    (
+        LEAST | {"corpus": {"kind": "folder", "path": "x", "durations": "exact"}},
+        'corpus.durations: "exact" is not allowed; allowed are joined, natural',
+    ),
+    (LEAST | {"corpus": {"kind": "folder", "path": "no/such/folder"}}, "corpus.path: no/such/folder"),
+    (LEAST | {"corpus": {"kind": "gigaspeech", "path": "x"}}, "corpus: unknown key path; allowed are kind, name, id"),
+    (
+        LEAST | {"corpus": {"kind": "gigaspeech", "selection_sha256": "abc"}},
+        'corpus.selection_sha256: "abc" must be a sha256, 64 hexadecimal digits',
     ),
     (LEAST | {"corpus": {"kind": "packages", "name": "x"}}, "corpus.name: unknown corpus x; known are quickstart"),
     (LEAST | {"devices": "gpu"}, 'devices: "gpu" is not of type array, or "auto"'),
@@ -141,8 +190,29 @@ def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pyte
         study.claim(whole | {"name": "other"})
 
 
+@pytest.mark.parametrize(
+    ("corpus", "name"),
+    [
+        ({"kind": "gigaspeech"}, "gigaspeech"),
+        ({"kind": "hub", "id": "openslr/librispeech_asr", "config": "clean"}, "librispeech_asr-clean-test"),
+        ({"kind": "hub", "id": "me/x", "split": "a/b c"}, "x-a-b-c"),
+        ({"kind": "hub", "id": "me/x", "name": "mine"}, "mine"),
+    ],
+)
+def test_a_corpus_without_a_name_gets_one(corpus: dict[str, Any], name: str) -> None:
+    assert study.complete(LEAST | {"corpus": corpus}, "mine.yaml")["corpus"]["name"] == name
+
+
+def test_what_weights_a_model_has_follows_from_where_it_is() -> None:
+    known = {"id": "me/mine", "revision": "0" * 40}
+    models = {"whisper-small": {"weights": "hub"}, "mine": known, "drawn": known | {"weights": "random"}}
+    whole = study.complete(LEAST | {"models": models}, "mine.yaml")
+    assert [settings["weights"] for settings in whole["models"].values()] == ["hub", "hub", "random"]
+
+
 def test_catalogue_entries_are_complete() -> None:
     for name, model in catalogue().items():
+        assert set(model.hub) - {"sha256"} == {"id", "revision"} and len(model.hub["revision"]) == 40, name
         assert model.family in ("whisper", "ctc"), name
         assert model.tokenizer or model.vocabulary, name
         assert model.packages("random") or model.family == "ctc", name

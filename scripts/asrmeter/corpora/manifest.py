@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
+from asrmeter.corpora.audio import encode
 from asrmeter.files import atomic, sha256_of
-from asrmeter.segments import SAMPLE_RATE_HZ, Segment
+from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Segment
 
 SEGMENTS = "segments.parquet"
 # The same rows for the measuring process, which must not pay for importing pyarrow.
 SEGMENTS_JSON = "segments.json"
+# Where the speech comes from, which of it was chosen, and what was not fit for use.
+SELECTION = "selection.json"
 SCHEMA = pa.schema(
     [
         ("segment_id", pa.string()),
@@ -31,8 +32,8 @@ SCHEMA = pa.schema(
 )
 
 
-def write(folder: Path, segments: Sequence[Segment], recordings: dict[str, np.ndarray]) -> None:
-    """Write the corpus folder as a whole: one FLAC file a segment and the manifest.
+def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> None:
+    """Write the corpus folder as a whole: one FLAC file a segment, the manifest, and the record of the selection.
 
     FLAC keeps 16 bits a sample; `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
     """
@@ -40,9 +41,9 @@ def write(folder: Path, segments: Sequence[Segment], recordings: dict[str, np.nd
         (part / "audio").mkdir(parents=True)
         rows: list[dict[str, Any]] = []
         for segment in segments:
-            samples = segment.audio(recordings)
+            samples = segment.audio(clip)
             name = f"audio/{segment.id}.flac"
-            soundfile.write(part / name, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+            encode(part / name, samples)
             rows.append(
                 {
                     "segment_id": segment.id,
@@ -52,12 +53,13 @@ def write(folder: Path, segments: Sequence[Segment], recordings: dict[str, np.nd
                     "text": segment.text,
                     "source": _distinct(utterance.source for utterance in segment.utterances),
                     "licence": _distinct(utterance.licence for utterance in segment.utterances),
-                    "utterances": [f"{u.recording}:{u.begin}-{u.end}" for u in segment.utterances],
+                    "utterances": [utterance.id for utterance in segment.utterances],
                     "sha256": sha256_of(part / name),
                 }
             )
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), part / SEGMENTS)
         (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n")
+        (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n")
 
 
 def _distinct(values: Any) -> str:

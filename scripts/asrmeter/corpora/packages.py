@@ -1,61 +1,86 @@
-"""Speech inside pinned packages, as a listing in `resources/corpora/` tells. The planner reads `of_listing` too."""
+"""Speech inside pinned packages, as a listing in `resources/corpora/` tells."""
 
 import io
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asrmeter import packages as pinned
+from asrmeter.corpora import Speech
 from asrmeter.errors import AsrmeterError
-from asrmeter.packages import Archives
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from asrmeter.segments import Utterance
+
+LISTINGS = Path(__file__).parents[3] / "resources" / "corpora"
 
 
-def listing(path: Path) -> list[dict[str, Any]]:
-    """Return the recordings of a listing."""
-    with open(path, "rb") as stream:
-        return tomllib.load(stream)["recording"]
+def name_of(options: dict[str, Any]) -> str:
+    """Return the name of the corpus, which is that of its listing."""
+    return str(options["name"])
 
 
-def of_listing(path: Path) -> list[str]:
-    """Return the names of the packages that a listing draws from."""
-    return sorted({recording["package"] for recording in listing(path)})
+def check(options: dict[str, Any]) -> None:
+    """Raise AsrmeterError if there is no such listing."""
+    known = sorted(path.stem for path in LISTINGS.glob("*.toml"))
+    if options["name"] not in known:
+        raise AsrmeterError(f"corpus.name: unknown corpus {options['name']}; known are {', '.join(known)}")
 
 
-def load(path: Path, archives: Archives) -> "tuple[dict[str, np.ndarray], list[Utterance]]":
-    """Return (samples by recording: float32, 16 kHz, mono; utterances in the listing's order).
+def archives(options: dict[str, Any]) -> list[str]:
+    """Return the names of the packages that the listing draws from."""
+    return sorted({recording["package"] for recording in _listing(options)})
+
+
+def made_of(options: dict[str, Any]) -> Any:
+    """Return the listing, and the hashes of its packages."""
+    known = pinned.catalogue()
+    return [_path(options).read_text(), [known[name].sha256 for name in archives(options)]]
+
+
+def load(options: dict[str, Any], downloads: Path) -> Speech:
+    """Return the speech of the listing, utterances in its order.
 
     Raises:
         AsrmeterError: an archive is missing or altered, or a recording cannot be decoded.
     """
-    import librosa
-    import soundfile
+    from asrmeter.corpora.audio import decode
+    from asrmeter.segments import SAMPLE_RATE_HZ, Joining, Utterance
 
-    from asrmeter.segments import SAMPLE_RATE_HZ, Utterance
-
+    opened = pinned.Archives(downloads)
+    path = _path(options)
     recordings: dict[str, np.ndarray] = {}
     utterances: list[Utterance] = []
-    for entry in listing(path):
+    for entry in _listing(options):
         name = entry["id"]
         try:
-            samples, rate_hz = soundfile.read(
-                io.BytesIO(archives.read(entry["package"], entry["member"])), dtype="float32", always_2d=True
-            )
-        except soundfile.LibsndfileError as error:
-            raise AsrmeterError(f"{path}: recording {name}: {entry['member']} cannot be decoded ({error})") from error
-        mono = samples.mean(axis=1)
-        if rate_hz != SAMPLE_RATE_HZ:
-            mono = librosa.resample(mono, orig_sr=rate_hz, target_sr=SAMPLE_RATE_HZ)
-        recordings[name] = mono
+            samples = decode(io.BytesIO(opened.read(entry["package"], entry["member"])))
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{path}: recording {name}: {entry['member']}: {error}") from error
+        recordings[name] = samples
         for spoken in entry["utterances"]:
             begin = round(spoken.get("begin_s", 0) * SAMPLE_RATE_HZ)
-            end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(mono)
-            if not 0 <= begin < end <= len(mono):
+            end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(samples)
+            if not 0 <= begin < end <= len(samples):
                 raise AsrmeterError(
-                    f"{path}: recording {name}: an utterance lies outside of its {len(mono) / SAMPLE_RATE_HZ:.2f} s"
+                    f"{path}: recording {name}: an utterance lies outside of its {len(samples) / SAMPLE_RATE_HZ:.2f} s"
                 )
-            utterances.append(Utterance(name, begin, end, spoken["text"], entry["source"], entry["licence"]))
-    return recordings, utterances
+            utterances.append(
+                Utterance(f"{name}:{begin}-{end}", name, begin, end, spoken["text"], entry["source"], entry["licence"])
+            )
+
+    def clip(utterance: Utterance) -> "np.ndarray":
+        return recordings[utterance.recording][utterance.begin : utterance.end]
+
+    return Speech(utterances, lambda _: (clip, {}), Joining.ACROSS, origin={"packages": archives(options)})
+
+
+def _path(options: dict[str, Any]) -> Path:
+    return LISTINGS / f"{options['name']}.toml"
+
+
+def _listing(options: dict[str, Any]) -> list[dict[str, Any]]:
+    with open(_path(options), "rb") as stream:
+        recordings: list[dict[str, Any]] = tomllib.load(stream)["recording"]
+    return recordings

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import transformers
 from transformers import (
+    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     Wav2Vec2Config,
@@ -22,45 +23,88 @@ from transformers import (
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic, sha256_of
 from asrmeter.packages import Archives
-from asrmeter.weights import ctranslate2
+from asrmeter.runtimes.transformers_whisper import MULTILINGUAL_VOCABULARY
+from asrmeter.weights import catalogue, ctranslate2, pretrained
 from asrmeter.weights.catalogue import Model
 
 PROVENANCE = "provenance.json"
 
 
-def build(model: Model, weights: str, seed: int, archives: Archives, target: Path) -> None:
-    """Make the folder `target` for `model` with `weights` ("packaged" or "random").
+def build(
+    name: str, settings: dict[str, Any], seed: int, archives: Archives, target: Path, key: str | None = None
+) -> None:
+    """Make the folder `target` for a model by the study's `settings` of it, complete.
+
+    `key` stands for what it is made of, for the record.
 
     The same inputs give the same bytes. Random weights follow transformers' own initialisation after
     `torch.manual_seed(seed)`.
 
     Raises:
-        AsrmeterError: a package is missing or altered, or the result is not the model that it should be.
+        AsrmeterError: a package, a file of the Hub or of a folder is missing or altered, or the result is not the model
+            that it should be.
     """
-    if weights == "packaged":
-        network, origin = _packaged(model, archives)
-    else:
-        network, origin = (
-            _random(model, seed, archives),
-            {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"},
-        )
-    n_parameters = sum(parameter.numel() for parameter in network.parameters())
-    if n_parameters != model.parameters:
-        raise AsrmeterError(f"{model.name}: {n_parameters} parameters came out, {model.parameters} expected")
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    origin = catalogue.origin(name, settings)
     with atomic(target) as folder:
-        network.save_pretrained(folder)
-        _write_preprocessing(model, archives, folder)
+        folder.mkdir()
+        if origin.repo or origin.path:
+            told = _saved(name, settings, origin, seed, folder)
+        else:
+            assert origin.entry is not None
+            told = _described(origin.entry, settings["weights"], seed, archives, folder)
+        n_parameters = pretrained.check(name, told["family"], folder)
+        if origin.entry and n_parameters != origin.entry.parameters:
+            raise AsrmeterError(f"{name}: {n_parameters} parameters came out, {origin.entry.parameters} expected")
         for path in folder.iterdir():
             path.chmod(0o644)  # safetensors writes for its owner alone; a shared checkout has more readers
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-        provenance = {
-            "model": model.name,
-            "family": model.family,
-            "weights": "random" if weights == "random" else "pretrained",
-        }
-        provenance |= origin | {"parameters": n_parameters, "sha256": files}
+        provenance = {"model": name, "key": key} | told
+        provenance |= {"parameters": n_parameters, "weights_sha256": _weights_sha256(files), "sha256": files}
         (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
+
+
+def _weights_sha256(files: dict[str, str]) -> str:
+    """Return the hash of the weights: that of their file, or one over the hashes of all where they are in parts."""
+    weights = [digest for name, digest in files.items() if name.endswith(".safetensors")]
+    return weights[0] if len(weights) == 1 else hashlib.sha256(" ".join(weights).encode()).hexdigest()
+
+
+def _saved(name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: int, folder: Path) -> dict[str, Any]:
+    """Take a model as its authors saved it, with its own weights or random ones."""
+    random = settings["weights"] == "random"
+    told = pretrained.take(name, origin, with_weights=not random, folder=folder)
+    if told["family"] == "whisper":
+        try:
+            _complete_whisper(folder)
+        except (KeyError, OSError, ValueError) as error:
+            raise AsrmeterError(
+                f"{name}: its tokenizer or configuration is not that of a Whisper model ({type(error).__name__}: "
+                f"{' '.join(str(error).replace(str(folder), 'its folder').split())[:200]})"
+            ) from error
+    if not random:
+        return told | {"weights": "random" if _is_random(origin.path) else "pretrained"}
+    pretrained.random(told["family"], folder, seed).save_pretrained(folder)
+    return told | {"weights": "random", "seed": seed}
+
+
+def _is_random(path: Path | None) -> bool:
+    """Tell whether a folder is one of ours with random weights, which copying it does not make better."""
+    provenance = path / PROVENANCE if path else None
+    return bool(provenance and provenance.is_file() and json.loads(provenance.read_text()).get("weights") == "random")
+
+
+def _described(model: Model, weights: str, seed: int, archives: Archives, folder: Path) -> dict[str, Any]:
+    """Make a model of the catalogue from packages, or with random weights from what the catalogue says."""
+    if weights == "packaged":
+        network, told = _packaged(model, archives)
+    else:
+        network = _random(model, seed, archives)
+        told = {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"}
+    network.save_pretrained(folder)
+    _write_preprocessing(model, archives, folder)
+    return {"family": model.family, "weights": "random" if weights == "random" else "pretrained"} | told
 
 
 def _packaged(model: Model, archives: Archives) -> tuple[PreTrainedModel, dict[str, Any]]:
@@ -100,27 +144,11 @@ def _whisper(model: Model, archives: Archives, hints: dict[str, Any]) -> Whisper
 
     `hints` is what a packaged model says about generation: suppressed tokens, alignment heads.
     """
-    ids = _special_tokens(model, archives)
-    special = {
-        "decoder_start_token_id": ids["<|startoftranscript|>"],
-        "bos_token_id": ids["<|endoftext|>"],
-        "eos_token_id": ids["<|endoftext|>"],
-        "pad_token_id": ids["<|endoftext|>"],
-    }
-    network = WhisperForConditionalGeneration(WhisperConfig(**model.architecture, **special))
-    generation: dict[str, Any] = dict(special)
-    generation |= {
-        "max_length": network.config.max_target_positions,
-        "max_initial_timestamp_index": 50,
-        "no_timestamps_token_id": ids["<|notimestamps|>"],
-        "prev_sot_token_id": ids["<|startofprev|>"],
-        "return_timestamps": False,
-        "is_multilingual": not model.name.endswith(".en"),
-    }
-    if generation["is_multilingual"]:
-        languages = range(ids["<|startoftranscript|>"] + 1, ids["<|translate|>"])
-        generation["lang_to_id"] = {token: number for token, number in ids.items() if number in languages}
-        generation["task_to_id"] = {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")}
+    if model.tokenizer is None:
+        raise AsrmeterError(f"{model.name}: models.toml names no tokenizer")
+    ids = _special_tokens(archives.read(**model.tokenizer))
+    network = WhisperForConditionalGeneration(WhisperConfig(**model.architecture, **_special(ids)))
+    generation = _generation(ids, network.config.vocab_size, network.config.max_target_positions)
     if hints:
         generation["suppress_tokens"] = hints["suppress_ids"]
         generation["begin_suppress_tokens"] = hints["suppress_ids_begin"]
@@ -129,12 +157,50 @@ def _whisper(model: Model, archives: Archives, hints: dict[str, Any]) -> Whisper
     return network
 
 
-def _special_tokens(model: Model, archives: Archives) -> dict[str, int]:
-    """Return the ids of the tokenizer's special tokens by their text."""
-    if model.tokenizer is None:
-        raise AsrmeterError(f"{model.name}: models.toml names no tokenizer")
-    tokenizer = json.loads(archives.read(**model.tokenizer))
-    return {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+def _complete_whisper(folder: Path) -> None:
+    """Add what an old or fine-tuned Whisper lacks: its tokenizer in one file, and the ids that generating needs."""
+    tokenizer = folder / pretrained.TOKENIZER
+    if not tokenizer.is_file():
+        AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.save(str(tokenizer))
+    config = json.loads((folder / pretrained.CONFIG).read_text())
+    path = folder / pretrained.GENERATION
+    own = json.loads(path.read_text()) if path.is_file() else {}
+    needed = _generation(_special_tokens(tokenizer.read_bytes()), config["vocab_size"], config["max_target_positions"])
+    if any(own.get(key) is None for key in needed):
+        own = needed | {key: value for key, value in own.items() if value is not None}
+        path.write_text(json.dumps(own, indent=2) + "\n")
+
+
+def _special(ids: dict[str, int]) -> dict[str, int]:
+    return {
+        "decoder_start_token_id": ids["<|startoftranscript|>"],
+        "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": ids["<|endoftext|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+    }
+
+
+def _generation(ids: dict[str, int], vocab_size: int, max_length: int) -> dict[str, Any]:
+    """Return the settings of generation that follow from the special tokens."""
+    generation: dict[str, Any] = dict(_special(ids))
+    generation |= {
+        "max_length": max_length,
+        "max_initial_timestamp_index": 50,
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "prev_sot_token_id": ids["<|startofprev|>"],
+        "return_timestamps": False,
+        "is_multilingual": vocab_size >= MULTILINGUAL_VOCABULARY,
+    }
+    if generation["is_multilingual"]:
+        languages = range(ids["<|startoftranscript|>"] + 1, ids["<|translate|>"])
+        generation["lang_to_id"] = {token: number for token, number in ids.items() if number in languages}
+        generation["task_to_id"] = {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")}
+    return generation
+
+
+def _special_tokens(tokenizer: bytes) -> dict[str, int]:
+    """Return the ids of a tokenizer.json's special tokens by their text."""
+    return {token["content"]: token["id"] for token in json.loads(tokenizer)["added_tokens"]}
 
 
 def _write_preprocessing(model: Model, archives: Archives, folder: Path) -> None:

@@ -1,0 +1,60 @@
+"""Clips that have been fetched, kept as FLAC: what was cut off goes on where it stopped, and what is whole stays."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from asrmeter.corpora.audio import encode
+from asrmeter.files import atomic, sha256_of
+
+# Of a sha256 in hexadecimal: enough that no two are alike by chance.
+_DIGITS = 32
+
+
+class Clips:
+    """A folder of clips by id; each file is named by its id and by its content, so that a damaged one is found."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = {path.name.partition("-")[0]: path.name for path in folder.glob("*.flac")}
+
+    def __contains__(self, clip_id: str) -> bool:
+        """Tell whether a clip is kept and whole; one that is damaged is deleted."""
+        name = self._names.get(_digits(clip_id.encode()))
+        if name is None:
+            return False
+        path = self._folder / name
+        if path.is_file() and path.stem.endswith(f"-{sha256_of(path)[:_DIGITS]}"):
+            return True
+        path.unlink(missing_ok=True)
+        del self._names[_digits(clip_id.encode())]
+        return False
+
+    def keep(self, clip_id: str, samples: np.ndarray) -> None:
+        """Keep a clip: samples of shape (n,), float32, 16 kHz.
+
+        Raises:
+            AsrmeterError: the disk is full or the folder is not writable.
+        """
+        key = _digits(clip_id.encode())
+        with atomic(self._folder / key) as part:
+            encode(part, samples)
+            name = f"{key}-{sha256_of(part)[:_DIGITS]}.flac"
+        (self._folder / key).replace(self._folder / name)
+        self._names[key] = name
+
+    def samples(self, clip_id: str) -> np.ndarray:
+        """Return the samples of a clip that is kept, shape (n,), float32, 16 kHz.
+
+        Raises:
+            KeyError: it is not kept.
+        """
+        path = self._folder / self._names[_digits(clip_id.encode())]
+        samples: np.ndarray = soundfile.read(path, dtype="float32")[0]
+        return samples
+
+
+def _digits(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]

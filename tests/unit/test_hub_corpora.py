@@ -1,0 +1,369 @@
+"""Speech from the Hub, by the real clients, from a server that speaks its interface: whole, cut, offline, refused."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import yaml
+
+from asrmeter import study
+from asrmeter.segments import SAMPLE_RATE_HZ
+from hub_server import FOREVER, Hub
+from repositories import COMMIT, gigaspeech, gigaspeech_row, librispeech, loose, wav
+
+ROOT = Path(__file__).parents[2]
+ACCEPTED, NOT_ACCEPTED = "hf_accepted_the_terms", "hf_knows_no_terms"
+SELECTION = "f4476de22342da7c8a72d026336305f05a59b0c0aeddf805582e1bd786722d12"
+PAGE = "https://huggingface.co/datasets/speechcolab/gigaspeech"
+N_ROWS = 90
+# The clients wait for half a minute in all before they give up; here they do not.
+IMPATIENT = """
+import runpy, sys, datasets
+from huggingface_hub.utils import _http
+_http.http_backoff.__kwdefaults__.update(base_wait_time=0.01, max_retries=2)
+datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0.01
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "scripts")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def recordings() -> dict[str, np.ndarray]:
+    """Three recordings of thirty segments each, of 1 to 3 s; noise, so that no sample is like another."""
+    rng = np.random.default_rng(7)
+    return {
+        name: rng.integers(-(2**15), 2**15, 60 * SAMPLE_RATE_HZ).astype(np.int16) for name in ("POD1", "YOU1", "YOU2")
+    }
+
+
+@pytest.fixture(scope="module")
+def rows(recordings: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    made = []
+    for audio_id, samples in recordings.items():
+        cuts = np.linspace(0, len(samples), N_ROWS // 3 + 1).astype(int)
+        for i, (begin, end) in enumerate(pairwise(cuts)):
+            text = f"{audio_id} SAYS <COMMA> {i} <PERIOD>" if i % 10 != 9 else "<MUSIC>"
+            source = "podcast" if audio_id == "POD1" else "youtube"
+            begin_s = float(begin) / SAMPLE_RATE_HZ
+            made.append(gigaspeech_row(audio_id, i, begin_s, samples[begin:end], text, source))
+    return made
+
+
+@pytest.fixture
+def hub(rows: list[dict[str, Any]]) -> Iterator[Hub]:
+    with Hub([gigaspeech(rows)], tokens={ACCEPTED: True, NOT_ACCEPTED: False}) as server:
+        yield server
+
+
+class Run:
+    """`build_corpus.py` in a process of its own, as the rule runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.output = folder, folder / "corpus"
+
+    def __call__(
+        self, hub: Hub, corpus: dict[str, Any] | None = None, durations_s: tuple[int, ...] = (5, 15), **client: Any
+    ) -> subprocess.CompletedProcess[str]:
+        options = {"kind": "gigaspeech", "segments_per_class": 2} | (corpus or {})
+        models = {"whisper-tiny.en": {}}
+        whole = study.complete({"name": "x", "models": models, "corpus": options, "devices": ["cpu"]}, "x.yaml")
+        client = {"token": ACCEPTED if options["kind"] == "gigaspeech" else None} | client
+        return subprocess.run(
+            [
+                *(sys.executable, "-c", IMPATIENT, "scripts/build_corpus.py", "--corpus", json.dumps(whole["corpus"])),
+                *("--downloads", str(self.folder / "downloads"), "--durations-s", *map(str, durations_s)),
+                *("--seed", "42", "--output", str(self.output)),
+            ],
+            cwd=ROOT,
+            env=hub.environment(self.folder / "home", **client) | {"ASRMETER_LOCK": str(self.folder / "lock")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    @property
+    def segments(self) -> list[dict[str, Any]]:
+        return pq.read_table(self.output / "segments.parquet").to_pylist()
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        return json.loads((self.output / "selection.json").read_text())
+
+    def bytes_by_file(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.output)): path.read_bytes() for path in self.output.rglob("*.*")}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the one line that says what went wrong."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert ACCEPTED not in done.stderr and NOT_ACCEPTED not in done.stderr
+    return lines[0].removeprefix("error: ")
+
+
+def test_the_whole_path(hub: Hub, run: Run, rows: list[dict[str, Any]], recordings: dict[str, np.ndarray]) -> None:
+    assert run(hub, {"segments_per_class": 1}, durations_s=(5,)).returncode == 0
+    hub.requests.clear()
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    by_id = {row["segment_id"]: row for row in rows}
+    assert [segment["duration_s"] for segment in run.segments] == [5, 5, 15, 15]
+    for segment in run.segments:
+        spoken = [by_id[name] for name in segment["utterances"]]
+        assert (
+            segment["text"].split()
+            == " ".join(row["text"] for row in spoken).replace("<COMMA> ", "").replace(" <PERIOD>", "").split()
+        )
+        samples, rate_hz = soundfile.read(run.output / segment["path"], dtype="int16")
+        begin = round(spoken[0]["begin_time"] * SAMPLE_RATE_HZ)
+        assert rate_hz == SAMPLE_RATE_HZ
+        # To the bit: the audio of a joined segment is the recording between its times.
+        assert np.array_equal(samples, recordings[spoken[0]["audio_id"]][begin : begin + len(samples)])
+    assert {segment["source"] for segment in run.segments} == {"podcast", "youtube"}
+    assert run.selection["selection_sha256"] == SELECTION
+    assert run.selection["origin"] == {
+        "dataset": "speechcolab/gigaspeech",
+        "config": "dev",
+        "split": "validation",
+        "commit": COMMIT,
+    }
+    assert run.selection["dropped"] == {"no speech: <MUSIC>": 9}
+    # The table was there already. Of the audio only the groups of rows with the clips that the study needs are read.
+    whole = sum(len(row["audio"]["bytes"]) for row in rows)
+    assert hub.sent("*.parquet") < 0.7 * whole
+    for path in run.folder.rglob("*"):
+        assert not path.is_file() or ACCEPTED.encode() not in path.read_bytes(), path
+
+
+def test_what_is_there_needs_no_hub(hub: Hub, run: Run) -> None:
+    assert run(hub).returncode == 0
+    first, asked = run.bytes_by_file(), len(hub.requests)
+    for how in ({"offline": True}, {"token": None, "offline": True}):
+        for path in run.output.rglob("*.*"):
+            path.unlink()
+        done = run(hub, **how)
+        assert done.returncode == 0, done.stderr
+        assert run.bytes_by_file() == first
+    assert len(hub.requests) == asked
+    hub.fail()
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    assert f"the Hub is out of reach; main is taken for {COMMIT} as before" in done.stderr
+    assert run.bytes_by_file() == first
+
+
+def test_a_fetch_that_is_cut_off_goes_on_where_it_stopped(hub: Hub, run: Run, rows: list[dict[str, Any]]) -> None:
+    assert run(hub, {"segments_per_class": 1}, durations_s=(5,)).returncode == 0
+    hub.cut("*dev/validation-00001*", after=1000, times=FOREVER)
+    message = refused(run(hub))
+    assert "data set speechcolab/gigaspeech" in message and "run again: what has come as a whole is kept" in message
+    assert not list(run.output.parent.glob(".corpus*"))
+    hub.mend()
+    hub.requests.clear()
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    # Those of the other file, and of the first study, came before.
+    assert "clips to fetch" in done.stderr
+    n_missing, n_wanted = map(int, done.stderr.split(" clips to fetch")[0].split()[-3::2])
+    assert 0 < n_missing < n_wanted
+    assert run.selection["selection_sha256"] == SELECTION
+
+
+def test_a_connection_that_breaks_once_is_no_error(hub: Hub, run: Run) -> None:
+    hub.cut("*dev/validation-00000*", after=20_000)
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    assert run.selection["selection_sha256"] == SELECTION
+
+
+def test_a_damaged_clip_is_fetched_again(hub: Hub, run: Run) -> None:
+    assert run(hub).returncode == 0
+    first = run.bytes_by_file()
+    damaged = sorted((run.folder / "downloads").rglob("*.flac"))[0]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    assert ": 1 of " in done.stderr and "clips to fetch" in done.stderr
+    assert run.bytes_by_file() == first
+
+
+def test_a_clip_that_is_not_what_its_row_says_is_named_and_another_is_drawn(
+    rows: list[dict[str, Any]], run: Run
+) -> None:
+    with Hub([gigaspeech(rows)], tokens={ACCEPTED: True}) as hub:
+        assert run(hub).returncode == 0
+    drawn = run.segments[0]["utterances"][0]
+    for broken, reason in ((b"RIFF no", "cannot be decoded"), (wav(np.zeros(100)), "its audio has 0.01 s")):
+        bad = [row | {"audio": row["audio"] | {"bytes": broken}} if row["segment_id"] == drawn else row for row in rows]
+        other = Run(run.folder / reason.replace(" ", "-"))
+        with Hub([gigaspeech(bad)], tokens={ACCEPTED: True}) as hub:
+            done = other(hub)
+        assert done.returncode == 0, done.stderr
+        assert f"skipped {drawn}: {reason}" in done.stderr
+        assert [entry["name"] for entry in other.selection["skipped"]] == [drawn]
+        assert len(other.segments) == 4
+        assert drawn not in [name for segment in other.segments for name in segment["utterances"]]
+
+
+@pytest.mark.parametrize(
+    ("how", "corpus", "words"),
+    [
+        ({"token": None}, {}, ["given to signed-in accounts only", f"accept its terms at {PAGE}", "set HF_TOKEN"]),
+        ({"token": NOT_ACCEPTED}, {}, [f"its terms are not accepted; open {PAGE} with the account of your token"]),
+        ({"token": "hf_mistyped"}, {}, ["the Hub refuses the token", "set HF_TOKEN"]),
+        ({}, {"revision": "0" * 40}, ["it has no revision 0000", "/commits/main"]),
+        ({}, {"revision": "v9"}, ["it has no revision v9"]),
+        ({}, {"id": "speechcolab/gigaspich"}, ["the Hub has no such repository, or it is private"]),
+        ({}, {"config": "devel"}, ["devel", "dev"]),
+        ({}, {"split": "valid"}, ["valid", "validation"]),
+        ({"offline": True}, {}, ["HF_HUB_OFFLINE forbids to ask the Hub"]),
+        ({}, {"selection_sha256": "0" * 64}, ["corpus.selection_sha256 is 000000", "this selection has"]),
+    ],
+    ids=["token", "terms", "bad token", "commit", "tag", "repository", "config", "split", "offline", "selection"],
+)
+def test_what_is_refused_says_why_and_what_to_do(
+    hub: Hub, run: Run, how: dict[str, Any], corpus: dict[str, Any], words: list[str]
+) -> None:
+    message = refused(run(hub, corpus, **how))
+    for word in words:
+        assert word in message
+    assert not run.output.exists()
+
+
+def test_no_network(run: Run, rows: list[dict[str, Any]]) -> None:
+    with Hub() as hub:
+        pass
+    message = refused(run(hub))
+    assert f"{hub.url} cannot be reached" in message and "check the network" in message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+@pytest.mark.parametrize("place", ["downloads", "results"])
+def test_a_full_disk(hub: Hub, run: Run, place: str) -> None:
+    small = run.folder / place
+    small.mkdir()
+    run.output = run.folder / "results" / "corpus"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], check=True)
+    try:
+        message = refused(run(hub))
+        left = [path for path in small.rglob("*") if path.name.startswith(".")]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert "no space left on the disk; free some and run again, nothing was left half-written" in message
+    assert left == []
+    done = run(hub)
+    assert done.returncode == 0, done.stderr
+    assert run.selection["selection_sha256"] == SELECTION
+
+
+def test_other_columns_than_gigaspeech_has_are_named(run: Run) -> None:
+    repo = librispeech([("a", wav(np.zeros(16)))] * 4)
+    with Hub([repo], tokens={ACCEPTED: True}) as hub:
+        message = refused(run(hub, {"id": repo.id, "config": "default", "split": "test"}))
+    assert "no column segment_id, audio_id, begin_time, end_time, text, source; it has file, audio, sentence" in message
+
+
+SPOKEN = [(f"text number {i}", 1.5 + 0.05 * i) for i in range(12)]
+
+
+@pytest.fixture(scope="module")
+def sounds() -> list[tuple[str, bytes]]:
+    """Twelve utterances, among them one without text and one that is no audio."""
+    rng = np.random.default_rng(5)
+    made = [(text, wav(rng.uniform(-1, 1, round(seconds * 8000)), 8000)) for text, seconds in SPOKEN]
+    made[3] = (" ", made[3][1])
+    made[7] = (made[7][0], b"nonsense")
+    return made
+
+
+HUB = {"kind": "hub", "id": "me/speech", "text": "sentence", "segments_per_class": None}
+
+
+def test_any_data_set_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+    with Hub([librispeech(sounds)]) as hub:
+        done = run(hub, HUB, durations_s=(5,), token=None)
+        assert done.returncode == 0, done.stderr
+        assert run.selection["skipped"] == [
+            {"name": "row-000003", "reason": "has no text"},
+            {"name": "row-000007", "reason": "cannot be decoded (Format not recognised); convert it to FLAC or WAV"},
+        ]
+        assert run.selection["corpus"]["name"] == "speech-test"
+        heard = " ".join(segment["text"] for segment in run.segments).split("text number ")[1:]
+        assert sorted(map(int, heard)) == [i for i in range(len(sounds)) if i not in (3, 7)]
+        asked = len(hub.requests)
+        done = run(hub, HUB | {"durations": "natural"}, durations_s=(2, 3), token=None, offline=True)
+        assert done.returncode == 0, done.stderr
+        assert [segment["text"] for segment in run.segments] == [
+            text for i, (text, _) in enumerate(sounds) if i not in (3, 7)
+        ]
+        assert [segment["audio_s"] for segment in run.segments] == pytest.approx(
+            [seconds for i, (_, seconds) in enumerate(SPOKEN) if i not in (3, 7)]
+        )
+        assert len(hub.requests) == asked
+        first = run.bytes_by_file()
+        next((run.folder / "downloads").rglob("*.flac")).write_bytes(b"damaged")
+        done = run(hub, HUB | {"durations": "natural"}, durations_s=(2, 3), token=None)
+        assert done.returncode == 0, done.stderr
+        assert run.bytes_by_file() == first
+
+
+def test_a_data_set_that_is_cut_off_goes_on(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+    with Hub([librispeech(sounds)]) as hub:
+        hub.cut("*test-00001*", after=2**16, times=FOREVER)  # more than is read of what stands at the end of a file
+        assert "run again: what has come as a whole is kept" in refused(run(hub, HUB, durations_s=(5,)))
+        hub.mend()
+        hub.requests.clear()
+        done = run(hub, HUB, durations_s=(5,))
+        assert done.returncode == 0, done.stderr
+        assert [entry["name"] for entry in run.selection["skipped"]] == ["row-000003", "row-000007"]
+        # Of the first file, only what stands at its end is read again.
+        assert "bytes=4-" not in " ".join(request.range or "" for request in hub.asked("*test-00000*"))
+        assert "bytes=4-" in " ".join(request.range or "" for request in hub.asked("*test-00001*"))
+
+
+def test_what_is_not_in_parquet_is_read_from_the_copy_that_the_hub_makes(run: Run) -> None:
+    rng = np.random.default_rng(5)
+    rows = [(f"spoken {i}", wav(rng.uniform(-1, 1, 32_000))) for i in range(4)]
+    corpus = HUB | {"id": "me/loose", "split": "train", "text": "text"}
+    with Hub([loose(rows)]) as hub:
+        message = refused(run(hub, corpus, durations_s=(5,)))
+        assert "it is not in Parquet; read the Hub's own copy by corpus.revision: refs/convert/parquet" in message
+        done = run(hub, corpus | {"revision": "refs/convert/parquet"}, durations_s=(5,))
+    assert done.returncode == 0, done.stderr
+    assert " ".join(segment["text"] for segment in run.segments) == "spoken 0 spoken 1 spoken 2 spoken 3"
+
+
+def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+    with Hub([librispeech(sounds)]) as hub:
+        message = refused(run(hub, HUB | {"text": "transcript"}, durations_s=(5,)))
+    assert "no column transcript; it has file, audio, sentence" in message
+
+
+def test_studies_that_need_the_hub_name_what_is_there() -> None:
+    whole = study.complete(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
+    assert (whole["corpus"]["id"], whole["corpus"]["config"], whole["corpus"]["split"]) == (
+        "speechcolab/gigaspeech",
+        "dev",
+        "validation",
+    )

@@ -1,0 +1,347 @@
+"""Model folders: from a folder, from the Hub by the real client, with random weights; whole, or refused in one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from asrmeter import plan, runtimes, study
+from asrmeter.errors import AsrmeterError
+from asrmeter.packages import Archives
+from asrmeter.runtimes.base import Timeline
+from asrmeter.weights import catalogue, folder
+from hub_server import FOREVER, Hub, Repo
+from model_folders import ctc_folder, edit, whisper_folder, write
+
+ROOT = Path(__file__).parents[2]
+COMMIT, OLDER = "c0ffee" * 6 + "beef", "0123456789" * 4
+TOKEN, REFUSED = "hf_secret_of_mine", "hf_without_terms"
+
+
+def complete(**settings: Any) -> dict[str, Any]:
+    """Return the settings of a model as the schema completes them."""
+    whole = study.complete({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
+    model: dict[str, Any] = whole["models"]["mine"]
+    return model
+
+
+def made(target: Path, **settings: Any) -> dict[str, Any]:
+    """Make a model folder in this process; return its provenance."""
+    folder.build("mine", complete(**settings), 42, Archives(target.parent), target)
+    return json.loads((target / folder.PROVENANCE).read_text())
+
+
+def heard(model: Path, family: str) -> str:
+    options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
+    runtime = runtimes.load(family, model, options, "cpu", random_weights=False)
+    waveform = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    return runtime.transcribe([waveform], [""], Timeline("cpu"))[0].text
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return whisper_folder(tmp_path_factory.mktemp("models") / "whisper")
+
+
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return ctc_folder(tmp_path_factory.mktemp("models") / "hubert", "hubert", masked=True)
+
+
+@pytest.fixture
+def copy(whisper: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whisper, tmp_path / "copy"))
+
+
+# A folder
+
+
+@pytest.mark.parametrize("name", ["whisper", "hubert"])
+def test_a_local_folder_is_taken_as_it_is(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    source: Path = request.getfixturevalue(name)
+    (source / "notes.txt").write_text("of mine")
+    told = made(tmp_path / "model", path=str(source))
+    assert told["weights"] == "pretrained"
+    assert told["family"] == {"whisper": "whisper", "hubert": "ctc"}[name]
+    assert told["parameters"] > 1000 and "notes.txt" not in told["sha256"]
+    assert told["weights_sha256"] == told["sha256"]["model.safetensors"]
+    assert heard(tmp_path / "model", told["family"]) == heard(source, told["family"]) != ""
+    # A copy: who alters the source does not alter what was measured.
+    assert not (tmp_path / "model" / "model.safetensors").samefile(source / "model.safetensors")
+
+
+def test_an_altered_folder_is_another_model(copy: Path) -> None:
+    settings = complete(path=str(copy))
+    before = plan.model_key({"models": {"m": settings}, "seed": 1}, "m")
+    assert plan.model_key({"models": {"m": settings}, "seed": 2}, "m") == before
+    weights = copy / "model.safetensors"
+    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
+    assert plan.model_key({"models": {"m": settings}, "seed": 1}, "m") != before
+
+
+def test_weights_in_parts(copy: Path, tmp_path: Path) -> None:
+    whole = heard(copy, "whisper")
+    network = transformers.WhisperForConditionalGeneration.from_pretrained(copy)
+    (copy / "model.safetensors").unlink()
+    network.save_pretrained(copy, max_shard_size="1MB")
+    assert len(list(copy.glob("model-*.safetensors"))) > 1
+    told = made(tmp_path / "model", path=str(copy))
+    assert heard(tmp_path / "model", "whisper") == whole
+    assert told["weights_sha256"] not in told["sha256"].values()
+
+
+def test_an_old_whisper_gets_what_it_lacks(copy: Path, tmp_path: Path) -> None:
+    before = heard(copy, "whisper")
+    old = json.loads((copy / "generation_config.json").read_text())
+    for key in ("no_timestamps_token_id", "lang_to_id", "task_to_id"):
+        del old[key]
+    write(copy / "generation_config.json", old | {"suppress_tokens": None, "num_beams": 5})
+    made(tmp_path / "model", path=str(copy))
+    assert heard(tmp_path / "model", "whisper") == before
+    mended = json.loads((tmp_path / "model" / "generation_config.json").read_text())
+    assert mended["lang_to_id"]["<|en|>"] == 50_259 and mended["max_length"] == old["max_length"]
+
+
+def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_path: Path) -> None:
+    for source in (whisper, hubert):
+        target = tmp_path / source.name
+        told = made(target, path=str(source), weights="random")
+        again = made(tmp_path / "again" / source.name, path=str(source), weights="random")
+        assert told["weights"] == "random" and told["weights_sha256"] == again["weights_sha256"]
+        assert told["parameters"] == made(tmp_path / "own" / source.name, path=str(source))["parameters"]
+        ours, theirs = (load_file(path / "model.safetensors") for path in (target, source))
+        assert ours.keys() == theirs.keys() and any(not torch.equal(ours[key], theirs[key]) for key in ours)
+        # What says that weights are random goes with them.
+        assert made(tmp_path / "copied" / source.name, path=str(target))["weights"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x09" * 100), "mine: it cannot be loaded"),
+        (
+            lambda f: (f / "tokenizer.json").write_text("{}"),
+            "mine: its tokenizer or configuration is not that of a Whisper",
+        ),
+        (lambda f: edit(f / "config.json", model_type="bert"), "mine: the model is neither a Whisper- nor a CTC-type"),
+        (lambda f: edit(f / "config.json", d_model=32), "mine: it cannot be loaded"),
+        (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "mine: the model is for audio of 8000 Hz"),
+        (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "mine: .*weights that are missing: model.decoder"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), "mine: "),
+    ],
+    ids=["weights", "tokenizer", "type", "shape", "rate", "missing", "features"],
+)
+def test_what_is_damaged_or_of_another_kind_is_refused(damage: Any, message: str, copy: Path, tmp_path: Path) -> None:
+    damage(copy)
+    with pytest.raises(AsrmeterError, match=message) as caught:
+        made(tmp_path / "model", path=str(copy))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / ".model") not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
+
+
+def lose(model: Path, name: str) -> None:
+    tensors = load_file(model / "model.safetensors")
+    save_file({key: tensors[key] for key in tensors if key != name}, model / "model.safetensors", {"format": "pt"})
+
+
+def test_pickled_weights_are_not_opened(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(
+        AsrmeterError, match=r"models.mine.path: .*copy holds no safetensors, and asrmeter opens no other"
+    ):
+        complete(path=str(copy))
+
+
+# The Hub
+
+
+@pytest.fixture
+def hub(whisper: Path, hubert: Path) -> Iterator[Hub]:
+    def files(source: Path) -> dict[str, bytes | Path]:
+        own: dict[str, bytes | Path] = {path.name: path for path in source.iterdir()}
+        return own | {"pytorch_model.bin": b"pickle", "run.py": b"import os", "README.md": b"# A model"}
+
+    pickled = {name: content for name, content in files(whisper).items() if name != "model.safetensors"}
+    repos = [
+        Repo("me/whisper", {OLDER: {"README.md": b"-"}, COMMIT: files(whisper)}),
+        Repo("me/hubert", {COMMIT: files(hubert)}, gated=True),
+        Repo("me/pickled", {COMMIT: pickled}),
+    ]
+    with Hub(repos, tokens={TOKEN: True, REFUSED: False}) as server:
+        yield server
+
+
+# The client waits for half a minute in all before it gives up; here it does not.
+IMPATIENT = """
+import runpy, sys
+from huggingface_hub.utils import _http
+_http.http_backoff.__kwdefaults__.update(base_wait_time=0.01, max_retries=2)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "scripts")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+class Prepare:
+    """`prepare_model.py` in a process of its own, as the rule runs it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.output = home, home / "model"
+
+    def __call__(
+        self, hub: Hub, repo: str = "me/whisper", client: dict[str, Any] | None = None, **settings: Any
+    ) -> str:
+        """Run it; return what it said, or "error: ..." if that was how it ended."""
+        settings = {"id": repo, "revision": COMMIT} | settings
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", IMPATIENT, "scripts/prepare_model.py", "--model", "mine"),
+                *("--settings", json.dumps(complete(**settings)), "--seed", "42"),
+                *("--downloads", str(self.home / "downloads"), "--output", str(self.output)),
+            ],
+            cwd=ROOT,
+            env=hub.environment(self.home / "hf", **(client or {})) | {"ASRMETER_LOCK": str(self.home / "lock")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert TOKEN not in done.stderr and REFUSED not in done.stderr
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == done.returncode, done.stderr
+        assert self.output.exists() != bool(errors)
+        return errors[0] if errors else done.stderr
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return json.loads((self.output / folder.PROVENANCE).read_text())
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Prepare:
+    return Prepare(tmp_path)
+
+
+def test_a_model_of_the_hub_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Prepare, whisper: Path) -> None:
+    hub.cut("*/model.safetensors", after=1000, times=FOREVER, reset=True)
+    assert "me/whisper" in (said := prepare(hub)) and "what has come as a whole is kept" in said
+    asked = {request.path for request in hub.requests}
+    # No pickle, no code, and no other commit.
+    assert not [path for path in asked if path.endswith((".bin", ".py", "README.md")) or OLDER in path]
+    hub.mend()
+    hub.requests.clear()
+    prepare(hub)
+    assert hub.asked("*/model.safetensors") and not hub.asked("*/tokenizer.json")
+    told = prepare.provenance
+    assert (told["origin"], told["revision"], told["weights"]) == ("me/whisper", COMMIT, "pretrained")
+    assert {path.name for path in prepare.output.iterdir()} == {*told["sha256"], folder.PROVENANCE}
+    assert heard(prepare.output, "whisper") == heard(whisper, "whisper")
+
+    shutil.rmtree(prepare.output)
+    hub.requests.clear()
+    prepare(hub, client={"offline": True})
+    assert prepare.provenance == told
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_bytes_that_are_not_those_of_the_commit_are_refused_and_fetched_anew(
+    hub: Hub, prepare: Prepare, file: str
+) -> None:
+    hub.corrupt(f"*/{file}")
+    said = prepare(hub)
+    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it anew" in said
+    hub.mend()
+    prepare(hub)
+    assert prepare.provenance["weights"] == "pretrained"
+
+
+def test_a_cache_that_was_damaged_is_found(hub: Hub, prepare: Prepare) -> None:
+    prepare(hub)
+    shutil.rmtree(prepare.output)
+    (blob,) = (prepare.home / "hf").rglob("model.safetensors")
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 0xFF
+    blob.resolve().write_bytes(content)
+    assert "model.safetensors has the hash" in prepare(hub, client={"offline": True})
+    prepare(hub)
+
+
+def test_random_weights_fetch_no_others(hub: Hub, prepare: Prepare) -> None:
+    prepare(hub, weights="random")
+    assert prepare.provenance["weights"] == "random"
+    assert not hub.asked("*/model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("repo", "settings", "client", "words"),
+    [
+        ("me/hubert", {}, {}, ["given to signed-in accounts only", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
+        ("me/hubert", {}, {"token": REFUSED}, ["its terms are not accepted; open https://huggingface.co/me/hubert"]),
+        ("me/whisper", {}, {"token": "hf_mistyped"}, ["the Hub refuses the token"]),
+        ("me/nothing", {}, {}, ["the Hub has no such repository, or it is private"]),
+        ("me/whisper", {"revision": "f" * 40}, {}, ["it has no revision ffff"]),
+        ("me/whisper", {"revision": OLDER}, {}, ["me/whisper has no config.json"]),
+        ("me/pickled", {}, {}, ["me/pickled has no safetensors, and asrmeter opens no other weights"]),
+        ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub"]),
+    ],
+    ids=["no token", "terms", "bad token", "no repository", "no commit", "no model", "pickle", "offline"],
+)
+def test_what_is_refused_says_why_and_what_to_do(
+    hub: Hub, prepare: Prepare, repo: str, settings: dict[str, Any], client: dict[str, Any], words: list[str]
+) -> None:
+    said = prepare(hub, repo, client, **settings)
+    for word in words:
+        assert word in said
+
+
+def test_a_gated_model_with_a_token(hub: Hub, prepare: Prepare) -> None:
+    prepare(hub, "me/hubert", {"token": TOKEN})
+    assert prepare.provenance["family"] == "ctc"
+    for path in prepare.home.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_no_network(hub: Hub, prepare: Prepare) -> None:
+    with Hub() as gone:
+        pass
+    assert f"{gone.url} cannot be reached" in prepare(gone)
+    hub.fail()
+    assert "the Hub has an error of its own (503)" in prepare(hub)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_full_disk(hub: Hub, prepare: Prepare) -> None:
+    cache = prepare.home / "hf"
+    cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(cache)], check=True)
+    try:
+        said = prepare(hub)
+    finally:
+        subprocess.run(["umount", str(cache)], check=True)
+    assert "no space left on the disk" in said and "set HF_HOME to a folder on a larger one" in said
+
+
+def test_what_the_study_pins(tmp_path: Path, whisper: Path) -> None:
+    """The five models of the 2025 study are pinned by commits; where a hash is known, it is checked too."""
+    known = catalogue.catalogue()
+    for name in ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"):
+        settings = study.complete({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][name]
+        origin = catalogue.origin(name, settings)
+        assert (origin.repo, origin.revision) == (known[name].hub["id"], known[name].hub["revision"])
+        assert catalogue.archives(name, settings) == []
+    assert known["whisper-small"].hub["sha256"].startswith("1d773488")
