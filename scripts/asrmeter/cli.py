@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -20,4 +21,7 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
         with contextlib.nullcontext() if measures else machine.beside_no_measurement():
             main()
     except AsrmeterError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Not sys.exit: where a thread of a library still reads a stream, a process that takes itself down crashes.
+        os._exit(1)
