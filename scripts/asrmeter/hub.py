@@ -7,15 +7,20 @@ HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to every client; what is cach
 import contextlib
 import errno
 import hashlib
+import io
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub import errors
+from tqdm import tqdm
 
+from asrmeter import progress
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import sha256_of
 
@@ -70,7 +75,12 @@ def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[st
     with explained(kind, repo, commit):
         folder = Path(
             huggingface_hub.snapshot_download(
-                repo, repo_type=kind, revision=commit, allow_patterns=list(patterns), max_workers=2
+                repo,
+                repo_type=kind,
+                revision=commit,
+                allow_patterns=list(patterns),
+                max_workers=2,
+                tqdm_class=_MegabytesTold,
             )
         )
     there = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -78,6 +88,23 @@ def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[st
     for path in files.values():
         _check(path, repo)
     return files
+
+
+class _MegabytesTold(tqdm):  # type: ignore[misc]
+    """What has come, as lines of the log: a bar that moves is none in a file, and the client shows none there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._told_at_s = time.monotonic()
+        super().__init__(*args, **kwargs | {"file": io.StringIO()})
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count, and log what has come if that was not done lately; of the client's bars, only that of bytes."""
+        shown: bool | None = super().update(n)
+        downloads = self.unit == "B" and self.desc.startswith("Downloading")
+        if downloads and time.monotonic() - self._told_at_s >= progress.EVERY_S:
+            self._told_at_s = time.monotonic()
+            logging.info("%.0f of %.0f MB", self.n / 1e6, (self.total or self.n) / 1e6)
+        return shown
 
 
 def _check(path: Path, repo: str) -> None:

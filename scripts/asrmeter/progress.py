@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-_EVERY_S = 10
+EVERY_S = 10
 
 
 def told(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
@@ -17,6 +17,6 @@ def told(items: Iterable[T], what: str, total: int | None = None, done: int = 0)
     last_s = time.monotonic()
     for n, item in enumerate(items, start=done + 1):
         yield item
-        if time.monotonic() - last_s >= _EVERY_S:
+        if time.monotonic() - last_s >= EVERY_S:
             last_s = time.monotonic()
             logging.info("%s: %d%s", what, n, f" of {total}" if total is not None else "")

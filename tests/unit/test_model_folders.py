@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -191,6 +192,8 @@ from huggingface_hub.utils import _http
 _http.http_backoff.__kwdefaults__.update(base_wait_time=0.01, max_retries=2)
 sys.argv = sys.argv[1:]
 sys.path.insert(0, "scripts")
+from asrmeter import progress
+progress.EVERY_S = 0
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -310,7 +313,9 @@ def test_what_is_refused_says_why_and_what_to_do(
 
 
 def test_a_gated_model_with_a_token(hub: Hub, prepare: Prepare) -> None:
-    prepare(hub, "me/hubert", {"token": TOKEN})
+    said = prepare(hub, "me/hubert", {"token": TOKEN})
+    # How far it has come is a line, not a bar.
+    assert re.search(r"^\d+ of \d+ MB$", said, re.MULTILINE) and "\r" not in said
     assert prepare.provenance["family"] == "ctc"
     for path in prepare.home.rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
