@@ -66,7 +66,7 @@ def choose(options: dict[str, Any], speech: Speech, durations_s: list[int], seed
     """
     while True:
         possible = divide(_fit(speech), durations_s, speech.joining, speech.keep_all)
-        _check_classes(options["name"], possible)
+        _check_classes(options["name"], possible, len(speech.skipped))
         classes = {
             duration_s: sample(segments, options["segments_per_class"], seed)
             for duration_s, segments in possible.items()
@@ -106,16 +106,18 @@ def _tell(name: str, speech: Speech) -> None:
         logging.info("left out %d: %s", n, reason)
     fit = _fit(speech)
     if not fit:
-        raise AsrmeterError(f"{name}: no usable audio is left; {len(speech.skipped)} were skipped, see above")
+        n_left_out = len(speech.skipped) + sum(speech.dropped.values())
+        raise AsrmeterError(f"{name}: no usable audio is left; {n_left_out} were left out, see above")
     logging.info("%d utterances, %d skipped", len(fit), len(speech.skipped))
 
 
-def _check_classes(name: str, possible: Classes) -> None:
+def _check_classes(name: str, possible: Classes, n_skipped: int) -> None:
     empty = [duration_s for duration_s, segments in possible.items() if not segments]
     if empty:
         left = [duration_s for duration_s, segments in possible.items() if segments]
         way_out = f"write durations_s: {left}, of which it has some" if left else "choose other classes in durations_s"
-        raise AsrmeterError(f"{name}: no segment of {', '.join(map(str, empty))} s can be made of it; {way_out}")
+        of_it = f"what is left after {n_skipped} were skipped (see above)" if n_skipped else "it"
+        raise AsrmeterError(f"{name}: no segment of {', '.join(map(str, empty))} s can be made of {of_it}; {way_out}")
 
 
 def _distinct_utterances(classes: Classes) -> list[Utterance]:

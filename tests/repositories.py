@@ -37,6 +37,7 @@ _TYPES = {
     "float32": pa.float32(),
     "Audio": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
     "ClassLabel": pa.int64(),
+    "List": pa.list_(pa.string()),
 }
 
 
@@ -99,10 +100,14 @@ def librispeech(rows: Sequence[tuple[str, bytes]], rows_per_group: int = 4) -> R
     features = {
         "file": {"dtype": "string", "_type": "Value"},
         "audio": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"},
+        "quiet": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"},
         "sentence": {"dtype": "string", "_type": "Value"},
+        "words": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
     }
+    silence = wav(np.zeros(2 * SAMPLE_RATE_HZ))
     table = [
         {"file": f"{i}.flac", "audio": {"bytes": sound, "path": f"{i}.flac"}, "sentence": text}
+        | {"quiet": {"bytes": silence, "path": f"{i}.flac"}, "words": text.split()}
         for i, (text, sound) in enumerate(rows)
     ]
     size = -(-len(table) // 3)

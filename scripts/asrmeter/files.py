@@ -83,4 +83,6 @@ def _explain(error: OSError, target: Path) -> Exception:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AsrmeterError(f"{target}: may not be written ({error.strerror}); check the folder's owner and mode")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        return AsrmeterError(f"{target}: cannot be made ({error.strerror}); something else stands in its way")
     return error

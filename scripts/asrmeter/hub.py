@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from asrmeter import progress
 from asrmeter.errors import AsrmeterError
-from asrmeter.files import sha256_of
+from asrmeter.files import sha256_of, write_atomically
 
 # Their lines name the addresses of files, which may be signed, and what was tried; errors are raised all the same.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
@@ -46,20 +46,24 @@ def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
         with explained(kind, repo, revision):
             commit = huggingface_hub.HfApi().repo_info(repo, repo_type=kind, revision=revision).sha
     except Unreachable:
-        if not memory.is_file():
+        commit = memory.read_text().strip() if memory.is_file() else ""
+        if not COMMIT.fullmatch(commit):
             raise
-        commit = memory.read_text().strip()
         logging.info("%s: the Hub is out of reach; %s is taken for %s as before", repo, revision, commit)
         return commit
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text(f"{commit}\n")
+    write_atomically(memory, f"{commit}\n")
     return str(commit)
 
 
 def check_access(kind: str, repo: str, revision: str) -> None:
     """Raise AsrmeterError unless the files of a repository may be read, with the token or without one."""
     with explained(kind, repo, revision):
-        huggingface_hub.HfApi().auth_check(repo, repo_type=kind)
+        try:
+            huggingface_hub.HfApi().auth_check(repo, repo_type=kind)
+        except errors.HfHubHTTPError as error:
+            # A mirror may not know the question; then reading the files shows it.
+            if error.response.status_code != 404 or isinstance(error, errors.RepositoryNotFoundError):
+                raise
 
 
 def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[str, Path]:
@@ -193,6 +197,10 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
                 return AsrmeterError(f"{what}: the Hub wants fewer requests (429); wait some minutes and run again")
             case errors.HfHubHTTPError() if status is not None and status >= 500:
                 return Unreachable(f"{what}: the Hub has an error of its own ({status}); run again later")
+    if "://" not in huggingface_hub.constants.ENDPOINT:
+        return AsrmeterError(
+            f"HF_ENDPOINT: {huggingface_hub.constants.ENDPOINT!r} must begin with https:// (or be unset)"
+        )
     if any(_is_of_network(cause) for cause in chain):
         return Unreachable(
             f"{what}: {huggingface_hub.constants.ENDPOINT} cannot be reached ({type(chain[-1]).__name__}); check the "

@@ -32,6 +32,7 @@ def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
         AsrmeterError: an unknown key, a value that is not allowed, a model or corpus that does not exist.
     """
     schema = json.loads(SCHEMA.read_text())
+    _check_text(study, source)
     study = _without_nulls(study, schema)
     _validate(study, schema, source)
     whole = _with_defaults(study, schema)
@@ -57,6 +58,22 @@ def claim(study: dict[str, Any]) -> None:
         raise AsrmeterError(
             f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
             f"give this study a folder of its own (results: results-{study['name']}), or move the old one away"
+        )
+
+
+def _check_text(value: Any, source: str, place: str = "") -> None:
+    """Raise AsrmeterError at a key that is no text, or a text of several lines: names and paths are made of them."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise AsrmeterError(f'{source}: {place}{key} is no text; put it in quotes ("{key}")')
+            _check_text(inner, source, f"{place}{key}.")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_text(inner, source, f"{place}{number}.")
+    elif isinstance(value, str) and not value.isprintable():
+        raise AsrmeterError(
+            f"{source}: {place.rstrip('.')}: {json.dumps(value)} must be one line without control signs"
         )
 
 

@@ -278,7 +278,7 @@ def test_what_is_longer_than_every_class_is_named(durations: str, tmp_path: Path
     assert selection["skipped"] == [
         {"name": "long.wav", "reason": "4.50 s is longer than the longest of durations_s (3)"}
     ]
-    with pytest.raises(AsrmeterError, match=r"^mine: no usable audio is left; 2 were skipped, see above$"):
+    with pytest.raises(AsrmeterError, match=r"^mine: no usable audio is left; 2 were left out, see above$"):
         built(tmp_path / "f", tmp_path, [1], durations=durations)
 
 

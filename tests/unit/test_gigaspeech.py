@@ -78,16 +78,24 @@ def test_what_is_no_speech_is_dropped_and_counted_and_parts_its_neighbours() -> 
         row("S5", 8, 9, "<SIL>"),
         row("S6", 9, 9, "FIVE"),
         row("S7", 9, 10, "<PERIOD>"),
-        row("S4", 6, 8, "FOUR"),
+        row("S8", 10, float("nan"), "SIX"),
+        row("S9", 10, 12, "SIX", begin_time=None),
+        row("S10", 10, 12, "SIX", audio_id=None),
+        row("S11", 10, 12, ["SIX"]),  # type: ignore[arg-type]
     ]
     utterances, dropped = speech_of(reversed(rows))
     assert [(u.id, u.text) for u in utterances] == [("S1", "ONE"), ("S3", "TWO THREE"), ("S4", "FOUR")]
+    # Of an id that stands twice nobody can say which audio is whose.
+    twice, counted = speech_of([*rows, row("S3", 20, 22, "OTHER")])
+    assert ([u.id for u in twice], counted["its id is listed twice"]) == (["S1", "S4"], 2)
     assert dropped == {
         "no speech: <MUSIC>": 1,
         "no speech: <SIL>": 1,
         "has no length": 1,
         "has no words": 1,
-        "is listed twice": 1,
+        "has no times": 2,
+        "has no id": 1,
+        "its text is none": 1,
     }
     (segment,) = divide(utterances, [5], Joining.WITHIN)[5]
     assert (segment.text, [u.id for u in segment.utterances]) == ("TWO THREE FOUR", ["S3", "S4"])

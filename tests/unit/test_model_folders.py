@@ -141,8 +141,21 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
         (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "mine: the model is for audio of 8000 Hz"),
         (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "mine: .*weights that are missing: model.decoder"),
         (lambda f: (f / "preprocessor_config.json").unlink(), "mine: "),
+        (
+            lambda f: in_parts(f, f"{f}/model.safetensors"),
+            "mine: model.safetensors.index.json names /.*, which is not in",
+        ),
+        (
+            lambda f: in_parts(f, "model-00002-of-00002.safetensors"),
+            "names model-00002-of-00002.safetensors, which is not",
+        ),
+        (lambda f: write(f / "generation_config.json", []), "mine: its tokenizer or configuration is not that of"),  # type: ignore[arg-type]
+        (lambda f: relink(f / "vocab.json"), "mine: .*cannot be read"),
     ],
-    ids=["weights", "tokenizer", "type", "shape", "rate", "missing", "features"],
+    ids=[
+        *("weights", "tokenizer", "type", "shape", "rate", "missing", "features"),
+        *("index elsewhere", "index of nothing", "generation", "link"),
+    ],
 )
 def test_what_is_damaged_or_of_another_kind_is_refused(damage: Any, message: str, copy: Path, tmp_path: Path) -> None:
     damage(copy)
@@ -151,6 +164,17 @@ def test_what_is_damaged_or_of_another_kind_is_refused(damage: Any, message: str
     assert "\n" not in str(caught.value)
     assert str(tmp_path / ".model") not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
+
+
+def relink(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def in_parts(model: Path, part: str) -> None:
+    """Have the weights be a part with an index that names `part`."""
+    tensors = load_file(model / "model.safetensors")
+    (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
+    write(model / "model.safetensors.index.json", {"weight_map": dict.fromkeys(tensors, part)})
 
 
 def lose(model: Path, name: str) -> None:
@@ -299,7 +323,7 @@ def test_random_weights_fetch_no_others(hub: Hub, prepare: Prepare) -> None:
         ("me/nothing", {}, {}, ["the Hub has no such repository, or it is private"]),
         ("me/whisper", {"revision": "f" * 40}, {}, ["it has no revision ffff"]),
         ("me/whisper", {"revision": OLDER}, {}, ["me/whisper has no config.json"]),
-        ("me/pickled", {}, {}, ["me/pickled has no safetensors, and asrmeter opens no other weights"]),
+        ("me/pickled", {}, {}, ["me/pickled has no model.safetensors", "asrmeter opens no other weights"]),
         ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub"]),
     ],
     ids=["no token", "terms", "bad token", "no repository", "no commit", "no model", "pickle", "offline"],

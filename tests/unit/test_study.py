@@ -159,6 +159,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (LEAST | {"variants": {"a/b": {}}}, 'variants: "a/b" may hold only letters'),
     (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en'),
+    (LEAST | {"results": "results\n"}, 'results: "results\\n" must be one line'),
+    (LEAST | {"models": {1: {}}}, 'models.1 is no text; put it in quotes ("1")'),
     (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),
     (LEAST | {"results": "../x"}, 'results: "../x" may hold only letters'),
 ]

@@ -43,6 +43,9 @@ class Clips:
             encode(part, samples)
             name = f"{key}-{sha256_of(part)[:_DIGITS]}.flac"
         (self._folder / key).replace(self._folder / name)
+        for other in self._folder.glob(f"{key}-*.flac"):
+            if other.name != name:
+                other.unlink()
         self._names[key] = name
 
     def samples(self, clip_id: str) -> np.ndarray:

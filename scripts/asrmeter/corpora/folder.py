@@ -216,7 +216,7 @@ def _json_lines(path: Path, content: str, text: str) -> Iterator[tuple[int, str,
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AsrmeterError(f"corpus.path: {path}, line {number} is not JSON ({error})") from error
         if not isinstance(entry, dict):
             raise AsrmeterError(f"corpus.path: {path}, line {number} is not an object with {FILE} and {text}")

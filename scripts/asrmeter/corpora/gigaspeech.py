@@ -4,6 +4,7 @@ The evaluation parts are annotated without gaps: the segments of a recording fol
 has a tag for a text. So neighbours can be joined, and text and audio agree exactly.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -60,11 +61,11 @@ def load(options: dict[str, Any], downloads: Path) -> Speech:
     from asrmeter.corpora.stream import Stream
     from asrmeter.segments import SAMPLE_RATE_HZ, Joining
 
-    stream = Stream(options, downloads)
+    stream = Stream(options, AUDIO, downloads)
     utterances, dropped = speech_of(stream.rows(COLUMNS))
 
     def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
-        unfit = stream.fetch([utterance.id for utterance in chosen], ID, AUDIO)
+        unfit = stream.fetch([utterance.id for utterance in chosen], ID)
         for utterance in chosen:
             if utterance.id not in unfit:
                 seconds = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
@@ -85,23 +86,38 @@ def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[st
 
     utterances: list[Utterance] = []
     dropped: Counter[str] = Counter()
-    seen: set[str] = set()
+    usable: list[dict[str, Any]] = []
+    for row in rows:
+        if reason := _why_unusable(row):
+            dropped[reason] += 1
+        else:
+            usable.append(row)
+    listed = Counter(row[ID] for row in usable)
     recording, end_s, end = None, 0.0, 0
-    for row in sorted(rows, key=lambda row: (row["audio_id"], row["begin_time"], row[ID])):
+    for row in sorted(usable, key=lambda row: (row["audio_id"], row["begin_time"], row[ID])):
         begin = round(row["begin_time"] * SAMPLE_RATE_HZ)
         if row["audio_id"] == recording and abs(row["begin_time"] - end_s) <= CONTIGUOUS_S:
             begin = end
         recording, end_s, end = row["audio_id"], row["end_time"], round(row["end_time"] * SAMPLE_RATE_HZ)
         reason = _why_unfit(row["text"] or "") or ("has no length" if end <= begin else None)
-        if row[ID] in seen:
-            reason = "is listed twice"
-        seen.add(row[ID])
+        if listed[row[ID]] > 1:  # which audio is whose cannot be told
+            reason = "its id is listed twice"
         if reason:
             dropped[reason] += 1
         else:
-            source = str(row["source"])
+            source = "not stated" if row["source"] is None else str(row["source"])
             utterances.append(Utterance(row[ID], recording, begin, end, words(row["text"]), source, LICENCE))
     return utterances, dict(dropped)
+
+
+def _why_unusable(row: dict[str, Any]) -> str | None:
+    """Return why a row is none that the corpus has, or None."""
+    if not isinstance(row[ID], str) or not isinstance(row["audio_id"], str):
+        return "has no id"
+    times_s = (row["begin_time"], row["end_time"])
+    if not all(isinstance(time_s, int | float) and math.isfinite(time_s) for time_s in times_s):
+        return "has no times"
+    return None if isinstance(row["text"], str | None) else "its text is none"
 
 
 def _why_unfit(text: str) -> str | None:

@@ -35,10 +35,10 @@ def load(options: dict[str, Any], downloads: Path) -> Speech:
     from asrmeter.corpora.stream import Stream
     from asrmeter.segments import SAMPLE_RATE_HZ, Joining, Utterance
 
-    stream = Stream(options, downloads)
+    stream = Stream(options, options["audio"], downloads)
     utterances: list[Utterance] = []
     skipped: dict[str, str] = {}
-    for row in stream.all(options["text"], options["audio"]):
+    for row in stream.all(options["text"]):
         if "unfit" in row:
             skipped[row["id"]] = row["unfit"]
         else:

@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,17 +30,18 @@ _READ_AHEAD_BYTES = 2**16
 
 
 class Stream:
-    """The split that a study's `corpus` names by id, config, split and revision.
+    """The split that a study's `corpus` names by id, config, split and revision, and its column of audio.
 
     What comes is kept below `downloads`, in a folder of the data set and its commit.
     """
 
-    def __init__(self, options: dict[str, Any], downloads: Path) -> None:
+    def __init__(self, options: dict[str, Any], audio: str, downloads: Path) -> None:
         self._id, self._config, self._split = options["id"], options["config"], options["split"]
         home = downloads / "datasets" / _name(self._id)
         self._commit = hub.commit_of("dataset", self._id, options["revision"], home / _name("ref", options["revision"]))
         self._folder = home / self._commit / _name(self._config or "default", self._split)
-        self.clips = Clips(self._folder / "clips")
+        self._audio = audio
+        self.clips = Clips(self._folder / _name("clips", audio))
         _set_up_datasets()
 
     @property
@@ -57,15 +58,15 @@ class Stream:
             AsrmeterError: the data set cannot be had, or lacks a column.
         """
         kept = self._folder / f"{_name('rows', *columns)}.json"
-        rows: list[Row] | None = _kept(kept)
-        if rows is None:
+        rows: list[Row] = _kept(kept, lambda row: row.keys() >= set(columns))
+        if not rows:
             with self._explained():
                 self._check(columns)
                 rows = [dict(row) for row in _named_labels(self._open(columns=list(columns)))]
             write_atomically(kept, json.dumps(rows))
         return rows
 
-    def fetch(self, clip_ids: Sequence[str], id_column: str, audio_column: str) -> dict[str, str]:
+    def fetch(self, clip_ids: Sequence[str], id_column: str) -> dict[str, str]:
         """Have the clips of some rows; return those that cannot be decoded, each with the reason.
 
         Raises:
@@ -76,10 +77,10 @@ class Stream:
         if missing:
             logging.info("%s: %d of %d clips to fetch", self._id, len(missing), len(clip_ids))
             with self._explained():
-                chosen = self._open(columns=[id_column, audio_column], filters=[(id_column, "in", missing)])
-                for row in told(_undecoded(chosen, audio_column), "clips", len(missing)):
+                chosen = self._open(columns=[id_column, self._audio], filters=[(id_column, "in", missing)])
+                for row in told(self._undecoded(chosen), "clips", len(missing)):
                     try:
-                        samples = _decoded(row[audio_column])
+                        samples = _decoded(row[self._audio])
                     except AsrmeterError as error:
                         unfit[row[id_column]] = str(error)
                     else:
@@ -89,35 +90,39 @@ class Stream:
             raise AsrmeterError(f"data set {self._id}: {len(absent)} clips did not come, {absent[0]} first; run again")
         return unfit
 
-    def all(self, text_column: str, audio_column: str) -> list[Row]:
+    def all(self, text_column: str) -> list[Row]:
         """Read every row; return `id`, `text` and `seconds` of each, or why it is not fit for use as `unfit`.
 
         The text is as it stands in the data set. A stream that is cut goes on with the group of rows in which it
         stopped; a group of which a clip was damaged is read again.
 
         Raises:
-            AsrmeterError: the data set cannot be had, or lacks a column.
+            AsrmeterError: the data set cannot be had, lacks a column, or has no texts in it.
         """
-        kept = self._folder / f"{_name('all', text_column, audio_column)}.json"
-        groups: list[list[Row] | None] = _kept(kept) or []
+        kept = self._folder / f"{_name('all', text_column, self._audio)}.json"
+        groups: list[list[Row] | None] = [entry["rows"] for entry in _kept(kept, lambda entry: "rows" in entry)]
         groups = [group if group is not None and self._is_whole(group) else None for group in groups]
         if not groups or None in groups:
             with self._explained():
-                self._check([text_column, audio_column])
-                stream = _undecoded(self._open(), audio_column).reshard()
+                self._check([text_column, self._audio])
+                stream = self._undecoded(self._open(columns=[text_column, self._audio])).reshard()
                 groups = groups or [None] * stream.num_shards
                 missing = [i for i, group in enumerate(groups) if group is None]
                 for i in told(missing, "groups of rows", len(missing)):
                     first = sum(len(group or []) for group in groups[:i])
                     groups[i] = [
-                        self._heard(f"row-{first + k:06d}", row[text_column], row[audio_column])
-                        for k, row in enumerate(stream.shard(len(groups), i))
+                        self._heard(f"row-{first + k:06d}", row[text_column], row[self._audio])
+                        for k, row in enumerate(_named_labels(stream.shard(len(groups), i)))
                     ]
-                    write_atomically(kept, json.dumps(groups))
+                    write_atomically(kept, json.dumps([{"rows": group} for group in groups]))
         return [row for group in groups for row in group or []]
 
     def _is_whole(self, group: list[Row]) -> bool:
         return all("unfit" in row or row["id"] in self.clips for row in group)
+
+    def _undecoded(self, stream: Any) -> Any:
+        # Decoding by `datasets` would need torchcodec and FFmpeg.
+        return stream.cast_column(self._audio, datasets.Audio(decode=False))
 
     def _explained(self) -> Any:
         return hub.explained("dataset", self._id, self._commit)
@@ -135,7 +140,9 @@ class Stream:
                 streaming=True,
                 storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
                 # Without a thread that reads ahead: one that still does when the process ends makes it crash.
-                fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False),
+                fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(
+                    pre_buffer=False, page_checksum_verification=True
+                ),
                 **how,
             )
         except RuntimeError as error:
@@ -163,8 +170,11 @@ class Stream:
             )
 
     def _heard(self, clip_id: str, text: Any, audio: Row | None) -> Row:
-        text = "" if text is None else str(text)
-        if not text.strip():
+        if not isinstance(text, str | None):
+            raise AsrmeterError(
+                f"data set {self._id}: corpus.text names a column of {type(text).__name__}, not of texts"
+            )
+        if not any(map(str.isalnum, text or "")):
             return {"id": clip_id, "unfit": "has no text"}
         try:
             samples = _decoded(audio)
@@ -183,17 +193,14 @@ def _set_up_datasets() -> None:
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = _TRIES
 
 
-def _undecoded(stream: Any, audio_column: str) -> Any:
-    # Decoding by `datasets` would need torchcodec and FFmpeg.
-    return stream.cast_column(audio_column, datasets.Audio(decode=False))
-
-
-def _kept(path: Path) -> Any:
-    """Return what a file of ours holds; None where there is none, or it was damaged."""
+def _kept(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
+    """Return the list that a file of ours holds; an empty one where there is none, or it was damaged."""
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
-        return None
+        return []
+    whole = isinstance(found, list) and all(isinstance(entry, dict) and is_ours(entry) for entry in found)
+    return found if whole else []
 
 
 def _decoded(audio: Row | None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The models: those known by name (`resources/models.toml`), and what a study says of any. Standard library only."""
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,7 +69,7 @@ def origin(name: str, settings: dict[str, Any]) -> Origin:
         raise AsrmeterError(f"{place}: id and path contradict each other; give one of them")
     if path:
         _allow(place, weights, "path", "local")
-        return Origin(path=Path(path).expanduser())
+        return Origin(path=Path(os.path.expanduser(path)))
     if repo:
         _allow(place, weights, "id", "hub")
         if not revision:
@@ -106,8 +107,9 @@ def check(name: str, settings: dict[str, Any]) -> None:
         if not path.is_dir():
             raise AsrmeterError(f"{place} is no folder")
         try:
-            json.loads((path / "config.json").read_text())
-        except (OSError, ValueError) as error:
+            if not isinstance(json.loads((path / "config.json").read_text()), dict):
+                raise ValueError("it is no object")
+        except (OSError, ValueError, RecursionError) as error:
             raise AsrmeterError(
                 f"{place}: its config.json cannot be read ({error}); give a folder as save_pretrained writes it"
             ) from error

@@ -78,21 +78,24 @@ def _saved(name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: 
     if told["family"] == "whisper":
         try:
             _complete_whisper(folder)
-        except (KeyError, OSError, ValueError) as error:
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             raise AsrmeterError(
                 f"{name}: its tokenizer or configuration is not that of a Whisper model ({type(error).__name__}: "
                 f"{' '.join(str(error).replace(str(folder), 'its folder').split())[:200]})"
             ) from error
     if not random:
         return told | {"weights": "random" if _is_random(origin.path) else "pretrained"}
-    pretrained.random(told["family"], folder, seed).save_pretrained(folder)
+    pretrained.random(name, told["family"], folder, seed).save_pretrained(folder)
     return told | {"weights": "random", "seed": seed}
 
 
 def _is_random(path: Path | None) -> bool:
     """Tell whether a folder is one of ours with random weights, which copying it does not make better."""
-    provenance = path / PROVENANCE if path else None
-    return bool(provenance and provenance.is_file() and json.loads(provenance.read_text()).get("weights") == "random")
+    try:
+        provenance = json.loads((path / PROVENANCE).read_text()) if path else {}
+    except (OSError, ValueError):
+        return False
+    return isinstance(provenance, dict) and provenance.get("weights") == "random"
 
 
 def _described(model: Model, weights: str, seed: int, archives: Archives, folder: Path) -> dict[str, Any]:

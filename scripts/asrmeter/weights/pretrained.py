@@ -30,7 +30,8 @@ DESCRIPTION = (
     "merges.txt",
     "normalizer.json",
 )
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-?????-of-?????.safetensors")
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS = (SINGLE, INDEX, "model-?????-of-?????.safetensors")
 
 
 def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[str, Any]:
@@ -52,21 +53,55 @@ def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[st
         told = {"origin": f"the folder {origin.path.name}", "licence": "not stated"}
     if CONFIG not in files:
         raise AsrmeterError(f"{name}: {told['origin']} has no {CONFIG}; it is no model of transformers")
+    config = _object(name, files[CONFIG])
     try:
-        family = runtimes.family_of(json.loads(files[CONFIG].read_text()))
+        family = runtimes.family_of(config)
     except AsrmeterError as error:
         raise AsrmeterError(f"{name}: {error}") from error
-    if with_weights and not any(file.endswith(".safetensors") for file in files):
-        raise AsrmeterError(
-            f"{name}: {told['origin']} has no safetensors, and asrmeter opens no other weights; the commit of a pull "
-            "request that adds them will do as its revision"
-        )
+    if with_weights:
+        files = _with_one_set_of_weights(name, told["origin"], files)
     for file, path in files.items():
-        _put(path.resolve(), folder / file, may_link=origin.repo is not None and path.suffix == ".safetensors")
-    weights = folder / "model.safetensors"
+        try:
+            _put(path.resolve(), folder / file, may_link=origin.repo is not None and path.suffix == ".safetensors")
+        except (FileNotFoundError, IsADirectoryError, PermissionError, RuntimeError) as error:
+            raise AsrmeterError(f"{name}: {path}: cannot be read ({error})") from error
+    weights = folder / SINGLE
     if origin.sha256 and with_weights and (found := sha256_of(weights)) != origin.sha256:
         raise AsrmeterError(f"{name}: {weights.name} has sha256 {found}, expected {origin.sha256}")
     return told | {"family": family}
+
+
+def _with_one_set_of_weights(name: str, origin: str, files: dict[str, Path]) -> dict[str, Path]:
+    """Return the files without weights that are not loaded: there may be one file, or parts and their index.
+
+    Raises:
+        AsrmeterError: there is neither, or the index names a part that is not there, or lies elsewhere.
+    """
+    weights = {file for file in files if ".safetensors" in file}
+    if SINGLE in files:
+        wanted = {SINGLE}
+    elif INDEX in files:
+        parts = _object(name, files[INDEX]).get("weight_map")
+        wanted = {INDEX, *(parts.values() if isinstance(parts, dict) else ())}
+        absent = sorted(str(part) for part in wanted if part not in weights)
+        if absent or len(wanted) == 1:
+            raise AsrmeterError(f"{name}: {INDEX} names {', '.join(absent[:3]) or 'no part'}, which is not in {origin}")
+    else:
+        raise AsrmeterError(
+            f"{name}: {origin} has no {SINGLE} (nor parts of one with {INDEX}), and asrmeter opens no other weights; "
+            "the commit of a pull request that adds it will do as its revision"
+        )
+    return {file: path for file, path in files.items() if file not in weights or file in wanted}
+
+
+def _object(name: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise AsrmeterError(f"{name}: its {path.name} cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise AsrmeterError(f"{name}: its {path.name} is no object")
+    return content
 
 
 def check(name: str, family: str, folder: Path) -> int:
@@ -88,12 +123,20 @@ def check(name: str, family: str, folder: Path) -> int:
     return sum(parameter.numel() for parameter in loaded.model.parameters())
 
 
-def random(family: str, folder: Path, seed: int) -> PreTrainedModel:
-    """Return a network of the architecture that a folder's config.json describes, with seeded random weights."""
+def random(name: str, family: str, folder: Path, seed: int) -> PreTrainedModel:
+    """Return a network of the architecture that a folder's config.json describes, with seeded random weights.
+
+    Raises:
+        AsrmeterError: it describes none that can be built.
+    """
     torch.manual_seed(seed)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    kind = WhisperForConditionalGeneration if family == "whisper" else network_class(config.model_type)
-    network = kind(config)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        kind = WhisperForConditionalGeneration if family == "whisper" else network_class(config.model_type)
+        network = kind(config)
+    except Exception as error:  # of whatever a strange size leads to in torch and transformers
+        told = " ".join(str(error).split())[:200]
+        raise AsrmeterError(f"{name}: its {CONFIG} describes no network ({type(error).__name__}: {told})") from error
     if (folder / GENERATION).is_file():
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return network
