@@ -48,9 +48,10 @@ def scaled(value: float | None, scale: float) -> float | None:
 
 
 def plain(value: Any) -> str:
-    """Return a value of a study in words: lists by commas, mappings as `key: value`."""
+    """Return a value of a study in words: lists by commas, mappings as `key: value` without what is not set."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" if item not in ({}, None) else str(key) for key, item in value.items())
+        said = {key: item for key, item in value.items() if item is not None}
+        return ", ".join(f"{key}: {plain(item)}" if item != {} else str(key) for key, item in said.items())
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, float):

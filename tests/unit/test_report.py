@@ -380,3 +380,8 @@ def test_a_corpus_own_scoring_has_a_column_where_there_is_one():
     assert heading not in text_of(rendered(cells)).replace("&#39;", "'")
     cells = [row | {"wer_corpus": row["wer"] and 0.58} for row in cells]
     assert heading in text_of(rendered(cells)).replace("&#39;", "'")
+
+
+def test_what_a_study_leaves_unset_is_not_shown() -> None:
+    models = {"tiny": {"weights": "hub", "id": "me/tiny", "revision": None, "path": None}, "base": {}}
+    assert "tiny: weights: hub, id: me/tiny, base" in text_of(rendered(example_cells(), models=models))
