@@ -241,10 +241,9 @@ def test_what_it_is_made_of_changes_with_what_is_heard_and_with_nothing_else(tmp
     seen = [made_of()]
     (home / "README.txt").write_text("new")
     (home / ".b.wav").touch()
+    record(home / "more.WAV")  # in no line: it is named as left out when the corpus is made anew
     assert made_of() == seen[0]
     os.utime(home / "a" / "00.wav", ns=(1, 1))
-    seen.append(made_of())
-    record(home / "more.WAV")
     seen.append(made_of())
     with open(home / "metadata.csv", "a") as stream:
         stream.write("b/linked,said\n")

@@ -87,6 +87,8 @@ def test_an_altered_folder_is_another_model(copy: Path) -> None:
     settings = complete(path=str(copy))
     before = plan.model_key({"models": {"m": settings}, "seed": 1}, "m")
     assert plan.model_key({"models": {"m": settings}, "seed": 2}, "m") == before
+    (copy / "notes.md").write_text("of mine")
+    assert plan.model_key({"models": {"m": settings}, "seed": 1}, "m") == before
     weights = copy / "model.safetensors"
     os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
     assert plan.model_key({"models": {"m": settings}, "seed": 1}, "m") != before

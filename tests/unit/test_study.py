@@ -114,7 +114,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"models": {"mine": {"weights": "local"}}}, "models.mine.path: give the folder of the weights"),
     (LEAST | {"models": {"mine": {"weights": "hub"}}}, "models.mine: unknown model; known are whisper-tiny, "),
     (LEAST | {"models": {"mine": {"path": "no/such"}}}, "models.mine.path: no/such is no folder"),
-    (LEAST | {"models": {"mine": {"path": "tests"}}}, "models.mine.path: tests: its config.json cannot be read"),
+    (LEAST | {"models": {"mine": {"path": "tests"}}}, "models.mine.path: tests has no config.json"),
     (
         LEAST | {"models": {"whisper-small": {}}},
         "models.whisper-small.weights: no package holds pretrained weights of it",

@@ -55,9 +55,10 @@ def archives(options: dict[str, Any]) -> list[str]:
 
 
 def made_of(options: dict[str, Any]) -> Any:
-    """Return the hash of the metadata, and name, size and mtime_ns of every audio file."""
+    """Return the hash of the metadata, and name, size and mtime_ns of every audio file that it lists."""
     path, lines = _metadata(options)
-    return [sha256_of(path), [list(status) for status in _audio_files(path.parent, lines).values()]]
+    files = _audio_files(path.parent, lines)
+    return [sha256_of(path), [list(files[file]) for file in sorted({line.file for line in lines} & files.keys())]]
 
 
 def load(options: dict[str, Any], downloads: Path) -> Speech:

@@ -106,6 +106,8 @@ def check(name: str, settings: dict[str, Any]) -> None:
         place = f"models.{name}.path: {path}"
         if not path.is_dir():
             raise AsrmeterError(f"{place} is no folder")
+        if not (path / "config.json").is_file():
+            raise AsrmeterError(f"{place} has no config.json; give a folder as save_pretrained writes it")
         try:
             if not isinstance(json.loads((path / "config.json").read_text()), dict):
                 raise ValueError("it is no object")
@@ -127,7 +129,8 @@ def made_of(name: str, settings: dict[str, Any]) -> Any:
     """Return what decides, besides kind and seed, what a model folder holds; as JSON would have it."""
     found = origin(name, settings)
     if found.path is not None:
-        return fingerprint(found.path)
+        # Of a model; what else lies beside it, or below, is not looked at.
+        return [file for file in fingerprint(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
     if found.repo:
         return [found.repo, found.revision]
     entry = found.entry
