@@ -22,14 +22,15 @@ class Clips:
 
     def __contains__(self, clip_id: str) -> bool:
         """Tell whether a clip is kept and whole; one that is damaged is deleted."""
-        name = self._names.get(_digits(clip_id.encode()))
+        key = _key(clip_id)
+        name = self._names.get(key)
         if name is None:
             return False
         path = self._folder / name
         if path.is_file() and path.stem.endswith(f"-{sha256_of(path)[:_DIGITS]}"):
             return True
         path.unlink(missing_ok=True)
-        del self._names[_digits(clip_id.encode())]
+        del self._names[key]
         return False
 
     def keep(self, clip_id: str, samples: np.ndarray) -> None:
@@ -38,7 +39,7 @@ class Clips:
         Raises:
             AsrmeterError: the disk is full or the folder is not writable.
         """
-        key = _digits(clip_id.encode())
+        key = _key(clip_id)
         with atomic(self._folder / key) as part:
             encode(part, samples)
             name = f"{key}-{sha256_of(part)[:_DIGITS]}.flac"
@@ -54,10 +55,10 @@ class Clips:
         Raises:
             KeyError: it is not kept.
         """
-        path = self._folder / self._names[_digits(clip_id.encode())]
+        path = self._folder / self._names[_key(clip_id)]
         samples: np.ndarray = soundfile.read(path, dtype="float32")[0]
         return samples
 
 
-def _digits(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+def _key(clip_id: str) -> str:
+    return hashlib.sha256(clip_id.encode()).hexdigest()[:_DIGITS]

