@@ -1,4 +1,4 @@
-"""The process that measures one cell: load, memory, warm-up, timed passes, energy windows.
+"""The process that measures: a cell (load, memory, warm-up, timed passes, energy windows), or another task.
 
 Forked by `asrmeter.fork_server`, or started as `python -m asrmeter.worker` with the cell as JSON on standard input.
 What happens leaves as JSON lines on the file descriptor `events`: what was measured before a crash is so already with
@@ -7,6 +7,7 @@ the parent. Nothing is imported here that measuring does not need: see the start
 
 import contextlib
 import gc
+import importlib
 import itertools
 import json
 import os
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 Emit = Callable[..., None]
+
+# task of a spec -> module whose `measure(spec, emit)` does it; without one, a cell is measured here.
+_TASKS = {"profile": "asrmeter.operators", "ceilings": "asrmeter.ceilings"}
 
 
 def measure(spec: dict[str, Any], emit: Emit) -> None:
@@ -243,7 +247,7 @@ def preload() -> None:
 
 
 def run(spec: dict[str, Any]) -> int:
-    """Measure a cell and tell what happens on the descriptor `spec["events"]`; return the exit code."""
+    """Do the task of `spec` and tell what happens on the descriptor `spec["events"]`; return the exit code."""
     with open(spec["events"], "w", encoding="utf-8") as stream:
 
         def emit(event: str, **fields: Any) -> None:
@@ -251,7 +255,8 @@ def run(spec: dict[str, Any]) -> int:
             stream.flush()
 
         try:
-            measure(spec, emit)
+            task = importlib.import_module(_TASKS[spec["task"]]).measure if "task" in spec else measure
+            task(spec, emit)
             return 0
         except BaseException as error:
             status, reason = classify(error)

@@ -10,22 +10,16 @@ from typing import Any
 import pytest
 
 import measure
-from asrmeter import record, siblings, worker
+from asrmeter import attended, record, siblings, worker
 
-DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None}, "done": {}}
+DONE: dict[str, dict[str, Any]] = {"done": {}}
+PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
 
 
 @pytest.mark.parametrize(
     ("code", "timeout_s", "told", "status", "reason"),
     [
         (0, None, DONE, "ok", None),
-        (
-            0,
-            None,
-            DONE | {"latency": {"converged": False, "reason": "budget_s = 2 was spent"}},
-            "unconverged",
-            "budget_s = 2 was spent before",
-        ),
         (-9, None, {}, "killed", "ended by SIGKILL after 3 passes"),
         (-11, None, DONE, "killed", "ended by SIGSEGV"),
         (-9, 7.0, {}, "timeout", "timeout_s = 7 and 3 passes"),
@@ -38,17 +32,17 @@ DONE: dict[str, dict[str, Any]] = {"latency": {"converged": True, "reason": None
 def test_every_end_of_a_worker_has_a_status(
     code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], status: str, reason: str | None
 ) -> None:
-    found = measure.conclude(code, timeout_s, told, n_passes=3)
+    found = attended.conclude(code, timeout_s, [*PASSES, *({"event": name} | told[name] for name in told)])
     assert found[0] == status
     assert found[1] is None if reason is None else reason in str(found[1])
 
 
 def test_a_kill_for_want_of_memory_is_told_from_another() -> None:
-    assert measure.conclude(-9, None, {}, 3, out_of_memory=True) == (
+    assert attended.conclude(-9, None, PASSES, out_of_memory=True) == (
         "oom",
         "the kernel ended the worker after 3 passes: the machine's memory ran out",
     )
-    assert measure.conclude(-11, None, {}, 3, out_of_memory=True)[0] == "killed"
+    assert attended.conclude(-11, None, PASSES, out_of_memory=True)[0] == "killed"
 
 
 def test_what_a_timed_pass_belongs_to_is_known_at_the_end() -> None:
@@ -121,6 +115,14 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path:
     after = os.times()
     assert (status, reason) == ("timeout", "ended after timeout_s = 1 and 0 passes")
     assert after.user + after.system - before.user - before.system < 0.1
+
+
+def test_a_wide_interval_is_told_with_what_ended_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = [{"event": "latency", "converged": False, "reason": "budget_s = 2 was spent"}, {"event": "done"}]
+    lines = "".join(json.dumps(event) + "\n" for event in told)
+    run_instead(f"events.write({lines!r}); events.close()", monkeypatch, tmp_path)
+    status, reason, _, _ = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    assert (status, reason) == ("unconverged", "budget_s = 2 was spent before the interval was narrow enough")
 
 
 def test_the_workers_threads_are_the_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
