@@ -1,7 +1,7 @@
 """
 The tables.
 
-Needs: every cell's file, the study, the spelling table of Whisper's English normaliser
+Needs: every cell's file, the study, counts of FLOPs, the spelling table of Whisper's English normaliser
 Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts,noise}.{parquet,csv}
 Steps: write down the study, score the transcripts, gather
 """
@@ -36,6 +36,7 @@ rule tables:
         code("collect.py"),
         cells=ALL_CELLS,
         study="<results>/study.json",
+        flops="<results>/tables/flops.parquet",
         words=archives(["openai-whisper"]),
     output:
         expand(
@@ -56,6 +57,7 @@ rule tables:
             --study {input.study:q} \
             --measurements {params.results:q}/measurements \
             --downloads {params.results:q}/downloads \
+            --flops {input.flops:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

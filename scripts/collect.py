@@ -6,10 +6,13 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from asrmeter.cli import run
 from asrmeter.packages import Archives
 from asrmeter.scoring import normalisers
-from asrmeter.tables import gather, write
+from asrmeter.table_files import write
+from asrmeter.tables import gather
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,12 +21,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
+    parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
     study = json.loads(args.study.read_text())
     scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
-    tables = gather(study, args.measurements, scored_by)
+    tables = gather(study, args.measurements, scored_by, pq.read_table(args.flops).to_pylist())
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

@@ -8,6 +8,7 @@ from typing import Any
 from asrmeter import machine
 from asrmeter.batches import batches, class_sha256, timed
 from asrmeter.errors import AsrmeterError
+from asrmeter.files import read_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +41,8 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         AsrmeterError: the model folder or the corpus is not what it should be.
     """
-    provenance = _load_json(args.model_folder / "provenance.json")
-    segments = [row for row in _load_json(args.segments) if row["duration_s"] == args.duration_s]
+    provenance = read_json(args.model_folder / "provenance.json")
+    segments = [row for row in read_json(args.segments) if row["duration_s"] == args.duration_s]
     if not segments:
         raise AsrmeterError(
             f"{args.segments}: holds no segments of {args.duration_s} s; delete {args.segments.parent} and run again"
@@ -71,10 +72,3 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "batches": in_batches,
         "timed_batches": timed([sum(audio_s[i] for i in ids) for ids in in_batches], protocol["timed_batches"]),
     }
-
-
-def _load_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {path.parent} and run again") from error

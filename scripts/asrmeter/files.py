@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from asrmeter.errors import AsrmeterError
 
@@ -16,6 +18,18 @@ def sha256_of(path: Path) -> str:
     """Return the hexadecimal sha256 of a file."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that an earlier step made.
+
+    Raises:
+        AsrmeterError: it cannot be read; the folder that it is in has to be made again.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {path.parent} and run again") from error
 
 
 def fingerprint(folder: Path) -> list[tuple[str, int, int]]:

@@ -14,12 +14,17 @@ from asrmeter.weights import catalogue
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 1
 FOLDER_VERSION = 1
+# Raised when profiles, or the ceilings of a machine, come to mean something else.
+PROFILE_VERSION = 1
+CEILINGS_VERSION = 1
 
 
 # What the file of a second measurement has in its name.
 AGAIN = "-again"
 # Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
 _NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
+# A Whisper's window: longer segments take several, which say nothing that one does not.
+_LONGEST_PROFILED_S = 30
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -90,12 +95,43 @@ def cells(study: dict[str, Any]) -> list[Cell]:
     ]
 
 
+def profiled(study: dict[str, Any]) -> list[Cell]:
+    """Return the cells whose operators are profiled, in a job of their own (`profile` in the study's schema).
+
+    Unless the study says which: of each model, variant and device the longest class of at most 30 s, or the shortest,
+    at its smallest and its largest batch size.
+    """
+    wanted = study["profile"]
+    durations_s = wanted["durations_s"]
+    if durations_s == "auto":
+        durations_s = [
+            max((d for d in study["durations_s"] if d <= _LONGEST_PROFILED_S), default=min(study["durations_s"]))
+        ]
+    found = [cell for cell in cells(study) if cell.duration_s in durations_s]
+    if wanted["batch_sizes"] != "auto":
+        return [cell for cell in found if cell.batch_size in wanted["batch_sizes"]]
+    sizes: dict[tuple[Any, ...], list[int]] = {}
+    for cell in found:
+        sizes.setdefault(_group(cell), []).append(cell.batch_size)
+    return [cell for cell in found if cell.batch_size in (min(sizes[_group(cell)]), max(sizes[_group(cell)]))]
+
+
 def options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) -> list[str]:
     """Return the options of `measure.py` that decide what a cell measures.
 
     When they change the cell is measured again.
     """
     protocol = {key: value for key, value in study["protocol"].items() if key not in _NOT_OF_A_CELL}
+    return _options(study, cell, model_key, corpus_key, protocol)
+
+
+def profile_options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str) -> list[str]:
+    """Return the options of `profile_operators.py` that decide what a profile shows; see `options`."""
+    protocol = {"version": PROFILE_VERSION, "timed_batches": study["protocol"]["timed_batches"]}
+    return _options(study, cell, model_key, corpus_key, protocol)
+
+
+def _options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
         "model-key": model_key,

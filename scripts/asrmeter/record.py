@@ -1,6 +1,7 @@
 """The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic
-from asrmeter.runtimes.base import STAGES
+from asrmeter.runtimes.base import STAGES, DecoderWork
 
 _HEADER = b"asrmeter"
 # The columns that say which cell a row belongs to and how it went.
@@ -40,6 +41,7 @@ PASS_FIELDS = [
     ("n_tokens", pa.list_(pa.int32())),
     ("n_windows", pa.list_(pa.int32())),
     ("processed_s", pa.list_(pa.float64())),
+    *((field.name, pa.int64()) for field in fields(DecoderWork)),
 ]
 SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
 
@@ -47,7 +49,7 @@ SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
 def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> None:
     """Write a cell's file as a whole. A cell without a pass gets one row whose pass columns are null."""
     cell = {name: header[name] for name, _ in CELL_FIELDS}
-    rows = [cell | {name: entry[name] for name, _ in PASS_FIELDS} for entry in passes] or [cell]
+    rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
     table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata({_HEADER: json.dumps(header)})
     with atomic(path) as part:
         pq.write_table(table, part)

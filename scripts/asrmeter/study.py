@@ -191,3 +191,8 @@ def _name_and_check(study: dict[str, Any]) -> None:
     protocol = study["protocol"]
     if protocol["min_passes"] > protocol["max_passes"]:
         raise AsrmeterError("protocol.min_passes is more than protocol.max_passes")
+    for key in ("durations_s", "batch_sizes"):
+        wanted = study["profile"][key]
+        for value in [] if wanted == "auto" else wanted:
+            if value not in study[key]:
+                raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {', '.join(map(str, study[key]))}")

@@ -3,20 +3,17 @@
 import itertools
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from asrmeter import noise_floor, plan, record, stats
 from asrmeter.errors import AsrmeterError
-from asrmeter.files import atomic
-from asrmeter.runtimes.base import STAGES
+from asrmeter.runtimes.base import STAGES, DecoderWork
 from asrmeter.scoring import ENDINGS, Errors, Normaliser, compare, is_empty, is_hallucinated
 
 Row = dict[str, Any]
@@ -36,6 +33,7 @@ class Measured:
     scored: list[Row]
     study: str
     noise: Row = field(default_factory=dict)
+    flops: Row = field(default_factory=dict)
 
     def of_phase(self, phase: str) -> list[Row]:
         """Return the passes of a phase of the measurement."""
@@ -193,10 +191,71 @@ class Measured:
         audio_share = _ratio(sum(entry["audio_s"] for entry in self.timed), sum(map(sum, processed_s)))
         return None if audio_share is None else max(0.0, 1 - audio_share)
 
+    def decoder_per_pass(self, name: str) -> float | None:
+        """Return what a timed pass ran the decoder on, by a field of `DecoderWork`; None where no record tells."""
+        return None if any(entry.get(name) is None for entry in self.timed) else self.per_pass(lambda p: p[name])
+
+    @property
+    def waiting_share(self) -> float | None:
+        """Share of the rows that the decoder was run on whose text had ended: a batch waits for its longest text.
+
+        A row's own runs are one for each token of its text, and the one that reads the prompt. None where a segment
+        took several windows, whose timestamps are not in the text, and where there is no decoder.
+        """
+        rows = self.decoder_per_pass("n_decoder_rows")
+        if not rows or any(n > 1 for entry in self.timed for n in entry["n_windows"]):
+            return None
+        own = self.per_pass(lambda entry: sum(entry["n_tokens"]) + len(entry["n_tokens"]))
+        return None if own is None else max(0.0, 1 - own / rows)
+
+    @cached_property
+    def encoder_gflop(self) -> float | None:
+        """What the encoder computes in a pass, padding included; a CTC model's head is in it."""
+        per_window = self.flops.get("encoder_mac_per_window")
+        n_windows = self.per_pass(lambda entry: sum(entry["n_windows"]))
+        return None if per_window is None or n_windows is None else 2e-9 * per_window * n_windows
+
+    @cached_property
+    def decoder_gflop(self) -> float | None:
+        """What the decoder computes in a pass, waiting rows and the keys and values of each window included.
+
+        None where there is no decoder, or no record tells what it was run on.
+        """
+        tokens, positions = (self.decoder_per_pass(f"n_decoder_{name}") for name in ("tokens", "positions"))
+        n_windows = self.per_pass(lambda entry: sum(entry["n_windows"]))
+        if self.flops.get("decoder_mac_per_token") is None or None in (tokens, positions, n_windows):
+            return None
+        counts = (n_windows, tokens, positions)
+        macs = [self.flops[name] for name in _DECODER_MACS]
+        return 2e-9 * sum(n * mac for n, mac in zip(counts, macs, strict=True) if n is not None)
+
+    @property
+    def gflop(self) -> float | None:
+        """What a pass computes; None where a part of it is not known."""
+        if self.header["family"] == "ctc":
+            return self.encoder_gflop
+        return (
+            None
+            if self.encoder_gflop is None or self.decoder_gflop is None
+            else self.encoder_gflop + self.decoder_gflop
+        )
+
+    @property
+    def gflop_note(self) -> str | None:
+        """Why there is no count of floating-point operations."""
+        if self.gflop is not None:
+            return None
+        if not self.timed:
+            return "no pass was timed"
+        return self.flops.get("note") or "the record does not tell what the decoder was run on; measure it again"
+
     def watched(self, when: str, key: str) -> Any:
         """Return what was seen of the machine during the timed passes; None if nothing was."""
         return (self.event("latency", "watch") or {}).get(when, {}).get(key)
 
+
+# Of what the decoder's work is a sum, with the counts of windows, tokens and positions.
+_DECODER_MACS = ("cross_kv_mac_per_window", "decoder_mac_per_token", "decoder_mac_per_position")
 
 Column = tuple[str, pa.DataType, Callable[[Measured], Any]]
 
@@ -215,6 +274,10 @@ def _told(event: str, key: str) -> Callable[[Measured], Any]:
 
 def _counted(name: str) -> Callable[[Measured], int | None]:
     return lambda cell: cell.count(name)
+
+
+def _decoder_per_pass(name: str) -> Callable[[Measured], float | None]:
+    return lambda cell: cell.decoder_per_pass(name)
 
 
 def _as_json(settings: Row | None) -> str | None:
@@ -310,9 +373,13 @@ CELL_COLUMNS: list[Column] = [
     ("n_segments", _INTEGER, lambda cell: len(cell.header["segments"])),
     ("n_unstable", _INTEGER, lambda cell: cell.n_unstable),
     ("decoding", _TEXT, lambda cell: _as_json(cell.event("ready", "decoding"))),
-    ("gflop_per_sample", _NUMBER, lambda cell: None),
-    ("achieved_gflops", _NUMBER, lambda cell: None),
-    ("gflop_note", _TEXT, lambda cell: "FLOPs are not counted by this version"),
+    ("encoder_gflop", _NUMBER, lambda cell: cell.encoder_gflop),
+    ("decoder_gflop", _NUMBER, lambda cell: cell.decoder_gflop),
+    ("gflop_per_sample", _NUMBER, lambda cell: _ratio(cell.gflop, cell.header["batch_size"])),
+    ("achieved_gflops", _NUMBER, lambda cell: _ratio(cell.gflop, cell.latency_s)),
+    ("gflop_note", _TEXT, lambda cell: cell.gflop_note),
+    *((f"{count.name}_mean", _NUMBER, _decoder_per_pass(count.name)) for count in fields(DecoderWork)),
+    ("waiting_share", _NUMBER, lambda cell: cell.waiting_share),
     ("startup_cpu_s", _NUMBER, _told("ready", "startup_cpu_s")),
     ("preload_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
     ("parent_cpu_s", _NUMBER, _told("waited", "parent_cpu_s")),
@@ -372,8 +439,12 @@ TRANSCRIPTS = pa.schema(
 )
 
 
-def gather(study: Row, measurements: Path, normalisers: Mapping[str, Normaliser]) -> dict[str, pa.Table]:
+def gather(
+    study: Row, measurements: Path, normalisers: Mapping[str, Normaliser], flops: Sequence[Row]
+) -> dict[str, pa.Table]:
     """Return the tables `cells`, `passes`, `transcripts` and `noise` of a complete study, cells sorted.
+
+    `flops` are the rows of the table of that name.
 
     Raises:
         AsrmeterError: a cell's file is missing or broken, or cells that belong together were measured on different
@@ -387,6 +458,7 @@ def gather(study: Row, measurements: Path, normalisers: Mapping[str, Normaliser]
         noise_floor.pair(*(_latency(Measured(*records[cell], [], study["name"])) for cell in (first, again)))
         for first, again in plan.aa_pairs(study)
     ]
+    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
     floors = {device: noise_floor.floor(pairs, device) for device in study["devices"]}
 
     cells: list[Row] = []
@@ -395,7 +467,8 @@ def gather(study: Row, measurements: Path, normalisers: Mapping[str, Normaliser]
     for cell in sorted(plan.cells(study)):
         header, own_passes = records[cell]
         scored = score(header, own_passes, normalisers)
-        measured = Measured(header, own_passes, scored, study["name"], floors[cell.device])
+        own_flops = counted.get((cell.model, cell.duration_s, cell.batch_size), {})
+        measured = Measured(header, own_passes, scored, study["name"], floors[cell.device], own_flops)
         cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
         passes += own_passes
         identity = {name: header[name] for name in TRANSCRIPTS.names if name in header}
@@ -454,15 +527,6 @@ def wer_note(header: Row, passes: list[Row]) -> str | None:
     return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"
 
 
-def write(tables: dict[str, pa.Table], folder: Path) -> None:
-    """Write every table as Parquet and CSV; lists become JSON in CSV."""
-    for name, table in tables.items():
-        with atomic(folder / f"{name}.parquet") as part:
-            pq.write_table(table, part)
-        with atomic(folder / f"{name}.csv") as part:
-            pa.csv.write_csv(_flat(table), part)
-
-
 def _texts(passes: list[Row]) -> dict[str, list[str]]:
     """Return the texts of each segment in the order of the passes, whatever they were for."""
     texts: dict[str, list[str]] = {}
@@ -484,13 +548,3 @@ def _check_alike(headers: dict[str, Row], name: str, group_by: tuple[str, ...], 
                 f"cells of {' '.join(map(str, group))} were measured on different {what}: delete {', '.join(fewest)} "
                 "and run again, or delete all of them"
             )
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    for i, column in enumerate(table.schema):
-        if pa.types.is_list(column.type):
-            as_json = [
-                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
-            ]
-            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
-    return table

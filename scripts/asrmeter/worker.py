@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,7 @@ class Passes:
             n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
             n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
             processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
+            **asdict(timeline.decoder_work),
         )
         return latency_s
 

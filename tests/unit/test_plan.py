@@ -60,6 +60,30 @@ def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
     assert plan.order(a_study(protocol={"aa_pairs": 0})) and not plan.aa_pairs(a_study(protocol={"aa_pairs": 0}))
 
 
+def profiled(**changes: Any) -> list[tuple[str, int, int]]:
+    study = a_study(**changes)
+    return [(cell.device, cell.duration_s, cell.batch_size) for cell in plan.profiled(study)]
+
+
+def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() -> None:
+    of_one = {"models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "batch_sizes": [1, 2, 4]}
+    assert profiled(**of_one) == [(device, 30, batch) for device in ("cpu", "cuda") for batch in (1, 4)]
+    assert profiled(**of_one | {"durations_s": [60, 40]}) == [(d, 40, b) for d in ("cpu", "cuda") for b in (1, 4)]
+    assert profiled(**of_one, max_batch_audio_s=60) == [(d, 30, b) for d in ("cpu", "cuda") for b in (1, 2)]
+    wanted = {"durations_s": [5], "batch_sizes": [2]}
+    assert profiled(**of_one, profile=wanted) == [("cpu", 5, 2), ("cuda", 5, 2)]
+    assert profiled(**of_one, profile={"durations_s": []}) == []
+
+
+def test_a_profile_hangs_on_what_it_shows_and_not_on_how_long_is_measured() -> None:
+    study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
+    cell = plan.profiled(study)[0]
+    shown = plan.profile_options(study, cell, "m", "c")
+    assert shown == plan.profile_options(longer, cell, "m", "c")
+    assert shown != plan.profile_options(others, cell, "m", "c")
+    assert plan.options(study, cell, "m", "c") != plan.options(longer, cell, "m", "c")
+
+
 def test_keys_follow_what_they_stand_for() -> None:
     base = a_study()
     assert plan.model_key(base, "whisper-base") == plan.model_key(a_study(seed=1), "whisper-base")

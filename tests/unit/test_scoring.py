@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jiwer
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
 
 import collect
-from asrmeter import record, scoring, tables
+from asrmeter import record, scoring, table_files, tables
+from asrmeter.flops.table import FLOPS
 from asrmeter.packages import Archives, Package, catalogue
 from asrmeter.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
 
@@ -178,7 +180,9 @@ def collected(measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(collect, "Archives", lambda folder: archives)
     study, output = measured.parent / "study.json", measured.parent / "tables"
     study.write_text(json.dumps(STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 0}}))
+    table_files.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
     places = {"study": study, "measurements": measured, "downloads": measured.parent, "output-folder": output}
+    places["flops"] = output / "flops.parquet"
     collect.main([part for option, path in places.items() for part in (f"--{option}", str(path))])
     return {name: pq.read_table(output / f"{name}.parquet").to_pylist() for name in ("cells", "transcripts")}
 

@@ -153,6 +153,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"protocol": {"version": 2}}, "protocol.version: 2 is not allowed; it must be 1"),
     (LEAST | {"protocol": {"energy_window_s": 1}}, "protocol.energy_window_s: 1 must be at least 5"),
     (LEAST | {"protocol": {"min_passes": 9, "max_passes": 8}}, "protocol.min_passes is more than protocol.max_passes"),
+    (LEAST | {"profile": {"durations_s": [7]}}, "profile.durations_s: 7 is not among durations_s: 5, 15, 30, 60"),
+    (LEAST | {"profile": {"batch_sizes": [0]}}, 'profile.batch_sizes.0: 0 must be at least 1, or "auto"'),
     (
         LEAST | {"variants": {"fp32": {"dtype": "float8"}}},
         'variants.fp32.dtype: "float8" is not allowed; allowed are float32',

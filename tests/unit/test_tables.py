@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
-from asrmeter import record, study, tables
+from asrmeter import record, study, table_files, tables
 from asrmeter.errors import AsrmeterError
 from asrmeter.scoring import NORMALISERS, PLAIN
 
@@ -27,6 +27,20 @@ SEGMENTS = [
     {"segment_id": "c", "text": "five six", "audio_s": 3.5, "sha256": "3"},
 ]
 # What needs no archive scores in the place of every normaliser.
+FLOPS: list[dict[str, Any]] = [
+    {
+        "model": "whisper-base",
+        "in_study": True,
+        "duration_s": 5,
+        "batch_size": 2,
+        "note": None,
+        "encoder_mac_per_window": 40_000_000,
+        "cross_kv_mac_per_window": 5_000_000,
+        "decoder_mac_per_token": 1_000_000,
+        "decoder_mac_per_position": 100_000,
+    },
+    {"model": "wav2vec2-base-960h", "in_study": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
+]
 NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
 
 
@@ -42,6 +56,10 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
         "n_tokens": [3, 1],
         "n_windows": [1, 1],
         "processed_s": [30.0, 30.0],
+        "n_decoder_runs": 4,
+        "n_decoder_rows": 8,
+        "n_decoder_tokens": 14,
+        "n_decoder_positions": 60,
         **stages,
         **times,
     }
@@ -89,12 +107,15 @@ PASSES = [
 ]
 
 
+CTC = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", family="ctc"), PASSES)}
+
+
 def gathered(
     tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (header, passes) in records.items():
         record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
-    return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, NO_ARCHIVE).items()}
+    return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
 
 
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
@@ -248,11 +269,31 @@ def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> No
     assert (rates["wer_ci_low_plain"], rates["wer_ci_high_plain"]) == (0.2, 0.4)
 
 
+def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: Path) -> None:
+    old = [
+        {key: value for key, value in entry.items() if "decoder" not in key or key == "decoder_s"} for entry in PASSES
+    ]
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), **CTC})
+    ctc, cell = made["cells"]
+    assert cell["encoder_gflop"] == pytest.approx(2 * 2 * 0.04)
+    assert cell["decoder_gflop"] == pytest.approx(2 * (2 * 0.005 + 14 * 0.001 + 60 * 0.0001))
+    assert cell["gflop_per_sample"] == pytest.approx((0.16 + 0.06) / 2)
+    assert cell["achieved_gflops"] == pytest.approx(0.22 / 2.0)
+    assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
+    # Texts of three and one tokens, and the prompt's run for each, of eight rows.
+    assert cell["waiting_share"] == pytest.approx(1 - 6 / 8)
+    assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
+    assert ctc["gflop_note"] == "disagree"
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), old), **CTC})
+    assert made["cells"][1]["gflop_per_sample"] is None
+    assert "measure it again" in made["cells"][1]["gflop_note"]
+
+
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     for model in STUDY["models"]:
         record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
-    made = tables.gather(STUDY, tmp_path, NO_ARCHIVE)
-    tables.write(made, tmp_path / "tables")
+    made = tables.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
+    table_files.write(made, tmp_path / "tables")
     for name, table in made.items():
         back = pyarrow.csv.read_csv(tmp_path / "tables" / f"{name}.csv")
         assert back.column_names == table.column_names
@@ -289,7 +330,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
     for name, latency_s in (("5s-b2", 1.0), ("5s-b2-again", 1.1)):
         path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
         record.write(path, a_header("whisper-base"), a_round(0, latency_s))
-    made = tables.gather(twice, tmp_path, NO_ARCHIVE)
+    made = tables.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
     (pair,), (cell,) = made["noise"].to_pylist(), made["cells"].to_pylist()
     assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
     assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)

@@ -28,14 +28,35 @@ class Hypothesis:
     processed_s: float
 
 
+@dataclass
+class DecoderWork:
+    """What the decoder of a pass was run on, rows that wait for longer ones included.
+
+    Runs, rows summed over the runs, tokens that it read, and positions that self-attention saw summed over the tokens.
+    """
+
+    n_decoder_runs: int = 0
+    n_decoder_rows: int = 0
+    n_decoder_tokens: int = 0
+    n_decoder_positions: int = 0
+
+    def add(self, n_rows: int, n_new: int, n_past: int) -> None:
+        """Count a run over `n_new` tokens in each of `n_rows` rows, after `n_past` others."""
+        self.n_decoder_runs += 1
+        self.n_decoder_rows += n_rows
+        self.n_decoder_tokens += n_rows * n_new
+        self.n_decoder_positions += n_rows * n_new * (n_past + n_new)
+
+
 class Timeline:
     """The stages of one pass: a mark ends the stage before it and begins its own; a stage may come again.
 
     On the CPU a mark is a reading of the clock. On CUDA it is an event in the stream, read after the pass, so that a
-    mark waits for nothing and the pass is not slowed down.
+    mark waits for nothing and the pass is not slowed down. What a decoder was run on is counted along.
     """
 
     def __init__(self, device: str) -> None:
+        self.decoder_work = DecoderWork()
         self._mark: Callable[[], Any] = time.perf_counter
         if device == "cuda":
             import torch

@@ -55,13 +55,13 @@ class TransformersWhisper:
         if settings.is_multilingual:
             self._decoding |= {"language": "en", "task": "transcribe"}
         self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
-        n_prompt = 4 if settings.is_multilingual else 2  # start, language, task, no timestamps
-        self._most_tokens = self.model.config.max_target_positions - n_prompt
+        self._most_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
         self._random_weights = random_weights
         self._timeline: Timeline | None = None
         encoder = self.model.get_encoder()
         encoder.register_forward_pre_hook(self._enter_encoder)
         encoder.register_forward_hook(self._leave_encoder)
+        self.model.get_decoder().register_forward_pre_hook(self._enter_decoder, with_kwargs=True)
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -138,6 +138,17 @@ class TransformersWhisper:
     def _leave_encoder(self, *_: Any) -> None:
         if self._timeline:
             self._timeline.begin("decoder")
+
+    def _enter_decoder(self, _decoder: Any, _arguments: Any, named: dict[str, Any]) -> None:
+        if self._timeline:
+            n_rows, n_new = named["input_ids"].shape
+            caches = named["past_key_values"]
+            self._timeline.decoder_work.add(n_rows, n_new, caches.get_seq_length() if caches else 0)
+
+
+def prompt_length(is_multilingual: bool) -> int:
+    """Return the tokens that decoding begins with: start, language and task if there are several, no timestamps."""
+    return 4 if is_multilingual else 2
 
 
 def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:

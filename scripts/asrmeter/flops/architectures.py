@@ -1,0 +1,157 @@
+"""The parts of a model that are counted, from its configuration alone: encoder, decoder, output layer.
+
+Feature extraction is not counted: it is no part of the network, and takes some thousandth of its work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.models.whisper.configuration_whisper import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
+
+from asrmeter.flops import formulas
+from asrmeter.flops.counting import META, Count, count
+from asrmeter.runtimes import family_of
+from asrmeter.runtimes.transformers_ctc import network_class
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What a decoder with caches does, in MAC a sequence.
+
+    A run over n new tokens whose self-attention sees p positions (those before and the new ones) takes
+    n * `per_token` + n * p * `per_position`, and once a window `cross_kv` for the keys and values of the encoder's
+    output. The output layer is part of `per_token`. `not_counted` names operators, `agrees` says whether torch's
+    counter finds the same.
+    """
+
+    per_token: int
+    per_position: int
+    cross_kv: int
+    not_counted: tuple[str, ...]
+    agrees: bool
+
+    def run(self, n_new: int, n_positions: int) -> int:
+        """Return the MAC of one run over `n_new` tokens, the cross-attention's keys and values left out."""
+        return n_new * (self.per_token + n_positions * self.per_position)
+
+    def transcript(self, n_prompt: int, n_steps: int) -> int:
+        """Return the MAC of a window: its keys and values, the prompt in one run, then `n_steps` tokens one by one."""
+        steps = sum(self.run(1, n_prompt + step) for step in range(1, n_steps + 1))
+        return self.cross_kv + self.run(n_prompt, n_prompt) + steps
+
+
+class Architecture:
+    """A model without weights, from the content of its config.json."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.family = family_of(config)
+        with META:
+            if self.family == "whisper":
+                self.model: Any = WhisperForConditionalGeneration(WhisperConfig.from_dict(dict(config)))
+            else:
+                kind = network_class(config["model_type"])
+                self.model = kind(kind.config_class.from_dict(dict(config)))
+        self.model.eval()
+        self.config = self.model.config
+        self.encoder = cache(self._encoder)
+        self.decoder = cache(self._decoder)
+
+    def _encoder(self, n_samples: int) -> Count:
+        """Count one run of the encoder over `n_samples` of audio (16 kHz); Whisper's is always over 30 s.
+
+        For a CTC model its head is included.
+        """
+        if self.family == "whisper":
+            shape = (1, self.config.num_mel_bins, 2 * self.config.max_source_positions)
+            return count(self.model.get_encoder(), (torch.zeros(shape, device=META),))
+        return count(self.model, (torch.zeros((1, n_samples), device=META),))
+
+    def _decoder(self) -> Decoder | None:
+        """Count the decoder with its output layer; None for a CTC model."""
+        if self.family != "whisper":
+            return None
+        token = torch.zeros((1, 1), dtype=torch.int64, device=META)
+        # After none, one and two tokens: the work is linear in the positions, and the first run makes the keys and
+        # values of the encoder's output as well.
+        first, second, third = (count(_DecoderRun(self.model, n_past), (token,)) for n_past in range(3))
+        per_position = third.total_macs - second.total_macs
+        per_token = second.total_macs - 2 * per_position
+        cross_kv = first.total_macs - per_token - per_position
+        agrees = first.agrees and second.agrees and third.agrees
+        return Decoder(per_token, per_position, cross_kv, second.not_counted, agrees)
+
+    def closed_encoder_macs(self, n_samples: int) -> int | None:
+        """Return what the closed formula says of `encoder`; None where there is none."""
+        if self.family == "whisper":
+            return formulas.whisper_encoder_macs(self.config)
+        return formulas.ctc_macs(self.config, n_samples)
+
+    def encoder_elements(self, n_samples: int) -> int:
+        """Return how many numbers one run of the encoder takes in and puts out."""
+        if self.family == "whisper":
+            n_positions = self.config.max_source_positions
+            return int(n_positions * (2 * self.config.num_mel_bins + self.config.d_model))
+        n_frames = int(self.model._get_feat_extract_output_lengths(torch.tensor(n_samples)))
+        return n_samples + n_frames * int(self.config.vocab_size)
+
+    @property
+    def encoder_parameters(self) -> int:
+        """Weights that a run of the encoder reads; all of a CTC model's, whose head is counted with its encoder."""
+        return _size(self.model.get_encoder() if self.family == "whisper" else self.model)
+
+    @property
+    def decoder_parameters(self) -> int | None:
+        """Weights that a run of the decoder with its output layer reads.
+
+        Of the embeddings it reads a row, and those that make the encoder's keys and values are used once a window.
+        """
+        if self.family != "whisper":
+            return None
+        decoder = self.model.get_decoder()
+        once = [part for layer in decoder.layers for part in (layer.encoder_attn.k_proj, layer.encoder_attn.v_proj)]
+        layers = _size(decoder.layers) + _size(decoder.layer_norm) + _size(self.model.proj_out)
+        return layers - sum(map(_size, once))
+
+    @property
+    def kv_elements(self) -> int | None:
+        """Numbers that the caches of keys and values hold for each position, over all layers of the decoder."""
+        return 2 * self.config.decoder_layers * self.config.d_model if self.family == "whisper" else None
+
+
+def _size(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class _DecoderRun(torch.nn.Module):
+    """A run of Whisper's decoder over one token after `n_past` others, with the caches as they are by then."""
+
+    def __init__(self, model: Any, n_past: int) -> None:
+        super().__init__()
+        self._model, self._n_past = model, n_past
+        config = model.config
+        self._encoded = torch.zeros((1, config.max_source_positions, config.d_model), device=META)
+
+    def forward(self, token: torch.Tensor) -> torch.Tensor:
+        caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        for layer in range(self._model.config.decoder_layers if self._n_past else 0):
+            for cache_, n_positions in (
+                (caches.self_attention_cache, self._n_past),
+                (caches.cross_attention_cache, self._model.config.max_source_positions),
+            ):
+                cache_.update(self._states(n_positions), self._states(n_positions), layer)
+            caches.is_updated[layer] = True
+        decoded = self._model.get_decoder()(
+            input_ids=token, encoder_hidden_states=self._encoded, past_key_values=caches, use_cache=True
+        )
+        scores: torch.Tensor = self._model.proj_out(decoded.last_hidden_state)
+        return scores
+
+    def _states(self, n_positions: int) -> torch.Tensor:
+        config = self._model.config
+        n_heads = config.decoder_attention_heads
+        return torch.zeros((1, n_heads, n_positions, config.d_model // n_heads), device=META)

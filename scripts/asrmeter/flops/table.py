@@ -1,0 +1,194 @@
+"""The table `flops`: what each model of a study, and the five of the 2025 study, compute. 1 MAC = 2 FLOP."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import tokenizers
+
+from asrmeter.batches import batches, timed
+from asrmeter.flops import formulas
+from asrmeter.flops.architectures import Architecture
+from asrmeter.flops.counting import Count
+from asrmeter.segments import SAMPLE_RATE_HZ
+
+Row = dict[str, Any]
+EDLM2025_MODELS = ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h")
+EDLM2025_DURATIONS_S = (5, 15, 30, 60)
+WINDOW_S = 30
+_TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+# One row for each model, duration class and batch size. Figures are of a whole batch of nominal length, but for those
+# by window, token and position, which are of one segment: with them `cells` works out what was really run, padding and
+# waiting included.
+FLOPS = pa.schema(
+    [
+        ("model", _TEXT),
+        ("family", _TEXT),
+        ("in_study", _FLAG),
+        ("duration_s", _INTEGER),
+        ("batch_size", _INTEGER),
+        # windows of a segment of nominal length, tokens of the class' mean reference text
+        ("n_windows", _INTEGER),
+        ("n_tokens_mean", _NUMBER),
+        # all windows; a CTC model's head is in it
+        ("encoder_gmac", _NUMBER),
+        ("encoder_gflop", _NUMBER),
+        # one token for each segment, in the middle of the mean transcript; the output layer is in it
+        ("decoder_gmac_per_step", _NUMBER),
+        ("decoder_gflop_per_step", _NUMBER),
+        # keys and values of the encoder's output, once a window
+        ("cross_kv_gflop_per_window", _NUMBER),
+        # keys and values, prompt and mean transcript of all windows
+        ("decoder_gflop", _NUMBER),
+        ("total_gflop", _NUMBER),
+        # of one segment, padded as in the batches that are timed
+        ("encoder_mac_per_window", _INTEGER),
+        ("encoder_elements_per_window", _INTEGER),
+        ("cross_kv_mac_per_window", _INTEGER),
+        ("decoder_mac_per_token", _INTEGER),
+        ("decoder_mac_per_position", _INTEGER),
+        # weights that a run reads, and the caches of keys and values that the decoder's reads beside them
+        ("encoder_parameters", _INTEGER),
+        ("decoder_parameters", _INTEGER),
+        ("kv_elements_per_position", _INTEGER),
+        ("cross_positions", _INTEGER),
+        # the 2025 study's formulas with this model's values, of one segment
+        ("edlm2025_encoder", _NUMBER),
+        ("edlm2025_unit", _TEXT),
+        ("edlm2025_decoder_gflop_per_step", _NUMBER),
+        ("checked_against", _TEXT),
+        ("not_counted", _TEXT),
+        ("note", _TEXT),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to count: its name, the content of its config.json, and if it has a decoder its tokenizer and prompt."""
+
+    name: str
+    config: Mapping[str, Any]
+    in_study: bool
+    tokenizer: tokenizers.Tokenizer | None = None
+    n_prompt: int = 0
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A study's (duration class in s, batch size), the segments of its corpus, and how batches are made of them."""
+
+    grid: Sequence[tuple[int, int]] = ()
+    corpus: Sequence[Row] = ()
+    seed: int = 0
+    n_timed: int = 1
+
+    def segments(self, duration_s: int) -> list[Row]:
+        """Return the segments of a class."""
+        return [row for row in self.corpus if row["duration_s"] == duration_s]
+
+    def padded_samples(self, duration_s: int, batch_size: int) -> list[int]:
+        """Return the length that the segments of each timed batch are padded to, in samples."""
+        audio_s = {row["segment_id"]: row["audio_s"] for row in self.segments(duration_s)}
+        in_batches = batches(list(audio_s), batch_size, self.seed) if audio_s else []
+        chosen = timed([sum(audio_s[i] for i in ids) for ids in in_batches], self.n_timed) if audio_s else []
+        return [round(max(audio_s[i] for i in in_batches[position]) * SAMPLE_RATE_HZ) for position in chosen]
+
+
+def rows(model: Model, classes: Classes) -> Iterator[Row]:
+    """Yield the rows of a model: the study's grid, and what the 2025 study had of it."""
+    architecture = Architecture(model.config)
+    grid = classes.grid if model.in_study else ()
+    for duration_s, batch_size in grid:
+        yield _row(model, architecture, classes, duration_s, batch_size)
+    for duration_s in EDLM2025_DURATIONS_S if model.name in EDLM2025_MODELS else ():
+        if (duration_s, 1) not in grid:
+            yield _row(replace(model, in_study=False), architecture, Classes(), duration_s, 1)
+
+
+def _row(model: Model, architecture: Architecture, classes: Classes, duration_s: int, batch_size: int) -> Row:
+    counted = architecture.encoder(duration_s * SAMPLE_RATE_HZ)
+    row: Row = dict.fromkeys(FLOPS.names) | {
+        "model": model.name,
+        "family": architecture.family,
+        "in_study": model.in_study,
+        "duration_s": duration_s,
+        "batch_size": batch_size,
+        "not_counted": ", ".join(sorted({*counted.not_counted, "feature extraction"})),
+    }
+    lengths = classes.padded_samples(duration_s, batch_size)
+    runs = [architecture.encoder(n_samples) for n_samples in lengths]
+    row["checked_against"], row["note"] = _checked(
+        architecture, [counted, *runs], [duration_s * SAMPLE_RATE_HZ, *lengths]
+    )
+    if row["note"]:
+        return row
+    n_windows = -(-duration_s // WINDOW_S) if architecture.family == "whisper" else 1
+    encoder_gmac = batch_size * n_windows * counted.total_macs / 1e9
+    row |= {
+        "n_windows": n_windows,
+        "encoder_gmac": encoder_gmac,
+        "encoder_gflop": 2 * encoder_gmac,
+        "encoder_parameters": architecture.encoder_parameters,
+    }
+    if runs:
+        row["encoder_mac_per_window"] = round(statistics.fmean(run.total_macs for run in runs))
+        row["encoder_elements_per_window"] = round(statistics.fmean(map(architecture.encoder_elements, lengths)))
+    if architecture.family == "ctc":
+        edlm2025 = formulas.edlm2025_ctc_macs(counted) / 1e9
+        return row | {"total_gflop": row["encoder_gflop"], "edlm2025_encoder": edlm2025, "edlm2025_unit": "GMAC"}
+    return row | _decoder(model, architecture, classes, row, counted)
+
+
+def _decoder(model: Model, architecture: Architecture, classes: Classes, row: Row, counted: Count) -> Row:
+    """Return the columns of a Whisper's decoder."""
+    decoder, config = architecture.decoder(), architecture.config
+    assert decoder is not None
+    found: Row = {
+        "cross_kv_gflop_per_window": 2e-9 * row["batch_size"] * decoder.cross_kv,
+        "cross_kv_mac_per_window": decoder.cross_kv,
+        "decoder_mac_per_token": decoder.per_token,
+        "decoder_mac_per_position": decoder.per_position,
+        "decoder_parameters": architecture.decoder_parameters,
+        "kv_elements_per_position": architecture.kv_elements,
+        "cross_positions": config.max_source_positions,
+        "edlm2025_encoder": formulas.edlm2025_whisper_encoder_flop(counted) / 1e9,
+        "edlm2025_unit": "GFLOP",
+        "edlm2025_decoder_gflop_per_step": formulas.edlm2025_decoder_flop(config) / 1e9,
+        "not_counted": ", ".join(sorted({*row["not_counted"].split(", "), *decoder.not_counted})),
+    }
+    segments = classes.segments(row["duration_s"])
+    if not segments or model.tokenizer is None:
+        return found | {
+            "note": "no transcript to take the decoder's steps from: the model or the class is not in the study"
+        }
+    n_tokens = statistics.fmean(len(model.tokenizer.encode(segment["text"]).ids) for segment in segments)
+    steps = round(n_tokens / row["n_windows"])
+    per_step_gmac = row["batch_size"] * decoder.run(1, model.n_prompt + max(1, steps // 2)) / 1e9
+    decoder_gflop = 2e-9 * row["batch_size"] * row["n_windows"] * decoder.transcript(model.n_prompt, steps)
+    return found | {
+        "n_tokens_mean": n_tokens,
+        "decoder_gmac_per_step": per_step_gmac,
+        "decoder_gflop_per_step": 2 * per_step_gmac,
+        "decoder_gflop": decoder_gflop,
+        "total_gflop": row["encoder_gflop"] + decoder_gflop,
+    }
+
+
+def _checked(
+    architecture: Architecture, counts: Sequence[Count], lengths: Sequence[int]
+) -> tuple[str | None, str | None]:
+    """Return (what the counts were checked against and agree with, why they are not given)."""
+    decoder = architecture.decoder()
+    if not all(counted.agrees for counted in counts) or (decoder and not decoder.agrees):
+        return None, "fvcore and torch's counter disagree on this architecture"
+    closed = [architecture.closed_encoder_macs(n_samples) for n_samples in lengths]
+    if None in closed:
+        return "torch's counter", None
+    differing = [c for c, counted in zip(closed, counts, strict=True) if c != counted.total_macs]
+    if decoder and decoder.run(1, 1) != formulas.whisper_decoder_macs(architecture.config, 1):
+        differing.append(decoder.run(1, 1))
+    return ("torch's counter, closed formula", None) if not differing else (None, "the closed formula disagrees")

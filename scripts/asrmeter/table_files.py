@@ -1,0 +1,30 @@
+"""Tables as files: every one as Parquet and as CSV, whole or not there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from asrmeter.files import atomic
+
+
+def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    """Write every table as Parquet and CSV; lists become JSON in CSV."""
+    for name, table in tables.items():
+        with atomic(folder / f"{name}.parquet") as part:
+            pq.write_table(table, part)
+        with atomic(folder / f"{name}.csv") as part:
+            pa.csv.write_csv(_flat(table), part)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    for i, column in enumerate(table.schema):
+        if pa.types.is_list(column.type):
+            as_json = [
+                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
+            ]
+            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
+    return table

@@ -1,0 +1,209 @@
+"""Counted operations: exactly those of the closed formulas, of torch's counter, and of the passes that were run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tokenizers
+import torch
+from torch.nn.utils import parametrize
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.flop_counter import FlopCounterMode
+
+from asrmeter import runtimes
+from asrmeter.flops import formulas
+from asrmeter.flops.architectures import Architecture
+from asrmeter.flops.counting import count
+from asrmeter.flops.table import EDLM2025_MODELS, FLOPS, Classes, Model, rows
+from asrmeter.runtimes import CTC_CLASSES
+from asrmeter.runtimes.base import Timeline
+from asrmeter.runtimes.transformers_ctc import network_class
+from asrmeter.weights.catalogue import catalogue
+from model_folders import ctc_folder, whisper_folder
+
+HZ = 16_000
+
+
+def known(name: str) -> Architecture:
+    return Architecture(config_of(name))
+
+
+def config_of(name: str) -> dict[str, Any]:
+    return {"model_type": "whisper"} | catalogue()[name].architecture
+
+
+# GFLOP of a 30 s window, of one step after a token, of the cross-attention's keys and values; what the 2025 study
+# printed for the encoder and for a step.
+WHISPERS = {
+    "whisper-tiny": (36.937728, 0.065575680, 3.538944, "23.2", "0.014"),
+    "whisper-base": (87.367680, 0.115606528, 9.437184, "59.8", "0.038"),
+    "whisper-small": (344.162304, 0.333215232, 42.467328, "261.4", "0.170"),
+    "whisper-medium": (1138.065408, 0.958515200, 150.994944, "917.5", "0.604"),
+}
+
+
+@pytest.mark.parametrize("name", WHISPERS)
+def test_whispers(name: str) -> None:
+    encoder_gflop, step_gflop, cross_kv_gflop, printed, printed_step = WHISPERS[name]
+    model = known(name)
+    counted, decoder, config = model.encoder(30 * HZ), model.decoder(), model.config
+    assert decoder is not None
+    assert 2 * counted.total_macs == counted.torch_flop == round(encoder_gflop * 1e9)
+    assert counted.total_macs == formulas.whisper_encoder_macs(config)
+    assert 2 * decoder.run(1, 2) == round(step_gflop * 1e9)
+    assert decoder.run(1, 2) == formulas.whisper_decoder_macs(config, 2)
+    assert 2 * decoder.cross_kv == 2 * formulas.whisper_cross_kv_macs(config) == round(cross_kv_gflop * 1e9)
+    assert f"{formulas.edlm2025_whisper_encoder_flop(counted) / 1e9:.1f}" == printed
+    assert f"{formulas.edlm2025_decoder_flop(config) / 1e9:.3f}" == printed_step
+    assert {"embedding", "gelu", "layer_norm"} <= set(counted.not_counted)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "gmac", "printed"),
+    [(5, 35.842626560, 34.765323008), (15, 114.618946560, 104.475275008), (30, 250.063426560, 209.040203008),
+     (60, 583.160386560, 418.170059008)],
+)  # fmt: skip
+def test_wav2vec2(duration_s: int, gmac: float, printed: float) -> None:
+    model = known("wav2vec2-base-960h")
+    counted = model.encoder(duration_s * HZ)
+    assert counted.total_macs == round(gmac * 1e9) == formulas.ctc_macs(model.config, duration_s * HZ)
+    assert 2 * counted.total_macs == counted.torch_flop
+    assert formulas.edlm2025_ctc_macs(counted) == round(printed * 1e9)
+    assert {"group_norm", "layer_norm", "gelu"} <= set(counted.not_counted)
+    assert model.decoder() is None
+
+
+@pytest.mark.parametrize("model_type", sorted(CTC_CLASSES))
+def test_every_kind_of_ctc_model_is_counted_alike_by_both(model_type: str) -> None:
+    model = Architecture(network_class(model_type).config_class(vocab_size=32).to_dict())
+    for n_samples in (79_999, 100_001):
+        counted = model.encoder(n_samples)
+        assert counted.agrees
+        assert formulas.ctc_macs(model.config, n_samples) in (None, counted.total_macs)
+
+
+def test_a_batch_is_that_many_times_the_work() -> None:
+    model = known("whisper-tiny")
+    three = count(model.model.get_encoder(), (torch.zeros((3, 80, 3000), device="meta"),))
+    assert three.total_macs == 3 * model.encoder(30 * HZ).total_macs
+    assert three.agrees
+
+
+def test_what_is_not_counted_is_named_and_what_is_unknown_is_missed() -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.addbmm(x[0], x, x) @ x[0].cos()
+
+    odd = count(Odd(), (torch.zeros((2, 4, 4), device="meta"),))
+    assert odd.macs == {"matmul": 64}
+    assert {"addbmm", "cos"} <= set(odd.not_counted)
+
+
+def uncounted(function: Any, *arguments: Any, **named: Any) -> Any:
+    """Feature extraction multiplies by a bank of filters, and is not counted."""
+    with _disable_current_modes():
+        return function(*arguments, **named)
+
+
+@pytest.mark.parametrize("n_seconds", [(2, 1), (31, 5)])
+@pytest.mark.parametrize("random_weights", [False, True])
+def test_the_decoders_work_is_that_of_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_seconds: Any, random_weights: bool
+) -> None:
+    """What a record tells, times the counted coefficients, is what torch counts while the pass runs."""
+    folder = whisper_folder(tmp_path / "model")
+    options = {"runtime": "transformers", "dtype": "float32", "attention": "eager"}
+    runtime = runtimes.load("whisper", folder, options, "cpu", random_weights)
+    waveforms = [np.random.default_rng(0).standard_normal(n * HZ).astype(np.float32) for n in n_seconds]
+    extract = runtime._extract
+    monkeypatch.setattr(runtime, "_extract", lambda *audio, **options: uncounted(extract, *audio, **options))
+    timeline = Timeline("cpu")
+    with FlopCounterMode(display=False) as counter:
+        heard = runtime.transcribe(waveforms, ["w1 w2 w3"] * len(waveforms), timeline)
+    model = Architecture(runtime.model.config.to_dict())
+    decoder, work = model.decoder(), timeline.decoder_work
+    assert decoder is not None
+    n_windows = sum(hypothesis.n_windows for hypothesis in heard)
+    macs = n_windows * (model.encoder(0).total_macs + decoder.cross_kv)
+    macs += work.n_decoder_tokens * decoder.per_token + work.n_decoder_positions * decoder.per_position
+    assert 2 * macs == counter.get_total_flops()
+    assert work.n_decoder_rows <= work.n_decoder_tokens < work.n_decoder_positions
+
+
+@pytest.mark.parametrize("model_type", ["wav2vec2", "wavlm"])
+def test_the_encoders_work_is_that_of_the_longest_of_a_batch(tmp_path: Path, model_type: str) -> None:
+    folder = ctc_folder(tmp_path / "model", model_type, masked=True)
+    options = {"runtime": "transformers", "dtype": "float32", "attention": "eager"}
+    runtime = runtimes.load("ctc", folder, options, "cpu", random_weights=False)
+    for module in list(runtime.model.modules()):
+        if parametrize.is_parametrized(module):  # torch's counter trips over it in inference mode
+            parametrize.remove_parametrizations(module, "weight")
+    waveforms = [np.random.default_rng(0).standard_normal(n).astype(np.float32) for n in (20_000, 31_001)]
+    timeline = Timeline("cpu")
+    with FlopCounterMode(display=False) as counter:
+        runtime.transcribe(waveforms, ["", ""], timeline)
+    assert counter.get_total_flops() == 2 * 2 * Architecture(runtime.model.config.to_dict()).encoder(31_001).total_macs
+    assert timeline.decoder_work.n_decoder_runs == 0
+
+
+def segments(duration_s: int, *seconds: float) -> list[dict[str, Any]]:
+    return [
+        {"segment_id": f"{duration_s}-{i}", "duration_s": duration_s, "audio_s": s, "text": "w1 w2 w3 w4"}
+        for i, s in enumerate(seconds)
+    ]
+
+
+def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) -> None:
+    folder = whisper_folder(tmp_path / "model")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    classes = Classes([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1, n_timed=1)
+    own = {
+        (row["duration_s"], row["batch_size"]): row
+        for row in rows(Model("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), classes)
+    }
+    assert list(own) == [(5, 1), (5, 2), (15, 1), (30, 1), (60, 1)]
+    assert [row["in_study"] for row in own.values()] == [True, True, False, False, False]
+    one, two, long = own[5, 1], own[5, 2], own[60, 1]
+    assert set(one) == set(FLOPS.names)
+    assert two["encoder_gflop"] == 2 * one["encoder_gflop"] == 4 * one["encoder_gmac"] == 2 * 36.937728
+    assert long["encoder_gflop"] == 2 * 36.937728
+    assert (one["n_tokens_mean"], one["checked_against"]) == (4.0, "torch's counter, closed formula")
+    # Prompt of four in one run, then four tokens; the output layer in each.
+    expected = 4 * 32_781_696 + 4 * 4 * 3072 + sum(32_781_696 + p * 3072 for p in (5, 6, 7, 8)) + 1_769_472_000
+    assert one["decoder_gflop"] == pytest.approx(2e-9 * expected, rel=1e-12)
+    assert one["total_gflop"] == one["encoder_gflop"] + one["decoder_gflop"]
+    assert long["decoder_gflop"] is long["total_gflop"] is None
+    assert "not in the study" in long["note"]
+
+
+def test_a_ctc_model_is_counted_as_its_timed_batches_are_padded() -> None:
+    classes = Classes([(5, 1), (5, 2)], segments(5, 3.0, 4.0, 5.0), seed=1, n_timed=5)
+    config = config_of("wav2vec2-base-960h")
+    own = {row["batch_size"]: row for row in rows(Model("mine", config, True), classes)}
+    model = Architecture(config)
+    each = {s: model.encoder(s * HZ).total_macs for s in (3, 4, 5)}
+    assert own[1]["encoder_mac_per_window"] == round(sum(each.values()) / 3)
+    # Two batches of two hold all three, one of them twice; the longer one counts.
+    assert own[2]["encoder_mac_per_window"] > own[1]["encoder_mac_per_window"]
+    assert own[2]["encoder_gmac"] == pytest.approx(2 * 35.84262656)
+    assert own[1]["decoder_gflop_per_step"] is None
+
+
+def test_no_number_where_the_counters_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formulas, "ctc_macs", lambda config, n_samples: 1)
+    (row,) = rows(Model("mine", config_of("wav2vec2-base-960h"), True), Classes([(5, 1)], segments(5, 3.0)))
+    assert row["encoder_gflop"] is row["total_gflop"] is row["encoder_mac_per_window"] is None
+    assert row["note"] == "the closed formula disagrees"
+
+
+def test_the_models_of_the_2025_study_are_known() -> None:
+    assert set(EDLM2025_MODELS) <= set(catalogue())
+
+
+def test_a_distilled_decoder_is_counted_by_its_own_layers() -> None:
+    model = Architecture({"model_type": "whisper", "d_model": 16, "encoder_layers": 3, "decoder_layers": 2,
+                          "encoder_attention_heads": 2, "decoder_attention_heads": 2})  # fmt: skip
+    decoder = model.decoder()
+    assert decoder is not None and decoder.agrees
+    assert decoder.run(3, 7) == 3 * formulas.whisper_decoder_macs(model.config, 7)
