@@ -101,20 +101,28 @@ def facts(root: Path) -> dict[str, Any]:
 
     `root` is the checkout, for its git commit.
     """
-    cpu = cpu_name()
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    identity = [read("/etc/machine-id") or platform.node(), cpu, str(os.cpu_count()), str(memory_bytes)]
     return {
-        "machine_id": hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12],
-        "cpu_name": cpu,
+        "machine_id": machine_id(),
+        "cpu_name": cpu_name(),
         "n_cpus": available_cpus(),
-        "memory_bytes": memory_bytes,
+        "memory_bytes": memory_bytes(),
         "os": f"{_distribution()}, Linux {platform.release()}",
         "governor": governor(),
         "python_version": platform.python_version(),
         "commit": _commit(root),
         **{f"{name}_version": _version(name) for name in _VERSIONED},
     }
+
+
+def machine_id() -> str:
+    """Return twelve hexadecimal digits that stand for this machine and its hardware, and tell nothing else of it."""
+    identity = [read("/etc/machine-id") or platform.node(), cpu_name(), str(os.cpu_count()), str(memory_bytes())]
+    return hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12]
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def physical_cores(cpus: Collection[int], prefix: str = "") -> int:
