@@ -21,7 +21,7 @@ from typing import Any
 Emit = Callable[..., None]
 
 # task of a spec -> module whose `measure(spec, emit)` does it; without one, a cell is measured here.
-_TASKS = {"profile": "asrmeter.operators", "ceilings": "asrmeter.ceilings"}
+_TASKS = {"profile": "asrmeter.profiler", "ceilings": "asrmeter.peak_rates"}
 
 
 def measure(spec: dict[str, Any], emit: Emit) -> None:

@@ -1,0 +1,79 @@
+"""The table of operators: what a row is, and how a profile becomes rows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+Row = dict[str, Any]
+_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
+
+# A row is an operator of a stage in a profiled pass; a
+# cell that failed has a single one.
+_CELL_COLUMNS = [
+    ("model", _TEXT),
+    ("weights", _TEXT),
+    ("variant", _TEXT),
+    ("attention", _TEXT),
+    ("device", _TEXT),
+    ("duration_s", _INTEGER),
+    ("batch_size", _INTEGER),
+    ("threads", _INTEGER),
+]
+_OPERATOR_COLUMNS = [
+    ("repeat", _INTEGER),
+    ("stage", _TEXT),
+    ("group", _TEXT),
+    ("operator", _TEXT),
+    ("n_calls", _INTEGER),
+    ("cpu_self_s", _NUMBER),
+    ("cpu_share", _NUMBER),  # of the pass
+    ("cuda_self_s", _NUMBER),
+    ("cuda_share", _NUMBER),  # of the device's busy time
+]
+_PASS_COLUMNS = [
+    ("pass_s", _NUMBER),  # profiled
+    ("plain_pass_s", _NUMBER),
+    ("overhead", _NUMBER),
+    ("covered", _NUMBER),
+    ("device_idle_share", _NUMBER),
+]
+OPERATORS = pa.schema(
+    [
+        *_CELL_COLUMNS,
+        *_OPERATOR_COLUMNS,
+        *_PASS_COLUMNS,
+        ("status", _TEXT),
+        ("reason", _TEXT),
+        ("cuda_note", _TEXT),
+        ("trace", _TEXT),
+        ("machine_id", _TEXT),
+    ]
+)
+
+
+def rows_of(header: Row, events: Iterable[Row]) -> list[Row]:
+    """Return the rows of a cell for the table `OPERATORS` from what the worker told.
+
+    `header` has the cell's values, status, reason, trace and machine_id. A cell that failed has one row, of nulls.
+    """
+    told = list(events)
+    cell = dict.fromkeys(name for name in OPERATORS.names) | header
+    cell["attention"] = next((event["attention"] for event in told if event["event"] == "ready"), None)
+    profiles = [event for event in told if event["event"] == "profile"] if header["status"] == "ok" else []
+    if header["device"] == "cpu":
+        cell["cuda_note"] = "a CPU cell has no CUDA time"
+    elif not profiles:
+        cell["cuda_note"] = header["status"]
+    elif profiles[0]["device_idle_share"] is None:
+        cell["cuda_note"] = "the profiler saw nothing run on the device; CUPTI may not be permitted here"
+    rows = []
+    for profile in profiles:
+        busy_s = sum(row["cuda_self_s"] or 0 for row in profile["rows"])
+        passed = {name: profile[name] for name, _ in _PASS_COLUMNS}
+        for row in profile["rows"]:
+            shares = {"cpu_share": row["cpu_self_s"] / profile["pass_s"]}
+            if busy_s:
+                shares["cuda_share"] = row["cuda_self_s"] / busy_s
+            rows.append(cell | passed | {"repeat": profile["repeat"]} | row | shares)
+    return rows or [cell]

@@ -1,0 +1,93 @@
+"""Profile the operators of one cell: start a worker, wait for it, write what its passes consist of, and a trace.
+
+A cell whose profile fails gives a row that says why. While the worker runs, this process sleeps in the kernel and has
+imported nothing but the standard library.
+"""
+
+import argparse
+import logging
+import os
+import statistics
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from asrmeter import cell_spec, machine, plan
+from asrmeter.attended import Outcome, attend
+from asrmeter.cli import run
+from asrmeter.files import atomic
+
+ROOT = Path(__file__).parents[1]
+# Groups that are named in the line about a cell.
+_N_TOLD = 4
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Return a cell's rows in a line, for who watches the run: the groups that took most, the mean of the repeats."""
+    cell = rows[0]
+    if cell["repeat"] is None:
+        return f"{cell['status']}: {cell['reason']}"
+    n_repeats = len({row["repeat"] for row in rows})
+    parts = []
+    for name, of_what in (("cpu_share", "the pass"), ("cuda_share", "the device's busy time")):
+        shares: Counter[str] = Counter()
+        for row in rows:
+            shares[row["group"]] += row[name] or 0
+        told = [f"{group} {share / n_repeats:.0%}" for group, share in shares.most_common(_N_TOLD) if share]
+        if told:
+            parts.append(f"{', '.join(told)} of {of_what}")
+    idle = [row["device_idle_share"] for row in rows if row["device_idle_share"] is not None]
+    if idle:
+        parts.append(f"device idle {statistics.fmean(idle):.0%}")
+    covered = min(row["covered"] for row in rows)
+    return f"{'; '.join(parts)}; profiling added {cell['overhead']:.0%}; {covered:.1%} of the pass covered"
+
+
+def results_folder(output: Path, spec: dict[str, Any]) -> Path:
+    """Return the results folder, if the cell's file stands where the rule puts it; or else the folder that it is in."""
+    cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
+    in_its_place = f"/profiles/{cell.id}.parquet"
+    return Path(str(output).removesuffix(in_its_place)) if f"/{output}".endswith(in_its_place) else output.parent
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line, profile the cell and write its files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    cell_spec.add_arguments(parser)
+    parser.add_argument(
+        "--trace", type=Path, required=True, help="the last profiled pass, as gzipped JSON for Perfetto"
+    )
+    args = parser.parse_args(argv)
+
+    spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
+    args.trace.unlink(missing_ok=True)
+    with machine.alone() as lock:
+        if args.attempt > 1:
+            why = "the profiling job ended without a record; the newest file in .snakemake/log says why"
+            outcome = Outcome("killed", why, [], 0)
+        else:
+            outcome = attend(spec, args.timeout_s, lock, ROOT)
+        machine_id = machine.facts(ROOT)["machine_id"]
+
+    # numpy and pyarrow: not before the worker has ended.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from asrmeter.operator_table import OPERATORS, rows_of
+    from asrmeter.operators import write_trace
+
+    done = outcome.status == "ok"
+    if not done:
+        write_trace([], args.trace)
+    header = {name: spec[name] for name in OPERATORS.names if name in spec}
+    header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id}
+    header["trace"] = os.path.relpath(args.trace, results_folder(args.output, spec)) if done else None
+    rows = rows_of(header, outcome.events)
+    with atomic(args.output) as part:
+        pq.write_table(pa.Table.from_pylist(rows, schema=OPERATORS), part)
+    logging.info("%s: %s", args.output.with_suffix(""), summary(rows))
+
+
+if __name__ == "__main__":
+    run(main, measures=True)

@@ -1,0 +1,549 @@
+"""The operators of a pass: what each took adds up to the pass, and nothing else is in the trace."""
+
+import getpass
+import gzip
+import itertools
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import profile_operators
+from asrmeter import operator_table, profiler, runtimes
+from asrmeter.operator_table import OPERATORS
+from asrmeter.operators import BETWEEN, STAGES, Event, attribute, group_of, range_of
+from model_folders import ctc_folder, whisper_folder
+
+MAIN, OTHER_THREAD, SYSTEM = 1, 2, 4711
+CELL = {
+    **{"model": "m", "weights": "random", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 2},
+    **{"threads": 1, "machine_id": "x"},
+}
+
+
+# Events made by hand, in microseconds
+
+
+def event(name: str, kind: str, start: int, end: int, thread: int = MAIN, **ids: int) -> Event:
+    return Event(name, kind, start * 1000, end * 1000, thread, **ids)
+
+
+def span(name: str, start: int, end: int) -> Event:
+    return event(f"asrmeter::{name}", "user_annotation", start, end)
+
+
+def op(name: str, start: int, end: int, correlation: int = 0, thread: int = MAIN) -> Event:
+    return event(f"aten::{name}", "cpu_op", start, end, thread, correlation=correlation or start + 1000)
+
+
+def call(name: str, start: int, end: int, correlation: int, linked: int = 0) -> Event:
+    return event(name, "cuda_runtime", start, end, SYSTEM, correlation=correlation, linked=linked)
+
+
+def on_device(name: str, start: int, end: int, correlation: int, linked: int = 0, stream: int = 7) -> Event:
+    kind = {"Memcpy": "gpu_memcpy", "Memset": "gpu_memset"}.get(name.split()[0], "kernel")
+    return event(name, kind, start, end, stream, correlation=correlation, linked=linked)
+
+
+def spent(rows: list[dict[str, Any]], time: str = "cpu_self_s") -> dict[tuple[str, str, str], int]:
+    """Microseconds by stage, group and operator without "aten::", of rows that took any."""
+    us = {(row["stage"], row["group"], row["operator"].removeprefix("aten::")): round(row[time] * 1e6) for row in rows}
+    return {key: value for key, value in us.items() if value}
+
+
+def test_own_time_is_without_what_is_nested() -> None:
+    events = [
+        span("encoder", 0, 100),
+        op("linear", 10, 60),
+        op("t", 12, 17),
+        op("transpose", 13, 15),
+        op("addmm", 20, 58),
+        op("gelu", 60, 70),
+        op("gelu", 80, 85),
+    ]
+    rows, busy_s = attribute(events)
+    assert spent(rows) == {
+        ("encoder", "matmul", "linear"): 7,
+        ("encoder", "memory", "t"): 3,
+        ("encoder", "memory", "transpose"): 2,
+        ("encoder", "matmul", "addmm"): 38,
+        ("encoder", "activation", "gelu"): 15,
+        ("encoder", "python", BETWEEN): 35,
+    }
+    assert {row["operator"]: row["n_calls"] for row in rows}["aten::gelu"] == 2
+    assert {row["operator"]: row["n_calls"] for row in rows}[BETWEEN] is None
+    assert busy_s is None and {row["cuda_self_s"] for row in rows} == {None}
+
+
+def test_modules_are_stages_within_a_stage_and_the_order_of_events_does_not_matter() -> None:
+    events = [
+        span("features", 0, 10),
+        op("stft", 2, 8),
+        span("decoder_other", 10, 100),
+        op("embedding", 12, 15),
+        span("decoder_self_attention::attention", 20, 60),
+        op("addmm", 20, 30),
+        op("bmm", 30, 40),
+        op("mul", 40, 45),
+        op("copy_", 45, 50),
+        span("decoder_feed_forward", 70, 80),
+        op("addmm", 70, 80),
+        op("bmm", 85, 90),
+        op("add", 90, 95),
+    ]
+    expected = {
+        ("features", "other", "stft"): 6,
+        ("features", "python", BETWEEN): 4,
+        ("decoder_other", "memory", "embedding"): 3,
+        ("decoder_other", "matmul", "bmm"): 5,
+        ("decoder_other", "other", "add"): 5,
+        ("decoder_other", "python", BETWEEN): 27,
+        ("decoder_self_attention", "matmul", "addmm"): 10,
+        ("decoder_self_attention", "attention", "bmm"): 10,
+        ("decoder_self_attention", "attention", "mul"): 5,
+        ("decoder_self_attention", "memory", "copy_"): 5,
+        ("decoder_self_attention", "python", BETWEEN): 10,
+        ("decoder_feed_forward", "matmul", "addmm"): 10,
+    }
+    assert sum(expected.values()) == 100
+    assert spent(attribute(events)[0]) == expected
+    assert spent(attribute(events[::-1])[0]) == expected
+
+
+def test_what_other_threads_do_or_lies_outside_of_the_pass_is_not_of_it() -> None:
+    events = [
+        op("zeros", 0, 5),
+        span("encoder", 10, 50),
+        op("addmm", 10, 40),
+        op("gelu", 15, 35, thread=OTHER_THREAD),
+        op("gelu", 55, 60),
+    ]
+    assert spent(attribute(events)[0]) == {("encoder", "matmul", "addmm"): 30, ("encoder", "python", BETWEEN): 10}
+
+
+GPU = [
+    span("encoder", 0, 100),
+    op("linear", 0, 40, correlation=1),
+    op("addmm", 10, 40, correlation=2),
+    call("cudaLaunchKernel", 20, 30, correlation=50, linked=2),
+    on_device("gemm<float>", 30, 80, correlation=50, linked=2),
+    op("zero_", 45, 60, correlation=3),
+    call("cudaMemsetAsync", 50, 55, correlation=51, linked=3),
+    on_device("Memset (Device)", 80, 85, correlation=51, linked=3),
+    op("copy_", 60, 70, correlation=4),
+    call("cudaMemcpyAsync", 62, 66, correlation=52, linked=4),
+    on_device("Memcpy HtoD (Pageable -> Device)", 85, 90, correlation=52, linked=4),
+    # Ranges come again on the device, and what the profiler itself does is an event.
+    event("asrmeter::encoder", "gpu_user_annotation", 30, 90, 7),
+    event("Buffer Request", "overhead", 0, 100, SYSTEM),
+    span("decoder_other", 100, 200),
+    op("item", 100, 180, correlation=5),
+    op("_local_scalar_dense", 105, 180, correlation=6),
+    call("cudaMemcpyAsync", 110, 150, correlation=53, linked=6),
+    on_device("Memcpy DtoH (Device -> Pageable)", 140, 148, correlation=53, linked=6),
+    call("cudaStreamSynchronize", 150, 181, correlation=54, linked=6),  # clocks are a little apart
+    op("copy_", 182, 190, correlation=7),
+    call("cudaMemcpyAsync", 183, 188, correlation=55, linked=7),
+    on_device("Memcpy DtoH (Device -> Pinned)", 185, 187, correlation=55, linked=7),
+    call("cudaDeviceSynchronize", 190, 199, correlation=56),
+]
+
+
+def test_waiting_for_the_device_is_apart_and_a_launch_is_its_operators() -> None:
+    times = spent(attribute(GPU)[0])
+    assert sum(times.values()) == 200
+    assert times == {
+        ("encoder", "matmul", "linear"): 10,
+        ("encoder", "matmul", "addmm"): 30,
+        ("encoder", "memory", "zero_"): 15,
+        ("encoder", "memory", "copy_"): 10,
+        ("encoder", "python", BETWEEN): 35,
+        ("decoder_other", "memory", "item"): 5,
+        ("decoder_other", "memory", "_local_scalar_dense"): 5,
+        ("decoder_other", "synchronisation", "cudaMemcpyAsync"): 40,
+        ("decoder_other", "synchronisation", "cudaStreamSynchronize"): 30,
+        ("decoder_other", "memory", "copy_"): 8,
+        ("decoder_other", "synchronisation", "cudaDeviceSynchronize"): 9,
+        ("decoder_other", "python", BETWEEN): 3,
+    }
+
+
+def test_what_the_device_does_is_of_the_operator_that_launched_it() -> None:
+    rows, busy_s = attribute(GPU)
+    assert spent(rows, "cuda_self_s") == {
+        ("encoder", "matmul", "addmm"): 50,
+        ("encoder", "memory", "zero_"): 5,
+        ("encoder", "memory", "copy_"): 5,
+        ("decoder_other", "memory", "_local_scalar_dense"): 8,
+        ("decoder_other", "memory", "copy_"): 2,
+    }
+    assert busy_s == pytest.approx(70e-6)
+
+
+def test_kernels_at_once_are_busy_time_once_and_those_of_nobody_are_told_by_name() -> None:
+    events = [
+        *(span("encoder", 0, 50), op("addmm", 0, 5, correlation=2)),
+        *(span("text", 50, 100), op("sum", 55, 60, correlation=3, thread=OTHER_THREAD)),
+        on_device("gemm", 10, 40, correlation=50, linked=2),
+        on_device("gemm", 20, 45, correlation=51, linked=2, stream=8),
+        on_device("gemm", 25, 30, correlation=52, linked=2, stream=9),
+        on_device("flash_attention", 45, 48, correlation=53),
+        on_device("reduce", 70, 80, correlation=54, linked=3),
+    ]
+    rows, busy_s = attribute(events)
+    assert spent(rows, "cuda_self_s") == {
+        ("encoder", "matmul", "addmm"): 35,
+        ("encoder", "attention", "flash_attention"): 3,
+        ("text", "other", "sum"): 10,
+    }
+    assert busy_s == pytest.approx(48e-6)
+    assert sum(row["cpu_self_s"] for row in rows) == pytest.approx(100e-6)
+
+
+# Groups and modules
+
+
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [
+        ("matmul", "mm addmm bmm baddbmm linear matmul mv addmv _addmm_activation mkldnn_linear einsum _scaled_mm"),
+        (
+            "attention",
+            "scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _flash_attention_forward",
+        ),
+        ("attention", "_efficient_attention_forward _scaled_dot_product_cudnn_attention"),
+        ("convolution", "conv1d convolution _convolution mkldnn_convolution cudnn_convolution thnn_conv2d"),
+        ("normalisation", "layer_norm native_layer_norm group_norm native_group_norm _weight_norm_interface"),
+        ("activation", "gelu relu silu tanh sigmoid _softmax log_softmax glu leaky_relu"),
+        ("memory", "empty empty_strided zeros full fill_ zero_ resize_ copy_ _to_copy to clone contiguous cat stack"),
+        ("memory", "index index_select index_copy_ gather masked_fill_ embedding where view _unsafe_view reshape t"),
+        ("memory", "transpose as_strided slice select unsqueeze expand constant_pad_nd item _local_scalar_dense"),
+        ("synchronisation", "cudaStreamSynchronize cudaDeviceSynchronize cudaEventSynchronize cudaMemcpyAsync"),
+        ("other", "add mul sort isin arange argmax normal_ _fft_r2c cumsum topk dropout"),
+    ],
+)
+def test_groups(group: str, names: str) -> None:
+    assert {name: group_of(name, False) for name in names.split()} == dict.fromkeys(names.split(), group)
+
+
+def test_attention_written_out_is_attention() -> None:
+    names = ("bmm", "baddbmm", "_softmax", "mul", "add", "scaled_dot_product_attention")
+    assert {group_of(name, True) for name in names} == {"attention"}
+    assert [group_of(name, True) for name in ("addmm", "linear", "copy_", "view")] == ["matmul"] * 2 + ["memory"] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("model.decoder.layers.0.self_attn", "WhisperAttention", "decoder_self_attention::attention"),
+        ("model.decoder.layers.11.encoder_attn", "WhisperAttention", "decoder_cross_attention::attention"),
+        ("model.decoder.layers.0.encoder_attn_layer_norm", "LayerNorm", "decoder_cross_attention"),
+        ("model.decoder.layers.0.fc1", "Linear", "decoder_feed_forward"),
+        ("model.decoder.layers.0.self_attn.q_proj", "Linear", None),
+        ("model.decoder.layer_norm", "LayerNorm", None),
+        ("model.encoder.layers.0.self_attn", "WhisperAttention", "encoder::attention"),
+        ("model.encoder.layers.0.fc1", "Linear", None),
+        ("wav2vec2.encoder.layers.0.attention", "Wav2Vec2Attention", "encoder::attention"),
+    ],
+)
+def test_modules_with_a_range(path: str, kind: str, name: str | None) -> None:
+    assert range_of(path, kind) == name
+
+
+# Real profiles of small models
+
+
+def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "cpu") -> dict[str, Any]:
+    """What a worker is given; a corpus of two segments of noise, long enough for a pass of some 0.1 s."""
+    seconds = 30 if family == "ctc" else 5
+    segments = []
+    for i in range(2):
+        file = folder.parent / f"{i}.flac"
+        soundfile.write(file, np.random.default_rng(i).uniform(-0.5, 0.5, seconds * 16_000).astype(np.float32), 16_000)
+        segments.append({"segment_id": str(i), "text": "w1 w2 w3", "file": str(file)})
+    return CELL | {
+        **{"family": family, "weights": "pretrained", "model_folder": str(folder), "device": device},
+        "options": {"runtime": "transformers", "dtype": "float32", "attention": attention},
+        **{"segments": segments, "batches": [["0", "1"]], "timed_batches": [0]},
+        "trace_file": str(folder.parent / "trace.json.gz"),
+    }
+
+
+def told_by(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    threads = torch.get_num_threads()
+    try:
+        profiler.measure(spec, lambda event, **fields: events.append({"event": event} | fields))
+    finally:
+        torch.set_num_threads(threads)
+    return events
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    sizes = {"d_model": 64, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "decoder_layers": 2}
+    return whisper_folder(tmp_path_factory.mktemp("whisper") / "model", **sizes)
+
+
+@pytest.fixture(scope="module")
+def ctc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return ctc_folder(tmp_path_factory.mktemp("ctc") / "model", "wav2vec2", masked=False)
+
+
+def shares(rows: list[dict[str, Any]], by: str) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for row in rows:
+        total[row[by]] = total.get(row[by], 0) + row["cpu_self_s"]
+    return {name: seconds / sum(total.values()) for name, seconds in total.items()}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: pytest.CaptureFixture[str]) -> None:
+    spec = specify(whisper, "whisper", attention)
+    told = told_by(spec)
+    assert "USDT" not in capfd.readouterr().err
+    assert [entry["event"] for entry in told][-1] == "done"
+    plain = [entry["latency_s"] for entry in told if entry["event"] == "pass" and entry["phase"] == "plain"]
+    profiles = [entry for entry in told if entry["event"] == "profile"]
+    assert len(plain) == 3 and [entry["repeat"] for entry in profiles] == [1, 2]
+    for entry in profiles:
+        assert sum(row["cpu_self_s"] for row in entry["rows"]) == pytest.approx(entry["pass_s"], rel=0.02)
+        assert set(shares(entry["rows"], "stage")) == set(STAGES)
+        assert entry["plain_pass_s"] == sorted(plain)[1]
+        profiled_s = np.median([other["pass_s"] for other in profiles])
+        assert entry["overhead"] == pytest.approx(profiled_s / sorted(plain)[1] - 1)
+    called = {(row["stage"], row["group"], row["operator"]) for row in profiles[0]["rows"]}
+    written_out = ("encoder", "attention", "aten::bmm") in called
+    assert written_out == (attention == "eager")
+    assert (("encoder", "attention", "aten::scaled_dot_product_attention") in called) == (not written_out)
+    # Two layers, an own norm each of self-attention, cross-attention and feed-forward; fc1, fc2 and the head once.
+    calls = {(row["stage"], row["operator"]): row["n_calls"] for row in profiles[0]["rows"]}
+    runs = calls["output_layer", "aten::linear"]
+    assert (
+        calls["decoder_feed_forward", "aten::linear"]
+        == 2 * calls["decoder_feed_forward", "aten::layer_norm"]
+        == 4 * runs
+    )
+    assert calls["decoder_self_attention", "aten::linear"] == 4 * 2 * runs
+
+
+def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiler, "N_PROFILED", 6)
+    # Without the features: their large buffers are of fresh pages or not, by what the process has freed before, and in
+    # a model as small as this one that is a tenth of the pass.
+    profiles = [
+        [row for row in entry["rows"] if row["stage"] != "features"]
+        for entry in told_by(specify(whisper, "whisper"))
+        if entry["event"] == "profile"
+    ]
+    calls = [{(row["stage"], row["operator"], row["n_calls"]) for row in rows} for rows in profiles]
+    assert all(other == calls[0] for other in calls)
+
+    def quietest(profiles: list[list[dict[str, Any]]]) -> dict[str, float]:
+        """The shares of the shortest times: a neighbour on the machine takes of one pass or another."""
+        shortest = {group: min(spent_s(rows, group) for rows in profiles) for group in shares(profiles[0], "group")}
+        return {group: seconds / sum(shortest.values()) for group, seconds in shortest.items()}
+
+    def spent_s(rows: list[dict[str, Any]], group: str) -> float:
+        return sum(row["cpu_self_s"] for row in rows if row["group"] == group)
+
+    one, two = quietest(profiles[:3]), quietest(profiles[3:])
+    large = [group for group, share in one.items() if min(share, two[group]) >= 0.02]
+    assert len(large) >= 4
+    for a, b in itertools.combinations(large, 2):
+        assert (one[a] - one[b]) * (two[a] - two[b]) > 0 or abs(one[a] - one[b]) < 0.05
+
+
+def test_a_ctc_pass_has_no_decoder(ctc: Path) -> None:
+    told = told_by(specify(ctc, "ctc"))
+    for entry in told:
+        if entry["event"] == "profile":
+            assert set(shares(entry["rows"], "stage")) == {"features", "encoder", "output_layer", "text"}
+            assert 0.98 < entry["covered"] < 1.02
+
+
+def test_the_trace_opens_and_tells_nothing_else(whisper: Path) -> None:
+    spec = specify(whisper, "whisper")
+    told_by(spec)
+    text = gzip.decompress(Path(spec["trace_file"]).read_bytes()).decode()
+    trace = json.loads(text)
+    assert set(trace) == {"traceEvents"}
+    assert {key for slice_ in trace["traceEvents"] for key in slice_} == {
+        *("ph", "name", "cat", "pid", "tid", "ts", "dur", "args")
+    }
+    assert {key for slice_ in trace["traceEvents"] for key in slice_.get("args", {})} == {"shapes"}
+    names = {slice_["name"] for slice_ in trace["traceEvents"]}
+    assert {"asrmeter::encoder", "aten::addmm"} <= names
+    assert all(re.fullmatch(r"(aten|asrmeter)::[\w:]+", name) for name in names)
+    assert min(slice_["ts"] for slice_ in trace["traceEvents"]) == 0
+    for private in (platform.node(), getpass.getuser(), str(Path.home()), str(whisper.parent), os.getcwd()):
+        assert not re.search(rf"\b{re.escape(private)}\b", text)
+
+
+def test_hooks_are_gone_afterwards_and_passes_are_the_same(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Any] = []
+    load = runtimes.load
+    monkeypatch.setattr(runtimes, "load", lambda *args, **named: loaded.append(load(*args, **named)) or loaded[0])
+    told_by(specify(whisper, "whisper"))
+
+    def hooks(model: torch.nn.Module) -> list[tuple[str, int]]:
+        modules = model.named_modules()
+        return [(path, len(module._forward_hooks) + len(module._forward_pre_hooks)) for path, module in modules]
+
+    options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
+    assert hooks(loaded[0].model) == hooks(load("whisper", whisper, options, "cpu", False).model)
+
+
+def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with profiler._without_notices():
+        os.write(2, b"USDT:2026-11-24 profiler_start\nsomething is wrong\n")
+    with pytest.raises(ValueError), profiler._without_notices():
+        os.write(2, b"out of luck\n")
+        raise ValueError
+    assert capfd.readouterr().err == "something is wrong\nout of luck\n"
+
+
+def test_times_that_do_not_add_up_are_an_error() -> None:
+    rows, busy_s = attribute([span("encoder", 0, 100_000)])
+    assert profiler._told(rows, busy_s, 0.102)["covered"] == pytest.approx(0.98, abs=0.001)
+    with pytest.raises(RuntimeError, match=r"add up to 50\.0% of the pass"):
+        profiler._told(rows, busy_s, 0.2)
+
+
+def test_a_machine_without_cuda_is_told(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [entry["event"] for entry in told_by(specify(ctc, "ctc", device="cuda"))] == ["unsupported"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_pass_on_cuda_is_its_kernels_and_its_waiting(whisper: Path) -> None:
+    told = told_by(specify(whisper, "whisper", device="cuda"))
+    for entry in told:
+        if entry["event"] == "profile":
+            cuda_s = sum(row["cuda_self_s"] for row in entry["rows"])
+            assert 0 < cuda_s == pytest.approx((1 - entry["device_idle_share"]) * entry["pass_s"])
+            assert 0.98 < entry["covered"] < 1.02
+            assert "synchronisation" in shares(entry["rows"], "group")
+            of_matmul = {row["stage"] for row in entry["rows"] if row["group"] == "matmul" and row["cuda_self_s"]}
+            assert {"encoder", "decoder_self_attention", "output_layer"} <= of_matmul
+    with profile(activities=[ProfilerActivity.CUDA]):  # no profiler was left running
+        pass
+
+
+# The table
+
+
+def profile_event(repeat: int, **values: Any) -> dict[str, Any]:
+    row = {
+        "stage": "encoder",
+        "group": "matmul",
+        "operator": "aten::mm",
+        "n_calls": 3,
+        "cpu_self_s": 0.5,
+        "cuda_self_s": None,
+    }
+    facts = {"pass_s": 2.0, "plain_pass_s": 1.6, "overhead": 0.25, "covered": 0.99, "device_idle_share": None}
+    return {"event": "profile", "repeat": repeat, "rows": [row | values]} | facts
+
+
+HEADER = CELL | {"status": "ok", "reason": None, "trace": "t.json.gz"}
+READY = {"event": "ready", "attention": "sdpa"}
+
+
+def test_rows_of_a_cell() -> None:
+    rows = operator_table.rows_of(HEADER, [READY, profile_event(1), profile_event(2)])
+    assert [row["repeat"] for row in rows] == [1, 2]
+    assert set(rows[0]) == set(OPERATORS.names)
+    assert (rows[0]["cpu_share"], rows[0]["cuda_self_s"], rows[0]["cuda_share"]) == (0.25, None, None)
+    assert rows[0]["cuda_note"] == "a CPU cell has no CUDA time"
+    assert pa.Table.from_pylist(rows, schema=OPERATORS).num_rows == 2
+    assert profile_operators.summary(rows) == ("matmul 25% of the pass; profiling added 25%; 99.0% of the pass covered")
+
+
+def test_rows_of_a_cuda_cell() -> None:
+    on_cuda = HEADER | {"device": "cuda"}
+    found = profile_event(1, cuda_self_s=0.8) | {"device_idle_share": 0.6}
+    row = operator_table.rows_of(on_cuda, [READY, found])[0]
+    assert (row["cuda_share"], row["device_idle_share"], row["cuda_note"]) == (1, 0.6, None)
+    assert "matmul 100% of the device's busy time; device idle 60%" in profile_operators.summary([row])
+    blind = operator_table.rows_of(on_cuda, [READY, profile_event(1)])[0]
+    assert blind["cuda_share"] is None and "CUPTI" in blind["cuda_note"]
+
+
+def test_a_cell_that_failed_has_one_row_of_nulls() -> None:
+    header = HEADER | {"device": "cuda", "status": "oom", "reason": "CUDA out of memory", "trace": None}
+    (row,) = operator_table.rows_of(header, [READY, profile_event(1)])
+    assert (row["status"], row["reason"], row["attention"]) == ("oom", "CUDA out of memory", "sdpa")
+    assert row["cuda_note"] == "oom"
+    assert {row[name] for name in ("repeat", "stage", "group", "cpu_self_s", "pass_s", "overhead", "trace")} == {None}
+    assert profile_operators.summary([row]) == "oom: CUDA out of memory"
+
+
+# The command line
+
+PLACE = "profiles/m/fp32/cpu/5s-b2"
+
+
+@pytest.fixture
+def command_line(ctc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
+    segments = [
+        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0, "sha256": "0"}
+        for row in specify(ctc, "ctc")["segments"]
+    ]
+    (ctc.parent / "segments.json").write_text(json.dumps(segments))
+    provenance = {"family": "ctc", "weights": "pretrained", "weights_sha256": "0"}
+    (ctc / "provenance.json").write_text(json.dumps(provenance))
+    values = {
+        **{"model": "m", "model-folder": ctc, "segments": ctc.parent / "segments.json", "variant": "fp32"},
+        "variant-options": '{"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}',
+        **{"device": "cpu", "duration-s": 5, "batch-size": 2, "threads": 1, "seed": 1},
+        "protocol": '{"version": 1, "timed_batches": 1}',
+        **{"output": tmp_path / f"{PLACE}.parquet", "trace": tmp_path / f"{PLACE}.trace.json.gz"},
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def written(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    table = pq.read_table(folder / f"{PLACE}.parquet")
+    assert table.schema == OPERATORS
+    with gzip.open(folder / f"{PLACE}.trace.json.gz") as stream:
+        return table.to_pylist(), json.load(stream)["traceEvents"]
+
+
+def test_a_cell_is_profiled_and_written(command_line: list[str], tmp_path: Path) -> None:
+    profile_operators.main(command_line)
+    rows, trace = written(tmp_path)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert {row["trace"] for row in rows} == {f"{PLACE}.trace.json.gz"}
+    assert sum(row["cpu_share"] for row in rows if row["repeat"] == 1) == pytest.approx(1, abs=0.02)
+    assert len(trace) > 100
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "reason"),
+    [
+        ("--timeout-s=0.05", "timeout", "timeout_s = 0.05"),
+        ("--attempt=2", "killed", "ended without a record"),
+    ],
+)
+def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
+    command_line: list[str], tmp_path: Path, option: str, status: str, reason: str
+) -> None:
+    profile_operators.main([*command_line, option])
+    (row,), trace = written(tmp_path)
+    assert row["status"] == status and reason in row["reason"]
+    assert row["operator"] is None and row["trace"] is None and trace == []
