@@ -1,10 +1,17 @@
 """
 What holds a model back.
 
-Needs: model folders, the corpus, the study
-Makes: <results>/tables/flops.{parquet,csv}
-Steps: count floating-point operations, without weights
+Needs: model folders, the corpus, the study, the cells table
+Makes: <results>/tables/{flops,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}, <results>/profiles/,
+       <results>/ceilings/
+Steps: count floating-point operations, profile the operators of some cells, measure what the machine can do, compare
+
+Profiles and ceilings are measurements of their own: alone on the machine, after the cells, and never within one.
 """
+
+PROFILED = [f"<results>/profiles/{cell.id}.parquet" for cell in plan.profiled(STUDY)]
+CEILINGS = [f"<results>/ceilings/{device}.parquet" for device in STUDY["devices"]]
+DTYPES = sorted({variant["dtype"] for variant in STUDY["variants"].values()})
 
 
 rule flops:
@@ -30,6 +37,136 @@ rule flops:
             --study {input.study:q} \
             --models {params.results:q}/models \
             --segments {input.segments:q} \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule profile_cpu:
+    "Profile the operators of one cell on the CPU: a table, and a trace to look at."
+    input:
+        model=lambda wildcards: MODELS[wildcards.model],
+        manifest=SEGMENTS,
+    output:
+        operators="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.trace.json.gz",
+    log:
+        "<results>/logs/profile/{model}/{variant}/cpu/{duration}s-b{batch}.log",
+    # The second attempt writes that the first one died.
+    retries: 1
+    conda:
+        "../envs/measure.yaml"
+    threads: MEASURE_THREADS
+    resources:
+        attempt_no=attempt_number,
+        timeout_s=TIMEOUT_S,
+    params:
+        cell=options_of("cpu", plan.profile_options),
+    shell:
+        r"""
+        python scripts/profile_operators.py {params.cell:q} \
+            --model-folder {input.model:q} \
+            --segments {input.manifest:q} \
+            --timeout-s {resources.timeout_s:q} \
+            --attempt {resources.attempt_no:q} \
+            --trace {output.trace:q} \
+            --output {output.operators:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+use rule profile_cpu as profile_cuda with:
+    output:
+        operators="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.trace.json.gz",
+    log:
+        "<results>/logs/profile/{model}/{variant}/cuda/{duration}s-b{batch}.log",
+    resources:
+        gpu=1,
+        attempt_no=attempt_number,
+        timeout_s=TIMEOUT_S,
+    params:
+        cell=options_of("cuda", plan.profile_options),
+
+
+rule ceilings_cpu:
+    "Measure what the CPU can do: matrix products, and memory."
+    output:
+        "<results>/ceilings/cpu.parquet",
+    log:
+        "<results>/logs/ceilings/cpu.log",
+    retries: 1
+    conda:
+        "../envs/measure.yaml"
+    threads: MEASURE_THREADS
+    resources:
+        attempt_no=attempt_number,
+        timeout_s=TIMEOUT_S,
+    params:
+        device="cpu",
+        threads=STUDY["threads"],
+        dtypes=DTYPES,
+        # Another machine, or another meaning, and they are measured again.
+        key=[plan.CEILINGS_VERSION, MACHINE],
+    shell:
+        r"""
+        python scripts/ceilings.py \
+            --device {params.device:q} \
+            --threads {params.threads:q} \
+            --dtypes {params.dtypes:q} \
+            --timeout-s {resources.timeout_s:q} \
+            --attempt {resources.attempt_no:q} \
+            --output {output:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+use rule ceilings_cpu as ceilings_cuda with:
+    output:
+        "<results>/ceilings/cuda.parquet",
+    log:
+        "<results>/logs/ceilings/cuda.log",
+    resources:
+        gpu=1,
+        attempt_no=attempt_number,
+        timeout_s=TIMEOUT_S,
+    params:
+        device="cuda",
+        threads=STUDY["threads"],
+        dtypes=DTYPES,
+        key=[plan.CEILINGS_VERSION, MACHINE],
+
+
+rule bottlenecks:
+    "Work out what holds each cell back, and put the 2025 study's tables beside."
+    input:
+        code("bottlenecks.py"),
+        f"{BASE}/resources/edlm2025.csv",
+        profiles=PROFILED,
+        ceilings=CEILINGS,
+        study="<results>/study.json",
+        cells="<results>/tables/cells.parquet",
+        flops="<results>/tables/flops.parquet",
+    output:
+        expand(
+            "<results>/tables/{table}.{ending}",
+            table=["operators", "ceilings", "roofline", "scaling", "edlm2025"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        "<results>/logs/bottlenecks.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        r"""
+        python scripts/bottlenecks.py \
+            --study {input.study:q} \
+            --cells {input.cells:q} \
+            --flops {input.flops:q} \
+            --profiles {input.profiles:q} \
+            --ceilings {input.ceilings:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

@@ -16,7 +16,7 @@ from pathlib import Path
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import corpora, plan, sources, study
+from asrmeter import corpora, machine, plan, sources, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights import catalogue as models
@@ -50,6 +50,8 @@ LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] el
 # All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
+# Empty on a cluster, where a job's machine is not known beforehand.
+MACHINE = machine.machine_id() if LOCAL else ""
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY)
 
@@ -115,14 +117,14 @@ def cell_of(wildcards, device):
     return CELLS[name]
 
 
-def options_of(device):
-    "A function that returns all that decides what a cell on this device measures."
+def options_of(device, options=plan.options):
+    "A function that returns all that decides what a cell on this device measures, or what its profile shows."
 
-    def options(wildcards):
+    def of_cell(wildcards):
         cell = cell_of(wildcards, device)
-        return plan.options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
+        return options(STUDY, cell, MODEL_KEYS[cell.model], CORPUS_KEY)
 
-    return options
+    return of_cell
 
 
 def priority_of(device):

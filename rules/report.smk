@@ -6,7 +6,7 @@ Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
 
-FIGURES = ["latency", "throughput", "energy", "wer"]
+FIGURES = ["latency", "throughput", "energy", "wer", "roofline", "stages", "operators"]
 OTHER_RUN = STUDY["report"]["compare_with"]
 OTHER_CELLS = [f"{OTHER_RUN}/tables/cells.parquet"] if OTHER_RUN else []
 
@@ -22,6 +22,9 @@ rule figures:
     input:
         code("plot.py"),
         cells="<results>/tables/cells.parquet",
+        roofline="<results>/tables/roofline.parquet",
+        ceilings="<results>/tables/ceilings.parquet",
+        operators="<results>/tables/operators.parquet",
     output:
         [
             report(
@@ -42,6 +45,9 @@ rule figures:
         r"""
         python scripts/plot.py \
             --cells {input.cells:q} \
+            --roofline {input.roofline:q} \
+            --ceilings {input.ceilings:q} \
+            --operators {input.operators:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """
@@ -59,6 +65,12 @@ rule report:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         noise="<results>/tables/noise.parquet",
+        flops="<results>/tables/flops.parquet",
+        operators="<results>/tables/operators.parquet",
+        ceilings="<results>/tables/ceilings.parquet",
+        roofline="<results>/tables/roofline.parquet",
+        scaling="<results>/tables/scaling.parquet",
+        edlm2025="<results>/tables/edlm2025.parquet",
         selection=f"<results>/corpus/{CORPUS}/selection.json",
         other_cells=OTHER_CELLS,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
@@ -81,6 +93,12 @@ rule report:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --noise {input.noise:q} \
+            --flops {input.flops:q} \
+            --operators {input.operators:q} \
+            --ceilings {input.ceilings:q} \
+            --roofline {input.roofline:q} \
+            --scaling {input.scaling:q} \
+            --edlm2025 {input.edlm2025:q} \
             --selection {input.selection:q} \
             --compare-with {input.other_cells:q} \
             --figures {input.figures:q} \

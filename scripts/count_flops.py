@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter import plan
+from asrmeter import edlm2025, plan
 from asrmeter.cli import run
 from asrmeter.files import read_json
-from asrmeter.flops.table import EDLM2025_MODELS, FLOPS, Classes, Model, rows
+from asrmeter.flops.table import FLOPS, Classes, Model, rows
 from asrmeter.runtimes import family_of
 from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
 from asrmeter.table_files import write
@@ -28,7 +28,7 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
             yield Model(name, config, True, read_tokenizer(folder / name), n_prompt)
         else:
             yield Model(name, config, True)
-    for name in EDLM2025_MODELS:
+    for name in edlm2025.MODELS:
         if name not in study["models"]:
             yield Model(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
 

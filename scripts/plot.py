@@ -1,4 +1,4 @@
-"""Draw the report's figures from the cells table."""
+"""Draw the report's figures from the tables."""
 
 import argparse
 from pathlib import Path
@@ -7,17 +7,23 @@ from asrmeter.cli import run
 from asrmeter.figures import FIGURES, figure_svg
 from asrmeter.files import write_atomically
 from asrmeter.recommend import CELL_COLUMNS, read_rows
+from asrmeter.report_inputs import Bottlenecks
+
+TABLES = ("roofline", "ceilings", "operators")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write one SVG per topic."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
+    for name in TABLES:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
     cells = read_rows(arguments.cells, CELL_COLUMNS)
+    bottlenecks = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     for name in FIGURES:
-        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, cells))
+        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, cells, bottlenecks))
 
 
 if __name__ == "__main__":

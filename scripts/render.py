@@ -9,6 +9,8 @@ from asrmeter.compare import COLUMNS, compare
 from asrmeter.files import write_atomically
 from asrmeter.recommend import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, recommend
 from asrmeter.report import load_words, render, report_context
+from asrmeter.report_inputs import COLUMNS as BOTTLENECK_COLUMNS
+from asrmeter.report_inputs import Bottlenecks
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,6 +20,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     parser.add_argument("--noise", type=Path, required=True, help="noise table (Parquet)")
+    for name in BOTTLENECK_COLUMNS:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--compare-with", type=Path, nargs="?", help="cells table of another run; no value for none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
@@ -28,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
     noise = read_rows(arguments.noise, NOISE_COLUMNS)
+    bottlenecks = Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS})
     selection = json.loads(arguments.selection.read_text(encoding="utf-8"))
     figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
     words = load_words(arguments.template_folder, study["report"].get("language", "en"))
@@ -35,7 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     comparison = None
     if other := arguments.compare_with:
         comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
-    context = report_context(study, cells, transcripts, noise, selection, recommendation, comparison, figures, words)
+    context = report_context(
+        study, cells, transcripts, noise, bottlenecks, selection, recommendation, comparison, figures, words
+    )
     write_atomically(arguments.output, render(arguments.template_folder, context))
 
 

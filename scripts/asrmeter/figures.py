@@ -7,10 +7,9 @@ out. Text is grey enough to be read on white and on black.
 
 import io
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -18,44 +17,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from asrmeter.figures_bottlenecks import operators_figure, roofline_figure, stages_figure
+from asrmeter.figures_style import (
+    INK,
+    LEAST_WIDTH_IN,
+    LEGEND_HEIGHT_IN,
+    STYLE,
+    colour_of,
+    legend_columns,
+    marker_of,
+    message,
+    names_in,
+    variants_in,
+    wrapped,
+)
 from asrmeter.recommend import MEASURED_STATUS, MODELLED_METHODS, Row, energy_method
+from asrmeter.report_inputs import Bottlenecks
 
-# Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DISTURBED = "x"
 LineStyle = Literal["solid", "dashed", "dotted", "dashdot"]
 LINES: tuple[LineStyle, ...] = ("solid", "dashed", "dotted", "dashdot")
-INK = "#767676"
 LOG_FROM_RATIO = 8.0
-PANEL_WIDTH_IN, PANEL_HEIGHT_IN, LEAST_WIDTH_IN, LEGEND_HEIGHT_IN = 2.6, 2.6, 10.4, 0.9
-
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans", "sans-serif"],
-    "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": INK,
-    "grid.alpha": 0.22,
-    "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 2.6, 2.6
 
 
 @dataclass(frozen=True)
@@ -143,18 +126,21 @@ def wer_figure(cells: Sequence[Row]) -> Figure:
     return _draw(at_batch, WER, "WER was not measured", note=lambda rows: f"batch {batch_size}")
 
 
-FIGURES: dict[str, Callable[[Sequence[Row]], Figure]] = {
-    "latency": latency_figure,
-    "throughput": throughput_figure,
-    "energy": energy_figure,
-    "wer": wer_figure,
+FIGURES: dict[str, Callable[[Sequence[Row], Bottlenecks], Figure]] = {
+    "latency": lambda cells, _: latency_figure(cells),
+    "throughput": lambda cells, _: throughput_figure(cells),
+    "energy": lambda cells, _: energy_figure(cells),
+    "wer": lambda cells, _: wer_figure(cells),
+    "roofline": roofline_figure,
+    "stages": stages_figure,
+    "operators": operators_figure,
 }
 
 
-def figure_svg(name: str, cells: Sequence[Row]) -> str:
-    """Return one of `FIGURES` as SVG; the same cells give the same bytes."""
+def figure_svg(name: str, cells: Sequence[Row], bottlenecks: Bottlenecks) -> str:
+    """Return one of `FIGURES` as SVG; the same tables give the same bytes."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure = FIGURES[name](cells)
+        figure = FIGURES[name](cells, bottlenecks)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return re.sub(r"\s*<metadata>.*?</metadata>", "", stream.getvalue(), flags=re.DOTALL)
@@ -166,7 +152,7 @@ def _draw(
     """Draw a grid of panels, or a sentence where no cell has the value."""
     shown = [row for row in cells if row["status"] in MEASURED_STATUS and row[topic.value] is not None]
     if not shown:
-        return _message(f"{nothing}: {_reasons(cells, topic)}.")
+        return message(f"{nothing}: {_reasons(cells, topic)}.")
     devices = sorted({row["device"] for row in cells})
     panels = sorted({row[topic.panels] for row in shown}) if topic.panels else [None]
     figure = Figure(
@@ -186,18 +172,18 @@ def _draw(
             _fill(panel, rows, topic, cells)
         if not of_device:
             of_failed = [row for row in cells if row["device"] == device]
-            line[0].text(0.03, 0.5, _wrapped(_reasons(of_failed, topic), 34), transform=line[0].transAxes, va="center")
+            line[0].text(0.03, 0.5, wrapped(_reasons(of_failed, topic), 34), transform=line[0].transAxes, va="center")
     _scale_axes(axes[0][0], shown, topic)
     figure.supxlabel(topic.along_label, fontsize=10)
     figure.supylabel(_value_label(shown, topic), fontsize=10)
     handles = _legend(shown, topic, cells)
-    figure.legend(handles=handles, loc="outside upper left", ncols=_legend_columns(figure, handles))
+    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(figure, handles))
     return figure
 
 
 def _fill(panel: Axes, rows: Sequence[Row], topic: Topic, cells: Sequence[Row]) -> None:
     """Draw one line of a panel per model and variant."""
-    models, variants = _names(cells, "model"), _variants(cells)
+    models, variants = names_in(cells, "model"), variants_in(cells)
     candidates = sorted({(row["model"], row["variant"]) for row in rows})
     everyone = sorted({(row["model"], row["variant"]) for row in cells})
     for model, variant in candidates:
@@ -208,7 +194,7 @@ def _fill(panel: Axes, rows: Sequence[Row], topic: Topic, cells: Sequence[Row]) 
         dodge = 1.0 if topic.joined else 1.05 ** (2 * everyone.index((model, variant)) - len(everyone) + 1)
         x = [row[topic.along] * dodge for row in line]
         y = [row[topic.value] * topic.scale for row in line]
-        colour, marker = _colour(models.index(model)), _marker(models.index(model))
+        colour, marker = colour_of(models.index(model)), marker_of(models.index(model))
         style = LINES[variants.index(variant) % len(LINES)]
         if topic.joined:
             panel.plot(x, y, color=colour, linestyle=style, linewidth=1.4, zorder=2)
@@ -255,23 +241,23 @@ def _scale_axes(panel: Axes, shown: Sequence[Row], topic: Topic) -> None:
 
 def _legend(shown: Sequence[Row], topic: Topic, cells: Sequence[Row]) -> list[Line2D]:
     """Return the legend's entries: models, variants if there are several, and what open markers and bars mean."""
-    models, variants = _names(cells, "model"), _variants(cells)
+    models, variants = names_in(cells, "model"), variants_in(cells)
     random = {row["model"] for row in cells if row["weights"] == "random"}
     entries = [
         Line2D(
             [],
             [],
-            color=_colour(models.index(model)),
-            marker=_marker(models.index(model)),
+            color=colour_of(models.index(model)),
+            marker=marker_of(models.index(model)),
             linestyle="solid" if topic.joined else "none",
             label=f"{model} (random)" if model in random else model,
         )
-        for model in _names(shown, "model")
+        for model in names_in(shown, "model")
     ]
     if len(variants) > 1:
         entries += [
             Line2D([], [], color=INK, linestyle=LINES[variants.index(variant) % len(LINES)], label=variant)
-            for variant in _variants(shown)
+            for variant in variants_in(shown)
         ]
     if topic.low is not None:
         entries.append(Line2D([], [], color=INK, marker="|", markersize=11, linestyle="none", label="95 % interval"))
@@ -282,12 +268,6 @@ def _legend(shown: Sequence[Row], topic: Topic, cells: Sequence[Row]) -> list[Li
     if topic.timed and any(row["disturbed"] for row in shown):
         entries.append(Line2D([], [], color=INK, marker=DISTURBED, linestyle="none", label="crossed out: disturbed"))
     return entries
-
-
-def _legend_columns(figure: Figure, handles: Sequence[Line2D]) -> int:
-    """Return how many columns fit above the panels, each as wide as the longest label."""
-    longest_pt = max(len(str(handle.get_label())) for handle in handles) * 6.2 + 55
-    return max(1, min(len(handles), int(figure.get_figwidth() * 72 / longest_pt)))
 
 
 def _value_label(shown: Sequence[Row], topic: Topic) -> str:
@@ -331,32 +311,3 @@ def _reason(row: Row, topic: Topic) -> str:
     if topic is ENERGY:
         return str(row["energy_note"] or f"method: {energy_method(row)}")
     return str(row["reason"] or "no reason was recorded")
-
-
-def _message(text: str) -> Figure:
-    figure = Figure(figsize=(LEAST_WIDTH_IN, 1.3))
-    figure.text(0.02, 0.5, _wrapped(text, 95), fontsize=11, va="center")
-    return figure
-
-
-def _wrapped(text: str, width: int) -> str:
-    """Return at most four lines, without control characters: these are no XML."""
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
-    return "\n".join(textwrap.wrap(printable, width, max_lines=4, placeholder=" …"))
-
-
-def _names(rows: Sequence[Row], column: str) -> list[str]:
-    return sorted({row[column] for row in rows})
-
-
-def _variants(rows: Sequence[Row]) -> list[str]:
-    """Return the variants, the baseline first, so that its lines are solid."""
-    return sorted(_names(rows, "variant"), key=lambda variant: variant != "fp32")
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
-
-
-def _marker(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]

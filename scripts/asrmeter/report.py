@@ -9,7 +9,8 @@ import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from markupsafe import Markup
 
 from asrmeter.compare import Comparison
 from asrmeter.errors import AsrmeterError
-from asrmeter.figures import INK
+from asrmeter.figures_style import INK
 from asrmeter.recommend import (
     Recommendation,
     Row,
@@ -27,8 +28,11 @@ from asrmeter.recommend import (
     n_errors,
     noise_floors,
 )
+from asrmeter.report_bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section
+from asrmeter.report_inputs import COLUMNS, Bottlenecks
 from asrmeter.report_sentences import (
     TAKEAWAYS,
+    Takeaway,
     answer,
     caveats,
     compared,
@@ -60,7 +64,7 @@ from asrmeter.report_text import (
 
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
-DOWNLOADS = ("tables/cells.csv", "tables/passes.csv", "tables/transcripts.csv", "tables/noise.csv")
+DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
 WORST = 10
 CONTEXT_WORDS = 5
 
@@ -104,6 +108,7 @@ def report_context(
     cells: Sequence[Row],
     transcripts: Sequence[Row],
     noise: Sequence[Row],
+    bottlenecks: Bottlenecks,
     selection: Mapping[str, Any],
     recommendation: Recommendation,
     comparison: Comparison | None,
@@ -112,15 +117,21 @@ def report_context(
 ) -> dict[str, Any]:
     """Return everything that the template shows; `figures` maps a topic's name to its SVG.
 
-    `noise` holds the pairs of the cells that were measured twice, `selection` which speech was chosen and from where,
+    `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
+    `selection` which speech was chosen and from where,
     `comparison` what came out against another run.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
     """
-    if unknown := set(figures) - set(TAKEAWAYS):
-        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(TAKEAWAYS)}")
     cells = sorted(cells, key=cell_of)
+    takeaways: dict[str, Callable[[], Takeaway]] = {
+        name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
+    }
+    takeaways |= {name: partial(say, cells, bottlenecks, words) for name, say in BOTTLENECK_TAKEAWAYS.items()}
+    if unknown := set(figures) - set(takeaways):
+        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(takeaways)}")
+    drawn = {name: _figure(name, svg, takeaways[name](), words) for name, svg in figures.items()}
     return {
         "words": words,
         "language": study["report"].get("language", "en"),
@@ -131,7 +142,9 @@ def report_context(
         "caveats": caveats(study, selection, cells, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
-        "figures": [_figure(name, svg, cells, recommendation, words) for name, svg in figures.items()],
+        "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
+        "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
+        "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
         "cells": cells_tables(cells, words),
         "comparison": _comparison(comparison, words) if comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
@@ -217,8 +230,8 @@ def _run(words: list[str], differs: bool) -> str:
     return " ".join([*words[:CONTEXT_WORDS], "…", *words[-CONTEXT_WORDS:]])
 
 
-def _figure(name: str, svg: str, cells: Sequence[Row], found: Recommendation, words: Words) -> dict[str, Any]:
-    sentence, evidence = TAKEAWAYS[name](cells, found, words)
+def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, Any]:
+    sentence, evidence = takeaway
     caption = words["figure_caption"][name]
     return {
         "name": name,

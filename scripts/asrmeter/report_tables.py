@@ -1,15 +1,13 @@
 """The report's tables: for each value what is shown, what it is sorted by, and why it is missing."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from asrmeter.compare import Comparison, ModelSummary, Pair, Verdict
 from asrmeter.recommend import (
-    MEASURED_STATUS,
     Candidate,
     Pick,
     Recommendation,
@@ -22,6 +20,19 @@ from asrmeter.recommend import (
     lowest_energy,
     lowest_latency,
     settings_of,
+)
+from asrmeter.report_columns import (
+    Column,
+    Entry,
+    Table,
+    interval_column,
+    name_columns,
+    quantity,
+    table_from,
+    table_of,
+    text_column,
+    text_entry,
+    with_note,
 )
 from asrmeter.report_text import (
     NARROW_SPACE,
@@ -45,47 +56,10 @@ MOST_SKIPPED = 100
 STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One field of a table: what is shown, what it is sorted by, and why it is missing."""
-
-    text: str
-    sort: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of a table; the first entry names it, `anchor` is where links to it lead."""
-
-    anchor: str
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the report; `numeric` says which columns are numbers."""
-
-    name: str
-    caption: str
-    headings: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
-class Column:
-    """How a column of a cells table is shown: its words' key and the entry for a row."""
-
-    key: str
-    entry: Callable[[Row], Entry]
-    numeric: bool = True
-
-
 def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     """Return the audio that was not fit for use, the first hundred, each with its reason."""
-    lines = [[_plain(entry["name"]), _plain(entry["reason"])] for entry in selection["skipped"][:MOST_SKIPPED]]
-    return _table("skipped", words["failures"]["skipped_caption"], ["audio", "reason"], lines, words)
+    lines = [[text_entry(entry["name"]), text_entry(entry["reason"])] for entry in selection["skipped"][:MOST_SKIPPED]]
+    return table_from("skipped", words["failures"]["skipped_caption"], ["audio", "reason"], lines, words)
 
 
 def cells_tables(cells: Sequence[Row], words: Words) -> list[Table]:
@@ -100,18 +74,18 @@ def cells_tables(cells: Sequence[Row], words: Words) -> list[Table]:
 
 def failures_table(rows: Sequence[Row], words: Words) -> Table:
     """Return the given cells with their status and reason."""
-    lines = [[_plain(cell_link(cell_name(row))), _plain(row["status"]), _plain(row["reason"] or NULL)] for row in rows]
-    return _table("failures", words["failures"]["caption"], ["cell", "status", "reason"], lines, words)
+    lines = [map(text_entry, (cell_link(cell_name(row)), row["status"], row["reason"] or NULL)) for row in rows]
+    return table_from("failures", words["failures"]["caption"], ["cell", "status", "reason"], lines, words)
 
 
 def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the disturbed cells with what disturbed them, and what was seen of the machine meanwhile."""
     missing = words["why_null"]["not_measured"]
     columns = [
-        _text_column("cell", lambda row: cell_link(cell_name(row))),
-        _text_column("disturbance", disturbance_of),
+        text_column("cell", lambda row: cell_link(cell_name(row))),
+        text_column("disturbance", disturbance_of),
         *(
-            _quantity(key, lambda row: missing, scale, digits)
+            quantity(key, lambda row: missing, scale, digits)
             for key, scale, digits in (
                 ("n_attempts", 1.0, whole),
                 ("foreign_cpu_cores", 1.0, number),
@@ -123,7 +97,7 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
             )
         ),
     ]
-    return _table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
+    return table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
 
 
 def noise_table(noise: Iterable[Row], words: Words) -> Table:
@@ -141,17 +115,17 @@ def noise_table(noise: Iterable[Row], words: Words) -> Table:
         overlap = {True: say["yes"], False: say["no"]}.get(row["overlap"], NULL)
         difference = scaled(row["relative_difference"], 100)
         return [
-            _plain(cell_link(cell_name(row))),
+            text_entry(cell_link(cell_name(row))),
             _estimate_entry(first, why),
             _estimate_entry(again, why),
             Entry(NULL, "", why) if difference is None else Entry(number(difference), repr(difference)),
-            _plain(overlap),
-            _plain(row["note"] or ""),
+            text_entry(overlap),
+            text_entry(row["note"] or ""),
         ]
 
     keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
     numeric = "latency_s_median latency_again relative_difference"
-    return _table("noise", say["noise_caption"], keys, map(line, noise), words, numeric)
+    return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric)
 
 
 def compared_models_table(comparison: Comparison, words: Words) -> Table:
@@ -161,16 +135,16 @@ def compared_models_table(comparison: Comparison, words: Words) -> Table:
     def line(model: ModelSummary) -> list[Entry]:
         counts = [model.counts.get(verdict, 0) for verdict in Verdict]
         return [
-            *map(_plain, model.candidate),
+            *map(text_entry, model.candidate),
             *(Entry(str(count), str(count)) for count in counts),
             _ratio_entry(model.ratio, say["no_ratio"]),
-            _plain(words["verdict"][model.change] if model.change else say["unchanged"]),
+            text_entry(words["verdict"][model.change] if model.change else say["unchanged"]),
         ]
 
     verdicts = list(Verdict)
     keys = ["model", "variant", *verdicts, "ratio_median", "as_a_whole"]
     numeric = " ".join([*verdicts, "ratio_median"])
-    return _table("compared-models", say["models_caption"], keys, map(line, comparison.models), words, numeric)
+    return table_from("compared-models", say["models_caption"], keys, map(line, comparison.models), words, numeric)
 
 
 def compared_cells_table(comparison: Comparison, words: Words) -> Table:
@@ -178,24 +152,24 @@ def compared_cells_table(comparison: Comparison, words: Words) -> Table:
 
     def line(pair: Pair) -> list[Entry]:
         return [
-            _plain(cell_link(pair.cell.id)),
+            text_entry(cell_link(pair.cell.id)),
             _estimate_entry(pair.first, pair.reason),
             _estimate_entry(pair.second, pair.reason),
             _ratio_entry(pair.ratio, pair.reason),
-            _plain(words["verdict"][pair.verdict]),
-            _plain(pair.reason),
+            text_entry(words["verdict"][pair.verdict]),
+            text_entry(pair.reason),
         ]
 
     keys = ["cell", "latency_other", "latency_this", "ratio", "verdict", "reason"]
     caption = words["comparison"]["cells_caption"]
-    return _table("compared", caption, keys, map(line, comparison.pairs), words, "latency_other latency_this ratio")
+    return table_from("compared", caption, keys, map(line, comparison.pairs), words, "latency_other latency_this ratio")
 
 
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
     known = sorted({(row["model"], row["weights"], row["weights_sha256"] or NULL) for row in cells})
-    lines = [[_plain(part) for part in parts] for parts in known]
-    return _table("weights", words["provenance"]["caption"], ["model", "weights", "weights_sha256"], lines, words)
+    lines = [[text_entry(part) for part in parts] for parts in known]
+    return table_from("weights", words["provenance"]["caption"], ["model", "weights", "weights_sha256"], lines, words)
 
 
 def duration_table(found: Recommendation, words: Words) -> Table:
@@ -213,7 +187,7 @@ def duration_table(found: Recommendation, words: Words) -> Table:
     ]
     keys = ["duration_s", "throughput_setting", "best_rtfx", "latency_setting", "lowest_latency"]
     caption = words["answer"]["by_duration_caption"].format(pool=pool)
-    return _table("by-duration", caption, keys, lines, words, "duration_s best_rtfx lowest_latency")
+    return table_from("by-duration", caption, keys, lines, words, "duration_s best_rtfx lowest_latency")
 
 
 def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> Table:
@@ -226,27 +200,11 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
     ]  # fmt: skip
     numeric = "pooled_wer best_rtfx lowest_latency peak_memory least_energy"
     lines = [_model_line(candidate, cells, found, words) for candidate in ranked]
-    return _table("models", words["models"]["caption"], keys, lines, words, numeric)
+    return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
 
 
 def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words, anchored: bool = False) -> Table:
-    return _table_of(name, words["cells"][f"{name}_caption"], columns, cells, words, anchored)
-
-
-def _table_of(
-    name: str, caption: str, columns: list[Column], rows: Iterable[Row], words: Words, anchored: bool = False
-) -> Table:
-    """Return a table with a line for each row; links to cells lead to the lines of an anchored one."""
-    return Table(
-        name=name,
-        caption=caption,
-        headings=tuple(words["column"][column.key] for column in columns),
-        numeric=tuple(column.numeric for column in columns),
-        lines=tuple(
-            Line(anchor(cell_name(row)) if anchored else "", tuple(column.entry(row) for column in columns))
-            for row in rows
-        ),
-    )
+    return table_of(name, words["cells"][f"{name}_caption"], columns, cells, words, anchored)
 
 
 def _speed_columns(words: Words) -> list[Column]:
@@ -263,24 +221,24 @@ def _speed_columns(words: Words) -> list[Column]:
         return Entry(text, row["status"], disturbance_of(row))
 
     return [
-        *_name_columns(),
+        *name_columns(),
         Column("status", status, numeric=False),
-        _quantity("latency_s_median", why),
-        _interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
-        _quantity("latency_s_p95", why_p95),
-        _quantity("rtfx", why),
-        _quantity("samples_per_s", why),
-        _quantity("tokens_per_s", why),
-        *(_quantity(stage, why) for stage in STAGES),
-        _quantity("stages_share", why, scale=100),
-        _quantity("padding_share", why, scale=100),
-        _quantity("n_windows_mean", why),
-        _quantity("n_tokens_mean", why),
-        *(_quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
-        _quantity("threads", why, digits=whole),
-        _quantity("startup_cpu_s", why),
-        _quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
-        _text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
+        quantity("latency_s_median", why),
+        interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
+        quantity("latency_s_p95", why_p95),
+        quantity("rtfx", why),
+        quantity("samples_per_s", why),
+        quantity("tokens_per_s", why),
+        *(quantity(stage, why) for stage in STAGES),
+        quantity("stages_share", why, scale=100),
+        quantity("padding_share", why, scale=100),
+        quantity("n_windows_mean", why),
+        quantity("n_tokens_mean", why),
+        *(quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
+        quantity("threads", why, digits=whole),
+        quantity("startup_cpu_s", why),
+        quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
+        text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
     ]
 
 
@@ -300,23 +258,23 @@ def _resource_columns(words: Words) -> list[Column]:
         return energy_basis(energy_method(row), words)
 
     return [
-        *_name_columns(),
-        _quantity("energy_j_per_sample", why_energy),
-        _text_column("energy_basis", basis),
-        _quantity("energy_net_j_per_sample", why_energy),
-        _quantity("energy_cpu_j_per_sample", why_energy),
-        _quantity("energy_gpu_j_per_sample", why_gpu),
-        _quantity("energy_ram_j_per_sample", why_energy),
-        _quantity("idle_power_w", why_energy),
-        _quantity("n_energy_windows", why_energy, digits=whole),
-        _quantity("energy_spread", lambda row: missing["one_window"], scale=100),
-        _quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
-        _quantity("peak_rss_bytes", why, scale=1e-9),
-        _quantity("model_rss_bytes", why, scale=1e-9),
-        _quantity("peak_device_bytes", why_gpu, scale=1e-9),
-        _quantity("model_device_bytes", why_gpu, scale=1e-9),
-        _quantity("gflop_per_sample", lambda row: row["gflop_note"]),
-        _quantity("achieved_gflops", lambda row: row["gflop_note"]),
+        *name_columns(),
+        quantity("energy_j_per_sample", why_energy),
+        text_column("energy_basis", basis),
+        quantity("energy_net_j_per_sample", why_energy),
+        quantity("energy_cpu_j_per_sample", why_energy),
+        quantity("energy_gpu_j_per_sample", why_gpu),
+        quantity("energy_ram_j_per_sample", why_energy),
+        quantity("idle_power_w", why_energy),
+        quantity("n_energy_windows", why_energy, digits=whole),
+        quantity("energy_spread", lambda row: missing["one_window"], scale=100),
+        quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
+        quantity("peak_rss_bytes", why, scale=1e-9),
+        quantity("model_rss_bytes", why, scale=1e-9),
+        quantity("peak_device_bytes", why_gpu, scale=1e-9),
+        quantity("model_device_bytes", why_gpu, scale=1e-9),
+        quantity("gflop_per_sample", lambda row: row["gflop_note"]),
+        quantity("achieved_gflops", lambda row: row["gflop_note"]),
     ]
 
 
@@ -327,85 +285,29 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
         return missing["random" if row["weights"] == "random" else "not_scored"]
 
     return [
-        *_name_columns(),
-        _text_column("weights", lambda row: row["weights"]),
-        _quantity("wer", why, scale=100),
-        _interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
-        _quantity("wer_plain", why, scale=100),
-        *([_quantity("wer_corpus", why, scale=100)] if own_scoring else []),
-        _quantity("cer", why, scale=100),
-        _interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
-        *(_quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
-        *(_quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
-        _quantity("n_unstable", lambda row: missing["not_repeated"], digits=whole),
-        _quantity("wer_words", why, digits=whole),
-        _quantity("n_segments", why, digits=whole),
+        *name_columns(),
+        text_column("weights", lambda row: row["weights"]),
+        quantity("wer", why, scale=100),
+        interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
+        quantity("wer_plain", why, scale=100),
+        *([quantity("wer_corpus", why, scale=100)] if own_scoring else []),
+        quantity("cer", why, scale=100),
+        interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
+        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
+        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
+        quantity("n_unstable", lambda row: missing["not_repeated"], digits=whole),
+        quantity("wer_words", why, digits=whole),
+        quantity("n_segments", why, digits=whole),
     ]
-
-
-def _name_columns() -> list[Column]:
-    def count(key: str) -> Column:
-        return Column(key, lambda row: Entry(str(row[key]), repr(row[key])))
-
-    def plain(key: str) -> Column:
-        return Column(key, lambda row: Entry(row[key], row[key]), numeric=False)
-
-    return [plain("model"), plain("variant"), plain("device"), count("duration_s"), count("batch_size")]
-
-
-def _quantity(
-    key: str, why: Callable[[Row], str], scale: float = 1.0, digits: Callable[[float | None], str] = number
-) -> Column:
-    """Return a column of numbers; `why` gives the reason of a missing one."""
-
-    def entry(row: Row) -> Entry:
-        value = scaled(row[key], scale)
-        return Entry(NULL, "", _reason(row, why)) if value is None else Entry(digits(value), repr(value))
-
-    return Column(key, entry)
-
-
-def _interval_column(key: str, low: str, high: str, why: Callable[[Row], str], scale: float = 1.0) -> Column:
-    def entry(row: Row) -> Entry:
-        text = interval(row[low], row[high], scale)
-        return Entry(text, "", _reason(row, why)) if text == NULL else Entry(text, repr(row[low] * scale))
-
-    return Column(key, entry)
-
-
-def _text_column(key: str, text: Callable[[Row], str]) -> Column:
-    return Column(key, lambda row: _plain(text(row)), numeric=False)
-
-
-def _reason(row: Row, why: Callable[[Row], str]) -> str:
-    """Return why a number is missing: the cell's own reason if it failed, else the column's."""
-    return row["reason"] or row["status"] if row["status"] not in MEASURED_STATUS else why(row)
-
-
-def _table(
-    name: str, caption: str, keys: Sequence[str], lines: Iterable[Sequence[Entry]], words: Words, numeric: str = ""
-) -> Table:
-    """Return a table whose numeric columns are those keys named in `numeric`."""
-    return Table(
-        name=name,
-        caption=caption,
-        headings=tuple(words["column"][key] for key in keys),
-        numeric=tuple(key in numeric.split() for key in keys),
-        lines=tuple(Line("", tuple(entries)) for entries in lines),
-    )
-
-
-def _plain(text: str) -> Entry:
-    return Entry(text, Markup(text).striptags() if isinstance(text, Markup) else text)
 
 
 def _first(pick: Pick, words: Words) -> Entry:
     """Return the first of a ranking with a link to its cell, and those that are as good below it."""
     link = _linked(pick.setting, words)
     if not pick.ties:
-        return _plain(link)
+        return text_entry(link)
     ties = first_few([_linked(setting, words) for setting in pick.ties], words)
-    return _plain(_with_note(link, words["answer"]["as_good"].format(settings=ties)))
+    return text_entry(with_note(link, words["answer"]["as_good"].format(settings=ties)))
 
 
 def _linked(setting: Setting, words: Words) -> Markup:
@@ -433,13 +335,13 @@ def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendatio
     why_energy = next((row["energy_note"] for row in rows if row["energy_note"]), why)
     memory = max((row["peak_rss_bytes"] for row in rows if row["peak_rss_bytes"] is not None), default=None)
     return [
-        _plain(candidate[0]),
-        _plain(candidate[1]),
-        _plain(rows[0]["weights"]),
+        text_entry(candidate[0]),
+        text_entry(candidate[1]),
+        text_entry(rows[0]["weights"]),
         _estimate_entry(accuracy.wer if accuracy else None, why_wer, scale=100),
         _best_entry(fastest, fastest.rtfx.value if fastest else None, why, words["models"]["place"]),
         _best_entry(quickest, quickest.latency.value if quickest else None, why, words["models"]["place"]),
-        _plain(_largest_stage(fastest, rows, words)),
+        text_entry(_largest_stage(fastest, rows, words)),
         Entry(NULL, "", why) if memory is None else Entry(number(memory * 1e-9), repr(memory)),
         _best_entry(
             frugal,
@@ -456,7 +358,7 @@ def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> 
     if estimate is None:
         return Entry(NULL, "", why)
     below = interval(estimate.low, estimate.high, scale)
-    return Entry(_with_note(number(estimate.value * scale), below), repr(estimate.value))
+    return Entry(with_note(number(estimate.value * scale), below), repr(estimate.value))
 
 
 def _ratio_entry(ratio: float | None, why: str) -> Entry:
@@ -468,11 +370,7 @@ def _best_entry(setting: Setting | None, value: float | None, why: str, place: M
     if setting is None or value is None:
         return Entry(NULL, "", why)
     link = Markup('<a href="#{}">{}</a>').format(anchor(setting.cell), number(value))
-    return Entry(_with_note(link, place.format(**place_of(setting), **more)), repr(value))
-
-
-def _with_note(text: str, note: str) -> Markup:
-    return Markup("{}<small>{}</small>").format(text, note)
+    return Entry(with_note(link, place.format(**place_of(setting), **more)), repr(value))
 
 
 def _largest_stage(setting: Setting | None, rows: Sequence[Row], words: Words) -> str:

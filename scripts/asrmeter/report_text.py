@@ -47,6 +47,14 @@ def scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else value * scale
 
 
+def size(n_bytes: float) -> str:
+    """Return a size with its unit, in powers of 1000."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:.3g} {unit}"
+    return f"{n_bytes:g} B"
+
+
 def plain(value: Any) -> str:
     """Return a value of a study in words: lists by commas, mappings as `key: value` without what is not set."""
     if isinstance(value, Mapping):

@@ -1,14 +1,30 @@
 """Tables as files: every one as Parquet and as CSV, whole or not there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic
+
+
+def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    """Return the rows of all files as one table.
+
+    Raises:
+        AsrmeterError: a file is missing, broken or holds something else.
+    """
+    tables = [schema.empty_table()]
+    for file in files:
+        try:
+            tables.append(pq.read_table(file).select(schema.names).cast(schema))
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise AsrmeterError(f"{file}: cannot be read ({error}); delete it and run again") from error
+    return pa.concat_tables(tables)
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:

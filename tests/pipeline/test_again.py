@@ -14,8 +14,10 @@ from asrmeter import record
 pytestmark = pytest.mark.pipeline
 COMMENT = "\n# Seen by nobody.\n"
 SHOWN = {"figures": 1, "report": 1, "all": 1}
-GATHERED = SHOWN | {"tables": 1}
-STUDIED = GATHERED | {"study": 1}
+GATHERED = SHOWN | {"tables": 1, "bottlenecks": 1}
+STUDIED = GATHERED | {"study": 1, "flops": 1}
+# Its numbers have another ceiling; and of the shortest cell another one is measured twice.
+VARIANT_MORE = STUDIED | {"measure_cpu": 4, "profile_cpu": 4, "ceilings_cpu": 1}
 
 
 def commented(text: str) -> str:
@@ -62,13 +64,15 @@ STUDIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     (
         "a model more",
         small(models=small()["models"] | {"whisper-tiny": {"weights": "random"}}),
-        STUDIED | {"download": 1, "model": 1, "measure_cpu": 2},
+        STUDIED | {"download": 1, "model": 1, "measure_cpu": 2, "profile_cpu": 2},
     ),
-    ("a batch size more", small(batch_sizes=[1, 2, 4]), STUDIED | {"measure_cpu": 2}),
+    ("a batch size more", small(batch_sizes=[1, 2, 4]), STUDIED | {"measure_cpu": 2, "profile_cpu": 2}),
     # The shortest cell is another, so that another one is measured twice.
     ("a batch size less", small(batch_sizes=[2]), STUDIED | {"measure_cpu": 1}),
     ("a longer budget", protocol(budget_s=0.6), STUDIED | {"measure_cpu": 5}),
     ("a longer time-out", protocol(timeout_s=700), STUDIED),
+    ("no profile", small(profile={"durations_s": []}), STUDIED),
+    ("a variant more", small(variants={"fp32": {}, "bf16": {"dtype": "bfloat16"}}), VARIANT_MORE),
 ]
 
 
@@ -82,12 +86,12 @@ def test_a_changed_study_measures_what_it_concerns(
 
 def test_what_a_model_is_made_of_concerns_its_cells(finished: Checkout) -> None:
     with finished.changed("resources/models.toml", lambda text: text.replace('"Q", "Z"]', '"Z", "Q"]')):
-        assert finished.plan() == GATHERED | {"model": 1, "measure_cpu": 2}
+        assert finished.plan() == GATHERED | {"flops": 1, "model": 1, "measure_cpu": 2, "profile_cpu": 2}
 
 
 def test_what_the_corpus_is_made_of_concerns_all_cells(finished: Checkout) -> None:
     with finished.changed("resources/corpora/quickstart.toml", commented):
-        assert finished.plan() == GATHERED | {"corpus": 1, "measure_cpu": 5}
+        assert finished.plan() == GATHERED | {"flops": 1, "corpus": 1, "measure_cpu": 5, "profile_cpu": 4}
 
 
 def test_a_study_that_says_the_same_in_other_words_is_the_same(finished: Checkout) -> None:
@@ -137,7 +141,12 @@ def test_one_cell_alone_uses_every_core_though_snakemake_has_one(alone: tuple[Ch
 
 def test_a_cell_measured_alone_is_not_measured_again(alone: tuple[Checkout, dict[str, int]]) -> None:
     checkout, _ = alone
-    assert checkout.plan("--cores", "2") == STUDIED | {"model": 1, "measure_cpu": 4}
+    assert checkout.plan("--cores", "2") == STUDIED | {
+        "model": 1,
+        "measure_cpu": 4,
+        "profile_cpu": 4,
+        "ceilings_cpu": 1,
+    }
 
 
 def test_a_cell_outside_of_the_study_is_refused_in_one_line(finished: Checkout) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import CELLS, MEASURED, SECRET, Checkout, Ran, small
+from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 from asrmeter import record
 from asrmeter.plan import Cell
@@ -16,6 +16,8 @@ from asrmeter.runtimes.base import STAGES
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]
+STEPS = ("study", "flops", "tables", "bottlenecks", "figures", "report")
+BOTTLENECKS = ("roofline", "operators", "stages")
 
 
 def rows(checkout: Checkout, table: str) -> list[Row]:
@@ -36,25 +38,39 @@ def test_a_run_does_each_job_once_and_ends_well(finished_run: tuple[Checkout, Ra
     _, ran = finished_run
     print(f"first run: {ran.wall_s:.0f} s, {ran.cpu_s:.0f} CPU s")
     assert ran.code == 0
-    expected = {"corpus": 1, "model": 2, "measure_cpu": 5}
-    assert ran.jobs == expected | dict.fromkeys(("study", "tables", "figures", "report", "all"), 1)
+    expected = {"corpus": 1, "model": 2, "measure_cpu": 5, "profile_cpu": 4}
+    assert ran.jobs == expected | dict.fromkeys(("ceilings_cpu", "all", *STEPS), 1)
 
 
 def test_a_run_makes_every_file(finished: Checkout) -> None:
     made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
-    others = ("downloads/", "models/", "corpus/", "logs/", "measurements/")
+    others = ("downloads/", "models/", "corpus/", "logs/", "measurements/", "profiles/", "ceilings/")
     top = {name for name in made if not name.startswith(others)}
-    names = ("cells", "passes", "transcripts", "noise")
+    names = (
+        "cells",
+        "passes",
+        "transcripts",
+        "noise",
+        "flops",
+        "operators",
+        "ceilings",
+        "roofline",
+        "scaling",
+        "edlm2025",
+    )
     tables = {f"tables/{table}.{ending}" for table in names for ending in ("parquet", "csv")}
-    figures = {f"figures/{figure}.svg" for figure in ("latency", "throughput", "energy", "wer")}
+    figures = {f"figures/{figure}.svg" for figure in ("latency", "throughput", "energy", "wer", *BOTTLENECKS)}
     assert top == {"report.html", "study.json"} | tables | figures
     assert finished.measured == sorted(MEASURED)
+    profiles = {f"profiles/{cell}.{ending}" for cell in PROFILED for ending in ("parquet", "trace.json.gz")}
+    assert {name for name in made if name.startswith(("profiles/", "ceilings/"))} == profiles | {"ceilings/cpu.parquet"}
 
 
 def test_every_job_has_a_log(finished: Checkout) -> None:
     logs = finished.results / "logs"
     jobs = {"corpus/quickstart", "model/whisper-tiny.en", "model/wav2vec2-base-960h"}
-    jobs |= {f"measure/{cell}" for cell in MEASURED} | {"study", "tables", "figures", "report"}
+    jobs |= {f"measure/{cell}" for cell in MEASURED} | {f"profile/{cell}" for cell in PROFILED}
+    jobs |= {"ceilings/cpu", *STEPS}
     assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
     for cell in MEASURED:
         assert f"{cell}: " in (logs / "measure" / f"{cell}.log").read_text()

@@ -4,11 +4,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
 from tables_for_tests import cell, example_cells, failed, write_tables
 
 import plot
 from asrmeter.figures import (
-    COLOURS,
     FIGURES,
     energy_figure,
     figure_svg,
@@ -16,6 +16,8 @@ from asrmeter.figures import (
     throughput_figure,
     wer_figure,
 )
+from asrmeter.figures_style import COLOURS
+from asrmeter.report_inputs import Bottlenecks
 
 
 def labels(figure):
@@ -45,16 +47,18 @@ def message(figure):
 @pytest.mark.parametrize("name", FIGURES)
 def test_svg_is_deterministic_xml_with_real_text(name):
     cells = example_cells(("cpu", "cuda"))
-    svg = figure_svg(name, cells)
-    assert svg == figure_svg(name, cells)
-    assert "Audio per segment" in svg or "Batch size" in svg
+    tables = example_bottlenecks(cells)
+    svg = figure_svg(name, cells, tables)
+    assert svg == figure_svg(name, cells, tables)
+    assert any(label in svg for label in ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s"))
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
 
 
 def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
-    figures = [draw(cells) for draw in FIGURES.values()]
+    tables = example_bottlenecks(cells)
+    figures = [draw(cells, tables) for name, draw in FIGURES.items() if name not in ("stages", "operators")]
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
     assert {colour_of(figure, "whisper-tiny.en") for figure in figures} == {COLOURS[2]}
 
@@ -124,14 +128,18 @@ def test_the_baseline_has_solid_lines_whatever_the_names_of_the_others():
 
 
 def test_names_and_reasons_stay_text():
-    svg = figure_svg("latency", [cell("<script>$a$</script>")])
+    svg = figure_svg("latency", [cell("<script>$a$</script>")], Bottlenecks())
     assert "<script" not in svg
     assert "&lt;script&gt;$a$" in svg
-    ElementTree.fromstring(figure_svg("latency", [failed(cell(), "error", "bad \x1b[31m<b>bytes</b>\x00")]))
+    ElementTree.fromstring(
+        figure_svg("latency", [failed(cell(), "error", "bad \x1b[31m<b>bytes</b>\x00")], Bottlenecks())
+    )
 
 
-def test_command_line_makes_exactly_the_four_figures(tmp_path: Path):
+def test_command_line_makes_every_figure(tmp_path: Path):
     cells, *_ = write_tables(tmp_path, example_cells(), [])
-    plot.main(["--cells", str(cells), "--output-folder", str(tmp_path / "figures")])
-    made = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert made == ["energy.svg", "latency.svg", "throughput.svg", "wer.svg"]
+    paths = write_bottlenecks(tmp_path, example_bottlenecks(example_cells()))
+    options = {"cells": cells, "output-folder": tmp_path / "figures"} | {name: paths[name] for name in plot.TABLES}
+    plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
+    made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
+    assert made == ["energy", "latency", "operators", "roofline", "stages", "throughput", "wer"]

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
 from markupsafe import escape
 from tables_for_tests import (
     cell,
@@ -28,6 +29,7 @@ from asrmeter.compare import compare
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures import FIGURES, figure_svg
 from asrmeter.recommend import recommend
+from asrmeter.report_inputs import Bottlenecks
 from asrmeter.report_text import number
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
@@ -67,15 +69,20 @@ class Page(HTMLParser):
 DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
 
 
-def rendered(cells, transcripts=None, drawn=False, noise=None, comparison=None, selection=None, **changes):
+def rendered(
+    cells, transcripts=None, drawn=False, noise=None, bottlenecks=None, comparison=None, selection=None, **changes
+):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
     noise = example_noise(cells) if noise is None else noise
+    bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     found = recommend(cells, transcripts, study["seed"])
-    figures = {name: figure_svg(name, cells) if drawn else DRAWN for name in FIGURES}
+    figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
     words = report.load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
-    context = report.report_context(study, cells, transcripts, noise, selection, found, comparison, figures, words)
+    context = report.report_context(
+        study, cells, transcripts, noise, bottlenecks, selection, found, comparison, figures, words
+    )
     return report.render(TEMPLATES, context)
 
 
@@ -113,7 +120,10 @@ def test_the_page_is_well_formed_and_all_its_links_lead_somewhere(page):
     assert len(parsed.ids) == len(set(parsed.ids))
     inside = {link[1:] for link in parsed.links if link.startswith("#")}
     assert inside <= set(parsed.ids)
-    assert {link for link in parsed.links if not link.startswith("#")} == set(report.DOWNLOADS)
+    elsewhere = {link for link in parsed.links if not link.startswith("#")}
+    traces = {link for link in elsewhere if link.endswith(".trace.json.gz")}
+    assert elsewhere - traces == set(report.DOWNLOADS)
+    assert "profiles/whisper-base/fp32/cpu/30s-b1.trace.json.gz" in traces
 
 
 def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
@@ -122,7 +132,8 @@ def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
     script = re.search(r"<script>(.*?)</script>", page, flags=re.DOTALL).group(1)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
-    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org|ui\.perfetto\.dev)", page)
+    assert 'href="http' not in page
 
 
 def test_rendering_is_deterministic():
@@ -324,7 +335,7 @@ def test_all_words_are_used():
     paths = [*modules.glob("re*.py"), modules / "compare.py", TEMPLATES / report.TEMPLATE]
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = report.load_words(TEMPLATES, "en")
-    templated = {"sections", "method", "fact", "cells"}
+    templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
     unused = [
         f"{section}.{key}"
         for section, texts in words.items()
@@ -342,6 +353,7 @@ def test_command_line_writes_the_report(tmp_path: Path):
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
     options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
+    options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     options |= {"selection": tmp_path / "selection.json", "template-folder": TEMPLATES}
     options |= {"output": tmp_path / "report.html"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
@@ -361,7 +373,16 @@ def test_an_unknown_figure_is_an_error():
     words = report.load_words(TEMPLATES, "en")
     with pytest.raises(AsrmeterError, match="no such figure: heat"):
         report.report_context(
-            example_study(), [], [], [], example_selection(), recommend([], [], 42), None, {"heat": "<svg/>"}, words
+            example_study(),
+            [],
+            [],
+            [],
+            Bottlenecks(),
+            example_selection(),
+            recommend([], [], 42),
+            None,
+            {"heat": "<svg/>"},
+            words,
         )
 
 

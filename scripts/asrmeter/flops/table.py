@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import tokenizers
 
+from asrmeter import edlm2025
 from asrmeter.batches import batches, timed
 from asrmeter.flops import formulas
 from asrmeter.flops.architectures import Architecture
@@ -15,8 +16,6 @@ from asrmeter.flops.counting import Count
 from asrmeter.segments import SAMPLE_RATE_HZ
 
 Row = dict[str, Any]
-EDLM2025_MODELS = ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h")
-EDLM2025_DURATIONS_S = (5, 15, 30, 60)
 WINDOW_S = 30
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -104,7 +103,7 @@ def rows(model: Model, classes: Classes) -> Iterator[Row]:
     grid = classes.grid if model.in_study else ()
     for duration_s, batch_size in grid:
         yield _row(model, architecture, classes, duration_s, batch_size)
-    for duration_s in EDLM2025_DURATIONS_S if model.name in EDLM2025_MODELS else ():
+    for duration_s in edlm2025.DURATIONS_S if model.name in edlm2025.MODELS else ():
         if (duration_s, 1) not in grid:
             yield _row(replace(model, in_study=False), architecture, Classes(), duration_s, 1)
 
@@ -138,8 +137,8 @@ def _row(model: Model, architecture: Architecture, classes: Classes, duration_s:
         row["encoder_mac_per_window"] = round(statistics.fmean(run.total_macs for run in runs))
         row["encoder_elements_per_window"] = round(statistics.fmean(map(architecture.encoder_elements, lengths)))
     if architecture.family == "ctc":
-        edlm2025 = formulas.edlm2025_ctc_macs(counted) / 1e9
-        return row | {"total_gflop": row["encoder_gflop"], "edlm2025_encoder": edlm2025, "edlm2025_unit": "GMAC"}
+        printed = formulas.edlm2025_ctc_macs(counted) / 1e9
+        return row | {"total_gflop": row["encoder_gflop"], "edlm2025_encoder": printed, "edlm2025_unit": "GMAC"}
     return row | _decoder(model, architecture, classes, row, counted)
 
 

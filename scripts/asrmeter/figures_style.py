@@ -1,0 +1,82 @@
+"""What all figures share: ink and colours, the marker of a model, sentences instead of a plot, legends."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from asrmeter.recommend import Row
+
+# Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+INK = "#767676"
+LEAST_WIDTH_IN, LEGEND_HEIGHT_IN = 10.4, 0.9
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": INK,
+    "grid.alpha": 0.22,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def message(text: str) -> Figure:
+    """Return a figure that only says why there is nothing to draw."""
+    figure = Figure(figsize=(LEAST_WIDTH_IN, 1.3))
+    figure.text(0.02, 0.5, wrapped(text, 95), fontsize=11, va="center")
+    return figure
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return at most four lines, without control characters: these are no XML."""
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    return "\n".join(textwrap.wrap(printable, width, max_lines=4, placeholder=" …"))
+
+
+def names_in(rows: Sequence[Row], column: str) -> list[str]:
+    """Return the values of a column, sorted."""
+    return sorted({row[column] for row in rows})
+
+
+def variants_in(rows: Sequence[Row]) -> list[str]:
+    """Return the variants, the baseline first, so that its lines are solid."""
+    return sorted(names_in(rows, "variant"), key=lambda variant: variant != "fp32")
+
+
+def colour_of(index: int) -> str:
+    """Return a colour; the same number always has the same one."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def marker_of(index: int) -> str:
+    """Return a marker; the same number always has the same one."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def legend_columns(figure: Figure, handles: Sequence[Artist]) -> int:
+    """Return how many columns fit above the panels, each as wide as the longest label."""
+    longest_pt = max(len(str(handle.get_label())) for handle in handles) * 6.2 + 55
+    return max(1, min(len(handles), int(figure.get_figwidth() * 72 / longest_pt)))

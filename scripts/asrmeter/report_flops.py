@@ -1,0 +1,180 @@
+"""Floating-point operations in the report, and the 2025 study's tables beside this run's. 1 MAC = 2 FLOP."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter import edlm2025
+from asrmeter.recommend import Row
+from asrmeter.report_columns import (
+    Column,
+    Entry,
+    Table,
+    name_columns,
+    number_entry,
+    quantity,
+    table_of,
+    text_column,
+)
+from asrmeter.report_text import NARROW_SPACE, NULL, Words, number, whole
+
+# Judgements, not measurements.
+LEFT_OUT = ("stars",)
+
+
+def operations(flops: Sequence[Row], words: Words) -> dict[str, Any]:
+    """Return the operations of each model, and what sets them apart from the 2025 study's in three sentences."""
+    say = words["flops"]
+    segments = per_segment(flops)
+    known = [row for row in segments if row["model"] in edlm2025.MODELS]
+    whisper = [row for row in known if row["family"] == "whisper"]
+    ctc = [row for row in known if row["family"] == "ctc"]
+    return {
+        "sentences": [
+            say["whisper_encoder"].format(factor=_factor((row["encoder_factor"] for row in whisper), words)),
+            say["whisper_decoder"].format(factor=_factor((row["decoder_factor"] for row in whisper), words)),
+            say["wav2vec2"].format(factor=_factor((row["encoder_factor"] for row in ctc), words)),
+        ],
+        "table": _flops_table(segments, words),
+    }
+
+
+def per_segment(flops: Sequence[Row]) -> list[Row]:
+    """Return a row for each model and duration, with the operations of one segment at batch 1.
+
+    Those of a batch are those of its segments, so any batch size will do. `*_factor` is how many times the 2025 study's
+    figure ours is: of a window of the encoder, of a step of the decoder.
+    """
+    smallest: dict[Any, Row] = {}
+    for row in sorted(flops, key=lambda row: (row["model"], row["duration_s"], row["batch_size"])):
+        smallest.setdefault((row["model"], row["duration_s"]), row)
+    return [_of_segment(row) for row in smallest.values()]
+
+
+def comparison_2025(rows: Sequence[Row], words: Words) -> dict[str, Any]:
+    """Return the published figures beside this run's: a sentence, and the table."""
+    say = words["edlm2025"]
+    shown = [row for row in rows if row["table"] not in LEFT_OUT]
+    counted = [row for row in shown if row["reproduced_low"] is not None]
+    sentences = [
+        say["beside"].format(n=sum(row["ours_low"] is not None for row in shown), total=len(shown)),
+        *([say["again"].format(n=sum(map(_is_reproduced, counted)), total=len(counted))] if counted else []),
+    ]
+    return {"sentences": sentences if shown else [say["nothing"]], "table": _table_2025(shown, words)}
+
+
+def _of_segment(row: Row) -> dict[str, Any]:
+    found = dict(row)
+    for name in ("encoder_gmac", "encoder_gflop", "decoder_gflop_per_step", "decoder_gflop", "total_gflop"):
+        found[name] = None if row[name] is None else row[name] / row["batch_size"]
+    window_gflop = None if found["encoder_gflop"] is None else found["encoder_gflop"] / row["n_windows"]
+    step_gflop = found["decoder_gflop_per_step"]
+    if step_gflop is None and row["decoder_mac_per_token"] is not None:
+        # Without a transcript only the first step is known; edlm2025 takes the same.
+        step_gflop = 2e-9 * (row["decoder_mac_per_token"] + 2 * row["decoder_mac_per_position"])
+    return found | {
+        "encoder_factor": _over(window_gflop, row["edlm2025_encoder"]),
+        "decoder_factor": _over(step_gflop, row["edlm2025_decoder_gflop_per_step"]),
+        "shown_step_gflop": step_gflop,
+    }
+
+
+def _over(ours: float | None, theirs: float | None) -> float | None:
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _factor(factors: Iterable[float | None], words: Words) -> str:
+    """Return the range of factors as they are printed, or that there is none."""
+    known = [factor for factor in factors if factor is not None]
+    if not known:
+        return words["flops"]["unknown"]
+    low, high = number(min(known)), number(max(known))
+    return low if low == high else words["flops"]["range"].format(low=low, high=high)
+
+
+def _flops_table(segments: Sequence[Row], words: Words) -> Table:
+    missing = words["why_null"]
+
+    def why(row: Row) -> str:
+        return row["note"] or missing["not_measured"]
+
+    def why_decoder(row: Row) -> str:
+        return missing["no_decoder"] if row["family"] == "ctc" else why(row)
+
+    def theirs(row: Row) -> Entry:
+        known = number_entry(row["edlm2025_encoder"], why(row))
+        return Entry(f"{known.text} {row['edlm2025_unit']}", known.sort) if known.sort else known
+
+    def in_study(row: Row) -> Markup:
+        return words["provenance"]["yes" if row["in_study"] else "no"]
+
+    model, _, _, duration_s, _ = name_columns()
+    columns = [
+        model,
+        duration_s,
+        text_column("in_study", in_study),
+        quantity("n_windows", why, digits=whole),
+        quantity("encoder_gmac", why),
+        quantity("encoder_gflop", why),
+        Column("edlm2025_encoder", theirs),
+        quantity("encoder_factor", why),
+        quantity("shown_step_gflop", why_decoder),
+        quantity("edlm2025_decoder_gflop_per_step", why_decoder),
+        quantity("decoder_factor", why_decoder),
+        quantity("n_tokens_mean", why_decoder),
+        quantity("decoder_gflop", why_decoder),
+        quantity("total_gflop", why),
+        text_column("checked_against", lambda row: row["checked_against"] or NULL),
+        text_column("not_counted", lambda row: row["not_counted"] or ""),
+    ]
+    return table_of("flops", words["flops"]["caption"], columns, segments, words)
+
+
+def _table_2025(rows: Sequence[Row], words: Words) -> Table:
+    missing = words["why_null"]
+    metrics = words["edlm2025_metric"]
+
+    def metric(row: Row) -> str:
+        # The published table may grow faster than the words.
+        return metrics.get(row["metric"], row["metric"])
+
+    # A range with its unit, which need not be the same for both.
+    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column:
+        def entry(row: Row) -> Entry:
+            low, high = row[f"{prefix}_low"], row[f"{prefix}_high"]
+            if low is None and high is None:
+                return Entry(NULL, "", row["note"] or missing["not_measured"])
+            ends = [end for end in (low, high) if end is not None]
+            text = "\u2009–\u2009".join(map(as_printed, dict.fromkeys(ends)))
+            return Entry(f"{text} {row[unit] or ''}".rstrip(), repr(ends[0]))
+
+        return Column(key, entry)
+
+    columns = [
+        text_column("metric", metric),
+        text_column("model", lambda row: row["model"]),
+        text_column("device", lambda row: row["device"] or ""),
+        span("published", "published", "unit", _in_full),
+        span("ours", "ours", "ours_unit"),
+        quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
+        span("reproduced", "reproduced", "unit"),
+        text_column("note", lambda row: "; ".join(filter(None, (row["note"], row["published_note"])))),
+    ]
+    return table_of("edlm2025", words["edlm2025"]["caption"], columns, rows, words)
+
+
+def _in_full(value: float) -> str:
+    """Return a published figure with all of its digits."""
+    return f"{value:,g}".replace(",", NARROW_SPACE)
+
+
+def _is_reproduced(row: Row) -> bool:
+    """Whether the published figures come out again, to the digits that they are printed with."""
+    pairs = [(row[f"published_{end}"], row[f"reproduced_{end}"]) for end in ("low", "high")]
+    return all(None not in pair and abs(pair[0] - pair[1]) <= _half_a_digit(pair[0]) for pair in pairs)
+
+
+def _half_a_digit(printed: float) -> float:
+    """Return half of the last digit that a figure is printed with."""
+    return 0.5 * 10.0 ** -len(repr(printed).partition(".")[2])

@@ -1,0 +1,51 @@
+"""Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study's tables beside."""
+
+import argparse
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asrmeter import edlm2025, roofline, scaling
+from asrmeter.ceilings import CEILINGS
+from asrmeter.cli import run
+from asrmeter.operator_table import OPERATORS
+from asrmeter.table_files import gathered, write
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
+    parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
+    parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
+    parser.add_argument(
+        "--profiles", type=Path, nargs="*", default=[], help="operators of each profiled cell (Parquet)"
+    )
+    parser.add_argument("--ceilings", type=Path, nargs="*", default=[], help="ceilings of each device (Parquet)")
+    parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
+    args = parser.parse_args(argv)
+
+    study = json.loads(args.study.read_text())
+    dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
+    operators, ceilings = gathered(args.profiles, OPERATORS), gathered(args.ceilings, CEILINGS)
+    cells, flops = (pq.read_table(path).to_pylist() for path in (args.cells, args.flops))
+    judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
+    published = edlm2025.rows(edlm2025.Run(cells, flops, operators.to_pylist()))
+    tables = {
+        "operators": operators,
+        "ceilings": ceilings,
+        "roofline": pa.Table.from_pylist(judged, schema=roofline.ROOFLINE),
+        "scaling": pa.Table.from_pylist(list(scaling.rows(cells, judged)), schema=scaling.SCALING),
+        "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
+    }
+    write(tables, args.output_folder)
+    verdicts = Counter(row.get("verdict") or "not known" for row in judged if row["stage"] == roofline.PASS)
+    logging.info("bound by %s", ", ".join(f"{verdict}: {n}" for verdict, n in verdicts.most_common()) or "nothing")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,294 @@
+"""What the report says of bottlenecks, from constructed tables."""
+
+import html as markup
+import re
+from pathlib import Path
+
+import pytest
+from bottlenecks_for_tests import (
+    NO_CUDA,
+    SCHEMAS,
+    ceiling_rows,
+    example_bottlenecks,
+    failed_profile,
+    flops_row,
+    profile_rows,
+    published_row,
+    row_of,
+    scaling_row,
+    stage_rows,
+    write_bottlenecks,
+)
+from tables_for_tests import cell, example_cells, failed
+from test_report import TEMPLATES, Page, rendered, text_of
+
+from asrmeter import operators, roofline
+from asrmeter.errors import AsrmeterError
+from asrmeter.report import load_words
+from asrmeter.report_bottlenecks import LIMITS
+from asrmeter.report_flops import per_segment
+from asrmeter.report_inputs import COLUMNS, GROUPS, STAGES, Bottlenecks, profiles
+
+WORDS = load_words(TEMPLATES, "en")
+
+
+def section(cells, **tables):
+    """Return the section's HTML; it is checked that the page is well-formed."""
+    page = rendered(cells, bottlenecks=Bottlenecks(**tables))
+    Page(page)
+    return re.search(r'<section id="bottlenecks".*?</section>', page, flags=re.DOTALL)[0]
+
+
+def text(cells, **tables):
+    return markup.unescape(text_of(section(cells, **tables))).replace(" .", ".").replace(" ,", ",")
+
+
+def table(html, name):
+    """Return the rows of a table, each a mapping of its headings to (text, title) of the fields."""
+    found = re.search(rf'<table id="table-{re.escape(name)}".*?</table>', html, flags=re.DOTALL)[0]
+    headings = [text_of(one) for one in re.findall(r"<th scope=\"col\".*?</th>", found, flags=re.DOTALL)]
+    rows = []
+    for line in re.findall(r"<tr>\s*(<th scope=\"row\".*?)</tr>", found, flags=re.DOTALL):
+        fields = re.findall(r"<(t[hd])([^>]*)>(.*?)</\1>", line, flags=re.DOTALL)
+        titles = [re.search(r'title="([^"]*)"', attributes) for _, attributes, _ in fields]
+        shown = [markup.unescape(text_of(content)) for *_, content in fields]
+        rows.append(dict(zip(headings, zip(shown, [t and t[1] for t in titles], strict=True), strict=True)))
+    return rows
+
+
+def test_the_tables_have_the_columns_that_are_read_and_the_words_for_what_they_hold() -> None:
+    assert COLUMNS.keys() == SCHEMAS.keys()
+    for name, columns in COLUMNS.items():
+        assert set(columns) <= set(SCHEMAS[name].names), name
+    assert STAGES == operators.STAGES
+    assert set(GROUPS) == {*operators.GROUPS, operators.PYTHON, operators.OTHER}
+    assert LIMITS == roofline.LOSSES
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_each_verdict_has_its_reason_and_what_would_help(limit: str, device: str) -> None:
+    one = cell(device=device)
+    html = section([one], roofline=stage_rows(one, limit))
+    shown = markup.unescape(text_of(html))
+    assert f"{WORDS['limit'][limit]} on {device}: 1 of 1 cells" in shown
+    assert WORDS["limit_help"][f"{limit}_{device}"].replace("\xa0", " ") in shown
+    assert WORDS["limit_means"][limit] in shown
+    (row,) = table(html, "verdicts")
+    assert row["Held back by"] == (WORDS["limit"][limit], None)
+    assert row["Why"][0].startswith("55.0 % of the pass ")
+    assert row["Why"][0].endswith("; encoder at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
+    assert row["Of the compute ceiling (%)"][0] == "40.0"
+
+
+def test_the_summary_counts_verdicts_and_names_the_models_that_differ_with_their_cells() -> None:
+    cells = [cell(batch_size=b) for b in (1, 2, 4)] + [
+        cell("whisper-tiny.en"),
+        failed(cell("whisper-tiny"), "oom", "full"),
+    ]
+    verdicts = ["memory", "memory", "compute", "overhead"]
+    rows = [row for one, verdict in zip(cells, verdicts, strict=False) for row in stage_rows(one, verdict)]
+    shown = text(cells, roofline=rows)
+    assert "4 of 5 cells have a verdict on what holds them back: memory 2, compute 1, launch/overhead 1." in shown
+    assert "Most frequent on cpu: memory, in 2 of 4 cells. whisper-tiny.en differs: launch/overhead 1." in shown
+    assert "Evidence: whisper-tiny.en/fp32/cpu/30s-b1" in shown
+    assert "1 of 5 cells have no verdict: full." in shown
+    assert "No model differs from that as a whole." in text(cells[:2], roofline=rows[:6])
+
+
+def test_it_is_said_what_is_counted_what_measured_and_what_modelled() -> None:
+    shown = text([cell()])
+    assert "Operations are counted (1 MAC = 2 FLOP) and ceilings are measured on the same machine." in shown
+    assert "Memory traffic is modelled, not measured: it is the least there can be" in shown
+    assert "No cell has a verdict on what holds it back." in shown
+
+
+def test_what_is_null_says_why() -> None:
+    known, ctc, unknown = cell(), cell("wav2vec2-base-960h"), cell(batch_size=2)
+    broken = failed(cell(batch_size=4), "oom", "too <large>")
+    rows = [*stage_rows(known), *stage_rows(ctc), *stage_rows(unknown, None, "no ceilings were measured")]
+    found = table(section([known, ctc, unknown, broken], roofline=rows), "verdicts")
+    by_cell = {(row["Model"][0], row["Batch"][0]): row for row in found}
+    decoder = "Decoder, of the memory ceiling (%)"
+    assert by_cell["wav2vec2-base-960h", "1"][decoder] == ("–", "a CTC model has no decoder")
+    assert by_cell["whisper-base", "2"]["Held back by"] == ("–", "no ceilings were measured")
+    assert by_cell["whisper-base", "2"]["Compute (% of time)"] == ("–", "no ceilings were measured")
+    assert by_cell["whisper-base", "4"]["Held back by"] == ("–", "too &lt;large&gt;")
+    assert by_cell["whisper-base", "4"][decoder] == ("–", "too &lt;large&gt;")
+
+
+def test_ceilings_have_their_unit_and_a_failure_its_reason() -> None:
+    lost = row_of("ceilings", machine_id="a1b2c3", device="cuda", threads=2, status="error", reason="no <driver>")
+    found = table(section([cell()], ceilings=[*ceiling_rows(), lost]), "ceilings")
+    shown = [tuple(row[key][0] for key in ("Ceiling", "Reached with", "Rate", "Unit")) for row in found]
+    assert shown == [
+        ("matrix product, float32", "matrices of 2048 × 2048", "280", "GFLOP per s"),
+        ("memory", "a working set of 1.05 MB", "60.0", "GB per s"),
+        ("memory", "a working set of 1.07 GB", "14.0", "GB per s"),
+        ("not measured", "no <driver>", "–", ""),
+    ]
+    assert "No ceilings were measured" in text([cell()])
+
+
+def test_a_profile_says_what_it_cost_its_longest_operators_and_where_its_trace_is() -> None:
+    html = section([cell()], operators=profile_rows(cell()))
+    shown = text_of(html)
+    assert "The profiled pass took 12.0 % longer than a plain one" in shown
+    assert "The operators, and the time between them, cover 97.0 % of it." in shown
+    assert re.search(
+        r"Longest by CPU time: aten::addmm 38\.0 % ?, aten::scaled_dot_product_attention 20\.0 % ?,", shown
+    )
+    assert '<a href="profiles/whisper-base/fp32/cpu/30s-b1.trace.json.gz">' in html
+    assert "(between operators)" not in shown
+    assert "https://ui.perfetto.dev" in shown and 'href="http' not in html
+
+
+def test_a_profile_has_groups_by_stage_and_no_device_time_on_the_cpu() -> None:
+    found = table(section([cell()], operators=profile_rows(cell())), "operators-cell-whisper-base-fp32-cpu-30s-b1")
+    by_group = {row["Operators"][0]: row for row in found}
+    assert next(iter(by_group)) == "matrix products"
+    assert by_group["matrix products"]["CPU time (% of the pass)"][0] == "44.0"
+    assert by_group["matrix products"]["CUDA time (% of its busy time)"] == ("–", NO_CUDA)
+    assert by_group["matrix products"]["Encoder (%)"][0] == "28.0"
+    assert by_group["matrix products"]["Self-attention (%)"][0] == "10.0"
+    assert by_group["all"]["CPU time (% of the pass)"][0] == "93.0"
+    assert by_group["all"]["Encoder (%)"][0] == "45.0"
+
+
+def test_on_cuda_the_shares_are_those_of_the_device() -> None:
+    one = cell(device="cuda")
+    html = section([one], operators=profile_rows(one))
+    found = {row["Operators"][0]: row for row in table(html, "operators-cell-whisper-base-fp32-cuda-30s-b1")}
+    assert found["attention"]["CUDA time (% of its busy time)"][0] == "29.0"
+    assert found["attention"]["Cross-attention (%)"][0] == "13.0"
+    assert found["waiting for the device"]["CPU time (% of the pass)"][0] == "4.00"
+    assert "The device was idle for 35.0 % of it." in text_of(html)
+    assert "Longest by CUDA time: aten::addmm 44.0 %" in text_of(html)
+
+
+def test_the_mean_of_the_repeats_counts_and_an_operator_of_only_one_counts_half() -> None:
+    rows = [row for row in profile_rows(cell()) if row["repeat"] == 1 or row["group"] != "convolution"]
+    (profile,) = profiles(rows)
+    assert profile.by_group("n_calls")["convolution"] == 1
+    assert profile.by_group("cuda_share") == {}
+
+
+def test_a_failed_profile_is_named_with_its_reason() -> None:
+    shown = text([cell()], operators=[failed_profile(cell(), "longer than 600 s")])
+    assert "whisper-base/fp32/cpu/30s-b1 No profile: timeout, longer than 600 s." in shown
+    assert "No cell was profiled." in text([cell()])
+    assert "The profiled pass took 3.00 % less" in text([cell()], operators=profile_rows(cell(), overhead=-0.03))
+    assert "No trace was kept." in text([cell()], operators=profile_rows(cell(), trace=None))
+
+
+def test_three_sentences_say_what_sets_the_2025_study_apart() -> None:
+    rows = [
+        flops_row(),
+        flops_row("whisper-small", in_study=False, edlm2025_encoder=50.0, decoder_gflop_per_step=None, note="none"),
+        flops_row("wav2vec2-base-960h", 5),
+        flops_row("wav2vec2-base-960h", 30, edlm2025_encoder=160.0),
+        # Not of that study.
+        flops_row("whisper-mine", edlm2025_encoder=1.0, edlm2025_decoder_gflop_per_step=1.0),
+    ]
+    html = section([cell()], flops=rows)
+    after = html[html.index(WORDS["bottlenecks"]["flops"]) :]
+    sentences = [text_of(one) for one in re.findall(r"<p>.*?</p>", after[: after.index("<table")], flags=re.DOTALL)]
+    assert len(sentences) == 3
+    assert sentences[0].endswith("the true ones are 1.25 to 1.60 times as high.")
+    assert "twice the MAC" in sentences[0] and "1 MAC = 2 FLOP" in sentences[0] and "LayerNorm at four" in sentences[0]
+    # Without a transcript it is the first step: 2 (50 + 2 x 5) MFLOP over 30.
+    assert sentences[1].endswith("are missing, and the true ones are 4.00 times as high.") and "24 d² L" in sentences[1]
+    assert sentences[2].endswith("they are too small by a factor of 2.50 to 2.81.")
+    assert "MAC printed as FLOP" in sentences[2]
+    assert text([cell()]).count("(not counted in this run)") == 3
+
+
+def test_operations_are_those_of_one_segment_and_what_is_missing_says_why() -> None:
+    rows = [flops_row(batch_size=4), flops_row("wav2vec2-base-960h"), flops_row("whisper-x", encoder_gmac=None,
+            encoder_gflop=None, total_gflop=None, note="the closed formula disagrees")]  # fmt: skip
+    by_model = {row["model"]: row for row in per_segment(rows)}
+    assert by_model["whisper-base"]["encoder_gflop"] == 80 and by_model["whisper-base"]["decoder_gflop"] == 12
+    found = {row["Model"][0]: row for row in table(section([cell()], flops=rows), "flops")}
+    assert found["whisper-base"]["Encoder (GMAC)"][0] == "40.0"
+    assert found["whisper-base"]["2025 study, encoder of a window"][0] == "64.0 GFLOP"
+    assert found["wav2vec2-base-960h"]["2025 study, encoder of a window"][0] == "180 GMAC"
+    assert found["wav2vec2-base-960h"]["Decoder, a step (GFLOP)"] == ("–", "a CTC model has no decoder")
+    assert found["whisper-x"]["Encoder (GFLOP)"] == ("–", "the closed formula disagrees")
+    assert found["whisper-base"]["Not counted"][0] == "feature extraction, softmax"
+
+
+def test_saturation_is_said_or_that_it_was_not_reached() -> None:
+    cells = [cell(batch_size=b) for b in (1, 2, 4)]
+    rows = [
+        scaling_row(cells[0], 2, speedup_over_smallest=1.5),
+        scaling_row(cell("whisper-tiny.en"), energy_saving_over_smallest=None, limit=None),
+    ]
+    html = section([*cells, cell("whisper-tiny.en")], scaling=rows)
+    found = {row["Model"][0]: row for row in table(html, "scaling")}
+    assert found["whisper-base"]["Saturates at batch"][0] == "2"
+    assert found["whisper-tiny.en"]["Saturates at batch"] == (
+        "not reached up to batch 4",
+        "no larger batch was measured",
+    )
+    assert found["whisper-tiny.en"]["Energy saving (×)"] == ("–", "energy was not measured at both batch sizes")
+    assert found["whisper-tiny.en"]["Held back there by"] == ("–", "no verdict for that cell")
+    shown = text_of(html)
+    assert "In 1 of 2 series" in shown
+    assert "Batching gains most for whisper-base on cpu with 30 s segments: batch 2 gives 1.50 times" in shown
+    assert 'href="#cell-whisper-base-fp32-cpu-30s-b2"' in html
+    single = scaling_row(cell(), batch_sizes=[1], saturation_batch=1, note="only one batch size was measured")
+    assert "Only one batch size was measured, so nothing can be said" in text([cell()], scaling=[single])
+    flat = scaling_row(cell(), 1, speedup_over_smallest=1.0)
+    assert "No series gains from a larger batch." in text([cell()], scaling=[flat])
+
+
+def test_the_2025_study_stands_beside_this_run_without_its_stars() -> None:
+    rows = example_bottlenecks([cell()]).edlm2025
+    html = section([cell()], edlm2025=rows)
+    assert "2 of 3 published figures have one of this run beside them." in text_of(html)
+    assert "1 of 1 published counts of operations come out again" in text_of(html)
+    found = table(html, "edlm2025")
+    assert len(found) == 3 and "stars" not in text_of(html)
+    assert found[0]["Published in 2025"][0] == "1 040 – 2 086 ms"
+    assert found[0]["This run"][0] == "410 – 1 220 ms"
+    assert found[1]["This run"] == ("–", "not measured in this run")
+    assert (found[2]["Published in 2025"][0], found[2]["By their formula"][0]) == ("59.8 GFLOP", "59.8 GFLOP")
+    other = published_row(metric="new_one", published_low=0.170, published_high=0.170, reproduced_low=0.18,
+                          reproduced_high=0.18)  # fmt: skip
+    html = section([cell()], edlm2025=[other])
+    assert "0 of 1 published counts" in text_of(html) and "new_one" in html
+
+
+@pytest.mark.parametrize("nasty", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} {0}"])
+def test_strings_of_the_tables_stay_text(nasty: str) -> None:
+    cells = [cell(nasty), cell("whisper-base", device="cuda")]
+    hostile = {
+        "roofline": [*stage_rows(cells[0], "compute"), *stage_rows(cells[1], None, nasty)],
+        "ceilings": [row | {"device_name": nasty, "dtype": nasty} for row in ceiling_rows()],
+        "operators": [
+            *profile_rows(cells[0], trace=f"javascript:{nasty}", operator=nasty, cuda_note=nasty),
+            failed_profile(cells[1], nasty),
+        ],
+        "flops": [flops_row(nasty, note=nasty, not_counted=nasty, checked_against=nasty)],
+        "scaling": [scaling_row(cells[0], note=nasty)],
+        "edlm2025": [published_row(model=nasty, metric=nasty, unit=nasty, note=nasty)],
+    }
+    page = rendered(cells, bottlenecks=Bottlenecks(**hostile), drawn=True)
+    parsed = Page(page)
+    assert parsed.scripts == 1 and parsed.loads == []
+    assert not any(link.startswith("javascript:") for link in parsed.links)
+
+
+def test_empty_tables_have_sentences_instead() -> None:
+    html = section([cell()])
+    assert set(re.findall(r'<table id="table-(.*?)"', html)) == {"verdicts"}
+    assert "The table of the 2025 study is empty." in text_of(html)
+
+
+def test_tables_are_read_and_one_that_lacks_a_column_is_an_error(tmp_path: Path) -> None:
+    tables = example_bottlenecks(example_cells())
+    paths = write_bottlenecks(tmp_path, tables)
+    read = Bottlenecks.read(paths)
+    assert [row["verdict"] for row in read.roofline] == [row["verdict"] for row in tables.roofline]
+    with pytest.raises(AsrmeterError, match="lacks"):
+        Bottlenecks.read({"roofline": paths["scaling"]})
