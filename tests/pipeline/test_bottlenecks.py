@@ -85,11 +85,11 @@ def test_profiling_twice_ranks_the_groups_alike(finished: Checkout) -> None:
             if cell_of(row) == cell:
                 own = shares.setdefault(row["group"], {})
                 own[row["repeat"]] = own.get(row["repeat"], 0.0) + row["cpu_share"]
-        # Groups that are a few hundredths apart in both are told apart by neither.
+        # Groups that are a few hundredths apart are told apart by neither, least of all where others use the machine.
         large = {group: of for group, of in shares.items() if max(of.values()) >= 0.02}
         first, second = (sorted(large, key=lambda group: -large[group].get(repeat, 0.0)) for repeat in (1, 2))
         for a, b in zip(first, second, strict=True):
-            assert a == b or abs(large[a][1] - large[b][1]) < 0.03, (cell, first, second)
+            assert a == b or abs(large[a][1] - large[b][1]) < 0.05, (cell, first, second)
 
 
 def test_every_profile_has_a_trace_that_the_report_links(finished: Checkout) -> None:
