@@ -6,11 +6,15 @@ Makes: <results>/tables/{flops,operators,ceilings,roofline,scaling,edlm2025}.{pa
        <results>/ceilings/
 Steps: count floating-point operations, profile the operators of some cells, measure what the machine can do, compare
 
-Profiles and ceilings are measurements of their own: alone on the machine, after the cells, and never within one.
+Profiles and ceilings are measurements of their own: alone on the machine, never within a cell, and on one machine after
+the cells. On a cluster of several nodes only that one has ceilings, and so verdicts, which a job for them was sent to.
 """
 
 PROFILED = [f"<results>/profiles/{cell.id}.parquet" for cell in plan.profiled(STUDY)]
-CEILINGS = [f"<results>/ceilings/{device}.parquet" for device in STUDY["devices"]]
+# Those of other machines that cells were measured on stay beside them.
+CEILINGS = [
+    f"<results>/ceilings/{MACHINE}/{device}.parquet" for device in STUDY["devices"]
+]
 DTYPES = sorted({variant["dtype"] for variant in STUDY["variants"].values()})
 
 
@@ -92,9 +96,9 @@ use rule profile_cpu as profile_cuda with:
 rule ceilings_cpu:
     "Measure what the CPU can do: matrix products, and memory."
     output:
-        "<results>/ceilings/cpu.parquet",
+        "<results>/ceilings/{machine}/cpu.parquet",
     log:
-        "<results>/logs/ceilings/cpu.log",
+        "<results>/logs/ceilings/{machine}/cpu.log",
     retries: 1
     conda:
         "../envs/measure.yaml"
@@ -106,8 +110,7 @@ rule ceilings_cpu:
         device="cpu",
         threads=STUDY["threads"],
         dtypes=DTYPES,
-        # Another machine, or another meaning, and they are measured again.
-        key=[plan.CEILINGS_VERSION, MACHINE],
+        version=plan.CEILINGS_VERSION,
     shell:
         r"""
         python scripts/ceilings.py \
@@ -123,9 +126,9 @@ rule ceilings_cpu:
 
 use rule ceilings_cpu as ceilings_cuda with:
     output:
-        "<results>/ceilings/cuda.parquet",
+        "<results>/ceilings/{machine}/cuda.parquet",
     log:
-        "<results>/logs/ceilings/cuda.log",
+        "<results>/logs/ceilings/{machine}/cuda.log",
     resources:
         gpu=1,
         attempt_no=attempt_number,
@@ -134,7 +137,7 @@ use rule ceilings_cpu as ceilings_cuda with:
         device="cuda",
         threads=STUDY["threads"],
         dtypes=DTYPES,
-        key=[plan.CEILINGS_VERSION, MACHINE],
+        version=plan.CEILINGS_VERSION,
 
 
 rule bottlenecks:
@@ -158,6 +161,7 @@ rule bottlenecks:
     conda:
         "../envs/analysis.yaml"
     params:
+        results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
     shell:
         r"""
@@ -166,7 +170,7 @@ rule bottlenecks:
             --cells {input.cells:q} \
             --flops {input.flops:q} \
             --profiles {input.profiles:q} \
-            --ceilings {input.ceilings:q} \
+            --ceilings {params.results:q}/ceilings \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

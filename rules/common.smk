@@ -50,8 +50,8 @@ LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] el
 # All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
 LOCAL = workflow.local_exec and workflow.is_main_process
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
-# Empty on a cluster, where a job's machine is not known beforehand.
-MACHINE = machine.machine_id() if LOCAL else ""
+# On a cluster the machine of a job is not known beforehand.
+MACHINE = machine.machine_id() if LOCAL else "cluster"
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY)
 
@@ -83,6 +83,7 @@ wildcard_constraints:
     variant=r"[^/]+",
     duration=r"\d+",
     batch=rf"\d+({plan.AGAIN})?",
+    machine=r"[^/]+",
 
 
 def code(script):

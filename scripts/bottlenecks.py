@@ -1,19 +1,18 @@
 """Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study's tables beside."""
 
 import argparse
-import json
 import logging
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from asrmeter import edlm2025, roofline, scaling
 from asrmeter.ceilings import CEILINGS
 from asrmeter.cli import run
+from asrmeter.files import read_json
 from asrmeter.operator_table import OPERATORS
-from asrmeter.table_files import gathered, write
+from asrmeter.table_files import gathered, read, write
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,14 +24,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--profiles", type=Path, nargs="*", default=[], help="operators of each profiled cell (Parquet)"
     )
-    parser.add_argument("--ceilings", type=Path, nargs="*", default=[], help="ceilings of each device (Parquet)")
+    parser.add_argument("--ceilings", type=Path, required=True, help="folder of the ceilings, by machine")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = json.loads(args.study.read_text())
+    study = read_json(args.study)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
-    operators, ceilings = gathered(args.profiles, OPERATORS), gathered(args.ceilings, CEILINGS)
-    cells, flops = (pq.read_table(path).to_pylist() for path in (args.cells, args.flops))
+    operators, ceilings = (
+        gathered(args.profiles, OPERATORS),
+        gathered(sorted(args.ceilings.glob("*/*.parquet")), CEILINGS),
+    )
+    cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
     published = edlm2025.rows(edlm2025.Run(cells, flops, operators.to_pylist()))
     tables = {

@@ -6,12 +6,10 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from asrmeter.cli import run
 from asrmeter.packages import Archives
 from asrmeter.scoring import normalisers
-from asrmeter.table_files import write
+from asrmeter.table_files import read, write
 from asrmeter.tables import gather
 
 
@@ -27,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
 
     study = json.loads(args.study.read_text())
     scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
-    tables = gather(study, args.measurements, scored_by, pq.read_table(args.flops).to_pylist())
+    tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist())
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from asrmeter import cell_spec, machine, plan
+from asrmeter import cell_spec, machine, plan, siblings
 from asrmeter.attended import Outcome, attend
 from asrmeter.cli import run
 from asrmeter.files import atomic
@@ -44,11 +44,19 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return f"{'; '.join(parts)}; profiling added {cell['overhead']:.0%}; {covered:.1%} of the pass covered"
 
 
-def results_folder(output: Path, spec: dict[str, Any]) -> Path:
+def results_folder(output: Path, cell: plan.Cell) -> Path:
     """Return the results folder, if the cell's file stands where the rule puts it; or else the folder that it is in."""
-    cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
     in_its_place = f"/profiles/{cell.id}.parquet"
     return Path(str(output).removesuffix(in_its_place)) if f"/{output}".endswith(in_its_place) else output.parent
+
+
+def why_not(results: Path, cell_id: str) -> tuple[str, str] | None:
+    """Return the status and the reason that a profile has without being tried: that the cell could not be measured."""
+    record = results / "measurements" / f"{cell_id}.parquet"
+    status = siblings.status(record)
+    if status in (None, "ok", "unconverged"):
+        return None
+    return str(status), f"the cell could not be measured: {record} says why"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -62,10 +70,14 @@ def main(argv: list[str] | None = None) -> None:
 
     spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
     args.trace.unlink(missing_ok=True)
+    cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
+    results = results_folder(args.output, cell)
     with machine.alone() as lock:
         if args.attempt > 1:
             why = "the profiling job ended without a record; the newest file in .snakemake/log says why"
             outcome = Outcome("killed", why, [], 0)
+        elif failed := why_not(results, cell.id):
+            outcome = Outcome(*failed, [], 0)
         else:
             outcome = attend(spec, args.timeout_s, lock, ROOT)
         machine_id = machine.facts(ROOT)["machine_id"]
@@ -82,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         write_trace([], args.trace)
     header = {name: spec[name] for name in OPERATORS.names if name in spec}
     header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id}
-    header["trace"] = os.path.relpath(args.trace, results_folder(args.output, spec)) if done else None
+    header["trace"] = os.path.relpath(args.trace, results) if done else None
     rows = rows_of(header, outcome.events)
     with atomic(args.output) as part:
         pq.write_table(pa.Table.from_pylist(rows, schema=OPERATORS), part)

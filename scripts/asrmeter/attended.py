@@ -49,7 +49,9 @@ def attend(spec: dict[str, Any], timeout_s: float, lock: int, root: Path) -> Out
         if code is None:
             code = worker.kill()
         stream.seek(0)
-        events = [json.loads(line) for line in stream.read().decode().splitlines() if line.endswith("}")]
+        # What follows the last line break was cut off.
+        *lines, _ = stream.read().decode(errors="replace").split("\n")
+        events = [json.loads(line) for line in lines]
     out_of_memory = machine.oom_kills() > oom_kills
     status, reason = conclude(code, timeout_s if timed_out else None, events, out_of_memory)
     return Outcome(status, reason, events, awake_s)

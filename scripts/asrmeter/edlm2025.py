@@ -1,8 +1,8 @@
 """The published tables of the 2025 study (resources/edlm2025.csv), row by row, with this run's figures beside.
 
 Each published figure is a range over durations and batch sizes, and so is ours; where this run has none, a note says
-why.
-Floating-point operations come a third time: by that study's own formulas, which its note names.
+why. Cells that were disturbed count for nothing here. Floating-point operations come a third time: by that study's own
+formulas, which its note names.
 """
 
 import csv
@@ -13,11 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.recommend import MEASURED_STATUS
+
 Row = Mapping[str, Any]
 PUBLISHED = Path(__file__).parents[2] / "resources" / "edlm2025.csv"
 MODELS = ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h")
 DURATIONS_S = (5, 15, 30, 60)
-BATCH_SIZE = 16
+BATCH_SIZE, BASELINE = 16, "fp32"
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 # What the study called operators -> (our group, column of the share).
 _OPERATORS = {
@@ -72,13 +74,17 @@ class Found:
 
 def rows(run: Run, published: Path = PUBLISHED) -> Iterator[dict[str, Any]]:
     """Yield a row for each published one."""
-    run = Run(_baseline(run.cells), run.flops, run.operators)
+    variant = _baseline(run)
+    cells = [cell for cell in run.cells if cell["status"] in MEASURED_STATUS and not cell["disturbed"]]
+    run = Run(_of_variant(cells, variant), run.flops, _of_variant(run.operators, variant))
     with open(published, encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             found = _TABLES[row["table"]](run, row)
             note = found.note
             if not found.values and not note:
                 note = "not measured in this run"
+            elif found.values and row["table"] != "flops" and variant != BASELINE:
+                note = f"{note}; variant {variant}" if note else f"variant {variant}"
             yield {
                 **{name: row[name] or None for name in ("table", "model", "device", "metric", "unit")},
                 "published_low": float(row["low"]) if _is_number(row["low"]) else None,
@@ -102,11 +108,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _baseline(cells: Sequence[Row]) -> list[Row]:
-    """Return the cells of the variant that stands for how the study ran its models: fp32, or the only one."""
-    variants = {cell["variant"] for cell in cells}
-    kept = "fp32" if "fp32" in variants else min(variants, default=None)
-    return [cell for cell in cells if cell["variant"] == kept]
+def _baseline(run: Run) -> str | None:
+    """Return the variant that stands for how the study ran its models: fp32, or the first by name."""
+    variants = {cell["variant"] for cell in run.cells}
+    return BASELINE if BASELINE in variants else min(variants, default=None)
+
+
+def _of_variant(rows: Sequence[Row], variant: str | None) -> list[Row]:
+    return [row for row in rows if row["variant"] == variant]
 
 
 def _of(cells: Sequence[Row], row: Row, device: str | None = None) -> list[Row]:
@@ -165,19 +174,21 @@ def _batches(column: str, larger_is_better: bool) -> Callable[[Run, Row], Found]
 
 def _flops(run: Run, row: Row) -> Found:
     """FLOP as they are, and the published figure by its formula. Whisper's encoder: one window of 30 s."""
-    own = [
-        f for f in run.flops if f["model"] == row["model"] and f["batch_size"] == 1 and f["encoder_gflop"] is not None
-    ]
+    counted = [f for f in run.flops if f["model"] == row["model"] and f["encoder_gflop"] is not None]
+    # Those of a batch are those of its segments, and only the study's own have a transcript: the last one stays.
+    ranked = sorted(counted, key=lambda f: (f["in_study"], -f["batch_size"]))
+    by_duration = {f["duration_s"]: f for f in ranked if f["duration_s"] in DURATIONS_S}
+    own = [f for _, f in sorted(by_duration.items())]
     if not own:
         return Found([], "not counted")
     if row["metric"] == "decoder_gflops_per_step":
-        steps = [f["decoder_gflop_per_step"] for f in own if f["decoder_gflop_per_step"] is not None]
+        steps = [f["decoder_gflop_per_step"] / f["batch_size"] for f in own if f["decoder_gflop_per_step"] is not None]
         note = None
         if not steps:
             note = "the first step: no transcript of it says how many there are"
             steps = [2e-9 * (own[0]["decoder_mac_per_token"] + 2 * own[0]["decoder_mac_per_position"])]
         return Found(steps, note, "GFLOP", [own[0]["edlm2025_decoder_gflop_per_step"]])
-    encoders = [f["encoder_gflop"] / f["n_windows"] for f in own]
+    encoders = [f["encoder_gflop"] / f["n_windows"] / f["batch_size"] for f in own]
     return Found(encoders, None, "GFLOP", [f["edlm2025_encoder"] for f in own])
 
 
@@ -200,7 +211,7 @@ def _throughput(run: Run, row: Row) -> Found:
 
 def _accuracy(run: Run, row: Row) -> Found:
     own = [cell["wer"] for cell in run.cells if cell["model"] == row["model"] and cell["wer"] is not None]
-    return Found(own, None if own else "no pretrained weights of it in this run")
+    return Found(own, None if own else "no pretrained weights of it in this run", "errors a word")
 
 
 def _stars(_run: Run, _row: Row) -> Found:

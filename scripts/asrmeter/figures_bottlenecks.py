@@ -27,6 +27,7 @@ from asrmeter.figures_style import (
 from asrmeter.recommend import MEASURED_STATUS, Row, cell_of
 from asrmeter.report_inputs import GROUPS, Bottlenecks, profiles, working_sets
 from asrmeter.report_text import size
+from asrmeter.runtimes.base import STAGES
 
 # Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxx", "|||", "---", "ooo", "++")
@@ -38,7 +39,6 @@ BAR_HEIGHT_IN = 0.34
 ROOFLINE_HEIGHT_IN = 3.8
 # Over a wider range only powers of ten have a tick.
 FEW_DECADES = 1e3
-CELL_STAGES = ("features", "encoder", "decoder", "text")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def stages_figure(cells: Sequence[Row], tables: Bottlenecks) -> Figure:
         panels[f"{device} · batch {smallest}, share of the pass"] = [
             Bar(_label(row), _stage_shares(row)) for row in of_device if row["batch_size"] == smallest
         ]
-    return _stacked(panels, CELL_STAGES)
+    return _stacked(panels, STAGES)
 
 
 def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, models: Sequence[str]) -> None:
@@ -222,7 +222,7 @@ def _fill(part: str, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def _stage_shares(row: Row) -> dict[str, float]:
-    seconds = {stage: row[f"{stage}_s_median"] or 0.0 for stage in CELL_STAGES}
+    seconds = {stage: row[f"{stage}_s_median"] or 0.0 for stage in STAGES}
     whole_s = sum(seconds.values())
     return {stage: spent_s / whole_s for stage, spent_s in seconds.items()} if whole_s else {}
 

@@ -8,8 +8,7 @@ import pyarrow as pa
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 
-# A row is an operator of a stage in a profiled pass; a
-# cell that failed has a single one.
+# A row is an operator of a stage in a profiled pass; a cell that failed has a single one.
 _CELL_COLUMNS = [
     ("model", _TEXT),
     ("weights", _TEXT),
@@ -37,6 +36,7 @@ _PASS_COLUMNS = [
     ("overhead", _NUMBER),
     ("covered", _NUMBER),
     ("device_idle_share", _NUMBER),
+    ("disturbance", _TEXT),
 ]
 OPERATORS = pa.schema(
     [
@@ -58,7 +58,7 @@ def rows_of(header: Row, events: Iterable[Row]) -> list[Row]:
     `header` has the cell's values, status, reason, trace and machine_id. A cell that failed has one row, of nulls.
     """
     told = list(events)
-    cell = dict.fromkeys(name for name in OPERATORS.names) | header
+    cell = dict.fromkeys(OPERATORS.names) | header
     cell["attention"] = next((event["attention"] for event in told if event["event"] == "ready"), None)
     profiles = [event for event in told if event["event"] == "profile"] if header["status"] == "ok" else []
     if header["device"] == "cpu":

@@ -24,8 +24,6 @@ Emit = Callable[..., None]
 N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
 # Of passes beyond this a single plain one has to do.
 _LONG_S = 5
-# What the rows may lack of a pass or have beyond it, as a share; and what they do lack, by a few calls at both ends.
-TOLERANCE, _ENDS_S = 0.02, 0.0005
 
 
 def measure(spec: dict[str, Any], emit: Emit) -> None:
@@ -38,7 +36,8 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
     """
     import torch
 
-    from asrmeter import runtimes
+    from asrmeter import energy, runtimes
+    from asrmeter.disturbance import Watch, why_disturbed
     from asrmeter.worker import Passes
 
     device = spec["device"]
@@ -57,28 +56,41 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
 
     passes = Passes(own, runtime, emit)
     warm_s = [passes.run("warmup", 0) for _ in range(N_WARMUP)]
-    plain_pass_s = statistics.median(passes.run("plain", 0) for _ in range(1 if warm_s[-1] > _LONG_S else N_PLAIN))
-
+    n_plain = 1 if warm_s[-1] > _LONG_S else N_PLAIN
     with _profiler(device):
         _open("").__exit__(None, None, None)  # what the first profile and range set up takes time
     in_ranges = Passes(own, _InRanges(runtime, spec["family"], device), emit)
-    found: list[Row] = []
-    for repeat in range(1, N_PROFILED + 1):
-        with _ranges_of_modules(runtime), _profiler(device) as events:
-            pass_s, _, _ = in_ranges.transcribe(0)
-        found.append({"repeat": repeat, "pass_s": pass_s} | _told(*attribute(events), pass_s))
+    gpu = energy.own_gpu() if device == "cuda" else None
+    # As with the timed passes of a cell: what was disturbed is done once again, and marked if that is disturbed too.
+    for _attempt in range(2):
+        watch = Watch(device, gpu)
+        plain_s: list[float] = []
+        for _ in range(n_plain):
+            plain_s.append(passes.run("plain", 0))
+            watch.sample()
+        found: list[Row] = []
+        for repeat in range(1, N_PROFILED + 1):
+            with _ranges_of_modules(runtime), _profiler(device) as events:
+                pass_s, _, _ = in_ranges.transcribe(0)
+            watch.sample()
+            found.append({"repeat": repeat, "pass_s": pass_s} | _told(*attribute(events), pass_s))
+        disturbance = why_disturbed(watch.report(), spec["threads"])
+        if disturbance is None:
+            break
     write_trace(events, Path(spec["trace_file"]))
+    plain_pass_s = statistics.median(plain_s)
     overhead = statistics.median(entry["pass_s"] for entry in found) / plain_pass_s - 1
     for entry in found:
-        emit("profile", **entry, plain_pass_s=plain_pass_s, overhead=overhead)
+        emit("profile", **entry, plain_pass_s=plain_pass_s, overhead=overhead, disturbance=disturbance)
     emit("done")
 
 
 def _told(rows: list[Row], busy_s: float | None, pass_s: float) -> Row:
-    """Return what is told of a pass of `pass_s` seconds: its rows, and how much of it they are."""
+    """Return what is told of a pass of `pass_s` seconds: its rows, and how much of it they are.
+
+    They lack a few calls at both ends, and there may lie what the machine did meanwhile: how much, `covered` tells.
+    """
     covered = sum(row["cpu_self_s"] for row in rows) / pass_s
-    if abs(covered - 1) * pass_s > TOLERANCE * pass_s + _ENDS_S:
-        raise RuntimeError(f"the operators' times add up to {covered:.1%} of the pass")
     return {"rows": rows, "covered": covered, "device_idle_share": None if busy_s is None else 1 - busy_s / pass_s}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.figures_bottlenecks import CELL_STAGES
 from asrmeter.recommend import MEASURED_STATUS, Row, cell_name, cell_of
 from asrmeter.report_columns import (
     Column,
@@ -30,9 +29,8 @@ from asrmeter.report_inputs import Bottlenecks, working_sets
 from asrmeter.report_operators import operators_section, operators_takeaway
 from asrmeter.report_sentences import Takeaway
 from asrmeter.report_text import NULL, Words, cell_links, first_few, listed, name_of, number, percent, size, whole
-
-LIMITS = ("compute", "memory", "overhead", "padding")
-PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
+from asrmeter.roofline import DECODER, ENCODER, LOSSES, PASS
+from asrmeter.runtimes.base import STAGES
 
 
 def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> dict[str, Any]:
@@ -63,7 +61,7 @@ def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
         for prefix, row in (("", whole_pass), ("encoder_", encoder), ("decoder_", decoder)):
             for name in ("compute_share", "memory_share", "flop_per_byte", "gflop_per_s"):
                 found[f"{prefix}{name}"] = row[name] if row else None
-        for name in ("verdict", *(f"{limit}_time_share" for limit in LIMITS)):
+        for name in ("verdict", *(f"{limit}_time_share" for limit in LOSSES)):
             found[name] = whole_pass[name] if whole_pass else None
         note = whole_pass["note"] if whole_pass else None
         found["why_no_verdict"] = "" if found["verdict"] else note or cell["reason"] or ""
@@ -97,7 +95,7 @@ def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
 def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     """Return for each verdict and device that occurs: what it means, what would help, and the cells."""
     found = []
-    for limit in LIMITS:
+    for limit in LOSSES:
         for device in sorted({row["device"] for row in judged if row["verdict"] == limit}):
             cells = [cell_name(row) for row in judged if (row["verdict"], row["device"]) == (limit, device)]
             found.append(
@@ -200,6 +198,10 @@ def _ceilings_of(rows: Sequence[Row], say: Mapping[str, Markup]) -> Iterator[lis
         for n_bytes in working_sets(reached):
             place = say["working_set"].format(size=size(n_bytes))
             yield line(say["memory"], place, reached.bytes_per_s(n_bytes), say["gbyte_per_s"])
+    # A rate that was reached all the same; the machine may do more.
+    reached_while = dict.fromkeys(row["reason"] for row in rows if row["status"] == "ok" and row["reason"])
+    for reason in reached_while:
+        yield line(say["disturbed"], reason, None, "")
     failed = [row for row in rows if row["flop_per_s"] is None and row["bytes_per_s"] is None]
     for reason in dict.fromkeys(row["reason"] or row["status"] or NULL for row in failed):
         yield line(say["failed"], reason, None, "")
@@ -272,7 +274,7 @@ def _limit_entry(row: Row, words: Words) -> Entry:
 def _counts(rows: Iterable[Row], words: Words) -> Markup:
     """Return how many cells have which verdict, the most frequent first."""
     counted = Counter(row["verdict"] for row in rows)
-    ranked = sorted(counted, key=lambda limit: (-counted[limit], LIMITS.index(limit)))
+    ranked = sorted(counted, key=lambda limit: (-counted[limit], LOSSES.index(limit)))
     return listed(
         words["bottlenecks"]["count"].format(verdict=words["limit"][limit], n=counted[limit]) for limit in ranked
     )
@@ -293,7 +295,7 @@ def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]
     differing = {name: own for name, own in sorted(by_model.items()) if _most_frequent(own) != most}
     text = say["most_frequent"].format(
         device=device,
-        verdicts=listed(words["limit"][limit] for limit in LIMITS if limit in most),
+        verdicts=listed(words["limit"][limit] for limit in LOSSES if limit in most),
         n=sum(row["verdict"] in most for row in rows),
         total=len(rows),
     )
@@ -332,7 +334,7 @@ def _stages_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) ->
     measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
     if not measured:
         return words["missing"]["nothing_measured"], []
-    columns = [f"{stage}_s_median" for stage in CELL_STAGES]
+    columns = [f"{stage}_s_median" for stage in STAGES]
     longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
     counted = Counter(longest.values())
     counts = listed(

@@ -9,11 +9,7 @@ from typing import Any
 from asrmeter.ceilings import READING, Ceilings
 from asrmeter.recommend import Row, cell_of, read_rows
 
-# In the order of legends and tables: where a pass goes through, and what an operator may be.
-STAGES = (
-    "features", "encoder", "decoder_self_attention", "decoder_cross_attention", "decoder_feed_forward", "output_layer",
-    "decoder_other", "text",
-)  # fmt: skip
+# In the order of legends and tables.
 GROUPS = (
     "matmul", "attention", "convolution", "normalisation", "activation", "memory", "synchronisation", "python", "other",
 )  # fmt: skip
@@ -30,7 +26,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "operators": (
         *_CELL, "repeat", "stage", "group", "operator", "n_calls", "cpu_self_s", "cpu_share", "cuda_self_s",
-        "cuda_share", "pass_s", "plain_pass_s", "overhead", "covered", "device_idle_share", "status", "reason",
+        "cuda_share", "pass_s", "plain_pass_s", "overhead", "covered", "device_idle_share",
+        "disturbance", "status", "reason",
         "cuda_note", "trace",
     ),
     "ceilings": (

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from asrmeter.operators import STAGES
 from asrmeter.recommend import Row, cell_name
 from asrmeter.report_columns import Entry, Table, number_entry, table_from, text_entry
-from asrmeter.report_inputs import GROUPS, STAGES, Profile, profiles
+from asrmeter.report_inputs import GROUPS, Profile, profiles
 from asrmeter.report_sentences import Takeaway
 from asrmeter.report_text import Words, anchor, cell_link, listed, number, percent, whole
 
@@ -51,6 +52,8 @@ def _sentences(profile: Profile, words: Words) -> list[Markup]:
         reason = profile.first["reason"] or words["why_null"]["not_measured"]
         return [say["failed"].format(status=profile.first["status"], reason=reason)]
     sentences = [_overhead(profile, words)]
+    if disturbance := profile.first["disturbance"]:
+        sentences.append(say["disturbed"].format(disturbance=disturbance))
     if (covered := profile.mean("covered")) is not None:
         sentences.append(say["covered"].format(share=percent(covered)))
     if (idle := profile.mean("device_idle_share")) is not None:

@@ -6,6 +6,9 @@ traffic is modelled, and the least there can be: weights once a run, caches of k
 output once; what is computed in between is taken to stay in caches. So no share of a ceiling is above 1 unless the
 machine was slower while its ceilings were measured.
 
+A cell that was disturbed keeps its figures and gets no verdict. What rows wait for in long form is not known: there the
+padding of batches above one is only that of the encoder, and a note says so.
+
 The time of a pass is split into four: spent on padding and on rows that wait for longer ones (`padding`); the rest of
 each stage, which is bound by `compute` or by `memory`, whichever ceiling takes longer, if it reaches a good part of it;
 and `overhead`: stages that come near neither ceiling (operators that are too small to fill the machine, and their
@@ -19,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.ceilings import Ceilings
+from asrmeter.recommend import MEASURED_STATUS
 
 Row = Mapping[str, Any]
 LOSSES = ("compute", "memory", "overhead", "padding")
@@ -26,8 +30,10 @@ PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
 # A stage that reaches this share of a ceiling is bound by it. Real kernels reach some half of it: their matrices are
 # not square, and between them are others. What stays below spends most of its time on something else.
 BOUND_FROM = 1 / 3
+FASTER = "faster than its ceilings: the machine was slower while they were measured; delete them and run again"
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_UNJUDGED = dict.fromkeys(("verdict", *(f"{loss}_time_share" for loss in LOSSES)))
 IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 
 ROOFLINE = pa.schema(
@@ -64,14 +70,19 @@ ROOFLINE = pa.schema(
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a pass: seconds that it took, its work, and the share of its time that was spent on padding."""
+    """A stage of a pass: seconds that it took, its work, and how much of that was padding.
+
+    Of the traffic less is padding than of the operations: weights are read once, whatever is in the batch.
+    """
 
     name: str
     seconds: float
     flop: float | None
     least_bytes: float | None
     working_set_bytes: float
-    padding_share: float
+    padding_of_flop: float
+    padding_of_bytes: float
+    note: str | None = None
 
     def row(self, dtype: str, ceilings: Ceilings | None) -> dict[str, Any]:
         """Return the columns of the table that are this stage's own."""
@@ -96,24 +107,25 @@ class Stage:
         found |= {"ceiling_gflop_per_s": flop_per_s / 1e9, "ceiling_bytes_per_s": bytes_per_s}
         compute_s, memory_s = self.flop / flop_per_s, self.least_bytes / bytes_per_s
         if max(compute_s, memory_s) > self.seconds:
-            return found | {"note": "faster than its ceilings: the machine was slower while they were measured"}
+            return found | {"note": FASTER}
         bound = "compute" if compute_s >= memory_s else "memory"
+        padding_share = self.padding_of_flop if bound == "compute" else self.padding_of_bytes
         if max(compute_s, memory_s) < BOUND_FROM * self.seconds:
             bound = "overhead"
         found |= {"compute_share": compute_s / self.seconds, "memory_share": memory_s / self.seconds}
         found |= {f"{loss}_time_share": 0.0 for loss in LOSSES}
         return _judged(
-            found | {f"{bound}_time_share": 1 - self.padding_share, "padding_time_share": self.padding_share}
+            found | {f"{bound}_time_share": 1 - padding_share, "padding_time_share": padding_share, "note": self.note}
         )
 
 
 def rows(
     cells: Sequence[Row], flops: Sequence[Row], ceilings: Sequence[Row], dtypes: Mapping[str, str]
 ) -> Iterator[Row]:
-    """Yield the rows of every cell that was timed: its stages, then the pass. `dtypes` are those of the variants."""
+    """Yield the rows of every cell that was measured: its stages, then the pass. `dtypes` are those of the variants."""
     counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
     for cell in cells:
-        if cell["latency_s_median"] is None:
+        if cell["status"] not in MEASURED_STATUS or cell["latency_s_median"] is None:
             continue
         identity = {name: cell[name] for name in IDENTITY}
         of_machine = Ceilings.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
@@ -122,8 +134,10 @@ def rows(
             stage.row(dtype, of_machine)
             for stage in stages_of(cell, counted[cell["model"], cell["duration_s"], cell["batch_size"]], BYTES[dtype])
         ]
-        yield from (identity | stage for stage in stages)
-        yield identity | _whole(cell, stages, dtype)
+        for row in (*stages, _whole(cell, stages, dtype)):
+            yield identity | (
+                row | _UNJUDGED | {"note": f"disturbed: {cell['disturbance']}"} if cell["disturbed"] else row
+            )
 
 
 def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
@@ -139,28 +153,29 @@ def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
         _flop(cell["encoder_gflop"]),
         encoder_bytes,
         bytes_each * (flops["encoder_parameters"] or 0),
+        # Its operations outweigh its traffic by far: one share will do for both.
+        cell["padding_share"] or 0.0,
         cell["padding_share"] or 0.0,
     )
     if cell["family"] == "ctc":
         return [encoder]
-    decoder_bytes, working_set = _decoder_bytes(cell, flops, bytes_each)
-    decoder_flop = _flop(cell["decoder_gflop"])
-    return [
-        encoder,
-        Stage(
-            DECODER, cell["decoder_s_median"], decoder_flop, decoder_bytes, working_set, cell["waiting_share"] or 0.0
-        ),
-    ]
+    return [encoder, _decoder(cell, flops, bytes_each)]
 
 
-def _decoder_bytes(cell: Row, flops: Row, bytes_each: int) -> tuple[float | None, float]:
-    """Return the least traffic of a decoder in a pass, and what a run of it reads (bytes): weights and caches."""
+def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:
+    """Return the decoder of a pass; a run of it reads its weights, and each row its caches of keys and values."""
+    seconds, flop = cell["decoder_s_median"], _flop(cell["decoder_gflop"])
     runs, rows, positions = (cell[f"n_decoder_{name}_mean"] for name in ("runs", "rows", "positions"))
-    if runs is None or flops["decoder_parameters"] is None or not runs:
-        return None, 0.0
+    if not runs or flops["decoder_parameters"] is None:
+        return Stage(DECODER, seconds, flop, None, 0.0, 0.0, 0.0)
     weights = runs * flops["decoder_parameters"]
     caches = (positions + rows * flops["cross_positions"]) * flops["kv_elements_per_position"]
-    return bytes_each * (weights + caches), bytes_each * (weights + caches) / runs
+    waiting = 0.0 if cell["batch_size"] == 1 else cell["waiting_share"]
+    note = "what its rows wait for is not known in long form" if waiting is None else None
+    waiting = waiting or 0.0
+    traffic = weights + caches
+    read_by_run = bytes_each * traffic / runs
+    return Stage(DECODER, seconds, flop, bytes_each * traffic, read_by_run, waiting, waiting * caches / traffic, note)
 
 
 def _flop(gflop: float | None) -> float | None:
@@ -181,9 +196,9 @@ def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
         "gflop_per_s": flop / seconds / 1e9,
         "least_bytes_per_s": least_bytes / seconds,
     }
-    notes = [stage["note"] for stage in stages if stage.get("note")]
-    if notes:
-        return found | {"note": notes[0]}
+    note = next((stage["note"] for stage in stages if stage.get("note")), None)
+    if not all(stage.get("verdict") for stage in stages):
+        return found | {"note": note}
     # Medians of stages need not add up to that of the pass.
     whole_s = max(seconds, sum(stage["seconds"] for stage in stages))
     for loss in LOSSES:
@@ -192,7 +207,7 @@ def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
     found["overhead_time_share"] += 1 - sum(found[f"{loss}_time_share"] for loss in LOSSES)
     ceiling = stages[0]["ceiling_gflop_per_s"]
     found |= {"ceiling_gflop_per_s": ceiling, "compute_share": flop / 1e9 / seconds / ceiling}
-    return _judged(found)
+    return _judged(found | {"note": note})
 
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter import roofline
+from asrmeter.recommend import MEASURED_STATUS
 
 Row = Mapping[str, Any]
 # A larger batch has to bring more than this, and more than the noise floor, or the smaller one is as good.
@@ -30,7 +31,7 @@ SCALING = pa.schema(
 
 
 def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
-    """Yield a row for each (model, variant, device, duration) with a cell that was timed.
+    """Yield a row for each (model, variant, device, duration) with a cell that was measured and not disturbed.
 
     `verdicts` are the rows of the table `roofline`. `limit` is the verdict of the cell at the saturation batch.
     """
@@ -43,9 +44,14 @@ def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
     for cell in cells:
         groups.setdefault(tuple(cell[name] for name in GROUP), []).append(cell)
     for group, members in sorted(groups.items()):
-        timed = sorted((c for c in members if c["samples_per_s"] is not None), key=lambda c: c["batch_size"])
+        timed = sorted((cell for cell in members if _counts(cell)), key=lambda cell: cell["batch_size"])
         if timed:
             yield dict(zip(GROUP, group, strict=True)) | _scaled(timed, members, judged, group)
+
+
+def _counts(cell: Row) -> bool:
+    """Return whether a cell's throughput says something of its batch size."""
+    return cell["status"] in MEASURED_STATUS and cell["samples_per_s"] is not None and not cell["disturbed"]
 
 
 def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, Any], group: Any) -> dict[str, Any]:
@@ -69,8 +75,9 @@ def _why_no_more(timed: Sequence[Row], members: Sequence[Row]) -> str:
     """Return why nothing is known beyond the largest batch that was timed."""
     larger = [cell for cell in members if cell["batch_size"] > timed[-1]["batch_size"]]
     if larger:
-        failed = min(larger, key=lambda cell: cell["batch_size"])
-        return f"batch {failed['batch_size']}: {failed['status']}: {failed['reason']}"
+        next_one = min(larger, key=lambda cell: cell["batch_size"])
+        why = "disturbed" if next_one["disturbed"] else f"{next_one['status']}: {next_one['reason']}"
+        return f"batch {next_one['batch_size']}: {why}"
     return "only one batch size was measured" if len(timed) == 1 else "no larger batch was measured"
 
 

@@ -1,4 +1,4 @@
-"""What came of a cell's siblings: the same model, variant, device and duration at other batch sizes.
+"""What came of a cell, or its siblings: the same model, variant, device and duration at other batch sizes.
 
 Standard library only, as the measuring parent reads it.
 """

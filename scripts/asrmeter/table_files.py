@@ -20,11 +20,24 @@ def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
     """
     tables = [schema.empty_table()]
     for file in files:
+        table = read(file)
         try:
-            tables.append(pq.read_table(file).select(schema.names).cast(schema))
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise AsrmeterError(f"{file}: cannot be read ({error}); delete it and run again") from error
+            tables.append(table.select(schema.names).cast(schema))
+        except (KeyError, ValueError, pa.ArrowException) as error:
+            raise AsrmeterError(f"{file}: is another table ({error}); delete it and run again") from error
     return pa.concat_tables(tables)
+
+
+def read(file: Path) -> pa.Table:
+    """Return the table of a Parquet file.
+
+    Raises:
+        AsrmeterError: it is missing or broken.
+    """
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise AsrmeterError(f"{file}: cannot be read ({error}); delete it and run again") from error
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:

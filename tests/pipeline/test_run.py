@@ -11,6 +11,7 @@ import pytest
 from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 from asrmeter import record
+from asrmeter.machine import machine_id
 from asrmeter.plan import Cell
 from asrmeter.runtimes.base import STAGES
 
@@ -63,14 +64,16 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
     assert top == {"report.html", "study.json"} | tables | figures
     assert finished.measured == sorted(MEASURED)
     profiles = {f"profiles/{cell}.{ending}" for cell in PROFILED for ending in ("parquet", "trace.json.gz")}
-    assert {name for name in made if name.startswith(("profiles/", "ceilings/"))} == profiles | {"ceilings/cpu.parquet"}
+    assert {name for name in made if name.startswith(("profiles/", "ceilings/"))} == profiles | {
+        f"ceilings/{machine_id()}/cpu.parquet"
+    }
 
 
 def test_every_job_has_a_log(finished: Checkout) -> None:
     logs = finished.results / "logs"
     jobs = {"corpus/quickstart", "model/whisper-tiny.en", "model/wav2vec2-base-960h"}
     jobs |= {f"measure/{cell}" for cell in MEASURED} | {f"profile/{cell}" for cell in PROFILED}
-    jobs |= {"ceilings/cpu", *STEPS}
+    jobs |= {f"ceilings/{machine_id()}/cpu", *STEPS}
     assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
     for cell in MEASURED:
         assert f"{cell}: " in (logs / "measure" / f"{cell}.log").read_text()

@@ -10,6 +10,7 @@ from asrmeter import edlm2025
 
 def a_cell(model: str, device: str, batch_size: int, **changes: Any) -> dict[str, Any]:
     values = {"latency_s_median": 2.0, "samples_per_s": batch_size / 2.0, "energy_j_per_sample": 30.0, "wer": 0.1}
+    values |= {"status": "ok", "disturbed": False}
     place = {"model": model, "variant": "fp32", "device": device, "duration_s": 5, "batch_size": batch_size}
     return place | values | changes
 
@@ -53,6 +54,24 @@ def test_ranges_are_over_durations_and_batches_of_the_baseline() -> None:
     assert rows["speedup", "whisper-base", "cuda/cpu", "speedup"]["note"] == "needs the CPU and a GPU"
 
 
+def test_what_failed_or_was_disturbed_is_left_out_and_another_variant_is_named() -> None:
+    bad = [CELLS[0] | {"status": "timeout"}, CELLS[1] | {"disturbed": True}]
+    assert found(cells=bad)["latency", "whisper-tiny", "cpu", "latency_per_sample"]["n"] == 0
+    half = [cell | {"variant": "bf16"} for cell in CELLS[:2]]
+    assert found(cells=half)["latency", "whisper-tiny", "cpu", "latency_per_sample"]["note"] == "variant bf16"
+
+
+def test_a_study_without_batch_1_has_its_own_steps() -> None:
+    theirs = {"model": "whisper-tiny", "in_study": False, "batch_size": 1, "duration_s": 5, "n_windows": 1}
+    theirs |= {"encoder_gflop": 36.937728, "decoder_gflop_per_step": None, "edlm2025_encoder": 23.1552}
+    theirs |= {"edlm2025_decoder_gflop_per_step": 0.014156, "decoder_mac_per_token": 1, "decoder_mac_per_position": 1}
+    own = theirs | {"in_study": True, "batch_size": 4, "encoder_gflop": 4 * 36.937728, "decoder_gflop_per_step": 0.264}
+    rows = found(flops=[own, theirs])
+    assert rows["flops", "whisper-tiny", None, "encoder_gflops"]["ours_low"] == pytest.approx(36.937728)
+    step = rows["flops", "whisper-tiny", None, "decoder_gflops_per_step"]
+    assert (step["ours_low"], step["note"]) == (pytest.approx(0.066), None)
+
+
 def test_batching_says_which_batch_it_took() -> None:
     rows = found()
     cpu = rows["batching", "all", "cpu", "batch16_over_batch1"]
@@ -63,10 +82,18 @@ def test_batching_says_which_batch_it_took() -> None:
 
 
 def test_operations_come_as_they_are_and_by_the_studys_formula() -> None:
-    counted = {"model": "whisper-tiny", "batch_size": 1, "duration_s": 60, "n_windows": 2, "encoder_gflop": 73.875456}
+    counted = {
+        "model": "whisper-tiny",
+        "in_study": False,
+        "batch_size": 1,
+        "duration_s": 60,
+        "n_windows": 2,
+        "encoder_gflop": 73.875456,
+    }
     counted |= {"edlm2025_encoder": 23.1552, "edlm2025_decoder_gflop_per_step": 0.014156}
     counted |= {"decoder_gflop_per_step": None, "decoder_mac_per_token": 32_781_696, "decoder_mac_per_position": 3072}
-    rows = found(flops=[counted])
+    longer = counted | {"duration_s": 120, "encoder_gflop": 150.0}
+    rows = found(flops=[counted, longer])
     encoder = rows["flops", "whisper-tiny", None, "encoder_gflops"]
     assert (encoder["ours_low"], encoder["reproduced_low"]) == (36.937728, 23.1552)
     assert round(encoder["reproduced_low"], 1) == encoder["published_low"]
@@ -84,5 +111,7 @@ def test_operators_are_those_of_a_gpu() -> None:
     ]
     row = found(operators=parts)["operators", "whisper", "cuda", "addmm_share"]
     assert (row["ours_low"], row["ours_high"], row["n"]) == (50, 50, 1)
+    other = [part | {"variant": "fp16", "group": "attention", "cuda_share": 1.0} for part in parts]
+    assert found(operators=[*parts, *other])["operators", "whisper", "cuda", "attention_share"]["ours_high"] == 50
     on_cpu = [part | {"device": "cpu"} for part in parts]
     assert found(operators=on_cpu)["operators", "whisper", "cuda", "addmm_share"]["note"] == "no profile on a GPU"

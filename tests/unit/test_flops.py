@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.flop_counter import FlopCounterMode
 
 from asrmeter import edlm2025, runtimes
-from asrmeter.flops import formulas
+from asrmeter.flops import architectures, formulas
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import count
 from asrmeter.flops.table import FLOPS, Classes, Model, rows
@@ -157,6 +157,12 @@ def segments(duration_s: int, *seconds: float) -> list[dict[str, Any]]:
 def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path / "model")
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # As OpenAI's add the prompt and the end to every text, which are not its own.
+    around = [(token, tokenizer.token_to_id(token)) for token in ("<|startoftranscript|>", "<|endoftext|>")]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<|startoftranscript|> $A <|endoftext|>", special_tokens=around
+    )
+    assert len(tokenizer.encode("w1 w2 w3 w4").ids) == 6
     classes = Classes([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1, n_timed=1)
     own = {
         (row["duration_s"], row["batch_size"]): row
@@ -195,6 +201,17 @@ def test_no_number_where_the_counters_disagree(monkeypatch: pytest.MonkeyPatch) 
     (row,) = rows(Model("mine", config_of("wav2vec2-base-960h"), True), Classes([(5, 1)], segments(5, 3.0)))
     assert row["encoder_gflop"] is row["total_gflop"] is row["encoder_mac_per_window"] is None
     assert row["note"] == "the closed formula disagrees"
+
+
+def test_an_architecture_that_cannot_be_counted_costs_only_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise TypeError("no such\noperator")
+
+    monkeypatch.setattr(architectures, "count", fail)
+    (row,) = rows(Model("mine", config_of("wav2vec2-base-960h"), True), Classes([(5, 1)], segments(5, 3.0)))
+    assert (row["model"], row["total_gflop"]) == ("mine", None)
+    assert row["note"] == "not counted: TypeError: no such operator"
+    assert set(row) == set(FLOPS.names)
 
 
 def test_the_models_of_the_2025_study_are_known() -> None:

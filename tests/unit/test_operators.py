@@ -19,7 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import profile_operators
-from asrmeter import operator_table, profiler, runtimes
+from asrmeter import operator_table, profiler, record, runtimes
 from asrmeter.operator_table import OPERATORS
 from asrmeter.operators import BETWEEN, STAGES, Event, attribute, group_of, range_of
 from model_folders import ctc_folder, whisper_folder
@@ -340,7 +340,7 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
 
 
 def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiler, "N_PROFILED", 6)
+    monkeypatch.setattr(profiler, "N_PROFILED", 10)
     # Without the features: their large buffers are of fresh pages or not, by what the process has freed before, and in
     # a model as small as this one that is a tenth of the pass.
     profiles = [
@@ -359,7 +359,7 @@ def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: p
     def spent_s(rows: list[dict[str, Any]], group: str) -> float:
         return sum(row["cpu_self_s"] for row in rows if row["group"] == group)
 
-    one, two = quietest(profiles[:3]), quietest(profiles[3:])
+    one, two = quietest(profiles[::2]), quietest(profiles[1::2])  # in turn, as a neighbour comes and goes
     large = [group for group, share in one.items() if min(share, two[group]) >= 0.02]
     assert len(large) >= 4
     for a, b in itertools.combinations(large, 2):
@@ -415,11 +415,10 @@ def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == "something is wrong\nout of luck\n"
 
 
-def test_times_that_do_not_add_up_are_an_error() -> None:
+def test_times_that_do_not_add_up_are_told() -> None:
     rows, busy_s = attribute([span("encoder", 0, 100_000)])
     assert profiler._told(rows, busy_s, 0.102)["covered"] == pytest.approx(0.98, abs=0.001)
-    with pytest.raises(RuntimeError, match=r"add up to 50\.0% of the pass"):
-        profiler._told(rows, busy_s, 0.2)
+    assert profiler._told(rows, busy_s, 0.2)["covered"] == pytest.approx(0.5)
 
 
 def test_a_machine_without_cuda_is_told(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,6 +454,7 @@ def profile_event(repeat: int, **values: Any) -> dict[str, Any]:
         "cuda_self_s": None,
     }
     facts = {"pass_s": 2.0, "plain_pass_s": 1.6, "overhead": 0.25, "covered": 0.99, "device_idle_share": None}
+    facts |= {"disturbance": None}
     return {"event": "profile", "repeat": repeat, "rows": [row | values]} | facts
 
 
@@ -547,3 +547,13 @@ def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
     (row,), trace = written(tmp_path)
     assert row["status"] == status and reason in row["reason"]
     assert row["operator"] is None and row["trace"] is None and trace == []
+
+
+def test_a_cell_that_could_not_be_measured_is_not_profiled(command_line: list[str], tmp_path: Path) -> None:
+    place = tmp_path / PLACE.replace("profiles", "measurements")
+    header = dict.fromkeys((name for name, _ in record.CELL_FIELDS), None) | {"status": "oom", "reason": "too much"}
+    record.write(place.with_suffix(".parquet"), header, [])
+    profile_operators.main(command_line)
+    (row,), trace = written(tmp_path)
+    assert (row["status"], row["operator"], trace) == ("oom", None, [])
+    assert row["reason"] == f"the cell could not be measured: {place}.parquet says why"

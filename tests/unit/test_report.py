@@ -332,7 +332,7 @@ def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
 
 def test_all_words_are_used():
     modules = Path(report.__file__).parent
-    paths = [*modules.glob("re*.py"), modules / "compare.py", TEMPLATES / report.TEMPLATE]
+    paths = [*modules.glob("re*.py"), modules / "compare.py", modules / "operators.py", TEMPLATES / report.TEMPLATE]
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = report.load_words(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}

@@ -22,12 +22,12 @@ from bottlenecks_for_tests import (
 from tables_for_tests import cell, example_cells, failed
 from test_report import TEMPLATES, Page, rendered, text_of
 
-from asrmeter import operators, roofline
+from asrmeter import operators
 from asrmeter.errors import AsrmeterError
 from asrmeter.report import load_words
-from asrmeter.report_bottlenecks import LIMITS
 from asrmeter.report_flops import per_segment
-from asrmeter.report_inputs import COLUMNS, GROUPS, STAGES, Bottlenecks, profiles
+from asrmeter.report_inputs import COLUMNS, GROUPS, Bottlenecks, profiles
+from asrmeter.roofline import LOSSES
 
 WORDS = load_words(TEMPLATES, "en")
 
@@ -60,13 +60,11 @@ def test_the_tables_have_the_columns_that_are_read_and_the_words_for_what_they_h
     assert COLUMNS.keys() == SCHEMAS.keys()
     for name, columns in COLUMNS.items():
         assert set(columns) <= set(SCHEMAS[name].names), name
-    assert STAGES == operators.STAGES
     assert set(GROUPS) == {*operators.GROUPS, operators.PYTHON, operators.OTHER}
-    assert LIMITS == roofline.LOSSES
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("limit", LOSSES)
 def test_each_verdict_has_its_reason_and_what_would_help(limit: str, device: str) -> None:
     one = cell(device=device)
     html = section([one], roofline=stage_rows(one, limit))
@@ -292,3 +290,11 @@ def test_tables_are_read_and_one_that_lacks_a_column_is_an_error(tmp_path: Path)
     assert [row["verdict"] for row in read.roofline] == [row["verdict"] for row in tables.roofline]
     with pytest.raises(AsrmeterError, match="lacks"):
         Bottlenecks.read({"roofline": paths["scaling"]})
+
+
+def test_a_disturbed_profile_and_disturbed_ceilings_say_so() -> None:
+    one = cell()
+    disturbed = [row | {"disturbance": "others were busy"} for row in profile_rows(one)]
+    assert "Disturbed, also when profiled again (others were busy)" in text_of(section([one], operators=disturbed))
+    slow = [row | {"reason": "may be too low: others were busy"} for row in ceiling_rows()]
+    assert "may be too low: others were busy" in text_of(section([one], ceilings=slow))

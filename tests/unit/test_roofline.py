@@ -43,12 +43,14 @@ def a_cell(**changes: Any) -> dict[str, Any]:
         **{"n_windows_mean": 1.0, "padding_share": 0.0, "waiting_share": 0.0, "gflop_note": None},
         **{"n_decoder_runs_mean": 10.0, "n_decoder_rows_mean": 10.0, "n_decoder_positions_mean": 100.0},
         **{"samples_per_s": 1.0, "energy_j_per_sample": 8.0, "noise_floor": 0.01, "status": "ok", "reason": None},
+        **{"disturbed": False, "disturbance": None},
     }
     return cell | changes
 
 
 def judged(*cells: dict[str, Any], ceilings: Any = CEILING_ROWS) -> dict[str, dict[str, Any]]:
-    found = roofline.rows(cells, [FLOPS], ceilings, {"fp32": "float32"})
+    flops = [FLOPS | {"batch_size": cell["batch_size"]} for cell in cells]
+    found = roofline.rows(cells, flops, ceilings, {"fp32": "float32"})
     return {row["stage"]: dict.fromkeys(roofline.ROOFLINE.names) | dict(row) for row in found}
 
 
@@ -95,10 +97,35 @@ def test_the_largest_share_of_the_time_is_the_verdict(changes: dict[str, Any], v
     assert judged(a_cell(**changes))["pass"]["verdict"] == verdict
 
 
-def test_rows_that_wait_are_padding_of_the_decoder() -> None:
-    found = judged(a_cell(waiting_share=0.5))
-    assert found["decoder"]["padding_time_share"] == 0.5
-    assert found["pass"]["padding_time_share"] == pytest.approx(0.5 * 0.4)
+def test_rows_that_wait_are_padding_of_the_decoder_but_not_the_weights_that_they_share() -> None:
+    two = {"batch_size": 2, "n_decoder_rows_mean": 20.0, "n_decoder_positions_mean": 200.0}
+    found = judged(a_cell(waiting_share=0.5, **two))
+    weights, caches = 10 * 50_000_000, (20 * 1500 + 200) * 2_000
+    assert found["decoder"]["padding_time_share"] == pytest.approx(0.5 * caches / (weights + caches))
+    assert found["pass"]["padding_time_share"] == pytest.approx(found["decoder"]["padding_time_share"] * 0.4)
+    # Where arithmetic takes longer, each row takes its own.
+    found = judged(a_cell(waiting_share=0.5, decoder_gflop=38.0, **two))
+    assert (found["decoder"]["padding_time_share"], found["decoder"]["compute_time_share"]) == (0.5, 0.5)
+
+
+def test_what_long_form_waits_for_is_not_known_and_said() -> None:
+    assert judged(a_cell(waiting_share=None))["pass"]["note"] is None  # alone, nothing waits
+    found = judged(a_cell(waiting_share=None, batch_size=2))
+    assert "not known in long form" in found["decoder"]["note"] and "not known" in found["pass"]["note"]
+    assert found["pass"]["verdict"] == "compute"
+
+
+def test_a_disturbed_cell_keeps_its_figures_and_has_no_verdict() -> None:
+    found = judged(a_cell(disturbed=True, disturbance="others were busy"))
+    for row in found.values():
+        assert (row["verdict"], row["overhead_time_share"], row["note"]) == (None, None, "disturbed: others were busy")
+    assert found["pass"]["gflop_per_s"] == 44.0
+
+
+@pytest.mark.parametrize("status", ["timeout", "oom", "killed", "error"])
+def test_a_cell_that_failed_is_not_judged_by_what_it_had_done(status: str) -> None:
+    assert judged(a_cell(status=status)) == {}
+    assert list(scaling.rows([a_cell(status=status)], [])) == []
 
 
 def test_a_ctc_models_head_belongs_to_its_encoder() -> None:
@@ -164,3 +191,9 @@ def test_where_nothing_larger_was_measured_it_says_why() -> None:
     row = scaled(at(1, 1.0), at(2, 2.0), failed)
     assert (row["saturated"], row["note"]) == (False, "batch 4: oom: MemoryError")
     assert list(scaling.rows([failed], [])) == []
+
+
+def test_a_disturbed_batch_does_not_saturate() -> None:
+    row = scaled(at(1, 1.0), at(2, 0.3, disturbed=True))
+    assert (row["batch_sizes"], row["saturated"], row["note"]) == ([1], False, "batch 2: disturbed")
+    assert scaled(at(1, 1.0), at(2, 0.3, disturbed=True), at(4, 3.0))["saturation_batch"] == 4

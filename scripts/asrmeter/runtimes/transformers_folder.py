@@ -32,6 +32,9 @@ def network(kind: Any, folder: Path, options: dict[str, Any], device: str) -> An
     missing = sorted(name for name in found["missing_keys"] if not name.endswith(_TRAINING_ONLY))
     if missing:
         raise AsrmeterError(f"{folder}: {kind.__name__} needs weights that are missing: {', '.join(missing[:5])}")
+    if device == "cuda":
+        # torch's default rounds the factors of float32 convolutions to TF32: a variant is what it says.
+        torch.backends.cudnn.allow_tf32 = False
     return model.to(device).eval()
 
 
