@@ -25,7 +25,7 @@ Row = dict[str, Any]
 # CUDA its kernels' launch too; what it calls is counted by itself.
 GROUPS = {
     # Waiting for the device, not work. Of copies only those reach this that wait: see `_waits`.
-    "synchronisation": r"cuda(Stream|Device|Event)Synchronize|cudaMemcpyAsync",
+    "synchronisation": r"^cu(da)?(Stream|Device|Ctx|Event)Synchronize|cudaMemcpyAsync",
     "convolution": r"conv(?!ert)",
     "attention": r"scaled_dot_product|attention",
     "matmul": r"(^|_)(mm|bmm|addmm|baddbmm|addbmm|mv|addmv|v?dot|linear|matmul|einsum)(_|$)",
@@ -73,7 +73,8 @@ STAGES = ("features", "encoder", *dict.fromkeys(_DECODER_STAGES.values()), OUTPU
 PREFIX, _IN_ATTENTION = "asrmeter::", "::attention"
 
 # Activity types of kineto.
-_OPERATOR, _RANGE, _RUNTIME, _COPY = "cpu_op", "user_annotation", "cuda_runtime", "gpu_memcpy"
+_OPERATOR, _RANGE, _COPY = "cpu_op", "user_annotation", "gpu_memcpy"
+_CALLS = ("cuda_runtime", "cuda_driver")
 _ON_DEVICE = ("kernel", _COPY, "gpu_memset")
 
 
@@ -234,7 +235,8 @@ def _waits(events: Iterable[Event]) -> list[Event]:
     return [
         event
         for event in events
-        if event.kind == _RUNTIME and (event.name.endswith("Synchronize") or event.correlation in back)
+        # A name may end in a version (_v3020) or in the kind of its stream (_ptsz).
+        if event.kind in _CALLS and (re.search(r"Synchronize(_\w+)?$", event.name) or event.correlation in back)
     ]
 
 

@@ -200,9 +200,12 @@ class Measured:
         """Share of the rows that the decoder was run on whose text had ended: a batch waits for its longest text.
 
         A row's own runs are one for each token of its text, and the one that reads the prompt. None where a segment
-        took several windows, whose timestamps are not in the text, and where there is no decoder.
+        took several windows, whose timestamps are not in the text, and where there is no decoder. With random weights
+        all rows take the same number of runs.
         """
         rows = self.decoder_per_pass("n_decoder_rows")
+        if rows and self.header["weights"] == "random":
+            return 0.0
         if not rows or any(n > 1 for entry in self.timed for n in entry["n_windows"]):
             return None
         own = self.per_pass(lambda entry: sum(entry["n_tokens"]) + len(entry["n_tokens"]))

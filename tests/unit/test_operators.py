@@ -159,6 +159,18 @@ GPU = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cudaStreamSynchronize_v3020", "cuda_runtime"), ("cuStreamSynchronize_ptsz", "cuda_driver")]
+)
+def test_waiting_by_another_name_is_waiting(name: str, kind: str) -> None:
+    waited = [
+        span("encoder", 0, 100),
+        op("item", 0, 80, correlation=5),
+        event(name, kind, 10, 60, SYSTEM, correlation=9, linked=5),
+    ]
+    assert spent(attribute(waited)[0])["encoder", "synchronisation", name] == 50
+
+
 def test_waiting_for_the_device_is_apart_and_a_launch_is_its_operators() -> None:
     times = spent(attribute(GPU)[0])
     assert sum(times.values()) == 200
@@ -229,6 +241,7 @@ def test_kernels_at_once_are_busy_time_once_and_those_of_nobody_are_told_by_name
         ("memory", "index index_select index_copy_ gather masked_fill_ embedding where view _unsafe_view reshape t"),
         ("memory", "transpose as_strided slice select unsqueeze expand constant_pad_nd item _local_scalar_dense"),
         ("synchronisation", "cudaStreamSynchronize cudaDeviceSynchronize cudaEventSynchronize cudaMemcpyAsync"),
+        ("synchronisation", "cudaStreamSynchronize_ptsz cuCtxSynchronize cuStreamSynchronize"),
         ("other", "add mul sort isin arange argmax normal_ _fft_r2c cumsum topk dropout"),
     ],
 )

@@ -282,6 +282,8 @@ def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: P
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
     assert cell["waiting_share"] == pytest.approx(1 - 6 / 8)
+    alike = tables.Measured(a_header("whisper-base", weights="random"), PASSES, [], "t")
+    assert alike.waiting_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
     assert ctc["gflop_note"] == "disagree"
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), old), **CTC})
