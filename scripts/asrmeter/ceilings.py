@@ -1,6 +1,6 @@
 """What the machine can do at best, as a table and as the ceilings of a roofline. `peak_rates` measures it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ CEILINGS = pa.schema(
         ("device", _TEXT),
         ("device_name", _TEXT),
         ("threads", _INTEGER),
-        # matmul, or what was done to memory: read, copy, update (see `peak_rates.memory_figures`)
+        # matmul, or what was done to memory: read, copy (see `peak_rates.memory_figures`)
         ("kind", _TEXT),
         ("dtype", _TEXT),
         # side of the weights, which several times as many rows are multiplied by
@@ -36,10 +36,6 @@ CEILINGS = pa.schema(
         ("torch_version", _TEXT),
     ]
 )
-# What inference does: weights are read, and little is written.
-READING = ("read", "copy")
-# Memory may read and write at the same time, and then moves up to twice the bytes.
-ANY_TRAFFIC = (*READING, "update")
 
 
 @dataclass(frozen=True)
@@ -51,11 +47,11 @@ class Ceilings:
 
     Attributes:
         compute: (dtype, FLOP/s).
-        memory: (kind, working set in bytes, bytes/s).
+        memory: (working set in bytes, bytes/s), reading or copying: in inference little is written.
     """
 
     compute: tuple[tuple[str, float], ...]
-    memory: tuple[tuple[str, int, float], ...]
+    memory: tuple[tuple[int, float], ...]
 
     @classmethod
     def of(cls, rows: Iterable[Row], machine_id: str, device: str, threads: int) -> Self | None:
@@ -70,16 +66,14 @@ class Ceilings:
             and (row["threads"] == threads or device != "cpu")
         ]
         compute = tuple((row["dtype"], row["flop_per_s"]) for row in own if row["flop_per_s"] is not None)
-        memory = tuple(
-            (row["kind"], row["working_set_bytes"], row["bytes_per_s"]) for row in own if row["bytes_per_s"] is not None
-        )
+        memory = tuple((row["working_set_bytes"], row["bytes_per_s"]) for row in own if row["bytes_per_s"] is not None)
         return cls(compute, memory) if compute or memory else None
 
     def flop_per_s(self, dtype: str) -> float | None:
         """Return the highest rate of matrix products (FLOP/s)."""
         return max((rate for of_dtype, rate in self.compute if of_dtype == dtype), default=None)
 
-    def bytes_per_s(self, working_set_bytes: float, kinds: Collection[str] = READING) -> float | None:
+    def bytes_per_s(self, working_set_bytes: float) -> float | None:
         """Return the highest rate (bytes/s) at which a working set of this size can move, again and again.
 
         A set that grows only leaves caches. So of the sizes that were measured, the next smaller one (or the same) is
@@ -87,9 +81,6 @@ class Ceilings:
         And what any larger set reached, this one reaches too, which mends a figure that a neighbour spoiled. The
         largest one measured stands for all above. Below the smallest one starting an operator takes longer than the
         memory does, and the highest rate of all is the ceiling.
-
-        `kinds`: `READING`, sharp for what mostly reads, or `ANY_TRAFFIC`, which no mix of reading and writing exceeds.
         """
-        rates = [(size, rate) for kind, size, rate in self.memory if kind in kinds]
-        least = max((size for size, _ in rates if size <= working_set_bytes), default=0)
-        return max((rate for size, rate in rates if size >= least), default=None)
+        least = max((size for size, _ in self.memory if size <= working_set_bytes), default=0)
+        return max((rate for size, rate in self.memory if size >= least), default=None)

@@ -118,10 +118,8 @@ def _of_variant(rows: Sequence[Row], variant: str | None) -> list[Row]:
     return [row for row in rows if row["variant"] == variant]
 
 
-def _of(cells: Sequence[Row], row: Row, device: str | None = None) -> list[Row]:
-    return [
-        cell for cell in cells if row["model"] in ("all", cell["model"]) and cell["device"] == (device or row["device"])
-    ]
+def _of(cells: Sequence[Row], row: Row) -> list[Row]:
+    return [cell for cell in cells if row["model"] in ("all", cell["model"]) and cell["device"] == row["device"]]
 
 
 def _each(column: str, scale: float = 1.0, by_sample: bool = False) -> Callable[[Run, Row], Found]:

@@ -132,7 +132,7 @@ def memory_figures(device: str) -> Iterator[Figure]:
 
     `read`: a product of a matrix and a vector, as a step of a decoder is, and a dot product: each byte once. `copy`:
     half of the set into the other half; each byte once, though most CPUs read what they are about to overwrite, which
-    is not counted. `update`: every number in place, each byte read and written; nothing moves more.
+    is not counted.
     """
     import torch
 
@@ -149,7 +149,6 @@ def memory_figures(device: str) -> Iterator[Figure]:
         set_of = partial(Figure, timed=_clock(device), working_set_bytes=size)
         yield set_of("read", size, read)
         yield set_of("copy", size, [partial(target.copy_, source)])
-        yield set_of("update", 2 * size, [flat.neg_])
 
 
 def matmul_figures(device: str, dtype: str) -> Iterator[Figure]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asrmeter.ceilings import READING, Ceilings
+from asrmeter.ceilings import Ceilings
 from asrmeter.recommend import Row, cell_of, read_rows
 
 # In the order of legends and tables.
@@ -117,5 +117,5 @@ def profiles(operators: Sequence[Row]) -> list[Profile]:
 
 def working_sets(ceilings: Ceilings) -> list[int]:
     """Return the sizes (bytes) of the smallest and the largest working set whose memory rate counts as a ceiling."""
-    sizes = sorted({size for kind, size, _ in ceilings.memory if kind in READING})
+    sizes = sorted({size for size, _ in ceilings.memory})
     return sorted({*sizes[:1], *sizes[-1:]})

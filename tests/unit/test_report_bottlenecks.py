@@ -120,7 +120,7 @@ def test_ceilings_have_their_unit_and_a_failure_its_reason() -> None:
     found = table(section([cell()], ceilings=[*ceiling_rows(), lost]), "ceilings")
     shown = [tuple(row[key][0] for key in ("Ceiling", "Reached with", "Rate", "Unit")) for row in found]
     assert shown == [
-        ("matrix product, float32", "matrices of 2048 × 2048", "280", "GFLOP per s"),
+        ("matrix product, float32", "weights of 2048 × 2048", "280", "GFLOP per s"),
         ("memory", "a working set of 1.05 MB", "60.0", "GB per s"),
         ("memory", "a working set of 1.07 GB", "14.0", "GB per s"),
         ("not measured", "no <driver>", "–", ""),

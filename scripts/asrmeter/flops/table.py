@@ -13,10 +13,10 @@ from asrmeter.batches import batches, timed
 from asrmeter.flops import formulas
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import Count
+from asrmeter.runtimes.transformers_whisper import WINDOW_S
 from asrmeter.segments import SAMPLE_RATE_HZ
 
 Row = dict[str, Any]
-WINDOW_S = 30
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 # One row for each model, duration class and batch size. Figures are of a whole batch of nominal length, but for those
