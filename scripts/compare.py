@@ -7,8 +7,8 @@ from pathlib import Path
 
 from asrmeter.cli import run
 from asrmeter.compare import COLUMNS, Comparison, Verdict, cells_file, compare
-from asrmeter.recommend import read_rows
-from asrmeter.report_text import NULL, interval, number
+from asrmeter.report.text import NULL, interval, number
+from asrmeter.settings import read_rows
 from asrmeter.stats import Estimate
 
 

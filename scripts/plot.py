@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from asrmeter.cli import run
-from asrmeter.figures import FIGURES, figure_svg
+from asrmeter.figures.cells import FIGURES, figure_svg
 from asrmeter.files import write_atomically
-from asrmeter.recommend import CELL_COLUMNS, read_rows
-from asrmeter.report_inputs import Bottlenecks
+from asrmeter.report.inputs import Bottlenecks
+from asrmeter.settings import CELL_COLUMNS, read_rows
 
 TABLES = ("roofline", "ceilings", "operators")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from asrmeter.cli import run
 from asrmeter.compare import COLUMNS, compare
 from asrmeter.files import write_atomically
-from asrmeter.recommend import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, recommend
-from asrmeter.report import load_words, render, report_context
-from asrmeter.report_inputs import COLUMNS as BOTTLENECK_COLUMNS
-from asrmeter.report_inputs import Bottlenecks
+from asrmeter.recommend import recommend
+from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
+from asrmeter.report.inputs import Bottlenecks
+from asrmeter.report.page import render, report_context
+from asrmeter.report.words import load_words
+from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

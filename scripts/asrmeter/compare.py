@@ -24,14 +24,7 @@ from pathlib import Path
 
 from asrmeter.errors import AsrmeterError
 from asrmeter.plan import Cell
-from asrmeter.recommend import (
-    MEASURED_STATUS,
-    Candidate,
-    Row,
-    cell_of,
-    disturbance_of,
-    latency_of,
-)
+from asrmeter.settings import MEASURED_STATUS, Candidate, Row, cell_of, disturbance_of, latency_of
 from asrmeter.stats import Estimate
 
 LEAST_CHANGED_CELLS = 3

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter.recommend import MEASURED_STATUS
+from asrmeter.settings import MEASURED_STATUS
 
 Row = Mapping[str, Any]
 PUBLISHED = Path(__file__).parents[2] / "resources" / "edlm2025.csv"

@@ -8,92 +8,26 @@ accuracy and are never recommended for it; they are compared by speed only.
 Nobody wins by less than the noise. Two settings are told apart only if their intervals do not overlap and their
 relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which
 everything that ranks asks.
-
-A table is a list of rows, a row maps a column's name to its value, and a value that was not measured is None.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from asrmeter import energy as metering
 from asrmeter import stats
-from asrmeter.errors import AsrmeterError
-from asrmeter.plan import Cell
+from asrmeter.settings import (
+    MEASURED_STATUS,
+    Candidate,
+    Row,
+    Setting,
+    cell_name,
+    comparable_energy,
+    n_errors,
+    settings_of,
+)
 from asrmeter.stats import Estimate
-
-Row = Mapping[str, Any]
-Candidate = tuple[str, str]
 
 # More segments than these make an interval over segments narrower, but no longer another thing.
 ENOUGH_SEGMENTS = 5
-MEASURED_STATUS = ("ok", "unconverged")
-MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
-
-# What figures and report read of the tables.
-CELL_COLUMNS = (
-    "model", "weights", "family", "variant", "device", "device_name", "duration_s", "batch_size", "threads", "status",
-    "reason", "n_passes", "latency_s_median", "latency_s_ci_low", "latency_s_ci_high", "latency_s_p95",
-    "features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median", "samples_per_s", "rtfx",
-    "energy_j_per_sample", "energy_cpu_j_per_sample", "energy_gpu_j_per_sample", "energy_ram_j_per_sample",
-    "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "energy_spread",
-    "n_energy_windows", "energy_counter_difference", "counter_note", "idle_power_w", "peak_rss_bytes",
-    "model_rss_bytes", "peak_device_bytes", "model_device_bytes", "n_windows_mean", "n_tokens_mean", "padding_share",
-    "wer", "wer_ci_low", "wer_ci_high", "wer_plain", "wer_corpus", "wer_words", "cer", "cer_ci_low", "cer_ci_high",
-    "n_substitutions", "n_deletions", "n_insertions", "n_empty", "n_hallucinated", "n_unstable", "n_segments",
-    "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
-    "startup_cpu_s",
-    "n_batches", "n_warmup_passes", "stages_share", "disturbed", "disturbance", "n_attempts", "foreign_cpu_cores",
-    "steal_share", "cpu_mhz_min", "temperature_c_max", "n_throttle_events", "n_foreign_gpu_processes",
-    "protocol", "noise_floor", "noise_floor_note", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os",
-    "gpu_name", "driver_version", "python_version", "torch_version", "transformers_version", "normaliser",
-    "normaliser_plain", "normaliser_corpus", "decoding", "corpus_sha256", "weights_sha256", "commit", "measured_at",
-)  # fmt: skip
-NOISE_COLUMNS = (
-    "model", "variant", "device", "duration_s", "batch_size", "latency_s_median", "latency_s_ci_low",
-    "latency_s_ci_high", "latency_s_median_again", "latency_s_ci_low_again", "latency_s_ci_high_again",
-    "relative_difference", "overlap", "note",
-)  # fmt: skip
-TRANSCRIPT_COLUMNS = (
-    "model", "variant", "device", "duration_s", "batch_size", "segment_id", "reference", "hypothesis",
-    "reference_normalised", "hypothesis_normalised", "n_words", "n_substitutions", "n_deletions", "n_insertions",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One measured cell: a model and variant on a device, for a duration class, at a batch size.
-
-    `latency` is in seconds a pass, `rtfx` in seconds of audio per second, `energy` in watt-hours per hour of audio
-    (the same number as joules per second of audio); `energy_method` says where the last one came from. `disturbance`
-    says what disturbed the measurement, "" if nothing did.
-    """
-
-    cell: str
-    model: str
-    variant: str
-    weights: str
-    device: str
-    duration_s: int
-    batch_size: int
-    converged: bool
-    disturbance: str
-    latency: Estimate
-    rtfx: Estimate
-    energy: Estimate | None
-    energy_method: str
-
-    @property
-    def candidate(self) -> Candidate:
-        """The model and its variant: what is chosen between."""
-        return self.model, self.variant
-
-    @property
-    def energy_is_modelled(self) -> bool:
-        """Whether the energy comes from a model of the device instead of a counter."""
-        return self.energy_method in MODELLED_METHODS
 
 
 @dataclass(frozen=True)
@@ -170,62 +104,6 @@ class Recommendation:
         return next((accuracy for accuracy in self.accuracies if accuracy.candidate == candidate), None)
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read a Parquet table; null and NaN become None.
-
-    Raises:
-        AsrmeterError: there is no such file, it is no Parquet file, or it lacks one of `columns`.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({error})") from error
-    lacking = [column for column in columns if column not in table.column_names]
-    if lacking:
-        raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
-    return [{name: _without_nan(value) for name, value in row.items()} for row in table.to_pylist()]
-
-
-def cell_of(row: Row) -> Cell:
-    """Return the cell that a row of any table belongs to."""
-    return Cell(*(row[name] for name in ("model", "variant", "device", "duration_s", "batch_size")))
-
-
-def cell_name(row: Row) -> str:
-    """Return the name of a row's cell, such as `whisper-base/fp32/cpu/30s-b4`."""
-    return cell_of(row).id
-
-
-def energy_method(row: Row) -> str:
-    """Return where the energy of the cell's own device came from; `none` where it was not measured."""
-    return row["energy_method_cpu" if row["device"] == "cpu" else "energy_method_gpu"] or "none"
-
-
-def latency_of(row: Row) -> Estimate:
-    """Return the latency of a measured cell in seconds a pass, with its interval and its device's noise floor."""
-    median, low, high = (row[f"latency_s_{part}"] for part in ("median", "ci_low", "ci_high"))
-    return Estimate(median, low, high, row["noise_floor"])
-
-
-def disturbance_of(row: Row) -> str:
-    """Return what disturbed the measurement of a cell, or ""."""
-    return (row["disturbance"] or "disturbed") if row["disturbed"] else ""
-
-
-def n_errors(transcript: Row) -> int:
-    """Return the errors of one transcript: substitutions, deletions and insertions."""
-    return int(transcript["n_substitutions"] + transcript["n_deletions"] + transcript["n_insertions"])
-
-
-def settings_of(cells: Iterable[Row]) -> list[Setting]:
-    """Return the cells that have a latency, in the order of their names; failed cells are left out."""
-    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"] and row["rtfx"]]
-    return sorted((_setting(row) for row in measured), key=_order)
-
-
 def pooled_accuracies(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> list[Accuracy]:
     """Return the pooled WER of every model that was scored, best first.
 
@@ -257,28 +135,10 @@ def lowest_latency(settings: list[Setting]) -> Pick | None:
     return _pick(same_class, lambda setting: setting.latency, highest=False)
 
 
-def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, Estimate]:
-    """Return the energies in Wh per hour of audio: the measured ones if there are any, else the modelled ones."""
-    known = {setting: setting.energy for setting in settings if setting.energy is not None}
-    measured = {setting: energy for setting, energy in known.items() if setting.energy_method in metering.MEASURED}
-    return measured or known
-
-
 def lowest_energy(settings: Iterable[Setting]) -> Pick | None:
     """Return the setting with the least of the energies that can be compared, or None."""
     energies = comparable_energy(settings)
     return _pick(list(energies), energies.__getitem__, highest=False)
-
-
-def noise_floors(cells: Iterable[Row]) -> dict[str, Row]:
-    """Return for each device a row that tells its `noise_floor`, the largest if there are several, or why it has none.
-
-    Devices are sorted by name.
-    """
-    of_device: dict[str, Row] = {}
-    for row in sorted(cells, key=lambda row: (row["device"], -(row["noise_floor"] or 0.0))):
-        of_device.setdefault(row["device"], row)
-    return of_device
 
 
 def recommend(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> Recommendation:
@@ -316,50 +176,8 @@ def _why_missing(
     return "nothing_in_common" if any(row["wer"] is not None for row in cells) and not accuracies else "nothing_scored"
 
 
-def _without_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _order(setting: Setting) -> tuple[str, str, str, int, int]:
-    return setting.model, setting.variant, setting.device, setting.duration_s, setting.batch_size
-
-
 def _segment(transcript: Row) -> tuple[int, str]:
     return transcript["duration_s"], transcript["segment_id"]
-
-
-def _setting(row: Row) -> Setting:
-    latency = latency_of(row)
-    audio_s = row["rtfx"] * latency.value
-    return Setting(
-        cell=cell_name(row),
-        model=row["model"],
-        variant=row["variant"],
-        weights=row["weights"],
-        device=row["device"],
-        duration_s=row["duration_s"],
-        batch_size=row["batch_size"],
-        converged=row["status"] == "ok",
-        disturbance=disturbance_of(row),
-        latency=latency,
-        rtfx=Estimate(
-            row["rtfx"],
-            audio_s / latency.high if latency.high else None,
-            audio_s / latency.low if latency.low else None,
-            floor=latency.floor,
-        ),
-        energy=_energy(row),
-        energy_method=energy_method(row),
-    )
-
-
-def _energy(row: Row) -> Estimate | None:
-    """Return the energy in Wh per hour of audio; two differ if they do by more than their windows among themselves."""
-    if row["energy_j_per_sample"] is None or not row["audio_s_mean"]:
-        return None
-    value = row["energy_j_per_sample"] / row["audio_s_mean"]
-    floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
-    return Estimate(value, value, value, max(floors, default=None))
 
 
 def _scored_cells(cells: Iterable[Row], transcripts: Iterable[Row]) -> list[tuple[Row, list[Row]]]:

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.recommend import MEASURED_STATUS
+from asrmeter.settings import MEASURED_STATUS
 
 Row = Mapping[str, Any]
 LOSSES = ("compute", "memory", "overhead", "padding")

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter import roofline
-from asrmeter.recommend import MEASURED_STATUS
+from asrmeter.settings import MEASURED_STATUS
 
 Row = Mapping[str, Any]
 # A larger batch has to bring more than this, and more than the noise floor, or the smaller one is as good.

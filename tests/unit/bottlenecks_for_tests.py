@@ -11,10 +11,10 @@ from asrmeter.ceilings import CEILINGS
 from asrmeter.edlm2025 import EDLM2025
 from asrmeter.flops.table import FLOPS
 from asrmeter.operator_table import OPERATORS
-from asrmeter.recommend import cell_name
-from asrmeter.report_inputs import Bottlenecks
+from asrmeter.report.inputs import Bottlenecks
 from asrmeter.roofline import IDENTITY, LOSSES, ROOFLINE
 from asrmeter.scaling import GROUP, SCALING
+from asrmeter.settings import cell_name
 
 Row = dict[str, Any]
 SCHEMAS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter.recommend import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
+from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
 
 Cell = dict[str, Any]
 

@@ -8,7 +8,7 @@ from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
 from tables_for_tests import cell, example_cells, failed, write_tables
 
 import plot
-from asrmeter.figures import (
+from asrmeter.figures.cells import (
     FIGURES,
     energy_figure,
     figure_svg,
@@ -16,8 +16,8 @@ from asrmeter.figures import (
     throughput_figure,
     wer_figure,
 )
-from asrmeter.figures_style import COLOURS
-from asrmeter.report_inputs import Bottlenecks
+from asrmeter.figures.style import COLOURS
+from asrmeter.report.inputs import Bottlenecks
 
 
 def labels(figure):

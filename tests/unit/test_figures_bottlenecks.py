@@ -9,16 +9,16 @@ from matplotlib.patches import Rectangle
 from tables_for_tests import cell, example_cells, failed
 from test_figures import labels, message, titles
 
-from asrmeter.figures import figure_svg
-from asrmeter.figures_bottlenecks import (
+from asrmeter.figures.bottlenecks import (
     BAR_COLOURS,
     HATCHES,
     operators_figure,
     roofline_figure,
     stages_figure,
 )
-from asrmeter.figures_style import COLOURS, MARKERS
-from asrmeter.report_inputs import GROUPS, Bottlenecks
+from asrmeter.figures.cells import figure_svg
+from asrmeter.figures.style import COLOURS, MARKERS
+from asrmeter.report.inputs import GROUPS, Bottlenecks
 
 NAMES = ("roofline", "stages", "operators")
 

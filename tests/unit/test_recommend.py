@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from tables_for_tests import cell, example_cells, example_transcripts, failed, transcripts_of, write_tables
 
 from asrmeter.errors import AsrmeterError
-from asrmeter.recommend import (
-    CELL_COLUMNS,
-    cell_name,
-    comparable_energy,
-    noise_floors,
-    pooled_accuracies,
-    read_rows,
-    recommend,
-    settings_of,
-    wer_estimate,
-)
+from asrmeter.recommend import pooled_accuracies, recommend, wer_estimate
+from asrmeter.settings import CELL_COLUMNS, cell_name, comparable_energy, noise_floors, read_rows, settings_of
 from asrmeter.stats import Estimate
 
 SEED = 42

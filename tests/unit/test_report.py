@@ -24,13 +24,14 @@ from tables_for_tests import (
 )
 
 import render
-from asrmeter import report
 from asrmeter.compare import compare
 from asrmeter.errors import AsrmeterError
-from asrmeter.figures import FIGURES, figure_svg
+from asrmeter.figures.cells import FIGURES, figure_svg
 from asrmeter.recommend import recommend
-from asrmeter.report_inputs import Bottlenecks
-from asrmeter.report_text import number
+from asrmeter.report import page as report
+from asrmeter.report.inputs import Bottlenecks
+from asrmeter.report.text import number
+from asrmeter.report.words import load_words
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -78,7 +79,7 @@ def rendered(
     study = example_study(**changes)
     found = recommend(cells, transcripts, study["seed"])
     figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
-    words = report.load_words(TEMPLATES, "en")
+    words = load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
     context = report.report_context(
         study, cells, transcripts, noise, bottlenecks, selection, found, comparison, figures, words
@@ -327,14 +328,16 @@ def test_inlined_figures_have_ids_of_their_own_and_follow_the_page(page):
 
 def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
     with pytest.raises(AsrmeterError, match="there are: en"):
-        report.load_words(TEMPLATES, "xx")
+        load_words(TEMPLATES, "xx")
 
 
 def test_all_words_are_used():
-    modules = Path(report.__file__).parent
-    paths = [*modules.glob("re*.py"), modules / "compare.py", modules / "operators.py", TEMPLATES / report.TEMPLATE]
+    library = Path(report.__file__).parents[1]
+    modules = [*library.glob("report/*.py"), *library.glob("figures/*.py")]
+    paths = [*modules, *(library / f"{name}.py" for name in ("recommend", "compare", "operators", "settings"))]
+    paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
-    words = report.load_words(TEMPLATES, "en")
+    words = load_words(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
     unused = [
         f"{section}.{key}"
@@ -370,7 +373,7 @@ def test_command_line_writes_the_report(tmp_path: Path):
 
 
 def test_an_unknown_figure_is_an_error():
-    words = report.load_words(TEMPLATES, "en")
+    words = load_words(TEMPLATES, "en")
     with pytest.raises(AsrmeterError, match="no such figure: heat"):
         report.report_context(
             example_study(),

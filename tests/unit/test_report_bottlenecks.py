@@ -24,9 +24,9 @@ from test_report import TEMPLATES, Page, rendered, text_of
 
 from asrmeter import operators
 from asrmeter.errors import AsrmeterError
-from asrmeter.report import load_words
-from asrmeter.report_flops import per_segment
-from asrmeter.report_inputs import COLUMNS, GROUPS, Bottlenecks, profiles
+from asrmeter.report.flops import per_segment
+from asrmeter.report.inputs import COLUMNS, GROUPS, Bottlenecks, profiles
+from asrmeter.report.words import load_words
 from asrmeter.roofline import LOSSES
 
 WORDS = load_words(TEMPLATES, "en")

@@ -9,11 +9,12 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from asrmeter.operators import STAGES
-from asrmeter.recommend import Row, cell_name
-from asrmeter.report_columns import Entry, Table, number_entry, table_from, text_entry
-from asrmeter.report_inputs import GROUPS, Profile, profiles
-from asrmeter.report_sentences import Takeaway
-from asrmeter.report_text import Words, anchor, cell_link, listed, number, percent, whole
+from asrmeter.report.columns import Entry, Table, number_entry, table_from, text_entry
+from asrmeter.report.inputs import GROUPS, Profile, profiles
+from asrmeter.report.sentences import Takeaway
+from asrmeter.report.text import anchor, cell_link, listed, number, percent, whole
+from asrmeter.report.words import Words
+from asrmeter.settings import Row, cell_name
 
 N_LONGEST = 3
 

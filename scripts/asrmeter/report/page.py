@@ -1,14 +1,12 @@
 """The report: what the template is given, and its rendering to one self-contained HTML file.
 
-All words come from `words.<language>.toml` beside the template. Words are trusted markup; everything that comes from a
-study, a table or a transcript is escaped.
+Words are trusted markup; everything that comes from a study, a table or a transcript is escaped.
 """
 
 import base64
 import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,18 +17,11 @@ from markupsafe import Markup
 
 from asrmeter.compare import Comparison
 from asrmeter.errors import AsrmeterError
-from asrmeter.figures_style import INK
-from asrmeter.recommend import (
-    Recommendation,
-    Row,
-    cell_name,
-    cell_of,
-    n_errors,
-    noise_floors,
-)
-from asrmeter.report_bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section
-from asrmeter.report_inputs import COLUMNS, Bottlenecks
-from asrmeter.report_sentences import (
+from asrmeter.figures.style import INK
+from asrmeter.recommend import Recommendation
+from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section
+from asrmeter.report.inputs import COLUMNS, Bottlenecks
+from asrmeter.report.sentences import (
     TAKEAWAYS,
     Takeaway,
     answer,
@@ -38,7 +29,7 @@ from asrmeter.report_sentences import (
     compared,
     facts,
 )
-from asrmeter.report_tables import (
+from asrmeter.report.tables import (
     cells_tables,
     compared_cells_table,
     compared_models_table,
@@ -50,9 +41,8 @@ from asrmeter.report_tables import (
     skipped_table,
     weights_table,
 )
-from asrmeter.report_text import (
+from asrmeter.report.text import (
     NULL,
-    Words,
     cell_link,
     cell_links,
     listed,
@@ -61,26 +51,14 @@ from asrmeter.report_text import (
     plain,
     scaled,
 )
+from asrmeter.report.words import Words
+from asrmeter.settings import Row, cell_name, cell_of, n_errors, noise_floors
 
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
 WORST = 10
 CONTEXT_WORDS = 5
-
-
-def load_words(template_folder: Path, language: str) -> Words:
-    """Return the report's words in a language.
-
-    Raises:
-        AsrmeterError: there is no file of words for the language.
-    """
-    path = template_folder / f"words.{language}.toml"
-    if not path.is_file():
-        there = ", ".join(sorted(found.name.split(".")[1] for found in template_folder.glob("words.*.toml")))
-        raise AsrmeterError(f"report.language: no words for {language!r} ({path}); there are: {there}")
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {section: {key: Markup(text) for key, text in texts.items()} for section, texts in content.items()}
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:

@@ -7,21 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.compare import Comparison, ModelSummary, Pair, Verdict
-from asrmeter.recommend import (
-    Candidate,
-    Pick,
-    Recommendation,
-    Row,
-    Setting,
-    cell_name,
-    disturbance_of,
-    energy_method,
-    highest_rtfx,
-    lowest_energy,
-    lowest_latency,
-    settings_of,
-)
-from asrmeter.report_columns import (
+from asrmeter.recommend import Pick, Recommendation, highest_rtfx, lowest_energy, lowest_latency
+from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
@@ -34,10 +21,9 @@ from asrmeter.report_columns import (
     text_entry,
     with_note,
 )
-from asrmeter.report_text import (
+from asrmeter.report.text import (
     NARROW_SPACE,
     NULL,
-    Words,
     anchor,
     cell_link,
     energy_basis,
@@ -49,6 +35,8 @@ from asrmeter.report_text import (
     short_basis,
     whole,
 )
+from asrmeter.report.words import Words
+from asrmeter.settings import Candidate, Row, Setting, cell_name, disturbance_of, energy_method, settings_of
 from asrmeter.stats import Estimate
 
 # As many as anyone reads; selection.json has all.

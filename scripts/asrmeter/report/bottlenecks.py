@@ -10,8 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.recommend import MEASURED_STATUS, Row, cell_name, cell_of
-from asrmeter.report_columns import (
+from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
@@ -24,13 +23,15 @@ from asrmeter.report_columns import (
     text_entry,
     with_note,
 )
-from asrmeter.report_flops import comparison_2025, operations
-from asrmeter.report_inputs import Bottlenecks, working_sets
-from asrmeter.report_operators import operators_section, operators_takeaway
-from asrmeter.report_sentences import Takeaway
-from asrmeter.report_text import NULL, Words, cell_links, first_few, listed, name_of, number, percent, size, whole
+from asrmeter.report.flops import comparison_2025, operations
+from asrmeter.report.inputs import Bottlenecks, working_sets
+from asrmeter.report.operators import operators_section, operators_takeaway
+from asrmeter.report.sentences import Takeaway
+from asrmeter.report.text import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
+from asrmeter.report.words import Words
 from asrmeter.roofline import DECODER, ENCODER, LOSSES, PASS
 from asrmeter.runtimes.base import STAGES
+from asrmeter.settings import MEASURED_STATUS, Row, cell_name, cell_of
 
 
 def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> dict[str, Any]:

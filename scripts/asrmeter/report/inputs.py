@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.recommend import Row, cell_of, read_rows
+from asrmeter.settings import Row, cell_of, read_rows
 
 # In the order of legends and tables.
 GROUPS = (

@@ -10,24 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.compare import Comparison
-from asrmeter.recommend import (
-    MEASURED_STATUS,
-    MODELLED_METHODS,
-    Accuracy,
-    Candidate,
-    Pick,
-    Recommendation,
-    Row,
-    Setting,
-    comparable_energy,
-    energy_method,
-    noise_floors,
-    settings_of,
-)
-from asrmeter.report_text import (
+from asrmeter.recommend import Accuracy, Pick, Recommendation
+from asrmeter.report.text import (
     NARROW_SPACE,
     NULL,
-    Words,
     cell_link,
     cell_links,
     first_few,
@@ -38,6 +24,18 @@ from asrmeter.report_text import (
     percent,
     place_of,
     short_basis,
+)
+from asrmeter.report.words import Words
+from asrmeter.settings import (
+    MEASURED_STATUS,
+    MODELLED_METHODS,
+    Candidate,
+    Row,
+    Setting,
+    comparable_energy,
+    energy_method,
+    noise_floors,
+    settings_of,
 )
 from asrmeter.stats import Estimate
 

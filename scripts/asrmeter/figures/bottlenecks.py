@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.figures_style import (
+from asrmeter.figures.style import (
     COLOURS,
     INK,
     LEAST_WIDTH_IN,
@@ -24,10 +24,10 @@ from asrmeter.figures_style import (
     names_in,
     wrapped,
 )
-from asrmeter.recommend import MEASURED_STATUS, Row, cell_of
-from asrmeter.report_inputs import GROUPS, Bottlenecks, profiles, working_sets
-from asrmeter.report_text import size
+from asrmeter.report.inputs import GROUPS, Bottlenecks, profiles, working_sets
+from asrmeter.report.text import size
 from asrmeter.runtimes.base import STAGES
+from asrmeter.settings import MEASURED_STATUS, Row, cell_of
 
 # Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxx", "|||", "---", "ooo", "++")

@@ -6,8 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter import edlm2025
-from asrmeter.recommend import Row
-from asrmeter.report_columns import (
+from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
@@ -17,7 +16,9 @@ from asrmeter.report_columns import (
     table_of,
     text_column,
 )
-from asrmeter.report_text import NARROW_SPACE, NULL, Words, number, whole
+from asrmeter.report.text import NARROW_SPACE, NULL, number, whole
+from asrmeter.report.words import Words
+from asrmeter.settings import Row
 
 # Judgements, not measurements.
 LEFT_OUT = ("stars",)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from asrmeter.recommend import MEASURED_STATUS, Row, cell_name
-from asrmeter.report_text import NULL, Words, anchor, interval, number
+from asrmeter.report.text import NULL, anchor, interval, number
+from asrmeter.report.words import Words
+from asrmeter.settings import MEASURED_STATUS, Row, cell_name
 
 
 @dataclass(frozen=True)

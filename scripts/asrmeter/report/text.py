@@ -7,9 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.recommend import MODELLED_METHODS, Candidate, Setting
-
-Words = Mapping[str, Mapping[str, Markup]]
+from asrmeter.report.words import Words
+from asrmeter.settings import MODELLED_METHODS, Candidate, Setting
 
 NULL = "–"
 FEW = 3

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from asrmeter.figures_bottlenecks import operators_figure, roofline_figure, stages_figure
-from asrmeter.figures_style import (
+from asrmeter.figures.bottlenecks import operators_figure, roofline_figure, stages_figure
+from asrmeter.figures.style import (
     INK,
     LEAST_WIDTH_IN,
     LEGEND_HEIGHT_IN,
@@ -31,8 +31,8 @@ from asrmeter.figures_style import (
     variants_in,
     wrapped,
 )
-from asrmeter.recommend import MEASURED_STATUS, MODELLED_METHODS, Row, energy_method
-from asrmeter.report_inputs import Bottlenecks
+from asrmeter.report.inputs import Bottlenecks
+from asrmeter.settings import MEASURED_STATUS, MODELLED_METHODS, Row, energy_method
 
 DISTURBED = "x"
 LineStyle = Literal["solid", "dashed", "dotted", "dashdot"]

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from asrmeter.recommend import Row
+from asrmeter.settings import Row
 
 # Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -1,0 +1,1 @@
+"""The figures: from the rows of the tables to SVG."""
