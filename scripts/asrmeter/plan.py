@@ -24,7 +24,7 @@ AGAIN = "-again"
 # Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
 _NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
 # A Whisper's window: longer segments take several, which say nothing that one does not.
-_LONGEST_PROFILED_S = 30
+LONGEST_USUAL_S = 30
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -105,7 +105,7 @@ def profiled(study: dict[str, Any]) -> list[Cell]:
     durations_s = wanted["durations_s"]
     if durations_s == "auto":
         durations_s = [
-            max((d for d in study["durations_s"] if d <= _LONGEST_PROFILED_S), default=min(study["durations_s"]))
+            max((d for d in study["durations_s"] if d <= LONGEST_USUAL_S), default=min(study["durations_s"]))
         ]
     found = [cell for cell in cells(study) if cell.duration_s in durations_s]
     if wanted["batch_sizes"] != "auto":
