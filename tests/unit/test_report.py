@@ -217,8 +217,8 @@ def test_random_weights_alone_are_compared_by_speed_only():
 
 def test_null_is_a_dash_with_its_reason_and_never_zero_or_nan():
     html = rendered([cell(energy_j_per_sample=None, energy_net_j_per_sample=None, energy_note="no counter")])
-    assert '<td class="n" data-sort="" title="no counter">–<td' in html
-    assert '<td class="n" data-sort="" title="fewer than 59 passes">–<td' in html
+    assert '<td class=n data-sort="" title="no counter">–<td' in html
+    assert '<td class=n data-sort="" title="fewer than 59 passes">–<td' in html
     assert not re.search(r"\b(nan|None)\b", text_of(html), flags=re.IGNORECASE) or "None." in text_of(html)
 
 

@@ -11,7 +11,7 @@ from asrmeter.report.words import Words
 from asrmeter.settings import MEASURED_STATUS, Row, cell_name
 
 # The rows that are shown of a table with more than `LARGE`.
-FIRST_ROWS = 100
+FIRST_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Table:
         return Markup(
             "\n".join(
                 (f'<tr id="{escape(line.anchor)}">' if line.anchor else "<tr>")
-                + '<th scope="row"'
+                + "<th scope=row"
                 + "<td".join(map(field, line.entries, self.numeric))
                 for line in self.lines
             )
@@ -154,7 +154,7 @@ def number_entry(
 
 def in_full(values: Iterable[float], scale: float = 1.0) -> str:
     """Return numbers with all of their digits, as an entry with numbers is sorted by."""
-    return " ".join(repr(value * scale) for value in values)
+    return " ".join(repr(value * scale).removesuffix(".0") for value in values)
 
 
 def _reason(row: Row, why: Callable[[Row], str]) -> str:
@@ -211,7 +211,7 @@ def _shown(n: int, total: int, source: str, words: Words) -> str:
 
 def _field(entry: Entry, numeric: bool) -> str:
     """Return what follows `<td`, all that is known of a field."""
-    kind = ' class="n"' if numeric else ""
+    kind = " class=n" if numeric else ""
     sort = f' data-sort="{escape(entry.sort)}"' if entry.sort != entry.text else ""
     note = f' title="{escape(entry.note)}"' if entry.note else ""
     return f"{kind}{sort}{note}>{escape(entry.text)}"

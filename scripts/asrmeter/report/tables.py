@@ -42,7 +42,16 @@ from asrmeter.report.text import (
     whole,
 )
 from asrmeter.report.words import Words
-from asrmeter.settings import Candidate, Row, Setting, cell_name, disturbance_of, energy_method, settings_of
+from asrmeter.settings import (
+    MODELLED_METHODS,
+    Candidate,
+    Row,
+    Setting,
+    cell_name,
+    disturbance_of,
+    energy_method,
+    settings_of,
+)
 from asrmeter.stats import Estimate
 
 # As many as anyone reads; selection.json has all.
@@ -236,7 +245,9 @@ def _overview_columns(words: Words) -> list[Column]:
         return words["limit"][row["verdict"]] if row["verdict"] else ""
 
     def basis(row: Row) -> str:
-        return energy_basis(energy_method(row), words) if row["energy_j_per_sample"] is not None else ""
+        modelled = energy_method(row) in MODELLED_METHODS
+        known = row["energy_j_per_sample"] is not None
+        return words["basis"]["modelled_short" if modelled else "measured_short"] if known else ""
 
     model, variant, device, duration_s, batch_size = name_columns()
     return [

@@ -13,8 +13,8 @@ from asrmeter.settings import MODELLED_METHODS, Candidate, Setting
 NULL = "–"
 FEW = 3
 # More rows or cells than anyone reads: of these the first are shown, with how many there are.
-LARGE = 300
-FIRST_CELLS = 20
+LARGE = 200
+FIRST_CELLS = 10
 NARROW_SPACE = "\u202f"
 
 
