@@ -48,9 +48,9 @@ def table(html, name):
     found = re.search(rf'<table id="table-{re.escape(name)}".*?</table>', html, flags=re.DOTALL)[0]
     headings = [text_of(one) for one in re.findall(r"<th scope=\"col\".*?</th>", found, flags=re.DOTALL)]
     rows = []
-    for line in re.findall(r"<tr>\s*(<th scope=\"row\".*?)</tr>", found, flags=re.DOTALL):
-        fields = re.findall(r"<(t[hd])([^>]*)>(.*?)</\1>", line, flags=re.DOTALL)
-        titles = [re.search(r'title="([^"]*)"', attributes) for _, attributes, _ in fields]
+    for line in re.findall(r"<tr>(<th scope=row.*?)(?=<tr>|</tbody>)", found, flags=re.DOTALL):
+        fields = re.findall(r"<t[hd]([^>]*)>(.*?)(?=<td|$)", line, flags=re.DOTALL)
+        titles = [re.search(r'title="([^"]*)"', attributes) for attributes, _ in fields]
         shown = [markup.unescape(text_of(content)) for *_, content in fields]
         rows.append(dict(zip(headings, zip(shown, [t and t[1] for t in titles], strict=True), strict=True)))
     return rows

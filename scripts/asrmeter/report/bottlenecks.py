@@ -42,7 +42,7 @@ def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words)
         "advice": advice(judged, words),
         "verdicts": verdicts_table(judged, words),
         "ceilings": ceilings_table(tables.ceilings, words),
-        "operators": operators_section(tables.operators, words),
+        **operators_section(tables.operators, words),
         "operations": operations(tables.flops, words),
         "scaling": scaling_section(tables.scaling, words),
         "edlm2025": comparison_2025(tables.edlm2025, words),
@@ -161,7 +161,7 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
         quantity("flop_per_byte", why_null),
         text_column("why", lambda row: why(row, words)),
     ]
-    return table_of("verdicts", words["bottlenecks"]["verdicts_caption"], columns, judged, words)
+    return table_of("verdicts", words["bottlenecks"]["verdicts_caption"], columns, judged, words, source="roofline")
 
 
 def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
@@ -263,7 +263,7 @@ def _scaling_table(scaling: Sequence[Row], words: Words) -> Table:
         Column("limit_there", lambda row: _limit_entry(row, words), numeric=False),
         text_column("note", lambda row: row["note"] or ""),
     ]
-    return table_of("scaling", say["caption"], columns, scaling, words)
+    return table_of("scaling", say["caption"], columns, scaling, words, source="scaling")
 
 
 def _limit_entry(row: Row, words: Words) -> Entry:

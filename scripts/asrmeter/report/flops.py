@@ -10,11 +10,13 @@ from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
+    in_full,
     name_columns,
     number_entry,
     quantity,
     table_of,
     text_column,
+    with_unit,
 )
 from asrmeter.report.text import NARROW_SPACE, NULL, number, whole
 from asrmeter.report.words import Words
@@ -106,7 +108,7 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
 
     def theirs(row: Row) -> Entry:
         known = number_entry(row["edlm2025_encoder"], why(row))
-        return Entry(f"{known.text} {row['edlm2025_unit']}", known.sort) if known.sort else known
+        return Entry(with_unit(known.text, row["edlm2025_unit"]), known.sort) if known.sort else known
 
     def in_study(row: Row) -> Markup:
         return words["provenance"]["yes" if row["in_study"] else "no"]
@@ -130,7 +132,7 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
         text_column("checked_against", lambda row: row["checked_against"] or NULL),
         text_column("not_counted", lambda row: row["not_counted"] or ""),
     ]
-    return table_of("flops", words["flops"]["caption"], columns, segments, words)
+    return table_of("flops", words["flops"]["caption"], columns, segments, words, source="flops")
 
 
 def _table_2025(rows: Sequence[Row], words: Words) -> Table:
@@ -149,7 +151,7 @@ def _table_2025(rows: Sequence[Row], words: Words) -> Table:
                 return Entry(NULL, "", row["note"] or missing["not_measured"])
             ends = [end for end in (low, high) if end is not None]
             text = "\u2009–\u2009".join(map(as_printed, dict.fromkeys(ends)))
-            return Entry(f"{text} {row[unit] or ''}".rstrip(), repr(ends[0]))
+            return Entry(with_unit(text, row[unit] or ""), in_full((ends[0], ends[-1])))
 
         return Column(key, entry)
 
@@ -163,7 +165,7 @@ def _table_2025(rows: Sequence[Row], words: Words) -> Table:
         span("reproduced", "reproduced", "unit"),
         text_column("note", lambda row: "; ".join(filter(None, (row["note"], row["published_note"])))),
     ]
-    return table_of("edlm2025", words["edlm2025"]["caption"], columns, rows, words)
+    return table_of("edlm2025", words["edlm2025"]["caption"], columns, rows, words, source="edlm2025")
 
 
 def _in_full(value: float) -> str:

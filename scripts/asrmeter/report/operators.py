@@ -17,18 +17,24 @@ from asrmeter.report.words import Words
 from asrmeter.settings import Row, cell_name
 
 N_LONGEST = 3
+# As many as anyone reads; the table operators has all.
+MOST_PROFILES = 40
 
 
-def operators_section(operators: Sequence[Row], words: Words) -> list[dict[str, Any]]:
-    """Return each profiled cell: its sentences and its table, or why its profile failed."""
-    return [
+def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:
+    """Return each profiled cell: its sentences and its table, or why its profile failed; and how many are shown."""
+    found = profiles(operators)
+    shown = found[:MOST_PROFILES]
+    note = words["operators"]["shown"].format(n=len(shown), total=len(found)) if len(shown) < len(found) else ""
+    cells = [
         {
             "cell": cell_link(cell_name(profile.first)),
             "sentences": _sentences(profile, words),
             "table": None if profile.failed else _table(profile, words),
         }
-        for profile in profiles(operators)
+        for profile in shown
     ]
+    return {"operators": cells, "operators_shown": note}
 
 
 def operators_takeaway(operators: Sequence[Row], words: Words) -> Takeaway:

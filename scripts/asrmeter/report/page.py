@@ -6,8 +6,8 @@ Words are trusted markup; everything that comes from a study, a table or a trans
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from asrmeter.errors import AsrmeterError
 from asrmeter.figures.style import INK
 from asrmeter.recommend import LEAST_SEGMENTS, recommend
 from asrmeter.report.answer import answer, facts
-from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section
+from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
 from asrmeter.report.inputs import COLUMNS, Bottlenecks
 from asrmeter.report.sentences import TAKEAWAYS, Takeaway, caveats, compared
 from asrmeter.report.tables import (
@@ -32,6 +32,7 @@ from asrmeter.report.tables import (
     failures_table,
     models_table,
     noise_table,
+    overview_table,
     skipped_table,
     stars_table,
     weights_table,
@@ -53,10 +54,11 @@ from asrmeter.settings import Row, cell_of, noise_floors, settings_of
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
+CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
-    """Render the template with its style and script inline; only this very script is allowed to run."""
+    """Render the template with its style and script inline; only these very texts are allowed to act."""
     environment = Environment(
         loader=FileSystemLoader(template_folder),
         autoescape=True,
@@ -65,13 +67,13 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    script = (template_folder / "tables.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style, script = ((template_folder / name).read_text(encoding="utf-8") for name in ("style.css", "tables.js"))
     return environment.get_template(TEMPLATE).render(
         **context,
-        style=Markup((template_folder / "style.css").read_text(encoding="utf-8")),
+        style=Markup(style),
+        style_hash=_digest(style),
         script=Markup(script),
-        script_hash=f"sha256-{digest}",
+        script_hash=_digest(script),
     )
 
 
@@ -112,7 +114,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     if unknown := set(figures) - set(takeaways):
         raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(takeaways)}")
     drawn = {name: _figure(name, svg, takeaways[name](), words) for name, svg in figures.items()}
-    return {
+    context = {
         "words": words,
         "language": study["report"]["language"],
         "study_name": study["name"],
@@ -127,7 +129,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
-        "cells": cells_tables(cells, words),
+        "overview": overview_table(judged_cells(cells, bottlenecks.roofline), words),
         "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
         "disturbed": disturbed_table(cells, words),
@@ -142,6 +144,18 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "command": COMMAND,
         "downloads": DOWNLOADS,
     }
+    return context | {"cells": cells_tables(cells, linked_in(context), words)}
+
+
+def linked_in(shown: Any) -> set[str]:
+    """Return the anchors of all cells that something in what is shown links to."""
+    if isinstance(shown, str):
+        return set(CELL_LINK.findall(shown)) if isinstance(shown, Markup) else set()
+    if is_dataclass(shown):
+        return linked_in(vars(shown))
+    if isinstance(shown, Mapping):
+        return linked_in(shown.values())
+    return set[str]().union(*map(linked_in, shown)) if isinstance(shown, Iterable) else set()
 
 
 def inline_svg(name: str, svg: str) -> Markup:
@@ -168,6 +182,11 @@ def machine_line(cells: Sequence[Row], words: Words) -> str:
         return line
     gpu = words["machine"]["gpu"].format(gpu_name=row["gpu_name"], driver_version=row["driver_version"] or NULL)
     return Markup(" · ").join([line, gpu])
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which a content security policy allows an inline text."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -12,8 +14,11 @@ from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
+    in_full,
     interval_column,
+    lines_of,
     name_columns,
+    number_entry,
     quantity,
     table_from,
     table_of,
@@ -22,6 +27,7 @@ from asrmeter.report.columns import (
     with_note,
 )
 from asrmeter.report.text import (
+    LARGE,
     NARROW_SPACE,
     NULL,
     anchor,
@@ -36,7 +42,16 @@ from asrmeter.report.text import (
     whole,
 )
 from asrmeter.report.words import Words
-from asrmeter.settings import Candidate, Row, Setting, cell_name, disturbance_of, energy_method, settings_of
+from asrmeter.settings import (
+    MODELLED_METHODS,
+    Candidate,
+    Row,
+    Setting,
+    cell_name,
+    disturbance_of,
+    energy_method,
+    settings_of,
+)
 from asrmeter.stars import MEASURES, MOST, stars
 from asrmeter.stats import Estimate
 
@@ -51,13 +66,30 @@ def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     return table_from("skipped", words["failures"]["skipped_caption"], ["audio", "reason"], lines, words)
 
 
-def cells_tables(cells: Sequence[Row], words: Words) -> list[Table]:
-    """Return all numbers of all cells: speed, to whose rows the links lead, resources, and accuracy."""
+def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
+    """Return the figures of all cells that matter most, where there are too many cells for all of their figures."""
+    if len(judged) <= LARGE:
+        return None
+    columns = _overview_columns(words)
+    table = _cells_table("overview", columns, (), words)
+    return replace(table, lines=lines_of(judged, columns), compact=True)
+
+
+def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -> list[Table]:
+    """Return all numbers of all cells: speed, to whose rows the links lead, resources, and accuracy.
+
+    Of very many cells only those whose anchors are `linked` to.
+    """
     own_scoring = any(row["wer_corpus"] is not None for row in cells)
+    shown = cells if len(cells) <= LARGE else [row for row in cells if anchor(cell_name(row)) in linked]
+    note = words["table"]["linked"].format(n=len(shown), total=whole(len(cells))) if shown is not cells else ""
     return [
-        _cells_table("speed", _speed_columns(words), cells, words, anchored=True),
-        _cells_table("resources", _resource_columns(words), cells, words),
-        _cells_table("accuracy", _accuracy_columns(words, own_scoring), cells, words),
+        replace(_cells_table(name, columns, (), words), lines=lines_of(shown, columns, name == "speed"), shown=note)
+        for name, columns in (
+            ("speed", _speed_columns(words)),
+            ("resources", _resource_columns(words)),
+            ("accuracy", _accuracy_columns(words, own_scoring)),
+        )
     ]
 
 
@@ -107,14 +139,14 @@ def noise_table(noise: Iterable[Row], words: Words) -> Table:
             text_entry(cell_link(cell_name(row))),
             _estimate_entry(first, why),
             _estimate_entry(again, why),
-            Entry(NULL, "", why) if difference is None else Entry(number(difference), repr(difference)),
+            number_entry(difference, why),
             text_entry(overlap),
             text_entry(row["note"] or ""),
         ]
 
     keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
     numeric = "latency_s_median latency_again relative_difference"
-    return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric)
+    return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric, "noise")
 
 
 def compared_models_table(comparison: Comparison, words: Words) -> Table:
@@ -211,8 +243,52 @@ def stars_table(cells: Sequence[Row], found: Recommendation, words: Words) -> Ta
     return table_from("stars", caption, keys, lines, words)
 
 
-def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words, anchored: bool = False) -> Table:
-    return table_of(name, words["cells"][f"{name}_caption"], columns, cells, words, anchored)
+def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words) -> Table:
+    return table_of(name, words["cells"][f"{name}_caption"], columns, cells, words)
+
+
+def _status_column(words: Words) -> Column:
+    def status(row: Row) -> Entry:
+        text = words["cells"]["disturbed"].format(status=row["status"]) if row["disturbed"] else row["status"]
+        return Entry(text, row["status"], disturbance_of(row))
+
+    return Column("status", status, numeric=False)
+
+
+def _overview_columns(words: Words) -> list[Column]:
+    """Return columns of text before those of numbers: the style sheet goes by their places."""
+
+    def why(row: Row) -> str:
+        return ""
+
+    def limit(row: Row) -> str:
+        return words["limit"][row["verdict"]] if row["verdict"] else ""
+
+    def basis(row: Row) -> str:
+        modelled = energy_method(row) in MODELLED_METHODS
+        known = row["energy_j_per_sample"] is not None
+        return words["basis"]["modelled_short" if modelled else "measured_short"] if known else ""
+
+    model, variant, device, duration_s, batch_size = name_columns()
+    return [
+        model,
+        variant,
+        device,
+        _status_column(words),
+        text_column("limit", limit),
+        text_column("energy_basis", basis),
+        duration_s,
+        batch_size,
+        quantity("latency_s_median", why),
+        interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
+        quantity("latency_s_p95", why),
+        quantity("rtfx", why),
+        quantity("energy_j_per_sample", why),
+        quantity("peak_rss_bytes", why, scale=1e-9),
+        quantity("peak_device_bytes", why, scale=1e-9),
+        quantity("wer", why, scale=100),
+        interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
+    ]
 
 
 def _speed_columns(words: Words) -> list[Column]:
@@ -224,13 +300,9 @@ def _speed_columns(words: Words) -> list[Column]:
     def why_p95(row: Row) -> str:
         return missing["p95"]
 
-    def status(row: Row) -> Entry:
-        text = words["cells"]["disturbed"].format(status=row["status"]) if row["disturbed"] else row["status"]
-        return Entry(text, row["status"], disturbance_of(row))
-
     return [
         *name_columns(),
-        Column("status", status, numeric=False),
+        _status_column(words),
         quantity("latency_s_median", why),
         interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
         quantity("latency_s_p95", why_p95),
@@ -349,7 +421,7 @@ def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendatio
         _best_entry(fastest, fastest.rtfx.value if fastest else None, why, words["models"]["place"]),
         _best_entry(quickest, quickest.latency.value if quickest else None, why, words["models"]["place"]),
         text_entry(_largest_stage(fastest, rows, words)),
-        Entry(NULL, "", why) if memory is None else Entry(number(memory * 1e-9), repr(memory)),
+        number_entry(memory, why, 1e-9),
         _best_entry(
             frugal,
             frugal.energy.value if frugal and frugal.energy else None,
@@ -365,7 +437,8 @@ def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> 
     if estimate is None:
         return Entry(NULL, "", why)
     below = interval(estimate.low, estimate.high, scale)
-    return Entry(with_note(number(estimate.value * scale), below), repr(estimate.value))
+    known = [end for end in (estimate.value, estimate.low, estimate.high) if end is not None]
+    return Entry(with_note(number(estimate.value * scale), below), in_full(known, scale))
 
 
 def _ratio_entry(ratio: float | None, why: str) -> Entry:

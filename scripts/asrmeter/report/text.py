@@ -12,6 +12,9 @@ from asrmeter.settings import BASELINE, MODELLED_METHODS, Candidate, Setting
 
 NULL = "–"
 FEW = 3
+# More rows or cells than anyone reads: of these the first are shown, with how many there are.
+LARGE = 200
+FIRST_CELLS = 10
 NARROW_SPACE = "\u202f"
 
 
@@ -76,9 +79,18 @@ def cell_link(cell: str) -> Markup:
     return Markup('<a class="cell" href="#{}">{}</a>').format(anchor(cell), cell)
 
 
-def cell_links(cells: Iterable[str]) -> list[Markup]:
-    """Return a link to each cell, once."""
-    return [cell_link(cell) for cell in dict.fromkeys(cells)]
+class Links(list[Markup]):
+    """Links to cells, and how many more cells there are."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        first = cells if len(cells) <= LARGE else cells[:FIRST_CELLS]
+        super().__init__(map(cell_link, first))
+        self.n_more = len(cells) - len(first)
+
+
+def cell_links(cells: Iterable[str]) -> Links:
+    """Return a link to each cell, once; to the first if there are very many."""
+    return Links(list(dict.fromkeys(cells)))
 
 
 def listed(parts: Iterable[str]) -> Markup:

@@ -1,0 +1,108 @@
+"""The tables of a study of ten thousand cells; the figures are invented and for tests only."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+from bottlenecks_for_tests import (
+    Row,
+    example_bottlenecks,
+    flops_row,
+    profile_rows,
+    scaling_row,
+    stage_rows,
+    write_bottlenecks,
+)
+from tables_for_tests import (
+    Cell,
+    cell,
+    example_selection,
+    example_study,
+    failed,
+    transcripts_of,
+    write_tables,
+)
+
+MODELS = [f"whisper-{size}-v{version}" for size in ("tiny", "base", "small", "medium") for version in range(1, 6)]
+MODELS += [f"wav2vec2-large-{name}" for name in ("960h", "lv60", "robust", "xlsr", "voxpopuli")]
+VARIANTS = ("fp32", "bf16", "compiled", "int8")
+DEVICES = ("cpu", "cuda")
+DURATIONS_S = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60)
+BATCH_SIZES = (1, 2, 4, 8, 16)
+SEGMENTS = 40
+
+
+def large_cells() -> list[Cell]:
+    """Return the cells; every 97th failed, every 41st was disturbed, every 53rd did not converge."""
+    cells = []
+    for index, (model, variant, device, duration_s, batch_size) in enumerate(
+        product(MODELS, VARIANTS, DEVICES, DURATIONS_S, BATCH_SIZES)
+    ):
+        slowness = 1 + 0.37 * MODELS.index(model) + 0.113 * VARIANTS.index(variant)
+        row = cell(model, device, duration_s, batch_size, variant=variant, wer=0.04 + 0.003 * MODELS.index(model))
+        times = {key: value * slowness for key, value in row.items() if key.startswith("latency_") and value}
+        row |= times | {"latency_s_p95": times["latency_s_median"] * 1.08, "rtfx": row["rtfx"] / slowness}
+        if index % 97 == 0:
+            row = failed(row, "killed", "the kernel killed the worker: out of memory at 7.9 of 8.2 GB")
+        elif index % 53 == 0:
+            row |= {"status": "unconverged", "reason": "half-width of the interval 17.5 % after 10 s, target 2.5 %"}
+        elif index % 41 == 0:
+            row |= {"disturbed": True, "disturbance": f"other processes took 0.{index % 7 + 1} cores"}
+        cells.append(row)
+    return cells
+
+
+def large_transcripts(cells: list[Cell]) -> list[Cell]:
+    """Return the transcripts at batch 1, as many segments as a study has."""
+
+    @cache
+    def texts(model: str, duration_s: int) -> list[Cell]:
+        return transcripts_of(cell(model, duration_s=duration_s, wer=0.08), n_segments=SEGMENTS)
+
+    names = ("model", "variant", "device", "duration_s", "batch_size")
+    return [
+        {**text, **{name: row[name] for name in names}}
+        for row in cells
+        if row["batch_size"] == 1 and row["wer"] is not None
+        for text in texts(row["model"], row["duration_s"])
+    ]
+
+
+def profiled_rows(row: Cell) -> list[Row]:
+    """Return the profile of a cell with as many operators as a real one has."""
+    rows = profile_rows(row)
+    return [
+        {**one, "operator": f"{one['operator']}_{index}", "cpu_share": one["cpu_share"] / 5}
+        for one in rows
+        for index in range(5)
+    ]
+
+
+def write_large_study(folder: Path) -> list[str]:
+    """Write everything that the report is made of but the figures; return the options that name it."""
+    cells = large_cells()
+    timed = [row for row in cells if row["latency_s_median"] is not None]
+    limits = ("compute", "memory", "overhead", "padding")
+    bottlenecks = replace(
+        example_bottlenecks(cells[:1]),
+        flops=[flops_row(model, duration_s) for model in MODELS for duration_s in DURATIONS_S],
+        operators=[
+            one
+            for row in timed
+            if row["duration_s"] == DURATIONS_S[0] and row["batch_size"] in (BATCH_SIZES[0], BATCH_SIZES[-1])
+            for one in profiled_rows(row)
+        ],
+        ceilings=example_bottlenecks([cell(), cell(device="cuda")]).ceilings,
+        roofline=[one for index, row in enumerate(timed) for one in stage_rows(row, limits[index % 7 % 4])],
+        scaling=[scaling_row(row, 2 if row["duration_s"] == 30 else None) for row in timed if row["batch_size"] == 1],
+    )
+    paths = dict(
+        zip(("cells", "transcripts", "noise"), write_tables(folder, cells, large_transcripts(cells)), strict=True)
+    )
+    paths |= write_bottlenecks(folder, bottlenecks)
+    for name, content in (("study", example_study(name="large")), ("selection", example_selection())):
+        paths[name] = folder / f"{name}.json"
+        paths[name].write_text(json.dumps(content))
+    return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
