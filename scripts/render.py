@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from asrmeter.cli import run
-from asrmeter.compare import COLUMNS, compare
+from asrmeter.compare import Run, compare
 from asrmeter.files import write_atomically
 from asrmeter.recommend import recommend
 from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in BOTTLENECK_COLUMNS:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
-    parser.add_argument("--compare-with", type=Path, nargs="?", help="cells table of another run; no value for none")
+    parser.add_argument("--compare-with", type=Path, nargs="?", help="results folder of another run; no value for none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     recommendation = recommend(cells, transcripts, study["seed"])
     comparison = None
     if other := arguments.compare_with:
-        comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
+        comparison = compare(Run.read(other), Run.of(study["results"], cells, transcripts))
     context = report_context(
         study, cells, transcripts, noise, bottlenecks, selection, recommendation, comparison, figures, words
     )

@@ -238,7 +238,8 @@ def example_study(**changes: Any) -> dict[str, Any]:
             "timeout_s": 600,
             "energy_window_s": 5,
         },
-        "report": {"language": "en", "compare_with": None, "scenarios": {}},
+        "report": {"language": "en", "scenarios": {}},
+        "compare": {"first": None, "second": None, "guard": False},
         "results": "results",
     }
     return study | changes
