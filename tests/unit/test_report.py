@@ -27,11 +27,12 @@ from tables_for_tests import (
 import render
 from asrmeter.compare import Run, compare
 from asrmeter.errors import AsrmeterError
-from asrmeter.figures.cells import FIGURES, figure_svg
+from asrmeter.figures.register import FIGURES, figure_svg
+from asrmeter.figures.subject import Subject
 from asrmeter.report import page as report
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.text import number
-from asrmeter.report.words import load_words
+from asrmeter.report.words import load_texts, load_words
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -83,7 +84,8 @@ def rendered(
     noise = example_noise(cells) if noise is None else noise
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
+    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    figures = {name: figure_svg(name, subject) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
