@@ -5,7 +5,8 @@ Needs: the tables of two runs that are finished: compare.first, and compare.seco
 Makes: the comparison on the terminal, its verdict last; with compare.guard it fails if the second run is worse
 Steps: read both, compare; `snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'`
 
-No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything.
+No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything. Local,
+as what it says is for the terminal.
 """
 
 
@@ -21,8 +22,6 @@ rule compare:
     log:
         "<results>/logs/compare.log",
     "Say which cells and models are as before, which are better or worse, and where that cannot be told."
-
-    # Its answer is for the terminal.
     localrule: True
     conda:
         "../envs/report.yaml"
