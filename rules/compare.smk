@@ -5,24 +5,14 @@ Needs: the tables of two runs that are finished: compare.first, and compare.seco
 Makes: the comparison on the terminal, its verdict last; with compare.guard it fails if the second run is worse
 Steps: read both, compare; `snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'`
 
-No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything. Local,
-as what it says is for the terminal.
+No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything.
 """
 
 
-def compared_runs(wildcards):
-    "The folders of both runs; a study that names none, or one without tables, is told so in one line."
-    try:
-        return runs.compared(STUDY)
-    except AsrmeterError as error:
-        sys.exit(f"error: {error}")
-
-
 rule compare:
+    "Say which cells and models are as before, which are better or worse, and where that cannot be told."
     log:
         "<results>/logs/compare.log",
-    "Say which cells and models are as before, which are better or worse, and where that cannot be told."
-    localrule: True
     conda:
         "../envs/report.yaml"
     params:
