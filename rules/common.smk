@@ -136,3 +136,11 @@ def priority_of(device):
 def attempt_number(wildcards, attempt):
     "Which try of a job this is."
     return attempt
+
+
+def compared_runs(wildcards):
+    "The folders of both runs; a study that names none, or one without tables, is told so in one line."
+    try:
+        return runs.compared(STUDY)
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")

@@ -9,21 +9,10 @@ No output, so that it runs whenever it is asked for, and no tables as inputs, so
 """
 
 
-def compared_runs(wildcards):
-    "The folders of both runs; a study that names none, or one without tables, is told so in one line."
-    try:
-        return runs.compared(STUDY)
-    except AsrmeterError as error:
-        sys.exit(f"error: {error}")
-
-
 rule compare:
+    "Say which cells and models are as before, which are better or worse, and where that cannot be told."
     log:
         "<results>/logs/compare.log",
-    "Say which cells and models are as before, which are better or worse, and where that cannot be told."
-
-    # Its answer is for the terminal.
-    localrule: True
     conda:
         "../envs/report.yaml"
     params:

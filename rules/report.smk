@@ -23,14 +23,11 @@ FIGURES = [
 ]
 WORDS = f"report/words.{STUDY['report']['language']}.toml"
 
-# The tables of another run, where the report compares; what they lack is said before anything is measured.
+# Where the report compares with another run: what that lacks is said before anything is measured.
 try:
-    OTHER_RUN = STUDY["compare"]["first"] if runs.shown_in_report(STUDY) else None
-    OTHER_TABLES = list(map(str, runs.tables_of(Path(OTHER_RUN)))) if OTHER_RUN else []
+    OTHER_RUN, OTHER_TABLES = runs.of_report(STUDY)
 except AsrmeterError as error:
-    sys.exit(
-        f"error: compare.first: {error}; give the results folder of a finished run"
-    )
+    sys.exit(f"error: {error}")
 
 
 rule figures:
@@ -110,7 +107,7 @@ rule report:
         "../envs/report.yaml"
     params:
         template=subpath(input.template, parent=True),
-        other_run=OTHER_RUN or [],
+        other_run=OTHER_RUN,
     shell:
         r"""
         python scripts/render.py \

@@ -97,14 +97,17 @@ def _verdict(comparison: Comparison) -> str:
             for verdict in (part.metric.lower, part.metric.higher)
         }
         words = [f"{few(names)} {verdict}" for verdict, names in changed.items() if names]
-        said.append(f"{_word(part.metric.name)}: {', '.join(words) or 'no model changed'}")
+        if part.drifted:
+            words = [f"all models {part.drift} alike, so the machine may have drifted"]
+        otherwise = "no model changed" if part.judged else "too little to tell of any model"
+        said.append(f"{_word(part.metric.name)}: {', '.join(words) or otherwise}")
     return f"verdict: {'; '.join(said)}"
 
 
 def _coverage(comparison: Comparison) -> str:
     """Return how many models there was enough to judge by: one that was not may hide a regression."""
     judged = [
-        f"{_word(part.metric.name)} of {sum(model.judged for model in part.models)} of {len(part.models)} models"
+        f"{_word(part.metric.name)} of {len(part.judged)} of {len(part.models)} models"
         for part in comparison.by_metric
         if part.metric.guarded
     ]

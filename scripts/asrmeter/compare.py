@@ -104,6 +104,16 @@ class ByMetric:
         return tuple(model for model in self.models if model.change)
 
     @property
+    def drifted(self) -> bool:
+        """Whether all models changed alike, and none of them is said to have changed for that."""
+        return self.drift is not None and not self.changed
+
+    @property
+    def judged(self) -> tuple[ModelSummary, ...]:
+        """The models of which there is enough to tell a change by."""
+        return tuple(model for model in self.models if model.judged)
+
+    @property
     def shown(self) -> list[Pair]:
         """The pairs that people are shown: those that differ first, and no more than anyone reads."""
         return sorted(self.pairs, key=lambda pair: pair.verdict is Verdict.SAME)[:MOST_SHOWN]
@@ -142,7 +152,7 @@ class Comparison:
             worse = ["/".join(model.candidate) for model in part.models if model.change is metric.higher]
             if worse:
                 found.append(f"{metric.name}: {few(worse)} {metric.higher}")
-            elif part.drift is metric.higher:
+            elif part.drifted and part.drift is metric.higher:
                 found.append(
                     f"{metric.name}: all models {metric.higher} alike, though no recorded setting differs: "
                     "the machine may have drifted"

@@ -32,14 +32,26 @@ def compared(study: dict[str, Any]) -> tuple[str, str]:
     if first is None:
         raise AsrmeterError(f"compare.first: name the results folder to compare with: {HOW}")
     for key, folder in (("first", first), ("second", second)):
-        try:
-            tables_of(Path(folder))
-        except AsrmeterError as error:
-            raise AsrmeterError(f"compare.{key}: {error}; give the results folder of a finished run: {HOW}") from error
+        _tables(key, folder)
     return first, second
 
 
-def shown_in_report(study: dict[str, Any]) -> bool:
-    """Whether the report of a complete study has a section that compares: its own results are what is judged."""
-    first, second = study["compare"]["first"], study["compare"]["second"]
-    return first is not None and (second is None or os.path.normpath(second) == os.path.normpath(study["results"]))
+def of_report(study: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the folder and the tables of the run that the report of a complete study compares with.
+
+    Both are empty where it compares with none: it does where its own results are what is judged.
+
+    Raises:
+        AsrmeterError: that run has no tables.
+    """
+    first, second = study["compare"]["first"], study["compare"]["second"] or study["results"]
+    if first is None or os.path.normpath(second) != os.path.normpath(study["results"]):
+        return [], []
+    return [first], [str(path) for path in _tables("first", first)]
+
+
+def _tables(key: str, folder: str) -> tuple[Path, Path]:
+    try:
+        return tables_of(Path(folder))
+    except AsrmeterError as error:
+        raise AsrmeterError(f"compare.{key}: {error}; give the results folder of a finished run: {HOW}") from error

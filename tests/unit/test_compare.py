@@ -419,7 +419,7 @@ LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 def test_a_study_may_name_runs_to_compare_and_names_none_by_itself() -> None:
     whole = study.complete(LEAST, "mine.yaml")
     assert whole["compare"] == {"first": None, "second": None, "guard": False}
-    assert not runs.shown_in_report(whole)
+    assert runs.of_report(whole) == ([], [])
     named = {"first": "results-a", "second": "results-b", "guard": True}
     assert study.complete(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
     with pytest.raises(AsrmeterError, match=r"compare\.first"):
@@ -436,12 +436,14 @@ def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
         study.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
 
 
-@pytest.mark.parametrize(
-    ("second", "shown"), [(None, True), ("results", True), ("results/", True), ("results-b", False)]
-)
-def test_the_report_compares_what_is_its_own(second: str | None, shown: bool) -> None:
-    whole = study.complete(LEAST | {"compare": {"first": "results-a", "second": second}}, "mine.yaml")
-    assert runs.shown_in_report(whole) is shown
+@pytest.mark.parametrize(("second", "shown"), [(None, 1), ("results", 1), ("results/", 1), ("results-b", 0)])
+def test_the_report_compares_what_is_its_own(
+    second: str | None, shown: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = study.complete(LEAST | {"compare": {"first": "a", "second": second}}, "mine.yaml")
+    tables = [str(path) for path in write_tables(tmp_path / "a" / "tables", [cell()], [])[:2]]
+    assert runs.of_report(whole) == (["a"] * shown, [str(Path(path).relative_to(tmp_path)) for path in tables] * shown)
 
 
 def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> None:

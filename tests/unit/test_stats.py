@@ -1,5 +1,6 @@
 """Intervals that mean what they say: how often they cover the truth, stopping rule included."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from asrmeter import stats
 from asrmeter.protocol import StopRule
+from asrmeter.stats import Estimate
 
 RULE = StopRule(target=0.025, min_passes=5, max_passes=200, budget_s=1e9)
 N_RUNS = 1000
@@ -140,3 +142,57 @@ def test_a_ratio_needs_two_pairs() -> None:
 def test_a_percentile_is_given_only_where_the_count_carries_it() -> None:
     assert stats.p95([1.0] * 58) is None
     assert stats.p95(list(range(59))) == pytest.approx(55.1)
+
+
+def two_runs(dice: np.random.Generator, n: int, more: float) -> tuple[list[int], list[int], list[int]]:
+    """Return the errors of two runs and the words of n segments, half of the texts alike, with `more` errors a word."""
+    words, hard = dice.integers(10, 60, n), dice.gamma(1, 0.08, n)
+    first = dice.poisson(words * hard)
+    second = np.where(dice.random(n) < 0.5, first, dice.poisson(words * hard)) + dice.poisson(words * more)
+    return first.tolist(), second.tolist(), words.tolist()
+
+
+def test_pairs_show_what_two_intervals_do_not() -> None:
+    dice = np.random.default_rng(1)
+    equal = [stats.difference_interval(*two_runs(dice, 16, 0.0)) for _ in range(300)]
+    assert sum(found is None or not found[0] <= 0 <= found[1] for found in equal) / 300 < 0.13
+    paired, apart = 0, 0
+    for _ in range(100):
+        first, second, words = two_runs(dice, 16, 0.05)
+        difference = stats.difference_interval(first, second, words)
+        one, other = stats.ratio_interval(first, words), stats.ratio_interval(second, words)
+        assert difference and one and other
+        paired += difference[0] > 0
+        apart += other[0] > one[1]
+    assert paired > 75 and apart < 25
+
+
+def test_a_difference_needs_two_items() -> None:
+    assert stats.difference_interval([1], [2], [10]) is None
+    assert stats.difference_interval([1, 1], [2, 2], [10, 0]) is None
+    assert stats.difference_interval([1, 1], [2, 2], [10, 10]) == pytest.approx((0.1, 0.1))
+    low, high = stats.difference_interval([0, 3, 5], [4, 1, 5], [10, 10, 20]) or (0, 0)
+    assert stats.difference_interval([4, 1, 5], [0, 3, 5], [10, 10, 20]) == pytest.approx((-high, -low))
+
+
+def test_a_quotient_has_the_errors_of_both() -> None:
+    exact, wide = Estimate(2.0, 2.0, 2.0, 0.01), Estimate(1.0, 0.8, 1.25, 0.03)
+    ratio = stats.quotient(exact, wide)
+    assert ratio and (ratio.value, ratio.low, ratio.high, ratio.floor) == pytest.approx((0.5, 0.4, 0.625, 0.03))
+    back = stats.quotient(wide, exact)
+    assert back and (back.value, back.low, back.high) == pytest.approx((2.0, 1.6, 2.5))
+    assert stats.quotient(wide, Estimate(2.0)) == Estimate(2.0, None, None, 0.03)
+    assert stats.quotient(Estimate(1.0, 0.0, 2.0), wide) == Estimate(1.0, None, None, 0.03)
+    assert stats.quotient(Estimate(0.0, 0.0, 0.0), wide) is None
+
+
+def test_a_quotients_interval_holds_the_truth_as_often_as_it_says() -> None:
+    dice = np.random.default_rng(2)
+
+    def measured(true: float, error: float) -> Estimate:
+        value = true * math.exp(dice.normal(0, error))
+        return Estimate(value, value * math.exp(-1.96 * error), value * math.exp(1.96 * error))
+
+    ratios = [stats.quotient(measured(1.0, 0.02), measured(1.3, 0.05)) for _ in range(2000)]
+    covered = [one.low <= 1.3 <= one.high for one in ratios if one and one.low and one.high]
+    assert sum(covered) / len(ratios) == pytest.approx(0.95, abs=0.015)

@@ -100,15 +100,7 @@ def compared(comparison: Comparison, words: Words) -> list[Markup]:
     if not comparison.n_cells:
         return [say["nothing"].format(first=first, second=second)]
     changes = [
-        say["changes"].format(
-            metric=words["compared"][part.metric.name],
-            changes=listed(
-                say["change"].format(name=name_of(model.candidate), verdict=words["verdict"][model.change])
-                for model in part.changed
-                if model.change
-            )
-            or say["none_changed"],
-        )
+        say["changes"].format(metric=words["compared"][part.metric.name], changes=_changes(part, words))
         for part in comparison.by_metric
     ]
     sentences = [
@@ -120,6 +112,19 @@ def compared(comparison: Comparison, words: Words) -> list[Markup]:
         cells = [cell_link(cell.id) for cell, _ in comparison.failed]
         sentences.append(say["failed"].format(n=len(cells), cells=first_few(cells, words)))
     return sentences
+
+
+def _changes(part: ByMetric, words: Words) -> Markup:
+    """Return which models changed by a metric, or why none is named."""
+    say = words["comparison"]
+    if part.drifted and part.drift:
+        return say["drifted"].format(verdict=words["verdict"][part.drift])
+    changes = [
+        say["change"].format(name=name_of(model.candidate), verdict=words["verdict"][model.change])
+        for model in part.changed
+        if model.change
+    ]
+    return listed(changes) or say["none_changed" if part.judged else "none_judged"]
 
 
 def compared_by(part: ByMetric, words: Words) -> list[Markup]:
