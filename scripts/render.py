@@ -7,7 +7,6 @@ from pathlib import Path
 from asrmeter.cli import run
 from asrmeter.compare import COLUMNS, compare
 from asrmeter.files import write_atomically
-from asrmeter.recommend import recommend
 from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.page import render, report_context
@@ -38,13 +37,10 @@ def main(argv: list[str] | None = None) -> None:
     selection = json.loads(arguments.selection.read_text(encoding="utf-8"))
     figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
     words = load_words(arguments.template_folder, study["report"].get("language", "en"))
-    recommendation = recommend(cells, transcripts, study["seed"])
     comparison = None
     if other := arguments.compare_with:
         comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
-    context = report_context(
-        study, cells, transcripts, noise, bottlenecks, selection, recommendation, comparison, figures, words
-    )
+    context = report_context(study, cells, transcripts, noise, bottlenecks, selection, comparison, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter.settings import MEASURED_STATUS
+from asrmeter.settings import BASELINE, MEASURED_STATUS
 
 Row = Mapping[str, Any]
 PUBLISHED = Path(__file__).parents[2] / "resources" / "edlm2025.csv"
 MODELS = ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h")
 DURATIONS_S = (5, 15, 30, 60)
-BATCH_SIZE, BASELINE = 16, "fp32"
+BATCH_SIZE = 16
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 # What the study called operators -> (our group, column of the share).
 _OPERATORS = {

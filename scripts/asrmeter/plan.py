@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import random
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ AGAIN = "-again"
 # Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
 _NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
 # A Whisper's window: longer segments take several, which say nothing that one does not.
-_LONGEST_PROFILED_S = 30
+LONGEST_USUAL_S = 30
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -95,18 +96,22 @@ def cells(study: dict[str, Any]) -> list[Cell]:
     ]
 
 
+def usual_duration(durations_s: Collection[int]) -> int:
+    """Return the duration class (s) that stands for all where one has to: the longest of at most 30 s, or the shortest.
+
+    30 s is Whisper's window: what is shorter is padded to it, what is longer takes several.
+    """
+    return max((duration_s for duration_s in durations_s if duration_s <= LONGEST_USUAL_S), default=min(durations_s))
+
+
 def profiled(study: dict[str, Any]) -> list[Cell]:
     """Return the cells whose operators are profiled, in a job of their own (`profile` in the study's schema).
 
-    Unless the study says which: of each model, variant and device the longest class of at most 30 s, or the shortest,
-    at its smallest and its largest batch size.
+    Unless the study says which: of each model, variant and device the usual duration class at its smallest and its
+    largest batch size.
     """
     wanted = study["profile"]
-    durations_s = wanted["durations_s"]
-    if durations_s == "auto":
-        durations_s = [
-            max((d for d in study["durations_s"] if d <= _LONGEST_PROFILED_S), default=min(study["durations_s"]))
-        ]
+    durations_s = [usual_duration(study["durations_s"])] if wanted["durations_s"] == "auto" else wanted["durations_s"]
     found = [cell for cell in cells(study) if cell.duration_s in durations_s]
     if wanted["batch_sizes"] != "auto":
         return [cell for cell in found if cell.batch_size in wanted["batch_sizes"]]

@@ -1,9 +1,8 @@
-"""Which model to take, on which device and at which batch size: computed from the cells and transcripts tables.
+"""What follows from the cells of a run: who is as accurate as can be told, and who comes first by each measure.
 
-The rule. Models are compared by their WER in the duration class that says most. The most accurate has the lowest. Every
-model whose 95 % interval overlaps its interval is as accurate as can be told. Among those the one with the highest RTFx
-is recommended, on the device and at the batch size where it is highest. Models with random weights say nothing about
-accuracy and are never recommended for it; they are compared by speed only.
+Accuracy is compared in one duration class, the decisive one. The most accurate model has the lowest WER there; every
+model whose 95 % interval overlaps its interval is as accurate as can be told. Models with random weights say nothing
+about accuracy and are compared by speed only. What to run for a purpose follows in `scenarios`.
 
 Nobody wins by less than the noise. Two settings are told apart only if their intervals do not overlap and their
 relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which
@@ -11,43 +10,15 @@ everything that ranks asks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from asrmeter import stats
-from asrmeter.settings import (
-    MEASURED_STATUS,
-    Candidate,
-    Row,
-    Setting,
-    cell_name,
-    comparable_energy,
-    n_errors,
-    settings_of,
-)
+from asrmeter.plan import LONGEST_USUAL_S
+from asrmeter.settings import Candidate, Row, Setting, comparable_energy, settings_of
 from asrmeter.stats import Estimate
 
-# More segments than these make an interval over segments narrower, but no longer another thing.
-ENOUGH_SEGMENTS = 5
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Pooled WER of a model and variant: all errors over all words of the duration classes, at one batch size."""
-
-    model: str
-    variant: str
-    wer: Estimate
-    n_errors: int
-    n_words: int
-    n_segments: int
-    durations_s: tuple[int, ...]
-    batch_size: int
-    cells: tuple[str, ...]
-
-    @property
-    def candidate(self) -> Candidate:
-        """The model and its variant."""
-        return self.model, self.variant
+# From the smallest to the largest of n values lies an interval that holds their median with a probability of
+# 1 - 2^(1 - n), whatever their distribution: 95 % take six segments, and no resampling of fewer carries more.
+LEAST_SEGMENTS = 6
 
 
 @dataclass(frozen=True)
@@ -85,50 +56,93 @@ class ByDuration:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Everything that the report claims; a claim that cannot be made is None and `missing` says why.
+    """What can be told of all models at once.
 
-    `missing` is "" or one of `nothing_measured`, `all_random`, `nothing_scored`, `nothing_in_common`.
+    `duration_s` is the decisive class, None if nothing was measured. `accuracies` has the setting of each model that
+    was scored, the most accurate first; `as_accurate` those that cannot be told from it.
     """
 
-    accuracies: tuple[Accuracy, ...]
+    duration_s: int | None
+    accuracies: tuple[Setting, ...]
     as_accurate: tuple[Candidate, ...]
-    best: Pick | None
     interactive: Pick | None
     fastest: Pick | None
     frugal: Pick | None
     by_duration: tuple[ByDuration, ...]
-    missing: str
 
-    def accuracy_of(self, candidate: Candidate) -> Accuracy | None:
-        """Return the pooled WER of a model and variant, or None if it has none."""
-        return next((accuracy for accuracy in self.accuracies if accuracy.candidate == candidate), None)
+    def accuracy_of(self, candidate: Candidate) -> Estimate | None:
+        """Return the WER of a model and variant, or None if it has none."""
+        return next((setting.wer for setting in self.accuracies if setting.candidate == candidate), None)
 
 
-def pooled_accuracies(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> list[Accuracy]:
-    """Return the pooled WER of every model that was scored, best first.
+def recommend(cells: Iterable[Row]) -> Recommendation:
+    """Rank the settings of a study; where some were scored, only those as accurate as can be told are candidates.
 
-    All are taken from the same duration class, at the smallest batch size at which they have a class in common; an
-    empty list means that there is nothing to compare. The interval comes from resampling segments 1,000 times.
+    The fastest is that of all, whatever the accuracy. Energy is ranked among measured figures only where there are any,
+    and among modelled ones otherwise.
     """
-    scored = _scored_cells(cells, transcripts)
-    candidates = {(row["model"], row["variant"]) for row, _ in scored}
-    batch_size, durations = _common_classes(scored, candidates)
-    pooled = [_pool(candidate, scored, batch_size, durations, seed) for candidate in candidates if durations]
-    return sorted(pooled, key=lambda accuracy: (accuracy.wer.value, accuracy.candidate))
+    settings = settings_of(cells)
+    accuracies = accuracies_of(settings)
+    as_accurate = tuple(one.candidate for one in as_accurate_as(accuracies)) if accuracies else ()
+    pool = [setting for setting in settings if setting.candidate in as_accurate] or settings
+    return Recommendation(
+        duration_s=decisive_duration(settings),
+        accuracies=tuple(accuracies),
+        as_accurate=as_accurate,
+        interactive=lowest_latency(pool),
+        fastest=highest_rtfx(settings),
+        frugal=lowest_energy(pool),
+        by_duration=tuple(_by_duration(pool)),
+    )
 
 
-def wer_estimate(errors: Sequence[int], words: Sequence[int], seed: int) -> Estimate:
-    """Return errors over words with a 95 % interval over segments; one segment alone carries no interval."""
-    low, high = stats.ratio_interval(errors, words, seed) or (None, None)
-    return Estimate(sum(errors) / sum(words), low, high)
+def decisive_duration(settings: Sequence[Setting]) -> int | None:
+    """Return the duration class (s) by which models are compared; None without settings.
+
+    One that all scored models have, and of at most 30 s, where there is such; then the longest one with segments enough
+    to tell accuracies, or the one with most.
+    """
+    compared = [setting for setting in settings if setting.wer] or settings
+    n_segments: dict[int, int] = {}
+    of_candidate: dict[Candidate, set[int]] = {}
+    for setting in compared:
+        n_segments[setting.duration_s] = max(setting.n_segments, n_segments.get(setting.duration_s, 0))
+        of_candidate.setdefault(setting.candidate, set()).add(setting.duration_s)
+    classes = (of_candidate and set.intersection(*of_candidate.values())) or set(n_segments)
+    usual = {duration_s for duration_s in classes if duration_s <= LONGEST_USUAL_S} or classes
+    return max(usual, key=lambda duration_s: (min(n_segments[duration_s], LEAST_SEGMENTS), duration_s), default=None)
 
 
-def highest_rtfx(settings: list[Setting]) -> Pick | None:
+def accuracies_of(settings: Sequence[Setting]) -> list[Setting]:
+    """Return one scored setting of each model and variant, the most accurate first.
+
+    All are of the decisive class and of the smallest batch size that all of them have there; where one was run on
+    several devices, the first by name counts. An empty list: there is nothing that all have.
+    """
+    candidates = {setting.candidate for setting in settings if setting.wer}
+    duration_s = decisive_duration(settings)
+    of_class = [setting for setting in settings if setting.wer and setting.duration_s == duration_s]
+    for batch_size in sorted({setting.batch_size for setting in of_class}):
+        at_batch: dict[Candidate, Setting] = {}
+        for setting in sorted(of_class, key=lambda setting: setting.device):
+            if setting.batch_size == batch_size:
+                at_batch.setdefault(setting.candidate, setting)
+        if at_batch.keys() == candidates:
+            return sorted(at_batch.values(), key=lambda setting: (_wer(setting).value, setting.candidate))
+    return []
+
+
+def as_accurate_as(ranked: Sequence[Setting]) -> list[Setting]:
+    """Return those of scored settings, the most accurate first, that cannot be told from the first one."""
+    return [setting for setting in ranked if not _wer(setting).differs_from(_wer(ranked[0]))]
+
+
+def highest_rtfx(settings: Sequence[Setting]) -> Pick | None:
     """Return the setting with the highest RTFx, or None if there are no settings."""
     return _pick(settings, lambda setting: setting.rtfx, highest=True)
 
 
-def lowest_latency(settings: list[Setting]) -> Pick | None:
+def lowest_latency(settings: Sequence[Setting]) -> Pick | None:
     """Return the setting with the lowest latency; only its duration class is compared, as other audio is other work."""
     lowest = min(settings, key=lambda setting: setting.latency.value, default=None)
     same_class = [setting for setting in settings if lowest and setting.duration_s == lowest.duration_s]
@@ -141,115 +155,26 @@ def lowest_energy(settings: Iterable[Setting]) -> Pick | None:
     return _pick(list(energies), energies.__getitem__, highest=False)
 
 
-def recommend(cells: Sequence[Row], transcripts: Iterable[Row], seed: int) -> Recommendation:
-    """Apply the rule at the top of this module; the fastest and the most frugal are named beside it.
+def lowest_wer(settings: Iterable[Setting]) -> Pick | None:
+    """Return the setting with the highest RTFx among those that cannot be told from the lowest WER, or None.
 
-    Energy is ranked among measured figures only where there are any, and among modelled ones otherwise.
+    Where no other model is as accurate, the runner-up is the next most accurate one.
     """
-    settings = settings_of(cells)
-    accuracies = pooled_accuracies(cells, transcripts, seed)
-    as_accurate = tuple(other.candidate for other in accuracies if not other.wer.differs_from(accuracies[0].wer))
-    contenders = [setting for setting in settings if setting.candidate in as_accurate]
-    pool = contenders or settings
-    return Recommendation(
-        accuracies=tuple(accuracies),
-        as_accurate=as_accurate,
-        best=_best(contenders, settings, accuracies),
-        interactive=lowest_latency(pool),
-        fastest=highest_rtfx(settings),
-        frugal=lowest_energy(pool),
-        by_duration=tuple(_by_duration(pool)),
-        missing=_why_missing(cells, settings, accuracies, contenders),
-    )
+    ranked = sorted((setting for setting in settings if setting.wer), key=lambda setting: _wer(setting).value)
+    pick = highest_rtfx(as_accurate_as(ranked)) if ranked else None
+    if pick is None or pick.runner_up:
+        return pick
+    others = [setting for setting in ranked if setting.candidate != pick.setting.candidate]
+    next_best = highest_rtfx([one for one in others if one.candidate == others[0].candidate]) if others else None
+    return Pick(pick.setting, next_best.setting if next_best else None, pick.ties, pick.unclear)
 
 
-def _why_missing(
-    cells: Sequence[Row], settings: list[Setting], accuracies: list[Accuracy], contenders: list[Setting]
-) -> str:
-    """Return why no model can be recommended for accuracy, or ""."""
-    if contenders:
-        return ""
-    if not settings:
-        return "nothing_measured"
-    if all(setting.weights == "random" for setting in settings):
-        return "all_random"
-    return "nothing_in_common" if any(row["wer"] is not None for row in cells) and not accuracies else "nothing_scored"
+def _wer(setting: Setting) -> Estimate:
+    assert setting.wer is not None
+    return setting.wer
 
 
-def _segment(transcript: Row) -> tuple[int, str]:
-    return transcript["duration_s"], transcript["segment_id"]
-
-
-def _scored_cells(cells: Iterable[Row], transcripts: Iterable[Row]) -> list[tuple[Row, list[Row]]]:
-    """Return the measured cells with pretrained weights that have words to score, each with its transcripts."""
-    of_cell: dict[str, list[Row]] = {}
-    for transcript in transcripts:
-        of_cell.setdefault(cell_name(transcript), []).append(transcript)
-    pairs = [(row, of_cell.get(cell_name(row), [])) for row in cells]
-    return [
-        (row, texts)
-        for row, texts in pairs
-        if row["status"] in MEASURED_STATUS
-        and row["weights"] == "pretrained"
-        and sum(text["n_words"] or 0 for text in texts)
-    ]
-
-
-def _common_classes(scored: list[tuple[Row, list[Row]]], candidates: set[Candidate]) -> tuple[int, frozenset[int]]:
-    """Return the smallest batch size at which all candidates share duration classes, and the one that says most."""
-    for batch_size in sorted({row["batch_size"] for row, _ in scored}):
-        classes = [
-            {
-                row["duration_s"]
-                for row, _ in scored
-                if (row["model"], row["variant"]) == candidate and row["batch_size"] == batch_size
-            }
-            for candidate in candidates
-        ]
-        if common := frozenset.intersection(*map(frozenset, classes)):
-            return batch_size, frozenset({_most_telling(scored, batch_size, common)})
-    return 0, frozenset()
-
-
-def _most_telling(scored: list[tuple[Row, list[Row]]], batch_size: int, durations: frozenset[int]) -> int:
-    """Return the duration class with the most words among those with segments enough.
-
-    One class and not all: the same speech serves in several, and would be counted as often.
-    """
-
-    def weight(duration_s: int) -> tuple[int, int]:
-        texts = next(t for row, t in scored if (row["duration_s"], row["batch_size"]) == (duration_s, batch_size))
-        return min(len(texts), ENOUGH_SEGMENTS), sum(text["n_words"] for text in texts)
-
-    return max(sorted(durations), key=weight)
-
-
-def _pool(
-    candidate: Candidate, scored: list[tuple[Row, list[Row]]], batch_size: int, durations: frozenset[int], seed: int
-) -> Accuracy:
-    """Pool a candidate's transcripts; where a class was run on several devices the first by name counts."""
-    of_class: dict[int, tuple[Row, list[Row]]] = {}
-    for row, texts in sorted(scored, key=lambda pair: pair[0]["device"]):
-        if (row["model"], row["variant"], row["batch_size"]) == (*candidate, batch_size):
-            of_class.setdefault(row["duration_s"], (row, texts))
-    chosen = [of_class[duration_s] for duration_s in sorted(durations)]
-    texts = sorted((text for _, texts in chosen for text in texts), key=_segment)
-    errors = [n_errors(text) for text in texts]
-    words = [text["n_words"] for text in texts]
-    return Accuracy(
-        model=candidate[0],
-        variant=candidate[1],
-        wer=wer_estimate(errors, words, seed),
-        n_errors=sum(errors),
-        n_words=sum(words),
-        n_segments=len(texts),
-        durations_s=tuple(sorted(durations)),
-        batch_size=batch_size,
-        cells=tuple(cell_name(row) for row, _ in chosen),
-    )
-
-
-def _pick(settings: list[Setting], estimate: Callable[[Setting], Estimate], highest: bool) -> Pick | None:
+def _pick(settings: Sequence[Setting], estimate: Callable[[Setting], Estimate], highest: bool) -> Pick | None:
     """Return the first by an estimate, the best setting of another candidate, and all that are not told from it."""
     ranked = sorted(settings, key=lambda setting: estimate(setting).value, reverse=highest)
     if not ranked:
@@ -267,19 +192,7 @@ def _pick(settings: list[Setting], estimate: Callable[[Setting], Estimate], high
     )
 
 
-def _best(contenders: list[Setting], settings: list[Setting], accuracies: list[Accuracy]) -> Pick | None:
-    """Return the recommended setting; with one contender, the next most accurate model is its runner-up."""
-    pick = highest_rtfx(contenders)
-    if pick is None or pick.runner_up is not None:
-        return pick
-    for accuracy in accuracies:
-        of_other = [setting for setting in settings if setting.candidate == accuracy.candidate]
-        if accuracy.candidate != pick.setting.candidate and (fastest := highest_rtfx(of_other)):
-            return replace(pick, runner_up=fastest.setting)
-    return pick
-
-
-def _by_duration(settings: list[Setting]) -> Iterable[ByDuration]:
+def _by_duration(settings: Sequence[Setting]) -> Iterable[ByDuration]:
     for duration_s in sorted({setting.duration_s for setting in settings}):
         of_class = [setting for setting in settings if setting.duration_s == duration_s]
         throughput, latency = highest_rtfx(of_class), lowest_latency(of_class)

@@ -17,6 +17,8 @@ from asrmeter.stats import Estimate
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
 MEASURED_STATUS = ("ok", "unconverged")
+# The variant that others are held against.
+BASELINE = "fp32"
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
 # What figures and report read of the tables.
 CELL_COLUMNS = (
@@ -53,8 +55,10 @@ class Setting:
     """One measured cell: a model and variant on a device, for a duration class, at a batch size.
 
     `latency` is in seconds a pass, `rtfx` in seconds of audio per second, `energy` in watt-hours per hour of audio
-    (the same number as joules per second of audio); `energy_method` says where the last one came from. `disturbance`
-    says what disturbed the measurement, "" if nothing did.
+    (the same number as joules per second of audio); `energy_method` says where the last one came from. `wer` is a share
+    of words, None where weights are random or nothing was scored, over `n_words` words of `n_segments` segments;
+    `memory_bytes` is the peak of the device's own memory, `latency_p95` in seconds, None where the passes were too few
+    for it. `disturbance` says what disturbed the measurement, "" if nothing did.
     """
 
     cell: str
@@ -70,6 +74,11 @@ class Setting:
     rtfx: Estimate
     energy: Estimate | None
     energy_method: str
+    wer: Estimate | None
+    memory_bytes: int | None
+    latency_p95: Estimate | None
+    n_segments: int
+    n_words: int
 
     @property
     def candidate(self) -> Candidate:
@@ -114,6 +123,12 @@ def cell_name(row: Row) -> str:
 def energy_method(row: Row) -> str:
     """Return where the energy of the cell's own device came from; `none` where it was not measured."""
     return row["energy_method_cpu" if row["device"] == "cpu" else "energy_method_gpu"] or "none"
+
+
+def memory_bytes(row: Row) -> int | None:
+    """Return the peak of the memory of the cell's own device: the process' on the CPU, the GPU's on cuda."""
+    peak = row["peak_device_bytes" if row["device"] == "cuda" else "peak_rss_bytes"]
+    return None if peak is None else int(peak)
 
 
 def latency_of(row: Row) -> Estimate:
@@ -186,6 +201,11 @@ def _setting(row: Row) -> Setting:
         ),
         energy=_energy(row),
         energy_method=energy_method(row),
+        wer=_wer(row),
+        memory_bytes=memory_bytes(row),
+        latency_p95=None if row["latency_s_p95"] is None else Estimate(row["latency_s_p95"]),
+        n_segments=int(row["n_segments"] or 0),
+        n_words=int(row["wer_words"] or 0),
     )
 
 
@@ -196,3 +216,9 @@ def _energy(row: Row) -> Estimate | None:
     value = row["energy_j_per_sample"] / row["audio_s_mean"]
     floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
     return Estimate(value, value, value, max(floors, default=None))
+
+
+def _wer(row: Row) -> Estimate | None:
+    if row["wer"] is None or row["weights"] == "random":
+        return None
+    return Estimate(row["wer"], row["wer_ci_low"], row["wer_ci_high"])

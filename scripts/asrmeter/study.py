@@ -196,3 +196,17 @@ def _name_and_check(study: dict[str, Any]) -> None:
         for value in [] if wanted == "auto" else wanted:
             if value not in study[key]:
                 raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {', '.join(map(str, study[key]))}")
+    _check_report(study["report"], study["durations_s"])
+
+
+def _check_report(report: dict[str, Any], durations_s: list[int]) -> None:
+    for name, scenario in report["scenarios"].items():
+        if scenario["duration_s"] not in (None, *durations_s):
+            raise AsrmeterError(
+                f"report.scenarios.{name}.duration_s: {scenario['duration_s']} is not among durations_s: "
+                f"{', '.join(map(str, durations_s))}"
+            )
+    tariff = report["tariff"]
+    priced = [tariff["price_per_kwh"], *tariff["price_per_device_hour"].values()]
+    if (tariff["currency"] is None) is not all(price is None for price in priced):
+        raise AsrmeterError("report.tariff: give a currency with a price, and at least one price with a currency")

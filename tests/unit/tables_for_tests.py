@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from asrmeter import study
 from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
 
 Cell = dict[str, Any]
@@ -215,33 +216,17 @@ def example_transcripts(cells: list[Cell]) -> list[Cell]:
     return [transcript for row in cells for transcript in transcripts_of(row)]
 
 
-def example_study(**changes: Any) -> dict[str, Any]:
-    """Return a normalised study."""
-    study: dict[str, Any] = {
+def example_study(report: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Return a complete study with that `report`; `changes` replace keys of it, whether allowed or not."""
+    written: dict[str, Any] = {
         "name": "quickstart",
-        "seed": 42,
         "corpus": {"kind": "packages", "name": "quickstart"},
         "models": {"whisper-tiny.en": {"weights": "packaged"}, "whisper-base": {"weights": "packaged"}},
-        "variants": {"fp32": {}},
         "devices": ["cpu"],
-        "device_note": None,
         "durations_s": [5, 15, 30, 60],
         "batch_sizes": [1, 2, 4],
-        "protocol": {
-            "version": 1,
-            "target": 0.025,
-            "timed_batches": 2,
-            "min_passes": 5,
-            "max_passes": 300,
-            "budget_s": 10,
-            "aa_pairs": 1,
-            "timeout_s": 600,
-            "energy_window_s": 5,
-        },
-        "report": {"language": "en", "compare_with": None, "scenarios": {}},
-        "results": "results",
     }
-    return study | changes
+    return study.complete(written | {"report": report or {}}, "a test") | changes
 
 
 def example_selection(**changes: Any) -> dict[str, Any]:

@@ -144,3 +144,9 @@ def test_the_report_does_not_hang_on_measuring() -> None:
     made_of = sources.closure(ROOT / "scripts" / "render.py", ROOT)
     assert "scripts/asrmeter/report/page.py" in made_of
     assert not {"scripts/asrmeter/worker.py", "scripts/measure.py", "scripts/asrmeter/protocol.py"} & set(made_of)
+
+
+def test_the_usual_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
+    assert plan.usual_duration([5, 15, 30, 60]) == 30
+    assert plan.usual_duration({60, 20}) == 20
+    assert plan.usual_duration([90, 60]) == 60

@@ -6,23 +6,17 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tables_for_tests import cell, example_cells, example_transcripts, failed, transcripts_of, write_tables
+from tables_for_tests import cell, example_cells, failed, write_tables
 
 from asrmeter.errors import AsrmeterError
-from asrmeter.recommend import pooled_accuracies, recommend, wer_estimate
-from asrmeter.settings import CELL_COLUMNS, cell_name, comparable_energy, noise_floors, read_rows, settings_of
+from asrmeter.recommend import decisive_duration, lowest_wer, recommend
+from asrmeter.settings import CELL_COLUMNS, Setting, cell_name, comparable_energy, noise_floors, read_rows, settings_of
 from asrmeter.stats import Estimate
 
-SEED = 42
 
-
-def with_wer(model, errors_of_segments, n_words=20, **place):
-    """Return a cell and its transcripts with so many errors per segment."""
-    row = cell(model, **place)
-    texts = transcripts_of(row, n_segments=len(errors_of_segments))
-    for text, errors in zip(texts, errors_of_segments, strict=True):
-        text |= {"n_words": n_words, "n_substitutions": errors, "n_deletions": 0, "n_insertions": 0}
-    return row, texts
+def scored(model: str, wer: float, spread: float = 0.02, **changes: Any) -> dict[str, Any]:
+    """Return a cell with that WER and an interval of that half-width."""
+    return cell(model, wer=wer, wer_ci_low=max(0.0, wer - spread), wer_ci_high=wer + spread, **changes)
 
 
 def test_estimates_overlap_when_they_share_a_value():
@@ -35,22 +29,6 @@ def test_without_an_interval_nothing_is_told_apart_nor_tied():
     assert not Estimate(1).differs_from(Estimate(9, 8, 10))
     assert Estimate(1, 0.5, 1.5).differs_from(Estimate(9, 8, 10))
     assert not Estimate(1, 0.5, 1.5).differs_from(Estimate(2, 1.5, 2.5))
-
-
-def test_wer_is_all_errors_over_all_words_and_not_a_mean_of_segments():
-    estimate = wer_estimate([5, 0], [10, 90], SEED)
-    assert estimate.value == pytest.approx(0.05)
-    assert estimate.low == 0
-    assert estimate.high == pytest.approx(0.5)
-
-
-def test_one_segment_carries_no_interval():
-    assert wer_estimate([1], [10], SEED) == Estimate(0.1)
-
-
-def test_the_interval_depends_on_the_seed_alone():
-    errors, words = [0, 1, 2, 3, 0, 4], [10, 12, 9, 11, 10, 13]
-    assert wer_estimate(errors, words, SEED) == wer_estimate(errors, words, SEED)
 
 
 def test_rtfx_interval_is_the_latency_interval_turned_over():
@@ -70,50 +48,60 @@ def test_failed_cells_are_no_settings_and_unconverged_ones_are():
     assert (setting.batch_size, setting.converged) == (2, False)
 
 
-def test_only_classes_that_all_models_share_are_pooled():
-    cells = [cell("whisper-base", duration_s=d) for d in (5, 30)] + [cell("whisper-tiny.en", duration_s=30)]
-    pooled = pooled_accuracies(cells, example_transcripts(cells), SEED)
-    assert [accuracy.durations_s for accuracy in pooled] == [(30,), (30,)]
+def test_models_are_compared_in_the_longest_usual_class_that_has_segments_enough() -> None:
+    def settings(n_segments: dict[int, int]) -> list[Setting]:
+        return settings_of([cell(duration_s=duration_s, n_segments=n) for duration_s, n in n_segments.items()])
+
+    assert decisive_duration(settings({5: 9, 15: 6, 30: 5, 60: 9})) == 15
+    assert decisive_duration(settings({5: 9, 15: 6, 30: 6, 60: 9})) == 30
+    assert decisive_duration(settings({5: 3, 15: 2, 30: 2, 60: 9})) == 5
+    assert decisive_duration(settings({60: 1, 90: 1})) == 90
+    assert decisive_duration([]) is None
 
 
-def test_the_smallest_batch_that_all_share_is_pooled():
+def test_models_are_compared_in_a_class_that_all_have() -> None:
+    cells = [cell("whisper-base", duration_s=d) for d in (5, 30)] + [cell("whisper-tiny.en", duration_s=5)]
+    assert {setting.duration_s for setting in recommend(cells).accuracies} == {5}
+    nothing_shared = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30)]
+    assert recommend(nothing_shared).accuracies == ()
+
+
+def test_accuracies_are_those_of_the_smallest_batch_that_all_have_and_of_one_device() -> None:
     cells = [cell("whisper-base", batch_size=b) for b in (1, 2)] + [cell("whisper-tiny.en", batch_size=2)]
-    assert {one.batch_size for one in pooled_accuracies(cells, example_transcripts(cells), SEED)} == {2}
+    cells.append(cell("whisper-tiny.en", "cuda", batch_size=2))
+    found = recommend(cells).accuracies
+    assert [setting.cell for setting in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
 
 
-def test_devices_are_not_counted_twice():
-    cells = [cell(device="cpu"), cell(device="cuda")]
-    (accuracy,) = pooled_accuracies(cells, example_transcripts(cells), SEED)
-    assert accuracy.cells == ("whisper-base/fp32/cpu/30s-b1",)
-    assert accuracy.n_segments == 8
-
-
-def test_the_fastest_of_the_most_accurate_is_recommended():
-    good, good_texts = with_wer("good", [1, 0, 2, 1, 0, 1])
-    same, same_texts = with_wer("same", [1, 1, 2, 1, 0, 1])
-    bad, bad_texts = with_wer("bad", [9, 8, 9, 10, 9, 9])
-    cells = [good | {"rtfx": 5.0}, same | {"rtfx": 8.0}, bad | {"rtfx": 50.0}]
-    found = recommend(cells, good_texts + same_texts + bad_texts, SEED)
+def test_overlapping_intervals_are_as_accurate_and_random_weights_have_no_accuracy() -> None:
+    cells = [scored("good", 0.05), scored("same", 0.08), scored("bad", 0.4), cell("wav2vec2-base-960h", wer=0.0)]
+    found = recommend(cells)
     assert found.as_accurate == (("good", "fp32"), ("same", "fp32"))
-    assert found.best and found.best.setting.model == "same"
-    assert found.best.runner_up and found.best.runner_up.model == "good"
-    assert found.fastest and found.fastest.setting.model == "bad"
+    assert [setting.model for setting in found.accuracies] == ["good", "same", "bad"]
+    assert found.accuracy_of(("wav2vec2-base-960h", "fp32")) is None
 
 
-def test_a_lone_winner_has_the_next_most_accurate_as_runner_up():
-    good, good_texts = with_wer("good", [0, 0, 1, 0, 0, 1])
-    bad, bad_texts = with_wer("bad", [9, 8, 9, 10, 9, 9])
-    found = recommend([good, bad], good_texts + bad_texts, SEED)
-    assert found.best and found.best.setting.model == "good"
-    assert found.best.runner_up and found.best.runner_up.model == "bad"
+def test_the_most_accurate_is_the_fastest_of_those_that_cannot_be_told_apart() -> None:
+    cells = [scored("good", 0.05, rtfx=5.0), scored("same", 0.08, rtfx=8.0), scored("bad", 0.4, rtfx=50.0)]
+    pick = lowest_wer(settings_of(cells))
+    assert pick and (pick.setting.model, pick.runner_up and pick.runner_up.model) == ("same", "good")
+    alone = lowest_wer(settings_of([cells[0], cells[2]]))
+    assert alone and (alone.setting.model, alone.runner_up and alone.runner_up.model) == ("good", "bad")
+    assert lowest_wer(settings_of([cell("wav2vec2-base-960h")])) is None
+
+
+def test_what_is_fastest_whatever_the_accuracy_may_be_random_and_nothing_else() -> None:
+    found = recommend(example_cells())
+    assert found.fastest and found.fastest.setting.model == "wav2vec2-base-960h"
+    assert all(advice.throughput.setting.weights == "pretrained" for advice in found.by_duration)
 
 
 def test_overlapping_latencies_are_ties():
     one = cell("whisper-base", latency_s_median=1.0, latency_s_ci_low=0.9, latency_s_ci_high=1.1, rtfx=30.0)
     two = cell("whisper-tiny.en", latency_s_median=1.05, latency_s_ci_low=1.0, latency_s_ci_high=1.2, rtfx=28.6)
-    found = recommend([one, two], [], SEED)
+    found = recommend([one, two])
     assert found.fastest and found.fastest.runner_up_ties
-    apart = recommend([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}], [], SEED)
+    apart = recommend([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}])
     assert apart.fastest and not apart.fastest.runner_up_ties
 
 
@@ -138,7 +126,7 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
         timed(model, latency_s, noise_floor=floor)
         for model, latency_s, floor in zip(("quick", "slow"), (1.0, 1.0 + slower_by), floors, strict=True)
     ]
-    found = recommend(cells, [], SEED)
+    found = recommend(cells)
     for pick in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
         assert pick and pick.setting.model == "quick"
         assert pick.runner_up_ties is not wins
@@ -147,14 +135,14 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
 
 
 def test_above_the_floor_overlapping_intervals_still_tie() -> None:
-    found = recommend([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)], [], SEED)
+    found = recommend([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)])
     assert found.fastest and found.fastest.runner_up_ties
 
 
 def test_without_an_interval_a_large_difference_is_unclear_and_one_within_the_floor_a_tie() -> None:
     nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
-    large = recommend([timed("quick", 1.0), timed("slow", 1.3) | nothing], [], SEED).fastest
-    small = recommend([timed("quick", 1.0), timed("slow", 1.005) | nothing], [], SEED).fastest
+    large = recommend([timed("quick", 1.0), timed("slow", 1.3) | nothing]).fastest
+    small = recommend([timed("quick", 1.0), timed("slow", 1.005) | nothing]).fastest
     assert large and (large.runner_up_ties, large.runner_up_unclear) == (False, True)
     assert small and (small.runner_up_ties, small.runner_up_unclear) == (True, False)
 
@@ -172,7 +160,7 @@ def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None
     def least(difference: float, **changes: Any) -> bool:
         cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
         cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))
-        frugal = recommend(cells, [], SEED).frugal
+        frugal = recommend(cells).frugal
         assert frugal and frugal.setting.model == "less"
         return not frugal.runner_up_ties
 
@@ -189,35 +177,6 @@ def test_the_largest_floor_of_a_device_is_told() -> None:
     assert {device: row["noise_floor"] for device, row in noise_floors(cells).items()} == {"cpu": 0.03, "cuda": None}
 
 
-def test_random_weights_are_never_recommended_for_accuracy():
-    cells = example_cells()
-    found = recommend(cells, example_transcripts(cells), SEED)
-    assert found.best and found.best.setting.weights == "pretrained"
-    assert found.fastest and found.fastest.setting.model == "wav2vec2-base-960h"
-    assert all(advice.throughput.setting.weights == "pretrained" for advice in found.by_duration)
-
-
-def test_scores_of_random_weights_do_not_count():
-    row, texts = with_wer("wav2vec2-base-960h", [])
-    texts = transcripts_of(row | {"wer": 0.0})
-    assert recommend([row], texts, SEED).missing == "all_random"
-
-
-@pytest.mark.parametrize(
-    ("cells", "missing"),
-    [
-        ([], "nothing_measured"),
-        ([failed(cell(), "timeout", "600 s")], "nothing_measured"),
-        ([cell("wav2vec2-base-960h")], "all_random"),
-        ([cell(wer=None)], "nothing_scored"),
-        ([cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30)], "nothing_in_common"),
-    ],
-)
-def test_no_recommendation_says_why(cells, missing):
-    found = recommend(cells, example_transcripts(cells), SEED)
-    assert (found.best, found.missing) == (None, missing)
-
-
 def test_measured_energy_is_not_ranked_against_modelled():
     settings = settings_of([cell(device="cpu", energy_j_per_sample=1.0), cell(device="cuda", energy_j_per_sample=9.0)])
     assert [setting.device for setting in comparable_energy(settings)] == ["cuda"]
@@ -225,14 +184,14 @@ def test_measured_energy_is_not_ranked_against_modelled():
 
 def test_shortest_wait_is_compared_within_its_duration_class():
     cells = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30, latency_s_median=0.9)]
-    found = recommend(cells, [], SEED)
+    found = recommend(cells)
     assert found.interactive and found.interactive.setting.duration_s == 5
     assert found.interactive.runner_up is None
 
 
 def test_each_class_has_its_own_advice():
     cells = example_cells()
-    found = recommend(cells, example_transcripts(cells), SEED)
+    found = recommend(cells)
     assert [advice.duration_s for advice in found.by_duration] == [5, 15, 30, 60]
     assert [advice.throughput.setting.batch_size for advice in found.by_duration] == [4, 4, 2, 1]
     assert {advice.latency.setting.batch_size for advice in found.by_duration} == {1}
@@ -253,16 +212,3 @@ def test_read_rows_names_what_is_lacking(tmp_path: Path):
         read_rows(path, ["model", "colour"])
     with pytest.raises(AsrmeterError, match="cannot be read"):
         read_rows(tmp_path / "nowhere.parquet", ["model"])
-
-
-def test_models_are_compared_on_the_class_that_says_most():
-    def speech(duration_s: int, n_segments: int, n_words: int, model: str) -> list[dict[str, Any]]:
-        name = {"model": model, "variant": "fp32", "device": "cpu", "duration_s": duration_s, "batch_size": 1}
-        errors = {"n_words": n_words, "n_substitutions": 1, "n_deletions": 0, "n_insertions": 0}
-        return [name | errors | {"segment_id": f"{duration_s}-{i}"} for i in range(n_segments)]
-
-    rows = [cell(model="whisper-base", duration_s=duration_s, batch_size=1) for duration_s in (5, 30, 60)]
-    texts = [*speech(5, 9, 8, "whisper-base"), *speech(30, 5, 50, "whisper-base"), *speech(60, 3, 100, "whisper-base")]
-    (accuracy,) = pooled_accuracies(rows, texts, SEED)
-    assert accuracy.durations_s == (30,)
-    assert (accuracy.n_segments, accuracy.n_words, accuracy.n_errors) == (5, 250, 5)

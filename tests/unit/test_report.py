@@ -27,7 +27,6 @@ import render
 from asrmeter.compare import compare
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures.cells import FIGURES, figure_svg
-from asrmeter.recommend import recommend
 from asrmeter.report import page as report
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.text import number
@@ -83,12 +82,11 @@ def rendered(
     noise = example_noise(cells) if noise is None else noise
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    found = recommend(cells, transcripts, study["seed"])
     figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
     context = report.report_context(
-        study, cells, transcripts, noise, bottlenecks, selection, found, comparison, figures, words
+        study, cells, transcripts, noise, bottlenecks, selection, comparison, figures, words
     )
     return report.render(TEMPLATES, context)
 
@@ -157,12 +155,45 @@ def test_order_of_cells_does_not_matter():
     assert rendered(cells) == rendered(list(reversed(cells)), example_transcripts(cells))
 
 
-def test_the_answer_names_model_device_batch_and_evidence():
+def test_each_scenario_is_answered_with_why_runner_up_sureness_costs_and_evidence():
     html = rendered(example_cells())
-    assert "Run whisper-tiny.en on cpu at batch 1." in text_of(html).replace(" .", ".")
-    assert 'href="#cell-whisper-tiny.en-fp32-cpu-60s-b1"' in html
-    assert "Runner-up: whisper-base on cpu" in text_of(html)
-    assert "its weights are random" in text_of(html)
+    text = text_of(html)
+    assert "Run whisper-tiny.en ." in text
+    for title in ("Production service", "Research quality", "Edge, CPU only"):
+        assert title in text
+    assert (
+        "Asked for: WER of at most 15 %, median latency of at most 1 s. What decides: the highest throughput." in text
+    )
+    assert "whisper-tiny.en on cpu at batch 1" in text
+    assert "Settings ruled out, by limit: median latency 3." in text
+    assert "Runner-up: whisper-base on cpu at batch" in text
+    assert "The difference to the runner-up is sure: beyond both intervals and the noise floor of 1.20 %." in text
+    assert "an hour of audio: energy" in text
+    assert 'href="#cell-whisper-tiny.en-fp32-cpu-30s-b1"' in html
+    assert "its weights are random" in text
+
+
+def test_costs_are_told_by_the_tariff_of_the_study() -> None:
+    prices = {"currency": "EUR", "price_per_kwh": 0.4, "price_per_device_hour": {"cpu": 0.1}, "co2_g_per_kwh": 250}
+    text = text_of(rendered(example_cells(), report={"tariff": prices}))
+    assert "an hour of audio: CO₂ equivalent" in text and "250 g for a kilowatt-hour, says the study" in text
+    assert "an hour of audio: price" in text and "EUR" in text
+    assert "With report.tariff in the study" not in text
+    assert "With report.tariff in the study" in text_of(rendered(example_cells()))
+
+
+def test_too_few_segments_carry_no_recommendation() -> None:
+    text = text_of(rendered([cell(n_segments=5), cell("whisper-tiny.en", n_segments=5)]))
+    assert "No model can be recommended from these measurements." in text
+    assert "The WER rests on 5 segments of 30 s; at least 6 are needed" in text
+
+
+def test_a_study_may_state_scenarios_of_its_own_or_none() -> None:
+    own = {"night-shift": {"description": "Archives, <b>overnight</b>.", "prefer": "energy"}}
+    text = text_of(html := rendered(example_cells(), report={"scenarios": own}))
+    assert "night-shift" in text and "Archives, &lt;b&gt;overnight&lt;/b&gt;." in html
+    assert "What decides: the least energy." in text and "Production service" not in text
+    assert "The study states no scenario" in text_of(rendered(example_cells(), report={"scenarios": {}}))
 
 
 def test_modelled_energy_is_labelled_wherever_it_is_shown():
@@ -210,7 +241,8 @@ def test_an_empty_study_renders():
 
 def test_random_weights_alone_are_compared_by_speed_only():
     text = text_of(rendered([cell("wav2vec2-base-960h", batch_size=b) for b in (1, 2)]))
-    assert "No model can be recommended for accuracy." in text
+    assert "No model can be recommended from these measurements." in text
+    assert "All models have random weights" in text
     assert "Fastest, whatever the accuracy" in text
     assert "by speed only" in text
 
@@ -249,8 +281,8 @@ def test_ties_are_told_wherever_something_is_ranked() -> None:
     quick = cell(latency_s_median=1.0, latency_s_ci_low=0.999, latency_s_ci_high=1.001, rtfx=30.0)
     slow = cell("whisper-tiny.en", latency_s_median=1.01, latency_s_ci_low=1.009, latency_s_ci_high=1.011, rtfx=29.7)
     text = text_of(rendered([quick, slow]))
-    assert re.search("Run whisper-base on cpu at batch 1, or whisper-tiny.en ?: they are tied.", text)
-    assert "their speeds are tied" in text
+    assert re.search("whisper-base on cpu at batch 1, or whisper-tiny.en ?: they are tied", text)
+    assert "As good as can be told: whisper-tiny.en/fp32/cpu/30s-b1" in text
     assert "just as good: whisper-tiny.en on cpu, batch 1" in text
     text = text_of(rendered([quick | {"noise_floor": 0.001}, slow | {"noise_floor": 0.001}]))
     assert "tied" not in text.replace("otherwise they tie", "")
@@ -345,11 +377,13 @@ def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
 def test_all_words_are_used():
     library = Path(report.__file__).parents[1]
     modules = [*library.glob("report/*.py"), *library.glob("figures/*.py")]
-    paths = [*modules, *(library / f"{name}.py" for name in ("recommend", "compare", "operators", "settings"))]
+    paths = [*modules, *(library / f"{name}.py" for name in ("compare", "operators", "settings", "scenarios"))]
     paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = load_words(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
+    # By the names of the default scenarios, which stand in the schema.
+    templated |= {"scenario", "scenario_short", "scenario_for"}
     unused = [
         f"{section}.{key}"
         for section, texts in words.items()
@@ -393,7 +427,6 @@ def test_an_unknown_figure_is_an_error():
             [],
             Bottlenecks(),
             example_selection(),
-            recommend([], [], 42),
             None,
             {"heat": "<svg/>"},
             words,

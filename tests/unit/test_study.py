@@ -160,7 +160,25 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         'variants.fp32.dtype: "float8" is not allowed; allowed are float32',
     ),
     (LEAST | {"variants": {"a/b": {}}}, 'variants: "a/b" may hold only letters'),
-    (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en'),
+    (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en, ru'),
+    (
+        LEAST | {"report": {"scenarios": {"mine": {"max_wr": 0.1}}}},
+        "report.scenarios.mine: unknown key max_wr; allowed are description, devices, duration_s, max_wer",
+    ),
+    (
+        LEAST | {"report": {"scenarios": {"mine": {"max_wer": 15}}}},
+        "report.scenarios.mine.max_wer: 15 must be at most 1",
+    ),
+    (
+        LEAST | {"report": {"scenarios": {"mine": {"prefer": "price"}}}},
+        'report.scenarios.mine.prefer: "price" is not allowed; allowed are throughput, latency, energy, accuracy',
+    ),
+    (
+        LEAST | {"report": {"scenarios": {"mine": {"duration_s": 7}}}},
+        "report.scenarios.mine.duration_s: 7 is not among durations_s: 5, 15, 30, 60",
+    ),
+    (LEAST | {"report": {"tariff": {"price_per_kwh": 0.3}}}, "report.tariff: give a currency with a price"),
+    (LEAST | {"report": {"tariff": {"currency": "EUR"}}}, "report.tariff: give a currency with a price"),
     (LEAST | {"results": "results\n"}, 'results: "results\\n" must be one line'),
     (LEAST | {"models": {1: {}}}, 'models.1 is no text; put it in quotes ("1")'),
     (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),

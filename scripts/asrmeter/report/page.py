@@ -19,17 +19,11 @@ from markupsafe import Markup
 from asrmeter.compare import Comparison
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures.style import INK
-from asrmeter.recommend import Recommendation
+from asrmeter.recommend import LEAST_SEGMENTS, recommend
+from asrmeter.report.answer import answer, facts
 from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
 from asrmeter.report.inputs import COLUMNS, Bottlenecks
-from asrmeter.report.sentences import (
-    TAKEAWAYS,
-    Takeaway,
-    answer,
-    caveats,
-    compared,
-    facts,
-)
+from asrmeter.report.sentences import TAKEAWAYS, Takeaway, caveats, compared
 from asrmeter.report.tables import (
     cells_tables,
     compared_cells_table,
@@ -41,6 +35,7 @@ from asrmeter.report.tables import (
     noise_table,
     overview_table,
     skipped_table,
+    stars_table,
     weights_table,
 )
 from asrmeter.report.text import (
@@ -54,7 +49,8 @@ from asrmeter.report.text import (
     scaled,
 )
 from asrmeter.report.words import Words
-from asrmeter.settings import Row, cell_name, cell_of, n_errors, noise_floors
+from asrmeter.scenarios import advise
+from asrmeter.settings import Row, cell_name, cell_of, n_errors, noise_floors, settings_of
 
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
@@ -91,7 +87,6 @@ def report_context(
     noise: Sequence[Row],
     bottlenecks: Bottlenecks,
     selection: Mapping[str, Any],
-    recommendation: Recommendation,
     comparison: Comparison | None,
     figures: Mapping[str, str],
     words: Words,
@@ -106,6 +101,8 @@ def report_context(
         AsrmeterError: a figure has a name that the report has no words for.
     """
     cells = sorted(cells, key=cell_of)
+    recommendation = recommend(cells)
+    advices = advise(settings_of(cells), study["report"])
     takeaways: dict[str, Callable[[], Takeaway]] = {
         name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
     }
@@ -118,11 +115,13 @@ def report_context(
         "language": study["report"].get("language", "en"),
         "study_name": study["name"],
         "machine": machine_line(cells, words),
-        "answer": answer(recommendation, words),
+        "answer": answer(advices, study["report"]["tariff"], words),
+        "rules": _rules(study["report"], words),
         "facts": facts(recommendation, words),
         "caveats": caveats(study, selection, cells, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
+        "stars": stars_table(cells, recommendation, words),
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
@@ -240,6 +239,15 @@ def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, 
         "evidence": cell_links(evidence),
         "label": Markup(caption + " " + sentence).striptags(),
     }
+
+
+def _rules(report: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Return the rules by which the scenarios were answered."""
+    rules = [words["answer"]["rule"].format(least=LEAST_SEGMENTS)]
+    if report["accuracy_gate"] is not None:
+        rules.append(words["answer"]["gate"].format(gate=percent(report["accuracy_gate"])))
+    tariff = report["tariff"]
+    return rules if tariff["currency"] or tariff["co2_g_per_kwh"] else [*rules, words["cost"]["no_tariff"]]
 
 
 def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:

@@ -4,26 +4,21 @@ Numbers and links are put into the words of `words.<language>.toml`; each claim 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from asrmeter.compare import Comparison
-from asrmeter.recommend import Accuracy, Pick, Recommendation
+from asrmeter.recommend import Recommendation
 from asrmeter.report.text import (
-    NARROW_SPACE,
-    NULL,
-    cell_link,
-    cell_links,
     first_few,
-    interval,
     listed,
     name_of,
     number,
     percent,
     place_of,
     short_basis,
+    whole,
 )
 from asrmeter.report.words import Words
 from asrmeter.settings import (
@@ -37,57 +32,8 @@ from asrmeter.settings import (
     noise_floors,
     settings_of,
 )
-from asrmeter.stats import Estimate
 
 Takeaway = tuple[Markup, list[str]]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A figure that stands out beside the recommendation, with its sentences and the cells that it rests on."""
-
-    title: str
-    value: str
-    unit: str
-    sentences: tuple[str, ...]
-    evidence: list[Markup]
-
-
-def answer(found: Recommendation, words: Words) -> dict[str, Any]:
-    """Return the headline, its sentences and its evidence."""
-    if found.best is None:
-        return {
-            "headline": words["answer"]["none_headline"],
-            "sentences": [words["missing"][found.missing]],
-            "evidence": [],
-        }
-    setting = found.best.setting
-    others = [
-        name_of(one) for one in dict.fromkeys(tied.candidate for tied in found.best.ties) if one != setting.candidate
-    ]
-    headline = words["answer"]["headline_tied" if others else "headline"]
-    accuracy = found.accuracy_of(setting.candidate)
-    return {
-        "headline": headline.format(**place_of(setting), others=first_few(others, words)),
-        "sentences": [
-            _detail(setting, accuracy, words),
-            _peers(found, words),
-            _runner_up(found, found.best, words),
-            *([_same_speed(found.best, words)] if found.best.ties else []),
-            *_doubt(setting, words),
-        ],
-        "evidence": cell_links([setting.cell, *(accuracy.cells if accuracy else ()), *found.accuracies[0].cells]),
-    }
-
-
-def facts(found: Recommendation, words: Words) -> list[Fact]:
-    """Return what is named beside the recommendation; what was not measured is left out."""
-    facts = [
-        _fact("interactive", found.interactive, lambda setting: setting.latency, found, words),
-        _fact("fastest", found.fastest, lambda setting: setting.rtfx, found, words),
-        _fact("frugal", found.frugal, lambda setting: setting.energy, found, words),
-    ]
-    return [fact for fact in facts if fact]
 
 
 def caveats(
@@ -118,7 +64,7 @@ def caveats(
     if skipped := [entry["name"] for entry in selection["skipped"]]:
         caveats.append(say["skipped"].format(n=len(skipped), names=first_few(skipped, words)))
     if found.accuracies:
-        caveats.append(_pooled_caveat(found.accuracies[0], words))
+        caveats.append(_accuracy_caveat(found.accuracies[0], words))
     if modelled:
         devices = sorted({row["device"] for row in modelled})
         methods = sorted({energy_method(row) for row in modelled})
@@ -176,7 +122,7 @@ def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words)
     """Say how latency grows from the shortest to the longest class that all models have, at the smallest batch."""
     settings = settings_of(cells)
     if found.interactive is None:
-        return words["missing"]["nothing_measured"], []
+        return words["missing"]["no_latency"], []
     quickest = found.interactive.setting
     batch = min(setting.batch_size for setting in settings if setting.device == quickest.device)
     of_candidate: dict[Candidate, dict[int, Setting]] = {}
@@ -208,7 +154,7 @@ def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Wor
     """Say where a larger batch gains most over the smallest one, if it gains anything beyond the intervals."""
     settings = settings_of(cells)
     if not settings:
-        return words["missing"]["nothing_measured"], []
+        return words["missing"]["no_latency"], []
     base = min(setting.batch_size for setting in settings)
     firsts = {(one.candidate, one.device, one.duration_s): one for one in settings if one.batch_size == base}
     pairs = [
@@ -238,7 +184,7 @@ def _energy_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) 
     settings = settings_of(cells)
     energies = comparable_energy(settings)
     if not settings:
-        return words["missing"]["nothing_measured"], []
+        return words["missing"]["no_latency"], []
     if not energies:
         reason = next((row["energy_note"] for row in cells if row["energy_note"]), words["why_null"]["not_measured"])
         return words["caveat"]["no_energy"].format(reason=reason), []
@@ -259,15 +205,16 @@ def _energy_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) 
 def _wer_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
     """Name the model with the lowest pooled WER, and those that cannot be told from it."""
     if not found.accuracies:
-        return words["missing"][found.missing], []
+        return words["missing"]["nothing_to_compare"], []
     first = found.accuracies[0]
+    assert first.wer is not None  # it is among the scored ones
     tied = [name_of(one) for one in found.as_accurate if one != first.candidate]
     sentence = words["takeaway"]["wer"].format(
         name=name_of(first.candidate),
         wer=percent(first.wer.value),
         others=words["takeaway"]["wer_tied"].format(names=listed(tied)) if tied else words["takeaway"]["wer_clear"],
     )
-    return sentence, [cell for accuracy in found.accuracies for cell in accuracy.cells]
+    return sentence, [setting.cell for setting in found.accuracies]
 
 
 TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]] = {
@@ -278,116 +225,12 @@ TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]]
 }
 
 
-def _detail(setting: Setting, accuracy: Accuracy | None, words: Words) -> Markup:
-    wer = accuracy.wer if accuracy else None
-    key = "detail" if wer and wer.low is not None else "detail_no_interval"
-    return words["answer"][key].format(
-        name=name_of(setting.candidate),
-        wer=percent(wer.value if wer else None),
-        interval=_wer_interval(wer),
-        rtfx=number(setting.rtfx.value),
+def _accuracy_caveat(setting: Setting, words: Words) -> Markup:
+    return words["caveat"]["accuracy"].format(
+        n_segments=setting.n_segments,
+        n_words=whole(setting.n_words),
         duration=setting.duration_s,
-    )
-
-
-def _wer_interval(wer: Estimate | None) -> str:
-    if wer is None or wer.low is None or wer.high is None:
-        return NULL
-    return f"{interval(wer.low, wer.high, 100)}{NARROW_SPACE}%"
-
-
-def _peers(found: Recommendation, words: Words) -> Markup:
-    """Say who is as accurate as can be told."""
-    first, *tied = found.as_accurate
-    wer = found.accuracies[0].wer
-    return words["answer"]["tied" if tied else "alone"].format(
-        first=name_of(first),
-        names=listed(name_of(one) for one in tied),
-        wer=percent(wer.value),
-        interval=_wer_interval(wer),
-    )
-
-
-def _runner_up(found: Recommendation, pick: Pick, words: Words) -> Markup:
-    if pick.runner_up is None:
-        return words["answer"]["no_runner_up"]
-    accuracy = found.accuracy_of(pick.runner_up.candidate)
-    return words["answer"]["runner_up"].format(
-        **place_of(pick.runner_up),
-        rtfx=number(pick.runner_up.rtfx.value),
-        wer=percent(accuracy.wer.value if accuracy else None),
-        tie=_how_sure(pick, words["answer"]["tie"], words["answer"]["unclear"]),
-    )
-
-
-def _how_sure(pick: Pick, tie: Markup, unclear: Markup) -> str:
-    """Return what has to be said of a runner-up that is not clearly beaten."""
-    if pick.runner_up_ties:
-        return tie
-    return unclear if pick.runner_up_unclear else ""
-
-
-def _doubt(setting: Setting, words: Words) -> list[Markup]:
-    """Return a sentence if the cell was disturbed, and one if it did not converge."""
-    doubts = [words["answer"]["disturbed"].format(reason=setting.disturbance)] if setting.disturbance else []
-    latency = setting.latency
-    if latency.low is None:
-        doubts.append(words["answer"]["no_interval"])
-    elif not setting.converged:
-        doubts.append(words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high)))
-    return doubts
-
-
-def _same_speed(pick: Pick, words: Words) -> Markup:
-    ties = [cell_link(setting.cell) for setting in pick.ties]
-    return words["answer"]["same_speed"].format(cells=first_few(ties, words))
-
-
-def _fact(
-    key: str, pick: Pick | None, estimate: Callable[[Setting], Estimate | None], found: Recommendation, words: Words
-) -> Fact | None:
-    if pick is None:
-        return None
-
-    def value(setting: Setting) -> str:
-        known = estimate(setting)
-        return number(known.value if known else None)
-
-    setting = pick.setting
-    sentences = [words["fact"][f"{key}_text"].format(**place_of(setting))]
-    if key == "frugal":
-        basis = "modelled" if setting.energy_is_modelled else "measured"
-        sentences.append(words["fact"][basis].format(method=setting.energy_method))
-    sentences += _doubt(setting, words)
-    if setting.weights == "random":
-        sentences.append(words["answer"]["speed_only"])
-    elif accuracy := found.accuracy_of(setting.candidate):
-        sentences.append(words["fact"]["wer"].format(wer=percent(accuracy.wer.value)))
-    if pick.runner_up:
-        sentences.append(
-            words["fact"]["next"].format(
-                name=name_of(pick.runner_up.candidate),
-                value=value(pick.runner_up),
-                unit=words["fact"][f"{key}_unit"],
-                tie=_how_sure(pick, words["fact"]["next_tie"], words["fact"]["next_unclear"]),
-            )
-        )
-    cells = [setting.cell, *([pick.runner_up.cell] if pick.runner_up else [])]
-    return Fact(
-        title=words["fact"][key],
-        value=value(setting),
-        unit=words["fact"][f"{key}_unit"],
-        sentences=tuple(sentences),
-        evidence=cell_links(cells),
-    )
-
-
-def _pooled_caveat(accuracy: Accuracy, words: Words) -> Markup:
-    return words["caveat"]["pooled"].format(
-        n_segments=accuracy.n_segments,
-        n_words=f"{accuracy.n_words:,}".replace(",", NARROW_SPACE),
-        durations=listed(str(duration_s) for duration_s in accuracy.durations_s),
-        batch=accuracy.batch_size,
+        batch=setting.batch_size,
     )
 
 

@@ -52,6 +52,7 @@ from asrmeter.settings import (
     energy_method,
     settings_of,
 )
+from asrmeter.stars import MEASURES, MOST, stars
 from asrmeter.stats import Estimate
 
 # As many as anyone reads; selection.json has all.
@@ -194,7 +195,7 @@ def weights_table(cells: Sequence[Row], words: Words) -> Table:
 
 def duration_table(found: Recommendation, words: Words) -> Table:
     """Return the best settings for each duration class."""
-    pool = words["answer"]["pool_accurate" if found.best else "pool_speed"]
+    pool = words["answer"]["pool_accurate" if found.accuracies else "pool_speed"]
     lines = [
         [
             Entry(str(advice.duration_s), str(advice.duration_s)),
@@ -221,6 +222,25 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
     numeric = "pooled_wer best_rtfx lowest_latency peak_memory least_energy"
     lines = [_model_line(candidate, cells, found, words) for candidate in ranked]
     return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
+
+
+def stars_table(cells: Sequence[Row], found: Recommendation, words: Words) -> Table:
+    """Return the stars of each model and variant in the class by which models are compared."""
+    settings = [setting for setting in settings_of(cells) if setting.duration_s == found.duration_s]
+
+    def entry(n: int | None) -> Entry:
+        if n is None:
+            return Entry(NULL, "", words["why_null"]["not_measured"])
+        shown = Markup('<span role="img" aria-label="{}">{}</span>')
+        return Entry(shown.format(words["stars"]["label"].format(n=n), "★" * n + "☆" * (MOST - n)), str(n))
+
+    lines = [
+        [*map(text_entry, candidate), *(entry(given[measure]) for measure in MEASURES)]
+        for candidate, given in stars(settings).items()
+    ]
+    keys = ["model", "variant", "stars_accuracy", "stars_speed", "stars_energy", "stars_memory"]
+    caption = words["stars"]["caption"].format(duration=NULL if found.duration_s is None else found.duration_s)
+    return table_from("stars", caption, keys, lines, words)
 
 
 def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words) -> Table:
@@ -377,15 +397,14 @@ def _linked(setting: Setting, words: Words) -> Markup:
 
 
 def _rank(candidate: Candidate, found: Recommendation) -> float:
-    accuracy = found.accuracy_of(candidate)
-    return accuracy.wer.value if accuracy else math.inf
+    wer = found.accuracy_of(candidate)
+    return wer.value if wer else math.inf
 
 
 def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendation, words: Words) -> list[Entry]:
     rows = [row for row in cells if (row["model"], row["variant"]) == candidate]
     settings = settings_of(rows)
     missing = words["why_null"]
-    accuracy = found.accuracy_of(candidate)
     why_wer = missing["random" if rows[0]["weights"] == "random" else "not_pooled"]
     why = next((row["reason"] for row in rows if row["reason"]), missing["not_measured"])
     fastest, quickest, frugal = (
@@ -398,7 +417,7 @@ def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendatio
         text_entry(candidate[0]),
         text_entry(candidate[1]),
         text_entry(rows[0]["weights"]),
-        _estimate_entry(accuracy.wer if accuracy else None, why_wer, scale=100),
+        _estimate_entry(found.accuracy_of(candidate), why_wer, scale=100),
         _best_entry(fastest, fastest.rtfx.value if fastest else None, why, words["models"]["place"]),
         _best_entry(quickest, quickest.latency.value if quickest else None, why, words["models"]["place"]),
         text_entry(_largest_stage(fastest, rows, words)),

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.report.words import Words
-from asrmeter.settings import MODELLED_METHODS, Candidate, Setting
+from asrmeter.settings import BASELINE, MODELLED_METHODS, Candidate, Setting
 
 NULL = "–"
 FEW = 3
@@ -98,6 +98,13 @@ def listed(parts: Iterable[str]) -> Markup:
     return Markup(", ").join(parts)
 
 
+def enumerated(parts: Sequence[str], words: Words) -> Markup:
+    """Return the parts as a sentence lists them: a, b and c."""
+    if len(parts) < 2:
+        return listed(parts)
+    return words["answer"]["and"].format(first=listed(parts[:-1]), last=parts[-1])
+
+
 def first_few(parts: Sequence[str], words: Words) -> Markup:
     """Return a few of the parts with commas between them, and how many more there are."""
     n_more = len(parts) - FEW
@@ -108,7 +115,7 @@ def first_few(parts: Sequence[str], words: Words) -> Markup:
 def name_of(candidate: Candidate) -> Markup:
     """Return a model's name, with its variant where that is not the baseline."""
     model, variant = candidate
-    return Markup("<b>{}</b>").format(model) if variant == "fp32" else Markup("<b>{}</b> ({})").format(model, variant)
+    return Markup("<b>{}</b>").format(model) if variant == BASELINE else Markup("<b>{}</b> ({})").format(model, variant)
 
 
 def place_of(setting: Setting) -> dict[str, str]:

@@ -1,0 +1,213 @@
+"""What is recommended for a purpose, on constructed tables: limits bind, ties are ties, no data gives no advice."""
+
+from typing import Any
+
+import pytest
+from tables_for_tests import cell, example_study, failed
+
+from asrmeter.scenarios import GATE, LIMITS, Advice, Missing, Outcome, advise, word_accuracy_kept
+from asrmeter.settings import settings_of
+
+
+def asked(**limits: Any) -> Advice:
+    """Return what a scenario with those limits comes to, on three models."""
+    return of(CELLS, **limits)
+
+
+def of(cells: list[dict[str, Any]], **limits: Any) -> Advice:
+    """Return what a scenario with those limits comes to, on those cells."""
+    report = example_study({"scenarios": {"mine": limits}})["report"]
+    (advice,) = advise(settings_of(cells), report)
+    return advice
+
+
+def model(name: str, latency_s: float, wer: float, **changes: Any) -> dict[str, Any]:
+    """Return a cell of 30 s with narrow intervals around its latency and its WER."""
+    known = {
+        "latency_s_median": latency_s,
+        "latency_s_ci_low": latency_s * 0.99,
+        "latency_s_ci_high": latency_s * 1.01,
+        "latency_s_p95": latency_s * 1.1,
+        "rtfx": 30 / latency_s,
+        "energy_j_per_sample": 40 * latency_s,
+        "wer": wer,
+        "wer_ci_low": wer * 0.9,
+        "wer_ci_high": wer * 1.1,
+        "n_segments": 8,
+        "peak_rss_bytes": 1e9 * latency_s,
+    }
+    return cell(name, **known | changes)
+
+
+# The faster, the worse: with narrow intervals, so that all differences are sure.
+CELLS = [model("small", 0.5, 0.20), model("middle", 1.0, 0.10), model("large", 3.0, 0.05)]
+
+
+def chosen(advice: Advice) -> str | None:
+    return advice.pick.setting.model if advice.pick else None
+
+
+@pytest.mark.parametrize(
+    ("limits", "model_name"),
+    [
+        ({}, "small"),
+        ({"prefer": "throughput"}, "small"),
+        ({"prefer": "latency"}, "small"),
+        ({"prefer": "energy"}, "small"),
+        ({"prefer": "accuracy"}, "large"),
+        ({"max_wer": 0.15}, "middle"),
+        ({"max_wer": 0.06}, "large"),
+        ({"max_latency_s_median": 2, "prefer": "accuracy"}, "middle"),
+        ({"max_latency_s_p95": 1.05, "prefer": "accuracy"}, "small"),
+        ({"min_rtfx": 20, "prefer": "accuracy"}, "middle"),
+        ({"max_memory_gb": 0.7, "prefer": "accuracy"}, "small"),
+        ({"max_wer": 0.15, "max_latency_s_median": 0.9}, None),
+    ],
+)
+def test_each_limit_binds_and_each_preference_decides(limits: dict[str, Any], model_name: str | None) -> None:
+    assert chosen(asked(**limits)) == model_name
+
+
+def test_every_limit_of_the_schema_is_one() -> None:
+    keys = set(example_study()["report"]["scenarios"]["production"])
+    assert keys == {*LIMITS, "description", "devices", "duration_s", "prefer"}
+
+
+def test_only_devices_that_are_allowed_are_looked_at() -> None:
+    cells = [*CELLS, model("large", 0.1, 0.05, device="cuda")]
+    assert (chosen(of(cells)), chosen(of(cells, devices=["cpu"]))) == ("large", "small")
+    nobody = of(CELLS, devices=["cuda"])
+    assert (nobody.pick, nobody.missing) == (None, Missing.NOTHING_MEASURED)
+
+
+def test_the_class_is_the_usual_one_or_that_which_is_asked_for() -> None:
+    cells = [*CELLS, model("large", 0.1, 0.05, duration_s=5)]
+    assert (of(cells).duration_s, of(cells, duration_s=5).duration_s) == (30, 5)
+    assert chosen(of(cells, duration_s=5)) == "large"
+    assert of(cells, duration_s=15).missing is Missing.NOTHING_MEASURED
+
+
+def test_memory_is_that_of_the_device() -> None:
+    on_gpu = model("small", 0.5, 0.2, device="cuda", peak_rss_bytes=9e9, peak_device_bytes=1e9)
+    assert chosen(of([on_gpu], max_memory_gb=2)) == "small"
+    assert of([on_gpu | {"peak_device_bytes": 3e9}], max_memory_gb=2).missing is Missing.NONE_MEETS
+
+
+@pytest.mark.parametrize(
+    ("cells", "missing"),
+    [
+        ([], Missing.NOTHING_MEASURED),
+        ([failed(cell(), "oom", "too large")], Missing.NOTHING_MEASURED),
+        ([cell("wav2vec2-base-960h", wer=0.1)], Missing.ALL_RANDOM),
+        ([cell(wer=None)], Missing.NOTHING_SCORED),
+        ([cell(wer=None), cell("wav2vec2-base-960h")], Missing.NOTHING_SCORED),
+        ([model("small", 1, 0.1, n_segments=5)], Missing.TOO_FEW_SEGMENTS),
+        ([model("small", 1, 0.1, wer_ci_low=None, wer_ci_high=None)], Missing.TOO_FEW_SEGMENTS),
+    ],
+)
+def test_without_data_nothing_is_recommended_and_it_is_said_why(cells: list[dict[str, Any]], missing: Missing) -> None:
+    advice = of(cells)
+    assert (advice.pick, advice.missing) == (None, missing)
+
+
+def test_random_weights_are_never_recommended() -> None:
+    assert chosen(of([*CELLS, cell("wav2vec2-base-960h", rtfx=9e9)])) == "small"
+
+
+def test_energy_decides_only_where_it_is_known() -> None:
+    cells = [row | {"energy_j_per_sample": None} for row in CELLS]
+    assert of(cells, prefer="energy").missing is Missing.NO_ENERGY
+    assert chosen(of(cells, prefer="latency")) == "small"
+
+
+def test_what_was_not_measured_meets_no_limit() -> None:
+    cells = [CELLS[0] | {"latency_s_p95": None}, CELLS[1]]
+    advice = of(cells, max_latency_s_p95=9)
+    assert chosen(advice) == "middle" and advice.ruled_out == {"max_latency_s_p95": 1}
+    assert advice.nearest and [check.outcome for check in advice.nearest[1]] == [Outcome.UNKNOWN, Outcome.MET]
+
+
+def test_it_is_told_how_many_each_limit_rules_out_and_what_came_nearest() -> None:
+    advice = asked(max_wer=0.15, max_latency_s_median=0.9)
+    assert (advice.n_considered, advice.n_meeting) == (3, 0)
+    assert advice.ruled_out == {"max_wer": 1, "max_latency_s_median": 2}
+    assert advice.missing is Missing.NONE_MEETS
+    # Small and middle fail one limit each; of these small is the faster one.
+    assert advice.nearest and advice.nearest[0].model == "small"
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"),
+    [(0.12, Outcome.MET), (0.11, Outcome.MET), (0.105, Outcome.LIKELY), (0.1, Outcome.LIKELY), (0.099, Outcome.MISSED)],
+)
+def test_a_limit_inside_the_interval_is_only_likely_met(limit: float, outcome: Outcome) -> None:
+    row = model("middle", 1.0, 0.10, wer_ci_high=0.11)
+    advice = of([row], max_wer=limit)
+    checks = advice.checks if advice.pick else advice.nearest[1] if advice.nearest else ()
+    assert {check.key: check.outcome for check in checks}["max_wer"] is outcome
+    assert (advice.pick is None) is (outcome is Outcome.MISSED)
+
+
+def test_without_an_interval_a_limit_is_only_likely_met() -> None:
+    row = CELLS[0] | {"latency_s_ci_low": None, "latency_s_ci_high": None}
+    assert {check.key: check.outcome for check in of([row], max_latency_s_median=9).checks} == {
+        "max_latency_s_median": Outcome.LIKELY,
+        GATE: Outcome.MET,
+    }
+
+
+@pytest.mark.parametrize(("floor", "ties"), [(0.02, False), (0.2, True)])
+def test_a_lead_inside_the_noise_floor_is_a_tie(floor: float, ties: bool) -> None:
+    cells = [model("one", 1.0, 0.1, noise_floor=floor), model("two", 1.1, 0.1, noise_floor=floor)]
+    pick = of(cells).pick
+    assert pick and pick.runner_up and pick.runner_up.model == "two"
+    assert pick.runner_up_ties is ties
+
+
+def test_overlapping_intervals_of_latency_tie_whatever_the_floor() -> None:
+    wide = {"latency_s_ci_low": 0.5, "latency_s_ci_high": 1.5, "noise_floor": 0.0}
+    pick = of([model("one", 1.0, 0.1, **wide), model("two", 1.1, 0.1, **wide)]).pick
+    assert pick and pick.runner_up_ties
+
+
+def test_of_those_whose_wer_cannot_be_told_apart_the_fastest_is_the_most_accurate() -> None:
+    cells = [model("slow", 3.0, 0.050), model("quick", 1.0, 0.052), model("bad", 0.1, 0.3)]
+    advice = of(cells, prefer="accuracy")
+    assert chosen(advice) == "quick"
+    assert advice.pick and advice.pick.runner_up and advice.pick.runner_up.model == "slow"
+
+
+def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
+    def with_int8(wer: float, **more: Any) -> list[dict[str, Any]]:
+        return [model("middle", 1.0, 0.10), model("middle", 0.5, wer, variant="int8"), *more.values()]
+
+    def variant(cells: list[dict[str, Any]], gate: float | None = 0.99) -> str | None:
+        report = example_study({"scenarios": {"mine": {}}, "accuracy_gate": gate})["report"]
+        (advice,) = advise(settings_of(cells), report)
+        return advice.pick.setting.variant if advice.pick else None
+
+    # 0.99 of a word accuracy of 0.9 is 0.891.
+    assert variant(with_int8(0.108)) == "int8"
+    assert variant(with_int8(0.110)) == "fp32"
+    assert variant(with_int8(0.110), gate=None) == "int8"
+    assert variant(with_int8(0.110), gate=0.98) == "int8"
+    # Of another model's fp32 nothing follows; where no fp32 was run at all, there is nothing to hold it against.
+    others = [model("large", 3.0, 0.05), model("middle", 0.5, 0.1, variant="int8")]
+    assert variant(others) == "fp32"
+    assert variant([others[1]]) == "int8"
+
+
+def test_word_accuracy_is_held_against_fp32_on_the_same_device_where_it_was_run() -> None:
+    cells = [
+        model("middle", 1.0, 0.10),
+        model("middle", 1.0, 0.20, device="cuda"),
+        model("middle", 1.0, 0.28, device="cuda", variant="int8"),
+    ]
+    settings = settings_of(cells)
+    int8 = next(setting for setting in settings if setting.variant == "int8")
+    assert word_accuracy_kept(int8, settings) == pytest.approx(0.72 / 0.80)
+    assert word_accuracy_kept(int8, [int8]) is None
+
+
+def test_the_order_of_cells_does_not_matter() -> None:
+    assert of(CELLS, max_wer=0.15) == of(CELLS[::-1], max_wer=0.15)
