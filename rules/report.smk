@@ -72,6 +72,7 @@ rule report:
         scaling="<results>/tables/scaling.parquet",
         edlm2025="<results>/tables/edlm2025.parquet",
         selection=f"<results>/corpus/{CORPUS}/selection.json",
+        segments=f"<results>/corpus/{CORPUS}/segments.json",
         other_cells=OTHER_CELLS,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:
@@ -100,6 +101,7 @@ rule report:
             --scaling {input.scaling:q} \
             --edlm2025 {input.edlm2025:q} \
             --selection {input.selection:q} \
+            --segments {input.segments:q} \
             --compare-with {input.other_cells:q} \
             --figures {input.figures:q} \
             --template-folder {params.template:q} \

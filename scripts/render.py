@@ -3,13 +3,17 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from asrmeter.cli import run
 from asrmeter.compare import COLUMNS, compare
+from asrmeter.errors import AsrmeterError
 from asrmeter.files import write_atomically
+from asrmeter.report.audio import data_uris
 from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
 from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.page import render, report_context
+from asrmeter.report.page import Inputs, render, report_context
+from asrmeter.report.transcripts import shown_first
 from asrmeter.report.words import load_words
 from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
 
@@ -24,24 +28,50 @@ def main(argv: list[str] | None = None) -> None:
     for name in BOTTLENECK_COLUMNS:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
+    parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
     parser.add_argument("--compare-with", type=Path, nargs="?", help="cells table of another run; no value for none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
-    study = json.loads(arguments.study.read_text(encoding="utf-8"))
+    study = read_json(arguments.study)
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
-    noise = read_rows(arguments.noise, NOISE_COLUMNS)
-    bottlenecks = Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS})
-    selection = json.loads(arguments.selection.read_text(encoding="utf-8"))
-    figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
-    words = load_words(arguments.template_folder, study["report"].get("language", "en"))
+    segments = {row["segment_id"]: row for row in read_json(arguments.segments)}
+    audio: dict[str, str] = {}
+    if study["report"]["embed_audio"]:
+        names = [name for _, name in shown_first(transcripts)]
+        audio = data_uris(names, segments, arguments.segments.parent)
     comparison = None
     if other := arguments.compare_with:
         comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
-    context = report_context(study, cells, transcripts, noise, bottlenecks, selection, comparison, figures, words)
+    inputs = Inputs(
+        study=study,
+        cells=cells,
+        transcripts=transcripts,
+        noise=read_rows(arguments.noise, NOISE_COLUMNS),
+        bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS}),
+        selection=read_json(arguments.selection),
+        segments=segments,
+        audio=audio,
+        comparison=comparison,
+    )
+    figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
+    words = load_words(arguments.template_folder, study["report"]["language"])
+    context = report_context(inputs, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        AsrmeterError: it is not there or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AsrmeterError(f"{path}: cannot be read as JSON; delete it and run again ({error})") from error
 
 
 if __name__ == "__main__":

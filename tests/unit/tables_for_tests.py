@@ -243,6 +243,22 @@ def example_selection(**changes: Any) -> dict[str, Any]:
     return selection | changes
 
 
+def example_segments() -> dict[str, dict[str, Any]]:
+    """Return the rows of the corpus by segment, as segments.json has them."""
+    return {
+        f"house-{duration_s}-{index}": {
+            "segment_id": f"house-{duration_s}-{index}",
+            "duration_s": duration_s,
+            "audio_s": float(duration_s),
+            "path": f"audio/house-{duration_s}-{index}.flac",
+            "source": "An old house",
+            "utterances": [f"house.wav:{index}-{index + duration_s}"],
+        }
+        for duration_s, n_segments in SEGMENTS_OF_CLASS.items()
+        for index in range(n_segments)
+    }
+
+
 def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and the noise of the cells the way the pipeline does, and return the paths."""
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "noise.parquet"

@@ -14,6 +14,7 @@ from tables_for_tests import (
     cell,
     example_cells,
     example_noise,
+    example_segments,
     example_selection,
     example_study,
     example_transcripts,
@@ -85,9 +86,10 @@ def rendered(
     figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
-    context = report.report_context(
-        study, cells, transcripts, noise, bottlenecks, selection, comparison, figures, words
+    inputs = report.Inputs(
+        study, cells, transcripts, noise, bottlenecks, selection, example_segments(), comparison=comparison
     )
+    context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
 
 
@@ -223,7 +225,8 @@ def test_strings_from_outside_stay_text(nasty):
     assert parsed.scripts == 1
     assert parsed.loads == []
     assert f"<h1>{escape(nasty)}</h1>" in html
-    assert f"<mark>{escape(nasty)}</mark>" in html
+    assert f"{escape(nasty)} (<a" in html
+    assert f"<ins>{escape(nasty.split()[0])}" in html
     assert parsed.ids and all(" " not in one and "<" not in one for one in parsed.ids)
 
 
@@ -332,22 +335,6 @@ def test_a_comparison_with_nothing_in_common_says_so() -> None:
     assert 'id="table-compared"' not in html
 
 
-def test_worst_transcripts_come_once_per_model_with_the_most_errors_first():
-    cells = [cell("whisper-base", batch_size=b) for b in (1, 2)]
-    worst = report.worst_transcripts(example_transcripts(cells))
-    errors = [one["errors"] for one in worst]
-    assert errors == sorted(errors, reverse=True)
-    assert len({one["segment"] for one in worst}) == len(worst) <= report.WORST
-    assert all("b1" in one["cell"] for one in worst)
-
-
-def test_differing_words_are_marked_and_long_equal_runs_cut():
-    same = "a b c d e f g h i j k l"
-    reference, hypothesis = report.marked_words(f"{same} cat", f"{same} hat sat")
-    assert reference == [(False, "a b c d e … h i j k l"), (True, "cat")]
-    assert hypothesis == [(False, "a b c d e … h i j k l"), (True, "hat sat")]
-
-
 def test_several_machines_are_all_described():
     html = rendered([cell(), cell(batch_size=2, machine_id="other", cpu_name="Other CPU")])
     assert "2 machines" in text_of(html)
@@ -402,7 +389,9 @@ def test_command_line_writes_the_report(tmp_path: Path):
         (tmp_path / f"{name}.svg").write_text(DRAWN)
     options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
-    options |= {"selection": tmp_path / "selection.json", "template-folder": TEMPLATES}
+    (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
+    options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}
+    options |= {"template-folder": TEMPLATES}
     options |= {"output": tmp_path / "report.html"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
     command = [part for key, value in options.items() for part in (f"--{key}", str(value))] + figures
@@ -410,7 +399,7 @@ def test_command_line_writes_the_report(tmp_path: Path):
     assert (tmp_path / "report.html").read_text() == rendered(cells)
     other = [row | {"torch_version": "2.7.1"} for row in cells]
     other_table, *_ = write_tables(tmp_path / "other", other, [])
-    study = example_study(report={"language": "en", "compare_with": "results-old"})
+    study = example_study({"compare_with": "results-old"})
     (tmp_path / "study.json").write_text(json.dumps(study))
     render.main([*command, "--compare-with", str(other_table)])
     comparison = compare(other, cells, ("results-old", "results"))
@@ -421,15 +410,7 @@ def test_an_unknown_figure_is_an_error():
     words = load_words(TEMPLATES, "en")
     with pytest.raises(AsrmeterError, match="no such figure: heat"):
         report.report_context(
-            example_study(),
-            [],
-            [],
-            [],
-            Bottlenecks(),
-            example_selection(),
-            None,
-            {"heat": "<svg/>"},
-            words,
+            report.Inputs(example_study(), [], [], [], Bottlenecks(), example_selection()), {"heat": "<svg/>"}, words
         )
 
 

@@ -4,11 +4,10 @@ Words are trusted markup; everything that comes from a study, a table or a trans
 """
 
 import base64
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ from asrmeter.report.tables import (
 )
 from asrmeter.report.text import (
     NULL,
-    cell_link,
     cell_links,
     listed,
     number,
@@ -48,15 +46,14 @@ from asrmeter.report.text import (
     plain,
     scaled,
 )
+from asrmeter.report.transcripts import transcripts_section
 from asrmeter.report.words import Words
 from asrmeter.scenarios import advise
-from asrmeter.settings import Row, cell_name, cell_of, n_errors, noise_floors, settings_of
+from asrmeter.settings import Row, cell_of, noise_floors, settings_of
 
 TEMPLATE = "report.html.j2"
 COMMAND = "snakemake --cores all --resources gpu=1"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
-WORST = 10
-CONTEXT_WORDS = 5
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
@@ -80,27 +77,34 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
     )
 
 
-def report_context(
-    study: Mapping[str, Any],
-    cells: Sequence[Row],
-    transcripts: Sequence[Row],
-    noise: Sequence[Row],
-    bottlenecks: Bottlenecks,
-    selection: Mapping[str, Any],
-    comparison: Comparison | None,
-    figures: Mapping[str, str],
-    words: Words,
-) -> dict[str, Any]:
-    """Return everything that the template shows; `figures` maps a topic's name to its SVG.
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is made of: a complete study, and the rows of its tables.
 
     `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
-    `selection` which speech was chosen and from where,
-    `comparison` what came out against another run.
+    `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
+    can be listened to, `comparison` what came out against another run.
+    """
+
+    study: Mapping[str, Any]
+    cells: Sequence[Row]
+    transcripts: Sequence[Row]
+    noise: Sequence[Row]
+    bottlenecks: Bottlenecks
+    selection: Mapping[str, Any]
+    segments: Mapping[str, Row] = field(default_factory=dict)
+    audio: Mapping[str, str] = field(default_factory=dict)
+    comparison: Comparison | None = None
+
+
+def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
+    """Return everything that the template shows; `figures` maps a topic's name to its SVG.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
     """
-    cells = sorted(cells, key=cell_of)
+    study, bottlenecks, selection = inputs.study, inputs.bottlenecks, inputs.selection
+    cells = sorted(inputs.cells, key=cell_of)
     recommendation = recommend(cells)
     advices = advise(settings_of(cells), study["report"])
     takeaways: dict[str, Callable[[], Takeaway]] = {
@@ -112,7 +116,7 @@ def report_context(
     drawn = {name: _figure(name, svg, takeaways[name](), words) for name, svg in figures.items()}
     context = {
         "words": words,
-        "language": study["report"].get("language", "en"),
+        "language": study["report"]["language"],
         "study_name": study["name"],
         "machine": machine_line(cells, words),
         "answer": answer(advices, study["report"]["tariff"], words),
@@ -125,16 +129,16 @@ def report_context(
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
-        "comparison": _comparison(comparison, words) if comparison else None,
+        "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
         "disturbed": disturbed_table(cells, words),
         "skipped": skipped_table(selection, words),
-        "transcripts": worst_transcripts(transcripts),
+        "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
         "study_facts": _study_facts(study, cells, words),
         "corpus_facts": _corpus_facts(selection, words),
         "machines": _machines(cells, words),
-        "noise": noise_table(noise, words),
+        "noise": noise_table(inputs.noise, words),
         "weights": weights_table(cells, words),
         "command": COMMAND,
         "downloads": DOWNLOADS,
@@ -180,51 +184,9 @@ def machine_line(cells: Sequence[Row], words: Words) -> str:
     return Markup(" · ").join([line, gpu])
 
 
-def worst_transcripts(transcripts: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return the segments with the most errors, each model's once, with their differing words marked."""
-    smallest: dict[tuple[str, str, int, str], Row] = {}
-    for row in sorted(transcripts, key=lambda row: (row["batch_size"], row["device"])):
-        smallest.setdefault((row["model"], row["variant"], row["duration_s"], row["segment_id"]), row)
-    ranked = sorted(smallest.items(), key=lambda item: (-n_errors(item[1]), item[0]))
-    return [_worst(row) for _, row in ranked[:WORST] if n_errors(row)]
-
-
-def marked_words(reference: str, hypothesis: str) -> tuple[list[tuple[bool, str]], list[tuple[bool, str]]]:
-    """Return both texts as runs of words, each with whether it differs from the other text; long equal runs are cut."""
-    ours, theirs = reference.split(), hypothesis.split()
-    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
-    left, right = [], []
-    for kind, begin, end, other_begin, other_end in matcher.get_opcodes():
-        differs = kind != "equal"
-        left.append((differs, _run(ours[begin:end], differs)))
-        right.append((differs, _run(theirs[other_begin:other_end], differs)))
-    return [run for run in left if run[1]], [run for run in right if run[1]]
-
-
 def _digest(text: str) -> str:
     """Return the hash by which a content security policy allows an inline text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _worst(row: Row) -> dict[str, Any]:
-    reference, hypothesis = marked_words(row["reference_normalised"] or "", row["hypothesis_normalised"] or "")
-    return {
-        "cell": cell_link(cell_name(row)),
-        "segment": row["segment_id"],
-        "errors": n_errors(row),
-        "words": row["n_words"],
-        "reference": reference,
-        "hypothesis": hypothesis,
-        "raw_reference": row["reference"] or "",
-        "raw_hypothesis": row["hypothesis"] or "",
-    }
-
-
-def _run(words: list[str], differs: bool) -> str:
-    """Return a run of words; what is equal is shortened in its middle."""
-    if differs or len(words) <= 2 * CONTEXT_WORDS:
-        return " ".join(words)
-    return " ".join([*words[:CONTEXT_WORDS], "…", *words[-CONTEXT_WORDS:]])
 
 
 def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Transcripts in the report: errors as they are counted, the worst first, audio where it is asked for."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from tables_for_tests import cell, example_segments, example_transcripts, transcripts_of
+
+from asrmeter.errors import AsrmeterError
+from asrmeter.report import audio
+from asrmeter.report.transcripts import MOST_TEXTS, Run, aligned, shown_first, transcripts_section
+from asrmeter.report.words import load_words
+from asrmeter.scoring import compare
+
+WORDS = load_words(Path(__file__).parents[2] / "report", "en")
+TEXTS = st.lists(st.sampled_from(["so", "the", "old", "house", "stood"]), max_size=12).map(" ".join)
+
+
+def test_errors_are_told_by_their_kind() -> None:
+    assert aligned("the old house stood", "the cold house stood still") == [
+        Run("equal", "the", "the"),
+        Run("substitute", "old", "cold"),
+        Run("equal", "house stood", "house stood"),
+        Run("insert", "", "still"),
+    ]
+    assert aligned("by itself", "") == [Run("delete", "by itself", "")]
+    assert aligned("", "") == []
+
+
+@given(TEXTS, TEXTS)
+def test_what_is_marked_is_what_the_wer_counts(reference: str, hypothesis: str) -> None:
+    runs = aligned(reference, hypothesis)
+    counted = compare(reference, hypothesis)
+    by_kind = {kind: [run for run in runs if run.kind == kind] for kind in ("substitute", "delete", "insert")}
+    assert sum(len(run.reference.split()) for run in by_kind["substitute"]) == counted.n_substitutions
+    assert sum(len(run.reference.split()) for run in by_kind["delete"]) == counted.n_deletions
+    assert sum(len(run.hypothesis.split()) for run in by_kind["insert"]) == counted.n_insertions
+    assert " ".join(run.reference for run in runs if run.reference) == reference
+    assert " ".join(run.hypothesis for run in runs if run.hypothesis) == hypothesis
+
+
+def test_segments_and_models_stand_the_worst_first_each_model_once() -> None:
+    cells = [cell(model, batch_size=b) for model in ("whisper-base", "whisper-tiny.en") for b in (1, 2)]
+    found = transcripts_section(example_transcripts(cells), example_segments(), {}, WORDS)
+    shares = [[_share(text.errors) for text in segment.texts] for segment in found.segments]
+    assert all(own == sorted(own, reverse=True) and len(own) == 2 for own in shares)
+    assert [own[0] for own in shares] == sorted((own[0] for own in shares), reverse=True)
+    assert all("-b1" in text.cell for segment in found.segments for text in segment.texts)
+    assert found.n_all == len(found.segments) == 8
+
+
+def test_a_segment_names_where_it_comes_from() -> None:
+    (first, *_), n_all = (
+        (found := transcripts_section(transcripts_of(cell()), example_segments(), {}, WORDS)).segments,
+        8,
+    )
+    assert first.source == "An old house, house.wav" and found.n_all == n_all
+    (unknown, *_) = transcripts_section(transcripts_of(cell()), {}, {}, WORDS).segments
+    assert unknown.source == ""
+
+
+def test_large_studies_show_the_worst_only_and_say_of_how_many() -> None:
+    cells = [cell(f"model-{index}") for index in range(100)]
+    rows = [text for row in cells for text in transcripts_of(row, n_segments=30)]
+    found = transcripts_section(rows, {}, {}, WORDS)
+    assert sum(len(segment.texts) for segment in found.segments) <= MOST_TEXTS
+    assert (len(found.segments), found.n_all) == (2, 30)
+
+
+def test_long_stretches_without_an_error_are_cut() -> None:
+    row = transcripts_of(cell())[0] | {"reference_normalised": "a " * 40 + "cat", "hypothesis_normalised": "a " * 40}
+    (segment,) = transcripts_section([row], {}, {}, WORDS).segments
+    equal, deleted = segment.texts[0].runs
+    assert equal.hypothesis.count("a") == 16 and "…" in equal.hypothesis
+    assert (deleted.kind, deleted.reference) == ("delete", "cat")
+
+
+def test_audio_is_embedded_as_mp3_as_far_as_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate_hz = 16000
+    tone = 0.1 * np.sin(np.arange(2 * rate_hz) / 10)
+    names = ["house-5-0", "house-5-1"]
+    (tmp_path / "audio").mkdir()
+    for name in names:
+        soundfile.write(tmp_path / "audio" / f"{name}.flac", tone, rate_hz)
+    made = audio.data_uris(names, example_segments(), tmp_path)
+    assert list(made) == names
+    kind, _, data = made[names[0]].partition(",")
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+    assert (kind, rate) == ("data:audio/mpeg;base64", rate_hz)
+    assert len(samples) == pytest.approx(len(tone), rel=0.1)
+    monkeypatch.setattr(audio, "MOST_BYTES", len(made[names[0]]) + 1)
+    assert list(audio.data_uris(names, example_segments(), tmp_path)) == names[:1]
+
+
+def test_audio_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AsrmeterError, match=r"house-5-0\.flac: cannot be read as audio"):
+        audio.data_uris(["house-5-0"], example_segments(), tmp_path)
+    with pytest.raises(AsrmeterError, match="has no segment other"):
+        audio.data_uris(["other"], example_segments(), tmp_path)
+
+
+def test_shown_first_of_nothing_is_nothing() -> None:
+    assert shown_first([]) == {}
+
+
+def _share(errors: str) -> float:
+    wrong, n_words = (int(part) for part in errors.split() if part.isdigit())
+    return wrong / n_words
