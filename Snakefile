@@ -20,6 +20,7 @@ include: "rules/measure.smk"
 include: "rules/bottlenecks.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
+include: "rules/compare.smk"
 include: "rules/noise.smk"
 
 

@@ -1,19 +1,20 @@
 """
 The report.
 
-Needs: the tables, the study, the template in report/, and the cells table of another run to compare with, if one is given
+Needs: the tables, the study, the template in report/, and the tables of another run to compare with, if one is given
 Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
 
 FIGURES = ["latency", "throughput", "energy", "wer", "roofline", "stages", "operators"]
-OTHER_RUN = STUDY["report"]["compare_with"]
-OTHER_CELLS = [f"{OTHER_RUN}/tables/cells.parquet"] if OTHER_RUN else []
 
-# Said before anything is measured, and in one line.
-if OTHER_CELLS and not Path(OTHER_CELLS[0]).is_file():
+# The tables of another run, where the report compares; what they lack is said before anything is measured.
+try:
+    OTHER_RUN = STUDY["compare"]["first"] if runs.shown_in_report(STUDY) else None
+    OTHER_TABLES = list(map(str, runs.tables_of(Path(OTHER_RUN)))) if OTHER_RUN else []
+except AsrmeterError as error:
     sys.exit(
-        f"error: report.compare_with: {OTHER_CELLS[0]} is not there; give the results folder of a finished run"
+        f"error: compare.first: {error}; give the results folder of a finished run"
     )
 
 
@@ -73,7 +74,7 @@ rule report:
         edlm2025="<results>/tables/edlm2025.parquet",
         selection=f"<results>/corpus/{CORPUS}/selection.json",
         segments=f"<results>/corpus/{CORPUS}/segments.json",
-        other_cells=OTHER_CELLS,
+        other_run=OTHER_TABLES,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
@@ -87,6 +88,7 @@ rule report:
         "../envs/report.yaml"
     params:
         template=subpath(input.template, parent=True),
+        other_run=OTHER_RUN or [],
     shell:
         r"""
         python scripts/render.py \
@@ -102,7 +104,7 @@ rule report:
             --edlm2025 {input.edlm2025:q} \
             --selection {input.selection:q} \
             --segments {input.segments:q} \
-            --compare-with {input.other_cells:q} \
+            --compare-with {params.other_run:q} \
             --figures {input.figures:q} \
             --template-folder {params.template:q} \
             --output {output:q} \

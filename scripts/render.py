@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.cli import run
-from asrmeter.compare import COLUMNS, compare
+from asrmeter.compare import Run, compare
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import write_atomically
 from asrmeter.report.audio import data_uris
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
-    parser.add_argument("--compare-with", type=Path, nargs="?", help="cells table of another run; no value for none")
+    parser.add_argument("--compare-with", type=Path, nargs="?", help="results folder of another run; no value for none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         audio = data_uris(names, segments, arguments.segments.parent)
     comparison = None
     if other := arguments.compare_with:
-        comparison = compare(read_rows(other, COLUMNS), cells, (study["report"]["compare_with"], study["results"]))
+        comparison = compare(Run.read(other), Run.of(study["results"], cells, transcripts))
     inputs = Inputs(
         study=study,
         cells=cells,

@@ -1,117 +1,96 @@
-"""Two runs side by side: which cells take as long as before, which do not, and where that cannot be told.
+"""Two runs side by side: which cells and models are as before, which are not, and where that cannot be told.
 
-The rule for a cell. It is `same` if the latency intervals overlap or the difference is within the noise floor of either
-run; else `faster` or `slower` says what the second run is. Where an interval is missing, a run did not converge, or a
-cell that seems to differ was disturbed, it is `ambiguous`; where other audio, weights or batches were timed, it is
-`not_comparable`.
+`verdicts` has the rules for a cell and for a model, `metrics` what they are applied to.
 
-The rule for a model. It changed only if at least three of its cells did, these are more than half of those that can be
-compared, and none says the opposite. One pair of runs carries no more: intervals know the noise inside a run, and the
-floor is one sample of the noise between runs, so that a few cells may differ by chance. If as many as one cell in five
-did, in either direction alike, a model of six cells would be called changed by chance twice in 1,000 comparisons.
-
-Drift. Neither intervals nor floor know that a machine may be slower as a whole on another day. Where all of several
+Drift. Neither intervals nor floors know that a machine may be slower as a whole on another day. Where all of several
 models changed alike and no recorded setting differs, that is the likelier cause, and no change is claimed.
+
+Regression. What the second run is guarded against: a model that is slower, worse by WER, or takes more measured energy,
+each as a whole; a cell that was measured in the first run and failed in the second; and drift for the worse, as a guard
+that is silent about it would be none. Modelled energy only repeats latency. Peak memory is not judged. Where nothing at
+all can be told, the guard does not hold either.
 """
 
-import math
+import csv
 import statistics
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.files import atomic
+from asrmeter.metrics import METRICS
 from asrmeter.plan import Cell
-from asrmeter.settings import MEASURED_STATUS, Candidate, Row, cell_of, disturbance_of, latency_of
-from asrmeter.stats import Estimate
+from asrmeter.runs import tables_of
+from asrmeter.settings import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, read_rows
+from asrmeter.verdicts import SAME_WORK, UNTOLD, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
 
-LEAST_CHANGED_CELLS = 3
 SETTINGS = (
     "machine_id", "device_name", "driver_version", "threads", "os", "python_version", "torch_version",
     "transformers_version", "decoding", "commit",
 )  # fmt: skip
 COLUMNS = (
-    "model", "variant", "device", "duration_s", "batch_size", "weights", "status", "reason", "latency_s_median",
-    "latency_s_ci_low", "latency_s_ci_high", "noise_floor", "audio_s_mean", "disturbed", "disturbance", "protocol",
-    "corpus_sha256", "weights_sha256", *SETTINGS,
+    "model", "variant", "device", "duration_s", "batch_size", "status", "reason", "latency_s_median",
+    "latency_s_ci_low", "latency_s_ci_high", "noise_floor", "audio_s_mean", "disturbed", "disturbance",
+    "wer", "wer_ci_low", "wer_ci_high", "normaliser", "energy_j_per_sample", "energy_spread", "energy_method_cpu",
+    "energy_method_gpu", *SAME_WORK, *SETTINGS,
 )  # fmt: skip
-
-
-class Verdict(StrEnum):
-    """What the second run is, compared with the first."""
-
-    SAME = "same"
-    FASTER = "faster"
-    SLOWER = "slower"
-    AMBIGUOUS = "ambiguous"
-    NOT_COMPARABLE = "not_comparable"
+# As many as anyone reads; compare.py --csv writes all.
+MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A cell that both runs have: its latency in seconds a pass in each, and what follows.
+class Run:
+    """One of two runs: its name for people, the rows of its cells, and the transcripts of each by segment."""
 
-    `reason` says why nothing can be told, and is "" otherwise.
+    name: str
+    cells: Mapping[Cell, Row]
+    texts: Mapping[Cell, Mapping[str, Row]]
+
+    @classmethod
+    def of(cls, name: str, cells: Iterable[Row], transcripts: Iterable[Row]) -> "Run":
+        """Return the run whose tables these are; they need the columns `COLUMNS` and `TRANSCRIPT_COLUMNS`."""
+        texts: defaultdict[Cell, dict[str, Row]] = defaultdict(dict)
+        for row in transcripts:
+            texts[cell_of(row)][row["segment_id"]] = row
+        return cls(name, {cell_of(row): row for row in cells}, texts)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Return the run of a results folder or tables folder.
+
+        Raises:
+            AsrmeterError: it has no such tables.
+        """
+        cells, transcripts = tables_of(folder)
+        return cls.of(str(folder), read_rows(cells, COLUMNS), read_rows(transcripts, TRANSCRIPT_COLUMNS))
+
+    def side(self, cell: Cell) -> Side:
+        """Return a cell as this run has it."""
+        return Side(self.name, self.cells[cell], self.texts.get(cell, {}))
+
+
+@dataclass(frozen=True)
+class ByMetric:
+    """Two runs by one metric.
+
+    `drift` is what all of several models are alike; without a setting that differs none of them counts as changed then.
     """
 
-    cell: Cell
-    first: Estimate | None
-    second: Estimate | None
-    verdict: Verdict
-    reason: str
-
-    @property
-    def candidate(self) -> Candidate:
-        """The model and its variant."""
-        return self.cell.model, self.cell.variant
-
-    @property
-    def ratio(self) -> float | None:
-        """The second latency over the first: below 1 the second run is faster. None where there is no such number."""
-        if self.first is None or self.second is None or self.verdict is Verdict.NOT_COMPARABLE:
-            return None
-        return self.second.value / self.first.value
-
-    @property
-    def overlap(self) -> bool | None:
-        """Whether the intervals overlap; None without two intervals of the same work."""
-        if self.ratio is None or self.first is None or self.second is None:
-            return None
-        return None if None in (self.first.low, self.second.low) else self.first.overlaps(self.second)
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """All pairs of a model and variant: how many of each verdict, their median ratio, and whether it changed at all."""
-
-    candidate: Candidate
-    counts: Mapping[Verdict, int]
-    ratio: float | None
-    change: Verdict | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs side by side.
-
-    `names` are those of the first and the second run. `missing` holds cells that only one of them has, each with the
-    name of that one; `differing` the settings that are not the same, each with its values in both. `drift` is what all
-    of several models are alike; without a setting that differs none of them counts as changed then.
-    """
-
-    names: tuple[str, str]
+    metric: Metric
     pairs: tuple[Pair, ...]
     models: tuple[ModelSummary, ...]
-    missing: tuple[tuple[Cell, str], ...]
-    differing: tuple[tuple[str, str, str], ...]
     drift: Verdict | None
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
         """How many cells have each verdict, in the order of the verdicts."""
-        return _counts(self.pairs)
+        return counted(self.pairs)
+
+    @property
+    def told(self) -> bool:
+        """Whether anything is told of any cell."""
+        return any(pair.verdict not in UNTOLD for pair in self.pairs)
 
     @property
     def overlap_share(self) -> float | None:
@@ -124,116 +103,119 @@ class Comparison:
         """The models that changed as a whole."""
         return tuple(model for model in self.models if model.change)
 
+    @property
+    def shown(self) -> list[Pair]:
+        """The pairs that people are shown: those that differ first, and no more than anyone reads."""
+        return sorted(self.pairs, key=lambda pair: pair.verdict is Verdict.SAME)[:MOST_SHOWN]
 
-def cells_file(folder: Path) -> Path:
-    """Return the cells table of a results folder or tables folder.
 
-    Raises:
-        AsrmeterError: there is none.
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    `names` are those of the first and the second run, `n_cells` how many cells both have. `missing` holds cells that
+    only one of them has, each with the name of that one; `failed` those that only the first has measured, each with
+    what became of it; `differing` the settings that are not the same, each with its values in both.
     """
-    for path in (folder / "tables" / "cells.parquet", folder / "cells.parquet"):
-        if path.is_file():
-            return path
-    raise AsrmeterError(f"{folder}: neither a results folder nor a tables folder: holds no cells.parquet")
+
+    names: tuple[str, str]
+    n_cells: int
+    by_metric: tuple[ByMetric, ...]
+    missing: tuple[tuple[Cell, str], ...]
+    failed: tuple[tuple[Cell, str], ...]
+    differing: tuple[tuple[str, str, str], ...]
+
+    def by(self, name: str) -> ByMetric:
+        """Return the part of the metric with that name."""
+        return next(part for part in self.by_metric if part.metric.name == name)
+
+    @property
+    def other_machine(self) -> bool:
+        """Whether the runs were made on different machines."""
+        return any(key == "machine_id" for key, *_ in self.differing)
+
+    @property
+    def regressions(self) -> list[str]:
+        """What is worse in the second run, each in a few words; empty where nothing is."""
+        found = []
+        for metric, part in ((part.metric, part) for part in self.by_metric if part.metric.guarded):
+            worse = ["/".join(model.candidate) for model in part.models if model.change is metric.higher]
+            if worse:
+                found.append(f"{metric.name}: {few(worse)} {metric.higher}")
+            elif part.drift is metric.higher:
+                found.append(
+                    f"{metric.name}: all models {metric.higher} alike, though no recorded setting differs: "
+                    "the machine may have drifted"
+                )
+        if self.failed:
+            found.append(f"failed: {few([f'{cell.id} ({why})' for cell, why in self.failed])}")
+        if not any(part.told for part in self.by_metric if part.metric.guarded):
+            found.append("nothing could be compared")
+        return found
 
 
-def compare(first: Iterable[Row], second: Iterable[Row], names: tuple[str, str]) -> Comparison:
-    """Compare the cells tables of two runs, whose names are for people; they need the columns `COLUMNS`."""
-    before, after = ({cell_of(row): row for row in rows} for rows in (first, second))
-    common = sorted(before.keys() & after.keys())
-    pairs = [_pair(before[cell], after[cell], names) for cell in common]
-    candidates = dict.fromkeys(pair.candidate for pair in pairs)
-    models = [_summary(one, [pair for pair in pairs if pair.candidate == one]) for one in candidates]
-    differing = tuple(_differing([before[cell] for cell in common], [after[cell] for cell in common]))
-    drift = models[0].change if len(models) > 1 and len({model.change for model in models}) == 1 else None
-    if drift and not differing:
-        models = [replace(model, change=None) for model in models]
+def compare(first: Run, second: Run) -> Comparison:
+    """Compare two runs by every metric that they have."""
+    common = sorted(first.cells.keys() & second.cells.keys())
+    sides = [(first.side(cell), second.side(cell)) for cell in common]
+    differing = tuple(_differing([[side.row for side in run] for run in zip(*sides, strict=True)]))
+    parts = (_by(metric, [both for both in sides if metric.has(both)], bool(differing)) for metric in METRICS)
+    names = first.name, second.name
     return Comparison(
         names=names,
-        pairs=tuple(pairs),
-        models=tuple(models),
-        missing=tuple((cell, names[cell in after]) for cell in sorted(before.keys() ^ after.keys())),
+        n_cells=len(common),
+        by_metric=tuple(part for part in parts if part.pairs),
+        missing=tuple((cell, names[cell in second.cells]) for cell in sorted(first.cells.keys() ^ second.cells.keys())),
+        failed=tuple(
+            (cell, after.failure)
+            for cell, (before, after) in zip(common, sides, strict=True)
+            if before.is_measured and not after.is_measured
+        ),
         differing=differing,
-        drift=drift,
     )
 
 
-def _pair(first: Row, second: Row, names: tuple[str, str]) -> Pair:
-    verdict, reason = _judge(first, second, names)
-    before, after = (latency_of(row) if _is_measured(row) else None for row in (first, second))
-    return Pair(cell_of(first), before, after, verdict, reason)
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return some of the names, and how many more there are."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
 
 
-def _judge(first: Row, second: Row, names: tuple[str, str]) -> tuple[Verdict, str]:
-    """Apply the rule for a cell; return the verdict, and why nothing can be told."""
-    if reason := _other_work(first, second):
-        return Verdict.NOT_COMPARABLE, reason
-    if reason := _of_either(_no_interval, first, second, names):
-        return Verdict.AMBIGUOUS, reason
-    before, after = latency_of(first), latency_of(second)
-    if before.ties_with(after):
-        return Verdict.SAME, ""
-    if reason := _of_either(disturbance_of, first, second, names):
-        return Verdict.AMBIGUOUS, f"disturbed in {reason}"
-    return (Verdict.FASTER if after.value < before.value else Verdict.SLOWER), ""
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Write every pair by every metric in raw numbers: s, errors per word, Wh per hour of audio, relative floors."""
+    values = ("first", "second", "effect")
+    parts = [f"{value}{part}" for value in values for part in ("", "_low", "_high")]
+    heading = ["metric", "model", "variant", "device", "duration_s", "batch_size", *parts, "effect_is", "floor",
+               "verdict", "reason"]  # fmt: skip
+    with atomic(path) as target, open(target, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(heading)
+        for part in comparison.by_metric:
+            for pair in part.pairs:
+                estimates = [getattr(pair, value) for value in values]
+                numbers = [getattr(one, end, None) for one in estimates for end in ("value", "low", "high")]
+                place = (getattr(pair.cell, key) for key in heading[1:6])
+                floor = getattr(pair.effect, "floor", None)
+                writer.writerow(
+                    [part.metric.name, *place, *numbers, part.metric.effect, floor, pair.verdict, pair.reason]
+                )
 
 
-def _other_work(first: Row, second: Row) -> str:
-    """Return why two cells of the same name did not do the same work, or ""."""
-    for key, reason in (
-        ("protocol", "another protocol"),
-        ("corpus_sha256", "other audio"),
-        ("weights", "other weights"),
-        ("weights_sha256", "other weights"),
-    ):
-        if first[key] != second[key]:
-            return reason
-    if _is_measured(first) and _is_measured(second):
-        lengths = first["audio_s_mean"], second["audio_s_mean"]
-        if None not in lengths and not math.isclose(*lengths):
-            return "other batches were timed"
-    return ""
+def _by(metric: Metric, sides: Sequence[Sides], differing: bool) -> ByMetric:
+    judged: defaultdict[Candidate, dict[Pair, Sides]] = defaultdict(dict)
+    for both in sides:
+        pair = metric.judge(both)
+        judged[pair.candidate][pair] = both
+    models = [metric.summary(candidate, judged[candidate]) for candidate in judged]
+    alike = metric.drifts and len(models) > 1 and len({model.change for model in models}) == 1
+    drift = models[0].change if alike else None
+    if drift and not differing:
+        models = [replace(model, change=None) for model in models]
+    return ByMetric(metric, tuple(pair for own in judged.values() for pair in own), tuple(models), drift)
 
 
-def _no_interval(row: Row) -> str:
-    """Return why a cell's latency has no interval to go by, or ""."""
-    if row["status"] != "ok":
-        return f"{row['status']}, {row['reason'] or 'no reason was recorded'}"
-    return "" if _is_measured(row) and row["latency_s_ci_low"] is not None else "no interval"
-
-
-def _of_either(why: Callable[[Row], str], first: Row, second: Row, names: tuple[str, str]) -> str:
-    """Return what holds of either cell, each with the name of its run, or ""."""
-    reasons = zip(names, map(why, (first, second)), strict=True)
-    return "; ".join(f"{name}: {reason}" for name, reason in reasons if reason)
-
-
-def _is_measured(row: Row) -> bool:
-    return row["status"] in MEASURED_STATUS and row["latency_s_median"] is not None
-
-
-def _summary(candidate: Candidate, pairs: Sequence[Pair]) -> ModelSummary:
-    """Apply the rule for a model."""
-    counts = _counts(pairs)
-    n_comparable = len(pairs) - counts.get(Verdict.NOT_COMPARABLE, 0)
-    change = None
-    for verdict, opposite in ((Verdict.FASTER, Verdict.SLOWER), (Verdict.SLOWER, Verdict.FASTER)):
-        n = counts.get(verdict, 0)
-        if n >= LEAST_CHANGED_CELLS and n > n_comparable / 2 and opposite not in counts:
-            change = verdict
-    ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
-    return ModelSummary(candidate, counts, statistics.median(ratios) if ratios else None, change)
-
-
-def _counts(pairs: Iterable[Pair]) -> dict[Verdict, int]:
-    found = Counter(pair.verdict for pair in pairs)
-    return {verdict: found[verdict] for verdict in Verdict if found[verdict]}
-
-
-def _differing(first: Sequence[Row], second: Sequence[Row]) -> Iterable[tuple[str, str, str]]:
-    for key in SETTINGS:
-        before, after = (
-            ", ".join(sorted({str(row[key]) for row in rows if row[key] is not None})) for rows in (first, second)
-        )
+def _differing(runs: Sequence[Sequence[Row]]) -> Iterable[tuple[str, str, str]]:
+    for key in SETTINGS if runs else ():
+        before, after = (", ".join(sorted({str(row[key]) for row in rows if row[key] is not None})) for rows in runs)
         if before != after:
             yield key, before or "none", after or "none"

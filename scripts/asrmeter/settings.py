@@ -139,6 +139,15 @@ def latency_of(row: Row) -> Estimate:
     return Estimate(median, low, high, row["noise_floor"])
 
 
+def energy_of(row: Row) -> Estimate | None:
+    """Return the energy in Wh per hour of audio; two differ if they do by more than their windows among themselves."""
+    if row["energy_j_per_sample"] is None or not row["audio_s_mean"]:
+        return None
+    value = row["energy_j_per_sample"] / row["audio_s_mean"]
+    floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
+    return Estimate(value, value, value, max(floors, default=None))
+
+
 def disturbance_of(row: Row) -> str:
     """Return what disturbed the measurement of a cell, or ""."""
     return (row["disturbance"] or "disturbed") if row["disturbed"] else ""
@@ -201,7 +210,7 @@ def _setting(row: Row) -> Setting:
             audio_s / latency.low if latency.low else None,
             floor=latency.floor,
         ),
-        energy=_energy(row),
+        energy=energy_of(row),
         energy_method=energy_method(row),
         wer=_wer(row),
         memory_bytes=memory_bytes(row),
@@ -209,15 +218,6 @@ def _setting(row: Row) -> Setting:
         n_segments=int(row["n_segments"] or 0),
         n_words=int(row["wer_words"] or 0),
     )
-
-
-def _energy(row: Row) -> Estimate | None:
-    """Return the energy in Wh per hour of audio; two differ if they do by more than their windows among themselves."""
-    if row["energy_j_per_sample"] is None or not row["audio_s_mean"]:
-        return None
-    value = row["energy_j_per_sample"] / row["audio_s_mean"]
-    floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
-    return Estimate(value, value, value, max(floors, default=None))
 
 
 def _wer(row: Row) -> Estimate | None:

@@ -99,6 +99,43 @@ def ratio_interval(
     return _middle(above[below > 0] / below[below > 0])
 
 
+def difference_interval(
+    first: Sequence[float], second: Sequence[float], denominators: Sequence[float], seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of (sum(second) - sum(first)) / sum(denominators), in the ratios' unit.
+
+    Paired: what is drawn is an item with both of its numerators, such as a segment with its word errors in two runs, so
+    that an item that is hard for both is no noise (Bisani & Ney, 2004, Bootstrap estimates for confidence intervals in
+    ASR performance evaluation, ICASSP). None for fewer than two items with a denominator.
+    """
+    return ratio_interval([after - before for before, after in zip(first, second, strict=True)], denominators, seed)
+
+
+def quotient(first: Estimate, second: Estimate) -> Estimate | None:
+    """Return the second estimate over the first with a 95 % interval; None where the first is zero.
+
+    The errors of two runs are independent: on the scale of logarithms half-widths are added in quadrature, each side's
+    own (MOVER: Zou & Donner, 2008, doi:10.1002/sim.3095). With a the first and b the second,
+    ln(high / (b / a)) = sqrt(ln(b_high / b)^2 + ln(a / a_low)^2), and downwards likewise with b_low and a_high.
+    There is no interval where one of the two has none, or one that reaches zero.
+    """
+    if not first.value:
+        return None
+    value, floor = second.value / first.value, larger_floor(first, second)
+    ends = (first.low, first.high, second.low, second.high)
+    if any(end is None or end <= 0 for end in ends) or value <= 0:
+        return Estimate(value, floor=floor)
+    a_low, a_high, b_low, b_high = (math.log(end) for end in ends if end)
+    a, b = math.log(first.value), math.log(second.value)
+    down, up = math.hypot(b - b_low, a_high - a), math.hypot(b_high - b, a - a_low)
+    return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
+
+
+def larger_floor(first: Estimate, second: Estimate) -> float | None:
+    """Return the floor below which two estimates are not told apart; None where neither has one."""
+    return max((floor for floor in (first.floor, second.floor) if floor is not None), default=None)
+
+
 def p95(values: Sequence[float]) -> float | None:
     """Return the 95th percentile, or None if there are too few values to carry it."""
     return float(np.quantile(values, 0.95)) if len(values) >= LEAST_N_FOR_P95 else None

@@ -1,5 +1,6 @@
 """A study: its schema, its defaults, and errors that say where and what is allowed."""
 
+import contextlib
 import copy
 import json
 from pathlib import Path
@@ -151,7 +152,7 @@ def _without_nulls(value: Any, schema: dict[str, Any]) -> Any:
     """Take a key that YAML leaves empty for one that is not there, and an empty entry for one that says nothing."""
     schema = _branch(value, schema)
     if schema.get("type") != "object" or not isinstance(value, dict):
-        return value
+        return _read(value, schema)
     kept: dict[str, Any] = {}
     for key, inner in value.items():
         if key not in schema.get("properties", {}):
@@ -160,6 +161,15 @@ def _without_nulls(value: Any, schema: dict[str, Any]) -> Any:
         elif inner is not None or "null" in schema["properties"][key].get("type", ""):
             kept[key] = _without_nulls(inner, schema["properties"][key])
     return kept
+
+
+def _read(value: Any, schema: dict[str, Any]) -> Any:
+    """Take text for what it says where the schema has no text: `--config key='{...}'` makes text of all inside."""
+    types = schema.get("type", "string")
+    if isinstance(value, str) and ("string" not in types or ("null" in types and value == "null")):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:

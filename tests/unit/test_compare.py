@@ -1,24 +1,27 @@
 """Two runs side by side, on constructed tables."""
 
+import csv
 import random
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tables_for_tests import cell, example_cells, failed, write_tables
+from tables_for_tests import cell, example_cells, example_transcripts, failed, write_tables
 
 import compare as script
-from asrmeter import study
-from asrmeter.compare import Comparison, Verdict, cells_file, compare
+from asrmeter import runs, study
+from asrmeter.compare import MOST_SHOWN, ByMetric, Comparison, Run, compare
 from asrmeter.errors import AsrmeterError
+from asrmeter.verdicts import Pair, Verdict
 
+Row = dict[str, Any]
 NAMES = ("before", "after")
 MODELS = ("whisper-tiny.en", "whisper-base", "wav2vec2-base-960h", "whisper-small")
 PLACES = [(5, 1), (5, 4), (15, 1), (15, 4), (30, 1), (60, 1)]
 
 
-def timed(latency_s: float, half_width: float = 0.01, **changes: Any) -> dict[str, Any]:
+def timed(latency_s: float, half_width: float = 0.01, **changes: Any) -> Row:
     """Return a cell with that latency in seconds and an interval of that relative half-width."""
     latency = {
         "latency_s_median": latency_s,
@@ -28,8 +31,16 @@ def timed(latency_s: float, half_width: float = 0.01, **changes: Any) -> dict[st
     return cell(**{"noise_floor": 0.02, **latency, **changes})
 
 
-def judged(first: dict[str, Any], second: dict[str, Any]) -> tuple[Verdict, str]:
-    (pair,) = compare([first], [second], NAMES).pairs
+def compared(first: list[Row], second: list[Row], texts: tuple[list[Row], list[Row]] = ([], [])) -> Comparison:
+    return compare(*(Run.of(*run) for run in zip(NAMES, (first, second), texts, strict=True)))
+
+
+def by_latency(first: list[Row], second: list[Row]) -> ByMetric:
+    return compared(first, second).by("latency")
+
+
+def judged(first: Row, second: Row) -> tuple[Verdict, str]:
+    (pair,) = by_latency([first], [second]).pairs
     return pair.verdict, pair.reason
 
 
@@ -84,19 +95,19 @@ def test_disturbance_matters_only_where_there_is_a_difference() -> None:
     ],
 )
 def test_other_work_is_not_compared(changes, reason) -> None:
-    comparison = compare([timed(1.0)], [timed(1.5, **changes)], NAMES)
-    (pair,) = comparison.pairs
-    assert (pair.verdict, pair.reason, pair.ratio, pair.overlap) == (Verdict.NOT_COMPARABLE, reason, None, None)
-    assert comparison.overlap_share is None
+    latency = by_latency([timed(1.0)], [timed(1.5, **changes)])
+    (pair,) = latency.pairs
+    assert (pair.verdict, pair.reason, pair.effect, pair.overlap) == (Verdict.NOT_COMPARABLE, reason, None, None)
+    assert latency.overlap_share is None
 
 
-def changed(*ratios: float) -> Comparison:
+def changed(*ratios: float) -> ByMetric:
     """Compare two runs of a model whose cells take so many times as long in the second."""
     first = [timed(1.0, duration_s=duration_s, batch_size=batch) for duration_s, batch in PLACES[: len(ratios)]]
-    return compare(first, [row | timed_as(row, ratio) for row, ratio in zip(first, ratios, strict=True)], NAMES)
+    return by_latency(first, [row | timed_as(row, ratio) for row, ratio in zip(first, ratios, strict=True)])
 
 
-def timed_as(row: dict[str, Any], ratio: float) -> dict[str, Any]:
+def timed_as(row: Row, ratio: float) -> Row:
     return {key: row[key] * ratio for key in row if key.startswith("latency_s") and row[key] is not None}
 
 
@@ -116,28 +127,28 @@ def test_a_model_changed_if_three_and_most_of_its_cells_did_and_none_the_other_w
     (model,) = changed(*ratios).models
     assert model.change is change
     assert sum(model.counts.values()) == len(ratios)
-    assert model.ratio == pytest.approx(statistics.median(ratios))
+    assert model.effect and model.effect.value == pytest.approx(statistics.median(ratios))
 
 
 def test_all_models_alike_are_drift_of_the_machine_unless_a_setting_differs() -> None:
     first = [timed(1.0, model=model, duration_s=d, batch_size=b) for model in MODELS[:2] for d, b in PLACES]
     second = [row | timed_as(row, 1.1) for row in first]
-    drifted = compare(first, second, NAMES)
+    drifted = by_latency(first, second)
     assert (drifted.drift, drifted.changed) == (Verdict.SLOWER, ())
-    upgraded = compare(first, [row | {"torch_version": "2.9.0"} for row in second], NAMES)
+    upgraded = by_latency(first, [row | {"torch_version": "2.9.0"} for row in second])
     assert (upgraded.drift, len(upgraded.changed)) == (Verdict.SLOWER, 2)
-    one_model = compare(first, [*first[: len(PLACES)], *second[len(PLACES) :]], NAMES)
+    one_model = by_latency(first, [*first[: len(PLACES)], *second[len(PLACES) :]])
     assert (one_model.drift, len(one_model.changed)) == (None, 1)
-    assert compare(first, first, NAMES).drift is None
+    assert by_latency(first, first).drift is None
 
 
 def test_cells_of_one_run_only_are_missing_and_settings_that_differ_are_named() -> None:
     first = [timed(1.0), timed(1.0, batch_size=2)]
     second = [timed(1.0, torch_version="2.9.0"), timed(1.0, batch_size=4)]
-    comparison = compare(first, second, NAMES)
+    comparison = compared(first, second)
     assert [(cell.batch_size, name) for cell, name in comparison.missing] == [(2, "before"), (4, "after")]
     assert comparison.differing == (("torch_version", "2.8.0", "2.9.0"),)
-    assert len(comparison.pairs) == 1
+    assert comparison.n_cells == len(comparison.by("latency").pairs) == 1
 
 
 class Machine:
@@ -150,7 +161,7 @@ class Machine:
     def latency(self, true_s: float) -> float:
         return true_s * (1 + self.dice.gauss(0, self.inside) + self.dice.gauss(0, self.between))
 
-    def study(self, speed_up: dict[str, float]) -> list[dict[str, Any]]:
+    def study(self, speed_up: dict[str, float]) -> list[Row]:
         again = [self.latency(1.0), self.latency(1.0)]
         floor = abs(again[0] - again[1]) / statistics.mean(again)
         template = cell(noise_floor=floor)
@@ -175,7 +186,7 @@ class Machine:
 )
 def test_two_runs_of_the_same_study_claim_no_winner(between: float, most_false: float, most_claims: float) -> None:
     machine = Machine(1, inside=0.01, between=between)
-    comparisons = [compare(machine.study({}), machine.study({}), NAMES) for _ in range(1000)]
+    comparisons = [by_latency(machine.study({}), machine.study({})) for _ in range(1000)]
     verdicts = [pair.verdict for one in comparisons for pair in one.pairs]
     false = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts) / len(verdicts)
     claims = sum(len(one.changed) for one in comparisons)
@@ -185,35 +196,315 @@ def test_two_runs_of_the_same_study_claim_no_winner(between: float, most_false: 
 
 def test_a_model_that_did_get_faster_is_found() -> None:
     machine = Machine(2, inside=0.01, between=0.005)
-    comparisons = [compare(machine.study({}), machine.study({"whisper-base": 1.1}), NAMES) for _ in range(100)]
+    comparisons = [by_latency(machine.study({}), machine.study({"whisper-base": 1.1})) for _ in range(100)]
     found = [[(model.candidate[0], model.change) for model in one.changed] for one in comparisons]
     assert found.count([("whisper-base", Verdict.FASTER)]) >= 95
 
 
-def test_a_study_may_name_a_run_to_compare_with_and_names_none_by_itself() -> None:
-    least = {"name": "mine", "models": {"whisper-base": {}}}
-    assert study.complete(least, "mine.yaml")["report"]["compare_with"] is None
-    named = least | {"report": {"compare_with": "results-old"}}
-    assert study.complete(named, "mine.yaml")["report"]["compare_with"] == "results-old"
-    with pytest.raises(AsrmeterError, match=r"report\.compare_with"):
-        study.complete(least | {"report": {"compare_with": ""}}, "mine.yaml")
+def spoken(row: Row, errors: list[int], n_words: int = 20, text: str = "") -> list[Row]:
+    """Return the transcripts of a cell with so many substitutions in each segment."""
+    place = {key: row[key] for key in ("model", "variant", "device", "duration_s", "batch_size")}
+    return [
+        place
+        | {"segment_id": f"s{index}", "n_words": n_words, "hypothesis": f"{text}{n_errors} wrong"}
+        | {"n_substitutions": n_errors, "n_deletions": 0, "n_insertions": 0}
+        for index, n_errors in enumerate(errors)
+    ]
 
 
-def test_cells_are_found_in_results_and_tables_folders(tmp_path: Path) -> None:
+def by_wer(first: list[int], second: list[int], changes: Row | None = None, text: str = "") -> Pair:
+    """Compare two runs of a cell by the errors of its segments."""
+    rows = [cell(wer=sum(errors) / (20 * len(errors) or 1)) for errors in (first, second)]
+    rows[1] |= changes or {}
+    texts = spoken(rows[0], first), spoken(rows[1], second, text=text)
+    (pair,) = compared([rows[0]], [rows[1]], texts).by("wer").pairs
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        ([3, 0, 9, 1, 2, 5], Verdict.SAME),
+        ([4, 1, 10, 2, 3, 6], Verdict.WORSE),
+        ([2, 0, 8, 0, 1, 4], Verdict.BETTER),
+        ([4, 0, 8, 1, 2, 5], Verdict.SAME),
+    ],
+)
+def test_wer_is_paired_over_segments_so_that_hard_ones_are_no_noise(second: list[int], verdict: Verdict) -> None:
+    first = [3, 0, 9, 1, 2, 5]
+    pair = by_wer(first, second)
+    assert (pair.verdict, pair.reason) == (verdict, "")
+    assert pair.effect and pair.effect.value == pytest.approx((sum(second) - sum(first)) / 120)
+    opposite = {Verdict.WORSE: Verdict.BETTER, Verdict.BETTER: Verdict.WORSE}.get(verdict, verdict)
+    assert by_wer(second, first).verdict is opposite
+
+
+def test_texts_that_are_the_same_are_the_same_even_of_one_segment() -> None:
+    one = by_wer([2], [2])
+    assert (one.verdict, one.effect and (one.effect.value, one.effect.low, one.effect.high)) == (
+        Verdict.SAME,
+        (0, 0, 0),
+    )
+    reason = "fewer than two segments with words"
+    assert (by_wer([2], [3]).verdict, by_wer([2], [3]).reason) == (Verdict.AMBIGUOUS, reason)
+    # As many errors, but others: that is no proof.
+    assert by_wer([2], [2], text="other: ").verdict is Verdict.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "reason"),
+    [
+        ({"corpus_sha256": "other"}, Verdict.NOT_COMPARABLE, "other audio"),
+        ({"weights_sha256": "other"}, Verdict.NOT_COMPARABLE, "other weights"),
+        ({"normaliser": "plain"}, Verdict.NOT_COMPARABLE, "another normaliser"),
+        ({"status": "oom", "reason": "too large", "wer": None}, Verdict.AMBIGUOUS, "after: oom, too large"),
+        ({"wer": None}, Verdict.AMBIGUOUS, "after: it was not scored"),
+    ],
+)
+def test_what_wer_cannot_tell_has_its_reason(changes: Row, verdict: Verdict, reason: str) -> None:
+    pair = by_wer([1, 2, 3], [4, 5, 6], changes)
+    assert (pair.verdict, pair.reason) == (verdict, reason)
+
+
+def test_segments_that_one_run_lacks_are_another_corpus() -> None:
+    assert by_wer([1, 2, 3], [1, 2]).reason == "other segments were scored"
+
+
+def test_random_weights_have_no_verdict_by_wer() -> None:
+    row = cell("wav2vec2-base-960h")
+    assert "wer" not in [part.metric.name for part in compared([row], [row]).by_metric]
+
+
+def test_a_models_segments_are_pooled_and_each_is_drawn_once_however_often_it_was_transcribed() -> None:
+    cells = [cell(batch_size=batch, wer=0.1) for batch in (1, 4)]
+    texts = [[text for row in cells for text in spoken(row, errors)] for errors in ([1, 2, 3], [2, 3, 4])]
+    (model,) = compared(cells, cells, (texts[0], texts[1])).by("wer").models
+    assert (model.change, model.judged) == (Verdict.WORSE, True)
+    assert model.effect and model.effect.value == pytest.approx(3 / 60)
+    # One segment is one, in two cells too.
+    texts = [[text for row in cells for text in spoken(row, errors)] for errors in ([1], [2])]
+    (model,) = compared(cells, cells, (texts[0], texts[1])).by("wer").models
+    assert (model.change, model.judged) == (None, False)
+
+
+def powered(joules: float, method: str = "rapl", **changes: Any) -> Row:
+    """Return a cell with that energy, measured in windows that lie 2 % apart."""
+    own = {"energy_j_per_sample": joules, "energy_method_cpu": method, "energy_spread": 0.02, "noise_floor": 0.01}
+    return cell(**own | changes)
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "reason"),
+    [
+        (powered(100), Verdict.SAME, ""),
+        (powered(101.9), Verdict.SAME, ""),
+        (powered(103), Verdict.HIGHER, ""),
+        (powered(97), Verdict.LOWER, ""),
+        (powered(103, energy_spread=0.04), Verdict.SAME, ""),
+        (powered(103, status="unconverged"), Verdict.HIGHER, ""),
+        (powered(103, disturbed=True, disturbance="steal 9 %"), Verdict.AMBIGUOUS, "disturbed in after: steal 9 %"),
+        (
+            powered(103, energy_spread=None, noise_floor=None),
+            Verdict.AMBIGUOUS,
+            "after: neither several windows nor a noise floor",
+        ),
+        (failed(powered(1), "oom", "too large"), Verdict.AMBIGUOUS, "after: oom, too large"),
+        (powered(103, "cpu_load_model"), Verdict.NOT_COMPARABLE, "other energy methods: rapl, cpu_load_model"),
+        (powered(103, "none", energy_j_per_sample=None), Verdict.NOT_COMPARABLE, "other energy methods: rapl, none"),
+        (powered(103, audio_s_mean=29.0), Verdict.NOT_COMPARABLE, "other batches were timed"),
+    ],
+)
+def test_energy_is_compared_by_the_same_method_and_its_windows(second: Row, verdict: Verdict, reason: str) -> None:
+    (pair,) = compared([powered(100)], [second]).by("energy").pairs
+    assert (pair.verdict, pair.reason) == (verdict, reason)
+    assert pair.first and pair.first.value == pytest.approx(100 / 30) and pair.first.low is None
+
+
+def energies(*joules: float, method: str = "rapl") -> list[Row]:
+    return [
+        powered(one, method, duration_s=duration, batch_size=batch, audio_s_mean=duration, wer=None)
+        for one, (duration, batch) in zip(joules, PLACES, strict=False)
+    ]
+
+
+def test_modelled_energy_is_a_part_of_its_own_that_no_guard_looks_at() -> None:
+    measured = compared(energies(100, 100, 100), energies(110, 110, 110))
+    assert [model.change for model in measured.by("energy").models] == [Verdict.HIGHER]
+    assert measured.regressions == ["energy: whisper-base/fp32 higher"]
+    modelled = compared(energies(1, 1, 1, method="tdp_constant"), energies(2, 2, 2, method="tdp_constant"))
+    assert [part.metric.name for part in modelled.by_metric] == ["latency", "energy_modelled"]
+    assert [model.change for model in modelled.by("energy_modelled").models] == [Verdict.HIGHER]
+    assert modelled.regressions == []
+
+
+def test_a_ratio_has_an_interval_of_its_own() -> None:
+    (pair,) = by_latency([timed(1.0, half_width=0.03)], [timed(2.0, half_width=0.04)]).pairs
+    assert pair.effect and pair.effect.low and pair.effect.high
+    assert (pair.effect.value, pair.effect.floor) == (2.0, 0.02)
+    assert (pair.effect.low, pair.effect.high) == pytest.approx((1.9, 2.1), rel=0.003)
+
+
+def slower_run(factor: float = 1.2, models: tuple[str, ...] = MODELS[:2]) -> tuple[list[Row], list[Row]]:
+    first = [timed(1.0, model=model, duration_s=d, batch_size=b) for model in MODELS[:2] for d, b in PLACES]
+    return first, [row | (timed_as(row, factor) if row["model"] in models else {}) for row in first]
+
+
+def test_what_is_a_regression() -> None:
+    first, slower = slower_run(models=("whisper-base",))
+    assert compared(first, first).regressions == []
+    assert compared(slower, first).regressions == []
+    assert compared(first, slower).regressions == ["latency: whisper-base/fp32 slower"]
+    oom = [failed(first[0], "oom", "too large"), *first[1:]]
+    name = "whisper-tiny.en/fp32/cpu/5s-b1"
+    assert compared(first, oom).regressions == [f"failed: {name} (oom, too large)"]
+    assert compared(oom, first).regressions == compared(oom, oom).regressions == []
+    assert compared(first, first[1:]).regressions == []
+
+
+def test_a_guard_is_not_silent_where_the_machine_drifted_or_nothing_can_be_told() -> None:
+    first, slower = slower_run()
+    (drift,) = compared(first, slower).regressions
+    assert drift.startswith("latency: all models slower alike") and drift.endswith("the machine may have drifted")
+    updated = [row | {"torch_version": "2.9.0"} for row in slower]
+    assert compared(first, updated).regressions == ["latency: whisper-base/fp32, whisper-tiny.en/fp32 slower"]
+    assert compared(slower, first).regressions == []
+    nothing = ["nothing could be compared"]
+    assert compared(first, []).regressions == compared([], []).regressions == nothing
+    assert compared(first, [row | {"corpus_sha256": "other"} for row in first]).regressions == nothing
+    wide = [row | {"latency_s_ci_low": None, "latency_s_ci_high": None} for row in first]
+    assert compared(wide, wide).regressions == nothing
+
+
+def test_worse_texts_are_a_regression_and_better_ones_are_none() -> None:
+    rows = [cell(wer=0.1)]
+    worse = spoken(rows[0], [2, 3, 4, 5]), spoken(rows[0], [4, 5, 6, 7])
+    assert compared(rows, rows, worse).regressions == ["wer: whisper-base/fp32 worse"]
+    assert compared(rows, rows, worse[::-1]).regressions == []
+    # No machine drifts in what it hears.
+    both = [cell(model, wer=0.1) for model in MODELS[:2]]
+    texts = [[text for row in both for text in spoken(row, errors)] for errors in ([2, 3, 4], [4, 5, 6])]
+    assert len(compared(both, both, (texts[0], texts[1])).by("wer").changed) == 2
+
+
+def test_two_machines_are_compared_and_said_to_be_two() -> None:
+    first, slower = slower_run()
+    other = compared(first, [row | {"machine_id": "other"} for row in slower])
+    assert other.other_machine and len(other.by("latency").changed) == 2
+    assert not compared(first, slower).other_machine
+    assert "the machines differ: what changed may be theirs" in script.as_text(other).splitlines()
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    cells = example_cells(("cpu", "cuda"))
+    texts = example_transcripts(cells)
+    other = [row | timed_as(row, 1.03) for row in cells]
+    heard = [row | {"n_insertions": index % 3, "hypothesis": str(index)} for index, row in enumerate(texts)]
+    comparison = compared(cells, other, (texts, heard))
+    assert compared(cells[::-1], other[::-1], (texts[::-1], heard[::-1])) == comparison
+    assert {part.metric.name for part in comparison.by_metric} == {"latency", "wer", "energy", "energy_modelled"}
+
+
+def test_of_many_pairs_those_that_differ_are_shown_first() -> None:
+    first = [timed(1.0, batch_size=batch) for batch in range(1, MOST_SHOWN + 51)]
+    second = [*first[:-1], timed(2.0, batch_size=MOST_SHOWN + 50)]
+    comparison = compared(first, second)
+    shown = comparison.by("latency").shown
+    assert (len(shown), shown[0].verdict) == (MOST_SHOWN, Verdict.SLOWER)
+    assert f"shown {MOST_SHOWN} of {MOST_SHOWN + 50}; the whole comparison: python" in script.as_text(comparison)
+
+
+LEAST = {"name": "mine", "models": {"whisper-base": {}}}
+
+
+def test_a_study_may_name_runs_to_compare_and_names_none_by_itself() -> None:
+    whole = study.complete(LEAST, "mine.yaml")
+    assert whole["compare"] == {"first": None, "second": None, "guard": False}
+    assert not runs.shown_in_report(whole)
+    named = {"first": "results-a", "second": "results-b", "guard": True}
+    assert study.complete(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
+    with pytest.raises(AsrmeterError, match=r"compare\.first"):
+        study.complete(LEAST | {"compare": {"first": ""}}, "mine.yaml")
+    with pytest.raises(AsrmeterError, match=r"unknown key compare_with"):
+        study.complete(LEAST | {"report": {"compare_with": "results-a"}}, "mine.yaml")
+
+
+def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
+    said = {"first": "results-a", "second": "null", "guard": "true"}
+    typed = {"first": "results-a", "second": None, "guard": True}
+    assert study.complete(LEAST | {"compare": said}, "config")["compare"] == typed
+    with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" is not of type boolean'):
+        study.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"), [(None, True), ("results", True), ("results/", True), ("results-b", False)]
+)
+def test_the_report_compares_what_is_its_own(second: str | None, shown: bool) -> None:
+    whole = study.complete(LEAST | {"compare": {"first": "results-a", "second": second}}, "mine.yaml")
+    assert runs.shown_in_report(whole) is shown
+
+
+def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> None:
+    whole = study.complete(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
+    with pytest.raises(AsrmeterError, match=r"compare\.first: name the results folder .* snakemake --cores 1 compare"):
+        runs.compared(whole)
+    whole["compare"]["first"] = str(tmp_path / "a")
+    with pytest.raises(AsrmeterError, match=r"compare\.first: .*/a: neither .* snakemake --cores 1 compare"):
+        runs.compared(whole)
+    write_tables(tmp_path / "a" / "tables", [cell()], [])
+    with pytest.raises(AsrmeterError, match=r"compare\.second: .*/b: neither"):
+        runs.compared(whole)
+    write_tables(tmp_path / "b", [cell()], [])
+    assert runs.compared(whole) == (str(tmp_path / "a"), str(tmp_path / "b"))
+
+
+def test_tables_are_found_in_results_and_tables_folders(tmp_path: Path) -> None:
     write_tables(tmp_path / "results" / "tables", [cell()], [])
-    assert cells_file(tmp_path / "results") == cells_file(tmp_path / "results" / "tables")
+    assert runs.tables_of(tmp_path / "results") == runs.tables_of(tmp_path / "results" / "tables")
     with pytest.raises(AsrmeterError, match=r"nowhere: neither .* holds no cells.parquet"):
-        cells_file(tmp_path / "nowhere")
+        runs.tables_of(tmp_path / "nowhere")
 
 
-def test_command_line_prints_the_cells_and_ends_with_the_counts(tmp_path: Path, capsys) -> None:
+def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path, capsys: Any) -> None:
     cells = example_cells()
-    write_tables(tmp_path / "a", cells, [])
-    write_tables(tmp_path / "b" / "tables", [*cells[1:], cell("whisper-new")], [])
+    write_tables(tmp_path / "a", cells, example_transcripts(cells))
+    write_tables(tmp_path / "b" / "tables", [*cells[1:], cell("whisper-new")], example_transcripts(cells))
     script.main([str(tmp_path / "a"), str(tmp_path / "b")])
     lines = capsys.readouterr().out.splitlines()
     n = len(cells) - 1
-    assert lines[-1] == f"{n} cells: {n - 2} same, 2 ambiguous; 100 % of the latency intervals overlap"
+    assert f"{n} cells: {n - 2} same, 2 ambiguous; 100 % of the intervals overlap" in lines
     assert any(line.startswith("wav2vec2-base-960h/fp32/cpu/60s-b1") and "killed" in line for line in lines)
-    assert "no model is faster or slower as a whole" in lines
     assert f"only in {tmp_path / 'b'}: whisper-new/fp32/cpu/30s-b1" in lines
+    nothing = "no model changed"
+    assert lines[-1] == f"verdict: latency: {nothing}; wer: {nothing}; energy modelled: {nothing}"
+
+
+def test_a_guard_exits_with_an_error_that_names_what_is_worse(tmp_path: Path, capsys: Any) -> None:
+    first, slower = slower_run(models=("whisper-base",))
+    write_tables(tmp_path / "a", first, [])
+    write_tables(tmp_path / "b", slower, [])
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    script.main(folders)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("verdict: latency: whisper-base/fp32 slower; ")
+    with pytest.raises(SystemExit) as ended:
+        script.main([*folders, "--guard"])
+    assert (ended.value.code, capsys.readouterr().err) == (1, "REGRESSION: latency: whisper-base/fp32 slower\n")
+    with pytest.raises(SystemExit) as ended:
+        script.main([*folders[::-1], "--guard"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (ended.value.code, last) == (
+        0,
+        "no regression (latency of 2 of 2 models, wer of 0 of 2 models could be judged)",
+    )
+
+
+def test_all_pairs_are_written_as_csv_in_raw_numbers(tmp_path: Path, capsys: Any) -> None:
+    cells = [cell(), powered(100, batch_size=2)]
+    write_tables(tmp_path / "a", cells, example_transcripts(cells))
+    script.main([str(tmp_path / "a"), str(tmp_path / "a"), "--csv", str(tmp_path / "all.csv")])
+    with open(tmp_path / "all.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["metric"] for row in rows] == ["latency"] * 2 + ["wer"] * 2 + ["energy", "energy_modelled"]
+    assert float(rows[0]["first"]) == cells[0]["latency_s_median"] and float(rows[0]["effect"]) == 1.0
+    assert rows[2]["effect_is"] == "difference" and rows[2]["verdict"] == "same"
+    assert rows[4]["first_low"] == "" and float(rows[4]["floor"]) == 0.02

@@ -25,7 +25,7 @@ from tables_for_tests import (
 )
 
 import render
-from asrmeter.compare import compare
+from asrmeter.compare import Run, compare
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures.cells import FIGURES, figure_svg
 from asrmeter.report import page as report
@@ -219,7 +219,9 @@ def test_strings_from_outside_stay_text(nasty):
     for row in transcripts:
         row |= {"hypothesis": nasty, "hypothesis_normalised": nasty, "segment_id": f"{nasty}{row['segment_id']}"}
     noise = [noise_pair(cells[0], None, nasty)]
-    other = compare([*cells[:3], cell(f"{nasty}2", os="other")], cells, (nasty, "results"))
+    other = compare(
+        Run.of(nasty, [*cells[:3], cell(f"{nasty}2", os="other")], []), Run.of("results", cells, transcripts)
+    )
     html = rendered(cells, transcripts, noise=noise, comparison=other, name=nasty, device_note=nasty)
     parsed = Page(html)
     assert parsed.scripts == 1
@@ -318,19 +320,25 @@ def test_another_run_is_compared_in_a_section_of_its_own() -> None:
         row | {key: row[key] * 1.2 for key in LATENCIES if row[key] is not None and row["model"] == "whisper-base"}
         for row in cells
     ]
-    comparison = compare(slower, [*cells, cell("whisper-new")], ("results-old", "results"))
+    comparison = compare(
+        Run.of("results-old", slower, example_transcripts(slower)),
+        Run.of("results", [*cells, cell("whisper-new")], example_transcripts(cells)),
+    )
     html = rendered(cells, comparison=comparison)
     Page(html)
     text = text_of(html)
     assert "cells are both in results-old and in this run, results:" in text
-    assert "whisper-base is faster in results than in results-old" in text
+    assert "Latency: whisper-base is faster; Word error rate: no model changed as a whole" in text
+    assert "whisper-base is faster as a whole: the median ratio of its cells is 0.833." in text
     assert "Only in results: whisper-new/fp32/cpu/30s-b1." in text
     assert 'href="#comparison"' in html
     assert 'id="comparison"' not in rendered(cells)
 
 
 def test_a_comparison_with_nothing_in_common_says_so() -> None:
-    html = rendered([cell()], comparison=compare([cell("other")], [cell()], ("results-old", "results")))
+    html = rendered(
+        [cell()], comparison=compare(Run.of("results-old", [cell("other")], []), Run.of("results", [cell()], []))
+    )
     assert "results-old and this run, results, have no cell in common." in text_of(html)
     assert 'id="table-compared"' not in html
 
@@ -364,7 +372,8 @@ def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
 def test_all_words_are_used():
     library = Path(report.__file__).parents[1]
     modules = [*library.glob("report/*.py"), *library.glob("figures/*.py")]
-    paths = [*modules, *(library / f"{name}.py" for name in ("compare", "operators", "settings", "scenarios"))]
+    names = ("recommend", "metrics", "operators", "settings", "scenarios", "verdicts")
+    paths = [*modules, *(library / f"{name}.py" for name in names)]
     paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = load_words(TEMPLATES, "en")
@@ -398,11 +407,9 @@ def test_command_line_writes_the_report(tmp_path: Path):
     render.main([*command, "--compare-with"])
     assert (tmp_path / "report.html").read_text() == rendered(cells)
     other = [row | {"torch_version": "2.7.1"} for row in cells]
-    other_table, *_ = write_tables(tmp_path / "other", other, [])
-    study = example_study({"compare_with": "results-old"})
-    (tmp_path / "study.json").write_text(json.dumps(study))
-    render.main([*command, "--compare-with", str(other_table)])
-    comparison = compare(other, cells, ("results-old", "results"))
+    write_tables(tmp_path / "other", other, example_transcripts(other))
+    render.main([*command, "--compare-with", str(tmp_path / "other")])
+    comparison = compare(Run.read(tmp_path / "other"), Run.of("results", cells, example_transcripts(cells)))
     assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
 
 

@@ -15,14 +15,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from asrmeter.compare import Comparison
+from asrmeter.compare import MOST_SHOWN, Comparison
 from asrmeter.errors import AsrmeterError
 from asrmeter.figures.style import INK
 from asrmeter.recommend import LEAST_SEGMENTS, recommend
 from asrmeter.report.answer import answer, facts
 from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
 from asrmeter.report.inputs import COLUMNS, Bottlenecks
-from asrmeter.report.sentences import TAKEAWAYS, Takeaway, caveats, compared
+from asrmeter.report.sentences import TAKEAWAYS, Takeaway, caveats, compared, compared_by
 from asrmeter.report.tables import (
     cells_tables,
     compared_cells_table,
@@ -40,6 +40,7 @@ from asrmeter.report.tables import (
 from asrmeter.report.text import (
     NULL,
     cell_links,
+    first_few,
     listed,
     number,
     percent,
@@ -220,17 +221,27 @@ def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
 
 
 def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
-    """Return the section on another run: sentences, tables, cells that only one has, and settings that differ."""
+    """Return the section on another run: sentences, each metric, cells that only one has, settings that differ."""
     say = words["comparison"]
-    missing = [
-        say["only_in"].format(name=name, cells=listed(cell.id for cell, place in comparison.missing if place == name))
+    of_run = {
+        name: [cell.id for cell, place in comparison.missing if place == name]
         for name in dict.fromkeys(name for _, name in comparison.missing)
-    ]
+    }
     return {
         "sentences": compared(comparison, words),
-        "models": compared_models_table(comparison, words),
-        "cells": compared_cells_table(comparison, words),
-        "missing": missing,
+        "metrics": [
+            {
+                "title": words["compared"][part.metric.name],
+                "sentences": compared_by(part, words),
+                "models": compared_models_table(part, words),
+                "cells": compared_cells_table(part, words),
+            }
+            for part in comparison.by_metric
+        ],
+        "missing": [
+            say["only_in"].format(name=name, n=len(cells), cells=first_few(cells, words, MOST_SHOWN))
+            for name, cells in of_run.items()
+        ],
         "differing": [
             (words["setting"][key], say["differing"].format(first=first, second=second))
             for key, first, second in comparison.differing

@@ -8,9 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.compare import Comparison
+from asrmeter.compare import ByMetric, Comparison
 from asrmeter.recommend import Recommendation
 from asrmeter.report.text import (
+    cell_link,
+    effect_text,
     first_few,
     listed,
     name_of,
@@ -33,6 +35,7 @@ from asrmeter.settings import (
     settings_of,
 )
 
+AS_EFFECT = {"ratio": "as_ratio", "difference": "as_difference"}
 Takeaway = tuple[Markup, list[str]]
 
 
@@ -87,34 +90,57 @@ def caveats(
 
 
 def compared(comparison: Comparison, words: Words) -> list[Markup]:
-    """Return what came out of a comparison with another run, the counts first."""
+    """Return what came out of a comparison with another run: which models changed, failures, other machines."""
     say = words["comparison"]
     first, second = comparison.names
-    if not comparison.pairs:
+    if not comparison.n_cells:
         return [say["nothing"].format(first=first, second=second)]
-    share = comparison.overlap_share
-    sentences = [
-        say["counts"].format(
-            first=first,
-            second=second,
-            n=len(comparison.pairs),
-            counts=listed(f"{n} {words['verdict'][verdict]}" for verdict, n in comparison.counts.items()),
-            overlap=say["no_intervals"] if share is None else say["overlap"].format(share=percent(share)),
+    changes = [
+        say["changes"].format(
+            metric=words["compared"][part.metric.name],
+            changes=listed(
+                say["change"].format(name=name_of(model.candidate), verdict=words["verdict"][model.change])
+                for model in part.changed
+                if model.change
+            )
+            or say["none_changed"],
         )
+        for part in comparison.by_metric
     ]
+    sentences = [
+        say["both"].format(n=comparison.n_cells, first=first, second=second, changes=Markup("; ").join(changes))
+    ]
+    if comparison.other_machine:
+        sentences.append(say["machines"])
+    if comparison.failed:
+        cells = [cell_link(cell.id) for cell, _ in comparison.failed]
+        sentences.append(say["failed"].format(n=len(cells), cells=first_few(cells, words)))
+    return sentences
+
+
+def compared_by(part: ByMetric, words: Words) -> list[Markup]:
+    """Return what came out of a comparison by one metric, the counts first."""
+    say, metric = words["comparison"], part.metric
+    # Where runs are compared segment by segment, overlapping intervals of their own say nothing.
+    share = part.overlap_share if metric.effect == "ratio" else None
+    counts = listed(f"{n} {words['verdict'][verdict]}" for verdict, n in part.counts.items())
+    overlap = say["overlap"].format(share=percent(share)) if share is not None else ""
+    sentences = [say["counts"].format(n=len(part.pairs), counts=counts, overlap=overlap)]
     sentences += [
         say["changed"].format(
             name=name_of(model.candidate),
             verdict=words["verdict"][model.change],
-            second=second,
-            first=first,
-            ratio=f"{model.ratio:.3f}",
+            effect=say[AS_EFFECT[metric.effect]].format(effect=effect_text(model.effect, metric)),
         )
-        for model in comparison.changed
+        for model in part.changed
         if model.change
-    ] or [say["no_change"]]
-    if comparison.drift:
-        sentences.append(say["drift"].format(verdict=words["verdict"][comparison.drift]))
+    ]
+    if part.drift:
+        sentences.append(say["drift"].format(verdict=words["verdict"][part.drift]))
+    if metric.name in words["compared_note"]:
+        sentences.append(words["compared_note"][metric.name])
+    if len(part.shown) < len(part.pairs):
+        sentences.append(say["shown"].format(n=len(part.shown), total=len(part.pairs)))
     return sentences
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.compare import Comparison, ModelSummary, Pair, Verdict
+from asrmeter.compare import ByMetric
 from asrmeter.recommend import Pick, Recommendation, highest_rtfx, lowest_energy, lowest_latency
 from asrmeter.report.columns import (
     Column,
@@ -32,10 +32,12 @@ from asrmeter.report.text import (
     NULL,
     anchor,
     cell_link,
+    effect_texts,
     energy_basis,
     first_few,
     interval,
     number,
+    percent,
     place_of,
     scaled,
     short_basis,
@@ -54,6 +56,7 @@ from asrmeter.settings import (
 )
 from asrmeter.stars import MEASURES, MOST, stars
 from asrmeter.stats import Estimate
+from asrmeter.verdicts import Metric, ModelSummary, Pair
 
 # As many as anyone reads; selection.json has all.
 MOST_SKIPPED = 100
@@ -149,41 +152,48 @@ def noise_table(noise: Iterable[Row], words: Words) -> Table:
     return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric, "noise")
 
 
-def compared_models_table(comparison: Comparison, words: Words) -> Table:
-    """Return how many cells of each model got which verdict, against another run."""
-    say = words["comparison"]
+def compared_models_table(part: ByMetric, words: Words) -> Table:
+    """Return how many cells of each model got which verdict, against another run, and what became of it as a whole."""
+    metric, say = part.metric, words["comparison"]
 
     def line(model: ModelSummary) -> list[Entry]:
-        counts = [model.counts.get(verdict, 0) for verdict in Verdict]
+        counts = [model.counts.get(verdict, 0) for verdict in metric.verdicts]
+        unchanged = say["unchanged" if model.judged else "not_judged"]
         return [
             *map(text_entry, model.candidate),
             *(Entry(str(count), str(count)) for count in counts),
-            _ratio_entry(model.ratio, say["no_ratio"]),
-            text_entry(words["verdict"][model.change] if model.change else say["unchanged"]),
+            _effect_entry(model.effect, metric, say["no_effect"]),
+            text_entry(words["verdict"][model.change] if model.change else unchanged),
         ]
 
-    verdicts = list(Verdict)
-    keys = ["model", "variant", *verdicts, "ratio_median", "as_a_whole"]
-    numeric = " ".join([*verdicts, "ratio_median"])
-    return table_from("compared-models", say["models_caption"], keys, map(line, comparison.models), words, numeric)
+    effect = {"ratio": "ratio_median", "difference": "difference_pooled"}[metric.effect]
+    keys = ["model", "variant", *metric.verdicts, effect, "as_a_whole"]
+    numeric = " ".join([*metric.verdicts, effect])
+    caption = say["models_caption"].format(metric=words["compared"][metric.name])
+    return table_from(f"compared-models-{metric.name}", caption, keys, map(line, part.models), words, numeric)
 
 
-def compared_cells_table(comparison: Comparison, words: Words) -> Table:
-    """Return each cell of this run beside the same one of another."""
+def compared_cells_table(part: ByMetric, words: Words) -> Table:
+    """Return cells of this run beside the same ones of another, those that differ first."""
+    metric = part.metric
+    floors = ["floor"] if metric.effect == "ratio" else []
 
     def line(pair: Pair) -> list[Entry]:
+        floor = pair.effect.floor if pair.effect else None
         return [
             text_entry(cell_link(pair.cell.id)),
-            _estimate_entry(pair.first, pair.reason),
-            _estimate_entry(pair.second, pair.reason),
-            _ratio_entry(pair.ratio, pair.reason),
+            _estimate_entry(pair.first, pair.reason, metric.scale),
+            _estimate_entry(pair.second, pair.reason, metric.scale),
+            _effect_entry(pair.effect, metric, pair.reason),
+            *(Entry(percent(floor), repr(floor) if floor is not None else "", pair.reason) for _ in floors),
             text_entry(words["verdict"][pair.verdict]),
             text_entry(pair.reason),
         ]
 
-    keys = ["cell", "latency_other", "latency_this", "ratio", "verdict", "reason"]
-    caption = words["comparison"]["cells_caption"]
-    return table_from("compared", caption, keys, map(line, comparison.pairs), words, "latency_other latency_this ratio")
+    keys = ["cell", "other_run", "this_run", metric.effect, *floors, "verdict", "reason"]
+    numeric = " ".join(["other_run", "this_run", metric.effect, *floors])
+    caption = words["compared_caption"][metric.name]
+    return table_from(f"compared-{metric.name}", caption, keys, map(line, part.shown), words, numeric)
 
 
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
@@ -441,8 +451,12 @@ def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> 
     return Entry(with_note(number(estimate.value * scale), below), in_full(known, scale))
 
 
-def _ratio_entry(ratio: float | None, why: str) -> Entry:
-    return Entry(NULL, "", why) if ratio is None else Entry(f"{ratio:.3f}", repr(ratio))
+def _effect_entry(effect: Estimate | None, metric: Metric, why: str) -> Entry:
+    """Return what became of a value, with its interval below where it has one."""
+    if effect is None:
+        return Entry(NULL, "", why)
+    value, between = effect_texts(effect, metric)
+    return Entry(value if between == NULL else with_note(value, between), repr(effect.value))
 
 
 def _best_entry(setting: Setting | None, value: float | None, why: str, place: Markup, **more: str) -> Entry:

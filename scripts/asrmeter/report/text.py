@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from asrmeter.report.words import Words
 from asrmeter.settings import BASELINE, MODELLED_METHODS, Candidate, Setting
+from asrmeter.stats import Estimate
+from asrmeter.verdicts import Metric
 
 NULL = "–"
 FEW = 3
@@ -42,6 +44,23 @@ def percent(share: float | None) -> str:
 def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
     """Return both ends of an interval, or a dash."""
     return NULL if low is None or high is None else f"{number(low * scale)}\u2009–\u2009{number(high * scale)}"
+
+
+def effect_texts(effect: Estimate | None, metric: Metric) -> tuple[str, str]:
+    """Return what became of a value from one run to another, and its interval: a ratio, or a difference in points."""
+    if effect is None:
+        return NULL, NULL
+    show = _ratio if metric.effect == "ratio" else _signed
+    value, low, high = (
+        NULL if part is None else show(part * metric.scale) for part in (effect.value, effect.low, effect.high)
+    )
+    return value, NULL if NULL in (low, high) else f"{low}\u2009–\u2009{high}"
+
+
+def effect_text(effect: Estimate | None, metric: Metric) -> str:
+    """Return what became of a value in one line, with its interval where it has one."""
+    value, between = effect_texts(effect, metric)
+    return value if between == NULL else f"{value} ({between})"
 
 
 def scaled(value: float | None, scale: float) -> float | None:
@@ -105,11 +124,11 @@ def enumerated(parts: Sequence[str], words: Words) -> Markup:
     return words["answer"]["and"].format(first=listed(parts[:-1]), last=parts[-1])
 
 
-def first_few(parts: Sequence[str], words: Words) -> Markup:
+def first_few(parts: Sequence[str], words: Words, few: int = FEW) -> Markup:
     """Return a few of the parts with commas between them, and how many more there are."""
-    n_more = len(parts) - FEW
+    n_more = len(parts) - few
     more = [words["answer"]["more"].format(n=n_more)] if n_more > 0 else []
-    return listed([*parts[:FEW], *more])
+    return listed([*parts[:few], *more])
 
 
 def name_of(candidate: Candidate) -> Markup:
@@ -126,6 +145,14 @@ def place_of(setting: Setting) -> dict[str, str]:
         "batch": str(setting.batch_size),
         "duration": str(setting.duration_s),
     }
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value)}"
 
 
 def energy_basis(method: str, words: Words) -> str:

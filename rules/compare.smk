@@ -1,0 +1,38 @@
+"""
+Two runs side by side.
+
+Needs: the tables of two runs that are finished: compare.first, and compare.second or this study's own
+Makes: the comparison on the terminal, its verdict last; with compare.guard it fails if the second run is worse
+Steps: read both, compare; `snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'`
+
+No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything.
+"""
+
+
+def compared_runs(wildcards):
+    "The folders of both runs; a study that names none, or one without tables, is told so in one line."
+    try:
+        return runs.compared(STUDY)
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")
+
+
+rule compare:
+    log:
+        "<results>/logs/compare.log",
+    "Say which cells and models are as before, which are better or worse, and where that cannot be told."
+
+    # Its answer is for the terminal.
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        runs=compared_runs,
+        guard=["--guard"] if STUDY["compare"]["guard"] else [],
+    shell:
+        r"""
+        python scripts/compare.py \
+            {params.runs:q} \
+            {params.guard:q} \
+            2> >(tee {log:q} >&2)
+        """
