@@ -17,7 +17,7 @@ from tables_for_tests import (
     example_transcripts,
 )
 
-from asrmeter.compare import compare
+from asrmeter.compare import Run, compare
 from asrmeter.figures.cells import FIGURES, figure_svg
 from asrmeter.report.page import Inputs, render, report_context
 from asrmeter.report.words import load_words
@@ -60,7 +60,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         bottlenecks,
         example_selection(),
         example_segments(),
-        comparison=compare(slower, cells, ("results-old", "results")),
+        comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
     figures = {name: figure_svg(name, cells, bottlenecks) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))

@@ -112,7 +112,7 @@ def test_csv_is_of_the_rows_that_are_shown_and_text_is_no_formula(report: str, o
 
 def test_where_the_clipboard_is_refused_the_rows_are_selected_to_copy(report: str, open_page: Open) -> None:
     page = open_page(report)
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')) }")
     tools(page, "models").get_by_role("button", name="Copy as CSV").click()
     dialog = page.get_by_role("dialog")
     assert dialog.is_visible()
