@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = read_json(args.study)
+    study = read_json(args.study, alone=True)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
     operators, ceilings = (
         gathered(args.profiles, OPERATORS),

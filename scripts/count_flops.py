@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = read_json(args.study)
+    study = read_json(args.study, alone=True)
     grid = sorted({(cell.duration_s, cell.batch_size) for cell in plan.cells(study)})
     classes = Classes(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
     table: list[dict[str, Any]] = []

@@ -1,14 +1,11 @@
 """Render the report from the tables and figures of a study."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 from asrmeter.cli import run
 from asrmeter.compare import Run, compare
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import write_atomically
+from asrmeter.files import read_json, write_atomically
 from asrmeter.report.audio import data_uris
 from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
 from asrmeter.report.inputs import Bottlenecks
@@ -34,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
-    study = read_json(arguments.study)
+    study = read_json(arguments.study, alone=True)
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
     segments = {row["segment_id"]: row for row in read_json(arguments.segments)}
@@ -60,18 +57,6 @@ def main(argv: list[str] | None = None) -> None:
     words = load_words(arguments.template_folder, study["report"]["language"])
     context = report_context(inputs, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises:
-        AsrmeterError: it is not there or is no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AsrmeterError(f"{path}: cannot be read as JSON; delete it and run again ({error})") from error
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ EDLM2025 = pa.schema(
         ("unit", _TEXT),
         ("published_low", _NUMBER),
         ("published_high", _NUMBER),
+        # as printed, where it is no number
+        ("published_text", _TEXT),
         ("published_note", _TEXT),
         # the published figure by its formula, from this run's counts
         ("reproduced_low", _NUMBER),
@@ -89,6 +91,7 @@ def rows(run: Run, published: Path = PUBLISHED) -> Iterator[dict[str, Any]]:
                 **{name: row[name] or None for name in ("table", "model", "device", "metric", "unit")},
                 "published_low": float(row["low"]) if _is_number(row["low"]) else None,
                 "published_high": float(row["high"]) if _is_number(row["high"]) else None,
+                "published_text": None if _is_number(row["low"] or row["high"]) else row["low"],
                 "published_note": row["note"] or None,
                 "reproduced_low": min(found.reproduced, default=None),
                 "reproduced_high": max(found.reproduced, default=None),

@@ -20,16 +20,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file that an earlier step made.
+def read_json(path: Path, alone: bool = False) -> Any:
+    """Return the content of a JSON file that an earlier step made, `alone` or as a part of the folder that it is in.
 
     Raises:
-        AsrmeterError: it cannot be read; the folder that it is in has to be made again.
+        AsrmeterError: it cannot be read; it, or the folder, has to be made again.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {path.parent} and run again") from error
+        made = path if alone else path.parent
+        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {made} and run again") from error
 
 
 def fingerprint(folder: Path) -> list[tuple[str, int, int]]:

@@ -290,6 +290,7 @@ def example_bottlenecks(cells: list[Cell]) -> Bottlenecks:
             published_row(
                 table="stars",
                 metric="speed/energy/memory",
+                published_text="3/3/4",
                 unit="stars",
                 published_low=None,
                 published_high=None,

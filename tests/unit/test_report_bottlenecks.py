@@ -240,13 +240,16 @@ def test_saturation_is_said_or_that_it_was_not_reached() -> None:
     assert "No series gains from a larger batch." in text([cell()], scaling=[flat])
 
 
-def test_the_2025_study_stands_beside_this_run_without_its_stars() -> None:
+def test_the_2025_study_stands_beside_this_run_with_stars_by_our_rule() -> None:
     rows = example_bottlenecks([cell()]).edlm2025
     html = section([cell()], edlm2025=rows)
     assert "2 of 3 published figures have one of this run beside them." in text_of(html)
     assert "1 of 1 published counts of operations come out again" in text_of(html)
     found = table(html, "edlm2025")
-    assert len(found) == 3 and "stars" not in text_of(html)
+    assert len(found) == 4
+    assert (found[3]["Published in 2025"][0], found[3]["This run"][0]) == ("3/3/4", "5/5/5")
+    assert "the rule above" in found[3]["How they differ, and why"][0]
+    assert found[0]["How they differ, and why"][0].startswith("The ranges overlap: another processor")
     assert found[0]["Published in 2025"][0] == "1 040 – 2 086 ms"
     assert found[0]["This run"][0] == "410 – 1 220 ms"
     assert found[1]["This run"] == ("–", "not measured in this run")

@@ -23,10 +23,11 @@ from asrmeter.report.columns import (
     text_entry,
     with_note,
 )
-from asrmeter.report.flops import comparison_2025, operations
+from asrmeter.report.flops import operations
 from asrmeter.report.inputs import Bottlenecks, working_sets
 from asrmeter.report.operators import operators_section, operators_takeaway
 from asrmeter.report.sentences import Takeaway
+from asrmeter.report.study2025 import comparison_2025
 from asrmeter.report.text import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
 from asrmeter.report.words import Words
 from asrmeter.roofline import DECODER, ENCODER, LOSSES, PASS
@@ -45,7 +46,7 @@ def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words)
         **operators_section(tables.operators, words),
         "operations": operations(tables.flops, words),
         "scaling": scaling_section(tables.scaling, words),
-        "edlm2025": comparison_2025(tables.edlm2025, words),
+        "edlm2025": comparison_2025(tables.edlm2025, cells, words),
     }
 
 

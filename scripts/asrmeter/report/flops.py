@@ -1,6 +1,6 @@
-"""Floating-point operations in the report, and the 2025 study's tables beside this run's. 1 MAC = 2 FLOP."""
+"""Floating-point operations in the report. 1 MAC = 2 FLOP."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,7 +10,6 @@ from asrmeter.report.columns import (
     Column,
     Entry,
     Table,
-    in_full,
     name_columns,
     number_entry,
     quantity,
@@ -18,12 +17,9 @@ from asrmeter.report.columns import (
     text_column,
     with_unit,
 )
-from asrmeter.report.text import NARROW_SPACE, NULL, number, whole
+from asrmeter.report.text import NULL, number, whole
 from asrmeter.report.words import Words
 from asrmeter.settings import Row
-
-# Judgements, not measurements.
-LEFT_OUT = ("stars",)
 
 
 def operations(flops: Sequence[Row], words: Words) -> dict[str, Any]:
@@ -54,18 +50,6 @@ def per_segment(flops: Sequence[Row]) -> list[Row]:
     for row in sorted(flops, key=lambda row: (row["model"], row["duration_s"], not row["in_study"], row["batch_size"])):
         smallest.setdefault((row["model"], row["duration_s"]), row)
     return [_of_segment(row) for row in smallest.values()]
-
-
-def comparison_2025(rows: Sequence[Row], words: Words) -> dict[str, Any]:
-    """Return the published figures beside this run's: a sentence, and the table."""
-    say = words["edlm2025"]
-    shown = [row for row in rows if row["table"] not in LEFT_OUT]
-    counted = [row for row in shown if row["reproduced_low"] is not None]
-    sentences = [
-        say["beside"].format(n=sum(row["ours_low"] is not None for row in shown), total=len(shown)),
-        *([say["again"].format(n=sum(map(_is_reproduced, counted)), total=len(counted))] if counted else []),
-    ]
-    return {"sentences": sentences if shown else [say["nothing"]], "table": _table_2025(shown, words)}
 
 
 def _of_segment(row: Row) -> dict[str, Any]:
@@ -133,52 +117,3 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
         text_column("not_counted", lambda row: row["not_counted"] or ""),
     ]
     return table_of("flops", words["flops"]["caption"], columns, segments, words, source="flops")
-
-
-def _table_2025(rows: Sequence[Row], words: Words) -> Table:
-    missing = words["why_null"]
-    metrics = words["edlm2025_metric"]
-
-    def metric(row: Row) -> str:
-        # The published table may grow faster than the words.
-        return metrics.get(row["metric"], row["metric"])
-
-    # A range with its unit, which need not be the same for both.
-    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column:
-        def entry(row: Row) -> Entry:
-            low, high = row[f"{prefix}_low"], row[f"{prefix}_high"]
-            if low is None and high is None:
-                return Entry(NULL, "", row["note"] or missing["not_measured"])
-            ends = [end for end in (low, high) if end is not None]
-            text = "\u2009–\u2009".join(map(as_printed, dict.fromkeys(ends)))
-            return Entry(with_unit(text, row[unit] or ""), in_full((ends[0], ends[-1])))
-
-        return Column(key, entry)
-
-    columns = [
-        text_column("metric", metric),
-        text_column("model", lambda row: row["model"]),
-        text_column("device", lambda row: row["device"] or ""),
-        span("published", "published", "unit", _in_full),
-        span("ours", "ours", "ours_unit"),
-        quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
-        span("reproduced", "reproduced", "unit"),
-        text_column("note", lambda row: "; ".join(filter(None, (row["note"], row["published_note"])))),
-    ]
-    return table_of("edlm2025", words["edlm2025"]["caption"], columns, rows, words, source="edlm2025")
-
-
-def _in_full(value: float) -> str:
-    """Return a published figure with all of its digits."""
-    return f"{value:,g}".replace(",", NARROW_SPACE)
-
-
-def _is_reproduced(row: Row) -> bool:
-    """Whether the published figures come out again, to the digits that they are printed with."""
-    pairs = [(row[f"published_{end}"], row[f"reproduced_{end}"]) for end in ("low", "high")]
-    return all(None not in pair and abs(pair[0] - pair[1]) <= _half_a_digit(pair[0]) for pair in pairs)
-
-
-def _half_a_digit(printed: float) -> float:
-    """Return half of the last digit that a figure is printed with."""
-    return 0.5 * 10.0 ** -len(repr(printed).partition(".")[2])

@@ -44,8 +44,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "energy_saving_over_smallest", "limit", "note",
     ),
     "edlm2025": (
-        "table", "model", "device", "metric", "unit", "published_low", "published_high", "published_note",
-        "reproduced_low", "reproduced_high", "ours_low", "ours_high", "ours_unit", "n", "note",
+        "table", "model", "device", "metric", "unit", "published_low", "published_high", "published_text",
+        "published_note", "reproduced_low", "reproduced_high", "ours_low", "ours_high", "ours_unit", "n", "note",
     ),
 }  # fmt: skip
 
