@@ -162,7 +162,8 @@ def _advise(name: str, asked: Mapping[str, Any], settings: Sequence[Setting], ga
     nothing = Advice(name, asked, duration_s, n_segments=n_segments)
     if missing := _why_nobody(of_class, scored, telling):
         return replace(nothing, missing=missing)
-    checks = {setting: tuple(_checks(setting, asked, settings, gate)) for setting in telling}
+    references = [setting for setting in settings if (setting.variant, setting.duration_s) == (BASELINE, duration_s)]
+    checks = {setting: tuple(_checks(setting, asked, references, gate)) for setting in telling}
     meeting = [setting for setting in telling if all(map(_passes, checks[setting]))]
     failed = Counter(check.key for own in checks.values() for check in own if not _passes(check))
     looked_at = replace(nothing, n_considered=len(telling), n_meeting=len(meeting), ruled_out=failed)

@@ -92,7 +92,7 @@ class Setting:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read a Parquet table; null and NaN become None.
+    """Read columns of a Parquet table; null and NaN become None.
 
     Raises:
         AsrmeterError: there is no such file, it is no Parquet file, or it lacks one of `columns`.
@@ -101,13 +101,15 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        file = pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({error})") from error
-    lacking = [column for column in columns if column not in table.column_names]
+    lacking = [column for column in columns if column not in file.schema_arrow.names]
     if lacking:
         raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
-    return [{name: _without_nan(value) for name, value in row.items()} for row in table.to_pylist()]
+    # Column by column and no more of them than are needed: some tables are long.
+    values = [[_without_nan(value) for value in file.read([name])[name].to_pylist()] for name in columns]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def cell_of(row: Row) -> Cell:

@@ -32,6 +32,7 @@ DEVICES = ("cpu", "cuda")
 DURATIONS_S = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60)
 BATCH_SIZES = (1, 2, 4, 8, 16)
 SEGMENTS = 40
+OPERATORS = 5  # of each kind
 
 
 def large_cells() -> list[Cell]:
@@ -72,11 +73,10 @@ def large_transcripts(cells: list[Cell]) -> list[Cell]:
 
 def profiled_rows(row: Cell) -> list[Row]:
     """Return the profile of a cell with as many operators as a real one has."""
-    rows = profile_rows(row)
     return [
-        {**one, "operator": f"{one['operator']}_{index}", "cpu_share": one["cpu_share"] / 5}
-        for one in rows
-        for index in range(5)
+        {**one, "operator": f"{one['operator']}_{index}", "cpu_share": one["cpu_share"] / OPERATORS}
+        for one in profile_rows(row)
+        for index in range(OPERATORS)
     ]
 
 
@@ -98,9 +98,8 @@ def write_large_study(folder: Path) -> list[str]:
         roofline=[one for index, row in enumerate(timed) for one in stage_rows(row, limits[index % 7 % 4])],
         scaling=[scaling_row(row, 2 if row["duration_s"] == 30 else None) for row in timed if row["batch_size"] == 1],
     )
-    paths = dict(
-        zip(("cells", "transcripts", "noise"), write_tables(folder, cells, large_transcripts(cells)), strict=True)
-    )
+    written = write_tables(folder, cells, large_transcripts(cells))
+    paths = {path.stem: path for path in written}
     paths |= write_bottlenecks(folder, bottlenecks)
     for name, content in (("study", example_study(name="large")), ("selection", example_selection())):
         paths[name] = folder / f"{name}.json"

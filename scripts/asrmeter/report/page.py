@@ -130,7 +130,6 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
-        "overview": overview_table(judged_cells(cells, bottlenecks.roofline), words),
         "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
         "disturbed": disturbed_table(cells, words),
@@ -145,7 +144,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "command": COMMAND,
         "downloads": DOWNLOADS,
     }
-    return context | {"cells": cells_tables(cells, linked_in(context), words)}
+    overview = overview_table(judged_cells(cells, bottlenecks.roofline), words)
+    return context | {"overview": overview, "cells": cells_tables(cells, linked_in(context), words)}
 
 
 def linked_in(shown: Any) -> set[str]:

@@ -1,0 +1,92 @@
+"""The report in a browser: Chromium as it is installed, a page that is rich in content, and what no page may do."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bottlenecks_for_tests import example_bottlenecks
+from playwright.sync_api import Browser, Page, sync_playwright
+from tables_for_tests import (
+    example_cells,
+    example_noise,
+    example_segments,
+    example_selection,
+    example_study,
+    example_transcripts,
+)
+
+from asrmeter.compare import Run, compare
+from asrmeter.figures.cells import FIGURES, figure_svg
+from asrmeter.report.page import Inputs, render, report_context
+from asrmeter.report.words import load_words
+
+TEMPLATES = Path(__file__).parents[2] / "report"
+HOSTILE = "<script>alert(1)</script>"
+FORMULA = '=1+1, "quoted"'
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert path, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        # What a browser asks of its maker at its start is none of the page's requests.
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-first-run", *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report in which everything occurs, and text that would like to be more than text."""
+    cells = example_cells(("cpu", "cuda"))
+    cells = [row | {"model": HOSTILE} if row["model"] == "whisper-base" else row for row in cells]
+    cells = [row | {"reason": FORMULA} if row["status"] == "killed" else row for row in cells]
+    transcripts = [
+        row | {"hypothesis": HOSTILE, "hypothesis_normalised": HOSTILE} for row in example_transcripts(cells)
+    ]
+    bottlenecks = example_bottlenecks(cells)
+    slower = [row | {"latency_s_median": row["latency_s_median"] and row["latency_s_median"] * 1.2} for row in cells]
+    inputs = Inputs(
+        example_study(),
+        cells,
+        transcripts,
+        example_noise(cells),
+        bottlenecks,
+        example_selection(),
+        example_segments(),
+        comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
+    )
+    figures = {name: figure_svg(name, cells, bottlenecks) for name in FIGURES}
+    html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(html, encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Open an address; afterwards no such page may have complained, asked for anything, or opened a dialog."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(address: str, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda asked: asked.url == address or faults.append(f"request: {asked.url[:80]}"))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
