@@ -131,7 +131,7 @@ def test_text_is_read_on_white_and_on_black_and_models_differ_without_colour() -
 def test_variants_of_a_model_differ_where_no_line_is_drawn():
     cells = [cell(variant=variant) for variant in ("fp32", "bf16")]
     tables = Bottlenecks(roofline=[row for one in cells for row in stage_rows(one)])
-    for name in ("roofline", "pareto"):
+    for name in ("roofline", "pareto", "wer"):
         figure = FIGURES[name](subject(cells, tables))
         assert "+ inside: bf16" in labels(figure)
         assert [line.get_marker() for line in figure.axes[0].get_lines()].count("+") == (2 if name == "roofline" else 1)

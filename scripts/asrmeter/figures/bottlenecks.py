@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.figures.grid import model_handles, sign
-from asrmeter.figures.pareto import variant_handles
+from asrmeter.figures.grid import model_handles, sign, variant_handles
 from asrmeter.figures.style import (
     COLOURS,
     INK,
@@ -79,13 +78,13 @@ def roofline_figure(subject: Subject) -> Figure:
     stages = subject.words["limit_why"]
     handles = [
         *model_handles(subject, names_in(points, "model"), "none"),
-        *variant_handles(subject, [variant for variant in subject.variants if variant in names_in(points, "variant")]),
+        *variant_handles(subject, names_in(points, "variant")),
         sign("o", subject.say("filled", what=stages["encoder"]), face=INK),
         sign("o", subject.say("open", what=stages["decoder"])),
         Line2D([], [], color=INK, linestyle="solid", label=subject.say("ceiling")),
         Line2D([], [], color=INK, linestyle="dashed", label=subject.say("ceiling_small")),
     ]
-    notes = [left_out, subject.left_out]
+    notes = [subject.left_out, left_out]
     surround(figure, handles, subject.say("flop_per_byte"), subject.say("gflop_per_s"), notes)
     return figure
 
@@ -211,7 +210,7 @@ def _stacked(panels: Mapping[str, Sequence[Bar]], parts: Mapping[str, str], subj
         panel.set_xlim(0, 100)
     drawn = [part for part in parts if any(bar.shares.get(part) for bars in panels.values() for bar in bars)]
     handles = [Patch(**_fill(part, list(parts)), label=parts[part]) for part in drawn]
-    surround(figure, handles, subject.say("share"), "", [left_out, subject.left_out])
+    surround(figure, handles, subject.say("share"), "", [subject.left_out, left_out])
     return figure
 
 

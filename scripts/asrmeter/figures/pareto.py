@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from asrmeter.figures.grid import model_handles, sign
+from asrmeter.figures.grid import model_handles, sign, variant_handles
 from asrmeter.figures.style import INK, LEAST_WIDTH_IN, MARK_COLOUR, logarithmic, message, surround
 from asrmeter.figures.subject import Subject
 from asrmeter.report.text import number
@@ -15,8 +15,10 @@ from asrmeter.settings import Setting
 
 PANEL_HEIGHT_IN = 4.2
 # Sides of markers in points: of the most energy, the least that is seen, and where no energy is known.
-LARGEST, SMALLEST, PLAIN = 17.0, 3.5, 7.0
+LARGEST, SMALLEST, PLAIN = 13.0, 3.5, 7.0
 FADED = 0.3
+# With more members in a panel only those at the corners of its line have room for a label.
+MOST_LABELS = 8
 
 
 def pareto_figure(subject: Subject) -> Figure:
@@ -63,16 +65,19 @@ def _fill(panel: Axes, settings: Sequence[Setting], subject: Subject) -> None:
         x, y, side = setting.latency.value, 100 * setting.wer.value, _side(setting, subject)
         colour, marker = subject.colour(setting.model), subject.marker(setting.model)
         is_member = setting in members
+        alpha = 1.0 if is_member else FADED
         if is_member and setting.wer.low is not None and setting.wer.high is not None:
             panel.plot([x, x], [100 * setting.wer.low, 100 * setting.wer.high], color=colour, linewidth=1.0, zorder=2)
         panel.plot(
             x, y, marker=marker, color=colour, markerfacecolor=colour if setting.converged else "none",
-            markersize=side, linestyle="none", alpha=1.0 if is_member else FADED, zorder=3 if is_member else 2,
+            markersize=side, linestyle="none", alpha=alpha, zorder=3 if is_member else 2,
         )  # fmt: skip
         if mark := subject.mark(setting.variant):
             inner = MARK_COLOUR if setting.converged else colour
-            panel.plot(x, y, marker=mark, color=inner, markersize=max(4.0, 0.6 * side), linestyle="none", zorder=4)
-        if is_member:
+            panel.plot(
+                x, y, marker=mark, color=inner, markersize=max(4.0, 0.6 * side), linestyle="none", alpha=alpha, zorder=4
+            )
+        if is_member and (len(members) <= MOST_LABELS or (x, setting.wer.value) in corners):
             label = subject.say("batch_label", value=setting.batch_size)
             panel.annotate(
                 label, (x, y), (side / 2 + 2, 2), textcoords="offset points", fontsize=8, annotation_clip=True
@@ -90,7 +95,7 @@ def _side(setting: Setting, subject: Subject) -> float:
 
 def _legend(drawn: Sequence[Setting], subject: Subject) -> list[Line2D]:
     handles = model_handles(subject, sorted({setting.model for setting in drawn}), "none")
-    handles += variant_handles(subject, [one for one in subject.variants if one in {s.variant for s in drawn}])
+    handles += variant_handles(subject, {setting.variant for setting in drawn})
     handles.append(Line2D([], [], color=INK, linewidth=1.0, label=subject.say("front")))
     handles.append(sign("|", subject.say("interval"), 11))
     if any(setting not in subject.front.members for setting in drawn):
@@ -104,18 +109,6 @@ def _legend(drawn: Sequence[Setting], subject: Subject) -> list[Line2D]:
         value = number(subject.front.energies[setting].value)
         key = "wh_modelled" if setting.energy_is_modelled else "wh"
         handles.append(sign("o", subject.say(key, value=value), _side(setting, subject), INK))
-    return handles
-
-
-def variant_handles(subject: Subject, variants: Sequence[str]) -> list[Line2D]:
-    """Return a legend's entry for each variant where markers tell them apart; none for a single one."""
-    if len(variants) < 2:
-        return []
-    handles = []
-    for variant in variants:
-        mark = subject.mark(variant)
-        label = subject.say("variant", variant=variant, mark=mark) if mark else variant
-        handles.append(sign(mark or "o", label, 6, INK))
     return handles
 
 

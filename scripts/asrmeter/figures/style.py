@@ -22,6 +22,7 @@ MARKS = ("", "+", "_", "|", "x", ".")
 MARK_COLOUR = "#ffffff"
 INK = "#767676"
 LEAST_WIDTH_IN, LEGEND_LINE_IN = 10.4, 0.22
+CHARACTERS_PER_IN = 13
 # Over a wider range only powers of ten have a tick.
 FEW_DECADES = 1e3
 
@@ -105,7 +106,9 @@ def logarithmic(axis: Axis, range_ratio: float) -> None:
 
 def surround(figure: Figure, handles: Sequence[Artist], across: str, upwards: str, notes: Sequence[str] = ()) -> None:
     """Set the legend above the panels, the labels of their axes, and notes below; the figure grows by their lines."""
-    below = "\n".join(filter(None, [across, *(wrapped(note, 130) for note in notes if note)]))
+    below = "\n".join(
+        filter(None, [across, *(wrapped(note, int(13 * figure.get_figwidth())) for note in notes if note)])
+    )
     n_columns = legend_columns(figure, handles)
     n_lines = -(-len(handles) // n_columns) + below.count("\n") + 1
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE_IN * n_lines)

@@ -36,7 +36,7 @@ def svg_of(figure: Figure) -> str:
     _share(root, "font-family")
     names = _short_names(root)
     _prune(root, {*names.values(), NAMED})
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>") + "\n"
 
 
 def attributes_of(style: str) -> dict[str, str]:

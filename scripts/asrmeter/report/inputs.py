@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.settings import MEASURED_STATUS, Row, cell_of, read_rows
+from asrmeter.settings import MEASURED_STATUS, Row, cell_of, latency_of, read_rows
 
 # In the order of legends and tables.
 GROUPS = (
@@ -124,8 +124,8 @@ def working_sets(ceilings: Ceilings) -> list[int]:
 def over_cpu(cells: Sequence[Row]) -> list[Row]:
     """Return the cells of other devices whose like was measured on the CPU too, with the CPU's latency over theirs.
 
-    `over_cpu_low` and `over_cpu_high` are the ends that both intervals allow, `devices` the two. A pair is unconverged,
-    or disturbed, if one of the two is.
+    `over_cpu_low` and `over_cpu_high` are the ends that both intervals allow, `devices` the two; `told_apart` asks the
+    noise floor too. A pair is unconverged, or disturbed, if one of the two is.
     """
     measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"]]
     on_cpu = {_place(row): row for row in measured if row["device"] == "cpu"}
@@ -137,6 +137,7 @@ def over_cpu(cells: Sequence[Row]) -> list[Row]:
             "devices": (cpu["device"], row["device"]),
             "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
             "disturbed": cpu["disturbed"] or row["disturbed"],
+            "told_apart": latency_of(cpu).differs_from(latency_of(row)),
             "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
             "over_cpu_low": _ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
             "over_cpu_high": _ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),

@@ -14,6 +14,7 @@ from asrmeter.plan import usual_duration
 from asrmeter.recommend import Recommendation
 from asrmeter.report.inputs import over_cpu
 from asrmeter.report.text import (
+    FEW,
     cell_link,
     effect_text,
     first_few,
@@ -286,7 +287,8 @@ def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: 
     batches = {one.batch_size for one in of_class}
     first, last = min(batches), max(batches)
     at = {(one.candidate, one.batch_size): one for one in of_class}
-    ends = [(at[one, first], at[one, last]) for one, batch in at if batch == first and (one, last) in at]
+    pairs = [(at[one, first], at[one, last]) for one, batch in at if batch == first and (one, last) in at]
+    ends = sorted(pairs, key=lambda pair: pair[0].latency.value / pair[1].latency.value)
     growth = [
         words["takeaway"]["latency_growth"].format(
             name=name_of(small.candidate), ratio=number(large.latency.value / small.latency.value)
@@ -296,7 +298,7 @@ def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: 
     sentence = words["takeaway"]["latency_batch"].format(
         first=first, last=last, duration=duration_s, device=device, growth=first_few(growth, words)
     )
-    return sentence, [setting.cell for pair in ends for setting in pair]
+    return sentence, [setting.cell for pair in ends[:FEW] for setting in pair]
 
 
 def _rtfx_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
@@ -331,7 +333,7 @@ def _memory_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) 
 
 
 def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
-    """Say how much faster the GPU is, and in how many pairs beyond the intervals."""
+    """Say how much faster the GPU is, and in how many pairs beyond intervals and noise floor."""
     pairs = sorted(over_cpu(cells), key=lambda pair: pair["over_cpu"])
     if not pairs:
         return words["takeaway"]["gpu_over_cpu_none"], []
@@ -339,7 +341,7 @@ def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: Recommendation, words: W
     sentence = words["takeaway"]["gpu_over_cpu"].format(
         low=number(low["over_cpu"]),
         high=number(high["over_cpu"]),
-        n=sum(pair["over_cpu_low"] is not None and pair["over_cpu_low"] > 1 for pair in pairs),
+        n=sum(pair["told_apart"] and pair["over_cpu"] > 1 for pair in pairs),
         total=len(pairs),
     )
     evidence = [cell_name({**pair, "device": device}) for pair in (low, high) for device in pair["devices"]]
