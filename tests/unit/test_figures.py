@@ -155,6 +155,12 @@ def test_a_ring_marks_where_larger_batches_bring_no_more():
         assert "ring: larger batches bring no more" not in labels(figure)
 
 
+def test_models_that_have_a_wer_stand_around_their_class():
+    figure = wer_figure([cell("a"), cell("b"), cell("c", weights="random", wer=None)])
+    places = [float(line.get_xdata()[0]) for line in figure.axes[0].get_lines() if line.get_marker() != "None"]
+    assert len(places) == 2 and places[0] * places[1] == pytest.approx(30**2)
+
+
 def test_throughput_is_in_segments_and_rtfx_in_seconds():
     (one,) = cells = [cell(batch_size=4)]
     assert marks(of_cells.throughput_figure(subject(cells)).axes[0], "o") == [(4, one["samples_per_s"])]

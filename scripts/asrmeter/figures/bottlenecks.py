@@ -38,8 +38,8 @@ DARK, LABEL_BOX = "#1c1f26", {"facecolor": "#ffffff", "edgecolor": "none", "alph
 LEAST_LABELLED = 0.07
 BAR_HEIGHT_IN = 0.34
 ROOFLINE_HEIGHT_IN = 3.8
-# More bars than these are no longer read, more points of one panel no longer told apart.
-MOST_BARS, MOST_POINTS = 24, 240
+# More bars than these are no longer read, more points no longer told apart.
+MOST_BARS, MOST_POINTS = 24, 400
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from asrmeter.figures.style import (
     wrapped,
 )
 from asrmeter.figures.subject import Subject, candidate_of
-from asrmeter.settings import MEASURED_STATUS, Row
+from asrmeter.settings import MEASURED_STATUS, Candidate, Row
 
 DISTURBED, NET = "x", "_"
 RING_SIZE, MARK_SIZE = 12, 4
@@ -80,6 +80,8 @@ def grid_figure(subject: Subject, topic: Topic, cells: Sequence[Row] | None = No
     shown = [row for row in cells if row["status"] in MEASURED_STATUS and topic.value(row) is not None]
     if not shown:
         return message(subject.say(topic.nothing, reason=commonest_reason(cells, topic, subject)))
+    having = {candidate_of(row) for row in shown}
+    everyone = [candidate for candidate in subject.candidates if candidate in having]
     devices = names_in(cells, "device")
     panels = names_in(shown, topic.panels) if topic.panels else [None]
     figure = Figure(
@@ -97,7 +99,7 @@ def grid_figure(subject: Subject, topic: Topic, cells: Sequence[Row] | None = No
             of_class = subject.say(PANELS[topic.panels], value=value) if topic.panels else ""
             more = topic.title(rows, subject) if topic.title and rows else ""
             panel.set_title(" · ".join(part for part in (device, of_class, more) if part))
-            _fill(panel, rows, topic, subject)
+            _fill(panel, rows, topic, subject, everyone)
         if not of_device:
             of_failed = [row for row in cells if row["device"] == device]
             reason = wrapped(commonest_reason(of_failed, topic, subject), 34)
@@ -154,18 +156,18 @@ def sign(marker: str, label: str, size: float = 6.0, face: str = "none") -> Line
     )
 
 
-def _fill(panel: Axes, rows: Sequence[Row], topic: Topic, subject: Subject) -> None:
-    """Draw one line of a panel per model and variant, and what marks single cells."""
+def _fill(panel: Axes, rows: Sequence[Row], topic: Topic, subject: Subject, everyone: Sequence[Candidate]) -> None:
+    """Draw one line of a panel per model and variant, and what marks single cells; all panels have `everyone`."""
     if topic.level is not None:
         panel.axhline(topic.level, color=INK, linewidth=1.2, zorder=1)
-    apart = _dodge(sorted({row[topic.along] for row in subject.drawn}), len(subject.candidates))
+    apart = _dodge(sorted({row[topic.along] for row in subject.drawn}), len(everyone))
     places: dict[int, tuple[float, float]] = {}
-    for place, (model, variant) in enumerate(subject.candidates):
+    for place, (model, variant) in enumerate(everyone):
         own = sorted((row for row in rows if candidate_of(row) == (model, variant)), key=lambda row: row[topic.along])
         if not own:
             continue
         # Where nothing joins them, models stand beside each other.
-        dodge = 1.0 if topic.joined else apart ** (2 * place - len(subject.candidates) + 1)
+        dodge = 1.0 if topic.joined else apart ** (2 * place - len(everyone) + 1)
         x = [row[topic.along] * dodge for row in own]
         y = [topic.value(row) or 0.0 for row in own]
         places |= {id(row): at for row, at in zip(own, zip(x, y, strict=True), strict=True)}
