@@ -37,7 +37,8 @@ CELL_COLUMNS = (
     "steal_share", "cpu_mhz_min", "temperature_c_max", "n_throttle_events", "n_foreign_gpu_processes",
     "protocol", "noise_floor", "noise_floor_note", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os",
     "gpu_name", "driver_version", "python_version", "torch_version", "transformers_version", "normaliser",
-    "normaliser_plain", "normaliser_corpus", "decoding", "corpus_sha256", "weights_sha256", "commit", "measured_at",
+    "normaliser_plain", "normaliser_corpus", "decoding", "corpus_sha256", "weights_sha256", "commit", "started_at",
+    "measured_at",
 )  # fmt: skip
 NOISE_COLUMNS = (
     "model", "variant", "device", "duration_s", "batch_size", "latency_s_median", "latency_s_ci_low",

@@ -1,5 +1,6 @@
 """The tidy tables: what a row is, and every column in one place. Adding a column is one line here."""
 
+import datetime
 import itertools
 import json
 import statistics
@@ -283,6 +284,13 @@ def _decoder_per_pass(name: str) -> Callable[[Measured], float | None]:
     return lambda cell: cell.decoder_per_pass(name)
 
 
+def _utc(seconds: float | None) -> str | None:
+    """Return seconds since the epoch as `measured_at` is written: UTC, to the second."""
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
 def _as_json(settings: Row | None) -> str | None:
     return None if settings is None else json.dumps(settings, sort_keys=True)
 
@@ -404,6 +412,7 @@ CELL_COLUMNS: list[Column] = [
     ("corpus_sha256", _TEXT, _from_header("corpus_sha256")),
     ("weights_sha256", _TEXT, _from_header("weights_sha256")),
     ("commit", _TEXT, _from_header("commit")),
+    ("started_at", _TEXT, lambda cell: _utc(cell.header.get("started_at_s"))),
     ("measured_at", _TEXT, _from_header("measured_at")),
 ]
 CELLS = pa.schema([(name, kind) for name, kind, _ in CELL_COLUMNS])

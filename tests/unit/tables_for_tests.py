@@ -121,7 +121,8 @@ def cell(
         if weights == "pretrained"
         else None,
         "commit": "0123abc",
-        "measured_at": "2026-03-01T10:00:00Z",
+        "started_at": "2026-03-01T09:59:30+00:00",
+        "measured_at": "2026-03-01T10:00:00+00:00",
     }
     return row | changes
 

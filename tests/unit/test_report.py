@@ -30,6 +30,7 @@ from asrmeter.errors import AsrmeterError
 from asrmeter.figures.register import FIGURES, figure_svg
 from asrmeter.figures.subject import Subject
 from asrmeter.report import page as report
+from asrmeter.report import provenance
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.text import number
 from asrmeter.report.words import load_texts, load_words
@@ -356,7 +357,7 @@ def test_the_protocol_is_told_with_its_values():
     text = text_of(rendered([cell()]))
     assert "2 batches are timed, the same for every model and device" in text
     assert "within ± 2.50 %, for at least 5 passes, and for at most 300 passes or 10 s" in text
-    assert report.COMMAND in text
+    assert provenance.COMMAND in text
 
 
 def test_inlined_figures_have_ids_of_their_own_and_follow_the_page(page):

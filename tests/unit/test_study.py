@@ -238,3 +238,11 @@ def test_catalogue_entries_are_complete() -> None:
         assert model.family in ("whisper", "ctc"), name
         assert model.tokenizer or model.vocabulary, name
         assert model.packages("random") or model.family == "ctc", name
+
+
+@pytest.mark.parametrize("path", [study.ROOT / "config.yaml", *sorted((study.ROOT / "studies").glob("*.yaml"))])
+def test_a_complete_study_is_a_study_that_says_the_same(path: Path) -> None:
+    whole = study.complete(yaml.safe_load(path.read_text()), path.name)
+    again = study.complete(json.loads(json.dumps(whole)), "study.json")
+    # On this machine `auto` may have found no GPU, which is then no longer a finding but a choice.
+    assert again | {"device_note": whole["device_note"]} == whole

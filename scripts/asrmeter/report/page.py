@@ -22,6 +22,7 @@ from asrmeter.recommend import LEAST_SEGMENTS, recommend
 from asrmeter.report.answer import answer, facts
 from asrmeter.report.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
 from asrmeter.report.inputs import COLUMNS, Bottlenecks
+from asrmeter.report.provenance import provenance_section
 from asrmeter.report.sentences import TAKEAWAYS, Takeaway, caveats, compared, compared_by
 from asrmeter.report.tables import (
     cells_tables,
@@ -41,19 +42,16 @@ from asrmeter.report.text import (
     NULL,
     cell_links,
     first_few,
-    listed,
     number,
     percent,
-    plain,
     scaled,
 )
 from asrmeter.report.transcripts import transcripts_section
 from asrmeter.report.words import Words
 from asrmeter.scenarios import advise
-from asrmeter.settings import Row, cell_of, noise_floors, settings_of
+from asrmeter.settings import Row, cell_of, settings_of
 
 TEMPLATE = "report.html.j2"
-COMMAND = "snakemake --cores all --resources gpu=1"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
@@ -136,12 +134,9 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "skipped": skipped_table(selection, words),
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
-        "study_facts": _study_facts(study, cells, words),
-        "corpus_facts": _corpus_facts(selection, words),
-        "machines": _machines(cells, words),
+        "provenance": provenance_section(study, cells, selection, words),
         "noise": noise_table(inputs.noise, words),
         "weights": weights_table(cells, words),
-        "command": COMMAND,
         "downloads": DOWNLOADS,
     }
     overview = overview_table(judged_cells(cells, bottlenecks.roofline), words)
@@ -247,62 +242,3 @@ def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
             for key, first, second in comparison.differing
         ],
     }
-
-
-def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -> list[tuple[Markup, str]]:
-    keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
-    facts = [(words["setting"][key], plain(study[key])) for key in keys if key in study]
-    used = ("decoding", "normaliser", "normaliser_plain", "normaliser_corpus")
-    return facts + [(words["setting"][key], _distinct(cells, key)) for key in used]
-
-
-def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Markup, str]]:
-    """Return where the speech comes from and which of it was chosen."""
-    say = words["provenance"]
-    classes = [say["class"].format(**entry) for entry in selection["classes"]]
-    facts = [
-        (words["setting"]["origin"], plain(selection["origin"])),
-        (words["setting"]["segments"], listed(classes)),
-        (words["setting"]["selection_sha256"], selection["selection_sha256"]),
-    ]
-    return [*facts, (words["setting"]["dropped"], plain(selection["dropped"]))] if selection["dropped"] else facts
-
-
-def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
-    """Return each machine with the values that its cells recorded, all of them where they differ."""
-    keys = (
-        "device_name", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version", "threads",
-        "python_version", "torch_version", "transformers_version", "protocol", "corpus_sha256", "commit",
-    )  # fmt: skip
-    machines = sorted({row["machine_id"] for row in cells if row["machine_id"] is not None})
-    described = []
-    for machine_id in machines:
-        rows = [row for row in cells if row["machine_id"] == machine_id]
-        facts = [(words["setting"][key], _distinct(rows, key)) for key in keys]
-        facts.append((words["setting"]["measured_at"], _span(rows)))
-        facts += [
-            (words["setting"]["noise_floor"].format(device=device), _floor(row, words))
-            for device, row in noise_floors(rows).items()
-        ]
-        described.append({"title": words["provenance"]["machine"].format(machine_id=machine_id), "facts": facts})
-    return described
-
-
-def _distinct(rows: Sequence[Row], key: str) -> str:
-    values = {row[key] for row in rows if row[key] is not None}
-    shown = sorted(number(value * 1e-9) if key == "memory_bytes" else plain(value) for value in values)
-    return ", ".join(shown) or NULL
-
-
-def _floor(row: Row, words: Words) -> str:
-    """Return the noise floor that a row tells, or why it tells none."""
-    if row["noise_floor"] is not None:
-        return percent(row["noise_floor"])
-    reason = row["noise_floor_note"] or words["why_null"]["not_measured"]
-    return words["provenance"]["no_noise_floor"].format(reason=reason)
-
-
-def _span(rows: Sequence[Row]) -> str:
-    """Return when the first and the last cell were measured."""
-    times = sorted(str(row["measured_at"]) for row in rows if row["measured_at"])
-    return " – ".join(dict.fromkeys([times[0], times[-1]])) if times else NULL
