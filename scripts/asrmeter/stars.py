@@ -1,4 +1,4 @@
-"""Stars from one to five by a rule: the best has five, and each doubling of what is better small costs one.
+"""Stars from one to five by a rule: the best has five, and each doubling of what is better small costs one (rounded).
 
 What is better small is the time that an hour of audio takes, its energy, the peak memory, and the share of words that
 are wrong. A model and variant is judged by its best setting of the class by which models are compared. Who cannot be
@@ -50,7 +50,7 @@ def _stars(estimate: Estimate, first: Estimate) -> int:
         return MOST
     if not first.value:
         return 1
-    return max(1, MOST - math.floor(math.log2(estimate.value / first.value)))
+    return max(1, MOST - round(math.log2(estimate.value / first.value)))
 
 
 def _seconds_per_audio_second(setting: Setting) -> Estimate:

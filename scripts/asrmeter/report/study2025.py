@@ -81,7 +81,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         text_column("differs", lambda row: _difference(row, stars_of, words)),
         quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
         span("reproduced", "reproduced", "unit"),
-        text_column("note", lambda row: "; ".join(filter(None, (row["note"], row["published_note"])))),
+        text_column("note", _note),
     ]
     return table_of("edlm2025", words["edlm2025"]["caption"], columns, rows, words, source="edlm2025")
 
@@ -95,7 +95,7 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
     published = [end for end in (row["published_low"], row["published_high"]) if end is not None]
     ours = [end for end in (row["ours_low"], row["ours_high"]) if end is not None]
     if not published or not ours:
-        return ""
+        return row["note"] or words["why_null"]["not_measured"]
     if row["unit"] and row["ours_unit"] != row["unit"]:
         return say["other_unit"].format(why=why)
     low, high = min(published), max(published)
@@ -106,6 +106,11 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
     above = min(ours) > high
     nearest = (min(ours) / high if high else None) if above else low / max(ours) if max(ours) else None
     return say["above" if above else "below"].format(factor=number(nearest), why=why)
+
+
+def _note(row: Row) -> str:
+    """Return what is to be known of both figures; why there is none of ours is said beside them."""
+    return "; ".join(filter(None, (row["note"] if row["n"] else None, row["published_note"])))
 
 
 def _in_full(value: float) -> str:

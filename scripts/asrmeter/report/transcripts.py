@@ -111,7 +111,7 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bo
     worst = rows[0]
     return Segment(
         name=name,
-        title=say["segment"].format(
+        title=say["segment" if n_errors(worst) else "segment_clean"].format(
             name=name,
             model=name_of((worst["model"], worst["variant"])),
             errors=_errors(worst, words),
