@@ -6,7 +6,22 @@ Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
 
-FIGURES = ["latency", "throughput", "energy", "wer", "roofline", "stages", "operators"]
+# In the report's order.
+FIGURES = [
+    "pareto",
+    "latency",
+    "latency_batch",
+    "throughput",
+    "rtfx",
+    "energy",
+    "memory",
+    "gpu_over_cpu",
+    "wer",
+    "roofline",
+    "stages",
+    "operators",
+]
+WORDS = f"report/words.{STUDY['report']['language']}.toml"
 
 # The tables of another run, where the report compares; what they lack is said before anything is measured.
 try:
@@ -26,6 +41,8 @@ rule figures:
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
+        scaling="<results>/tables/scaling.parquet",
+        words=WORDS,
     output:
         [
             report(
@@ -42,6 +59,8 @@ rule figures:
         "../envs/report.yaml"
     params:
         folder=subpath(output[0], parent=True),
+        template=subpath(input.words, parent=True),
+        language=STUDY["report"]["language"],
     shell:
         r"""
         python scripts/plot.py \
@@ -49,6 +68,9 @@ rule figures:
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
+            --scaling {input.scaling:q} \
+            --template-folder {params.template:q} \
+            --language {params.language:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """
@@ -60,7 +82,7 @@ rule report:
         code("render.py"),
         "report/style.css",
         "report/tables.js",
-        f"report/words.{STUDY['report']['language']}.toml",
+        WORDS,
         template="report/report.html.j2",
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",

@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 
 from asrmeter.cli import run
-from asrmeter.figures.cells import FIGURES, figure_svg
+from asrmeter.figures.register import FIGURES, figure_svg
+from asrmeter.figures.subject import Subject
 from asrmeter.files import write_atomically
 from asrmeter.report.inputs import Bottlenecks
+from asrmeter.report.words import load_texts
 from asrmeter.settings import CELL_COLUMNS, read_rows
 
-TABLES = ("roofline", "ceilings", "operators")
+TABLES = ("roofline", "ceilings", "operators", "scaling")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,12 +20,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
+    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
+    parser.add_argument("--language", default="en", help="language of the words in the figures (default: %(default)s)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
     cells = read_rows(arguments.cells, CELL_COLUMNS)
-    bottlenecks = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
+    tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
+    subject = Subject(cells, tables, load_texts(arguments.template_folder, arguments.language))
     for name in FIGURES:
-        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, cells, bottlenecks))
+        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, subject))
 
 
 if __name__ == "__main__":

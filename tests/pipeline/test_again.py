@@ -37,7 +37,7 @@ def test_a_second_run_finds_nothing_to_do_and_is_cheap(finished: Checkout) -> No
 
 
 def test_a_changed_plot_draws_and_renders_again(finished: Checkout) -> None:
-    with finished.changed("scripts/asrmeter/figures.py", commented):
+    with finished.changed("scripts/asrmeter/figures/style.py", commented):
         assert finished.plan() == SHOWN
 
 

@@ -1,23 +1,53 @@
 """Figures of constructed tables."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
+from bottlenecks_for_tests import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
+from matplotlib.colors import to_rgb
 from tables_for_tests import cell, example_cells, failed, write_tables
 
 import plot
-from asrmeter.figures.cells import (
-    FIGURES,
-    energy_figure,
-    figure_svg,
-    latency_figure,
-    throughput_figure,
-    wer_figure,
-)
-from asrmeter.figures.style import COLOURS
-from asrmeter.report.inputs import Bottlenecks
+from asrmeter.figures import cells as of_cells
+from asrmeter.figures import register
+from asrmeter.figures.grid import RING_SIZE
+from asrmeter.figures.pareto import steps
+from asrmeter.figures.register import FIGURES
+from asrmeter.figures.style import COLOURS, INK, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
+from asrmeter.figures.subject import MOST_CANDIDATES, Subject
+from asrmeter.figures.svg import attributes_of
+from asrmeter.report.inputs import Bottlenecks, over_cpu
+from asrmeter.report.words import load_texts
+from asrmeter.settings import settings_of
+
+TEMPLATES = Path(__file__).parents[2] / "report"
+TEXTS = load_texts(TEMPLATES, "en")
+
+
+def subject(cells, tables=None):
+    return Subject(cells, tables or Bottlenecks(), TEXTS)
+
+
+def figure_svg(name, cells, tables=None):
+    return register.figure_svg(name, subject(cells, tables))
+
+
+def latency_figure(cells):
+    return of_cells.latency_figure(subject(cells))
+
+
+def energy_figure(cells):
+    return of_cells.energy_figure(subject(cells))
+
+
+def throughput_figure(cells, tables=None):
+    return of_cells.throughput_figure(subject(cells, tables))
+
+
+def wer_figure(cells):
+    return of_cells.wer_figure(subject(cells))
 
 
 def labels(figure):
@@ -50,15 +80,170 @@ def test_svg_is_deterministic_xml_with_real_text(name):
     tables = example_bottlenecks(cells)
     svg = figure_svg(name, cells, tables)
     assert svg == figure_svg(name, cells, tables)
-    assert any(label in svg for label in ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s"))
+    assert any(label in svg for label in ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)"))
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_svg_has_no_styles_and_refers_only_to_what_is_there(name):
+    cells = example_cells(("cpu", "cuda"))
+    svg = figure_svg(name, cells, example_bottlenecks(cells))
+    elements = list(ElementTree.fromstring(svg).iter())
+    assert not any("style" in element.attrib or element.tag.endswith("style") for element in elements)
+    ids = [element.get("id") for element in elements if element.get("id")]
+    assert len(ids) == len(set(ids))
+    values = " ".join(value for element in elements for value in element.attrib.values())
+    assert set(re.findall(r"url\(#(.+?)\)", values)) | set(re.findall(r'href="#(.+?)"', svg)) == set(ids) - {"figure_1"}
+    assert INK in svg and any(colour.lower() in svg.lower() for colour in COLOURS)
+
+
+def test_styles_become_attributes() -> None:
+    assert attributes_of("fill: none; stroke: #767676; stroke-width: 0.8") == {
+        "fill": "none",
+        "stroke": "#767676",
+        "stroke-width": "0.8",
+    }
+    assert attributes_of("font: italic 700 10px 'DejaVu Sans', sans-serif; text-anchor: middle") == {
+        "font-style": "italic",
+        "font-weight": "700",
+        "font-size": "10px",
+        "font-family": "'DejaVu Sans', sans-serif",
+        "text-anchor": "middle",
+    }
+
+
+def luminance(colour):
+    """Return the relative luminance of WCAG 2."""
+    parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in to_rgb(colour)]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def test_text_is_read_on_white_and_on_black_and_models_differ_without_colour() -> None:
+    assert 1.05 / (luminance(INK) + 0.05) >= 4.5 and (luminance(INK) + 0.05) / 0.05 >= 4.5
+    assert len(MARKERS) >= MOST_CANDIDATES
+    assert len(set(MARKERS)) == len(MARKERS)
+    assert len({(line_of(i), mark_of(i)) for i in range(len(LINES))}) == len(LINES) == len(MARKS)
+    # Some colours are the same in grey; markers never are.
+    assert len({marker_of(i) for i in range(MOST_CANDIDATES)}) == MOST_CANDIDATES
+
+
+def test_variants_of_a_model_differ_where_no_line_is_drawn():
+    cells = [cell(variant=variant) for variant in ("fp32", "bf16")]
+    tables = Bottlenecks(roofline=[row for one in cells for row in stage_rows(one)])
+    for name in ("roofline", "pareto", "wer"):
+        figure = FIGURES[name](subject(cells, tables))
+        assert "+ inside: bf16" in labels(figure)
+        assert [line.get_marker() for line in figure.axes[0].get_lines()].count("+") == (2 if name == "roofline" else 1)
+
+
+def marks(axes, marker):
+    """Return the points that have a marker of that kind and size of a ring."""
+    return [
+        (float(x), float(y)) for line in axes.get_lines() if line.get_marker() == marker for x, y in line.get_xydata()
+    ]
+
+
+def test_a_ring_marks_where_larger_batches_bring_no_more():
+    cells = [cell(batch_size=size) for size in (1, 2, 4)]
+    for draw in (of_cells.throughput_figure, of_cells.rtfx_figure):
+        figure = draw(subject(cells, Bottlenecks(scaling=[scaling_row(cells[0], 2)])))
+        rings = [line for line in figure.axes[0].get_lines() if line.get_markersize() == RING_SIZE]
+        assert [list(line.get_xdata()) for line in rings] == [[2]]
+        assert "ring: larger batches bring no more" in labels(figure)
+        figure = draw(subject(cells, Bottlenecks(scaling=[scaling_row(cells[0])])))
+        assert "ring: larger batches bring no more" not in labels(figure)
+
+
+def test_throughput_is_in_segments_and_rtfx_in_seconds():
+    (one,) = cells = [cell(batch_size=4)]
+    assert marks(of_cells.throughput_figure(subject(cells)).axes[0], "o") == [(4, one["samples_per_s"])]
+    assert marks(of_cells.rtfx_figure(subject(cells)).axes[0], "o") == [(4, one["rtfx"])]
+    assert marks(of_cells.latency_batch_figure(subject(cells)).axes[0], "o") == [(4, one["latency_s_median"])]
+
+
+def test_net_energy_is_a_dash_below_and_its_absence_has_a_reason():
+    figure = energy_figure([cell(device="cuda", energy_j_per_sample=9.0, energy_net_j_per_sample=6.0), cell()])
+    assert marks(figure.axes[1], "_") == [(30, 6.0)] and marks(figure.axes[0], "_") == []
+    assert "dash below: net of idle power" in labels(figure)
+    assert "Gross energy only" not in figure.get_supxlabel()
+    assert "Gross energy only" in energy_figure([cell()]).get_supxlabel()
+
+
+def test_memory_is_that_of_the_device_in_gb():
+    figure = of_cells.memory_figure(subject([cell(peak_rss_bytes=2e9), cell(device="cuda", peak_device_bytes=3e9)]))
+    assert [marks(axes, "o") for axes in figure.axes] == [[(30, 2.0)], [(30, 3.0)]]
+    assert ["process" in title for title in titles(figure)] == [True, False]
+    nothing = of_cells.memory_figure(subject([cell(peak_rss_bytes=None)]))
+    assert "Memory was not measured" in message(nothing)
+
+
+def test_gpu_over_cpu_is_of_pairs_with_what_both_intervals_allow():
+    times = {"latency_s_median": 2.0, "latency_s_ci_low": 1.8, "latency_s_ci_high": 2.2}
+    fast = {"latency_s_median": 0.5, "latency_s_ci_low": 0.4, "latency_s_ci_high": 0.55}
+    cells = [cell(**times), cell(device="cuda", **fast), cell(batch_size=2, **times)]
+    figure = of_cells.gpu_over_cpu_figure(subject(cells))
+    assert titles(figure) == ["cuda / cpu · batch 1"]
+    assert marks(figure.axes[0], "o") == [(30, 4.0)]
+    (pair,) = over_cpu(cells)
+    assert (pair["over_cpu_low"], pair["over_cpu_high"]) == pytest.approx((1.8 / 0.55, 2.2 / 0.4))
+    assert any(list(line.get_ydata()) == [1.0, 1.0] for line in figure.axes[0].get_lines())
+
+
+def test_without_both_devices_gpu_over_cpu_says_why():
+    def said(cells):
+        return message(of_cells.gpu_over_cpu_figure(subject(cells)))
+
+    assert "only cpu was measured" in said([cell()])
+    assert "no such kernel" in said([cell(), failed(cell(device="cuda"), "unsupported", "no such kernel")])
+    assert "no cells" in said([])
+
+
+def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
+    kept = {"wer_ci_low": 0.05, "wer_ci_high": 0.06}
+    cells = [
+        cell("a", wer=0.055, **kept),
+        cell("b", batch_size=2, wer=0.3, wer_ci_low=0.25, wer_ci_high=0.35),
+        cell("c", device="cuda", wer=0.055, energy_j_per_sample=None, **kept),
+        cell("wav2vec2-base-960h"),
+    ]
+    figure = FIGURES["pareto"](subject(cells))
+    assert titles(figure) == ["cpu · 30 s of audio", "cuda · 30 s of audio"]
+    # The GPU is faster and as accurate, so that all on the CPU is left behind.
+    alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
+    assert alphas == [{0.3}, {1.0}]
+    assert {"Pareto front", "faded: another one is better"} <= set(labels(figure))
+    assert "wav2vec2-base-960h (random)" not in labels(figure)
+    assert "measured with measured" in " ".join(figure.get_supxlabel().split())
+    assert any("Wh per hour of audio (modelled)" in label for label in labels(figure))
+    unknown = FIGURES["pareto"](subject([cell(energy_j_per_sample=None)]))
+    assert "WER and latency" in unknown.get_supxlabel()
+    assert "no front" in message(FIGURES["pareto"](subject([cell("wav2vec2-base-960h")])))
+
+
+def test_the_steps_of_the_front_go_down():
+    settings = settings_of([cell("a", wer=0.1, latency_s_median=1.0), cell("b", wer=0.12, latency_s_median=2.0)])
+    assert steps(settings) == [(1.0, 0.1)]
+
+
+def test_words_of_another_language_are_in_all_figures():
+    texts = {section: {key: f"{text} «xx»" for key, text in entries.items()} for section, entries in TEXTS.items()}
+    cells = example_cells(("cpu", "cuda"))
+    tables = example_bottlenecks(cells)
+    for name in FIGURES:
+        svg = register.figure_svg(name, Subject(cells, tables, texts))
+        said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
+        plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
+        assert plain == [], name
 
 
 def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
-    figures = [draw(cells, tables) for name, draw in FIGURES.items() if name not in ("stages", "operators")]
+    drawn = subject(cells, tables)
+    others = ("stages", "operators", "gpu_over_cpu")
+    figures = [draw(drawn) for name, draw in FIGURES.items() if name not in others]
+    assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
     assert {colour_of(figure, "whisper-tiny.en") for figure in figures} == {COLOURS[2]}
 
@@ -89,7 +274,8 @@ def test_disturbed_cells_are_crossed_out_and_that_is_explained():
 def test_failed_cells_are_absent():
     figure = latency_figure([cell(duration_s=5), failed(cell(duration_s=30), "oom", "too large")])
     assert [line.get_xdata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "s"] == []
-    assert {value for line in figure.axes[0].get_lines() for value in line.get_xdata()} == {5}
+    drawn = {value for line in figure.axes[0].get_lines() for value in line.get_xdata()}
+    assert {value for value in drawn if value == value} == {5}
 
 
 def test_modelled_energy_is_named_in_title_and_axis():
@@ -128,18 +314,17 @@ def test_the_baseline_has_solid_lines_whatever_the_names_of_the_others():
 
 
 def test_names_and_reasons_stay_text():
-    svg = figure_svg("latency", [cell("<script>$a$</script>")], Bottlenecks())
+    svg = figure_svg("latency", [cell("<script>$a$</script>")])
     assert "<script" not in svg
     assert "&lt;script&gt;$a$" in svg
-    ElementTree.fromstring(
-        figure_svg("latency", [failed(cell(), "error", "bad \x1b[31m<b>bytes</b>\x00")], Bottlenecks())
-    )
+    ElementTree.fromstring(figure_svg("latency", [failed(cell(), "error", "bad \x1b[31m<b>bytes</b>\x00")]))
 
 
 def test_command_line_makes_every_figure(tmp_path: Path):
     cells, *_ = write_tables(tmp_path, example_cells(), [])
     paths = write_bottlenecks(tmp_path, example_bottlenecks(example_cells()))
-    options = {"cells": cells, "output-folder": tmp_path / "figures"} | {name: paths[name] for name in plot.TABLES}
+    options = {"cells": cells, "output-folder": tmp_path / "figures", "template-folder": TEMPLATES}
+    options |= {name: paths[name] for name in plot.TABLES}
     plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
-    assert made == ["energy", "latency", "operators", "roofline", "stages", "throughput", "wer"]
+    assert made == sorted(FIGURES)

@@ -7,20 +7,26 @@ from bottlenecks_for_tests import ceiling_rows, example_bottlenecks, failed_prof
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from tables_for_tests import cell, example_cells, failed
-from test_figures import labels, message, titles
+from test_figures import figure_svg, labels, message, subject, titles
 
-from asrmeter.figures.bottlenecks import (
-    BAR_COLOURS,
-    HATCHES,
-    operators_figure,
-    roofline_figure,
-    stages_figure,
-)
-from asrmeter.figures.cells import figure_svg
+from asrmeter.figures import bottlenecks
+from asrmeter.figures.bottlenecks import BAR_COLOURS, HATCHES
 from asrmeter.figures.style import COLOURS, MARKERS
 from asrmeter.report.inputs import GROUPS, Bottlenecks
 
 NAMES = ("roofline", "stages", "operators")
+
+
+def roofline_figure(cells, tables):
+    return bottlenecks.roofline_figure(subject(cells, tables))
+
+
+def operators_figure(cells, tables):
+    return bottlenecks.operators_figure(subject(cells, tables))
+
+
+def stages_figure(cells, tables):
+    return bottlenecks.stages_figure(subject(cells, tables))
 
 
 def bars(axes):

@@ -27,11 +27,12 @@ from tables_for_tests import (
 import render
 from asrmeter.compare import Run, compare
 from asrmeter.errors import AsrmeterError
-from asrmeter.figures.cells import FIGURES, figure_svg
+from asrmeter.figures.register import FIGURES, figure_svg
+from asrmeter.figures.subject import Subject
 from asrmeter.report import page as report
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.text import number
-from asrmeter.report.words import load_words
+from asrmeter.report.words import load_texts, load_words
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -83,7 +84,8 @@ def rendered(
     noise = example_noise(cells) if noise is None else noise
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    figures = {name: figure_svg(name, cells, bottlenecks) if drawn else DRAWN for name in FIGURES}
+    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    figures = {name: figure_svg(name, subject) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, "en")
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
@@ -411,6 +413,43 @@ def test_command_line_writes_the_report(tmp_path: Path):
     render.main([*command, "--compare-with", str(tmp_path / "other")])
     comparison = compare(Run.read(tmp_path / "other"), Run.of("results", cells, example_transcripts(cells)))
     assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
+
+
+def takeaway_of(html: str, name: str) -> str:
+    """Return what is said above a figure, and its evidence."""
+    figure = re.search(rf'<figure aria-labelledby="figure-{name}">.*?</figure>', html, flags=re.DOTALL)
+    assert figure
+    return text_of(figure[0])
+
+
+def test_all_figures_are_in_the_page_in_order(page: str) -> None:
+    assert re.findall(r'<figure aria-labelledby="figure-(.*?)">', page) == list(FIGURES)
+    assert " style=" not in "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+
+
+def test_figures_have_a_sentence_and_the_cells_behind_it() -> None:
+    html = rendered(example_cells(("cpu", "cuda")))
+    said = takeaway_of(html, "pareto")
+    assert "settings with 30 s of audio are on the front of WER, latency and energy, of these models: " in said
+    assert "whisper-base/fp32/cuda/30s-b1" in said
+    assert "From batch 1 to 2, a pass with 30 s of audio on cuda takes" in takeaway_of(html, "latency_batch")
+    assert "1.87 times as long" in takeaway_of(html, "latency_batch")
+    said = takeaway_of(html, "rtfx")
+    assert "whisper-base on cpu, batch 1, 5 s segments" in said and "whisper-base/fp32/cpu/5s-b1" in said
+    said = takeaway_of(html, "memory")
+    assert "On cpu, a pass takes between 0.744 GB" in said and "On cuda, a pass takes between 0.940 GB" in said
+    said = takeaway_of(html, "gpu_over_cpu")
+    assert "The GPU is between 16.7 and 16.7 times as fast as the CPU" in said
+    assert "26 pairs of cells; clearly faster in 26 of them" in said
+
+
+def test_figures_without_their_values_say_so() -> None:
+    html = rendered([cell("wav2vec2-base-960h", peak_rss_bytes=None)])
+    assert "No setting has both pretrained weights and a WER" in takeaway_of(html, "pareto")
+    assert "Only one batch size was measured" in takeaway_of(html, "latency_batch")
+    assert "Memory was not measured." in takeaway_of(html, "memory")
+    assert "No cell was measured on both the CPU and a GPU." in takeaway_of(html, "gpu_over_cpu")
+    assert "WER and latency (energy is not known)" in takeaway_of(rendered([cell(energy_j_per_sample=None)]), "pareto")
 
 
 def test_an_unknown_figure_is_an_error():

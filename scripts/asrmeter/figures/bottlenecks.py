@@ -9,36 +9,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from asrmeter.ceilings import Ceilings
+from asrmeter.figures.grid import model_handles, sign, variant_handles
 from asrmeter.figures.style import (
     COLOURS,
     INK,
     LEAST_WIDTH_IN,
-    LEGEND_HEIGHT_IN,
-    colour_of,
-    legend_columns,
-    marker_of,
+    MARK_COLOUR,
+    logarithmic,
     message,
     names_in,
+    surround,
     wrapped,
 )
-from asrmeter.report.inputs import GROUPS, Bottlenecks, profiles, working_sets
+from asrmeter.figures.subject import Subject
+from asrmeter.report.inputs import GROUPS, profiles, working_sets
 from asrmeter.report.text import size
 from asrmeter.runtimes.base import STAGES
 from asrmeter.settings import MEASURED_STATUS, Row, cell_of
 
 # Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxx", "|||", "---", "ooo", "++")
+# Lines only: dots and circles take a hundred times the bytes.
+HATCHES = ("", "////", "---", "\\\\\\\\", "xxx", "|||", "+++", "//", "\\\\")
 BAR_COLOURS = (*COLOURS, "#BDBDBD", "#F0E442", "#8C6BB1")
 DARK, LABEL_BOX = "#1c1f26", {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
 # A part that is smaller than this has no room for its number.
 LEAST_LABELLED = 0.07
 BAR_HEIGHT_IN = 0.34
 ROOFLINE_HEIGHT_IN = 3.8
-# Over a wider range only powers of ten have a tick.
-FEW_DECADES = 1e3
+# More bars than these are no longer read, more points of one panel no longer told apart.
+MOST_BARS, MOST_POINTS = 24, 240
 
 
 @dataclass(frozen=True)
@@ -49,78 +50,89 @@ class Bar:
     shares: Mapping[str, float]
 
 
-def roofline_figure(cells: Sequence[Row], tables: Bottlenecks) -> Figure:
+def roofline_figure(subject: Subject) -> Figure:
     """Draw operations per byte against GFLOP/s, both logarithmic: the ceilings as lines, the stages as points."""
-    points = [row for row in tables.roofline if row["stage"] != "pass" and row["flop_per_byte"] and row["gflop_per_s"]]
+    tables = subject.tables
+    points = [
+        row
+        for row in tables.roofline
+        if row["stage"] != "pass" and row["flop_per_byte"] and row["gflop_per_s"] and subject.draws(row)
+    ]
     if not points:
         notes = [str(row["note"]) for row in tables.roofline if row["note"]]
-        return message(f"No stage has both operations and traffic: {_commonest(notes, 'the table has no rows')}.")
-    models = names_in(cells or points, "model")
+        return message(subject.say("no_roofline", reason=_commonest(notes, subject.say("no_rows"))))
+    points, left_out = subject.fewer(points, MOST_POINTS)
     panels = sorted({(row["device"], str(row["machine_id"])) for row in points})
-    figure = Figure(
-        figsize=(LEAST_WIDTH_IN, LEGEND_HEIGHT_IN + ROOFLINE_HEIGHT_IN * -(-len(panels) // 2)), layout="constrained"
-    )
-    axes = figure.subplots(-(-len(panels) // 2), min(2, len(panels)), squeeze=False).flat
+    n_lines = -(-len(panels) // 2)
+    figure = Figure(figsize=(LEAST_WIDTH_IN, ROOFLINE_HEIGHT_IN * n_lines), layout="constrained")
+    axes = figure.subplots(n_lines, min(2, len(panels)), squeeze=False).flat
     for panel, (device, machine_id) in zip(axes, panels, strict=False):
         own = [row for row in points if (row["device"], str(row["machine_id"])) == (device, machine_id)]
         several = len({name for one, name in panels if one == device}) > 1
-        panel.set_title(f"{device} · machine {machine_id}" if several else device)
-        threads = next((row["threads"] for row in cells if cell_of(row) == cell_of(own[0])), 0)
+        panel.set_title(f"{device} · {subject.say('machine', machine_id=machine_id)}" if several else device)
+        threads = next((row["threads"] for row in subject.cells if cell_of(row) == cell_of(own[0])), 0)
         ceilings = Ceilings.of(tables.ceilings, own[0]["machine_id"], device, threads)
-        _roofline_panel(panel, own, ceilings or Ceilings((), ()), models)
+        _roofline_panel(panel, own, ceilings or Ceilings((), ()), subject)
     for panel in list(axes)[len(panels) :]:
         panel.set_axis_off()
-    figure.supxlabel("Operations per byte of the least memory traffic (FLOP per byte)", fontsize=10)
-    figure.supylabel("GFLOP per s", fontsize=10)
-    shown = [model for model in models if any(row["model"] == model for row in points)]
+    stages = subject.words["limit_why"]
     handles = [
-        *(
-            Line2D([], [], color=colour_of(i), marker=marker_of(i), linestyle="none", label=model)
-            for i, model in enumerate(models)
-            if model in shown
-        ),
-        Line2D([], [], color=INK, marker="o", linestyle="none", label="filled: encoder"),
-        Line2D([], [], color=INK, marker="o", markerfacecolor="none", linestyle="none", label="open: decoder"),
-        Line2D([], [], color=INK, linestyle="solid", label="ceiling, as measured"),
-        Line2D([], [], color=INK, linestyle="dashed", label="ceiling of a small working set"),
+        *model_handles(subject, names_in(points, "model"), "none"),
+        *variant_handles(subject, names_in(points, "variant")),
+        sign("o", subject.say("filled", what=stages["encoder"]), face=INK),
+        sign("o", subject.say("open", what=stages["decoder"])),
+        Line2D([], [], color=INK, linestyle="solid", label=subject.say("ceiling")),
+        Line2D([], [], color=INK, linestyle="dashed", label=subject.say("ceiling_small")),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(figure, handles))
+    notes = [subject.left_out, left_out]
+    surround(figure, handles, subject.say("flop_per_byte"), subject.say("gflop_per_s"), notes)
     return figure
 
 
-def operators_figure(cells: Sequence[Row], tables: Bottlenecks) -> Figure:
+def operators_figure(subject: Subject) -> Figure:
     """Draw what a profiled pass is spent on, by group of operators: CPU time on the CPU, the device's time on CUDA."""
-    done = [profile for profile in profiles(tables.operators) if not profile.failed]
-    if not done:
-        reasons = [str(row["reason"]) for row in tables.operators if row["reason"]]
-        return message(f"No cell was profiled: {_commonest(reasons, 'the table has no rows')}.")
+    operators = subject.tables.operators
+    of_cell = {
+        cell_of(profile.first): profile
+        for profile in profiles([row for row in operators if subject.draws(row)])
+        if not profile.failed
+    }
+    if not of_cell:
+        reasons = [str(row["reason"]) for row in operators if row["reason"]]
+        return message(subject.say("no_profile", reason=_commonest(reasons, subject.say("no_rows"))))
+    firsts, left_out = subject.fewer([profile.first for profile in of_cell.values()], MOST_BARS)
     panels: dict[str, list[Bar]] = {}
-    for profile in sorted(done, key=lambda profile: profile.first["device"]):
-        device = profile.first["device"]
-        title = f"{device} · {'device' if device == 'cuda' else 'CPU'} time, share of {_whole(device)}"
+    for first in sorted(firsts, key=lambda first: first["device"]):
+        profile = of_cell[cell_of(first)]
+        title = subject.say("device_time" if first["device"] == "cuda" else "cpu_time", device=first["device"])
+        batch = subject.say("batch_label", value=first["batch_size"])
         panels.setdefault(title, []).append(
-            Bar(f"{_label(profile.first)} · b{profile.first['batch_size']}", profile.by_group(profile.own_share))
+            Bar(f"{_label(first, subject)} · {batch}", profile.by_group(profile.own_share))
         )
-    return _stacked(panels, GROUPS)
+    return _stacked(panels, {group: subject.words["group"][group] for group in GROUPS}, subject, left_out)
 
 
-def stages_figure(cells: Sequence[Row], tables: Bottlenecks) -> Figure:
+def stages_figure(subject: Subject) -> Figure:
     """Draw which stages a pass is spent in, from the medians of each, at the smallest batch size of each device."""
-    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
+    measured = [
+        row for row in subject.drawn if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None
+    ]
     if not measured:
-        reasons = [str(row["reason"]) for row in cells if row["reason"]]
-        return message(f"No cell was measured: {_commonest(reasons, 'the table has no cells')}.")
+        reasons = [str(row["reason"]) for row in subject.cells if row["reason"]]
+        return message(subject.say("no_cell", reason=_commonest(reasons, subject.say("no_cells"))))
+    smallest: dict[str, int] = {}
+    for row in measured:
+        smallest[row["device"]] = min(row["batch_size"], smallest.get(row["device"], row["batch_size"]))
+    rows, left_out = subject.fewer([row for row in measured if row["batch_size"] == smallest[row["device"]]], MOST_BARS)
     panels: dict[str, list[Bar]] = {}
-    for device in names_in(measured, "device"):
-        of_device = sorted((row for row in measured if row["device"] == device), key=cell_of)
-        smallest = min(row["batch_size"] for row in of_device)
-        panels[f"{device} · batch {smallest}, share of the pass"] = [
-            Bar(_label(row), _stage_shares(row)) for row in of_device if row["batch_size"] == smallest
-        ]
-    return _stacked(panels, STAGES)
+    for row in sorted(rows, key=lambda row: (row["device"], cell_of(row))):
+        title = subject.say("share_of_pass", device=row["device"], batch=row["batch_size"])
+        panels.setdefault(title, []).append(Bar(_label(row, subject), _stage_shares(row)))
+    parts = {stage: subject.words["stage"][f"{stage}_s_median"] for stage in STAGES}
+    return _stacked(panels, parts, subject, left_out)
 
 
-def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, models: Sequence[str]) -> None:
+def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, subject: Subject) -> None:
     """Draw the ceilings of a device and the stages that ran on it."""
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -132,28 +144,34 @@ def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, mode
     panel.set_xlim(left, right)
     panel.set_ylim(bottom, top)
     for axis, ends in ((panel.xaxis, right / left), (panel.yaxis, top / bottom)):
-        axis.set_major_locator(LogLocator(subs=(1.0,) if ends > FEW_DECADES else (1.0, 2.0, 5.0)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        logarithmic(axis, ends)
     for dtype, gflop_per_s in rates.items():
         if gflop_per_s:
             panel.plot([left, right], [gflop_per_s] * 2, color=INK, linewidth=1.4, zorder=1)
-            label = f"{dtype}: {gflop_per_s:,.0f} GFLOP/s"
+            label = subject.say("peak", dtype=dtype, rate=f"{gflop_per_s:,.0f}")
             panel.text(right / 1.05, gflop_per_s * 1.06, label, ha="right", va="bottom", fontsize=9)
     for n_bytes in reversed(sizes := working_sets(ceilings)):
-        _memory_line(panel, n_bytes, ceilings, max(rates.values()) or top, n_bytes == sizes[-1])
+        _memory_line(panel, n_bytes, ceilings, max(rates.values()) or top, n_bytes == sizes[-1], subject)
     if not any(rates.values()) and not sizes:
-        panel.text(0.03, 0.96, "no ceilings were measured here", transform=panel.transAxes, va="top", fontsize=9)
+        panel.text(0.03, 0.96, subject.say("no_ceilings"), transform=panel.transAxes, va="top", fontsize=9)
+    kinds: dict[tuple[str, str, bool], list[Row]] = {}
     for row in points:
-        index = models.index(row["model"])
-        face = colour_of(index) if row["stage"] == "encoder" else "none"
+        kinds.setdefault((row["model"], row["variant"], row["stage"] == "encoder"), []).append(row)
+    for (model, variant, is_filled), rows in kinds.items():
+        colour = subject.colour(model)
+        x, y = ([row[name] for row in rows] for name in ("flop_per_byte", "gflop_per_s"))
         panel.plot(
-            row["flop_per_byte"], row["gflop_per_s"], marker_of(index), color=colour_of(index), markerfacecolor=face,
-            markersize=6, zorder=3,
+            x, y, marker=subject.marker(model), color=colour, markerfacecolor=colour if is_filled else "none",
+            markersize=7, linestyle="none", zorder=3,
         )  # fmt: skip
+        if mark := subject.mark(variant):
+            inner = MARK_COLOUR if is_filled else colour
+            panel.plot(x, y, marker=mark, color=inner, markersize=4, linestyle="none", zorder=4)
 
 
-def _memory_line(panel: Axes, n_bytes: int, ceilings: Ceilings, top_gflop_per_s: float, largest: bool) -> None:
+def _memory_line(
+    panel: Axes, n_bytes: int, ceilings: Ceilings, top_gflop_per_s: float, largest: bool, subject: Subject
+) -> None:
     """Draw the ceiling that memory sets, up to where that of matrix products is lower, and label it above."""
     gbyte_per_s = (ceilings.bytes_per_s(n_bytes) or 0.0) / 1e9
     left, right = panel.get_xlim()
@@ -163,19 +181,21 @@ def _memory_line(panel: Axes, n_bytes: int, ceilings: Ceilings, top_gflop_per_s:
     # Its label follows the line a little above it, from where that enters the panel.
     raised = 1.15 * gbyte_per_s
     start = 1.15 * max(left, panel.get_ylim()[0] / gbyte_per_s)
-    label = f"{gbyte_per_s:,.0f} GB/s, {size(n_bytes)}"
+    label = subject.say("memory_rate", rate=f"{gbyte_per_s:,.0f}", size=size(n_bytes))
     angle = math.degrees(math.atan(raised))
     panel.text(
         start, start * raised, label, fontsize=9, rotation=angle, rotation_mode="anchor", transform_rotates_text=True
     )
 
 
-def _stacked(panels: Mapping[str, Sequence[Bar]], parts: Sequence[str]) -> Figure:
-    """Draw a panel of horizontal bars for each title, one below the other, all of them from 0 to 100 %."""
+def _stacked(panels: Mapping[str, Sequence[Bar]], parts: Mapping[str, str], subject: Subject, left_out: str) -> Figure:
+    """Draw a panel of horizontal bars for each title, one below the other, all of them from 0 to 100 %.
+
+    `parts` are the parts of a bar with their names.
+    """
     heights = [len(bars) for bars in panels.values()]
     figure = Figure(
-        figsize=(LEAST_WIDTH_IN, LEGEND_HEIGHT_IN + sum(0.55 + BAR_HEIGHT_IN * n for n in heights)),
-        layout="constrained",
+        figsize=(LEAST_WIDTH_IN, 0.3 + sum(0.55 + BAR_HEIGHT_IN * n for n in heights)), layout="constrained"
     )
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=[n + 0.6 for n in heights])
     for panel, (title, bars) in zip(axes.flat, panels.items(), strict=True):
@@ -183,15 +203,14 @@ def _stacked(panels: Mapping[str, Sequence[Bar]], parts: Sequence[str]) -> Figur
         panel.grid(True, axis="x")
         panel.grid(False, axis="y")
         for place, bar in enumerate(bars):
-            _bar(panel, place, bar, parts)
+            _bar(panel, place, bar, list(parts))
         panel.set_yticks(range(len(bars)), [wrapped(bar.label, 60) for bar in bars])
         panel.tick_params(axis="y", length=0)
         panel.set_ylim(len(bars) - 0.4, -0.6)
         panel.set_xlim(0, 100)
-    figure.supxlabel("Share (%)", fontsize=10)
     drawn = [part for part in parts if any(bar.shares.get(part) for bars in panels.values() for bar in bars)]
-    handles = [Patch(**_fill(part, parts), label=part) for part in drawn]
-    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(figure, handles))
+    handles = [Patch(**_fill(part, list(parts)), label=parts[part]) for part in drawn]
+    surround(figure, handles, subject.say("share"), "", [subject.left_out, left_out])
     return figure
 
 
@@ -227,14 +246,10 @@ def _stage_shares(row: Row) -> dict[str, float]:
     return {stage: spent_s / whole_s for stage, spent_s in seconds.items()} if whole_s else {}
 
 
-def _label(row: Row) -> str:
+def _label(row: Row, subject: Subject) -> str:
     """Return what names a cell of a device, but its batch size."""
     variant = "" if row["variant"] == "fp32" else f" {row['variant']}"
-    return f"{row['model']}{variant} · {row['duration_s']} s"
-
-
-def _whole(device: str) -> str:
-    return "its busy time" if device == "cuda" else "the pass"
+    return f"{row['model']}{variant} · {subject.say('seconds', value=row['duration_s'])}"
 
 
 def _commonest(reasons: Sequence[str], nothing: str) -> str:

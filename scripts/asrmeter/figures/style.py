@@ -1,19 +1,30 @@
-"""What all figures share: ink and colours, the marker of a model, sentences instead of a plot, legends."""
+"""What all figures share: ink and colours, the marker of a model, sentences instead of a plot, scales, legends."""
 
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from asrmeter.settings import Row
 
 # Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# As many as models are drawn at most, so that each has its own, also without colour.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">", "*", "h")
+LineStyle = str | tuple[int, tuple[float, ...]]
+# Of variants: their lines, and where no line is drawn what is drawn into their markers.
+LINES: tuple[LineStyle, ...] = ("solid", "dashed", "dotted", "dashdot", (0, (8, 2)), (0, (4, 1.5, 1, 1.5, 1, 1.5)))
+MARKS = ("", "+", "_", "|", "x", ".")
+MARK_COLOUR = "#ffffff"
 INK = "#767676"
-LEAST_WIDTH_IN, LEGEND_HEIGHT_IN = 10.4, 0.9
+LEAST_WIDTH_IN, LEGEND_LINE_IN = 10.4, 0.22
+CHARACTERS_PER_IN = 13
+# Over a wider range only powers of ten have a tick.
+FEW_DECADES = 1e3
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -74,6 +85,37 @@ def colour_of(index: int) -> str:
 def marker_of(index: int) -> str:
     """Return a marker; the same number always has the same one."""
     return MARKERS[index % len(MARKERS)]
+
+
+def line_of(index: int) -> LineStyle:
+    """Return the line style of a variant."""
+    return LINES[index % len(LINES)]
+
+
+def mark_of(index: int) -> str:
+    """Return what is drawn into the markers of a variant."""
+    return MARKS[index % len(MARKS)]
+
+
+def logarithmic(axis: Axis, range_ratio: float) -> None:
+    """Set the ticks of a logarithmic axis whose ends have that ratio."""
+    axis.set_major_locator(LogLocator(subs=(1.0,) if range_ratio > FEW_DECADES else (1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
+def surround(figure: Figure, handles: Sequence[Artist], across: str, upwards: str, notes: Sequence[str] = ()) -> None:
+    """Set the legend above the panels, the labels of their axes, and notes below; the figure grows by their lines."""
+    below = "\n".join(
+        filter(None, [across, *(wrapped(note, int(13 * figure.get_figwidth())) for note in notes if note)])
+    )
+    n_columns = legend_columns(figure, handles)
+    n_lines = -(-len(handles) // n_columns) + below.count("\n") + 1
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_IN * n_lines)
+    figure.legend(handles=handles, loc="outside upper left", ncols=n_columns)
+    figure.supxlabel(below, fontsize=10)
+    if upwards:
+        figure.supylabel(upwards, fontsize=10)
 
 
 def legend_columns(figure: Figure, handles: Sequence[Artist]) -> int:

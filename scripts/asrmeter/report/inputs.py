@@ -1,4 +1,4 @@
-"""The tables of what holds a cell back, as figures and report read them, and what both work out of them."""
+"""The tables of what holds a cell back, as figures and report read them, and what both work out of any table."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.ceilings import Ceilings
-from asrmeter.settings import Row, cell_of, read_rows
+from asrmeter.settings import MEASURED_STATUS, Row, cell_of, latency_of, read_rows
 
 # In the order of legends and tables.
 GROUPS = (
@@ -119,3 +119,36 @@ def working_sets(ceilings: Ceilings) -> list[int]:
     """Return the sizes (bytes) of the smallest and the largest working set whose memory rate counts as a ceiling."""
     sizes = sorted({size for size, _ in ceilings.memory})
     return sorted({*sizes[:1], *sizes[-1:]})
+
+
+def over_cpu(cells: Sequence[Row]) -> list[Row]:
+    """Return the cells of other devices whose like was measured on the CPU too, with the CPU's latency over theirs.
+
+    `over_cpu_low` and `over_cpu_high` are the ends that both intervals allow, `devices` the two; `told_apart` asks the
+    noise floor too. A pair is unconverged, or disturbed, if one of the two is.
+    """
+    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"]]
+    on_cpu = {_place(row): row for row in measured if row["device"] == "cpu"}
+    pairs = [(on_cpu[_place(row)], row) for row in measured if row["device"] != "cpu" and _place(row) in on_cpu]
+    return [
+        {
+            **row,
+            "device": f"{row['device']} / cpu",
+            "devices": (cpu["device"], row["device"]),
+            "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
+            "disturbed": cpu["disturbed"] or row["disturbed"],
+            "told_apart": latency_of(cpu).differs_from(latency_of(row)),
+            "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
+            "over_cpu_low": _ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
+            "over_cpu_high": _ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),
+        }
+        for cpu, row in pairs
+    ]
+
+
+def _place(row: Row) -> tuple[object, ...]:
+    return row["model"], row["variant"], row["duration_s"], row["batch_size"]
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or not denominator else numerator / denominator

@@ -9,8 +9,12 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.compare import ByMetric, Comparison
+from asrmeter.pareto import front
+from asrmeter.plan import usual_duration
 from asrmeter.recommend import Recommendation
+from asrmeter.report.inputs import over_cpu
 from asrmeter.report.text import (
+    FEW,
     cell_link,
     effect_text,
     first_few,
@@ -29,6 +33,7 @@ from asrmeter.settings import (
     Candidate,
     Row,
     Setting,
+    cell_name,
     comparable_energy,
     energy_method,
     noise_floors,
@@ -243,10 +248,111 @@ def _wer_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> 
     return sentence, [setting.cell for setting in found.accuracies]
 
 
+def _pareto_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say who is on the Pareto front, and of what it is one."""
+    say, found_front = words["takeaway"], front(settings_of(cells))
+    members = found_front.members
+    if not members:
+        return say["pareto_none"], []
+    sentence = say["pareto"].format(
+        n=len(members),
+        total=len(members) + len(found_front.others),
+        duration=found_front.duration_s,
+        objectives=say["objectives" if found_front.with_energy else "objectives_no_energy"],
+        names=first_few([name_of(one) for one in dict.fromkeys(setting.candidate for setting in members)], words),
+    )
+    return sentence, [setting.cell for setting in members]
+
+
+def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say how latency grows from the smallest to the largest batch, in the usual duration class."""
+    settings = settings_of(cells)
+    if found.interactive is None:
+        return words["missing"]["nothing_measured"], []
+    device = found.interactive.setting.device
+    several = {
+        duration_s
+        for duration_s in {setting.duration_s for setting in settings}
+        if len({one.batch_size for one in settings if (one.device, one.duration_s) == (device, duration_s)}) > 1
+    }
+    if not several:
+        return words["takeaway"]["throughput_single"], []
+    duration_s = usual_duration(several)
+    of_class = [one for one in settings if (one.device, one.duration_s) == (device, duration_s)]
+    batches = {one.batch_size for one in of_class}
+    first, last = min(batches), max(batches)
+    at = {(one.candidate, one.batch_size): one for one in of_class}
+    pairs = [(at[one, first], at[one, last]) for one, batch in at if batch == first and (one, last) in at]
+    ends = sorted(pairs, key=lambda pair: pair[0].latency.value / pair[1].latency.value)
+    growth = [
+        words["takeaway"]["latency_growth"].format(
+            name=name_of(small.candidate), ratio=number(large.latency.value / small.latency.value)
+        )
+        for small, large in ends
+    ]
+    sentence = words["takeaway"]["latency_batch"].format(
+        first=first, last=last, duration=duration_s, device=device, growth=first_few(growth, words)
+    )
+    return sentence, [setting.cell for pair in ends[:FEW] for setting in pair]
+
+
+def _rtfx_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say between which values RTFx lies, and where."""
+    settings = settings_of(cells)
+    if not settings:
+        return words["missing"]["nothing_measured"], []
+    ends = {end: choose(settings, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
+    places = {f"{end}_{key}": value for end, one in ends.items() for key, value in place_of(one).items()}
+    values = {end: number(one.rtfx.value) for end, one in ends.items()}
+    return words["takeaway"]["rtfx"].format(**places, **values), [one.cell for one in ends.values()]
+
+
+def _memory_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say for each device which cells take the least and the most memory."""
+    peaks = {setting: setting.memory_bytes for setting in settings_of(cells) if setting.memory_bytes is not None}
+    sentences, evidence = [], []
+    for device in sorted({setting.device for setting in peaks}):
+        own = [setting for setting in peaks if setting.device == device]
+        low, high = (choose(own, key=lambda setting: peaks[setting]) for choose in (min, max))
+        sentences.append(
+            words["takeaway"]["memory"].format(
+                device=device,
+                low=number(peaks[low] / 1e9),
+                low_name=name_of(low.candidate),
+                high=number(peaks[high] / 1e9),
+                high_name=name_of(high.candidate),
+            )
+        )
+        evidence += [low.cell, high.cell]
+    return Markup(" ").join(sentences) or words["takeaway"]["memory_none"], evidence
+
+
+def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+    """Say how much faster the GPU is, and in how many pairs beyond intervals and noise floor."""
+    pairs = sorted(over_cpu(cells), key=lambda pair: pair["over_cpu"])
+    if not pairs:
+        return words["takeaway"]["gpu_over_cpu_none"], []
+    low, high = pairs[0], pairs[-1]
+    sentence = words["takeaway"]["gpu_over_cpu"].format(
+        low=number(low["over_cpu"]),
+        high=number(high["over_cpu"]),
+        n=sum(pair["told_apart"] and pair["over_cpu"] > 1 for pair in pairs),
+        total=len(pairs),
+    )
+    evidence = [cell_name({**pair, "device": device}) for pair in (low, high) for device in pair["devices"]]
+    return sentence, evidence
+
+
+# In the report's order.
 TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]] = {
+    "pareto": _pareto_takeaway,
     "latency": _latency_takeaway,
+    "latency_batch": _latency_batch_takeaway,
     "throughput": _throughput_takeaway,
+    "rtfx": _rtfx_takeaway,
     "energy": _energy_takeaway,
+    "memory": _memory_takeaway,
+    "gpu_over_cpu": _gpu_over_cpu_takeaway,
     "wer": _wer_takeaway,
 }
 
