@@ -18,9 +18,10 @@ from tables_for_tests import (
 )
 
 from asrmeter.compare import Run, compare
-from asrmeter.figures.cells import FIGURES, figure_svg
+from asrmeter.figures.register import FIGURES, figure_svg
+from asrmeter.figures.subject import Subject
 from asrmeter.report.page import Inputs, render, report_context
-from asrmeter.report.words import load_words
+from asrmeter.report.words import load_texts, load_words
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 HOSTILE = "<script>alert(1)</script>"
@@ -62,7 +63,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         example_segments(),
         comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
-    figures = {name: figure_svg(name, cells, bottlenecks) for name in FIGURES}
+    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    figures = {name: figure_svg(name, subject) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(html, encoding="utf-8")

@@ -18,6 +18,7 @@ from bottlenecks_for_tests import (
 from tables_for_tests import (
     Cell,
     cell,
+    example_segments,
     example_selection,
     example_study,
     failed,
@@ -80,8 +81,8 @@ def profiled_rows(row: Cell) -> list[Row]:
     ]
 
 
-def write_large_study(folder: Path) -> list[str]:
-    """Write everything that the report is made of but the figures; return the options that name it."""
+def write_large_study(folder: Path) -> dict[str, Path]:
+    """Write everything that the report is made of but the figures; return its files by the options that name them."""
     cells = large_cells()
     timed = [row for row in cells if row["latency_s_median"] is not None]
     limits = ("compute", "memory", "overhead", "padding")
@@ -101,7 +102,14 @@ def write_large_study(folder: Path) -> list[str]:
     written = write_tables(folder, cells, large_transcripts(cells))
     paths = {path.stem: path for path in written}
     paths |= write_bottlenecks(folder, bottlenecks)
-    for name, content in (("study", example_study(name="large")), ("selection", example_selection())):
+    one = example_segments()["house-5-0"]
+    segments = [
+        one | {"segment_id": f"house-{duration_s}-{index}", "duration_s": duration_s, "audio_s": float(duration_s)}
+        for duration_s in DURATIONS_S
+        for index in range(SEGMENTS)
+    ]
+    others = {"study": example_study(name="large"), "selection": example_selection(), "segments": segments}
+    for name, content in others.items():
         paths[name] = folder / f"{name}.json"
         paths[name].write_text(json.dumps(content))
-    return [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+    return paths

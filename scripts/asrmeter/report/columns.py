@@ -11,7 +11,7 @@ from asrmeter.report.words import Words
 from asrmeter.settings import MEASURED_STATUS, Row, cell_name
 
 # The rows that are shown of a table with more than `LARGE`.
-FIRST_ROWS = 50
+FIRST_ROWS = 30
 
 
 @dataclass(frozen=True)

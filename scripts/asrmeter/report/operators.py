@@ -18,7 +18,7 @@ from asrmeter.settings import Row, cell_name
 
 N_LONGEST = 3
 # As many as anyone reads; the table operators has all.
-MOST_PROFILES = 40
+MOST_PROFILES = 20
 
 
 def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:

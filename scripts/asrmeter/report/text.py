@@ -14,9 +14,10 @@ from asrmeter.verdicts import Metric
 
 NULL = "–"
 FEW = 3
-# More rows or cells than anyone reads: of these the first are shown, with how many there are.
+# A study of more cells, or a table of more rows, is large: only its first rows are shown, with how many there are.
 LARGE = 200
-FIRST_CELLS = 10
+# The same of links to the cells that a claim rests on.
+MANY_LINKS, FIRST_LINKS = 60, 5
 NARROW_SPACE = "\u202f"
 
 
@@ -102,7 +103,7 @@ class Links(list[Markup]):
     """Links to cells, and how many more cells there are."""
 
     def __init__(self, cells: Sequence[str]) -> None:
-        first = cells if len(cells) <= LARGE else cells[:FIRST_CELLS]
+        first = cells if len(cells) <= MANY_LINKS else cells[:FIRST_LINKS]
         super().__init__(map(cell_link, first))
         self.n_more = len(cells) - len(first)
 
