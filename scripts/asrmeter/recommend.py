@@ -1,8 +1,10 @@
 """What follows from the cells of a run: who is as accurate as can be told, and who comes first by each measure.
 
 Accuracy is compared in one duration class, the decisive one. The most accurate model has the lowest WER there; every
-model whose 95 % interval overlaps its interval is as accurate as can be told. Models with random weights say nothing
-about accuracy and are compared by speed only. What to run for a purpose follows in `scenarios`.
+model that cannot be told from it is as accurate. All transcribe the same segments, so they are compared by these: two
+WERs differ if the 95 % interval of their paired difference does not hold zero (`stats.difference_interval`); without
+the transcripts, if their intervals do not overlap. Models with random weights say nothing about accuracy and are
+compared by speed only. What to run for a purpose follows in `scenarios`.
 
 Nobody wins by less than the noise. Two settings are told apart only if their intervals do not overlap and their
 relative difference is more than the noise floor, the larger one of their two devices: see `stats.Estimate`, which
@@ -12,6 +14,7 @@ everything that ranks asks.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from asrmeter import stats
 from asrmeter.plan import LONGEST_USUAL_S
 from asrmeter.settings import Candidate, Row, Setting, comparable_energy, settings_of
 from asrmeter.stats import Estimate
@@ -75,13 +78,13 @@ class Recommendation:
         return next((setting.wer for setting in self.accuracies if setting.candidate == candidate), None)
 
 
-def recommend(cells: Iterable[Row]) -> Recommendation:
+def recommend(cells: Iterable[Row], transcripts: Iterable[Row] = ()) -> Recommendation:
     """Rank the settings of a study; where some were scored, only those as accurate as can be told are candidates.
 
     The fastest is that of all, whatever the accuracy. Energy is ranked among measured figures only where there are any,
     and among modelled ones otherwise.
     """
-    settings = settings_of(cells)
+    settings = settings_of(cells, transcripts)
     accuracies = accuracies_of(settings)
     as_accurate = tuple(one.candidate for one in as_accurate_as(accuracies)) if accuracies else ()
     pool = [setting for setting in settings if setting.candidate in as_accurate] or settings
@@ -134,7 +137,17 @@ def accuracies_of(settings: Sequence[Setting]) -> list[Setting]:
 
 def as_accurate_as(ranked: Sequence[Setting]) -> list[Setting]:
     """Return those of scored settings, the most accurate first, that cannot be told from the first one."""
-    return [setting for setting in ranked if not _wer(setting).differs_from(_wer(ranked[0]))]
+    return [setting for setting in ranked if not wer_differs(ranked[0], setting)]
+
+
+def wer_differs(one: Setting, other: Setting) -> bool:
+    """Tell whether the WERs of two scored settings can be told apart: by the same segments, else by their intervals."""
+    same_segments = [name for name, *_ in one.errors] == [name for name, *_ in other.errors]
+    if not one.errors or not same_segments:
+        return _wer(one).differs_from(_wer(other))
+    ours, theirs = ([wrong for _, wrong, _ in setting.errors] for setting in (one, other))
+    interval = stats.difference_interval(ours, theirs, [n_words for *_, n_words in one.errors])
+    return interval is not None and not interval[0] <= 0 <= interval[1]
 
 
 def highest_rtfx(settings: Sequence[Setting]) -> Pick | None:

@@ -5,7 +5,7 @@ A table is a list of rows, a row maps a column's name to its value, and a value 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class Setting:
     (the same number as joules per second of audio); `energy_method` says where the last one came from. `wer` is a share
     of words, None where weights are random or nothing was scored, over `n_words` words of `n_segments` segments;
     `memory_bytes` is the peak of the device's own memory, `latency_p95` in seconds, None where the passes were too few
-    for it. `disturbance` says what disturbed the measurement, "" if nothing did.
+    for it. `errors` are there where the transcripts were at hand. `disturbance` says what disturbed the measurement, ""
+    if nothing did.
     """
 
     cell: str
@@ -80,6 +81,8 @@ class Setting:
     latency_p95: Estimate | None
     n_segments: int
     n_words: int
+    # By segment: its name, the words that are wrong and all of its words.
+    errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def candidate(self) -> Candidate:
@@ -159,10 +162,16 @@ def n_errors(transcript: Row) -> int:
     return int(transcript["n_substitutions"] + transcript["n_deletions"] + transcript["n_insertions"])
 
 
-def settings_of(cells: Iterable[Row]) -> list[Setting]:
-    """Return the cells that have a latency, in the order of their names; failed cells are left out."""
+def settings_of(cells: Iterable[Row], transcripts: Iterable[Row] = ()) -> list[Setting]:
+    """Return the cells that have a latency, in the order of their names; failed cells are left out.
+
+    With `transcripts`, their settings know the errors of each segment.
+    """
+    errors: dict[str, list[tuple[str, int, int]]] = {}
+    for row in transcripts:
+        errors.setdefault(cell_name(row), []).append((row["segment_id"], n_errors(row), row["n_words"]))
     measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"] and row["rtfx"]]
-    return sorted((_setting(row) for row in measured), key=_order)
+    return sorted((_setting(row, tuple(sorted(errors.get(cell_name(row), ())))) for row in measured), key=_order)
 
 
 def comparable_energy(settings: Iterable[Setting]) -> dict[Setting, Estimate]:
@@ -191,7 +200,7 @@ def _order(setting: Setting) -> tuple[str, str, str, int, int]:
     return setting.model, setting.variant, setting.device, setting.duration_s, setting.batch_size
 
 
-def _setting(row: Row) -> Setting:
+def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
     latency = latency_of(row)
     audio_s = row["rtfx"] * latency.value
     return Setting(
@@ -218,6 +227,7 @@ def _setting(row: Row) -> Setting:
         latency_p95=None if row["latency_s_p95"] is None else Estimate(row["latency_s_p95"]),
         n_segments=int(row["n_segments"] or 0),
         n_words=int(row["wer_words"] or 0),
+        errors=errors if row["weights"] != "random" else (),
     )
 
 

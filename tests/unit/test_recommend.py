@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tables_for_tests import cell, example_cells, failed, write_tables
+from tables_for_tests import cell, example_cells, failed, transcripts_of, write_tables
 
 from asrmeter.errors import AsrmeterError
 from asrmeter.recommend import decisive_duration, lowest_wer, recommend
@@ -94,6 +94,25 @@ def test_what_is_fastest_whatever_the_accuracy_may_be_random_and_nothing_else() 
     found = recommend(example_cells())
     assert found.fastest and found.fastest.setting.model == "wav2vec2-base-960h"
     assert all(advice.throughput.setting.weights == "pretrained" for advice in found.by_duration)
+
+
+def test_accuracies_are_told_apart_by_the_same_segments() -> None:
+    """Where one model makes an error more in each segment, its WER differs, though the intervals overlap widely."""
+
+    def texts(model: str, errors: list[int]) -> list[dict[str, Any]]:
+        rows = transcripts_of(cell(model), n_segments=len(errors))
+        counts = [{"n_words": 50, "n_substitutions": n, "n_deletions": 0, "n_insertions": 0} for n in errors]
+        return [row | count for row, count in zip(rows, counts, strict=True)]
+
+    cells = [scored("good", 0.10, 0.09), scored("bad", 0.14, 0.09)]
+    hard = [0, 1, 9, 2, 12, 0]
+    apart = [*texts("good", hard), *texts("bad", [n + 2 for n in hard])]
+    assert recommend(cells, apart).as_accurate == (("good", "fp32"),)
+    assert recommend(cells).as_accurate == (("good", "fp32"), ("bad", "fp32"))
+    mixed = [*texts("good", hard), *texts("bad", [5, 0, 4, 8, 12, 1])]
+    assert len(recommend(cells, mixed).as_accurate) == 2
+    # Of other segments nothing follows but what the intervals say.
+    assert len(recommend(cells, [*texts("good", hard), *texts("bad", [9, 9])]).as_accurate) == 2
 
 
 def test_overlapping_latencies_are_ties():

@@ -355,7 +355,7 @@ def test_several_machines_are_all_described():
 
 def test_the_protocol_is_told_with_its_values():
     text = text_of(rendered([cell()]))
-    assert "2 batches are timed, the same for every model and device" in text
+    assert "Batches that are timed of a class: 2, the same for every model and device" in text
     assert "within ± 2.50 %, for at least 5 passes, and for at most 300 passes or 10 s" in text
     assert provenance.COMMAND in text
 

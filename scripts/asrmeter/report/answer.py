@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.costs import per_audio_hour
-from asrmeter.recommend import LEAST_SEGMENTS, Pick, Recommendation
+from asrmeter.recommend import LEAST_SEGMENTS, Pick, Recommendation, wer_differs
 from asrmeter.report.columns import Entry, Table, table_from, text_entry, with_note
 from asrmeter.report.text import (
     NULL,
@@ -223,7 +223,7 @@ def _how_sure(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
     if pick.ties:
         found.append(say["ties"].format(cells=first_few([cell_link(setting.cell) for setting in pick.ties], words)))
     if pick.runner_up and not pick.runner_up_ties:
-        if advice.asked["prefer"] == "accuracy" and _wer_differs(pick.setting, pick.runner_up):
+        if advice.asked["prefer"] == "accuracy" and wer_differs(pick.setting, pick.runner_up):
             found.append(say["accuracy"])
         elif pick.runner_up_unclear:
             found.append(say["unclear"])
@@ -237,10 +237,6 @@ def _how_sure(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
             value = {"limit": words["figure_of"][check.key], "interval": _span(check.key, check.value, words)}
             found.append(say[key].format(**value))
     return [*found, *_doubts(pick.setting, words)]
-
-
-def _wer_differs(first: Setting, second: Setting) -> bool:
-    return first.wer is not None and second.wer is not None and first.wer.differs_from(second.wer)
 
 
 def _nearest(setting: Setting, checks: Sequence[Check], words: Words) -> Markup:
