@@ -15,7 +15,7 @@ COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-he
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
 
-test: $(VENV)/dev.stamp ## set up and run every test
+test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium and npm)
 	$(ACTIVATE) pytest
 
 lint: $(VENV)/dev.stamp ## style, types, workflow
@@ -38,7 +38,7 @@ lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*
 	$(ACTIVATE) python tests/envs.py --fix
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/browser/node_modules .mypy_cache .pytest_cache .ruff_cache
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -49,4 +49,8 @@ $(VENV)/bin/python:
 
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
+	touch $@
+
+$(VENV)/axe.stamp: tests/browser/package-lock.json | $(VENV)/bin/python
+	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
 	touch $@

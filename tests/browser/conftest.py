@@ -1,12 +1,12 @@
 """The report in a browser: Chromium as it is installed, a page that is rich in content, and what no page may do."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bottlenecks_for_tests import example_bottlenecks
+from pages import FORMULA, HOSTILE, TEMPLATES, Open
 from playwright.sync_api import Browser, Page, sync_playwright
 from tables_for_tests import (
     example_cells,
@@ -22,12 +22,6 @@ from asrmeter.figures.register import FIGURES, figure_svg
 from asrmeter.figures.subject import Subject
 from asrmeter.report.page import Inputs, render, report_context
 from asrmeter.report.words import load_texts, load_words
-
-TEMPLATES = Path(__file__).parents[2] / "report"
-HOSTILE = "<script>alert(1)</script>"
-FORMULA = '=1+1, "quoted"'
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from large_study import write_large_study
+from pages import TEMPLATES, Open
 
 from asrmeter.figures.register import FIGURES
-from conftest import TEMPLATES, Open
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
+from pages import HOSTILE, Open
 from playwright.sync_api import Page
-
-from conftest import HOSTILE, Open
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = pytest.mark.parametrize(
@@ -21,7 +20,7 @@ OPEN_ALL = "for (const one of document.querySelectorAll('details')) one.open = t
 
 
 def n_visible(page: Page, selector: str) -> int:
-    return page.locator(f"{selector}:visible").count()
+    return page.locator(f":is({selector}):visible").count()
 
 
 def test_text_from_outside_stays_text(report: str, open_page: Open) -> None:

@@ -4,10 +4,9 @@ import csv
 import io
 
 import pytest
+from pages import FORMULA, HOSTILE, Open
 from playwright.sync_api import Locator, Page
 from tables_for_tests import example_cells
-
-from conftest import FORMULA, HOSTILE, Open
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
