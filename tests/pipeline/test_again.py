@@ -41,6 +41,27 @@ def test_a_changed_plot_draws_and_renders_again(finished: Checkout) -> None:
         assert finished.plan() == SHOWN
 
 
+def test_a_changed_colour_is_seen_within_ten_seconds_and_measures_nothing(finished: Checkout) -> None:
+    measured = {path: path.stat().st_mtime_ns for path in finished.results.glob("measurements/**/*.parquet")}
+    try:
+        with finished.changed("scripts/asrmeter/figures/style.py", lambda text: text.replace("#0072B2", "#12AB34")):
+            ran = finished.run()
+        print(f"a changed colour: {ran.cpu_s:.1f} CPU s, {ran.wall_s:.1f} s")
+        assert ran.jobs == SHOWN
+        assert "#12ab34" in (finished.results / "report.html").read_text().lower()
+        assert {path: path.stat().st_mtime_ns for path in measured} == measured
+        assert ran.cpu_s <= 10
+    finally:
+        finished.run("--forcerun", "figures")
+    assert "#12ab34" not in (finished.results / "report.html").read_text().lower()
+
+
+def test_another_purpose_or_price_measures_nothing(finished: Checkout) -> None:
+    asked = {"scenarios": {"mine": {"max_wer": 0.5}}, "tariff": {"currency": "EUR", "price_per_kwh": 0.3}}
+    with finished.changed("config.yaml", lambda _: json.dumps(small(report=asked))):
+        assert finished.plan() == STUDIED
+
+
 def test_changed_measuring_code_measures_nothing(finished: Checkout) -> None:
     with finished.changed("scripts/measure.py", commented), finished.changed("scripts/asrmeter/worker.py", commented):
         assert finished.plan() == {}

@@ -209,6 +209,15 @@ def test_the_report_names_every_model(finished: Checkout) -> None:
     assert report.count("<svg") >= len(FIGURES)
 
 
+def test_snakemakes_own_report_holds_ours_and_every_figure_with_its_caption(finished: Checkout) -> None:
+    target = finished.folder / "own.html"
+    finished.run("--report", str(target))
+    own = target.read_text()
+    target.unlink()
+    assert all(f"{figure}.svg" in own for figure in FIGURES)
+    assert "report.html" in own
+
+
 def test_no_secret_of_the_environment_is_written_down(finished: Checkout) -> None:
     looked_at = 0
     for folder in (finished.results, finished.folder / ".snakemake"):
