@@ -286,7 +286,7 @@ def _overview_columns(words: Words) -> list[Column]:
         device,
         _status_column(words),
         text_column("limit", limit),
-        text_column("energy_basis", basis),
+        text_column("energy_is", basis),
         duration_s,
         batch_size,
         quantity("latency_s_median", why),
