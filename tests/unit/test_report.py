@@ -178,6 +178,15 @@ def test_each_scenario_is_answered_with_why_runner_up_sureness_costs_and_evidenc
     assert "its weights are random" in text
 
 
+def test_variants_are_held_against_the_word_accuracy_of_fp32() -> None:
+    cells = [cell(wer=0.10), cell(wer=0.19, variant="int8"), cell("whisper-tiny.en", wer=0.1, variant="int8")]
+    html = rendered(cells)
+    assert "Word accuracy, of that of fp32 (%)" in text_of(html)
+    # 0.81 of the words right, where fp32 has 0.90; the other model has no fp32.
+    assert html.count(">90.0<") == 1 and "no WER of the same model" in html
+    assert "Word accuracy, of that of fp32" not in text_of(rendered([cell()]))
+
+
 def test_costs_are_told_by_the_tariff_of_the_study() -> None:
     prices = {"currency": "EUR", "price_per_kwh": 0.4, "price_per_device_hour": {"cpu": 0.1}, "co2_g_per_kwh": 250}
     text = text_of(rendered(example_cells(), report={"tariff": prices}))

@@ -60,6 +60,8 @@ def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
         facts = [(words["setting"][key], _distinct(rows, key)) for key in keys]
         facts.append((words["setting"]["measured_at"], _span(rows)))
         facts.append((words["setting"]["took"], _took(rows, words)))
+        n_disturbed = sum(bool(row["disturbed"]) for row in rows)
+        facts.append((words["setting"]["disturbed"], f"{n_disturbed} / {len(rows)}"))
         facts += [
             (words["setting"]["noise_floor"].format(device=device), _floor(row, words))
             for device, row in noise_floors(rows).items()

@@ -44,7 +44,9 @@ from asrmeter.report.text import (
     whole,
 )
 from asrmeter.report.words import Words
+from asrmeter.scenarios import word_accuracy_kept
 from asrmeter.settings import (
+    BASELINE,
     MODELLED_METHODS,
     Candidate,
     Row,
@@ -229,8 +231,15 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
         "model", "variant", "weights", "pooled_wer", "best_rtfx", "lowest_latency", "largest_stage", "peak_memory",
         "least_energy",
     ]  # fmt: skip
-    numeric = "pooled_wer best_rtfx lowest_latency peak_memory least_energy"
+    numeric = "pooled_wer best_rtfx lowest_latency peak_memory least_energy word_accuracy_kept"
     lines = [_model_line(candidate, cells, found, words) for candidate in ranked]
+    if {variant for _, variant in candidates} != {BASELINE}:
+        keys.insert(4, "word_accuracy_kept")
+        scored = {setting.candidate: setting for setting in found.accuracies}
+        for candidate, line in zip(ranked, lines, strict=True):
+            setting = scored.get(candidate)
+            kept = word_accuracy_kept(setting, found.accuracies) if setting else None
+            line.insert(4, number_entry(kept, words["why_null"]["no_reference"], 100))
     return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
 
 
