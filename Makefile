@@ -10,7 +10,7 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test lint format lock clean help
+.PHONY: run test lint format lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
@@ -36,6 +36,9 @@ lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*
 # A local label such as +cpu names one build of torch; the version holds for all.
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
 	$(ACTIVATE) python tests/envs.py --fix
+
+pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (needs Chromium)
+	$(ACTIVATE) python tests/browser/pictures.py results/report.html docs
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) tests/browser/node_modules .mypy_cache .pytest_cache .ruff_cache

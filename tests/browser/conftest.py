@@ -1,12 +1,15 @@
 """The report in a browser: Chromium as it is installed, a page that is rich in content, and what no page may do."""
 
-import shutil
+import base64
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from bottlenecks_for_tests import example_bottlenecks
-from pages import FORMULA, HOSTILE, TEMPLATES, Open
+from pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from playwright.sync_api import Browser, Page, sync_playwright
 from tables_for_tests import (
     example_cells,
@@ -26,14 +29,17 @@ from asrmeter.report.words import load_texts, load_words
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert path, "these tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        # What a browser asks of its maker at its start is none of the page's requests.
-        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-first-run", *quiet])
+        browser = chromium(playwright)
         yield browser
         browser.close()
+
+
+def tone() -> str:
+    """Return a second of sound as the report embeds it."""
+    stream = io.BytesIO()
+    soundfile.write(stream, 0.1 * np.sin(np.arange(16000) / 10), 16000, format="MP3")
+    return "data:audio/mpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +61,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         bottlenecks,
         example_selection(),
         example_segments(),
+        {name: tone() for name in ("house-5-0", "house-60-0")},
         comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
     subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
@@ -78,7 +85,10 @@ def open_page(browser: Browser) -> Iterator[Open]:
         page.on("console", lambda message: faults.append(f"console {message.type}: {message.text}"))
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda asked: asked.url == address or faults.append(f"request: {asked.url[:80]}"))
+        page.on(
+            "request",
+            lambda asked: asked.url.startswith((address, "data:")) or faults.append(f"request: {asked.url[:80]}"),
+        )
         page.goto(address)
         return page
 

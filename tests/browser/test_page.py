@@ -106,3 +106,12 @@ def test_controls_are_not_printed(report: str, open_page: Open) -> None:
     page.emulate_media(media="print")
     assert n_visible(page, ".tools, nav, .skip") == 0
     assert n_visible(page, "#table-speed tbody tr") > 50
+
+
+def test_a_transcript_can_be_listened_to(open_page: Open, report: str) -> None:
+    page = open_page(report)
+    assert page.locator("audio").count() >= 1
+    duration_s = page.locator("audio").first.evaluate(
+        "audio => new Promise((done) => { audio.onloadedmetadata = () => done(audio.duration); audio.load(); })"
+    )
+    assert duration_s > 0.9
