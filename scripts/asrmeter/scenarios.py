@@ -20,6 +20,7 @@ from asrmeter.recommend import (
     lowest_energy,
     lowest_latency,
     lowest_wer,
+    wer_differs,
 )
 from asrmeter.settings import BASELINE, Setting
 from asrmeter.stats import Estimate
@@ -121,6 +122,18 @@ class Advice:
     nearest: tuple[Setting, tuple[Check, ...]] | None = None
     n_segments: int = 0
     missing: Missing | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all it rests on was measured well enough: limits met, the runner-up beaten, nothing disturbed."""
+        if self.pick is None:
+            return False
+        setting, runner_up = self.pick.setting, self.pick.runner_up
+        beaten = runner_up is None or not (self.pick.runner_up_ties or self.pick.runner_up_unclear)
+        if runner_up and self.asked["prefer"] == "accuracy":
+            beaten |= wer_differs(setting, runner_up)
+        met = all(check.outcome is Outcome.MET for check in self.checks)
+        return beaten and met and setting.converged and not setting.disturbance
 
 
 def advise(settings: Sequence[Setting], report: Mapping[str, Any]) -> list[Advice]:

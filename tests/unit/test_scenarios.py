@@ -211,3 +211,28 @@ def test_word_accuracy_is_held_against_fp32_on_the_same_device_where_it_was_run(
 
 def test_the_order_of_cells_does_not_matter() -> None:
     assert of(CELLS, max_wer=0.15) == of(CELLS[::-1], max_wer=0.15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sure"),
+    [
+        ({}, True),
+        ({"latency_s_ci_high": 2.1}, False),
+        ({"latency_s_ci_low": None, "latency_s_ci_high": None}, False),
+        ({"status": "unconverged", "reason": "noisy"}, False),
+        ({"disturbed": True, "disturbance": "others"}, False),
+        ({"wer_ci_high": 0.31}, False),
+        ({"noise_floor": 0.9}, False),
+    ],
+)
+def test_advice_is_sure_only_if_all_that_it_rests_on_is(changes: dict[str, Any], sure: bool) -> None:
+    cells = [model("quick", 1.0, 0.2) | changes, model("slow", 2.0, 0.2)]
+    advice = of(cells, max_wer=0.3)
+    assert chosen(advice) == "quick" and advice.is_sure is sure
+
+
+def test_who_is_surely_more_accurate_is_so_however_fast() -> None:
+    cells = [model("good", 3.0, 0.05, noise_floor=9.0), model("bad", 0.1, 0.3, noise_floor=9.0)]
+    assert of(cells, prefer="accuracy").is_sure
+    assert not of([cells[0], model("same", 3.0, 0.05, noise_floor=9.0)], prefer="accuracy").is_sure
+    assert not of([], prefer="accuracy").is_sure

@@ -65,7 +65,11 @@ class Fact:
 
 def answer(advices: Sequence[Advice], tariff: Mapping[str, Any], words: Words) -> dict[str, Any]:
     """Return the headline over all scenarios, and a card for each."""
-    return {"headline": _headline(advices, words), "cards": [_card(advice, tariff, words) for advice in advices]}
+    return {
+        "headline": _headline(advices, words),
+        "lead": _lead(advices, words),
+        "cards": [_card(advice, tariff, words) for advice in advices],
+    }
 
 
 def facts(found: Recommendation, words: Words) -> list[Fact]:
@@ -114,6 +118,15 @@ def _headline(advices: Sequence[Advice], words: Words) -> Markup:
     if nobody:
         parts.append(say["headline_nobody"].format(scenarios=enumerated(nobody, words)))
     return say["headline_several"].format(parts=Markup("; ").join(parts))
+
+
+def _lead(advices: Sequence[Advice], words: Words) -> Markup | str:
+    """Say how many of the recommendations are sure; nothing where there is none."""
+    given = [advice for advice in advices if advice.pick]
+    n_sure = sum(advice.is_sure for advice in given)
+    if not given:
+        return ""
+    return words["sure"]["all" if n_sure == len(given) else "some"].format(n=n_sure, total=len(given))
 
 
 def _title(advice: Advice, words: Words) -> str:
