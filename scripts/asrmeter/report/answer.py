@@ -126,7 +126,8 @@ def _lead(advices: Sequence[Advice], words: Words) -> Markup | str:
     n_sure = sum(advice.is_sure for advice in given)
     if not given:
         return ""
-    return words["sure"]["all" if n_sure == len(given) else "some"].format(n=n_sure, total=len(given))
+    key = "all" if n_sure == len(given) else "some" if n_sure else "nobody"
+    return words["sure"][key].format(n=n_sure, total=len(given))
 
 
 def _title(advice: Advice, words: Words) -> str:
