@@ -377,7 +377,7 @@ def test_inlined_figures_have_ids_of_their_own_and_follow_the_page(page):
 
 
 def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
-    with pytest.raises(AsrmeterError, match="there are: en"):
+    with pytest.raises(AsrmeterError, match="there are: en, ru"):
         load_words(TEMPLATES, "xx")
 
 
@@ -391,7 +391,7 @@ def test_all_words_are_used():
     words = load_words(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
     # By the names of the default scenarios, which stand in the schema, and of the published tables.
-    templated |= {"scenario", "scenario_short", "scenario_for", "edlm2025_why"}
+    templated |= {"scenario", "scenario_short", "scenario_for", "edlm2025_why", "edlm2025_unit"}
     unused = [
         f"{section}.{key}"
         for section, texts in words.items()

@@ -144,11 +144,11 @@ def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, subj
     panel.set_xlim(left, right)
     panel.set_ylim(bottom, top)
     for axis, ends in ((panel.xaxis, right / left), (panel.yaxis, top / bottom)):
-        logarithmic(axis, ends)
+        logarithmic(axis, ends, subject.tick)
     for dtype, gflop_per_s in rates.items():
         if gflop_per_s:
             panel.plot([left, right], [gflop_per_s] * 2, color=INK, linewidth=1.4, zorder=1)
-            label = subject.say("peak", dtype=dtype, rate=f"{gflop_per_s:,.0f}")
+            label = subject.say("peak", dtype=dtype, rate=subject.whole(gflop_per_s))
             panel.text(right / 1.05, gflop_per_s * 1.06, label, ha="right", va="bottom", fontsize=9)
     for n_bytes in reversed(sizes := working_sets(ceilings)):
         _memory_line(panel, n_bytes, ceilings, max(rates.values()) or top, n_bytes == sizes[-1], subject)
@@ -181,7 +181,7 @@ def _memory_line(
     # Its label follows the line a little above it, from where that enters the panel.
     raised = 1.15 * gbyte_per_s
     start = 1.15 * max(left, panel.get_ylim()[0] / gbyte_per_s)
-    label = subject.say("memory_rate", rate=f"{gbyte_per_s:,.0f}", size=size(n_bytes))
+    label = subject.say("memory_rate", rate=subject.whole(gbyte_per_s), size=size(n_bytes, subject.words))
     angle = math.degrees(math.atan(raised))
     panel.text(
         start, start * raised, label, fontsize=9, rotation=angle, rotation_mode="anchor", transform_rotates_text=True

@@ -104,7 +104,7 @@ def grid_figure(subject: Subject, topic: Topic, cells: Sequence[Row] | None = No
             of_failed = [row for row in cells if row["device"] == device]
             reason = wrapped(commonest_reason(of_failed, topic, subject), 34)
             line[0].text(0.03, 0.5, reason, transform=line[0].transAxes, va="center")
-    _scale_axes(axes[0][0], shown, topic, figure.get_figwidth() / len(panels))
+    _scale_axes(axes[0][0], shown, topic, figure.get_figwidth() / len(panels), subject)
     notes = [subject.left_out]
     if topic.second and not any(topic.second(row) is not None for row in shown):
         notes.insert(0, subject.say(topic.no_second))
@@ -227,7 +227,7 @@ def _upright(
         panel.plot(across, upwards, color=colour, linewidth=width, zorder=2, clip_on=False)
 
 
-def _scale_axes(panel: Axes, shown: Sequence[Row], topic: Topic, width_in: float) -> None:
+def _scale_axes(panel: Axes, shown: Sequence[Row], topic: Topic, width_in: float, subject: Subject) -> None:
     """Set the shared axes: a tick for each class, and a logarithmic value axis where the range asks for it."""
     ticks: list[int] = sorted({row[topic.along] for row in shown})
     left, right = ticks[0] / MARGIN, ticks[-1] * MARGIN
@@ -240,11 +240,11 @@ def _scale_axes(panel: Axes, shown: Sequence[Row], topic: Topic, width_in: float
     values = [value for value in known if value is not None]
     if topic.joined and min(values) > 0 and max(values) / min(values) >= LOG_FROM_RATIO:
         panel.set_yscale("log")
-        logarithmic(panel.yaxis, max(values) / min(values))
+        logarithmic(panel.yaxis, max(values) / min(values), subject.tick)
     else:
         panel.set_ylim(bottom=min(0.0, *values, 0.0))
         panel.yaxis.set_major_locator(MaxNLocator(5))
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        panel.yaxis.set_major_formatter(FuncFormatter(subject.tick))
 
 
 def _dodge(classes: Sequence[int], n_candidates: int) -> float:

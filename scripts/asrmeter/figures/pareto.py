@@ -37,7 +37,7 @@ def pareto_figure(subject: Subject) -> Figure:
         _fill(panel, [setting for setting in drawn if setting.device == device], subject)
     seconds = [setting.latency.value for setting in drawn]
     axes[0].set_xscale("log")
-    logarithmic(axes[0].xaxis, max(seconds) / min(seconds))
+    logarithmic(axes[0].xaxis, max(seconds) / min(seconds), subject.tick)
     axes[0].set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
     axes[0].set_ylim(bottom=0)
     surround(figure, _legend(drawn, subject), subject.say("latency"), subject.say("wer"), _notes(drawn, subject))

@@ -1,7 +1,7 @@
 """What all figures share: ink and colours, the marker of a model, sentences instead of a plot, scales, legends."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -97,11 +97,11 @@ def mark_of(index: int) -> str:
     return MARKS[index % len(MARKS)]
 
 
-def logarithmic(axis: Axis, range_ratio: float) -> None:
-    """Set the ticks of a logarithmic axis whose ends have that ratio."""
+def logarithmic(axis: Axis, range_ratio: float, tick: Callable[[float, int | None], str]) -> None:
+    """Set the ticks of a logarithmic axis whose ends have that ratio, labelled by `tick`."""
     axis.set_major_locator(LogLocator(subs=(1.0,) if range_ratio > FEW_DECADES else (1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(FuncFormatter(tick))
 
 
 def surround(figure: Figure, handles: Sequence[Artist], across: str, upwards: str, notes: Sequence[str] = ()) -> None:

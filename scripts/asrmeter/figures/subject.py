@@ -108,6 +108,17 @@ class Subject:
         """Return a text of the catalogue's section `drawing`."""
         return self.words["drawing"][key].format(**values)
 
+    def whole(self, value: float) -> str:
+        """Return a number in full without decimals, thousands apart."""
+        return self._apart(f"{value:,.0f}")
+
+    def tick(self, value: float, _: int | None = None) -> str:
+        """Return the label of a value on an axis, thousands apart."""
+        return self._apart(f"{value:,g}")
+
+    def _apart(self, number: str) -> str:
+        return number.replace(",", self.words["drawing"]["thousands"])
+
     def colour(self, model: str) -> str:
         """Return the colour of a model."""
         return colour_of(self._models.index(model))

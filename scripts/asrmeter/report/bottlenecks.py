@@ -178,14 +178,15 @@ def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
             *line,
         ]
         for _, rows in sorted(devices.items())
-        for line in _ceilings_of(rows, words["ceiling"])
+        for line in _ceilings_of(rows, words)
     ]
     keys = ["device", "machine", "threads", "ceiling", "measured_with", "rate", "unit"]
     return table_from("ceilings", words["ceiling"]["caption"], keys, lines, words, "threads rate")
 
 
-def _ceilings_of(rows: Sequence[Row], say: Mapping[str, Markup]) -> Iterator[list[Entry]]:
+def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
     """Yield what, with what, the rate and its unit, for each ceiling of one device; then why others are missing."""
+    say = words["ceiling"]
 
     def line(what: str, place: str, rate: float | None, unit: str) -> list[Entry]:
         return [text_entry(what), text_entry(place), number_entry(rate, place, 1e-9), text_entry(unit)]
@@ -198,7 +199,7 @@ def _ceilings_of(rows: Sequence[Row], say: Mapping[str, Markup]) -> Iterator[lis
             place = say["matrices"].format(n=sizes[0])
             yield line(say["matmul"].format(dtype=dtype), place, rate, say["gflop_per_s"])
         for n_bytes in working_sets(reached):
-            place = say["working_set"].format(size=size(n_bytes))
+            place = say["working_set"].format(size=size(n_bytes, words))
             yield line(say["memory"], place, reached.bytes_per_s(n_bytes), say["gbyte_per_s"])
     # A rate that was reached all the same; the machine may do more.
     reached_while = dict.fromkeys(row["reason"] for row in rows if row["status"] == "ok" and row["reason"])

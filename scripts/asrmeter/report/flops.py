@@ -17,7 +17,7 @@ from asrmeter.report.columns import (
     text_column,
     with_unit,
 )
-from asrmeter.report.text import NULL, number, whole
+from asrmeter.report.text import NULL, number, unit_2025, whole
 from asrmeter.report.words import Words
 from asrmeter.settings import Row
 
@@ -92,7 +92,7 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
 
     def theirs(row: Row) -> Entry:
         known = number_entry(row["edlm2025_encoder"], why(row))
-        return Entry(with_unit(known.text, row["edlm2025_unit"]), known.sort) if known.sort else known
+        return Entry(with_unit(known.text, unit_2025(row["edlm2025_unit"], words)), known.sort) if known.sort else known
 
     def in_study(row: Row) -> Markup:
         return words["provenance"]["yes" if row["in_study"] else "no"]

@@ -101,7 +101,13 @@ def _took(rows: Sequence[Row], words: Words) -> str:
         return NULL
     whole = max(done for _, done in timed) - min(begun for begun, _ in timed)
     cells = sum((done - begun for begun, done in timed), start=datetime.timedelta())
-    return words["provenance"]["took"].format(whole=whole, cells=cells)
+    return words["provenance"]["took"].format(whole=_clock(whole), cells=_clock(cells))
+
+
+def _clock(time: datetime.timedelta) -> str:
+    """Return a time as h:min:s, without days: their name would be in one language."""
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _command(cells: Sequence[Row]) -> str:

@@ -133,7 +133,7 @@ def compared_by(part: ByMetric, words: Words) -> list[Markup]:
     say, metric = words["comparison"], part.metric
     # Where runs are compared segment by segment, overlapping intervals of their own say nothing.
     share = part.overlap_share if metric.effect == "ratio" else None
-    counts = listed(f"{n} {words['verdict'][verdict]}" for verdict, n in part.counts.items())
+    counts = listed(say["count"].format(n=n, verdict=words["verdict"][verdict]) for verdict, n in part.counts.items())
     overlap = say["overlap"].format(share=percent(share)) if share is not None else ""
     sentences = [say["counts"].format(n=len(part.pairs), counts=counts, overlap=overlap)]
     sentences += [

@@ -16,7 +16,7 @@ from asrmeter.report.columns import (
     text_column,
     with_unit,
 )
-from asrmeter.report.text import NARROW_SPACE, NULL, number, whole
+from asrmeter.report.text import NARROW_SPACE, NULL, number, unit_2025, whole
 from asrmeter.report.words import Words
 from asrmeter.settings import BASELINE, Row, settings_of
 from asrmeter.stars import stars
@@ -68,7 +68,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
                 return Entry(NULL, "", row["note"] or missing["not_measured"])
             ends = [end for end in (low, high) if end is not None]
             text = "\u2009–\u2009".join(map(as_printed, dict.fromkeys(ends)))
-            return Entry(with_unit(text, row[unit] or ""), in_full((ends[0], ends[-1])))
+            return Entry(with_unit(text, unit_2025(row[unit], words)), in_full((ends[0], ends[-1])))
 
         return Column(key, entry)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.report.words import Words
+from asrmeter.report.words import Texts, Words
 from asrmeter.settings import BASELINE, MODELLED_METHODS, Candidate, Setting
 from asrmeter.stats import Estimate
 from asrmeter.verdicts import Metric
@@ -69,12 +69,17 @@ def scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else value * scale
 
 
-def size(n_bytes: float) -> str:
+def size(n_bytes: float, words: Texts) -> str:
     """Return a size with its unit, in powers of 1000."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, scale in (("gb", 1e9), ("mb", 1e6), ("kb", 1e3)):
         if n_bytes >= scale:
-            return f"{n_bytes / scale:.3g} {unit}"
-    return f"{n_bytes:g} B"
+            return words["size"][unit].format(value=f"{n_bytes / scale:.3g}")
+    return words["size"]["b"].format(value=f"{n_bytes:g}")
+
+
+def unit_2025(unit: str | None, words: Words) -> str:
+    """Return a unit of the table `edlm2025` in words; it may have more units than there are words for."""
+    return words["edlm2025_unit"].get(unit, unit) if unit else ""
 
 
 def plain(value: Any) -> str:
