@@ -85,9 +85,10 @@ def rendered(
     noise = example_noise(cells) if noise is None else noise
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    language = study["report"]["language"]
+    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, language))
     figures = {name: figure_svg(name, subject) if drawn else DRAWN for name in FIGURES}
-    words = load_words(TEMPLATES, "en")
+    words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
         study, cells, transcripts, noise, bottlenecks, selection, example_segments(), comparison=comparison
