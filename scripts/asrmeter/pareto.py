@@ -2,7 +2,8 @@
 
 The rule. Settings are compared in one duration class, as other audio is other work, and only those with pretrained
 weights and a WER. One leaves another behind if it is at least as good by value in every objective, and clearly better
-(beyond intervals and noise floor) in at least one. So ties stay on the front. Whoever leaves another behind is strictly
+(beyond intervals and noise floor) in at least one; modelled energy has no interval and is never clearly better. So ties
+stay on the front. Whoever leaves another behind is strictly
 better by value in one objective and worse in none; the relation is a part of that strict order, so nobody can be left
 behind in a circle.
 

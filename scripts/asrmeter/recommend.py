@@ -112,6 +112,9 @@ def decisive_duration(settings: Sequence[Setting]) -> int | None:
         n_segments[setting.duration_s] = max(setting.n_segments, n_segments.get(setting.duration_s, 0))
         of_candidate.setdefault(setting.candidate, set()).add(setting.duration_s)
     classes = (of_candidate and set.intersection(*of_candidate.values())) or set(n_segments)
+    if all(n_segments[duration_s] < LEAST_SEGMENTS for duration_s in classes):
+        # Better without a model that lacks the class than by a handful of segments.
+        classes = {duration_s for duration_s, n in n_segments.items() if n >= LEAST_SEGMENTS} or classes
     usual = {duration_s for duration_s in classes if duration_s <= LONGEST_USUAL_S} or classes
     return max(usual, key=lambda duration_s: (min(n_segments[duration_s], LEAST_SEGMENTS), duration_s), default=None)
 
@@ -142,12 +145,16 @@ def as_accurate_as(ranked: Sequence[Setting]) -> list[Setting]:
 
 def wer_differs(one: Setting, other: Setting) -> bool:
     """Tell whether the WERs of two scored settings can be told apart: by the same segments, else by their intervals."""
-    same_segments = [name for name, *_ in one.errors] == [name for name, *_ in other.errors]
-    if not one.errors or not same_segments:
+    if not same_segments(one, other):
         return _wer(one).differs_from(_wer(other))
     ours, theirs = ([wrong for _, wrong, _ in setting.errors] for setting in (one, other))
     interval = stats.difference_interval(ours, theirs, [n_words for *_, n_words in one.errors])
     return interval is not None and not interval[0] <= 0 <= interval[1]
+
+
+def same_segments(one: Setting, other: Setting) -> bool:
+    """Tell whether the errors of both are known, and of the same segments."""
+    return bool(one.errors) and [name for name, *_ in one.errors] == [name for name, *_ in other.errors]
 
 
 def highest_rtfx(settings: Sequence[Setting]) -> Pick | None:
@@ -171,15 +178,20 @@ def lowest_energy(settings: Iterable[Setting]) -> Pick | None:
 def lowest_wer(settings: Iterable[Setting]) -> Pick | None:
     """Return the setting with the highest RTFx among those that cannot be told from the lowest WER, or None.
 
-    Where no other model is as accurate, the runner-up is the next most accurate one.
+    It ties with every other model whose WER cannot be told from its own, however fast. Where there is none, the
+    runner-up is the next most accurate model.
     """
     ranked = sorted((setting for setting in settings if setting.wer), key=lambda setting: _wer(setting).value)
-    pick = highest_rtfx(as_accurate_as(ranked)) if ranked else None
-    if pick is None or pick.runner_up:
-        return pick
-    others = [setting for setting in ranked if setting.candidate != pick.setting.candidate]
-    next_best = highest_rtfx([one for one in others if one.candidate == others[0].candidate]) if others else None
-    return Pick(pick.setting, next_best.setting if next_best else None, pick.ties, pick.unclear)
+    fastest = highest_rtfx(as_accurate_as(ranked)) if ranked else None
+    if fastest is None:
+        return None
+    first = fastest.setting
+    best_of: dict[Candidate, Setting] = {}
+    for setting in ranked:
+        best_of.setdefault(setting.candidate, setting)
+    others = [setting for candidate, setting in best_of.items() if candidate != first.candidate]
+    ties = tuple(other for other in others if not wer_differs(first, other))
+    return Pick(first, next(iter([*ties, *others]), None), ties, ())
 
 
 def _wer(setting: Setting) -> Estimate:

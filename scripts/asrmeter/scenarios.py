@@ -20,9 +20,8 @@ from asrmeter.recommend import (
     lowest_energy,
     lowest_latency,
     lowest_wer,
-    wer_differs,
 )
-from asrmeter.settings import BASELINE, Setting
+from asrmeter.settings import BASELINE, Candidate, Setting, comparable_energy
 from asrmeter.stats import Estimate
 
 GATE = "accuracy_gate"
@@ -121,24 +120,29 @@ class Advice:
     ruled_out: Mapping[str, int] = field(default_factory=dict)
     nearest: tuple[Setting, tuple[Check, ...]] | None = None
     n_segments: int = 0
+    n_unranked: int = 0
+    left_out: tuple[Candidate, ...] = ()
     missing: Missing | None = None
 
     @property
     def is_sure(self) -> bool:
         """Whether all it rests on was measured well enough: limits met, the runner-up beaten, nothing disturbed."""
-        if self.pick is None:
+        if self.pick is None or self.n_unranked or self.left_out:
             return False
         setting, runner_up = self.pick.setting, self.pick.runner_up
-        beaten = runner_up is None or not (self.pick.runner_up_ties or self.pick.runner_up_unclear)
-        if runner_up and self.asked["prefer"] == "accuracy":
-            beaten |= wer_differs(setting, runner_up)
+        rivals = {other.candidate for other in (*self.pick.ties, *self.pick.unclear)} - {setting.candidate}
+        if self.asked["prefer"] == "energy" and setting.energy_is_modelled:
+            return False
+        fair = runner_up is None or (not runner_up.disturbance and runner_up.machine_id == setting.machine_id)
         met = all(check.outcome is Outcome.MET for check in self.checks)
-        return beaten and met and setting.converged and not setting.disturbance
+        return not rivals and fair and met and setting.converged and not setting.disturbance
 
 
-def advise(settings: Sequence[Setting], report: Mapping[str, Any]) -> list[Advice]:
-    """Return what each scenario of a complete study's `report` comes to; `settings` are all that were measured."""
-    return [_advise(name, asked, settings, report[GATE]) for name, asked in report["scenarios"].items()]
+def advise(settings: Sequence[Setting], study: Mapping[str, Any]) -> list[Advice]:
+    """Return what each scenario of a complete study comes to; `settings` are all that were measured."""
+    # A study that never runs fp32 has nothing to hold a variant against.
+    gate = study["report"][GATE] if BASELINE in study["variants"] else None
+    return [_advise(name, asked, settings, gate) for name, asked in study["report"]["scenarios"].items()]
 
 
 def word_accuracy_kept(setting: Setting, settings: Sequence[Setting]) -> float | None:
@@ -176,10 +180,15 @@ def _advise(name: str, asked: Mapping[str, Any], settings: Sequence[Setting], ga
     if missing := _why_nobody(of_class, scored, telling):
         return replace(nothing, missing=missing)
     references = [setting for setting in settings if (setting.variant, setting.duration_s) == (BASELINE, duration_s)]
+    compared = {setting.candidate for setting in scored}
+    pretrained = dict.fromkeys(setting.candidate for setting in allowed if setting.weights != "random")
+    left_out = tuple(candidate for candidate in pretrained if candidate not in compared)
     checks = {setting: tuple(_checks(setting, asked, references, gate)) for setting in telling}
     meeting = [setting for setting in telling if all(map(_passes, checks[setting]))]
     failed = Counter(check.key for own in checks.values() for check in own if not _passes(check))
-    looked_at = replace(nothing, n_considered=len(telling), n_meeting=len(meeting), ruled_out=failed)
+    looked_at = replace(nothing, n_considered=len(telling), n_meeting=len(meeting), ruled_out=failed, left_out=left_out)
+    if asked["prefer"] == "energy":
+        looked_at = replace(looked_at, n_unranked=len(meeting) - len(comparable_energy(meeting)))
     rank = PREFERENCES[asked["prefer"]]
     pick = rank(meeting)
     others = [one for one in telling if one not in meeting and (not pick or one.candidate != pick.setting.candidate)]
@@ -212,8 +221,7 @@ def _checks(
     for key, limit in LIMITS.items():
         if asked[key] is not None:
             yield limit.check(key, setting, asked[key])
-    # A study that never runs fp32 has nothing to hold a variant against.
-    if gate is not None and any(other.variant == BASELINE for other in settings):
+    if gate is not None:
         kept = word_accuracy_kept(setting, settings)
         # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
         yield Check(GATE, None if kept is None else _exactly(kept), gate, at_most=False)

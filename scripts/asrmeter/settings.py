@@ -81,6 +81,7 @@ class Setting:
     latency_p95: Estimate | None
     n_segments: int
     n_words: int
+    machine_id: str | None
     # By segment: its name, the words that are wrong and all of its words.
     errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
@@ -88,6 +89,11 @@ class Setting:
     def candidate(self) -> Candidate:
         """The model and its variant: what is chosen between."""
         return self.model, self.variant
+
+    @property
+    def audio_s(self) -> float:
+        """The mean length of the segments that were timed, in seconds: that of a class is only nominal."""
+        return self.rtfx.value * self.latency.value / self.batch_size
 
     @property
     def energy_is_modelled(self) -> bool:
@@ -144,12 +150,17 @@ def latency_of(row: Row) -> Estimate:
 
 
 def energy_of(row: Row) -> Estimate | None:
-    """Return the energy in Wh per hour of audio; two differ if they do by more than their windows among themselves."""
-    if row["energy_j_per_sample"] is None or not row["audio_s_mean"]:
+    """Return the energy in Wh per hour of audio; None where there is none, or a meter that did not count.
+
+    Several windows of a counter say how far they scatter, which is a floor. One window, and what is modelled, has no
+    interval: by such energies nothing is told apart.
+    """
+    if not row["energy_j_per_sample"] or not row["audio_s_mean"]:
         return None
     value = row["energy_j_per_sample"] / row["audio_s_mean"]
-    floors = [floor for floor in (row["noise_floor"], row["energy_spread"]) if floor is not None]
-    return Estimate(value, value, value, max(floors, default=None))
+    floor = max((one for one in (row["noise_floor"], row["energy_spread"]) if one is not None), default=None)
+    scattered = row["energy_spread"] is not None and energy_method(row) not in MODELLED_METHODS
+    return Estimate(value, value, value, floor) if scattered else Estimate(value, floor=floor)
 
 
 def disturbance_of(row: Row) -> str:
@@ -227,6 +238,7 @@ def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
         latency_p95=None if row["latency_s_p95"] is None else Estimate(row["latency_s_p95"]),
         n_segments=int(row["n_segments"] or 0),
         n_words=int(row["wer_words"] or 0),
+        machine_id=row["machine_id"],
         errors=errors if row["weights"] != "random" else (),
     )
 

@@ -8,6 +8,7 @@ told from the best has five as well.
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from asrmeter.recommend import wer_differs
 from asrmeter.settings import Candidate, Setting, comparable_energy
 from asrmeter.stats import Estimate
 
@@ -27,30 +28,47 @@ def stars(settings: Sequence[Setting]) -> dict[Candidate, Mapping[str, int | Non
         "energy": energies.get,
         "memory": lambda setting: Estimate(setting.memory_bytes) if setting.memory_bytes else None,
     }
-    given = {name: _of_measure(settings, value) for name, value in measures.items()}
+    ties = {name: _ties(value) for name, value in measures.items()}
+    ties["accuracy"] = lambda one, other: not wer_differs(one, other)
+    given = {name: _of_measure(settings, value, ties[name]) for name, value in measures.items()}
     return {
         candidate: {name: given[name].get(candidate) for name in MEASURES}
         for candidate in dict.fromkeys(setting.candidate for setting in settings)
     }
 
 
-def _of_measure(settings: Sequence[Setting], value: Callable[[Setting], Estimate | None]) -> dict[Candidate, int]:
-    best: dict[Candidate, Estimate] = {}
+def _of_measure(
+    settings: Sequence[Setting],
+    value: Callable[[Setting], Estimate | None],
+    as_good: Callable[[Setting, Setting], bool],
+) -> dict[Candidate, int]:
+    best: dict[Candidate, tuple[Estimate, Setting]] = {}
     for setting in settings:
         estimate = value(setting)
         own = best.get(setting.candidate)
-        if estimate and (own is None or estimate.value < own.value):
-            best[setting.candidate] = estimate
-    first = min(best.values(), key=lambda estimate: estimate.value, default=None)
-    return {candidate: _stars(estimate, first) for candidate, estimate in best.items() if first}
+        if estimate and (own is None or estimate.value < own[0].value):
+            best[setting.candidate] = estimate, setting
+    if not best:
+        return {}
+    first, leader = min(best.values(), key=lambda pair: pair[0].value)
+    return {
+        candidate: MOST if setting is leader or as_good(leader, setting) else _stars(estimate.value, first.value)
+        for candidate, (estimate, setting) in best.items()
+    }
 
 
-def _stars(estimate: Estimate, first: Estimate) -> int:
-    if estimate.ties_with(first) or first.value == estimate.value:
-        return MOST
-    if not first.value:
-        return 1
-    return max(1, MOST - round(math.log2(estimate.value / first.value)))
+def _stars(value: float, best: float) -> int:
+    return max(1, MOST - round(math.log2(value / best))) if best else 1
+
+
+def _ties(value: Callable[[Setting], Estimate | None]) -> Callable[[Setting, Setting], bool]:
+    """Return a function that tells whether two settings are the same by a value, as far as was measured."""
+
+    def tie(one: Setting, other: Setting) -> bool:
+        first, second = value(one), value(other)
+        return first is not None and second is not None and first.ties_with(second)
+
+    return tie
 
 
 def _seconds_per_audio_second(setting: Setting) -> Estimate:

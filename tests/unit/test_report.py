@@ -171,7 +171,7 @@ def test_each_scenario_is_answered_with_why_runner_up_sureness_costs_and_evidenc
         "Asked for: WER of at most 15 %, median latency of at most 1 s. What decides: the highest throughput." in text
     )
     assert "whisper-tiny.en on cpu at batch 1" in text
-    assert "Settings ruled out, by limit: median latency 3." in text
+    assert "Settings ruled out: 3 by median latency." in text
     assert "Runner-up: whisper-base on cpu at batch" in text
     assert "The difference to the runner-up is sure: beyond both intervals and the noise floor of 1.20 %." in text
     assert "an hour of audio: energy" in text
@@ -195,6 +195,20 @@ def test_costs_are_told_by_the_tariff_of_the_study() -> None:
     assert "an hour of audio: price" in text and "EUR" in text
     assert "With report.tariff in the study" not in text
     assert "With report.tariff in the study" in text_of(rendered(example_cells()))
+
+
+def test_a_gain_without_intervals_is_no_missing_gain() -> None:
+    unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
+    text = text_of(rendered([cell(rtfx=20.0, **unknown), cell(batch_size=2, rtfx=30.0, **unknown)], noise=[]))
+    assert "Whether a larger batch is faster cannot be told for want of intervals" in text
+    assert "No larger batch is faster" not in text
+
+
+def test_classes_in_which_another_model_makes_fewer_errors_are_named() -> None:
+    cells = [cell("whisper-base", wer=0.05), cell("whisper-tiny.en", wer=0.09)]
+    cells += [cell("whisper-base", duration_s=5, wer=0.09), cell("whisper-tiny.en", duration_s=5, wer=0.05)]
+    text = text_of(rendered(cells))
+    assert "In other classes another model makes the fewest errors by value: whisper-tiny.en with 5 s segments." in text
 
 
 def test_too_few_segments_carry_no_recommendation() -> None:
@@ -302,7 +316,8 @@ def test_ties_are_told_wherever_something_is_ranked() -> None:
     assert re.search("whisper-base on cpu at batch 1, or whisper-tiny.en ?: they are tied", text)
     assert "As good as can be told: whisper-tiny.en/fp32/cpu/30s-b1" in text
     assert "just as good: whisper-tiny.en on cpu, batch 1" in text
-    text = text_of(rendered([quick | {"noise_floor": 0.001}, slow | {"noise_floor": 0.001}]))
+    quiet = [quick | {"noise_floor": 0.001}, slow | {"noise_floor": 0.001}]
+    text = text_of(rendered(quiet, report={"scenarios": {"mine": {}}}))
     assert "tied" not in text.replace("otherwise they tie", "")
     assert "just as good:" not in text
 

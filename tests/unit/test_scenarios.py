@@ -16,8 +16,7 @@ def asked(**limits: Any) -> Advice:
 
 def of(cells: list[dict[str, Any]], **limits: Any) -> Advice:
     """Return what a scenario with those limits comes to, on those cells."""
-    report = example_study({"scenarios": {"mine": limits}})["report"]
-    (advice,) = advise(settings_of(cells), report)
+    (advice,) = advise(settings_of(cells), example_study({"scenarios": {"mine": limits}}))
     return advice
 
 
@@ -182,8 +181,9 @@ def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
         return [model("middle", 1.0, 0.10), model("middle", 0.5, wer, variant="int8"), *more.values()]
 
     def variant(cells: list[dict[str, Any]], gate: float | None = 0.99) -> str | None:
-        report = example_study({"scenarios": {"mine": {}}, "accuracy_gate": gate})["report"]
-        (advice,) = advise(settings_of(cells), report)
+        variants = {row["variant"]: {} for row in cells} if cells else {}
+        study = example_study({"scenarios": {"mine": {}}, "accuracy_gate": gate}, variants=variants)
+        (advice,) = advise(settings_of(cells), study)
         return advice.pick.setting.variant if advice.pick else None
 
     # 0.99 of a word accuracy of 0.9 is 0.891.
@@ -236,3 +236,69 @@ def test_who_is_surely_more_accurate_is_so_however_fast() -> None:
     assert of(cells, prefer="accuracy").is_sure
     assert not of([cells[0], model("same", 3.0, 0.05, noise_floor=9.0)], prefer="accuracy").is_sure
     assert not of([], prefer="accuracy").is_sure
+
+
+def test_whoever_cannot_be_told_from_the_pick_itself_ties_with_it_by_accuracy() -> None:
+    exact = {"wer_ci_low": 0.049, "wer_ci_high": 0.051}
+    wide = {"wer_ci_low": 0.048, "wer_ci_high": 0.065, "batch_size": 4}
+    cells = [
+        model("a", 1.0, 0.050, **exact),
+        model("a", 0.5, 0.052, **wide),
+        model("b", 0.2, 0.060, wer_ci_low=0.055, wer_ci_high=0.065),
+    ]
+    advice = of(cells, prefer="accuracy")
+    assert chosen(advice) == "a" and advice.pick and [tie.model for tie in advice.pick.ties] == ["b"]
+    assert not advice.is_sure
+
+
+def test_twice_the_errors_inside_the_intervals_are_no_sure_win() -> None:
+    cells = [
+        model("careful", 1.0, 0.050, wer_ci_low=0.02, wer_ci_high=0.10),
+        model("quick", 0.1, 0.095, wer_ci_low=0.06, wer_ci_high=0.14),
+    ]
+    advice = of(cells, prefer="accuracy")
+    assert chosen(advice) == "quick" and not advice.is_sure
+
+
+def test_nothing_is_sure_while_any_other_model_ties_or_is_unclear() -> None:
+    cells = [model("a", 1.0, 0.1), model("b", 1.1, 0.1)]
+    assert of(cells).is_sure
+    wide = {"latency_s_ci_low": 0.9, "latency_s_ci_high": 1.4}
+    assert not of([*cells, model("c", 1.15, 0.1, **wide)]).is_sure
+    unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
+    assert not of([*cells, model("c", 1.5, 0.1, **unknown)]).is_sure
+
+
+@pytest.mark.parametrize("changes", [{"machine_id": "other"}, {"disturbed": True, "disturbance": "others"}])
+def test_a_runner_up_of_another_machine_or_that_was_disturbed_is_not_surely_beaten(changes: dict[str, Any]) -> None:
+    assert not of([model("a", 1.0, 0.1), model("b", 1.1, 0.1, **changes)]).is_sure
+
+
+def test_the_gate_stands_where_fp32_was_to_be_run_and_failed() -> None:
+    study = example_study({"scenarios": {"mine": {}}}, variants={"fp32": {}, "int8": {}})
+    cells = [model("a", 1.0, 0.9, variant="int8"), failed(model("a", 2.0, 0.05), "oom", "too large")]
+    (advice,) = advise(settings_of(cells), study)
+    assert advice.missing is Missing.NONE_MEETS and advice.ruled_out == {GATE: 1}
+
+
+def test_energy_that_cannot_be_compared_is_said_to_be_left_out() -> None:
+    measured = model("on-gpu", 0.1, 0.1, device="cuda", energy_method_gpu="nvml_counter", energy_spread=0.01)
+    modelled = model("on-cpu", 1.0, 0.1, energy_j_per_sample=0.1)
+    advice = of([measured, modelled], prefer="energy")
+    assert (chosen(advice), advice.n_unranked, advice.is_sure) == ("on-gpu", 1, False)
+    nothing = of([CELLS[0] | {"energy_j_per_sample": 0.0}, CELLS[1]], prefer="energy")
+    assert (chosen(nothing), nothing.n_unranked) == ("middle", 1)
+
+
+def test_modelled_energy_tells_nothing_apart() -> None:
+    cells = [model("a", 1.0, 0.1, energy_j_per_sample=10.0), model("b", 1.0, 0.1, energy_j_per_sample=20.0)]
+    advice = of(cells, prefer="energy")
+    assert advice.pick and advice.pick.runner_up_unclear and not advice.is_sure
+
+
+def test_a_model_that_lacks_the_class_is_named_and_does_not_take_the_advice_from_all() -> None:
+    short = {"duration_s": 5, "n_segments": 2}
+    cells = [*CELLS, *(model(name, 0.1, 0.1, **short) for name in ("small", "middle", "large", "only-short"))]
+    advice = of(cells)
+    assert advice.duration_s == 30 and chosen(advice) == "small"
+    assert advice.left_out == (("only-short", "fp32"),) and not advice.is_sure

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.costs import per_audio_hour
-from asrmeter.recommend import LEAST_SEGMENTS, Pick, Recommendation, wer_differs
+from asrmeter.recommend import LEAST_SEGMENTS, Pick, Recommendation, same_segments
 from asrmeter.report.columns import Entry, Table, table_from, text_entry, with_note
 from asrmeter.report.text import (
     NULL,
@@ -109,15 +109,16 @@ def _headline(advices: Sequence[Advice], words: Words) -> Markup:
         of_candidate.append(words["scenario_short"].get(advice.name, advice.name))
     if not chosen:
         return say["none_headline"]
+    is_sure = any(advice.is_sure for advice in advices)
     if len(chosen) == 1 and not nobody:
-        return say["headline"].format(name=name_of(next(iter(chosen))))
+        return say["headline" if is_sure else "headline_unsure"].format(name=name_of(next(iter(chosen))))
     parts = [
         say["headline_part"].format(name=name_of(one), scenarios=enumerated(names, words))
         for one, names in chosen.items()
     ]
     if nobody:
         parts.append(say["headline_nobody"].format(scenarios=enumerated(nobody, words)))
-    return say["headline_several"].format(parts=Markup("; ").join(parts))
+    return say["headline_several" if is_sure else "headline_several_unsure"].format(parts=Markup("; ").join(parts))
 
 
 def _lead(advices: Sequence[Advice], words: Words) -> Markup | str:
@@ -136,19 +137,21 @@ def _title(advice: Advice, words: Words) -> str:
 
 def _card(advice: Advice, tariff: Mapping[str, Any], words: Words) -> Card:
     say = words["answer"]
-    cells = [advice.nearest[0].cell] if advice.nearest else []
+    cells = []
     if advice.pick is None:
         headline, sentences = say["none"], [_why_none(advice, words), *_ruled_out(advice, words)]
     else:
         setting, runner_up = advice.pick.setting, advice.pick.runner_up
-        cells = [setting.cell, *([runner_up.cell] if runner_up else []), *cells]
+        cells = [setting.cell, *([runner_up.cell] if runner_up else [])]
         others = dict.fromkeys(tied.candidate for tied in advice.pick.ties if tied.candidate != setting.candidate)
         key = "run_tied" if others else "run"
         headline = say[key].format(**place_of(setting), others=first_few(list(map(name_of, others)), words))
         sentences = [_why(advice, advice.pick, words), *_ruled_out(advice, words)]
-        sentences += [_runner_up(advice, advice.pick, words), *_how_sure(advice, advice.pick, words)]
+        sentences += [*_runner_up(advice, advice.pick, words), *_how_sure(advice, advice.pick, words)]
+    sentences += _left_out(advice, words)
     if advice.nearest and not (advice.pick and advice.pick.runner_up):
         sentences.append(_nearest(*advice.nearest, words))
+        cells.append(advice.nearest[0].cell)
     return Card(
         name=advice.name,
         title=_title(advice, words),
@@ -181,9 +184,9 @@ def _shown(key: str, value: float, words: Words) -> Markup:
     return words["amount"][key].format(value=number(value * _scale(key)))
 
 
-def _limit(key: str, value: float, words: Words) -> Markup:
+def _limit(key: str, value: float, words: Words, digits: str = ".10g") -> Markup:
     """Return a limit as the study has it, with its unit."""
-    return words["amount"][key].format(value=f"{value * _scale(key):.10g}")
+    return words["amount"][key].format(value=f"{value * _scale(key):{digits}}")
 
 
 def _span(key: str, estimate: Estimate, words: Words) -> str:
@@ -217,34 +220,50 @@ def _ruled_out(advice: Advice, words: Words) -> list[Markup]:
     return [say["ruled_out"].format(counts=listed(counts))]
 
 
-def _runner_up(advice: Advice, pick: Pick, words: Words) -> Markup:
+def _runner_up(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
     say = words["answer"]
     if pick.runner_up is None:
-        return say["no_runner_up"]
+        return [] if advice.n_unranked or advice.left_out else [say["no_runner_up"]]
     prefer = advice.asked["prefer"]
     shown = [
         words["value_of"][key].format(value=_shown(key, value.value, words))
         for key in dict.fromkeys((prefer, "throughput", "accuracy"))
         if (value := _VALUES[key](pick.runner_up))
     ]
-    return say["runner_up"].format(**place_of(pick.runner_up), values=listed(shown))
+    return [say["runner_up"].format(**place_of(pick.runner_up), values=listed(shown))]
+
+
+def _left_out(advice: Advice, words: Words) -> list[Markup]:
+    """Say what could not be ranked, and which models were not looked at."""
+    say, found = words["answer"], []
+    if advice.n_unranked:
+        found.append(say["unranked"].format(n=advice.n_unranked))
+    if advice.left_out:
+        names = first_few(list(map(name_of, advice.left_out)), words)
+        found.append(say["left_out"].format(names=names, duration=advice.duration_s))
+    return found
 
 
 def _how_sure(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
-    """Return what is known of the difference to the runner-up, of limits that are only just met, and of the cell."""
+    """Return what is known of the lead over others, of limits that are only just met, and of the cells."""
     say = words["sure"]
     found: list[Markup] = []
+
+    def cells_of(settings: Sequence[Setting]) -> Markup:
+        return first_few([cell_link(setting.cell) for setting in settings], words)
+
     if pick.ties:
-        found.append(say["ties"].format(cells=first_few([cell_link(setting.cell) for setting in pick.ties], words)))
-    if pick.runner_up and not pick.runner_up_ties:
-        if advice.asked["prefer"] == "accuracy" and wer_differs(pick.setting, pick.runner_up):
-            found.append(say["accuracy"])
-        elif pick.runner_up_unclear:
-            found.append(say["unclear"])
-        else:
-            floors = [one.latency.floor for one in (pick.setting, pick.runner_up) if one.latency.floor is not None]
-            key = "clear" if floors else "clear_no_floor"
-            found.append(say[key].format(floor=percent(max(floors, default=None))))
+        key = "wer_ties" if advice.asked["prefer"] == "accuracy" else "ties"
+        found.append(say[key].format(cells=cells_of(pick.ties)))
+    if unclear := [other for other in pick.unclear if other.candidate != pick.setting.candidate]:
+        found.append(say["unclear"].format(cells=cells_of(unclear)))
+    runner_up = pick.runner_up
+    if runner_up and not pick.runner_up_ties and not pick.runner_up_unclear:
+        found.append(_lead_over(advice, pick.setting, runner_up, words))
+    if runner_up and runner_up.disturbance:
+        found.append(say["disturbed"].format(reason=runner_up.disturbance))
+    if runner_up and runner_up.machine_id != pick.setting.machine_id:
+        found.append(say["machines"])
     for check in advice.checks:
         if check.outcome is Outcome.LIKELY and check.value:
             key = "no_interval" if check.value.low is None else "likely"
@@ -253,18 +272,38 @@ def _how_sure(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
     return [*found, *_doubts(pick.setting, words)]
 
 
+def _lead_over(advice: Advice, setting: Setting, runner_up: Setting, words: Words) -> Markup:
+    """Say by what the lead over a runner-up that is clearly beaten is known."""
+    say, prefer = words["sure"], advice.asked["prefer"]
+    if prefer == "accuracy":
+        return say["accuracy" if same_segments(setting, runner_up) else "accuracy_unpaired"]
+    values = [_VALUES[prefer](one) for one in (setting, runner_up)]
+    floor = max((value.floor for value in values if value and value.floor is not None), default=None)
+    if prefer == "energy":
+        return say["energy"].format(floor=percent(floor))
+    return say["clear" if floor is not None else "clear_no_floor"].format(floor=percent(floor))
+
+
 def _nearest(setting: Setting, checks: Sequence[Check], words: Words) -> Markup:
     """Say which other setting comes nearest, and what it fails."""
     failed = [check for check in checks if check.outcome in (Outcome.MISSED, Outcome.UNKNOWN)]
     reasons = [
-        words["answer"]["unknown" if check.value is None else "missed"].format(
+        words["answer"][_failure(check)].format(
             what=words["figure_of"][check.key],
-            value=NULL if check.value is None else _shown(check.key, check.value.value, words),
+            # With all digits: rounded it may look like the limit.
+            value=NULL if check.value is None else _limit(check.key, check.value.value, words, ".4g"),
             limit=_limit(check.key, check.limit, words),
         )
         for check in failed
     ]
     return words["answer"]["nearest"].format(**place_of(setting), reasons=listed(reasons))
+
+
+def _failure(check: Check) -> str:
+    """Return the key of what is said of a limit that is not met."""
+    if check.value is not None:
+        return "missed"
+    return "unknown_p95" if check.key == "max_latency_s_p95" else "unknown"
 
 
 def _why_none(advice: Advice, words: Words) -> Markup:
@@ -292,7 +331,7 @@ def _figures(advice: Advice, setting: Setting, tariff: Mapping[str, Any], words:
 
     return table_from(
         f"scenario-{advice.name}",
-        words["answer"]["figures_caption"].format(duration=setting.duration_s),
+        words["answer"]["figures_caption"].format(duration=setting.duration_s, audio=number(setting.audio_s)),
         ["figure", "value", "interval", "limit_asked"],
         [*(line(key, value) for key, value in values.items()), *_cost_lines(setting, tariff, words)],
         words,
@@ -309,10 +348,15 @@ def _cost_lines(setting: Setting, tariff: Mapping[str, Any], words: Words) -> li
         note = words["cost"]["co2_note"].format(co2_g_per_kwh=f"{tariff['co2_g_per_kwh']:g}")
         rows.append(("cost_co2_g", _exactly(costs.co2_g), note))
     if tariff["currency"] is not None:
-        rows.append(("cost_money", _exactly(costs.money), costs.currency or ""))
-    why = words["why_null"]["not_measured"]
+        rows.append(("cost_money", _exactly(costs.money), ""))
+    whys = {"cost_money": words["why_null"]["no_price" if setting.energy else "not_measured"]}
     return [
-        [text_entry(words["cost"][key]), *_value(key, value, why, words), text_entry(note)] for key, value, note in rows
+        [
+            text_entry(words["cost"][key].format(currency=tariff["currency"])),
+            *_value(key, value, whys.get(key, words["why_null"]["not_measured"]), words),
+            text_entry(note),
+        ]
+        for key, value, note in rows
     ]
 
 
@@ -346,8 +390,8 @@ def _fact(
     sentences += _doubts(setting, words)
     if setting.weights == "random":
         sentences.append(words["answer"]["speed_only"])
-    elif wer := found.accuracy_of(setting.candidate):
-        sentences.append(words["fact"]["wer"].format(wer=percent(wer.value)))
+    elif setting.wer:
+        sentences.append(words["fact"]["wer"].format(wer=percent(setting.wer.value)))
     if pick.runner_up:
         sentences.append(
             words["fact"]["next"].format(

@@ -105,7 +105,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     study, bottlenecks, selection = inputs.study, inputs.bottlenecks, inputs.selection
     cells = sorted(inputs.cells, key=cell_of)
     recommendation = recommend(cells, inputs.transcripts)
-    advices = advise(settings_of(cells, inputs.transcripts), study["report"])
+    settings = settings_of(cells, inputs.transcripts)
+    advices = advise(settings, study)
     takeaways: dict[str, Callable[[], Takeaway]] = {
         name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
     }
@@ -124,7 +125,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "caveats": caveats(study, selection, cells, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
-        "stars": stars_table(cells, recommendation, words),
+        "stars": stars_table(settings, recommendation, words),
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},

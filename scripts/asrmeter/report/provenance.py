@@ -11,7 +11,7 @@ from asrmeter.report.text import NULL, listed, number, percent, plain
 from asrmeter.report.words import Words
 from asrmeter.settings import Row, noise_floors
 
-COMMAND = "snakemake --cores all --resources gpu=1 --configfile study.json"
+COMMAND = "make run STUDY=study.json"
 
 
 def provenance_section(

@@ -3,6 +3,7 @@
 Numbers and links are put into the words of `words.<language>.toml`; each claim comes with the cells that it rests on.
 """
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -73,6 +74,8 @@ def caveats(
         caveats.append(say["skipped"].format(n=len(skipped), names=first_few(skipped, words)))
     if found.accuracies:
         caveats.append(_accuracy_caveat(found.accuracies[0], words))
+    if others := _other_classes(cells, found, words):
+        caveats.append(say["other_classes"].format(classes=listed(others)))
     if modelled:
         devices = sorted({row["device"] for row in modelled})
         methods = sorted({energy_method(row) for row in modelled})
@@ -175,10 +178,12 @@ def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words)
         )
         for short, long in ends
     ]
+    # The segments of a class are shorter than its name says, and not all by the same share.
+    first_s, last_s = (statistics.fmean(pair[end].audio_s for pair in ends) for end in (0, 1))
     sentence = words["takeaway"]["latency"].format(
-        first=common[0],
-        last=common[-1],
-        ratio=f"{common[-1] / common[0]:g}",
+        first=number(first_s),
+        last=number(last_s),
+        ratio=number(last_s / first_s),
         batch=batch,
         device=quickest.device,
         growth=listed(growth),
@@ -203,10 +208,17 @@ def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Wor
     gains = [
         (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and more.rtfx.differs_from(one.rtfx)
     ]
-    if not gains:
+    unclear = [
+        (one, more)
+        for one, more in pairs
+        if more.rtfx.value > one.rtfx.value
+        and not more.rtfx.ties_with(one.rtfx)
+        and None in (one.rtfx.low, more.rtfx.low)
+    ]
+    if not gains and not unclear:
         return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
-    one, more = max(gains, key=lambda pair: pair[1].rtfx.value / pair[0].rtfx.value)
-    sentence = words["takeaway"]["throughput"].format(
+    one, more = max(gains or unclear, key=lambda pair: pair[1].rtfx.value / pair[0].rtfx.value)
+    sentence = words["takeaway"]["throughput" if gains else "throughput_unclear"].format(
         **place_of(more),
         from_batch=one.batch_size,
         to_batch=more.batch_size,
@@ -369,6 +381,23 @@ def _accuracy_caveat(setting: Setting, words: Words) -> Markup:
         duration=setting.duration_s,
         batch=setting.batch_size,
     )
+
+
+def _other_classes(cells: Sequence[Row], found: Recommendation, words: Words) -> list[Markup]:
+    """Return the classes in which another model makes the fewest errors by value, each with that model."""
+    if not found.accuracies:
+        return []
+    best: dict[int, Setting] = {}
+    for setting in settings_of(cells):
+        if setting.wer and setting.batch_size == found.accuracies[0].batch_size:
+            known = best.get(setting.duration_s)
+            if known is None or known.wer is None or setting.wer.value < known.wer.value:
+                best[setting.duration_s] = setting
+    return [
+        words["caveat"]["other_class"].format(name=name_of(setting.candidate), duration=duration_s)
+        for duration_s, setting in sorted(best.items())
+        if setting.candidate != found.accuracies[0].candidate
+    ]
 
 
 def _noise_caveat(row: Row, words: Words) -> Markup:

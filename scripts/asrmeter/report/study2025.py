@@ -67,7 +67,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
             if low is None and high is None:
                 return Entry(NULL, "", row["note"] or missing["not_measured"])
             ends = [end for end in (low, high) if end is not None]
-            text = "\u2009–\u2009".join(map(as_printed, dict.fromkeys(ends)))
+            text = "\u2009–\u2009".join(dict.fromkeys(map(as_printed, ends)))
             return Entry(with_unit(text, unit_2025(row[unit], words)), in_full((ends[0], ends[-1])))
 
         return Column(key, entry)
@@ -88,10 +88,14 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
 
 def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | str:
     """Say how this run's range lies to the published one, and what sets the two apart."""
-    say, why = words["edlm2025_relation"], words["edlm2025_why"].get(row["table"], "")
+    say, why = words["edlm2025_relation"], _why(row, words)
     if row["table"] == STARS:
         given = stars_of.get(row["model"])
-        return "" if given is None else say["same" if given == row["published_text"] else "stars"]
+        return (
+            words["why_null"]["not_measured"]
+            if given is None
+            else say["same" if given == row["published_text"] else "stars"]
+        )
     published = [end for end in (row["published_low"], row["published_high"]) if end is not None]
     ours = [end for end in (row["ours_low"], row["ours_high"]) if end is not None]
     if not published or not ours:
@@ -106,6 +110,14 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
     above = min(ours) > high
     nearest = (min(ours) / high if high else None) if above else low / max(ours) if max(ours) else None
     return say["above" if above else "below"].format(factor=number(nearest), why=why)
+
+
+def _why(row: Row, words: Words) -> str:
+    """Return what sets the published figure and ours apart, what is known of this row first."""
+    why = words["edlm2025_why"]
+    general = why["flops_ctc"] if (row["table"], row["unit"]) == ("flops", "GMAC") else why.get(row["table"], "")
+    own = row["note"] if row["table"] == "batching" else None
+    return "; ".join(filter(None, (own, general)))
 
 
 def _note(row: Row) -> str:

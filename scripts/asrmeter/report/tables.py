@@ -243,9 +243,9 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
     return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
 
 
-def stars_table(cells: Sequence[Row], found: Recommendation, words: Words) -> Table:
+def stars_table(measured: Sequence[Setting], found: Recommendation, words: Words) -> Table:
     """Return the stars of each model and variant in the class by which models are compared."""
-    settings = [setting for setting in settings_of(cells) if setting.duration_s == found.duration_s]
+    settings = [setting for setting in measured if setting.duration_s == found.duration_s]
 
     def entry(n: int | None) -> Entry:
         if n is None:

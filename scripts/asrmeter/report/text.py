@@ -150,6 +150,7 @@ def place_of(setting: Setting) -> dict[str, str]:
         "device": setting.device,
         "batch": str(setting.batch_size),
         "duration": str(setting.duration_s),
+        "audio": number(setting.audio_s),
     }
 
 
