@@ -9,6 +9,7 @@ from pathlib import Path
 from asrmeter.cli import run
 from asrmeter.compare import MOST_SHOWN, ByMetric, Comparison, Run, compare, few, write_csv
 from asrmeter.report.text import NULL, effect_text, interval, number, percent
+from asrmeter.runs import differ, tables_of
 from asrmeter.stats import Estimate
 from asrmeter.verdicts import Metric, Verdict
 
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--csv", type=Path, help="file to write all pairs to, in raw numbers")
     arguments = parser.parse_args(argv)
+    differ(*(tables_of(folder)[0].parent for folder in (arguments.first, arguments.second)))
     comparison = compare(Run.read(arguments.first), Run.read(arguments.second))
     if arguments.csv:
         write_csv(comparison, arguments.csv)

@@ -6,9 +6,9 @@ Drift. Neither intervals nor floors know that a machine may be slower as a whole
 models changed alike and no recorded setting differs, that is the likelier cause, and no change is claimed.
 
 Regression. What the second run is guarded against: a model that is slower, worse by WER, or takes more measured energy,
-each as a whole; a cell that was measured in the first run and failed in the second; and drift for the worse, as a guard
-that is silent about it would be none. Modelled energy only repeats latency. Peak memory is not judged. Where nothing at
-all can be told, the guard does not hold either.
+each as a whole; a cell that was measured in the first run and failed in the second; a model that the second run lacks;
+and drift for the worse, as a guard that is silent about it would be none. Modelled energy only repeats latency. Peak
+memory is not judged. A metric by which no model can be judged may hide anything, and the guard does not hold either.
 """
 
 import csv
@@ -23,7 +23,7 @@ from asrmeter.metrics import METRICS
 from asrmeter.plan import Cell
 from asrmeter.runs import tables_of
 from asrmeter.settings import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, read_rows
-from asrmeter.verdicts import SAME_WORK, UNTOLD, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
+from asrmeter.verdicts import SAME_WORK, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
 
 SETTINGS = (
     "machine_id", "device_name", "driver_version", "threads", "os", "python_version", "torch_version",
@@ -88,11 +88,6 @@ class ByMetric:
         return counted(self.pairs)
 
     @property
-    def told(self) -> bool:
-        """Whether anything is told of any cell."""
-        return any(pair.verdict not in UNTOLD for pair in self.pairs)
-
-    @property
     def overlap_share(self) -> float | None:
         """Share of the cells with two intervals in which these overlap; None if there are no such cells."""
         overlaps = [pair.overlap for pair in self.pairs if pair.overlap is not None]
@@ -125,7 +120,8 @@ class Comparison:
 
     `names` are those of the first and the second run, `n_cells` how many cells both have. `missing` holds cells that
     only one of them has, each with the name of that one; `failed` those that only the first has measured, each with
-    what became of it; `differing` the settings that are not the same, each with its values in both.
+    what became of it; `lost` the models of which the first has measured cells and the second has none; `differing` the
+    settings that are not the same, each with its values in both.
     """
 
     names: tuple[str, str]
@@ -133,6 +129,7 @@ class Comparison:
     by_metric: tuple[ByMetric, ...]
     missing: tuple[tuple[Cell, str], ...]
     failed: tuple[tuple[Cell, str], ...]
+    lost: tuple[Candidate, ...]
     differing: tuple[tuple[str, str, str], ...]
 
     def by(self, name: str) -> ByMetric:
@@ -148,7 +145,8 @@ class Comparison:
     def regressions(self) -> list[str]:
         """What is worse in the second run, each in a few words; empty where nothing is."""
         found = []
-        for metric, part in ((part.metric, part) for part in self.by_metric if part.metric.guarded):
+        guarded = [part for part in self.by_metric if part.metric.guarded]
+        for metric, part in ((part.metric, part) for part in guarded):
             worse = ["/".join(model.candidate) for model in part.models if model.change is metric.higher]
             if worse:
                 found.append(f"{metric.name}: {few(worse)} {metric.higher}")
@@ -157,9 +155,13 @@ class Comparison:
                     f"{metric.name}: all models {metric.higher} alike, though no recorded setting differs: "
                     "the machine may have drifted"
                 )
+            elif not part.judged:
+                found.append(f"{metric.name}: nothing could be judged (no model has {metric.enough})")
         if self.failed:
             found.append(f"failed: {few([f'{cell.id} ({why})' for cell, why in self.failed])}")
-        if not any(part.told for part in self.by_metric if part.metric.guarded):
+        if self.lost:
+            found.append(f"missing: {few(['/'.join(candidate) for candidate in self.lost])}")
+        if not guarded:
             found.append("nothing could be compared")
         return found
 
@@ -171,6 +173,7 @@ def compare(first: Run, second: Run) -> Comparison:
     differing = tuple(_differing([[side.row for side in run] for run in zip(*sides, strict=True)]))
     parts = (_by(metric, [both for both in sides if metric.has(both)], bool(differing)) for metric in METRICS)
     names = first.name, second.name
+    measured = {(cell.model, cell.variant) for cell in first.cells if first.side(cell).is_measured}
     return Comparison(
         names=names,
         n_cells=len(common),
@@ -181,6 +184,7 @@ def compare(first: Run, second: Run) -> Comparison:
             for cell, (before, after) in zip(common, sides, strict=True)
             if before.is_measured and not after.is_measured
         ),
+        lost=tuple(sorted(measured - {(cell.model, cell.variant) for cell in second.cells})),
         differing=differing,
     )
 

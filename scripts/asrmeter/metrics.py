@@ -17,6 +17,7 @@ class Latency(Metric):
 
     name, unit = "latency", "s"
     lower, higher = Verdict.FASTER, Verdict.SLOWER
+    enough = "three converged cells, and most of its cells, to compare"
 
     def has(self, sides: Sides) -> bool:
         """Every cell is one to be timed: one that failed in both runs is listed here."""
@@ -43,6 +44,7 @@ class Wer(Metric):
     name, unit, scale = "wer", "%", 100.0
     lower, higher = Verdict.BETTER, Verdict.WORSE
     effect, drifts = "difference", False
+    enough = "two segments with words that both runs scored"
 
     def estimate(self, side: Side) -> Estimate | None:
         """Return the WER of a cell; with random weights it has none."""
@@ -107,6 +109,7 @@ class Energy(Metric):
 
     name, unit = "energy", "Wh/h"
     lower, higher = Verdict.LOWER, Verdict.HIGHER
+    enough = "three cells, and most of its cells, whose energy can be compared"
     modelled: ClassVar[bool] = False
 
     def has(self, sides: Sides) -> bool:

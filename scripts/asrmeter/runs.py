@@ -22,17 +22,22 @@ def tables_of(folder: Path) -> tuple[Path, Path]:
     raise AsrmeterError(f"{folder}: neither a results folder nor a tables folder: holds no {' and '.join(TABLES)}")
 
 
+def differ(first: Path, second: Path) -> None:
+    """Raise AsrmeterError if both tables folders are one: it is the same as itself, whatever was measured."""
+    if first.resolve() == second.resolve():
+        raise AsrmeterError(f"{first} and {second} are the same run; name two that differ: {HOW}")
+
+
 def compared(study: dict[str, Any]) -> tuple[str, str]:
     """Return the folders of both runs that a complete study compares.
 
     Raises:
-        AsrmeterError: no first one is named, or one of them has no tables.
+        AsrmeterError: no first one is named, one of them has no tables, or both are the same.
     """
     first, second = study["compare"]["first"], study["compare"]["second"] or study["results"]
     if first is None:
         raise AsrmeterError(f"compare.first: name the results folder to compare with: {HOW}")
-    for key, folder in (("first", first), ("second", second)):
-        _tables(key, folder)
+    differ(*(_tables(key, folder)[0].parent for key, folder in (("first", first), ("second", second))))
     return first, second
 
 
@@ -42,12 +47,14 @@ def of_report(study: dict[str, Any]) -> tuple[list[str], list[str]]:
     Both are empty where it compares with none: it does where its own results are what is judged.
 
     Raises:
-        AsrmeterError: that run has no tables.
+        AsrmeterError: that run has no tables, or is the study's own.
     """
     first, second = study["compare"]["first"], study["compare"]["second"] or study["results"]
     if first is None or os.path.normpath(second) != os.path.normpath(study["results"]):
         return [], []
-    return [first], [str(path) for path in _tables("first", first)]
+    tables = _tables("first", first)
+    differ(tables[0].parent, Path(study["results"]) / "tables")
+    return [first], [str(path) for path in tables]
 
 
 def _tables(key: str, folder: str) -> tuple[Path, Path]:

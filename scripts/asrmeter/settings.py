@@ -102,7 +102,7 @@ class Setting:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read columns of a Parquet table; null and NaN become None.
+    """Read columns of a Parquet table; null and what is no finite number become None.
 
     Raises:
         AsrmeterError: there is no such file, it is no Parquet file, or it lacks one of `columns`.
@@ -113,7 +113,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({error})") from error
+        why = " ".join(str(error).split())
+        raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({why})") from error
     lacking = [column for column in columns if column not in file.schema_arrow.names]
     if lacking:
         raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
@@ -204,7 +205,7 @@ def noise_floors(cells: Iterable[Row]) -> dict[str, Row]:
 
 
 def _without_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _order(setting: Setting) -> tuple[str, str, str, int, int]:

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
     # What a complete study says of the machine: study.json of a finished run is a study too.
     study = {key: value for key, value in study.items() if key != "device_note"}
     _check_text(study, source)
-    study = _without_nulls(study, schema)
+    study = _numbers(_without_nulls(study, schema), source)
     _validate(study, schema, source)
     whole = _with_defaults(study, schema)
     try:
@@ -78,6 +79,23 @@ def _check_text(value: Any, source: str, place: str = "") -> None:
         raise AsrmeterError(
             f"{source}: {place.rstrip('.')}: {json.dumps(value)} must be one line without control signs"
         )
+
+
+def _numbers(value: Any, source: str, place: str = "") -> Any:
+    """Return 5.0 as 5: to the schema both are whole, but names are made of them; refuse what passes every limit.
+
+    Raises:
+        AsrmeterError: a number is infinite or none.
+    """
+    if isinstance(value, dict):
+        return {key: _numbers(inner, source, f"{place}{key}.") for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner, source, f"{place}{number}.") for number, inner in enumerate(value)]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise AsrmeterError(f"{source}: {place.rstrip('.')}: {value} must be a finite number")
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value
 
 
 def _validate(study: dict[str, Any], schema: dict[str, Any], source: str) -> None:

@@ -126,7 +126,7 @@ class Metric(ABC):
 
     `lower` and `higher` are what the second run is called then, `unit` is that of the values times `scale`. `effect`
     says whether two values make a `ratio` or a `difference`. `drifts`: a machine may change it for all models alike.
-    `guarded`: more of it is a regression.
+    `guarded`: more of it is a regression. `enough` says what a model needs to be judged.
     """
 
     name: ClassVar[str]
@@ -137,6 +137,7 @@ class Metric(ABC):
     scale: ClassVar[float] = 1.0
     drifts: ClassVar[bool] = True
     guarded: ClassVar[bool] = True
+    enough: ClassVar[str]
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -58,14 +58,18 @@ def last_words(ran: Ran, begin: str) -> str:
     return line
 
 
-def test_a_run_is_the_same_as_itself(finished: Checkout) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")}
+def test_a_run_is_not_compared_with_itself(finished: Checkout) -> None:
     ran = compared(finished, first="results", guard="true")
+    assert ran.code != 0 and "Traceback" not in ran.output
+    assert "are the same run; name two that differ" in ran.output.splitlines()[-1]
+
+
+def test_a_run_is_the_same_as_its_copy(finished: Checkout, other_run: Callable[..., str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")}
+    ran = compared(finished, first=other_run("results-a"), second=other_run("results-b"), guard="true")
     assert (ran.code, ran.jobs) == (0, {"compare": 1})
-    assert last_words(ran, "verdict: ").startswith(
-        "verdict: latency: too little to tell of any model; wer: no model changed"
-    )
-    assert "wer of 1 of 1 models could be judged" in last_words(ran, "no regression")
+    assert last_words(ran, "verdict: ").startswith("verdict: latency: no model changed; wer: no model changed")
+    assert "latency of 1 of 1 models, wer of 1 of 1 models could be judged" in last_words(ran, "no regression")
     assert {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")} == before
     assert finished.run().jobs == {}
 

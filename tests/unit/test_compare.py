@@ -345,7 +345,8 @@ def test_a_ratio_has_an_interval_of_its_own() -> None:
 
 
 def slower_run(factor: float = 1.2, models: tuple[str, ...] = MODELS[:2]) -> tuple[list[Row], list[Row]]:
-    first = [timed(1.0, model=model, duration_s=d, batch_size=b) for model in MODELS[:2] for d, b in PLACES]
+    places = [(model, *place) for model in MODELS[:2] for place in PLACES]
+    first = [timed(1.0, model=model, duration_s=d, batch_size=b, wer=None) for model, d, b in places]
     return first, [row | (timed_as(row, factor) if row["model"] in models else {}) for row in first]
 
 
@@ -368,18 +369,45 @@ def test_a_guard_is_not_silent_where_the_machine_drifted_or_nothing_can_be_told(
     updated = [row | {"torch_version": "2.9.0"} for row in slower]
     assert compared(first, updated).regressions == ["latency: whisper-base/fp32, whisper-tiny.en/fp32 slower"]
     assert compared(slower, first).regressions == []
-    nothing = ["nothing could be compared"]
-    assert compared(first, []).regressions == compared([], []).regressions == nothing
-    assert compared(first, [row | {"corpus_sha256": "other"} for row in first]).regressions == nothing
+    nothing = "nothing could be compared"
+    assert compared([], []).regressions == [nothing]
+    assert compared(first, []).regressions == ["missing: whisper-base/fp32, whisper-tiny.en/fp32", nothing]
+    unjudged = [
+        "latency: nothing could be judged (no model has three converged cells, and most of its cells, to compare)"
+    ]
+    assert compared(first, [row | {"corpus_sha256": "other"} for row in first]).regressions == unjudged
     wide = [row | {"latency_s_ci_low": None, "latency_s_ci_high": None} for row in first]
-    assert compared(wide, wide).regressions == nothing
+    assert compared(wide, wide).regressions == unjudged
+
+
+def test_a_run_twice_as_slow_does_not_pass_because_too_little_of_it_converged() -> None:
+    first, _ = slower_run()
+    slower = [row | timed_as(row, 2.0) | {"status": "unconverged"} for row in first]
+    slower[::6] = [row | {"status": "ok"} for row in slower[::6]]
+    texts = [text for row in first for text in spoken(row, [1, 2, 3])]
+    told = [[row | {"wer": 0.1} for row in rows] for rows in (first, slower)]
+    (found,) = compared(told[0], told[1], (texts, texts)).regressions
+    assert found.startswith("latency: nothing could be judged (no model has three converged cells")
+    (found,) = compared(first, first, ([], [])).regressions or [""]
+    assert found == ""
+    assert compared(told[0], told[0]).regressions == [
+        "wer: nothing could be judged (no model has two segments with words that both runs scored)"
+    ]
+
+
+def test_a_model_that_the_second_run_lacks_is_a_regression_unless_the_first_has_not_measured_it() -> None:
+    first, _ = slower_run()
+    (one, other) = (first[: len(PLACES)], first[len(PLACES) :])
+    assert compared(first, one).regressions == [f"missing: {other[0]['model']}/fp32"]
+    assert compared(one, first).regressions == []
+    assert compared([*one, *(failed(row, "oom", "too large") for row in other)], one).regressions == []
 
 
 def test_worse_texts_are_a_regression_and_better_ones_are_none() -> None:
     rows = [cell(wer=0.1)]
     worse = spoken(rows[0], [2, 3, 4, 5]), spoken(rows[0], [4, 5, 6, 7])
-    assert compared(rows, rows, worse).regressions == ["wer: whisper-base/fp32 worse"]
-    assert compared(rows, rows, worse[::-1]).regressions == []
+    assert compared(rows, rows, worse).regressions[1:] == ["wer: whisper-base/fp32 worse"]
+    assert [found.split(":")[0] for found in compared(rows, rows, worse[::-1]).regressions] == ["latency"]
     # No machine drifts in what it hears.
     both = [cell(model, wer=0.1) for model in MODELS[:2]]
     texts = [[text for row in both for text in spoken(row, errors)] for errors in ([2, 3, 4], [4, 5, 6])]
@@ -456,6 +484,10 @@ def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> N
     write_tables(tmp_path / "a" / "tables", [cell()], [])
     with pytest.raises(AsrmeterError, match=r"compare\.second: .*/b: neither"):
         runs.compared(whole)
+    whole["compare"]["second"] = f"{tmp_path}/a/tables"
+    with pytest.raises(AsrmeterError, match=r"a/tables and .*a/tables are the same run; name two that differ: snake"):
+        runs.compared(whole)
+    whole["compare"]["second"] = None
     write_tables(tmp_path / "b", [cell()], [])
     assert runs.compared(whole) == (str(tmp_path / "a"), str(tmp_path / "b"))
 
@@ -465,6 +497,17 @@ def test_tables_are_found_in_results_and_tables_folders(tmp_path: Path) -> None:
     assert runs.tables_of(tmp_path / "results") == runs.tables_of(tmp_path / "results" / "tables")
     with pytest.raises(AsrmeterError, match=r"nowhere: neither .* holds no cells.parquet"):
         runs.tables_of(tmp_path / "nowhere")
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    write_tables(tmp_path / "a" / "tables", [cell()], [])
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for other in ("a", "a/tables", "link"):
+        with pytest.raises(AsrmeterError, match=r"are the same run; name two that differ"):
+            script.main([str(tmp_path / "a"), str(tmp_path / other), "--guard"])
+    with pytest.raises(AsrmeterError, match=r"are the same run"):
+        runs.of_report(study.complete(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
+            "first": f"{tmp_path}/link", "second": None, "guard": False}})  # fmt: skip
 
 
 def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path, capsys: Any) -> None:
@@ -487,7 +530,7 @@ def test_a_guard_exits_with_an_error_that_names_what_is_worse(tmp_path: Path, ca
     write_tables(tmp_path / "b", slower, [])
     folders = [str(tmp_path / "a"), str(tmp_path / "b")]
     script.main(folders)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("verdict: latency: whisper-base/fp32 slower; ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("verdict: latency: whisper-base/fp32 slower")
     with pytest.raises(SystemExit) as ended:
         script.main([*folders, "--guard"])
     assert (ended.value.code, capsys.readouterr().err) == (1, "REGRESSION: latency: whisper-base/fp32 slower\n")
@@ -496,14 +539,15 @@ def test_a_guard_exits_with_an_error_that_names_what_is_worse(tmp_path: Path, ca
     last = capsys.readouterr().out.splitlines()[-1]
     assert (ended.value.code, last) == (
         0,
-        "no regression (latency of 2 of 2 models, wer of 0 of 2 models could be judged)",
+        "no regression (latency of 2 of 2 models could be judged)",
     )
 
 
 def test_all_pairs_are_written_as_csv_in_raw_numbers(tmp_path: Path, capsys: Any) -> None:
     cells = [cell(), powered(100, batch_size=2)]
     write_tables(tmp_path / "a", cells, example_transcripts(cells))
-    script.main([str(tmp_path / "a"), str(tmp_path / "a"), "--csv", str(tmp_path / "all.csv")])
+    write_tables(tmp_path / "b", cells, example_transcripts(cells))
+    script.main([str(tmp_path / "a"), str(tmp_path / "b"), "--csv", str(tmp_path / "all.csv")])
     with open(tmp_path / "all.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["metric"] for row in rows] == ["latency"] * 2 + ["wer"] * 2 + ["energy", "energy_modelled"]

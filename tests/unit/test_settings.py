@@ -1,8 +1,13 @@
 """Rows of the cells table as settings."""
 
-from tables_for_tests import cell
+import math
+from pathlib import Path
 
-from asrmeter.settings import settings_of
+import pytest
+from tables_for_tests import cell, write_tables
+
+from asrmeter.errors import AsrmeterError
+from asrmeter.settings import read_rows, settings_of
 from asrmeter.stats import Estimate
 
 
@@ -19,3 +24,17 @@ def test_the_memory_of_a_setting_is_that_of_its_device() -> None:
     on_cuda = cell(device="cuda", peak_rss_bytes=2e9, peak_device_bytes=3e9)
     assert [setting.memory_bytes for setting in settings_of([on_cpu, on_cuda])] == [2_000_000_000, 3_000_000_000]
     assert settings_of([cell(device="cuda", peak_device_bytes=None)])[0].memory_bytes is None
+
+
+def test_what_is_no_finite_number_was_not_measured(tmp_path: Path) -> None:
+    found = [cell(rtfx=value, batch_size=n) for n, value in enumerate((math.inf, -math.inf, math.nan, 2.0))]
+    rows = read_rows(write_tables(tmp_path, found, [])[0], ["batch_size", "rtfx"])
+    assert [row["rtfx"] for row in rows] == [None, None, None, 2.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"no table\x00\n", b"PAR1\x07\n\x00garbagePAR1"])
+def test_a_file_that_is_no_table_is_named_in_one_printable_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "cells.parquet").write_bytes(content)
+    with pytest.raises(AsrmeterError, match=r"cells\.parquet: cannot be read as a table") as caught:
+        read_rows(tmp_path / "cells.parquet", ["model"])
+    assert str(caught.value).isprintable()

@@ -1,6 +1,7 @@
 """Studies: defaults, and an error in one line for everything that is not allowed."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ def test_empty_entries_of_yaml_mean_defaults() -> None:
     whole = study.complete({"name": "mine", "models": {"whisper-base": None}, "variants": None}, "mine.yaml")
     assert whole["models"]["whisper-base"]["weights"] == "packaged"
     assert list(whole["variants"]) == ["fp32"]
+
+
+def test_whole_numbers_are_written_as_such_in_names() -> None:
+    whole = study.complete(LEAST | {"durations_s": [5.0], "batch_sizes": "[1.0]", "devices": ["cpu"]}, "mine.yaml")
+    assert [cell.id for cell in plan.cells(whole)] == ["whisper-base/fp32/cpu/5s-b1"]
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
@@ -180,6 +186,14 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (LEAST | {"report": {"tariff": {"price_per_kwh": 0.3}}}, "report.tariff: give a currency with a price"),
     (LEAST | {"report": {"tariff": {"currency": "EUR"}}}, "report.tariff: give a currency with a price"),
     (LEAST | {"results": "results\n"}, 'results: "results\\n" must be one line'),
+    (LEAST | {"protocol": {"target": math.nan}}, "protocol.target: nan must be a finite number"),
+    (LEAST | {"protocol": {"target": "NaN"}}, "protocol.target: nan must be a finite number"),
+    (LEAST | {"protocol": {"budget_s": math.inf}}, "protocol.budget_s: inf must be a finite number"),
+    (LEAST | {"protocol": {"budget_s": "1e999"}}, "protocol.budget_s: inf must be a finite number"),
+    (LEAST | {"batch_sizes": "[1, -Infinity]"}, "batch_sizes.1: -inf must be a finite number"),
+    (LEAST | {"report": {"accuracy_gate": math.nan}}, "report.accuracy_gate: nan must be a finite number"),
+    (LEAST | {"durations_s": [5, 5.5]}, "durations_s.1: 5.5 is not of type integer"),
+    (LEAST | {"durations_s": [5, 5.0]}, "durations_s: [5, 5] must not say anything twice"),
     (LEAST | {"models": {1: {}}}, 'models.1 is no text; put it in quotes ("1")'),
     (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),
     (LEAST | {"results": "../x"}, 'results: "../x" may hold only letters'),
