@@ -217,7 +217,7 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
     assert titles(figure) == ["cpu · 30 s of audio", "cuda · 30 s of audio"]
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
-    assert alphas == [{0.3}, {1.0}]
+    assert alphas == [{0.5}, {1.0}]
     assert {"Pareto front", "faded: another one is better"} <= set(labels(figure))
     assert "wav2vec2-base-960h (random)" not in labels(figure)
     assert "measured with measured" in " ".join(figure.get_supxlabel().split())

@@ -16,7 +16,7 @@ from asrmeter.settings import Setting
 PANEL_HEIGHT_IN = 4.2
 # Sides of markers in points: of the most energy, the least that is seen, and where no energy is known.
 LARGEST, SMALLEST, PLAIN = 13.0, 3.5, 7.0
-FADED = 0.3
+FADED = 0.5
 # With more members in a panel only those at the corners of its line have room for a label.
 MOST_LABELS = 8
 
@@ -66,8 +66,9 @@ def _fill(panel: Axes, settings: Sequence[Setting], subject: Subject) -> None:
         colour, marker = subject.colour(setting.model), subject.marker(setting.model)
         is_member = setting in members
         alpha = 1.0 if is_member else FADED
-        if is_member and setting.wer.low is not None and setting.wer.high is not None:
-            panel.plot([x, x], [100 * setting.wer.low, 100 * setting.wer.high], color=colour, linewidth=1.0, zorder=2)
+        if setting.wer.low is not None and setting.wer.high is not None:
+            ends = [100 * setting.wer.low, 100 * setting.wer.high]
+            panel.plot([x, x], ends, color=colour, linewidth=1.0, alpha=alpha, zorder=2)
         panel.plot(
             x, y, marker=marker, color=colour, markerfacecolor=colour if setting.converged else "none",
             markersize=side, linestyle="none", alpha=alpha, zorder=3 if is_member else 2,
@@ -77,11 +78,18 @@ def _fill(panel: Axes, settings: Sequence[Setting], subject: Subject) -> None:
             panel.plot(
                 x, y, marker=mark, color=inner, markersize=max(4.0, 0.6 * side), linestyle="none", alpha=alpha, zorder=4
             )
-        if is_member and (len(members) <= MOST_LABELS or (x, setting.wer.value) in corners):
+        if len(settings) <= MOST_LABELS or (
+            is_member and (len(members) <= MOST_LABELS or (x, setting.wer.value) in corners)
+        ):
             label = subject.say("batch_label", value=setting.batch_size)
             panel.annotate(
                 label, (x, y), (side / 2 + 2, 2), textcoords="offset points", fontsize=8, annotation_clip=True
             )
+
+
+def _by_device(settings: Sequence[Setting]) -> list[list[Setting]]:
+    devices = {setting.device for setting in settings}
+    return [[setting for setting in settings if setting.device == device] for device in sorted(devices)]
 
 
 def _side(setting: Setting, subject: Subject) -> float:
@@ -96,7 +104,8 @@ def _side(setting: Setting, subject: Subject) -> float:
 def _legend(drawn: Sequence[Setting], subject: Subject) -> list[Line2D]:
     handles = model_handles(subject, sorted({setting.model for setting in drawn}), "none")
     handles += variant_handles(subject, {setting.variant for setting in drawn})
-    handles.append(Line2D([], [], color=INK, linewidth=1.0, label=subject.say("front")))
+    if any(len(steps(one)) > 1 for one in _by_device(subject.front.members)):
+        handles.append(Line2D([], [], color=INK, linewidth=1.0, label=subject.say("front")))
     handles.append(sign("|", subject.say("interval"), 11))
     if any(setting not in subject.front.members for setting in drawn):
         faded = sign("o", subject.say("left_behind"), 7, INK)
