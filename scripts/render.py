@@ -2,9 +2,11 @@
 
 import argparse
 from pathlib import Path
+from xml.etree import ElementTree
 
 from asrmeter.cli import run
 from asrmeter.compare import Run, compare
+from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.files import read_json, write_atomically
 from asrmeter.report.audio import data_uris
 from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
@@ -13,6 +15,17 @@ from asrmeter.report.page import Inputs, render, report_context
 from asrmeter.report.transcripts import shown_first
 from asrmeter.report.words import load_words
 from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
+from asrmeter.study import read as read_study
+
+# What the report shows of either.
+SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]
+SELECTION = {
+    "classes": [{"duration_s": int, "n_segments": int, "n_possible": int}],
+    "origin": dict,
+    "skipped": [{"name": str, "reason": str}],
+    "dropped": {"*": int},
+    "selection_sha256": str,
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,10 +44,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
-    study = read_json(arguments.study, alone=True)
+    study = read_study(arguments.study)
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
-    segments = {row["segment_id"]: row for row in read_json(arguments.segments)}
+    segments = {row["segment_id"]: row for row in read_json(arguments.segments, shape=SEGMENTS)}
     audio: dict[str, str] = {}
     if study["report"]["embed_audio"]:
         names = [name for _, name in shown_first(transcripts)]
@@ -48,15 +61,31 @@ def main(argv: list[str] | None = None) -> None:
         transcripts=transcripts,
         noise=read_rows(arguments.noise, NOISE_COLUMNS),
         bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS}),
-        selection=read_json(arguments.selection),
+        selection=read_json(arguments.selection, shape=SELECTION),
         segments=segments,
         audio=audio,
         comparison=comparison,
     )
-    figures = {path.stem: path.read_text(encoding="utf-8") for path in arguments.figures}
+    figures = {path.stem: figure_of(path) for path in arguments.figures}
     words = load_words(arguments.template_folder, study["report"]["language"])
     context = report_context(inputs, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
+
+
+def figure_of(path: Path) -> str:
+    """Return a figure as SVG.
+
+    Raises:
+        AsrmeterError: it cannot be read, or is no SVG or only a part of one.
+    """
+    try:
+        svg = path.read_text(encoding="utf-8")
+        name = ElementTree.fromstring(svg).tag
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        raise AsrmeterError(f"{path}: cannot be read as SVG ({one_line(error)}); delete it and run again") from error
+    if name.rpartition("}")[2] != "svg" or "<svg" not in svg:
+        raise AsrmeterError(f"{path}: is no SVG; delete it and run again")
+    return svg
 
 
 if __name__ == "__main__":

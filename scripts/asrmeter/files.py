@@ -4,14 +4,15 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, one_line
 
 
 def sha256_of(path: Path) -> str:
@@ -20,17 +21,45 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_json(path: Path, alone: bool = False) -> Any:
+def read_json(path: Path, alone: bool = False, shape: Any = object) -> Any:
     """Return the content of a JSON file that an earlier step made, `alone` or as a part of the folder that it is in.
 
+    `shape` is what it has to be: a type or several, a set of values, a list with the shape of all its items, or a
+    mapping of the keys that it must have to their shapes, with that of all others under `*`.
+
     Raises:
-        AsrmeterError: it cannot be read; it, or the folder, has to be made again.
+        AsrmeterError: it cannot be read, or is something else; it, or the folder, has to be made again.
     """
+    made = path if alone else path.parent
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        made = path if alone else path.parent
-        raise AsrmeterError(f"{path}: cannot be read ({error}); delete {made} and run again") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {made} and run again") from error
+    if wrong := _misfit(content, shape):
+        raise AsrmeterError(f"{path}: {wrong}; delete {made} and run again")
+    return content
+
+
+def _misfit(value: Any, shape: Any, place: str = "") -> str:
+    """Return where a value is not of a shape, and how, or ""."""
+    name = place.rstrip(".") or "the whole"
+    if isinstance(shape, Mapping):
+        if not isinstance(value, dict):
+            return f"{name} is no mapping"
+        if lacking := [key for key in shape if key not in value and key != "*"]:
+            return f"lacks {', '.join(f'{place}{key}' for key in lacking)}"
+        others = shape.get("*", object)
+        inner = ((key, one, shape.get(key, others)) for key, one in value.items())
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{name} is no list"
+        inner = ((str(number), one, shape[0]) for number, one in enumerate(value))
+    elif isinstance(shape, frozenset):
+        return "" if isinstance(value, str | None) and value in shape else f"{name} is not what it may be"
+    else:
+        fits = isinstance(value, shape) and not (isinstance(value, float) and not math.isfinite(value))
+        return "" if fits else f"{name} is not what it should be"
+    return next((wrong for key, one, own in inner if (wrong := _misfit(one, own, f"{place}{key}."))), "")
 
 
 def fingerprint(folder: Path) -> list[tuple[str, int, int]]:

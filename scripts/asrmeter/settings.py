@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asrmeter import column_kinds
 from asrmeter import energy as metering
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.plan import Cell
 from asrmeter.stats import Estimate
 
@@ -105,21 +106,27 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read columns of a Parquet table; null and what is no finite number become None.
 
     Raises:
-        AsrmeterError: there is no such file, it is no Parquet file, or it lacks one of `columns`.
+        AsrmeterError: there is no such file, it is no Parquet file, it lacks one of `columns`, or one holds something
+            else than that column does.
     """
     import pyarrow
     import pyarrow.parquet
 
+    needed = column_kinds.required(columns)
+    values: list[list[Any]] = []
     try:
         file = pyarrow.parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        why = " ".join(str(error).split())
+        if lacking := [column for column in columns if column not in file.schema_arrow.names]:
+            raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
+        # Column by column and no more of them than are needed: some tables are long.
+        for name in columns:
+            column = file.read([name])[name]
+            values.append([_without_nan(value) for value in column.to_pylist()])
+            if wrong := column_kinds.complaint(name, column.type, values[-1], name in needed):
+                raise AsrmeterError(f"{path}: {wrong}; delete it and run again")
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        why = one_line(error)
         raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({why})") from error
-    lacking = [column for column in columns if column not in file.schema_arrow.names]
-    if lacking:
-        raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
-    # Column by column and no more of them than are needed: some tables are long.
-    values = [[_without_nan(value) for value in file.read([name])[name].to_pylist()] for name in columns]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 

@@ -9,12 +9,17 @@ from typing import Any
 
 from asrmeter import corpora, machine
 from asrmeter.errors import AsrmeterError
+from asrmeter.files import read_json
 from asrmeter.weights import catalogue
 
 ROOT = Path(__file__).parents[2]
 # The complete study beside its results: says whose they are, and is what the report shows.
 FILE = "study.json"
 SCHEMA = ROOT / "schemas" / "study.schema.json"
+_PYTHON: dict[str, Any] = {
+    "string": str, "integer": int, "number": int | float, "boolean": bool, "null": type(None), "array": list,
+    "object": dict,
+}  # fmt: skip
 # What a pattern of the schema means, where it is not that of a name.
 _PATTERNS = {
     "^[0-9a-f]{40}$": "must be a commit, 40 hexadecimal digits",
@@ -49,6 +54,30 @@ def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
         whole["device_note"] = machine.cuda_missing()
         whole["devices"] = ["cpu"] if whole["device_note"] else ["cpu", "cuda"]
     return whole
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a complete study as an earlier step wrote it, with all that a report shows of it.
+
+    Raises:
+        AsrmeterError: it cannot be read or lacks something.
+    """
+    properties = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
+    shape = {key: _shape(properties[key]) for key in ("name", "results", "seed", "protocol", "report")}
+    return dict(read_json(path, alone=True, shape=shape | {"device_note": (str, type(None)), "corpus": dict}))
+
+
+def _shape(schema: dict[str, Any]) -> Any:
+    """Return what a complete value must be by its schema, without its limits; see `files.read_json`."""
+    if "enum" in schema:
+        return frozenset(schema["enum"])
+    if schema.get("type") == "object":
+        own = {key: _shape(inner) for key, inner in schema.get("properties", {}).items()}
+        others = schema.get("additionalProperties")
+        return own | ({"*": _shape(others)} if others else {})
+    types = schema.get("type", ())
+    python = tuple(_PYTHON[name] for name in ([types] if isinstance(types, str) else types))
+    return python or object
 
 
 def claim(study: dict[str, Any]) -> None:

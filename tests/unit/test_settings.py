@@ -2,12 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
-from tables_for_tests import cell, write_tables
+from tables_for_tests import cell, transcripts_of, write_tables
 
 from asrmeter.errors import AsrmeterError
-from asrmeter.settings import read_rows, settings_of
+from asrmeter.settings import CELL_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, settings_of
 from asrmeter.stats import Estimate
 
 
@@ -27,7 +29,7 @@ def test_the_memory_of_a_setting_is_that_of_its_device() -> None:
 
 
 def test_what_is_no_finite_number_was_not_measured(tmp_path: Path) -> None:
-    found = [cell(rtfx=value, batch_size=n) for n, value in enumerate((math.inf, -math.inf, math.nan, 2.0))]
+    found = [cell(rtfx=value, batch_size=n) for n, value in enumerate((math.inf, -math.inf, math.nan, 2.0), 1)]
     rows = read_rows(write_tables(tmp_path, found, [])[0], ["batch_size", "rtfx"])
     assert [row["rtfx"] for row in rows] == [None, None, None, 2.0]
 
@@ -38,3 +40,29 @@ def test_a_file_that_is_no_table_is_named_in_one_printable_line(content: bytes, 
     with pytest.raises(AsrmeterError, match=r"cells\.parquet: cannot be read as a table") as caught:
         read_rows(tmp_path / "cells.parquet", ["model"])
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latency_s_median": "fast"}, "latency_s_median is of type"),
+        ({"model": 3}, "model is of type int64"),
+        ({"device": None}, "device is missing in a row"),
+        ({"duration_s": None}, "duration_s is missing in a row"),
+        ({"batch_size": 1.5}, "batch_size is not a whole number in a row"),
+        ({"started_at": "yesterday"}, "started_at is no time in a row"),
+    ],
+)
+def test_a_table_that_holds_something_else_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "cells.parquet"
+    pd.DataFrame([cell() | changes], columns=list(CELL_COLUMNS)).to_parquet(path)
+    with pytest.raises(AsrmeterError) as caught:
+        read_rows(path, CELL_COLUMNS)
+    assert str(caught.value).startswith(f"{path}: {message}") and str(caught.value).isprintable()
+
+
+def test_a_transcript_has_its_counts(tmp_path: Path) -> None:
+    rows = transcripts_of(cell())
+    rows[0]["n_words"] = None
+    with pytest.raises(AsrmeterError, match=r"transcripts\.parquet: n_words is missing in a row"):
+        read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_COLUMNS)
