@@ -33,8 +33,9 @@ from asrmeter.figures.register import FIGURES, figure_svg
 from asrmeter.figures.subject import Subject
 from asrmeter.report import page as report
 from asrmeter.report import provenance
+from asrmeter.report.columns import with_note
 from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.text import number
+from asrmeter.report.text import anchor, number
 from asrmeter.report.words import load_texts, load_words
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
@@ -81,7 +82,15 @@ DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/s
 
 
 def rendered(
-    cells, transcripts=None, drawn=False, noise=None, bottlenecks=None, comparison=None, selection=None, **changes
+    cells,
+    transcripts=None,
+    drawn=False,
+    noise=None,
+    bottlenecks=None,
+    comparison=None,
+    selection=None,
+    audio=None,
+    **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
     noise = example_noise(cells) if noise is None else noise
@@ -93,7 +102,7 @@ def rendered(
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
-        study, cells, transcripts, noise, bottlenecks, selection, example_segments(), comparison=comparison
+        study, cells, transcripts, noise, bottlenecks, selection, example_segments(), audio, comparison
     )
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -432,6 +441,23 @@ def test_command_line_writes_the_report(tmp_path: Path):
     render.main([*command, "--compare-with", str(tmp_path / "other")])
     comparison = compare(Run.read(tmp_path / "other"), Run.of("results", cells, example_transcripts(cells)))
     assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
+
+
+def test_no_two_cells_have_the_same_id() -> None:
+    names = ["whisper-base/q-int8", "whisper-base-q/int8", "whisper/base-q-int8", "a b/fp32", "a+b/fp32", "a-b/fp32"]
+    ids = [anchor(f"{name}/cpu/30s-b1") for name in names]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"cell-[A-Za-z0-9._-]+", one) for one in ids)
+    assert (ids[1], ids[-1]) == ("cell-whisper-base-q-int8-cpu-30s-b1", "cell-a-b-fp32-cpu-30s-b1")
+
+
+def test_a_note_below_is_a_word_of_its_own_where_it_is_copied() -> None:
+    assert with_note("not reached", "up to batch 1").striptags() == "not reached up to batch 1"
+
+
+def test_how_many_segments_have_audio_is_said_where_it_was_asked_for() -> None:
+    assert "Audio of 0 of 40 segments is embedded; the rest" in rendered(example_cells(), audio={})
+    assert "Audio of" not in rendered(example_cells())
 
 
 def without(record: dict[str, Any], key: str) -> dict[str, Any]:
