@@ -61,7 +61,7 @@ function columns(heading, cells) {
 
 // RFC 4180; a spreadsheet must not take text for a formula.
 function field(value) {
-  const text = typeof value === "string" && /^[=+\-@]/.test(value) ? `'${value}` : String(value);
+  const text = typeof value === "string" && /^[\p{Cf}\s]*[=+\-@＝＋－＠]/u.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     cells = read_rows(arguments.cells, CELL_COLUMNS)
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
     segments = {row["segment_id"]: row for row in read_json(arguments.segments, shape=SEGMENTS)}
-    audio: dict[str, str] = {}
+    audio: dict[str, str] | None = None
     if study["report"]["embed_audio"]:
         names = [name for _, name in shown_first(transcripts)]
         audio = data_uris(names, segments, arguments.segments.parent)

@@ -98,6 +98,8 @@ def atomic(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except FileNotFoundError as error:
+        raise AsrmeterError(f"{target}: cannot be made ({error.strerror}): no folder can be made there") from error
     except OSError as error:
         raise _explain(error, target) from error
     try:

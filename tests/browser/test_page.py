@@ -105,6 +105,7 @@ def test_controls_are_not_printed(report: str, open_page: Open) -> None:
     page = open_page(report)
     page.emulate_media(media="print")
     assert n_visible(page, ".tools, nav, .skip") == 0
+    assert n_visible(page, "details.evidence summary") > 0 and n_visible(page, "details.evidence a") == 0
     assert n_visible(page, "#table-speed tbody tr") > 50
 
 

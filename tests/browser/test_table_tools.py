@@ -109,6 +109,15 @@ def test_csv_is_of_the_rows_that_are_shown_and_text_is_no_formula(report: str, o
     assert text.endswith(',"\'=1+1, ""quoted"""\r\n') and text.count("\r\n") == 2
 
 
+@pytest.mark.parametrize(
+    "text", ["=1", "+1", "-1", "@a", "＝1", "＋1", "－1", "＠a", " =1", "\u200b=1", "\ufeff\t\u2060＝1"]
+)
+def test_no_sign_in_front_and_no_wide_one_makes_text_a_formula(text: str, report: str, open_page: Open) -> None:
+    page = open_page(report)
+    assert page.evaluate("text => field(text)", text) == f"'{text}"
+    assert page.evaluate("text => field(text)", f"a{text}") == f"a{text}"
+
+
 def test_where_the_clipboard_is_refused_the_rows_are_selected_to_copy(report: str, open_page: Open) -> None:
     page = open_page(report)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')) }")

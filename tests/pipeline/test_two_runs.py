@@ -69,7 +69,7 @@ def test_a_run_is_the_same_as_its_copy(finished: Checkout, other_run: Callable[.
     ran = compared(finished, first=other_run("results-a"), second=other_run("results-b"), guard="true")
     assert (ran.code, ran.jobs) == (0, {"compare": 1})
     assert last_words(ran, "verdict: ").startswith("verdict: latency: no model changed; wer: no model changed")
-    assert "latency of 1 of 1 models, wer of 1 of 1 models could be judged" in last_words(ran, "no regression")
+    assert "latency of 2 of 2 models, wer of 1 of 1 models could be judged" in last_words(ran, "no regression")
     assert {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")} == before
     assert finished.run().jobs == {}
 

@@ -46,6 +46,11 @@ def test_a_place_that_may_not_be_written_is_named(tmp_path: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
 
+def test_a_place_where_no_folder_can_be_made_is_named() -> None:
+    with pytest.raises(AsrmeterError, match=r"^/proc/.*file: cannot be made \("):
+        write_atomically(Path("/proc/none/file"), "text")
+
+
 def test_a_fingerprint_tells_of_every_file_that_is_not_hidden(tmp_path: Path) -> None:
     home = tmp_path / "f"
     for name in ("b.txt", "a/x.bin", "a-b", ".hidden", "a/.git/config"):

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
@@ -31,8 +33,9 @@ from asrmeter.figures.register import FIGURES, figure_svg
 from asrmeter.figures.subject import Subject
 from asrmeter.report import page as report
 from asrmeter.report import provenance
+from asrmeter.report.columns import with_note
 from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.text import number
+from asrmeter.report.text import anchor, number
 from asrmeter.report.words import load_texts, load_words
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
@@ -79,7 +82,15 @@ DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/s
 
 
 def rendered(
-    cells, transcripts=None, drawn=False, noise=None, bottlenecks=None, comparison=None, selection=None, **changes
+    cells,
+    transcripts=None,
+    drawn=False,
+    noise=None,
+    bottlenecks=None,
+    comparison=None,
+    selection=None,
+    audio=None,
+    **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
     noise = example_noise(cells) if noise is None else noise
@@ -91,7 +102,7 @@ def rendered(
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
-        study, cells, transcripts, noise, bottlenecks, selection, example_segments(), comparison=comparison
+        study, cells, transcripts, noise, bottlenecks, selection, example_segments(), audio, comparison
     )
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -417,8 +428,8 @@ def test_all_words_are_used():
     assert unused == []
 
 
-def test_command_line_writes_the_report(tmp_path: Path):
-    cells = example_cells()
+def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
+    """Write all that a report is made of, and return how it is made of it."""
     tables = write_tables(tmp_path, cells, example_transcripts(cells))
     (tmp_path / "study.json").write_text(json.dumps(example_study()))
     (tmp_path / "selection.json").write_text(json.dumps(example_selection()))
@@ -432,6 +443,12 @@ def test_command_line_writes_the_report(tmp_path: Path):
     options |= {"output": tmp_path / "report.html"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
     command = [part for key, value in options.items() for part in (f"--{key}", str(value))] + figures
+    return command
+
+
+def test_command_line_writes_the_report(tmp_path: Path):
+    cells = example_cells()
+    command = command_line(tmp_path, cells)
     render.main([*command, "--compare-with"])
     assert (tmp_path / "report.html").read_text() == rendered(cells)
     other = [row | {"torch_version": "2.7.1"} for row in cells]
@@ -439,6 +456,67 @@ def test_command_line_writes_the_report(tmp_path: Path):
     render.main([*command, "--compare-with", str(tmp_path / "other")])
     comparison = compare(Run.read(tmp_path / "other"), Run.of("results", cells, example_transcripts(cells)))
     assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
+
+
+def test_no_two_cells_have_the_same_id() -> None:
+    names = ["whisper-base/q-int8", "whisper-base-q/int8", "whisper/base-q-int8", "a b/fp32", "a+b/fp32", "a-b/fp32"]
+    ids = [anchor(f"{name}/cpu/30s-b1") for name in names]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"cell-[A-Za-z0-9._-]+", one) for one in ids)
+    assert (ids[1], ids[-1]) == ("cell-whisper-base-q-int8-cpu-30s-b1", "cell-a-b-fp32-cpu-30s-b1")
+
+
+def test_a_note_below_is_a_word_of_its_own_where_it_is_copied() -> None:
+    assert with_note("not reached", "up to batch 1").striptags() == "not reached up to batch 1"
+
+
+def test_how_many_segments_have_audio_is_said_where_it_was_asked_for() -> None:
+    assert "Audio of 0 of 40 segments is embedded; the rest" in rendered(example_cells(), audio={})
+    assert "Audio of" not in rendered(example_cells())
+
+
+def without(record: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != key}
+
+
+STUDY, SELECTION, (SEGMENT, *_) = example_study(), example_selection(), example_segments().values()
+UNEXPECTED = [
+    *(("segments.json", content, "") for content in (None, ["text"], {}, "[[[", '[{"segment_id": 1}]')),
+    *(("segments.json", [without(SEGMENT, key)], f"lacks 0.{key}; delete ") for key in SEGMENT if key != "duration_s"),
+    ("segments.json", [SEGMENT | {"audio_s": math.nan}], "0.audio_s is not what it should be"),
+    ("selection.json", [], "the whole is no mapping"),
+    *(
+        ("selection.json", without(SELECTION, key), f"lacks {key}")
+        for key in SELECTION
+        if key not in ("corpus", "seed")
+    ),
+    ("selection.json", SELECTION | {"classes": [{"duration_s": 5, "n_segments": 4}]}, "lacks classes.0.n_possible"),
+    ("selection.json", SELECTION | {"skipped": [{"name": "a"}]}, "lacks skipped.0.reason"),
+    ("study.json", [], "the whole is no mapping"),
+    *(("study.json", without(STUDY, key), f"lacks {key}") for key in ("name", "seed", "protocol", "report")),
+    ("study.json", STUDY | {"report": without(STUDY["report"], "tariff")}, "lacks report.tariff"),
+    ("study.json", STUDY | {"protocol": STUDY["protocol"] | {"target": "low"}}, "protocol.target is not what"),
+    *(("pareto.svg", content, "") for content in ("", b"\xff\xfe", "<svg><g>", "<html/>", "no markup", None)),
+    *(("cells.parquet", content, "") for content in ("", "text", None)),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), UNEXPECTED)
+def test_a_file_that_is_not_as_expected_is_named_in_one_line(name: str, content: Any, message: str, tmp_path: Path):
+    command = command_line(tmp_path, example_cells()[:2])
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif name.endswith(".json") and content != "[[[":
+        path.write_text(json.dumps(content))
+    elif content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(AsrmeterError) as caught:
+        render.main([*command, "--compare-with"])
+    assert str(caught.value).startswith(f"{path}: {message}") and str(caught.value).isprintable()
+    assert not (tmp_path / "report.html").exists()
 
 
 def takeaway_of(html: str, name: str) -> str:

@@ -104,6 +104,23 @@ def test_audio_that_is_not_there_is_named(tmp_path: Path) -> None:
         audio.data_uris(["other"], example_segments(), tmp_path)
 
 
+@pytest.mark.parametrize(("rate_hz", "n_channels"), [(12345, 1), (16000, 6)])
+def test_audio_that_no_mp3_can_hold_is_named(rate_hz: int, n_channels: int, tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "house-5-0.flac", np.zeros((rate_hz, n_channels)), rate_hz)
+    with pytest.raises(AsrmeterError, match=r"house-5-0\.flac: cannot be read as audio") as caught:
+        audio.data_uris(["house-5-0"], example_segments(), tmp_path)
+    assert str(caught.value).isprintable()
+
+
+def test_how_many_can_be_listened_to_is_said_only_where_audio_was_asked_for_and_some_is_left_out() -> None:
+    rows, segments = transcripts_of(cell()), example_segments()
+    names = [name for _, name in shown_first(rows)]
+    for made, n_audio in ((None, None), ({}, 0), (names[:3], 3), (names, None)):
+        audio_of = None if made is None else dict.fromkeys(made, "data:")
+        assert transcripts_section(rows, segments, audio_of, WORDS).n_audio == n_audio
+
+
 def test_shown_first_of_nothing_is_nothing() -> None:
     assert shown_first([]) == {}
 

@@ -18,6 +18,7 @@ from test_report import LATENCIES, rendered
 
 import plot
 from asrmeter.compare import Run, compare
+from asrmeter.errors import AsrmeterError
 from asrmeter.figures.bottlenecks import roofline_figure
 from asrmeter.figures.register import FIGURES, figure_svg
 from asrmeter.figures.subject import Subject
@@ -228,3 +229,23 @@ def test_a_run_of_days_is_told_in_hours() -> None:
         assert section["command"].endswith(COMMAND)
         assert "48:03:04" in str(section["machines"])
         assert "day" not in str(section["machines"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[page", "cannot be read"),
+        (b"\xff", "cannot be read"),
+        (b"page = 1", "page must be a section of texts"),
+        (b"[page]\ntitle = 1", "page must be a section of texts"),
+        (b"[page]", "lacks page.title"),
+        (b"[table]", "lacks page"),
+    ],
+)
+def test_words_that_are_broken_or_lacking_are_named(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "words.xx.toml").write_bytes(content)
+    for load in (load_words, load_texts):
+        with pytest.raises(AsrmeterError) as caught:
+            load(tmp_path, "xx")["page"]["title"]
+        assert str(caught.value).startswith(f"{tmp_path / 'words.xx.toml'}: {message}")
+        assert str(caught.value).isprintable()

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.settings import Row
 
 # Of the file, base64 included; with all else the report stays below 5 MB.
@@ -18,7 +18,7 @@ def data_uris(names: Iterable[str], segments: Mapping[str, Row], corpus: Path) -
     `segments` are the rows of the corpus by their id; their paths are relative to the folder `corpus`.
 
     Raises:
-        AsrmeterError: a segment is not in the corpus, or its file cannot be read.
+        AsrmeterError: a segment is not in the corpus, or its file cannot be read or made MP3 of.
     """
     # Only here: a report without audio needs no decoder.
     import soundfile
@@ -31,10 +31,11 @@ def data_uris(names: Iterable[str], segments: Mapping[str, Row], corpus: Path) -
         path = corpus / segments[name]["path"]
         try:
             samples, rate_hz = soundfile.read(path, dtype="float32")
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise AsrmeterError(f"{path}: cannot be read as audio; delete {corpus} and run again ({error})") from error
-        stream = io.BytesIO()
-        soundfile.write(stream, samples, rate_hz, format="MP3")
+            stream = io.BytesIO()
+            soundfile.write(stream, samples, rate_hz, format="MP3")
+        except (OSError, ValueError, TypeError, soundfile.SoundFileError) as error:
+            why = one_line(error)
+            raise AsrmeterError(f"{path}: cannot be read as audio; delete {corpus} and run again ({why})") from error
         uri = "data:audio/mpeg;base64," + base64.b64encode(stream.getvalue()).decode()
         n_bytes += len(uri)
         if n_bytes > MOST_BYTES:

@@ -196,8 +196,8 @@ def with_unit(text: str, unit: str) -> Markup:
 
 
 def with_note(text: str, note: str) -> Markup:
-    """Return a text with a smaller one below."""
-    return Markup("{}<small>{}</small>").format(text, note)
+    """Return a text with a smaller one below; copied, both stay words of their own."""
+    return Markup("{} <small>{}</small>").format(text, note)
 
 
 def _first_rows(rows: list[Any]) -> list[Any]:

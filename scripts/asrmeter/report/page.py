@@ -82,7 +82,7 @@ class Inputs:
 
     `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
-    can be listened to, `comparison` what came out against another run.
+    can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
 
     study: Mapping[str, Any]
@@ -92,7 +92,7 @@ class Inputs:
     bottlenecks: Bottlenecks
     selection: Mapping[str, Any]
     segments: Mapping[str, Row] = field(default_factory=dict)
-    audio: Mapping[str, str] = field(default_factory=dict)
+    audio: Mapping[str, str] | None = None
     comparison: Comparison | None = None
 
 

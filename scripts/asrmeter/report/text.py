@@ -1,5 +1,6 @@
 """How the report shows numbers, names and links: pure functions from values to text or markup."""
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,8 +96,12 @@ def plain(value: Any) -> str:
 
 
 def anchor(cell: str) -> str:
-    """Return the id of a cell's row."""
-    return "cell-" + re.sub(r"[^A-Za-z0-9._-]+", "-", cell)
+    """Return the id of a cell's row, no two alike."""
+    name = "cell-" + re.sub(r"[^A-Za-z0-9._-]+", "-", cell)
+    # Read from its end such a name has one meaning; a dash in the variant, or a sign that is not kept, makes it two.
+    if re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._]+/[a-z]+/\d+s-b\d+", cell):
+        return name
+    return f"{name}_{hashlib.sha256(cell.encode()).hexdigest()[:8]}"
 
 
 def cell_link(cell: str) -> Markup:

@@ -53,10 +53,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcripts:
-    """The segments that are shown, and how many of how many they are."""
+    """The segments that are shown, and how many of how many they are.
+
+    `n_audio` is how many of them can be listened to, if not all can though the study asks for it.
+    """
 
     segments: tuple[Segment, ...]
     n_all: int
+    n_audio: int | None
 
 
 def shown_first(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
@@ -76,19 +80,23 @@ def shown_first(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
 
 
 def transcripts_section(
-    transcripts: Sequence[Row], segments: Mapping[str, Row], audio: Mapping[str, str], words: Words
+    transcripts: Sequence[Row], segments: Mapping[str, Row], audio: Mapping[str, str] | None, words: Words
 ) -> Transcripts:
     """Return the transcripts for the page.
 
-    `segments` are the rows of the corpus by their id, and `audio` data URIs of those that can be listened to.
+    `segments` are the rows of the corpus by their id, and `audio` data URIs of those that can be listened to, None
+    where nobody asked for any.
     """
     shown = shown_first(transcripts)
+    heard = audio or {}
+    n_audio = sum(name in heard for _, name in shown)
     return Transcripts(
         tuple(
-            _segment(name, rows, segments.get(name, {}), audio.get(name, ""), place < N_OPEN, words)
+            _segment(name, rows, segments.get(name, {}), heard.get(name, ""), place < N_OPEN, words)
             for place, ((_, name), rows) in enumerate(shown.items())
         ),
         len({(row["duration_s"], row["segment_id"]) for row in transcripts}),
+        None if audio is None or n_audio == len(shown) else n_audio,
     )
 
 
