@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asrmeter import column_kinds
 from asrmeter import energy as metering
 from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.plan import Cell
@@ -50,6 +49,10 @@ TRANSCRIPT_COLUMNS = (
     "model", "variant", "device", "duration_s", "batch_size", "segment_id", "reference", "hypothesis",
     "reference_normalised", "hypothesis_normalised", "n_words", "n_substitutions", "n_deletions", "n_insertions",
 )  # fmt: skip
+
+# Without these a row of a cell, and one of a segment, says nothing.
+_OF_CELL = ("model", "variant", "device", "duration_s", "batch_size")
+_OF_SEGMENT = ("segment_id", "n_words")
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,12 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read columns of a Parquet table; null and what is no finite number become None.
 
     Raises:
-        AsrmeterError: there is no such file, it is no Parquet file, it lacks one of `columns`, or one holds something
-            else than that column does.
+        AsrmeterError: there is no such file, it is no Parquet file, it lacks one of `columns`, or a row lacks its name.
     """
     import pyarrow
     import pyarrow.parquet
 
-    needed = column_kinds.required(columns)
+    needed = {name for names in (_OF_CELL, _OF_SEGMENT) if set(names) <= set(columns) for name in names}
     values: list[list[Any]] = []
     try:
         file = pyarrow.parquet.ParquetFile(path)
@@ -120,10 +122,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
             raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
         # Column by column and no more of them than are needed: some tables are long.
         for name in columns:
-            column = file.read([name])[name]
-            values.append([_without_nan(value) for value in column.to_pylist()])
-            if wrong := column_kinds.complaint(name, column.type, values[-1], name in needed):
-                raise AsrmeterError(f"{path}: {wrong}; delete it and run again")
+            values.append([_without_nan(value) for value in file.read([name])[name].to_pylist()])
+            if name in needed and None in values[-1]:
+                raise AsrmeterError(f"{path}: {name} is missing in a row; delete it and run again")
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         why = one_line(error)
         raise AsrmeterError(f"{path}: cannot be read as a table; make it with scripts/collect.py ({why})") from error

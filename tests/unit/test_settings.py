@@ -45,15 +45,11 @@ def test_a_file_that_is_no_table_is_named_in_one_printable_line(content: bytes, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"latency_s_median": "fast"}, "latency_s_median is of type"),
-        ({"model": 3}, "model is of type int64"),
         ({"device": None}, "device is missing in a row"),
         ({"duration_s": None}, "duration_s is missing in a row"),
-        ({"batch_size": 1.5}, "batch_size is not a whole number in a row"),
-        ({"started_at": "yesterday"}, "started_at is no time in a row"),
     ],
 )
-def test_a_table_that_holds_something_else_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_row_without_its_name_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "cells.parquet"
     pd.DataFrame([cell() | changes], columns=list(CELL_COLUMNS)).to_parquet(path)
     with pytest.raises(AsrmeterError) as caught:
