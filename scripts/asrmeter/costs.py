@@ -32,13 +32,7 @@ def per_audio_hour(setting: Setting, tariff: Mapping[str, Any]) -> Costs:
     device. A price that the study does not give counts for nothing, and no money is told without any, nor if the energy
     that it prices is not known.
     """
-    rtfx = setting.rtfx
-    seconds = Estimate(
-        SECONDS_PER_HOUR / rtfx.value,
-        SECONDS_PER_HOUR / rtfx.high if rtfx.high else None,
-        SECONDS_PER_HOUR / rtfx.low if rtfx.low else None,
-        rtfx.floor,
-    )
+    seconds = setting.rtfx.under(SECONDS_PER_HOUR)
     kwh = setting.energy.value / 1000 if setting.energy else None
     return Costs(
         seconds=seconds,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from asrmeter import stats
 from asrmeter.plan import LONGEST_USUAL_S
-from asrmeter.settings import Candidate, Row, Setting, comparable_energy, settings_of
+from asrmeter.settings import Candidate, Setting, comparable_energy
 from asrmeter.stats import Estimate
 
 # From the smallest to the largest of n values lies an interval that holds their median with a probability of
@@ -78,13 +78,12 @@ class Recommendation:
         return next((setting.wer for setting in self.accuracies if setting.candidate == candidate), None)
 
 
-def recommend(cells: Iterable[Row], transcripts: Iterable[Row] = ()) -> Recommendation:
-    """Rank the settings of a study; where some were scored, only those as accurate as can be told are candidates.
+def recommend(settings: Sequence[Setting]) -> Recommendation:
+    """Rank all settings of a study; where some were scored, only those as accurate as can be told are candidates.
 
     The fastest is that of all, whatever the accuracy. Energy is ranked among measured figures only where there are any,
     and among modelled ones otherwise.
     """
-    settings = settings_of(cells, transcripts)
     accuracies = accuracies_of(settings)
     as_accurate = tuple(one.candidate for one in as_accurate_as(accuracies)) if accuracies else ()
     pool = [setting for setting in settings if setting.candidate in as_accurate] or settings

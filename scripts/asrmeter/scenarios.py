@@ -66,7 +66,7 @@ LIMITS: dict[str, Limit] = {
     "max_latency_s_p95": Limit(lambda setting: setting.latency_p95),
     "min_rtfx": Limit(lambda setting: setting.rtfx, at_most=False),
     "max_memory_gb": Limit(
-        lambda setting: _exactly(setting.memory_bytes / 1e9) if setting.memory_bytes is not None else None
+        lambda setting: Estimate.exactly(setting.memory_bytes / 1e9) if setting.memory_bytes is not None else None
     ),
 }
 PREFERENCES: dict[str, Callable[[Sequence[Setting]], Pick | None]] = {
@@ -106,8 +106,9 @@ class Advice:
 
     `asked` are its settings in the study, `duration_s` the class that was looked at. `pick` is the recommended setting
     with its runner-up, and `checks` hold it against the limits; None where `missing` says why. `n_considered` settings
-    were looked at, and `n_meeting` of them met all limits; `ruled_out` says how many each limit rules out. `nearest` is
-    the setting of another model that misses the fewest limits, with its checks; where nothing is recommended, of any.
+    were looked at, with a WER over `n_segments` segments, and `n_meeting` of them met all limits; `ruled_out` says how
+    many each limit rules out. `nearest` is the setting of another model that misses the fewest limits, with its checks;
+    where nothing is recommended, of any.
     """
 
     name: str
@@ -224,7 +225,7 @@ def _checks(
     if gate is not None:
         kept = word_accuracy_kept(setting, settings)
         # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
-        yield Check(GATE, None if kept is None else _exactly(kept), gate, at_most=False)
+        yield Check(GATE, None if kept is None else Estimate.exactly(kept), gate, at_most=False)
 
 
 def _passes(check: Check) -> bool:
@@ -244,8 +245,3 @@ def _nearest(
     fewest = min(map(n_failed, settings), default=0)
     first = rank([setting for setting in settings if n_failed(setting) == fewest])
     return (first.setting, checks[first.setting]) if first else None
-
-
-def _exactly(value: float) -> Estimate:
-    """Return a value that does not scatter."""
-    return Estimate(value, value, value)

@@ -222,7 +222,6 @@ def _order(setting: Setting) -> tuple[str, str, str, int, int]:
 
 def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
     latency = latency_of(row)
-    audio_s = row["rtfx"] * latency.value
     return Setting(
         cell=cell_name(row),
         model=row["model"],
@@ -234,12 +233,7 @@ def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
         converged=row["status"] == "ok",
         disturbance=disturbance_of(row),
         latency=latency,
-        rtfx=Estimate(
-            row["rtfx"],
-            audio_s / latency.high if latency.high else None,
-            audio_s / latency.low if latency.low else None,
-            floor=latency.floor,
-        ),
+        rtfx=latency.under(row["rtfx"] * latency.value),
         energy=energy_of(row),
         energy_method=energy_method(row),
         wer=_wer(row),

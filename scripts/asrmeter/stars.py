@@ -24,9 +24,9 @@ def stars(settings: Sequence[Setting]) -> dict[Candidate, Mapping[str, int | Non
     energies = comparable_energy(settings)
     measures: dict[str, Callable[[Setting], Estimate | None]] = {
         "accuracy": lambda setting: setting.wer,
-        "speed": _seconds_per_audio_second,
+        "speed": lambda setting: setting.rtfx.under(1.0),
         "energy": energies.get,
-        "memory": lambda setting: Estimate(setting.memory_bytes) if setting.memory_bytes else None,
+        "memory": lambda setting: Estimate.exactly(setting.memory_bytes) if setting.memory_bytes else None,
     }
     ties = {name: _ties(value) for name, value in measures.items()}
     ties["accuracy"] = lambda one, other: not wer_differs(one, other)
@@ -69,9 +69,3 @@ def _ties(value: Callable[[Setting], Estimate | None]) -> Callable[[Setting, Set
         return first is not None and second is not None and first.ties_with(second)
 
     return tie
-
-
-def _seconds_per_audio_second(setting: Setting) -> Estimate:
-    rtfx = setting.rtfx
-    low, high = (1 / end if end else None for end in (rtfx.high, rtfx.low))
-    return Estimate(1 / rtfx.value, low, high, rtfx.floor)

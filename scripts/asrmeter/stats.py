@@ -30,6 +30,16 @@ class Estimate:
     high: float | None = None
     floor: float | None = None
 
+    @classmethod
+    def exactly(cls, value: float) -> "Estimate":
+        """Return a value that does not scatter."""
+        return cls(value, value, value)
+
+    def under(self, numerator: float) -> "Estimate":
+        """Return a number over this estimate: the ends of the interval change places, the relative floor stays."""
+        low, high = (numerator / end if end else None for end in (self.high, self.low))
+        return Estimate(numerator / self.value, low, high, self.floor)
+
     def differs_from(self, other: "Estimate") -> bool:
         """Tell whether two estimates can be told apart; without an interval they cannot."""
         return None not in (self.low, self.high, other.low, other.high) and not self.ties_with(other)

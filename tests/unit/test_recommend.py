@@ -61,21 +61,21 @@ def test_models_are_compared_in_the_longest_usual_class_that_has_segments_enough
 
 def test_models_are_compared_in_a_class_that_all_have() -> None:
     cells = [cell("whisper-base", duration_s=d) for d in (5, 30)] + [cell("whisper-tiny.en", duration_s=5)]
-    assert {setting.duration_s for setting in recommend(cells).accuracies} == {5}
+    assert {setting.duration_s for setting in recommend(settings_of(cells)).accuracies} == {5}
     nothing_shared = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30)]
-    assert recommend(nothing_shared).accuracies == ()
+    assert recommend(settings_of(nothing_shared)).accuracies == ()
 
 
 def test_accuracies_are_those_of_the_smallest_batch_that_all_have_and_of_one_device() -> None:
     cells = [cell("whisper-base", batch_size=b) for b in (1, 2)] + [cell("whisper-tiny.en", batch_size=2)]
     cells.append(cell("whisper-tiny.en", "cuda", batch_size=2))
-    found = recommend(cells).accuracies
+    found = recommend(settings_of(cells)).accuracies
     assert [setting.cell for setting in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
 
 
 def test_overlapping_intervals_are_as_accurate_and_random_weights_have_no_accuracy() -> None:
     cells = [scored("good", 0.05), scored("same", 0.08), scored("bad", 0.4), cell("wav2vec2-base-960h", wer=0.0)]
-    found = recommend(cells)
+    found = recommend(settings_of(cells))
     assert found.as_accurate == (("good", "fp32"), ("same", "fp32"))
     assert [setting.model for setting in found.accuracies] == ["good", "same", "bad"]
     assert found.accuracy_of(("wav2vec2-base-960h", "fp32")) is None
@@ -91,7 +91,7 @@ def test_the_most_accurate_is_the_fastest_of_those_that_cannot_be_told_apart() -
 
 
 def test_what_is_fastest_whatever_the_accuracy_may_be_random_and_nothing_else() -> None:
-    found = recommend(example_cells())
+    found = recommend(settings_of(example_cells()))
     assert found.fastest and found.fastest.setting.model == "wav2vec2-base-960h"
     assert all(advice.throughput.setting.weights == "pretrained" for advice in found.by_duration)
 
@@ -107,20 +107,20 @@ def test_accuracies_are_told_apart_by_the_same_segments() -> None:
     cells = [scored("good", 0.10, 0.09), scored("bad", 0.14, 0.09)]
     hard = [0, 1, 9, 2, 12, 0]
     apart = [*texts("good", hard), *texts("bad", [n + 2 for n in hard])]
-    assert recommend(cells, apart).as_accurate == (("good", "fp32"),)
-    assert recommend(cells).as_accurate == (("good", "fp32"), ("bad", "fp32"))
+    assert recommend(settings_of(cells, apart)).as_accurate == (("good", "fp32"),)
+    assert recommend(settings_of(cells)).as_accurate == (("good", "fp32"), ("bad", "fp32"))
     mixed = [*texts("good", hard), *texts("bad", [5, 0, 4, 8, 12, 1])]
-    assert len(recommend(cells, mixed).as_accurate) == 2
+    assert len(recommend(settings_of(cells, mixed)).as_accurate) == 2
     # Of other segments nothing follows but what the intervals say.
-    assert len(recommend(cells, [*texts("good", hard), *texts("bad", [9, 9])]).as_accurate) == 2
+    assert len(recommend(settings_of(cells, [*texts("good", hard), *texts("bad", [9, 9])])).as_accurate) == 2
 
 
 def test_overlapping_latencies_are_ties():
     one = cell("whisper-base", latency_s_median=1.0, latency_s_ci_low=0.9, latency_s_ci_high=1.1, rtfx=30.0)
     two = cell("whisper-tiny.en", latency_s_median=1.05, latency_s_ci_low=1.0, latency_s_ci_high=1.2, rtfx=28.6)
-    found = recommend([one, two])
+    found = recommend(settings_of([one, two]))
     assert found.fastest and found.fastest.runner_up_ties
-    apart = recommend([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}])
+    apart = recommend(settings_of([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}]))
     assert apart.fastest and not apart.fastest.runner_up_ties
 
 
@@ -145,7 +145,7 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
         timed(model, latency_s, noise_floor=floor)
         for model, latency_s, floor in zip(("quick", "slow"), (1.0, 1.0 + slower_by), floors, strict=True)
     ]
-    found = recommend(cells)
+    found = recommend(settings_of(cells))
     for pick in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
         assert pick and pick.setting.model == "quick"
         assert pick.runner_up_ties is not wins
@@ -154,14 +154,14 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
 
 
 def test_above_the_floor_overlapping_intervals_still_tie() -> None:
-    found = recommend([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)])
+    found = recommend(settings_of([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)]))
     assert found.fastest and found.fastest.runner_up_ties
 
 
 def test_without_an_interval_a_large_difference_is_unclear_and_one_within_the_floor_a_tie() -> None:
     nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
-    large = recommend([timed("quick", 1.0), timed("slow", 1.3) | nothing]).fastest
-    small = recommend([timed("quick", 1.0), timed("slow", 1.005) | nothing]).fastest
+    large = recommend(settings_of([timed("quick", 1.0), timed("slow", 1.3) | nothing])).fastest
+    small = recommend(settings_of([timed("quick", 1.0), timed("slow", 1.005) | nothing])).fastest
     assert large and (large.runner_up_ties, large.runner_up_unclear) == (False, True)
     assert small and (small.runner_up_ties, small.runner_up_unclear) == (True, False)
 
@@ -179,7 +179,7 @@ def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None
     def least(difference: float, **changes: Any) -> bool:
         cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
         cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))
-        frugal = recommend(cells).frugal
+        frugal = recommend(settings_of(cells)).frugal
         assert frugal and frugal.setting.model == "less"
         return not frugal.runner_up_ties
 
@@ -203,14 +203,14 @@ def test_measured_energy_is_not_ranked_against_modelled():
 
 def test_shortest_wait_is_compared_within_its_duration_class():
     cells = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30, latency_s_median=0.9)]
-    found = recommend(cells)
+    found = recommend(settings_of(cells))
     assert found.interactive and found.interactive.setting.duration_s == 5
     assert found.interactive.runner_up is None
 
 
 def test_each_class_has_its_own_advice():
     cells = example_cells()
-    found = recommend(cells)
+    found = recommend(settings_of(cells))
     assert [advice.duration_s for advice in found.by_duration] == [5, 15, 30, 60]
     assert [advice.throughput.setting.batch_size for advice in found.by_duration] == [4, 4, 2, 1]
     assert {advice.latency.setting.batch_size for advice in found.by_duration} == {1}

@@ -22,7 +22,6 @@ MARKS = ("", "+", "_", "|", "x", ".")
 MARK_COLOUR = "#ffffff"
 INK = "#767676"
 LEAST_WIDTH_IN, LEGEND_LINE_IN = 10.4, 0.22
-CHARACTERS_PER_IN = 13
 # Over a wider range only powers of ten have a tick.
 FEW_DECADES = 1e3
 

@@ -104,8 +104,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     """
     study, bottlenecks, selection = inputs.study, inputs.bottlenecks, inputs.selection
     cells = sorted(inputs.cells, key=cell_of)
-    recommendation = recommend(cells, inputs.transcripts)
     settings = settings_of(cells, inputs.transcripts)
+    recommendation = recommend(settings)
     advices = advise(settings, study)
     takeaways: dict[str, Callable[[], Takeaway]] = {
         name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()

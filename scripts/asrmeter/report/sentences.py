@@ -186,7 +186,7 @@ def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words)
         ratio=number(last_s / first_s),
         batch=batch,
         device=quickest.device,
-        growth=listed(growth),
+        growth=first_few(growth, words),
     )
     return sentence, [setting.cell for pair in ends for setting in pair]
 
