@@ -15,6 +15,8 @@ PROFILED = [f"<results>/profiles/{cell.id}.parquet" for cell in plan.profiled(ST
 CEILINGS = [
     f"<results>/ceilings/{MACHINE}/{device}.parquet" for device in STUDY["devices"]
 ]
+# Three matrices, and four times the largest working set.
+CEILINGS_MB = 8000
 DTYPES = sorted({variant["dtype"] for variant in STUDY["variants"].values()})
 
 
@@ -56,14 +58,13 @@ rule profile_cpu:
         trace="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.trace.json.gz",
     log:
         "<results>/logs/profile/{model}/{variant}/cpu/{duration}s-b{batch}.log",
-    # The second attempt writes that the first one died.
-    retries: 1
+    # The last ones write that the cell takes its job down.
+    retries: attempts.RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        attempt_no=attempt_number,
-        timeout_s=TIMEOUT_S,
+        **of_measuring(mem_mb=memory_mb("cpu")),
     params:
         cell=options_of("cpu", plan.profile_options),
     shell:
@@ -86,9 +87,8 @@ use rule profile_cpu as profile_cuda with:
     log:
         "<results>/logs/profile/{model}/{variant}/cuda/{duration}s-b{batch}.log",
     resources:
+        **of_measuring(mem_mb=memory_mb("cuda")),
         gpu=1,
-        attempt_no=attempt_number,
-        timeout_s=TIMEOUT_S,
     params:
         cell=options_of("cuda", plan.profile_options),
 
@@ -99,13 +99,12 @@ rule ceilings_cpu:
         "<results>/ceilings/{machine}/cpu.parquet",
     log:
         "<results>/logs/ceilings/{machine}/cpu.log",
-    retries: 1
+    retries: attempts.RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        attempt_no=attempt_number,
-        timeout_s=TIMEOUT_S,
+        **of_measuring(mem_mb=CEILINGS_MB),
     params:
         device="cpu",
         threads=STUDY["threads"],
@@ -130,9 +129,8 @@ use rule ceilings_cpu as ceilings_cuda with:
     log:
         "<results>/logs/ceilings/{machine}/cuda.log",
     resources:
+        **of_measuring(mem_mb=CEILINGS_MB),
         gpu=1,
-        attempt_no=attempt_number,
-        timeout_s=TIMEOUT_S,
     params:
         device="cuda",
         threads=STUDY["threads"],

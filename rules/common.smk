@@ -16,7 +16,7 @@ from pathlib import Path
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import corpora, machine, plan, runs, sources, study
+from asrmeter import attempts, corpora, machine, needs, plan, runs, sources, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights import catalogue as models
@@ -47,8 +47,9 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
-# All cores, so that nothing runs beside a measurement; on a cluster, as many as the submitting machine has.
-LOCAL = workflow.local_exec and workflow.is_main_process
+# Which executor there will be is not known yet; only for a cluster's it is said how many jobs it may have at a time.
+LOCAL = workflow.nodes is None and workflow.is_main_process
+# All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 # On a cluster the machine of a job is not known beforehand.
 MACHINE = machine.machine_id() if LOCAL else "cluster"
@@ -76,6 +77,17 @@ SEGMENTS = if_changed(
     f"{RESULTS}/corpus/{CORPUS}/selection.json",
     CORPUS_KEY,
 )
+
+
+# A limit holds for a machine: on a cluster for each job, and never for all jobs together.
+resource_scopes:
+    gpu="local",
+    turn="local",
+
+
+# What a cluster job holds is done one after another, and so much of a node is asked for. On one machine `threads` sees to
+# it that nothing runs beside a measurement.
+workflow.register_resource("turn", 1)
 
 
 wildcard_constraints:
@@ -136,6 +148,36 @@ def priority_of(device):
 def attempt_number(wildcards, attempt):
     "Which try of a job this is."
     return attempt
+
+
+def memory_mb(device):
+    "A function that returns the memory of a job on a cell on this device, more with each try."
+
+    def of_cell(wildcards, attempt):
+        cell = cell_of(wildcards, device)
+        audio_s = needs.batch_audio_s(cell.duration_s, cell.batch_size)
+        model = STUDY["models"][cell.model]
+        return attempt * needs.memory_mb(
+            Path(RESULTS), cell.model, model, device, audio_s
+        )
+
+    return of_cell
+
+
+def of_measuring(**more):
+    """
+    The resources of a job that measures. They are no parameters: none of them changes what is measured.
+    """
+    return {
+        "turn": 1,
+        # On SLURM: nobody else on the node. Elsewhere it means nothing.
+        "slurm_extra": "--exclusive",
+        "attempt_no": attempt_number,
+        "timeout_s": TIMEOUT_S,
+        "larger_than_oom": LARGER_THAN_OOM,
+        "runtime": needs.minutes(TIMEOUT_S),
+        **more,
+    }
 
 
 def compared_runs(wildcards):

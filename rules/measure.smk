@@ -20,16 +20,13 @@ rule measure_cpu:
     log:
         "<results>/logs/measure/{model}/{variant}/cpu/{duration}s-b{batch}.log",
     priority: priority_of("cpu")
-    # The second attempt writes that the first one died.
-    retries: 1
+    # The last ones write that the cell takes its job down.
+    retries: attempts.RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        attempt_no=attempt_number,
-        # Not parameters: a longer time-out would not change what was measured.
-        timeout_s=TIMEOUT_S,
-        larger_than_oom=LARGER_THAN_OOM,
+        **of_measuring(mem_mb=memory_mb("cpu")),
     params:
         cell=options_of("cpu"),
     shell:
@@ -52,9 +49,7 @@ use rule measure_cpu as measure_cuda with:
         "<results>/logs/measure/{model}/{variant}/cuda/{duration}s-b{batch}.log",
     priority: priority_of("cuda")
     resources:
+        **of_measuring(mem_mb=memory_mb("cuda")),
         gpu=1,
-        attempt_no=attempt_number,
-        timeout_s=TIMEOUT_S,
-        larger_than_oom=LARGER_THAN_OOM,
     params:
         cell=options_of("cuda"),

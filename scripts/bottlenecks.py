@@ -12,6 +12,7 @@ from asrmeter.ceilings import CEILINGS
 from asrmeter.cli import run
 from asrmeter.files import read_json
 from asrmeter.operator_table import OPERATORS
+from asrmeter.settings import on_one_machine
 from asrmeter.table_files import gathered, read, write
 
 
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         "operators": operators,
         "ceilings": ceilings,
         "roofline": pa.Table.from_pylist(judged, schema=roofline.ROOFLINE),
-        "scaling": pa.Table.from_pylist(list(scaling.rows(cells, judged)), schema=scaling.SCALING),
+        "scaling": pa.Table.from_pylist(list(scaling.rows(on_one_machine(cells)[0], judged)), schema=scaling.SCALING),
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
     }
     write(tables, args.output_folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import machine
+from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome, attend
 from asrmeter.cli import run
 
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
     parser.add_argument(
-        "--attempt", type=int, default=1, help="above 1: an earlier job died without a table; write one"
+        "--attempt", type=int, default=1, help="which try of a job this is; the last ones say that it died"
     )
     parser.add_argument("--output", type=Path, required=True, help="the table (Parquet)")
     args = parser.parse_args(argv)
@@ -63,9 +64,8 @@ def main(argv: list[str] | None = None) -> None:
 
     with machine.alone() as lock:
         facts = machine.facts(ROOT)
-        if args.attempt > 1:
-            reason = "the measuring job ended without a record; the newest file in .snakemake/log says why"
-            outcome = Outcome("killed", reason, [], 0.0)
+        if died := Attempts(args.output).begin(args.attempt):
+            outcome = Outcome("killed", died, [], 0.0)
         else:
             outcome = attend(spec, args.timeout_s, lock, ROOT)
     identity = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import cell_spec, machine, siblings
+from asrmeter.attempts import Attempts
 from asrmeter.attended import attend
 from asrmeter.cli import run
 
@@ -66,7 +67,11 @@ def main(argv: list[str] | None = None) -> None:
         "stop_rule": {key: protocol[key] for key in ("target", "min_passes", "max_passes", "budget_s")},
         "energy_window_s": protocol["energy_window_s"],
     }
+    attempts = Attempts(args.output)
     with machine.alone() as lock:
+        if attempts.restore(args.attempt):
+            logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
+            return
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
         header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
@@ -75,9 +80,8 @@ def main(argv: list[str] | None = None) -> None:
         too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
         status: str
         reason: str | None
-        if args.attempt > 1:
-            status = "killed"
-            reason = "the measuring job ended without a record; the newest file in .snakemake/log says why"
+        if died := attempts.begin(args.attempt):
+            status, reason = "killed", died
         elif too_large is not None:
             status = "unsupported"
             reason = f"larger than the batch of {too_large} that ran out of memory; protocol.larger_than_oom tries it"
@@ -89,6 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         from asrmeter import record  # pyarrow: not before the measurement is over
 
         record.write(args.output, header, passes)
+        attempts.keep()
     logging.info("%s: %s", args.output.with_suffix(""), summary(status, reason, passes))
 
 

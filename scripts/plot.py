@@ -9,7 +9,7 @@ from asrmeter.figures.subject import Subject
 from asrmeter.files import write_atomically
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.report.words import load_texts
-from asrmeter.settings import CELL_COLUMNS, read_rows
+from asrmeter.settings import CELL_COLUMNS, on_one_machine, read_rows
 
 TABLES = ("roofline", "ceilings", "operators", "scaling")
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--language", default="en", help="language of the words in the figures (default: %(default)s)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
-    cells = read_rows(arguments.cells, CELL_COLUMNS)
+    cells, _ = on_one_machine(read_rows(arguments.cells, CELL_COLUMNS))
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     subject = Subject(cells, tables, load_texts(arguments.template_folder, arguments.language))
     for name in FIGURES:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import cell_spec, machine, plan, siblings
+from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome, attend
 from asrmeter.cli import run
 from asrmeter.files import atomic
@@ -73,9 +74,8 @@ def main(argv: list[str] | None = None) -> None:
     cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
     results = results_folder(args.output, cell)
     with machine.alone() as lock:
-        if args.attempt > 1:
-            why = "the profiling job ended without a record; the newest file in .snakemake/log says why"
-            outcome = Outcome("killed", why, [], 0)
+        if died := Attempts(args.output).begin(args.attempt):
+            outcome = Outcome("killed", died, [], 0)
         elif failed := why_not(results, cell.id):
             outcome = Outcome(*failed, [], 0)
         else:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", required=True, help="the protocol as JSON, as the study has it")
     parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
     parser.add_argument(
-        "--attempt", type=int, default=1, help="above 1: an earlier job died without a record; write one"
+        "--attempt", type=int, default=1, help="which try of a job this is; later ones keep what earlier ones measured"
     )
     parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
 

@@ -103,6 +103,10 @@ def facts(root: Path) -> dict[str, Any]:
     """
     return {
         "machine_id": machine_id(),
+        # Of a cluster; on a machine of one's own its name concerns nobody.
+        "node": os.environ.get("SLURMD_NODENAME"),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "cpu_name": cpu_name(),
         "n_cpus": available_cpus(),
         "memory_bytes": memory_bytes(),
@@ -115,8 +119,12 @@ def facts(root: Path) -> dict[str, Any]:
 
 
 def machine_id() -> str:
-    """Return twelve hexadecimal digits that stand for this machine and its hardware, and tell nothing else of it."""
-    identity = [read("/etc/machine-id") or platform.node(), cpu_name(), str(os.cpu_count()), str(memory_bytes())]
+    """Return twelve hexadecimal digits that stand for this kind of machine: processor, number of cores and memory.
+
+    The nodes of a cluster that are alike are one kind; `node` tells them apart.
+    """
+    # A part of the memory is reserved, a little more or less of it from one start to the next.
+    identity = [cpu_name(), str(os.cpu_count()), f"{memory_bytes() / 2**30:.0f} GiB"]
     return hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12]
 
 

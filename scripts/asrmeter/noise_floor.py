@@ -8,8 +8,9 @@ Row = dict[str, Any]
 
 IDENTITY = ("model", "variant", "device", "duration_s", "batch_size")
 LATENCY = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
+HARDWARE = ("machine_id", "device_name")
 # The columns of `cells` that a pair is compared by.
-CELL_COLUMNS = (*IDENTITY, "status", "reason", *LATENCY)
+CELL_COLUMNS = (*IDENTITY, *HARDWARE, "status", "reason", *LATENCY)
 
 
 def pair(first: Row, again: Row) -> Row:
@@ -21,6 +22,12 @@ def pair(first: Row, again: Row) -> Row:
     row = {name: first[name] for name in (*IDENTITY, *LATENCY)}
     row |= {f"{name}_again": again[name] for name in LATENCY}
     a, b = (Estimate(*(cell[name] for name in LATENCY)) for cell in (first, again))
+    if None not in (a.value, b.value) and any(first[name] != again[name] for name in HARDWARE):
+        return row | {
+            "relative_difference": None,
+            "overlap": None,
+            "note": "the two were measured on different hardware",
+        }
     return row | {
         "relative_difference": None if None in (a.value, b.value) else a.relative_difference(b),
         "overlap": None if None in (a.low, b.low) else a.overlaps(b),

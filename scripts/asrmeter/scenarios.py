@@ -134,7 +134,7 @@ class Advice:
         rivals = {other.candidate for other in (*self.pick.ties, *self.pick.unclear)} - {setting.candidate}
         if self.asked["prefer"] == "energy" and setting.energy_is_modelled:
             return False
-        fair = runner_up is None or (not runner_up.disturbance and runner_up.machine_id == setting.machine_id)
+        fair = runner_up is None or (not runner_up.disturbance and runner_up.hardware[0] == setting.hardware[0])
         met = all(check.outcome is Outcome.MET for check in self.checks)
         return not rivals and fair and met and setting.converged and not setting.disturbance
 

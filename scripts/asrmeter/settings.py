@@ -4,6 +4,7 @@ A table is a list of rows, a row maps a column's name to its value, and a value 
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from asrmeter.stats import Estimate
 
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
+# The kind of machine, and the device's name.
+Hardware = tuple[str | None, str | None]
 MEASURED_STATUS = ("ok", "unconverged")
 # The variant that others are held against.
 BASELINE = "fp32"
@@ -63,8 +66,8 @@ class Setting:
     (the same number as joules per second of audio); `energy_method` says where the last one came from. `wer` is a share
     of words, None where weights are random or nothing was scored, over `n_words` words of `n_segments` segments;
     `memory_bytes` is the peak of the device's own memory, `latency_p95` in seconds, None where the passes were too few
-    for it. `errors` are there where the transcripts were at hand. `disturbance` says what disturbed the measurement, ""
-    if nothing did.
+    for it. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand. `disturbance`
+    says what disturbed the measurement, "" if nothing did.
     """
 
     cell: str
@@ -85,7 +88,7 @@ class Setting:
     latency_p95: Estimate | None
     n_segments: int
     n_words: int
-    machine_id: str | None
+    hardware: "Hardware"
     # By segment: its name, the words that are wrong and all of its words.
     errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
@@ -139,6 +142,27 @@ def cell_of(row: Row) -> Cell:
 def cell_name(row: Row) -> str:
     """Return the name of a row's cell, such as `whisper-base/fp32/cpu/30s-b4`."""
     return cell_of(row).id
+
+
+def hardware_of(row: Row) -> Hardware:
+    """Return what a cell was measured on; nodes of a cluster that are alike are the same."""
+    return row["machine_id"], row["device_name"]
+
+
+def on_one_machine(cells: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Split cells into those that may be held against each other, and those that may not.
+
+    Of each device only those count that were measured on the hardware that most were: a model is not slower for having
+    met a slower node. Cells that were not measured say nothing of a machine, and stay.
+    """
+    timed = [row for row in cells if row["status"] in MEASURED_STATUS]
+    counts = Counter((row["device"], hardware_of(row)) for row in timed)
+    chosen: dict[str, Hardware] = {}
+    for (device, hardware), _ in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
+        chosen.setdefault(device, hardware)
+    elsewhere = [row for row in timed if hardware_of(row) != chosen[row["device"]]]
+    names = {cell_of(row) for row in elsewhere}
+    return [row for row in cells if cell_of(row) not in names], elsewhere
 
 
 def energy_method(row: Row) -> str:
@@ -241,7 +265,7 @@ def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
         latency_p95=None if row["latency_s_p95"] is None else Estimate(row["latency_s_p95"]),
         n_segments=int(row["n_segments"] or 0),
         n_words=int(row["wer_words"] or 0),
-        machine_id=row["machine_id"],
+        hardware=hardware_of(row),
         errors=errors if row["weights"] != "random" else (),
     )
 

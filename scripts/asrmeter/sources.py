@@ -1,6 +1,7 @@
 """Which files of ours a script is made of. Standard library only: Snakemake asks at every start."""
 
 import ast
+import functools
 import os
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def closure(script: Path, base: Path) -> list[str]:
     return sorted(os.path.relpath(path, base) for path in found)
 
 
+@functools.cache
 def _imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
     names: set[str] = set()

@@ -17,6 +17,7 @@ import torch
 
 import ceilings as script
 from asrmeter import machine, peak_rates
+from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome
 from asrmeter.ceilings import CEILINGS, Ceilings
 
@@ -185,7 +186,6 @@ def test_every_rate_is_a_whole_row(
 @pytest.mark.parametrize(
     ("options", "status", "reason"),
     [
-        (["--device", "cpu", "--attempt", "2"], "killed", "ended without a record"),
         (["--device", "cpu", "--timeout-s", "0.01"], "timeout", "timeout_s = 0.01"),
         pytest.param(
             ["--device", "cuda"],
@@ -202,6 +202,15 @@ def test_a_device_that_fails_is_one_row_that_says_why(
     assert row["status"] == status and reason in row["reason"]
     assert row["machine_id"] and row["measured_at"]
     assert {row[name] for name in ("kind", "flop_per_s", "bytes_per_s", "n_runs")} == {None}
+
+
+def test_ceilings_that_took_their_job_down_twice_are_one_row_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for attempt in (1, 2):
+        assert Attempts(tmp_path / "table.parquet").begin(attempt) is None
+    (row,) = run(tmp_path, monkeypatch, "--device", "cpu", "--attempt", "3")
+    assert row["status"] == "killed" and "ended 2 times without a record" in row["reason"]
 
 
 def test_a_dtype_that_the_device_cannot_multiply_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

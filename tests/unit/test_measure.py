@@ -84,7 +84,7 @@ def test_exceptions_become_statuses(error: BaseException, status: str) -> None:
 def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the parent start a worker of another make."""
     package = tmp_path / "scripts" / "asrmeter"
-    package.mkdir(parents=True)
+    package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     head = "import json, os, signal, sys, time\nspec = json.load(sys.stdin)\nevents = open(spec['events'], 'w')\n"
     (package / "worker.py").write_text(head + code)
@@ -92,6 +92,7 @@ def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 SPEC = {"threads": 3}
+OUT_OF_MEMORY = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
 ONE_PASS = 'events.write(\'{"event": "pass", "phase": "latency"}\\n\'); events.flush()\n'
 
 
@@ -139,7 +140,7 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
         "measure.measure({'threads': 1}, 60, lock=2)"
     )
     package = tmp_path / "scripts" / "asrmeter"
-    package.mkdir(parents=True)
+    package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     pid_file = tmp_path / "pid"
     (package / "worker.py").write_text(
@@ -203,19 +204,38 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
     return output
 
 
-def test_a_second_attempt_writes_that_the_first_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    header, passes = record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))
+def test_a_cell_that_takes_its_job_down_twice_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead("", monkeypatch, tmp_path)
+    with monkeypatch.context() as dying:
+        dying.setattr(measure, "measure", lambda *_: sys.exit("as if killed"))
+        for attempt in (1, 2):
+            with pytest.raises(SystemExit):
+                measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}")
+    header, passes = record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))
     assert header["status"] == "killed"
-    assert "ended without a record" in header["reason"]
+    assert "ended 2 times without a record" in header["reason"]
     assert passes == []
     assert header["threads"] == len(os.sched_getaffinity(0))
+    # Whoever runs it anew begins at one.
+    assert record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
+
+
+def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
+    output = measured(tmp_path, monkeypatch, 2)
+    content = output.read_bytes()
+    output.unlink()  # as Snakemake does with all files of a job that failed
+    run_instead("raise SystemExit('it is measured again')", monkeypatch, tmp_path)
+    assert measured(tmp_path, monkeypatch, 2, "--attempt=2").read_bytes() == content
+    assert record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
 
 
 def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out_of_memory = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
-    run_instead(out_of_memory, monkeypatch, tmp_path)
+    run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     statuses = {
         batch_size: record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"] for batch_size in (4, 2, 8)
     }

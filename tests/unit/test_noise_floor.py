@@ -10,7 +10,8 @@ from asrmeter import noise_floor
 def cell(median: float | None, low: float | None = None, high: float | None = None, **changes: Any) -> dict[str, Any]:
     identity = {"model": "m", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 1}
     latency = {"latency_s_median": median, "latency_s_ci_low": low, "latency_s_ci_high": high}
-    return identity | latency | {"status": "ok", "reason": None} | changes
+    measured = {"status": "ok", "reason": None, "machine_id": "a", "device_name": "A"}
+    return identity | latency | measured | changes
 
 
 def test_the_difference_is_relative_to_the_mean() -> None:
@@ -24,6 +25,13 @@ def test_the_difference_is_relative_to_the_mean() -> None:
 def test_intervals_that_touch_overlap_and_without_one_nothing_is_said() -> None:
     assert noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3))["overlap"] is True
     assert noise_floor.pair(cell(1.0), cell(1.2, 1.1, 1.3))["overlap"] is None
+
+
+@pytest.mark.parametrize("other", [{"machine_id": "b"}, {"device_name": "B"}])
+def test_two_machines_have_no_noise_floor(other: dict[str, str]) -> None:
+    row = noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3, **other))
+    assert (row["relative_difference"], row["overlap"]) == (None, None)
+    assert "different hardware" in row["note"]
 
 
 def test_a_measurement_that_failed_leaves_a_reason() -> None:

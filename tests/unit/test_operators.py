@@ -20,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import profile_operators
 from asrmeter import operator_table, profiler, record, runtimes
+from asrmeter.attempts import Attempts
 from asrmeter.operator_table import OPERATORS
 from asrmeter.operators import BETWEEN, STAGES, Event, attribute, group_of, range_of
 from model_folders import ctc_folder, whisper_folder
@@ -551,12 +552,14 @@ def test_a_cell_is_profiled_and_written(command_line: list[str], tmp_path: Path)
     ("option", "status", "reason"),
     [
         ("--timeout-s=0.05", "timeout", "timeout_s = 0.05"),
-        ("--attempt=2", "killed", "ended without a record"),
+        ("--attempt=3", "killed", "ended 2 times without a record"),
     ],
 )
 def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
     command_line: list[str], tmp_path: Path, option: str, status: str, reason: str
 ) -> None:
+    for attempt in (1, 2):
+        assert Attempts(tmp_path / f"{PLACE}.parquet").begin(attempt) is None
     profile_operators.main([*command_line, option])
     (row,), trace = written(tmp_path)
     assert row["status"] == status and reason in row["reason"]

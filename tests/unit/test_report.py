@@ -383,10 +383,21 @@ def test_a_comparison_with_nothing_in_common_says_so() -> None:
 
 
 def test_several_machines_are_all_described():
-    html = rendered([cell(), cell(batch_size=2, machine_id="other", cpu_name="Other CPU")])
+    html = rendered([cell(), cell(device="cuda", machine_id="other", cpu_name="Other CPU")])
     assert "2 machines" in text_of(html)
     assert "2 different machines" in text_of(html)
     assert "Machine other" in text_of(html)
+
+
+def test_a_cell_of_other_hardware_than_its_device_is_shown_and_counts_in_no_comparison():
+    quick = cell("whisper-tiny.en", machine_id="other", device_name="Quick CPU", latency_s_median=0.001, rtfx=9e3)
+    html = rendered([cell(), cell(batch_size=2), quick])
+    text = text_of(html)
+    assert "1 of 3 cells were measured on other hardware than the others of their device" in text
+    assert "measured on other hardware than the other cells of its device (Quick CPU)" in text
+    assert 'id="cell-whisper-tiny.en' in html
+    (lead,) = re.findall(r'<section id="answer".*?</section>', html, re.DOTALL)
+    assert "whisper-base" in lead and "whisper-tiny.en" not in lead
 
 
 def test_the_protocol_is_told_with_its_values():

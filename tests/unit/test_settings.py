@@ -9,7 +9,7 @@ import pytest
 from tables_for_tests import cell, transcripts_of, write_tables
 
 from asrmeter.errors import AsrmeterError
-from asrmeter.settings import CELL_COLUMNS, TRANSCRIPT_COLUMNS, read_rows, settings_of
+from asrmeter.settings import CELL_COLUMNS, TRANSCRIPT_COLUMNS, on_one_machine, read_rows, settings_of
 from asrmeter.stats import Estimate
 
 
@@ -62,3 +62,18 @@ def test_a_transcript_has_its_counts(tmp_path: Path) -> None:
     rows[0]["n_words"] = None
     with pytest.raises(AsrmeterError, match=r"transcripts\.parquet: n_words is missing in a row"):
         read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_COLUMNS)
+
+
+def test_of_each_device_only_the_hardware_that_most_cells_were_measured_on_counts() -> None:
+    many = [cell(batch_size=size, machine_id="a") for size in (1, 2)]
+    few = cell(batch_size=4, machine_id="b")
+    on_gpu = cell(device="cuda", machine_id="b", device_name="GPU")
+    failed = cell(batch_size=8, machine_id="c", status="oom")
+    kept, elsewhere = on_one_machine([*many, few, on_gpu, failed])
+    assert kept == [*many, on_gpu, failed] and elsewhere == [few]
+    assert on_one_machine([]) == ([], [])
+    # As many here as there: the same are chosen whatever the order.
+    even = [many[0], few]
+    assert on_one_machine(even)[1] == on_one_machine(even[::-1])[1]
+    other_gpu = cell(device="cuda", batch_size=2, machine_id="b", device_name="another GPU")
+    assert len(on_one_machine([on_gpu, other_gpu])[1]) == 1

@@ -262,7 +262,7 @@ def _how_sure(advice: Advice, pick: Pick, words: Words) -> list[Markup]:
         found.append(_lead_over(advice, pick.setting, runner_up, words))
     if runner_up and runner_up.disturbance:
         found.append(say["disturbed"].format(reason=runner_up.disturbance))
-    if runner_up and runner_up.machine_id != pick.setting.machine_id:
+    if runner_up and runner_up.hardware[0] != pick.setting.hardware[0]:
         found.append(say["machines"])
     for check in advice.checks:
         if check.outcome is Outcome.LIKELY and check.value:

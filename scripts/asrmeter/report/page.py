@@ -49,7 +49,7 @@ from asrmeter.report.text import (
 from asrmeter.report.transcripts import transcripts_section
 from asrmeter.report.words import Words
 from asrmeter.scenarios import advise
-from asrmeter.settings import Row, cell_of, settings_of
+from asrmeter.settings import Row, cell_of, on_one_machine, settings_of
 
 TEMPLATE = "report.html.j2"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
@@ -103,7 +103,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         AsrmeterError: a figure has a name that the report has no words for.
     """
     study, bottlenecks, selection = inputs.study, inputs.bottlenecks, inputs.selection
-    cells = sorted(inputs.cells, key=cell_of)
+    all_cells = sorted(inputs.cells, key=cell_of)
+    cells, elsewhere = on_one_machine(all_cells)
     settings = settings_of(cells, inputs.transcripts)
     recommendation = recommend(settings)
     advices = advise(settings, study)
@@ -118,11 +119,11 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "words": words,
         "language": study["report"]["language"],
         "study_name": study["name"],
-        "machine": machine_line(cells, words),
+        "machine": machine_line(all_cells, words),
         "answer": answer(advices, study["report"]["tariff"], words),
         "rules": _rules(study["report"], words),
         "facts": facts(recommendation, words),
-        "caveats": caveats(study, selection, cells, recommendation, words),
+        "caveats": caveats(study, selection, cells, elsewhere, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
         "stars": stars_table(settings, recommendation, words),
@@ -130,18 +131,18 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
         "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
-        "failures": failures_table([row for row in cells if row["status"] != "ok"], words),
+        "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
         "disturbed": disturbed_table(cells, words),
         "skipped": skipped_table(selection, words),
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
-        "provenance": provenance_section(study, cells, selection, words),
+        "provenance": provenance_section(study, all_cells, selection, words),
         "noise": noise_table(inputs.noise, words),
         "weights": weights_table(cells, words),
         "downloads": DOWNLOADS,
     }
-    overview = overview_table(judged_cells(cells, bottlenecks.roofline), words)
-    return context | {"overview": overview, "cells": cells_tables(cells, linked_in(context), words)}
+    overview = overview_table(judged_cells(all_cells, bottlenecks.roofline), words)
+    return context | {"overview": overview, "cells": cells_tables(all_cells, linked_in(context), words)}
 
 
 def linked_in(shown: Any) -> set[str]:

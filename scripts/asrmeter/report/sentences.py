@@ -49,6 +49,7 @@ def caveats(
     study: Mapping[str, Any],
     selection: Mapping[str, Any],
     cells: Sequence[Row],
+    elsewhere: Sequence[Row],
     found: Recommendation,
     words: Words,
 ) -> list[str]:
@@ -90,6 +91,8 @@ def caveats(
         caveats.append(say["failed"].format(n=len(failed), total=total))
     if padded:
         caveats.append(say["padding"])
+    if elsewhere:
+        caveats.append(say["elsewhere"].format(n=len(elsewhere), total=total + len(elsewhere)))
     if len(machines) > 1:
         caveats.append(say["machines"].format(n=len(machines)))
     if study.get("device_note"):

@@ -98,9 +98,12 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
     ]
 
 
-def failures_table(rows: Sequence[Row], words: Words) -> Table:
-    """Return the given cells with their status and reason."""
-    lines = [map(text_entry, (cell_link(cell_name(row)), row["status"], row["reason"] or NULL)) for row in rows]
+def failures_table(rows: Sequence[Row], elsewhere: Sequence[Row], words: Words) -> Table:
+    """Return cells with their status and reason, and those that count in no comparison: measured on other hardware."""
+    say = words["failures"]["elsewhere"]
+    told = [(row, row["reason"] or NULL) for row in rows]
+    told += [(row, say.format(hardware=row["device_name"] or row["machine_id"])) for row in elsewhere]
+    lines = [map(text_entry, (cell_link(cell_name(row)), row["status"], reason)) for row, reason in told]
     return table_from("failures", words["failures"]["caption"], ["cell", "status", "reason"], lines, words)
 
 
