@@ -97,7 +97,7 @@ def test_a_longer_timeout_measures_nothing_again() -> None:
         study = a_study(protocol=protocol)
         return plan.options(study, plan.cells(study)[0], "m", "c")
 
-    assert options() == options(timeout_s=7) == options(aa_pairs=0) == options(larger_than_oom=True)
+    assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
     assert options() != options(budget_s=7)
 
 
