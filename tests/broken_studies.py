@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 LEAST = "name: mine\nmodels: {whisper-base: {}}\n"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_NO_YAML = "keys are indented by spaces, a colon and a space follow them; put a text with other signs in quotes"
 _ALIKE = "indent the keys of one level alike, with a colon and a space after each; put a text with a colon in quotes"
 _NAME = "may hold only the letters A to Z, digits, dots, dashes and underscores, and begins with a letter or digit"
 _YES_NO = "; YAML takes yes, no, on and off for true and false: put it in quotes"

@@ -105,6 +105,33 @@ def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pyte
         study.claim(whole | {"name": "other"})
 
 
+@pytest.mark.parametrize("owner", ["[]", '"mine"', "{}", "{", ""])
+def test_a_results_folder_whose_study_cannot_be_told_is_anybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / study.FILE).write_text(owner)
+    study.claim(study.complete(LEAST, "mine.yaml"))
+
+
+def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = study.complete(LEAST | {"results": "mine//of/./today/"}, "mine.yaml")
+    assert whole["results"] == "mine/of/today"
+    folder = tmp_path / "mine" / "of" / "today"
+    folder.mkdir(parents=True)
+    study.claim(whole)
+    (folder / "thesis.tex").touch()
+    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something else than results; give this"):
+        study.claim(whole)
+    (folder / "downloads").mkdir()
+    study.claim(whole)
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(AsrmeterError, match="results: mine/file is a file; give this study a folder"):
+        study.claim(whole | {"results": "mine/file"})
+
+
 @pytest.mark.parametrize(
     ("corpus", "name"),
     [
