@@ -28,7 +28,7 @@ _LONGEST_SHOWN = 80
 # Planning this many takes minutes, and measuring them weeks.
 MOST_CELLS = 100_000
 # What lies in a results folder from the first step on, or is there before it.
-_PARTS = ("downloads", "corpus", "models", "measurements", "logs", FILE)
+_PARTS = ("downloads", "corpus", "models", "measurements", "tables", "logs", FILE)
 _WORDS = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null",
     "array": "a list", "object": "keys with values",
@@ -105,7 +105,8 @@ def claim(study: dict[str, Any]) -> None:
     try:
         owner = json.loads((folder / FILE).read_text())["name"]
     except (OSError, ValueError, LookupError, TypeError):
-        if folder.is_dir() and os.listdir(folder) and not any((folder / part).exists() for part in _PARTS):
+        there = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
+        if there and there.isdisjoint(_PARTS):
             raise AsrmeterError(
                 f"results: {folder}/ holds something else than results; "
                 f"give this study a folder of its own (results: results-{study['name']})"
