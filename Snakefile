@@ -4,11 +4,6 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-# A study given by --configfile stands for itself: what it does not say comes from the schema, not from config.yaml.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "report/workflow.rst"
 

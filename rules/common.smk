@@ -1,12 +1,13 @@
 """
 Common ground: the study, its cells, and what a rule depends on.
 
-Needs: the configuration that Snakemake has read
+Needs: config.yaml, or what --configfile names
 Makes: STUDY, CELLS, ALL_CELLS and the functions that the rules' inputs and parameters use
 
 What is imported here is standard library only: on a cluster every job pays for it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,19 +17,51 @@ from pathlib import Path
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import attempts, corpora, machine, needs, plan, runs, sources, study
+from asrmeter import (
+    attempts,
+    corpora,
+    machine,
+    needs,
+    plan,
+    runs,
+    sources,
+    study,
+    study_file,
+)
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights import catalogue as models
 
-try:
-    STUDY = study.complete(
-        config, source=", ".join(os.path.relpath(file) for file in workflow.configfiles)
-    )
+
+@contextlib.contextmanager
+def errors_in_one_line():
+    "Not a WorkflowError: Snakemake would wrap the line into a trace of this file."
+    try:
+        yield
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")
+
+
+SAID_IN = [
+    os.path.relpath(file) for file in workflow.overwrite_configfiles or ["config.yaml"]
+]
+if workflow.is_main_process:
+    with errors_in_one_line():
+        # Before Snakemake reads config.yaml: it names no line, and takes the last of two keys without a word.
+        for file in SAID_IN:
+            study_file.read(Path(file))
+
+# A study given by --configfile stands for itself: what it does not say comes from the schema, not from config.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+if workflow.config_settings.config:
+    SAID_IN.append("--config")
+with errors_in_one_line():
+    STUDY = study.complete(config, source=", ".join(SAID_IN))
     study.claim(STUDY)
-except AsrmeterError as error:
-    # Not a WorkflowError: Snakemake would wrap the line into a trace of this file.
-    sys.exit(f"error: {error}")
 
 
 pathvars:
@@ -182,7 +215,5 @@ def of_measuring(**more):
 
 def compared_runs(wildcards):
     "The folders of both runs; a study that names none, or one without tables, is told so in one line."
-    try:
+    with errors_in_one_line():
         return runs.compared(STUDY)
-    except AsrmeterError as error:
-        sys.exit(f"error: {error}")

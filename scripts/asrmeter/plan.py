@@ -111,8 +111,10 @@ def profiled(study: dict[str, Any]) -> list[Cell]:
     largest batch size.
     """
     wanted = study["profile"]
-    durations_s = [usual_duration(study["durations_s"])] if wanted["durations_s"] == "auto" else wanted["durations_s"]
-    found = [cell for cell in cells(study) if cell.duration_s in durations_s]
+    grid = cells(study)
+    usual = wanted["durations_s"] == "auto"
+    durations_s = [usual_duration({cell.duration_s for cell in grid})] if usual else wanted["durations_s"]
+    found = [cell for cell in grid if cell.duration_s in durations_s]
     if wanted["batch_sizes"] != "auto":
         return [cell for cell in found if cell.batch_size in wanted["batch_sizes"]]
     sizes: dict[tuple[Any, ...], list[int]] = {}

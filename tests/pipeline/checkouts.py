@@ -179,11 +179,11 @@ class Checkout:
         """Return number of jobs by rule of a dry run."""
         return self.run("--dry-run", *arguments).jobs
 
-    def step(self, *command: str, limit_s: float = 90) -> Ran:
-        """Run one of the scripts by hand."""
+    def step(self, *command: str, limit_s: float = 90, stdin: str | None = None) -> Ran:
+        """Run one of the scripts by hand; `stdin` is a file to read from."""
         output = self.folder.with_name(f"{self.folder.name}-step.txt")
         before, began = _cpu_s(), time.monotonic()
-        process = self._start([sys.executable, *command], output)
+        process = self._start([sys.executable, *command], output, stdin)
         try:
             code = process.wait(limit_s)
         finally:
@@ -235,12 +235,14 @@ class Checkout:
         finally:
             aside.rename(path)
 
-    def _start(self, command: list[str], output: Path, **more: str) -> "subprocess.Popen[bytes]":
-        with open(output, "wb") as stream:
+    def _start(
+        self, command: list[str], output: Path, stdin: str | None = None, **more: str
+    ) -> "subprocess.Popen[bytes]":
+        with open(output, "wb") as stream, open(self.folder / stdin if stdin else os.devnull, "rb") as source:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=source,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment(self._lock, **{_MARK: str(self.folder)}, **more),

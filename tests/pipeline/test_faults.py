@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -133,29 +132,6 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkou
     spans.sort()
     for (_, ended), (began, _) in itertools.pairwise(spans):
         assert ended <= began
-
-
-BROKEN: list[tuple[str, dict[str, Any], str]] = [
-    ("an unknown key", small(batchsizes=[1]), "broken.yaml: unknown key batchsizes; allowed are name, "),
-    (
-        "an unknown model",
-        small(models={"tiny": {}}),
-        "broken.yaml: models.tiny: unknown model; known are ",
-    ),
-    (
-        "a bad value",
-        small(protocol={"budget_s": "long"}),
-        'broken.yaml: protocol.budget_s: "long" is not of type number',
-    ),
-]
-
-
-@pytest.mark.parametrize(("study", "said"), [pytest.param(*rest, id=name) for name, *rest in BROKEN])
-def test_a_broken_study_is_refused_in_one_line(finished: Checkout, study: dict[str, Any], said: str) -> None:
-    ran = finished.run("--dry-run", "--configfile", finished.write(study, "broken.yaml"), check=False)
-    assert ran.code != 0
-    assert len([line for line in ran.output.splitlines() if said in line]) == 1, ran.output
-    assert "Traceback" not in ran.output
 
 
 def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finished: Checkout) -> None:

@@ -460,7 +460,7 @@ def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
     said = {"first": "results-a", "second": "null", "guard": "true"}
     typed = {"first": "results-a", "second": None, "guard": True}
     assert study.complete(LEAST | {"compare": said}, "config")["compare"] == typed
-    with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" is not of type boolean'):
+    with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" must be true or false'):
         study.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
 
 

@@ -70,6 +70,8 @@ def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() 
     assert profiled(**of_one) == [(device, 30, batch) for device in ("cpu", "cuda") for batch in (1, 4)]
     assert profiled(**of_one | {"durations_s": [60, 40]}) == [(d, 40, b) for d in ("cpu", "cuda") for b in (1, 4)]
     assert profiled(**of_one, max_batch_audio_s=60) == [(d, 30, b) for d in ("cpu", "cuda") for b in (1, 2)]
+    # Of what is measured at all.
+    assert profiled(**of_one, max_batch_audio_s=20) == [(d, 15, 1) for d in ("cpu", "cuda")]
     wanted = {"durations_s": [5], "batch_sizes": [2]}
     assert profiled(**of_one, profile=wanted) == [("cpu", 5, 2), ("cuda", 5, 2)]
     assert profiled(**of_one, profile={"durations_s": []}) == []
@@ -97,7 +99,7 @@ def test_a_longer_timeout_measures_nothing_again() -> None:
         study = a_study(protocol=protocol)
         return plan.options(study, plan.cells(study)[0], "m", "c")
 
-    assert options() == options(timeout_s=7) == options(aa_pairs=0) == options(larger_than_oom=True)
+    assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
     assert options() != options(budget_s=7)
 
 

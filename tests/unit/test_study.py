@@ -1,7 +1,6 @@
 """Studies: defaults, and an error in one line for everything that is not allowed."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import jsonschema
 import pytest
 import yaml
 
-from asrmeter import plan, study
+from asrmeter import plan, study, study_file
 from asrmeter.errors import AsrmeterError
 from asrmeter.weights.catalogue import catalogue
+from broken_studies import BROKEN, UNREADABLE, Broken
 
 ROOT = Path(__file__).parents[2]
 LEAST = {"name": "mine", "models": {"whisper-base": {}}}
@@ -80,139 +80,18 @@ def test_whole_numbers_are_written_as_such_in_names() -> None:
     assert [cell.id for cell in plan.cells(whole)] == ["whisper-base/fp32/cpu/5s-b1"]
 
 
-BROKEN: list[tuple[dict[str, Any], str]] = [
-    ({"models": LEAST["models"]}, "the key name is missing"),
-    ({"name": "x"}, "the key models is missing"),
-    (LEAST | {"modles": {}}, "unknown key modles; allowed are name, "),
-    (LEAST | {"name": "a b"}, 'name: "a b" may hold only letters'),
-    (LEAST | {"models": {}}, "models: {} must not be empty"),
-    (LEAST | {"models": {"whisper-tinny": {}}}, "models.whisper-tinny: unknown model; known are whisper-tiny, "),
-    (
-        LEAST | {"models": {"whisper-base": {"weigths": "random"}}},
-        "models.whisper-base: unknown key weigths; allowed are weights, id",
-    ),
-    (
-        LEAST | {"models": {"whisper-base": {"weights": "cloud"}}},
-        'models.whisper-base.weights: "cloud" is not allowed; allowed are packaged, hub, local, random',
-    ),
-    (
-        LEAST | {"models": {"mine": {"id": "me/mine"}}},
-        "models.mine.revision: give the commit of me/mine, 40 hexadecimal digits",
-    ),
-    (
-        LEAST | {"models": {"mine": {"id": "me/mine", "revision": "main"}}},
-        'models.mine.revision: "main" must be a commit, 40 hexadecimal digits',
-    ),
-    (LEAST | {"models": {"mine": {"id": "mine"}}}, 'models.mine.id: "mine" must be of the form owner/name'),
-    (
-        LEAST | {"models": {"mine": {"id": "me/mine", "revision": "0" * 40, "weights": "packaged"}}},
-        "models.mine.weights: packaged does not go with id; allowed are hub, random",
-    ),
-    (
-        LEAST | {"models": {"mine": {"path": "x", "weights": "hub"}}},
-        "models.mine.weights: hub does not go with path; allowed are local, random",
-    ),
-    (
-        LEAST | {"models": {"mine": {"id": "me/mine", "path": "x"}}},
-        "models.mine: id and path contradict each other; give one of them",
-    ),
-    (LEAST | {"models": {"whisper-base": {"revision": "0" * 40}}}, "models.whisper-base.revision: goes with id"),
-    (LEAST | {"models": {"mine": {"weights": "local"}}}, "models.mine.path: give the folder of the weights"),
-    (LEAST | {"models": {"mine": {"weights": "hub"}}}, "models.mine: unknown model; known are whisper-tiny, "),
-    (LEAST | {"models": {"mine": {"path": "no/such"}}}, "models.mine.path: no/such is no folder"),
-    (LEAST | {"models": {"mine": {"path": "tests"}}}, "models.mine.path: tests has no config.json"),
-    (
-        LEAST | {"models": {"whisper-small": {}}},
-        "models.whisper-small.weights: no package holds pretrained weights of it",
-    ),
-    (LEAST | {"models": ["whisper-base"]}, 'models: ["whisper-base"] is not of type object'),
-    (
-        LEAST | {"corpus": {"kind": "youtube"}},
-        'corpus.kind: "youtube" is not allowed; allowed are packages, gigaspeech, hub, folder',
-    ),
-    (LEAST | {"corpus": {"name": "x"}}, "corpus: the key kind is missing; it is one of packages, gigaspeech, hub"),
-    (LEAST | {"corpus": {"kind": "packages"}}, "corpus: the key name is missing"),
-    (LEAST | {"corpus": {"kind": "hub"}}, "corpus: the key id is missing"),
-    (LEAST | {"corpus": {"kind": "hub", "id": "librispeech"}}, 'corpus.id: "librispeech" must be of the form owner'),
-    (LEAST | {"corpus": {"kind": "folder"}}, "corpus: the key path is missing"),
-    (
-        LEAST | {"corpus": {"kind": "folder", "path": "x", "durations": "exact"}},
-        'corpus.durations: "exact" is not allowed; allowed are joined, natural',
-    ),
-    (LEAST | {"corpus": {"kind": "folder", "path": "no/such/folder"}}, "corpus.path: no/such/folder"),
-    (LEAST | {"corpus": {"kind": "gigaspeech", "path": "x"}}, "corpus: unknown key path; allowed are kind, name, id"),
-    (
-        LEAST | {"corpus": {"kind": "gigaspeech", "selection_sha256": "abc"}},
-        'corpus.selection_sha256: "abc" must be a sha256, 64 hexadecimal digits',
-    ),
-    (LEAST | {"corpus": {"kind": "packages", "name": "x"}}, "corpus.name: unknown corpus x; known are quickstart"),
-    (LEAST | {"devices": "gpu"}, 'devices: "gpu" is not of type array, or "auto"'),
-    (LEAST | {"devices": ["gpu"]}, 'devices.0: "gpu" is not allowed; allowed are cpu, cuda, or "auto"'),
-    (LEAST | {"durations_s": [5, 5]}, "durations_s: [5, 5] must not say anything twice"),
-    (LEAST | {"durations_s": ["five"]}, 'durations_s.0: "five" is not of type integer'),
-    (LEAST | {"durations_s": []}, "durations_s: [] must not be empty"),
-    (LEAST | {"batch_sizes": [0]}, "batch_sizes.0: 0 must be at least 1"),
-    (LEAST | {"threads": 0}, 'threads: 0 must be at least 1, or "auto"'),
-    (LEAST | {"seed": -1}, "seed: -1 must be at least 0"),
-    (LEAST | {"protocol": {"target": 0}}, "protocol.target: 0 must be more than 0"),
-    (LEAST | {"protocol": {"targt": 0.1}}, "protocol: unknown key targt; allowed are version, target"),
-    (LEAST | {"protocol": {"version": 2}}, "protocol.version: 2 is not allowed; it must be 1"),
-    (LEAST | {"protocol": {"energy_window_s": 1}}, "protocol.energy_window_s: 1 must be at least 5"),
-    (LEAST | {"protocol": {"min_passes": 9, "max_passes": 8}}, "protocol.min_passes is more than protocol.max_passes"),
-    (LEAST | {"profile": {"durations_s": [7]}}, "profile.durations_s: 7 is not among durations_s: 5, 15, 30, 60"),
-    (LEAST | {"profile": {"batch_sizes": [0]}}, 'profile.batch_sizes.0: 0 must be at least 1, or "auto"'),
-    (
-        LEAST | {"variants": {"fp32": {"dtype": "float8"}}},
-        'variants.fp32.dtype: "float8" is not allowed; allowed are float32',
-    ),
-    (LEAST | {"variants": {"a/b": {}}}, 'variants: "a/b" may hold only letters'),
-    (LEAST | {"report": {"language": "xx"}}, 'report.language: "xx" is not allowed; allowed are en, ru'),
-    (
-        LEAST | {"report": {"scenarios": {"mine": {"max_wr": 0.1}}}},
-        "report.scenarios.mine: unknown key max_wr; allowed are description, devices, duration_s, max_wer",
-    ),
-    (
-        LEAST | {"report": {"scenarios": {"mine": {"max_wer": 15}}}},
-        "report.scenarios.mine.max_wer: 15 must be at most 1",
-    ),
-    (
-        LEAST | {"report": {"scenarios": {"mine": {"prefer": "price"}}}},
-        'report.scenarios.mine.prefer: "price" is not allowed; allowed are throughput, latency, energy, accuracy',
-    ),
-    (
-        LEAST | {"report": {"scenarios": {"mine": {"duration_s": 7}}}},
-        "report.scenarios.mine.duration_s: 7 is not among durations_s: 5, 15, 30, 60",
-    ),
-    (LEAST | {"report": {"tariff": {"price_per_kwh": 0.3}}}, "report.tariff: give a currency with a price"),
-    (LEAST | {"report": {"tariff": {"currency": "EUR"}}}, "report.tariff: give a currency with a price"),
-    (LEAST | {"results": "results\n"}, 'results: "results\\n" must be one line'),
-    (LEAST | {"protocol": {"target": math.nan}}, "protocol.target: nan must be a finite number"),
-    (LEAST | {"protocol": {"target": "NaN"}}, "protocol.target: nan must be a finite number"),
-    (LEAST | {"protocol": {"budget_s": math.inf}}, "protocol.budget_s: inf must be a finite number"),
-    (LEAST | {"protocol": {"budget_s": "1e999"}}, "protocol.budget_s: inf must be a finite number"),
-    (LEAST | {"batch_sizes": "[1, -Infinity]"}, "batch_sizes.1: -inf must be a finite number"),
-    (LEAST | {"report": {"accuracy_gate": math.nan}}, "report.accuracy_gate: nan must be a finite number"),
-    (LEAST | {"durations_s": [5, 5.5]}, "durations_s.1: 5.5 is not of type integer"),
-    (LEAST | {"durations_s": [5, 5.0]}, "durations_s: [5, 5] must not say anything twice"),
-    (LEAST | {"models": {1: {}}}, 'models.1 is no text; put it in quotes ("1")'),
-    (LEAST | {"results": "/tmp/x"}, 'results: "/tmp/x" may hold only letters'),
-    (LEAST | {"results": "../x"}, 'results: "../x" may hold only letters'),
-]
-
-
-@pytest.mark.parametrize(("broken", "message"), BROKEN, ids=[message[:40] for _, message in BROKEN])
-def test_broken_studies(broken: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize("broken", [*UNREADABLE, *BROKEN], ids=lambda broken: broken.what)
+def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(broken.text if isinstance(broken.text, bytes) else broken.text.encode())
     with pytest.raises(AsrmeterError) as caught:
-        study.complete(broken, "mine.yaml")
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("mine.yaml: ")
-    assert message in str(caught.value)
-
-
-def test_every_mistake_is_named_at_once() -> None:
-    with pytest.raises(AsrmeterError) as caught:
-        study.complete(LEAST | {"sead": 1, "threads": 0}, "mine.yaml")
-    assert len(str(caught.value).splitlines()) == 2
+        study.complete(study_file.read(path), str(path))
+    lines = str(caught.value).splitlines()
+    assert all(line.isprintable() for line in lines)
+    said = (broken.said,) if isinstance(broken.said, str) else broken.said
+    for line, wanted in zip(lines, said, strict=True):
+        assert line.startswith(f"{path}{wanted}")
 
 
 def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +103,33 @@ def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pyte
     study.claim(whole)
     with pytest.raises(AsrmeterError, match="results/ holds the results of the study mine, not of other"):
         study.claim(whole | {"name": "other"})
+
+
+@pytest.mark.parametrize("owner", ["[]", '"mine"', "{}", "{", ""])
+def test_a_results_folder_whose_study_cannot_be_told_is_anybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / study.FILE).write_text(owner)
+    study.claim(study.complete(LEAST, "mine.yaml"))
+
+
+def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = study.complete(LEAST | {"results": "mine//of/./today/"}, "mine.yaml")
+    assert whole["results"] == "mine/of/today"
+    folder = tmp_path / "mine" / "of" / "today"
+    folder.mkdir(parents=True)
+    study.claim(whole)
+    (folder / "thesis.tex").touch()
+    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something else than results; give this"):
+        study.claim(whole)
+    (folder / "downloads").mkdir()
+    study.claim(whole)
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(AsrmeterError, match="results: mine/file is a file; give this study a folder"):
+        study.claim(whole | {"results": "mine/file"})
 
 
 @pytest.mark.parametrize(

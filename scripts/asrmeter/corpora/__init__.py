@@ -48,4 +48,4 @@ def kind(name: str) -> ModuleType:
 
 def fit_name(text: str) -> str:
     """Return a name made of `text` that may name a corpus and its folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-") or "corpus"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:100] or "corpus"

@@ -41,6 +41,8 @@ def name_of(options: dict[str, Any]) -> str:
 
 def check(options: dict[str, Any]) -> None:
     """Raise AsrmeterError if there is no such folder, its metadata cannot be read, or none of its files is there."""
+    if options["text"] == FILE:
+        raise AsrmeterError(f"corpus.text: {FILE} names the files; give the column of what is said")
     path, lines = _metadata(options)
     if not any(os.path.isfile(path.parent / line.file) for line in lines):
         raise AsrmeterError(
@@ -145,7 +147,7 @@ def _metadata(options: dict[str, Any]) -> tuple[Path, list[Line]]:
         AsrmeterError: there is none, there are two, or it cannot be read.
     """
     folder = _folder(options)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise AsrmeterError(f"corpus.path: {folder} is no folder")
     present = [folder / name for name in METADATA if (folder / name).is_file()]
     if not present:

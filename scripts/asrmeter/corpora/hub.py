@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.corpora import Speech, fit_name
+from asrmeter.errors import AsrmeterError
 
 
 def name_of(options: dict[str, Any]) -> str:
@@ -13,7 +14,9 @@ def name_of(options: dict[str, Any]) -> str:
 
 
 def check(options: dict[str, Any]) -> None:
-    """Raise nothing: whether the Hub has the data set is found out there."""
+    """Raise AsrmeterError if one column is to be two; whether the Hub has the data set is found out there."""
+    if options["text"] == options["audio"]:
+        raise AsrmeterError(f"corpus.text and corpus.audio are both {options['text']}; give the column of each")
 
 
 def archives(options: dict[str, Any]) -> list[str]:

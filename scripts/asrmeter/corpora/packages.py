@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrmeter import packages as pinned
 from asrmeter.corpora import Speech
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,8 @@ def check(options: dict[str, Any]) -> None:
     """Raise AsrmeterError if there is no such listing."""
     known = sorted(path.stem for path in LISTINGS.glob("*.toml"))
     if options["name"] not in known:
-        raise AsrmeterError(f"corpus.name: unknown corpus {options['name']}; known are {', '.join(known)}")
+        hint = did_you_mean(options["name"], known)
+        raise AsrmeterError(f"corpus.name: unknown corpus {options['name']}{hint}; known are {', '.join(known)}")
 
 
 def archives(options: dict[str, Any]) -> list[str]:

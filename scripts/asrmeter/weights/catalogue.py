@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import packages as pinned
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, did_you_mean
 from asrmeter.files import fingerprint
 
 CATALOGUE = Path(__file__).parents[3] / "resources" / "models.toml"
@@ -83,7 +83,8 @@ def origin(name: str, settings: dict[str, Any]) -> Origin:
         raise AsrmeterError(f"{place}.path: give the folder of the weights")
     if entry is None:
         raise AsrmeterError(
-            f"{place}: unknown model; known are {', '.join(catalogue())}: give any other by id and revision, or by path"
+            f"{place}: unknown model{did_you_mean(name, catalogue())}; known are {', '.join(catalogue())}: "
+            "give any other by id and revision, or by path"
         )
     if weights == "hub":
         return Origin(entry=entry, repo=entry.hub["id"], revision=entry.hub["revision"], sha256=entry.hub.get("sha256"))
@@ -104,9 +105,9 @@ def check(name: str, settings: dict[str, Any]) -> None:
     path = origin(name, settings).path
     if path is not None:
         place = f"models.{name}.path: {path}"
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise AsrmeterError(f"{place} is no folder")
-        if not (path / "config.json").is_file():
+        if not os.path.isfile(path / "config.json"):
             raise AsrmeterError(f"{place} has no config.json; give a folder as save_pretrained writes it")
         try:
             if not isinstance(json.loads((path / "config.json").read_text()), dict):

@@ -1,0 +1,266 @@
+"""Whatever a study says, it is planned, or refused in lines that a person can read."""
+
+import argparse
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from asrmeter import cell_spec, plan, study
+from asrmeter.errors import AsrmeterError
+from broken_studies import COMMIT
+
+FILE = "mine.yaml"
+SCHEMA = json.loads(study.SCHEMA.read_text())
+MODELS = {
+    "whisper-base": [{}, {"weights": "packaged"}, {"weights": "random"}, {"weights": "hub"}],
+    "whisper-tiny.en": [{}, {"weights": "random"}],
+    "wav2vec2-base-960h": [{"weights": "random"}, {"weights": "hub"}],
+    "whisper-small": [{"weights": "random"}],
+    "own": [{"id": "me/own", "revision": COMMIT}, {"id": "me/own", "revision": COMMIT, "weights": "random"}],
+}
+CORPORA = [
+    {"kind": "packages", "name": "quickstart"},
+    {"kind": "gigaspeech"},
+    {"kind": "hub", "id": "openslr/librispeech_asr", "config": "clean", "durations": "natural"},
+]
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+
+
+def _some(values: Any, most: int) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values, min_size=1, max_size=most, unique=True)
+
+
+def _of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Return values that a number, truth or choice of the schema allows; of large ones the smaller."""
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "anyOf" in schema:
+        return st.one_of(*map(_of, schema["anyOf"]))
+    match [name for name in _listed(schema["type"]) if name != "null"]:
+        case ["boolean"]:
+            values: st.SearchStrategy[Any] = st.booleans()
+        case ["integer"]:
+            values = st.integers(schema["minimum"], min(schema["maximum"], schema["minimum"] + 100))
+        case ["number"]:
+            least = schema.get("minimum", schema.get("exclusiveMinimum"))
+            most = min(schema.get("maximum", 1000), 1000)
+            values = st.floats(least, most, exclude_min="exclusiveMinimum" in schema)
+        case ["array"]:
+            values = st.lists(_of(schema["items"]), min_size=1, max_size=3, unique=True)
+        case other:
+            raise NotImplementedError(other)
+    return st.none() | values if "null" in _listed(schema["type"]) else values
+
+
+def _listed(types: str | list[str]) -> list[str]:
+    return [types] if isinstance(types, str) else types
+
+
+def _keys(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={key: _of(inner) for key, inner in schema["properties"].items()})
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> dict[str, Any]:
+    """A study that is valid as far as the schema and the catalogue go, written as a person may."""
+    properties = SCHEMA["properties"]
+    variant = _keys(properties["variants"]["additionalProperties"])
+    grid = {
+        "durations_s": _some(st.integers(1, 600), 4),
+        "batch_sizes": _some(st.integers(1, 64), 4),
+        "devices": st.just("auto") | _some(st.sampled_from(["cpu", "cuda"]), 2),
+        "variants": st.dictionaries(names, variant, min_size=1, max_size=2),
+        "max_batch_audio_s": st.none() | st.integers(600 * 64, 600 * 1024),
+        "threads": _of(properties["threads"]),
+        "seed": _of(properties["seed"]),
+        "corpus": st.sampled_from(CORPORA),
+        "protocol": _keys(properties["protocol"]),
+    }
+    models = {name: draw(st.sampled_from(MODELS[name])) for name in draw(_some(st.sampled_from(sorted(MODELS)), 3))}
+    said = {"name": draw(names), "models": models} | draw(st.fixed_dictionaries({}, optional=grid))
+    # What a schema cannot say.
+    protocol = said.get("protocol", {})
+    if protocol.get("min_passes", 5) > protocol.get("max_passes", 300):
+        protocol["max_passes"] = protocol["min_passes"]
+    defaults = {"timeout_s": 600, "budget_s": 10, "energy_window_s": 5}
+    protocol["timeout_s"] = max(protocol.get(key, default) for key, default in defaults.items())
+    said["protocol"] = protocol
+    if said.get("variants", {}).get("fp32", {}).get("dtype", "float32") != "float32":
+        del said["variants"]
+    return copy.deepcopy(said)
+
+
+def _complete(said: dict[str, Any]) -> dict[str, Any]:
+    return study.complete(copy.deepcopy(said), FILE)
+
+
+@given(studies())
+def test_a_complete_study_says_the_same_when_it_is_completed_again(said: dict[str, Any]) -> None:
+    whole = _complete(said)
+    assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
+
+
+@given(studies())
+def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
+    whole = _complete(said)
+    cells, order, pairs = plan.cells(whole), plan.order(whole), plan.aa_pairs(whole)
+    assert len({cell.id for cell in order}) == len(order)
+    assert sorted(order) == sorted([*cells, *(again for _, again in pairs)])
+    assert len(cells) == len(whole["models"]) * len(whole["variants"]) * len(whole["devices"]) * len(
+        whole["durations_s"]
+    ) * len(whole["batch_sizes"])
+    n = len(pairs)
+    assert (order[:n], order[len(order) - n :]) == ([first for first, _ in pairs], [again for _, again in pairs])
+    rest = order[n : len(order) - n]
+    sizes: dict[tuple[Any, ...], list[int]] = {}
+    for cell in rest:
+        sizes.setdefault((cell.model, cell.variant, cell.device, cell.duration_s), []).append(cell.batch_size)
+    assert all(of_group == sorted(of_group) for of_group in sizes.values())
+    for device in whole["devices"]:
+        own = [cell for cell in cells if cell.device == device]
+        assert sum(first.device == device for first, _ in pairs) == min(len(own), whole["protocol"]["aa_pairs"])
+
+
+@given(studies(), st.integers(1, 40_000))
+def test_no_batch_is_longer_than_it_may_be(said: dict[str, Any], limit: int) -> None:
+    every = plan.cells(_complete(said))
+    try:
+        whole = _complete(said | {"max_batch_audio_s": limit})
+    except AsrmeterError as error:
+        assert "leaves no cell" in str(error)
+        assert all(cell.duration_s * cell.batch_size > limit for cell in every)
+        return
+    assert plan.cells(whole) == [cell for cell in every if cell.duration_s * cell.batch_size <= limit]
+    profiled = plan.profiled(whole)
+    assert profiled and set(profiled) <= set(plan.cells(whole))
+
+
+@given(studies(), st.integers(0, 2**32 - 1))
+def test_the_order_depends_on_the_seed_and_the_grid_alone(said: dict[str, Any], seed: int) -> None:
+    ours = _complete(said | {"seed": seed})
+    bare = {key: ours[key] for key in ("name", "devices", "durations_s", "batch_sizes", "max_batch_audio_s", "seed")}
+    bare |= {"models": ours["models"], "variants": {name: {} for name in ours["variants"]}}
+    theirs = _complete(bare | {"protocol": {"aa_pairs": ours["protocol"]["aa_pairs"]}, "name": "other"})
+    assert plan.order(ours) == plan.order(theirs)
+
+
+def _options(whole: dict[str, Any]) -> dict[str, list[str]]:
+    keys = {model: plan.model_key(whole, model) for model in whole["models"]}
+    corpus = plan.corpus_key(whole)
+    return {cell.id: plan.options(whole, cell, keys[cell.model], corpus) for cell in plan.cells(whole)}
+
+
+@given(studies(), st.sampled_from(sorted(MODELS)), st.integers(65, 1024))
+def test_more_cells_leave_the_others_as_they_are(said: dict[str, Any], model: str, batch_size: int) -> None:
+    before = _options(_complete(said))
+    models = {model: MODELS[model][0]} | said["models"]
+    sizes = [batch_size, *said.get("batch_sizes", [1, 4])]
+    after = _options(_complete(said | {"models": models, "batch_sizes": sizes, "max_batch_audio_s": None}))
+    assert before.items() <= after.items()
+
+
+@given(studies())
+def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
+    parser = argparse.ArgumentParser()
+    cell_spec.add_arguments(parser)
+    whole = _complete(said)
+    named = ["--model-folder=m", "--segments=s", "--output=o"]
+    for cell, options in zip(plan.cells(whole), _options(whole).values(), strict=True):
+        read = parser.parse_args([*options, *named])
+        assert (read.model, read.variant, read.device) == (cell.model, cell.variant, cell.device)
+        assert (read.duration_s, read.batch_size, read.seed) == (cell.duration_s, cell.batch_size, whole["seed"])
+        assert read.threads == str(whole["threads"])
+        assert json.loads(read.variant_options) == whole["variants"][cell.variant]
+        assert json.loads(read.protocol).items() <= whole["protocol"].items()
+
+
+def _turned(value: Any) -> Any:
+    """Return the same with all keys in the opposite order."""
+    if isinstance(value, dict):
+        return {key: _turned(value[key]) for key in reversed(value)}
+    return value
+
+
+@given(studies())
+def test_keys_do_not_depend_on_the_order_in_which_things_are_said(said: dict[str, Any]) -> None:
+    ours, theirs = _complete(said), _complete(_turned(said))
+    assert plan.corpus_key(ours) == plan.corpus_key(theirs)
+    for model in ours["models"]:
+        assert plan.model_key(ours, model) == plan.model_key(theirs, model)
+
+
+def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*place, key)
+        yield from _all_places(one, (*place, key))
+
+
+KEYS = sorted({place.rpartition(".")[2] for place in study._places(SCHEMA)})
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["auto", "null", "[1]", "{}", '{"a\\nb": 1}', "a/../..", "~", "p" * 300, "/dev/null", "1e999"])
+    | st.dates()
+    | st.binary(max_size=4)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | scalars, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid and complete study, in which a thing or two are something else, elsewhere, or gone."""
+    said = _complete(draw(studies()))
+    for _ in range(draw(st.integers(1, 2))):
+        places = list(_all_places(said))
+        if not places:
+            break
+        *path, key = draw(st.sampled_from(places))
+        inner: Any = said
+        for step in path:
+            inner = inner[step]
+        match draw(st.sampled_from(["set", "set", "delete", "rename", "add"])):
+            case "set":
+                inner[key] = draw(values)
+            case "delete":
+                del inner[key]
+            case "rename" if isinstance(inner, dict):
+                inner[draw(st.sampled_from(KEYS) | scalars)] = inner.pop(key)
+            case _ if isinstance(inner, dict):
+                inner[draw(st.sampled_from(KEYS) | scalars)] = draw(values)
+    return said
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+@example({"name": "x", "models": {"whisper-base": {}}, "corpus": 5})
+@example({"name": "x", "models": {"own": {"path": "p" * 300}}})
+@example({"name": "x", "models": {"whisper-base": {}}, "protocol": '{"a\\nb": 1}'})
+def test_any_study_is_planned_or_refused_in_lines_that_name_it(said: dict[str, Any]) -> None:
+    try:
+        whole = _complete(said)
+    except AsrmeterError as error:
+        lines = str(error).splitlines()
+        assert lines
+        for line in lines:
+            assert line.startswith(f"{FILE}: ") and line.isprintable() and len(line) < 2000, line
+        return
+    order = plan.order(whole)
+    assert order and {cell for cell in order if not cell.again} >= set(plan.profiled(whole))
+    assert all(len(part.encode()) < 200 for cell in order for part in cell.id.split("/"))
+    assert _options(whole)
+    json.dumps(whole, allow_nan=False)
+    assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
