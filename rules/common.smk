@@ -42,6 +42,9 @@ def errors_in_one_line():
         sys.exit(f"error: {error}")
 
 
+# Which executor there will be is not known yet; only for a cluster's it is said how many jobs it may have at a time.
+LOCAL = workflow.nodes is None and workflow.is_main_process
+
 SAID_IN = [
     os.path.relpath(file) for file in workflow.overwrite_configfiles or ["config.yaml"]
 ]
@@ -60,7 +63,7 @@ if not workflow.overwrite_configfiles:
 if workflow.config_settings.config:
     SAID_IN.append("--config")
 with errors_in_one_line():
-    STUDY = study.complete(config, source=", ".join(SAID_IN))
+    STUDY = study.complete(config, source=", ".join(SAID_IN), here=LOCAL)
     study.claim(STUDY)
 
 
@@ -80,8 +83,6 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
-# Which executor there will be is not known yet; only for a cluster's it is said how many jobs it may have at a time.
-LOCAL = workflow.nodes is None and workflow.is_main_process
 # All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 # On a cluster the machine of a job is not known beforehand.

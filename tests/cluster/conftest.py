@@ -1,0 +1,72 @@
+"""A SLURM cluster for the tests of this folder, and a checkout that runs on it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm import CPUS, GPU_MODEL, Cluster, missing
+
+from checkouts import ROOT, Checkout, MakeCheckout
+
+# What an administrator would write into the profile for this cluster, by the name of the value.
+_SITE = {
+    "partition": '"main"',
+    "cpu_node_cores": str(CPUS),
+    "gpu_node": f'dict(slurm_partition="main", constraint=None, gpu_model="{GPU_MODEL}")',
+    "gpu_node_cores": str(CPUS),
+}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if why := missing():
+        # On the machine of .ci/run everything is there.
+        pytest.fail(why) if os.environ.get("ASRMETER_CI") else pytest.skip(why)
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    began = time.monotonic()
+    try:
+        cluster.start()
+        cluster.started_s = time.monotonic() - began
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a cluster needs on top of the environment, for PYTHONPATH: other tests do without."""
+
+    def locked(name: str) -> set[str]:
+        return set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+
+    folder = tmp_path_factory.mktemp("plugin")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    more = sorted(locked("slurm.lock") - locked("run.lock"))
+    assert any("executor-plugin-slurm==" in pin for pin in more)
+    subprocess.run([*command, *more], check=True, stdin=subprocess.DEVNULL, timeout=180)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def on_cluster(make_checkout: MakeCheckout, cluster: Cluster) -> Checkout:
+    """A checkout whose profile knows this cluster."""
+    checkout = make_checkout("on-cluster")
+    set_up(checkout)
+    return checkout
+
+
+def set_up(checkout: Checkout, **site: str) -> None:
+    """Write the values of a site into a checkout's profile."""
+    path = checkout.folder / "profiles" / "slurm" / "config.yaml"
+    text = path.read_text()
+    for name, value in (_SITE | site).items():
+        text, n = re.subn(rf"^    {name} = .*$", f"    {name} = {value}", text, flags=re.MULTILINE)
+        assert n == 1, f"{path} has no {name}"
+    path.write_text(text)
+    assert shutil.which("sbatch")
