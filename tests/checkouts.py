@@ -155,7 +155,7 @@ class Checkout:
     def start(self, *arguments: str, output: Path | None = None, **more: str) -> "subprocess.Popen[bytes]":
         """Start Snakemake as the leader of a process group, as a shell does. What it says goes to `output`."""
         command = [str(Path(sys.executable).with_name("snakemake")), *arguments]
-        if "--cores" not in arguments:
+        if not {"--cores", "--profile"} & {*arguments}:
             command += ["--cores", "2"]
         return self._start(command, output or self.folder.with_name(f"{self.folder.name}.txt"), **more)
 

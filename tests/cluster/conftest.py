@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +28,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         # On the machine of .ci/run everything is there.
         pytest.fail(why) if os.environ.get("ASRMETER_CI") else pytest.skip(why)
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    began = time.monotonic()
     try:
         cluster.start()
-        cluster.started_s = time.monotonic() - began
         yield cluster
     finally:
         cluster.stop()

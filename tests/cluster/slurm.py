@@ -115,10 +115,13 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Seconds until every node was idle.
+        self.started_s = 0.0
         self._links = [_SETTINGS / name for name in ("slurm.conf", "gres.conf")]
 
     def start(self) -> None:
         """Bring everything up; return when every node is idle."""
+        began = time.monotonic()
         for name in ("munge", "state", "run", "log", "spool", "dev"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._name_this_machine()
@@ -144,6 +147,7 @@ class Cluster:
         for name in NODES:
             self.start_node(name)
         _wait(lambda: set(self.states().values()) == {"idle"}, "the nodes are not idle", 30)
+        self.started_s = time.monotonic() - began
 
     def stop(self) -> None:
         """End every job and daemon of this cluster."""
@@ -292,10 +296,9 @@ def main() -> None:
     if why:
         sys.exit(why)
     cluster = Cluster(Path(sys.argv[1]).absolute())
-    began = time.monotonic()
     try:
         cluster.start()
-        print(f"up after {time.monotonic() - began:.1f} s: {cluster.states()}", flush=True)
+        print(f"up after {cluster.started_s:.1f} s: {cluster.states()}", flush=True)
         signal.pause()
     except KeyboardInterrupt:
         pass

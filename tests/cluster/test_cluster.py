@@ -1,0 +1,175 @@
+"""A study on a cluster, from download to report, while a node dies; and what the scheduler says of it."""
+
+import datetime
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from slurm import CPUS, GPU_NODE, NODES, Cluster, Job
+
+from asrmeter import record
+from checkouts import Checkout, Ran, one_cell, wait_for
+
+pytestmark = pytest.mark.pipeline
+MODEL = "whisper-tiny.en"
+CELLS = {f"{MODEL}/fp32/{device}/5s-b{batch}" for device in ("cpu", "cuda") for batch in ("1", "2", "1-again")}
+# Two GPU jobs, so that it shows whether they wait for each other; one of the CPU, so that it has more than one cell.
+GROUPS = ("--group-components", "prepare=100", "cells_cpu=4", "cells_cuda=2")
+# Without a database of finished jobs the controller is asked for them, and often: here no job waits for others.
+SNAKEMAKE = (
+    *("--profile", "profiles/slurm", "--resources", "gpu=1", "--latency-wait", "10"),
+    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5"),
+)
+
+
+def sister(**changes: Any) -> dict[str, Any]:
+    """Return the default study's small sister, on both devices."""
+    study = one_cell(devices=["cpu", "cuda"], batch_sizes=[1, 2])
+    study["protocol"]["aa_pairs"] = 1
+    return study | changes
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """What became of a run during which a node was killed."""
+
+    checkout: Checkout
+    ran: Ran
+    jobs: list[Job]
+    log: dict[int, dict[str, str]]
+    killed_node: str
+    # The records that were there when the node died, by cell.
+    before: dict[str, bytes]
+
+    def record(self, cell: str) -> dict[str, Any]:
+        """Return the header of a cell's record."""
+        return record.read(self.checkout.cell(cell))[0]
+
+    def groups(self, name: str) -> list[Job]:
+        """Return the jobs of a group, as often as they were tried."""
+        return [job for job in self.jobs if job.rule.startswith(name)]
+
+
+@pytest.fixture(scope="module")
+def run(on_cluster: Checkout, cluster: Cluster, plugin: Path, downloads: Path) -> Iterator[OnCluster]:
+    on_cluster.write(sister())
+    # One archive is downloaded by a job of the cluster too: by pip from a folder here, which checks its hash.
+    next(on_cluster.results.glob("downloads/openai_whisper*")).unlink()
+    output = on_cluster.folder.with_name("cluster.txt")
+    more = {"PYTHONPATH": str(plugin), "PIP_FIND_LINKS": str(downloads)}
+    process = on_cluster.start(*SNAKEMAKE, *GROUPS, output=output, **more)
+    try:
+        wait_for(
+            lambda: process.poll() is not None or any("/cpu/" in cell for cell in on_cluster.measured),
+            "no cell of the CPU is measured",
+            300,
+        )
+        assert process.poll() is None, output.read_text()
+        (job,) = [job for job in cluster.jobs() if job.state == "RUNNING" and job.rule.startswith("cells_cpu")]
+        before = {cell: on_cluster.cell(cell).read_bytes() for cell in on_cluster.measured if "/cpu/" in cell}
+        cluster.kill_node(job.nodes)
+        code = process.wait(420)
+    finally:
+        process.kill()
+    ran = Ran(code, output.read_text(), 0.0, 0.0)
+    log = {int(row["JobId"]): row for row in cluster.log_of_jobs()}
+    yield OnCluster(on_cluster, ran, cluster.jobs(), log, job.nodes, before)
+    cluster.start_node(job.nodes)
+
+
+def test_the_cluster_is_up_within_half_a_minute(cluster: Cluster) -> None:
+    assert cluster.started_s < 30
+    assert set(cluster.states()) == set(NODES)
+
+
+def test_the_study_is_done_though_a_node_died(run: OnCluster) -> None:
+    assert run.ran.code == 0, run.ran.output
+    assert set(run.checkout.measured) == CELLS
+    rows = pq.read_table(run.checkout.results / "tables" / "cells.parquet").to_pylist()
+    assert {row["device"]: row["status"] for row in rows}["cpu"] in ("ok", "unconverged")
+    assert MODEL in (run.checkout.results / "report.html").read_text()
+    assert not list(run.checkout.folder.glob(".snakemake/locks/*"))
+
+
+def test_a_killed_nodes_job_is_redone_elsewhere_and_keeps_what_was_measured(run: OnCluster) -> None:
+    first, *_, last = run.groups("cells_cpu")
+    assert (first.state, first.nodes) == ("NODE_FAIL", run.killed_node)
+    assert last.state == "COMPLETED" and last.nodes != run.killed_node
+    for cell, content in run.before.items():
+        assert run.checkout.cell(cell).read_bytes() == content
+        assert run.record(cell)["slurm_job_id"] == str(first.id)
+    later = {cell for cell in CELLS if "/cpu/" in cell} - set(run.before)
+    assert later
+    for cell in later:
+        assert run.record(cell)["slurm_job_id"] == str(last.id)
+        assert run.record(cell)["status"] in ("ok", "unconverged")
+
+
+def test_every_record_names_its_node_and_its_gpu(run: OnCluster) -> None:
+    for cell in CELLS:
+        header = run.record(cell)
+        job = next(job for job in run.jobs if str(job.id) == header["slurm_job_id"])
+        assert header["node"] == job.nodes
+        assert header["visible_gpus"] == ("0" if "/cuda/" in cell else None)
+    row = pq.read_table(run.checkout.results / "tables" / "cells.parquet").to_pylist()[0]
+    assert row["node"] in NODES
+
+
+def test_cells_of_the_gpu_have_one_and_nobody_else(run: OnCluster) -> None:
+    on_gpu = run.groups("cells_cuda")
+    assert len(on_gpu) == 2
+    for job in run.jobs:
+        assert job.has_gpu == (job in on_gpu), job
+    assert {job.nodes for job in on_gpu} == {GPU_NODE}
+
+
+def test_one_gpu_for_a_job_is_not_one_job_for_the_cluster(run: OnCluster) -> None:
+    first, second = run.groups("cells_cuda")
+    assert second.asked["SubmitTime"] < first.ended
+    # The node has one GPU, so the scheduler had them take turns.
+    assert second.started >= first.ended
+
+
+def test_a_measuring_job_has_its_node_for_itself(run: OnCluster) -> None:
+    measuring = {job.id for job in run.jobs if job.rule.startswith("cells_")}
+    for node in NODES:
+        own = [row for row in run.log.values() if row["NodeList"] == node]
+        spans = sorted((row["StartTime"], row["EndTime"], int(row["JobId"])) for row in own)
+        for (_, ended, one), (began, _, other) in itertools.pairwise(spans):
+            assert ended <= began or not {one, other} & measuring, (node, one, other)
+    for job in measuring & set(run.log):
+        assert run.log[job]["ProcCnt"] == str(CPUS)
+
+
+def test_short_jobs_share_one(run: OnCluster) -> None:
+    rules = [job.rule for job in run.jobs]
+    n_rules = sum(run.ran.jobs.values()) - 1  # not `all`, which runs nothing
+    print(f"{n_rules} jobs of Snakemake in {len(rules)} of SLURM: {', '.join(rules)}")
+    assert len(rules) <= 7
+    assert n_rules > 2 * len(rules)
+
+
+def test_time_and_memory_are_those_of_the_cell(run: OnCluster) -> None:
+    (report,) = run.groups("report")
+    (cells, *_) = run.groups("cells_cpu")
+    minutes = _minutes(cells.asked["TimeLimit"])
+    assert minutes == 4 * 15, "four members, each its time-out and what is around it"
+    assert _megabytes(cells) < _megabytes(report) == 8000
+    assert _megabytes(run.groups("cells_cuda")[0]) > _megabytes(cells)
+
+
+def _minutes(text: str) -> float:
+    days, _, time = text.rpartition("-")
+    hours, minutes, seconds = map(int, time.split(":"))
+    return datetime.timedelta(days=int(days or 0), hours=hours, minutes=minutes, seconds=seconds).total_seconds() / 60
+
+
+def _megabytes(job: Job) -> float:
+    found = re.search(r"mem=([\d.]+)([MG])", job.asked["TRES"])
+    assert found
+    return float(found[1]) * (1000 if found[2] == "G" else 1)
