@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import energy as metering
+from asrmeter import siblings
 from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.plan import Cell
 from asrmeter.stats import Estimate
 
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
-MEASURED_STATUS = ("ok", "unconverged")
+MEASURED_STATUS = siblings.MEASURED_STATUS
 # The variant that others are held against.
 BASELINE = "fp32"
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
