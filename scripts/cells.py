@@ -176,14 +176,19 @@ def delete(cells: Sequence[Found], results: Path) -> list[str]:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise AsrmeterError(
-                    f"{path}: cannot be deleted ({error.strerror}); {n_cells} cells before it were"
+                    f"{path}: cannot be deleted ({error.strerror}); those before it were: {n_cells}"
                 ) from error
         n_cells, n_profiles = n_cells + 1, n_profiles + failed
     profiles = f", and the failed profiles of {n_profiles} of them" if n_profiles else ""
-    lines = [f"deleted: {n_cells} cells{profiles}; the same command as before measures them again, such as", AGAIN]
+    lines = [f"deleted: {counted(n_cells)}{profiles}; the same command as before measures them again, such as", AGAIN]
     if gone:
         lines.append(f"but for {len(gone)} that the study has no more, such as {gone[0]}")
     return lines
+
+
+def counted(n_cells: int) -> str:
+    """Return a number of cells."""
+    return f"{n_cells} cell{'' if n_cells == 1 else 's'}"
 
 
 def no_longer_planned(cells: Sequence[Found], results: Path) -> list[str]:
@@ -246,7 +251,7 @@ def main(argv: list[str] | None = None) -> None:
     matching = [cell for cell in cells if all(one(cell) for one in passes)]
     lines = [str(cell.path) for cell in matching] if args.files else table(matching)
     if not args.files:
-        lines.append(f"{len(matching)} of {len(cells)} cells")
+        lines.append(f"{len(matching)} of {counted(len(cells))}")
     if lines:
         print("\n".join(lines), flush=True)
     if args.delete and matching:
