@@ -1,7 +1,7 @@
 """List the cells of a run that match, by what became of them, how old they are, or where they were measured.
 
-With --delete their files are deleted, so that the same snakemake command as before measures exactly these again. Not
-while it runs.
+With --delete their files are deleted, so that the same snakemake command as before measures exactly these again; not
+while it runs. Like every step this one waits for a measurement that goes on on the machine.
 """
 
 import argparse
@@ -26,9 +26,9 @@ STATUS = (*MEASURED_STATUS, "oom", "timeout", "killed", "error", "unsupported", 
 AGAIN = "snakemake --cores all --resources gpu=1"
 EXAMPLES = f"""\
 each filter takes several values, and a cell has to match every filter:
-  python scripts/cells.py results                                  all cells, the newest last
-  python scripts/cells.py results --status {FAILED}                  those without a measurement, and why
-  python scripts/cells.py results --status oom unsupported --delete   with larger batches that were not tried
+  python scripts/cells.py results                       all cells, the newest last
+  python scripts/cells.py results --status {FAILED}       those without a measurement, and why
+  python scripts/cells.py results --status oom unsupported --delete       with the larger batches that were not tried
   python scripts/cells.py results --older-than 7d --device cuda
   python scripts/cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
   python scripts/cells.py results --reason "no space" --files | xargs ls -l
