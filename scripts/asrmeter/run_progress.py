@@ -135,7 +135,8 @@ class RunProgress(logging.Handler):
         # Of each cell that was started or submitted and has no record yet: how its record and its log were before.
         self._before: dict[str, tuple[_Stamp, _Stamp]] = {}
         self._looked_s = time.monotonic()
-        self._said = ""
+        # The line as it was when it was last told, without what was news then.
+        self._known = ""
 
     def begin(self, to_measure: Mapping[int, str], done: Collection[str], poll_s: float | None = None) -> None:
         """Begin to listen: `to_measure` are the cells of this run by the number of their job, `done` all others.
@@ -146,8 +147,9 @@ class RunProgress(logging.Handler):
         self._cell_of_job = dict(to_measure)
         earlier = Counter(status(self._record(cell)) or UNREADABLE for cell in done)
         self._cells = Cells(len(to_measure) + len(done), earlier)
+        self._known = self._cells.line()
         if to_measure:
-            self._tell(self._cells.line())
+            self._tell(self._known)
             if poll_s is not None:
                 threading.Thread(target=self._poll, name="asrmeter-progress", daemon=True).start()
 
@@ -175,10 +177,13 @@ class RunProgress(logging.Handler):
             if event == _END:
                 # Those of an interrupted run are running no more.
                 self._cells.running.clear()
-            line = self._cells.line(news)
             if event == _END and self._cells.failed:
-                line += f"; which and why: python scripts/cells.py {self._results} --status failed"
-            self._tell(line)
+                self._tell(
+                    f"{self._cells.line()}; which and why: python scripts/cells.py {self._results} --status failed"
+                )
+            elif self._cells.line() != self._known:
+                self._tell(self._cells.line(news))
+            self._known = self._cells.line()
         except Exception:
             self.handleError(record)
 
@@ -223,10 +228,7 @@ class RunProgress(logging.Handler):
         return [cell]
 
     def _tell(self, line: str) -> None:
-        """Say and write a line, unless it is the last one again."""
-        if line == self._said:
-            return
-        self._said = line
+        """Say and write a line."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         # A full disk, or one that may not be written, is for those to tell who cannot do without.
         with contextlib.suppress(OSError):

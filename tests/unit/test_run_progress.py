@@ -112,6 +112,7 @@ def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log
     write(tmp_path, B, "killed")
     # With --quiet nobody says that it has finished.
     log("job_started")
+    log("progress")
     log("job_info", 3)
     log("job_error", 3)
     log("job_info", 3)
