@@ -3,10 +3,10 @@
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from asrmeter.cli import run
+from asrmeter.cli import aligned, run
 from asrmeter.compare import MOST_SHOWN, ByMetric, Comparison, Run, compare, few, write_csv
 from asrmeter.report.text import NULL, effect_text, interval, number, percent
 from asrmeter.runs import differ, tables_of
@@ -77,7 +77,7 @@ def _of_metric(part: ByMetric) -> list[str]:
         + (f"; {model.change} as a whole" if model.change else "")
         for model in part.models
     ]
-    lines = [f"{_word(metric.name)} ({metric.unit})", *_aligned([heading, *cells]), "", *models]
+    lines = [f"{_word(metric.name)} ({metric.unit})", *aligned([heading, *cells]), "", *models]
     if len(shown) < len(part.pairs):
         lines.insert(1, f"shown {len(shown)} of {len(part.pairs)}; {WHOLE}")
     if part.drift:
@@ -135,12 +135,6 @@ def _word(name: str) -> str:
 
 def _counted(counts: Mapping[Verdict, int]) -> str:
     return f"{sum(counts.values())} cells: {', '.join(f'{n} {_word(verdict)}' for verdict, n in counts.items())}"
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, its columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import argparse
 import datetime
 import json
 import logging
+import platform
 import statistics
 import time
 from pathlib import Path
@@ -72,6 +73,8 @@ def main(argv: list[str] | None = None) -> None:
         if attempts.restore(args.attempt):
             logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
             return
+        # Who watches a run on a cluster reads it in the log: `asrmeter.run_progress`.
+        logging.info("measuring %s on %s", args.output.with_suffix(""), machine.node() or platform.node())
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
         header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}

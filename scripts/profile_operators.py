@@ -55,9 +55,9 @@ def why_not(results: Path, cell_id: str) -> tuple[str, str] | None:
     """Return the status and the reason that a profile has without being tried: that the cell could not be measured."""
     record = results / "measurements" / f"{cell_id}.parquet"
     status = siblings.status(record)
-    if status in (None, "ok", "unconverged"):
+    if status is None or status in siblings.MEASURED_STATUS:
         return None
-    return str(status), f"the cell could not be measured: {record} says why"
+    return status, f"the cell could not be measured: {record} says why"
 
 
 def main(argv: list[str] | None = None) -> None:

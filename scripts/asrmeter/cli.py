@@ -1,10 +1,10 @@
-"""What every command line does around its work: a plain log, errors in one line, no work beside a measurement."""
+"""What command lines do around their work: a plain log, errors in one line, tables, no work beside a measurement."""
 
 import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from asrmeter import machine
 from asrmeter.errors import AsrmeterError
@@ -25,3 +25,9 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
         sys.stdout.flush()
         # Not sys.exit: where a thread of a library still reads a stream, a process that takes itself down crashes.
         os._exit(1)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, its columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]

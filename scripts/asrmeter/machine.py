@@ -103,8 +103,7 @@ def facts(root: Path) -> dict[str, Any]:
     """
     return {
         "machine_id": machine_id(),
-        # Of a cluster; on a machine of one's own its name concerns nobody.
-        "node": os.environ.get("SLURMD_NODENAME"),
+        "node": node(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "cpu_name": cpu_name(),
@@ -126,6 +125,11 @@ def machine_id() -> str:
     # A part of the memory is reserved, a little more or less of it from one start to the next.
     identity = [cpu_name(), str(os.cpu_count()), f"{memory_bytes() / 2**30:.0f} GiB"]
     return hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12]
+
+
+def node() -> str | None:
+    """Return the name of this node of a SLURM cluster; None elsewhere, where a machine's name concerns nobody."""
+    return os.environ.get("SLURMD_NODENAME")
 
 
 def memory_bytes() -> int:

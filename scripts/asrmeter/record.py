@@ -1,6 +1,8 @@
 """The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.files import atomic
 from asrmeter.runtimes.base import STAGES, DecoderWork
 
@@ -61,9 +63,25 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises:
         AsrmeterError: the file is missing, broken or not a cell.
     """
-    try:
+    with _readable(path):
         table = pq.read_table(path)
         header = json.loads(table.schema.metadata[_HEADER])
-    except (OSError, pa.ArrowException, KeyError, TypeError) as error:
-        raise AsrmeterError(f"{path}: cannot be read as a cell ({error}); delete it and run again") from error
     return header, [row for row in table.to_pylist() if row["phase"] is not None]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a cell's file without reading its passes.
+
+    Raises:
+        AsrmeterError: the file is missing, broken or not a cell.
+    """
+    with _readable(path):
+        return json.loads(pq.read_metadata(path).metadata[_HEADER])
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException, KeyError, TypeError) as error:
+        raise AsrmeterError(f"{path}: cannot be read as a cell ({one_line(error)}); delete it and run again") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter import energy as metering
+from asrmeter import siblings
 from asrmeter.errors import AsrmeterError, one_line
 from asrmeter.plan import Cell
 from asrmeter.stats import Estimate
@@ -19,7 +20,7 @@ Row = Mapping[str, Any]
 Candidate = tuple[str, str]
 # The kind of machine, and the device's name.
 Hardware = tuple[str | None, str | None]
-MEASURED_STATUS = ("ok", "unconverged")
+MEASURED_STATUS = siblings.MEASURED_STATUS
 # The variant that others are held against.
 BASELINE = "fp32"
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")

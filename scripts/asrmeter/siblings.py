@@ -4,9 +4,12 @@ Standard library only, as the measuring parent reads it.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
+# Of a cell that was measured; every other status says why it was not.
+MEASURED_STATUS = ("ok", "unconverged")
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
 _STATUS = re.compile(rb'"status": ("[a-z]+")')
 
@@ -30,9 +33,15 @@ def smaller_out_of_memory(cell: Path) -> int | None:
 def status(path: Path) -> str | None:
     """Return the status of a cell's file, read from the plain text in its footer; None if there is none."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            tail = file.read()
+            footer = int.from_bytes(tail[:4], "little")
+            if not tail.endswith(b"PAR1") or footer > size - 8:
+                return None
+            file.seek(size - 8 - footer)
+            found = _STATUS.search(file.read(footer))
     except OSError:
         return None
-    footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8] if content.endswith(b"PAR1") else b""
-    found = _STATUS.search(footer)
     return json.loads(found[1]) if found else None

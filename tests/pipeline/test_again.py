@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from checkouts import CELLS, Checkout, MakeCheckout, small
@@ -125,6 +127,34 @@ def test_a_deleted_cell_is_measured_alone(finished: Checkout) -> None:
         ran = finished.run("--dry-run")
     assert ran.jobs == GATHERED | {"measure_cpu": 1}
     assert f"output: results/measurements/{CELLS[1]}.parquet" in ran.output
+
+
+def test_cells_deleted_by_a_filter_are_measured_alone_with_profiles_that_failed_with_them(
+    finished: Checkout, tmp_path: Path
+) -> None:
+    gone = [finished.cell(name) for name in finished.measured if name.startswith("wav2vec2")]
+    profile = finished.results / "profiles" / f"{CELLS[2]}.parquet"
+    traces = [profile.with_suffix(".trace.json.gz")]
+    kept = finished.results / "logs" / "progress.log"
+    before = kept.read_bytes()
+    for number, path in enumerate((*gone, profile, *traces)):
+        shutil.copy2(path, tmp_path / str(number))
+    try:
+        table = pq.read_table(profile)
+        column = pa.array(["killed"] * len(table), table.schema.field("status").type)
+        pq.write_table(table.set_column(table.schema.get_field_index("status"), "status", column), profile)
+        ran = finished.step("scripts/cells.py", "results", "--model", "wav2vec2-base-960h", "--delete")
+        assert ran.code == 0, ran.output
+        assert "2 of 5 cells\ndeleted: 2 cells, and the failed profiles of 1 of them" in ran.output
+        dry = finished.run("--dry-run")
+    finally:
+        for number, path in enumerate((*gone, profile, *traces)):
+            shutil.copy2(tmp_path / str(number), path)
+    assert dry.jobs == GATHERED | {"measure_cpu": 2, "profile_cpu": 1}
+    for path in (*gone, profile):
+        assert f"output: {path.relative_to(finished.folder)}" in dry.output
+    assert kept.read_bytes() == before
+    assert finished.plan() == {}
 
 
 @pytest.fixture(scope="module")

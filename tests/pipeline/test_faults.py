@@ -19,6 +19,12 @@ PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "pat
 CELL = "whisper-tiny.en/fp32/cpu/5s-b1"
 
 
+def progress(checkout: Checkout) -> list[str]:
+    """Return the lines of a checkout's progress without their times."""
+    kept = (checkout.results / "logs" / "progress.log").read_text().splitlines()
+    return [line.partition(" ")[2] for line in kept]
+
+
 @pytest.fixture(scope="module")
 def _shared(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
     checkout = make_checkout("faults", made_from=finished)
@@ -61,8 +67,15 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
     table = pq.read_table(prepared.results / "tables" / "cells.parquet").to_pylist()
     assert [(row["status"], row["reason"]) for row in table] == [("killed", header["reason"])]
     assert "killed" in (prepared.results / "report.html").read_text()
+    done = "cells: 1 of 1 done (1 failed: 1 killed), none left"
+    assert progress(prepared)[-2:] == [
+        f"{done}; {CELL} killed",
+        f"{done}; which and why: python scripts/cells.py results --status failed",
+    ]
 
-    prepared.cell(CELL).unlink()
+    deleted = prepared.step("scripts/cells.py", "results", "--status", "failed", "--delete")
+    assert deleted.code == 0 and "SIGKILL" in deleted.output, deleted.output
+    assert "deleted: 1 cell; the same command as before measures them again" in deleted.output
     assert prepared.run(f"results/measurements/{CELL}.parquet").jobs == {"measure_cpu": 1}
     header, _ = record.read(prepared.cell(CELL))
     assert header["status"] in ("ok", "unconverged")
@@ -78,6 +91,8 @@ def test_a_killed_job_is_a_record_too(prepared: Checkout, running: "subprocess.P
     header, passes = record.read(prepared.cell(CELL))
     assert (header["status"], passes) == ("killed", [])
     assert "the measuring job ended without a record" in header["reason"]
+    assert "cells: 0 of 1 done, 1 ended without a record, none left" in progress(prepared)
+    assert progress(prepared)[-1].startswith("cells: 1 of 1 done (1 failed: 1 killed), none left; which and why")
     assert (prepared.results / "report.html").exists()
 
 
@@ -89,6 +104,8 @@ def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
     assert running.wait(30) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
     assert prepared.measured == []
+    assert progress(prepared)[1] == f"cells: 0 of 1 done, 1 left; now {CELL}"
+    assert "now" not in progress(prepared)[-1]
     assert list(prepared.folder.glob(".snakemake/locks/*")) == []
     assert prepared.plan()["measure_cpu"] == 1
 

@@ -76,10 +76,23 @@ def test_every_job_has_a_log(finished: Checkout) -> None:
     logs = finished.results / "logs"
     jobs = {"corpus/quickstart", "model/whisper-tiny.en", "model/wav2vec2-base-960h"}
     jobs |= {f"measure/{cell}" for cell in MEASURED} | {f"profile/{cell}" for cell in PROFILED}
-    jobs |= {f"ceilings/{machine_id()}/cpu", *STEPS}
+    jobs |= {f"ceilings/{machine_id()}/cpu", *STEPS, "progress"}
     assert {str(path.relative_to(logs)) for path in logs.rglob("*.log")} == {f"{job}.log" for job in jobs}
     for cell in MEASURED:
         assert f"{cell}: " in (logs / "measure" / f"{cell}.log").read_text()
+
+
+def test_the_progress_of_the_cells_is_told_and_kept(finished_run: tuple[Checkout, Ran]) -> None:
+    checkout, ran = finished_run
+    told = [line for line in ran.output.splitlines() if line.startswith("cells: ")]
+    assert told[0] == "cells: 0 of 5 done, 5 left"
+    assert told[1] == f"cells: 0 of 5 done, 5 left; now {CELLS[0]}"
+    assert told[-1].startswith("cells: 5 of 5 done, none left")
+    # One line when a cell begins and one when it ends; from the third on there is something to base a time on.
+    assert [line.partition(" done")[0] for line in told[1:]] == [f"cells: {(n + 1) // 2} of 5" for n in range(10)]
+    assert all((", about " in line) == (3 <= n <= 4) for n, line in ((int(line[7]), line) for line in told))
+    kept = (checkout.results / "logs" / "progress.log").read_text().splitlines()
+    assert [line.partition(" ")[2] for line in kept[: len(told)]] == told
 
 
 def test_csv_and_parquet_say_the_same(finished: Checkout, cells: list[Row]) -> None:

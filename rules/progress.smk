@@ -1,0 +1,45 @@
+"""
+How far the run has come.
+
+Needs: the cells of the study
+Makes: a line on the terminal and in <results>/logs/progress.log whenever a cell begins or ends
+Steps: listen to Snakemake's own log; nothing of it runs in the jobs
+"""
+
+from snakemake.settings.enums import Quietness
+
+from asrmeter.run_progress import RunProgress
+
+# Only on a cluster: beside a measurement nothing may wake up.
+POLL_S = 30
+CELLS_OF_FILES = {f"{RESULTS}/measurements/{cell}.parquet": cell for cell in CELLS}
+PROGRESS = RunProgress(
+    Path(RESULTS),
+    lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
+)
+
+
+onstart:
+    if not workflow.touch:
+        cell_of_job = {
+            job: CELLS_OF_FILES[file]
+            for job in workflow.dag.jobs
+            for file in job.output
+            if file in CELLS_OF_FILES
+        }
+        to_measure = {
+            job.jobid: cell
+            for job, cell in cell_of_job.items()
+            if workflow.dag.needrun(job)
+        }
+        done = set(cell_of_job.values()) - set(to_measure.values())
+        PROGRESS.begin(to_measure, done, None if workflow.local_exec else POLL_S)
+        logger.addHandler(PROGRESS)
+
+
+onsuccess:
+    PROGRESS.end()
+
+
+onerror:
+    PROGRESS.end()

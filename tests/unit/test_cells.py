@@ -1,0 +1,161 @@
+"""Cells listed by what became of them, and deleted so that they are measured again."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cells
+from asrmeter import plan, record, study
+from asrmeter.errors import AsrmeterError
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def write(results: Path, cell: str, status: str = "ok", age_h: float = 1, **changes: Any) -> Path:
+    """Write the record of a cell as the measuring parent does."""
+    header: dict[str, Any] = dict.fromkeys(name for name, _ in record.CELL_FIELDS)
+    header |= {"status": status, "protocol": 1, "machine_id": "0123456789ab", "cpu_name": "Example CPU", "events": {}}
+    header["measured_at"] = (NOW - datetime.timedelta(hours=age_h)).isoformat(timespec="seconds")
+    path = results / "measurements" / f"{cell}.parquet"
+    record.write(path, header | changes, [])
+    return path
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Five cells of a study of six, and one that the study has no more."""
+    write(tmp_path, "whisper-base/fp32/cpu/5s-b1", age_h=200)
+    write(tmp_path, "whisper-base/fp32/cpu/5s-b4", "oom", 3, reason="MemoryError: no room", node="node3")
+    write(tmp_path, "whisper-base/fp32/cuda/5s-b1", age_h=0.01, events={"ready": {"gpu_name": "Example GPU"}})
+    write(tmp_path, "whisper-base/fp32/cuda/5s-b4", "killed", protocol=2, machine_id="ba9876543210", reason="SIGKILL")
+    broken = tmp_path / "measurements" / "whisper-base" / "fp32" / "cpu" / "5s-b16.parquet"
+    broken.write_bytes(b"broken")
+    write(tmp_path, "gone/fp32/cpu/5s-b1", "unconverged", age_h=30)
+    asked = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "durations_s": [5]}
+    asked |= {"batch_sizes": [1, 4, 16], "protocol": {"aa_pairs": 0}}
+    (tmp_path / "study.json").write_text(json.dumps(study.complete(asked, "t.yaml")))
+    assert len(plan.order(json.loads((tmp_path / "study.json").read_text()))) == 6
+    return tmp_path
+
+
+def listed(capsys: pytest.CaptureFixture[str], results: Path, *options: str) -> list[str]:
+    cells.main([str(results), "--files", *options])
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(path.is_file() for path in paths) or "--delete" in options
+    return sorted("/".join(path.with_suffix("").parts[-3:]) for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--status", "oom", "killed"], ["fp32/cpu/5s-b4", "fp32/cuda/5s-b4"]),
+        (["--status", "failed"], ["fp32/cpu/5s-b16", "fp32/cpu/5s-b4", "fp32/cuda/5s-b4"]),
+        (["--status", "unreadable"], ["fp32/cpu/5s-b16"]),
+        (["--older-than", "7d"], ["fp32/cpu/5s-b1"]),
+        (["--older-than", "2h", "--newer-than", "1w"], ["fp32/cpu/5s-b1", "fp32/cpu/5s-b4"]),
+        (
+            ["--newer-than", f"{NOW - datetime.timedelta(minutes=30):%Y-%m-%dT%H:%M%z}"],
+            ["fp32/cpu/5s-b16", "fp32/cuda/5s-b1"],
+        ),
+        (["--machine", "ba9876543210"], ["fp32/cuda/5s-b4"]),
+        (["--machine", "node3", "node4"], ["fp32/cpu/5s-b4"]),
+        (["--protocol", "2"], ["fp32/cuda/5s-b4"]),
+        (["--model", "whisper-base", "--variant", "fp32", "--device", "cuda"], ["fp32/cuda/5s-b1", "fp32/cuda/5s-b4"]),
+        (["--reason", "NO ROOM"], ["fp32/cpu/5s-b4"]),
+        (["--model", "nobody"], []),
+    ],
+)
+def test_a_cell_has_to_match_every_filter(
+    results: Path, capsys: pytest.CaptureFixture[str], options: list[str], found: list[str]
+) -> None:
+    assert listed(capsys, results, *options) == found
+
+
+def test_the_table_says_what_became_of_each(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells.main([str(results)])
+    heading, *rows, counted = capsys.readouterr().out.splitlines()
+    assert heading.split() == [
+        "cell",
+        "status",
+        "measured",
+        "at",
+        "age",
+        "machine",
+        "node",
+        "protocol",
+        "processor",
+        "reason",
+    ]
+    assert counted == "6 of 6 cells"
+    assert [row.split()[0] for row in rows[:3]] == [
+        "whisper-base/fp32/cpu/5s-b1",
+        "gone/fp32/cpu/5s-b1",
+        "whisper-base/fp32/cpu/5s-b4",
+    ]
+    out_of_memory = next(row for row in rows if " oom " in row)
+    for said in ("  3 h  ", "0123456789ab  node3  1 ", "Example CPU", "MemoryError: no room"):
+        assert said in out_of_memory
+    assert [row for row in rows if "Example GPU" in row and "cuda/5s-b1" in row]
+    (broken,) = [row for row in rows if " unreadable " in row]
+    assert "cannot be read as a cell (" in broken and broken.endswith("; delete it and run again")
+    cells.main([str(results), "--model", "gone"])
+    heading, *_, counted = capsys.readouterr().out.splitlines()
+    assert "node" not in heading
+    assert counted == "1 of 6 cells"
+
+
+def test_exactly_the_listed_are_deleted_with_profiles_that_are_none(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cell, status in (("cpu/5s-b4", "oom"), ("cuda/5s-b4", "ok"), ("cpu/5s-b1", "timeout")):
+        profile = results / "profiles" / "whisper-base" / "fp32" / f"{cell}.parquet"
+        profile.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"status": [status]}), profile)
+        profile.with_suffix(".trace.json.gz").touch()
+    before = {path for path in results.rglob("*") if path.is_file()}
+    cells.main([str(results), "--status", "oom", "killed", "unconverged", "--delete"])
+    gone = {str(path.relative_to(results)) for path in before if not path.exists()}
+    assert gone == {
+        "measurements/whisper-base/fp32/cpu/5s-b4.parquet",
+        "measurements/whisper-base/fp32/cuda/5s-b4.parquet",
+        "measurements/gone/fp32/cpu/5s-b1.parquet",
+        "profiles/whisper-base/fp32/cpu/5s-b4.parquet",
+        "profiles/whisper-base/fp32/cpu/5s-b4.trace.json.gz",
+    }
+    said = capsys.readouterr().out.splitlines()[-4:]
+    assert said[0] == "3 of 6 cells"
+    assert said[1].startswith("deleted: 3 cells, and the failed profiles of 1 of them; the same command as before")
+    assert said[2] == "snakemake --cores all --resources gpu=1"
+    assert said[3] == "but for 1 that the study has no more, such as gone/fp32/cpu/5s-b1"
+    cells.main([str(results), "--status", "oom", "--delete"])
+    assert capsys.readouterr().out == "0 of 3 cells\n"
+
+
+def test_all_are_deleted_only_when_that_is_said(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cells.main([str(results), "--delete"])
+    assert "without a filter would delete every cell; say --all" in capsys.readouterr().err
+    assert len(listed(capsys, results)) == 6
+    (results / "study.json").unlink()
+    assert len(listed(capsys, results, "--delete", "--all")) == 6
+    assert listed(capsys, results) == []
+
+
+@pytest.mark.parametrize("changes", [{"measured_at": "yesterday"}, {"measured_at": None}, {"events": None}])
+def test_a_header_that_is_none_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -> None:
+    found = cells.look_at(write(tmp_path, "m/fp32/cpu/5s-b1", **changes))
+    assert found.status == "unreadable"
+    assert "its header" in found.reason
+
+
+def test_a_mistake_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AsrmeterError, match="holds no measurements; name the results folder of a run"):
+        cells.main([str(tmp_path)])
+    with pytest.raises(SystemExit):
+        cells.main([str(tmp_path), "--older-than", "soon"])
+    assert "soon is neither an age (30m, 12h, 7d, 2w) nor a time" in capsys.readouterr().err

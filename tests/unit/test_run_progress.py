@@ -1,0 +1,213 @@
+"""How far a run has come: the line, and what of Snakemake's log and of the cells' files becomes of it."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrmeter import record
+from asrmeter.run_progress import Cells, RunProgress, roughly
+
+A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}" for batch_size in (1, 2, 4))
+
+
+def write(results: Path, cell: str, status: str = "ok", text: str = "") -> None:
+    """Write the record of a cell as the measuring parent does."""
+    header: dict[str, Any] = dict.fromkeys(name for name, _ in record.CELL_FIELDS)
+    header |= {"status": status, "reason": None if status == "ok" else text or "because", "events": {}}
+    record.write(results / "measurements" / f"{cell}.parquet", header, [])
+
+
+def test_a_line_says_what_is_done_failed_left_and_now() -> None:
+    cells = Cells(25, Counter(ok=2, oom=1))
+    assert cells.line() == "cells: 3 of 25 done (1 failed: 1 oom), 22 left"
+    for number in range(2):
+        cells.begin(f"m/fp32/cpu/5s-b{number}", 100.0 + 10 * number)
+        cells.end(f"m/fp32/cpu/5s-b{number}", 110.0 + 10 * number, "unconverged")
+    cells.begin(A, 120.0)
+    # Of two cells nothing follows for the others.
+    assert cells.line() == f"cells: 5 of 25 done (1 failed: 1 oom), 20 left; now {A}"
+    cells.end(A, 175.0, "oom")
+    cells.begin(B, 175.0)
+    # 75 s for three of them.
+    assert cells.line([A]) == f"cells: 6 of 25 done (2 failed: 2 oom), 19 left, about 8 min; {A} oom; now {B}"
+    cells.end(B, 180.0, None)
+    assert cells.line() == "cells: 6 of 25 done (2 failed: 2 oom), 1 ended without a record, 18 left, about 8 min"
+
+
+def test_several_cells_at_once_share_the_time_and_the_line_stays_short() -> None:
+    cells = Cells(100)
+    for number in range(20):
+        cells.begin(f"m/fp32/cpu/5s-b{number}", 0.0, "node1")
+    for number in range(10):
+        cells.end(f"m/fp32/cpu/5s-b{number}", 60.0, "ok")
+    assert cells.left_s == pytest.approx(60 / 10 * 90)
+    assert cells.line().endswith(
+        "90 left, about 9 min; now m/fp32/cpu/5s-b10 on node1, m/fp32/cpu/5s-b11 on node1, m/fp32/cpu/5s-b12 on node1 "
+        "and 7 more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("time_s", "said"),
+    [(0.2, "10 s"), (44, "40 s"), (89, "90 s"), (100, "2 min"), (5000, "83 min"), (7300, "2 h"), (4e5, "5 days")],
+)
+def test_a_time_is_rough(time_s: float, said: str) -> None:
+    assert roughly(time_s) == said
+
+
+Log = Callable[..., None]
+
+
+@pytest.fixture
+def logged() -> Iterator[tuple[logging.Logger, Log]]:
+    """A logger, and what logs an event as Snakemake does."""
+    logger = logging.Logger("of a run", logging.INFO)
+
+    def log(event: str, job: int | None = None) -> None:
+        # Snakemake's own names for the number of a job.
+        number = {} if job is None else {"job_id" if event == "job_finished" else "jobid": job}
+        logger.info(event, extra={"event": event, **number})
+
+    yield logger, log
+    for handler in logger.handlers:
+        handler.close()
+
+
+class Watched:
+    """A run whose lines are kept."""
+
+    def __init__(self, results: Path, logger: logging.Logger, done: set[str], poll_s: float | None = None) -> None:
+        self.lines: list[str] = []
+        self.results = results
+
+        def say(line: str) -> None:
+            self.lines.append(line.removeprefix("cells: "))
+            # As Snakemake's log it comes back.
+            logger.info(line)
+
+        self.progress = RunProgress(results, say)
+        self.progress.begin({1: A, 2: B, 3: C}, done, poll_s)
+        logger.addHandler(self.progress)
+
+
+def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    write(tmp_path, "earlier/fp32/cpu/5s-b1", "timeout")
+    # Of an earlier protocol: to be measured again, and done only when it is.
+    write(tmp_path, B)
+    watched = Watched(tmp_path, logger, {"earlier/fp32/cpu/5s-b1"})
+    log("job_info", 7)
+    log("job_info", 1)
+    write(tmp_path, A)
+    log("job_finished", 1)
+    log("progress")
+    log("job_info", 2)
+    log("job_info", 7)
+    write(tmp_path, B, "killed")
+    # With --quiet nobody says that it has finished.
+    log("job_started")
+    log("progress")
+    log("job_info", 3)
+    log("job_error", 3)
+    log("job_info", 3)
+    write(tmp_path, C)
+    log("job_finished", 3)
+    watched.progress.end()
+    log("job_info", 1)
+    failed = "1 failed: 1 timeout"
+    both = "2 failed: 1 timeout, 1 killed"
+    assert watched.lines == [
+        f"1 of 4 done ({failed}), 3 left",
+        f"1 of 4 done ({failed}), 3 left; now {A}",
+        f"2 of 4 done ({failed}), 2 left",
+        f"2 of 4 done ({failed}), 2 left; now {B}",
+        f"3 of 4 done ({both}), 1 left; {B} killed",
+        f"3 of 4 done ({both}), 1 left; now {C}",
+        f"3 of 4 done ({both}), 1 ended without a record, none left",
+        f"3 of 4 done ({both}), 1 left; now {C}",
+        f"4 of 4 done ({both}), none left",
+        f"4 of 4 done ({both}), none left; which and why: python scripts/cells.py {tmp_path} --status failed",
+    ]
+    written = (tmp_path / "logs" / "progress.log").read_text().splitlines()
+    assert [line.partition(" cells: ")[2] for line in written] == watched.lines
+    assert len(written[0].split()[0]) == len("2026-03-01T10:00:00+01:00")
+
+
+def test_a_group_of_jobs_elsewhere_is_known_by_its_files(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    logs = tmp_path / "logs" / "measure" / Path(A).parent
+    logs.mkdir(parents=True)
+    # Of an earlier run.
+    (logs / "30s-b2.log").write_text(f"measuring {B} on node7\n")
+    watched = Watched(tmp_path, logger, set(), poll_s=0.02)
+    log("group_info")
+    for job in (1, 2, 3):
+        log("job_info", job)
+
+    def wait_for(line: str) -> None:
+        deadline = time.monotonic() + 5
+        while watched.lines[-1] != line:
+            assert time.monotonic() < deadline, watched.lines
+            time.sleep(0.01)
+
+    (logs / "30s-b1.log").write_text(f"waiting for another pipeline\nmeasuring results/{A} on node1\n")
+    wait_for(f"0 of 3 done, 3 left; now {A} on node1")
+    write(tmp_path, A, "oom")
+    wait_for(f"1 of 3 done (1 failed: 1 oom), 2 left; {A} oom")
+    (logs / "30s-b2.log").unlink()
+    (logs / "30s-b2.log").write_text(f"measuring results/{B} on node2\n")
+    wait_for(f"1 of 3 done (1 failed: 1 oom), 2 left; now {B} on node2")
+    # The node is lost: the group ends, and its members are measured again, also the one that had a record.
+    log("group_error")
+    for job in (1, 2, 3):
+        log("job_error", job)
+    assert watched.lines[-1] == "1 of 3 done (1 failed: 1 oom), 2 ended without a record, none left"
+    for job in (1, 2, 3):
+        (tmp_path / "measurements" / f"{(A, B, C)[job - 1]}.parquet").unlink(missing_ok=True)
+        log("job_info", job)
+    wait_for("0 of 3 done, 3 left")
+    for job, cell in enumerate((A, B, C), start=1):
+        write(tmp_path, cell)
+        log("job_finished", job)
+    watched.progress.end()
+    assert watched.lines[-1] == "3 of 3 done, none left"
+    deadline = time.monotonic() + 5
+    while any(thread.name == "asrmeter-progress" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "it looks on after the end"
+        time.sleep(0.01)
+
+
+def test_an_interrupted_run_ends_with_what_is_left(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    watched = Watched(tmp_path, logger, set())
+    log("job_info", 1)
+    write(tmp_path, A)
+    log("job_info", 2)
+    watched.progress.end()
+    assert watched.lines[-2:] == [f"1 of 3 done, 2 left; now {B}", "1 of 3 done, 2 left"]
+
+
+def test_a_place_that_may_not_be_written_stops_nothing(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    (tmp_path / "logs").write_text("no folder")
+    watched = Watched(tmp_path, logger, set())
+    log("job_info", 1)
+    assert watched.lines[-1] == f"0 of 3 done, 3 left; now {A}"
+
+
+def test_a_run_without_cells_says_nothing(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    lines: list[str] = []
+    progress = RunProgress(tmp_path, lines.append)
+    progress.begin({}, {A})
+    logger.addHandler(progress)
+    log("job_info", 1)
+    progress.end()
+    assert lines == []
+    assert not (tmp_path / "logs").exists()
