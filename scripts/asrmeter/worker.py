@@ -57,7 +57,8 @@ def measure(spec: dict[str, Any], emit: Emit) -> None:
         preload_cpu_s=spec.get("preload_cpu_s"),
         model_rss_bytes=memory.rss_bytes,
         model_device_bytes=memory.device_bytes,
-        **(_gpu_facts() | {"gpu_uuid": gpu} if device == "cuda" else {}),
+        **(_gpu_facts() if device == "cuda" else {}),
+        gpu_uuid=gpu,
         decoding=runtime.decoding(),
         attention=runtime.attention,
     )

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,16 +24,19 @@ _SITE = {
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     if why := missing():
         # On the machine of .ci/run everything is there.
         pytest.fail(why) if os.environ.get("ASRMETER_CI") else pytest.skip(why)
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    # Not below pytest's folder: the way to munge's socket has to be open, and short.
+    with tempfile.TemporaryDirectory(prefix="asrmeter-slurm-") as folder:
+        os.chmod(folder, 0o755)
+        cluster = Cluster(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @pytest.fixture(scope="session")

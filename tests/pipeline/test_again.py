@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from checkouts import CELLS, Checkout, MakeCheckout, small
 
 from asrmeter import record
+from checkouts import CELLS, Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
 COMMENT = "\n# Seen by nobody.\n"

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import Checkout, MakeCheckout, one_cell, small, wait_for
 
 from asrmeter import record
+from checkouts import Checkout, MakeCheckout, one_cell, small, wait_for
 
 pytestmark = pytest.mark.pipeline
 PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "path": None})

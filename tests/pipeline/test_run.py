@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 from asrmeter import record
 from asrmeter.machine import machine_id
 from asrmeter.plan import Cell
 from asrmeter.runtimes.base import STAGES
+from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]
