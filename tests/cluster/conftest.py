@@ -51,6 +51,11 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     more = sorted(locked("slurm.lock") - locked("run.lock"))
     assert any("executor-plugin-slurm==" in pin for pin in more)
     subprocess.run([*command, *more], check=True, stdin=subprocess.DEVNULL, timeout=180)
+    # It waits ten seconds longer each time that no job has ended, up to three minutes. Tests have no time for that.
+    source = folder / "snakemake_executor_plugin_slurm" / "__init__.py"
+    waits = "self.next_seconds_between_status_checks + 10"
+    assert source.read_text().count(waits) == 1
+    source.write_text(source.read_text().replace(waits, waits.replace("+ 10", "+ 0")))
     return folder
 
 

@@ -20,10 +20,10 @@ MODEL = "whisper-tiny.en"
 CELLS = {f"{MODEL}/fp32/{device}/5s-b{batch}" for device in ("cpu", "cuda") for batch in ("1", "2", "1-again")}
 # Two GPU jobs, so that it shows whether they wait for each other; one of the CPU, so that it has more than one cell.
 GROUPS = ("--group-components", "prepare=100", "cells_cpu=4", "cells_cuda=2")
-# Without a database of finished jobs the controller is asked for them, and often: here no job waits for others.
+# Without a database of finished jobs it is the controller that is asked for them.
 SNAKEMAKE = (
     *("--profile", "profiles/slurm", "--resources", "gpu=1", "--latency-wait", "10"),
-    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5"),
+    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"),
 )
 
 

@@ -1,0 +1,124 @@
+"""Whatever is killed, whenever: in the end every cell has one valid record, and nothing is left behind."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from asrmeter import record
+from asrmeter.siblings import MEASURED_STATUS
+from checkouts import Checkout, MakeCheckout, Process, small, wait_for
+
+pytestmark = pytest.mark.pipeline
+# More of them by hand: ASRMETER_KILLS=200 pytest -s tests/pipeline/test_random_kills.py
+N_KILLS = int(os.environ.get("ASRMETER_KILLS", "20"))
+VICTIMS = ("worker", "job", "server", "snakemake")
+MOST_BETWEEN_S = 4
+# One that was only just written, Snakemake had no time to note: it is measured again.
+SETTLED_S = 2
+
+
+@pytest.fixture
+def checkout(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
+    checkout = make_checkout("killed", made_from=finished)
+    study = small(profile={"durations_s": []})
+    study["protocol"]["budget_s"] = 0.2
+    checkout.write(study)
+    return checkout
+
+
+def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None:
+    dice = random.Random(20261127)
+    killed: Counter[str] = Counter()
+    while killed.total() < N_KILLS:
+        run = checkout.start()
+        killed += _kill_at_random(checkout, run, dice, N_KILLS - killed.total())
+        if run.wait(60) == -signal.SIGKILL:
+            wait_for(lambda: not checkout.processes(), "a process of a killed run lives on", 15)
+            checkout.run("--unlock")
+        else:
+            # All is measured or given up: begin again with half of it.
+            for cell in checkout.measured[::2]:
+                checkout.cell(cell).unlink()
+    print(f"killed: {dict(killed)}")
+    assert set(killed) == set(VICTIMS)
+
+    checkout.run(limit_s=300)
+    # A cell whose worker was killed is a record that says so; this is how it is measured again.
+    done = checkout.step("scripts/cells.py", "results", "--status", "killed", "--delete")
+    assert done.code in (0, 1), done.output
+    checkout.run(limit_s=300)
+
+    headers = [record.read(checkout.cell(cell))[0] for cell in checkout.measured]
+    assert len(headers) == 5
+    assert {header["status"] for header in headers} <= set(MEASURED_STATUS)
+    rows = pq.read_table(checkout.results / "tables" / "cells.parquet").to_pylist()
+    assert len(rows) == 4 and all(row["latency_s_median"] for row in rows)
+    assert (checkout.results / "report.html").read_text().endswith("</html>\n")
+    spans = sorted(
+        (entry["started_at_s"], entry["ended_at_s"])
+        for cell in checkout.measured
+        for entry in record.read(checkout.cell(cell))[1]
+    )
+    assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(spans)), "two measured at once"
+    assert checkout.run("--dry-run").jobs == {}
+    assert not checkout.processes()
+    assert not list(checkout.folder.glob(".snakemake/locks/*")) + list(checkout.folder.glob(".snakemake/incomplete/*"))
+    assert not [path for path in checkout.results.rglob(".*") if path.name != ".attempts"], "half-written files"
+
+
+def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: random.Random, most: int) -> Counter[str]:
+    """Kill what is there at random times, until the run ends or Snakemake itself is killed; return how often what."""
+    killed: Counter[str] = Counter()
+    while killed.total() < most and run.poll() is None:
+        at = time.monotonic() + dice.uniform(0, MOST_BETWEEN_S)
+        while time.monotonic() < at and run.poll() is None:
+            time.sleep(0.05)
+        kept = _settled(checkout)
+        victims = _victims(checkout, run)
+        if run.poll() is not None or not victims:
+            continue
+        name = dice.choice(sorted(victims))
+        victims[name].end()
+        killed[name] += 1
+        for path, content in kept.items():
+            assert path.read_bytes() == content, f"{path} is lost by the end of a {name}"
+        if name == "snakemake":
+            break
+    return killed
+
+
+def _settled(checkout: Checkout) -> dict[Path, bytes]:
+    """Return the records that nobody can be writing any more."""
+    found = {}
+    for cell in checkout.measured:
+        path = checkout.cell(cell)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > SETTLED_S:
+                found[path] = path.read_bytes()
+    return found
+
+
+def _victims(checkout: Checkout, run: "subprocess.Popen[bytes]") -> dict[str, Process]:
+    """Return what can be killed now, by its name."""
+    found = {}
+    if jobs := [
+        process for process in checkout.processes("scripts/measure.py") if process.command.startswith("python")
+    ]:
+        found["job"] = jobs[-1]
+    if served := checkout.processes("-m asrmeter.fork_server"):
+        found["server"] = served[0]
+        if served[1:]:
+            found["worker"] = served[-1]
+    # Before it has planned anything there is nothing to lose.
+    if found:
+        found["snakemake"] = Process(run.pid, "", 0)
+    return found
