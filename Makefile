@@ -10,12 +10,14 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test lint format lock pictures clean help
+.PHONY: run slurm test lint format lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
 
-test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium and npm)
+slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs on top
+
+test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium, npm; SLURM's tests also its packages and root)
 	$(ACTIVATE) pytest
 
 lint: $(VENV)/dev.stamp ## style, types, workflow
@@ -33,6 +35,7 @@ format: $(VENV)/dev.stamp ## put the code into form
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in
 	cd requirements && $(COMPILE) --constraint run.lock --output-file dev.lock dev.in
+	cd requirements && $(COMPILE) --constraint run.lock --output-file slurm.lock slurm.in
 # A local label such as +cpu names one build of torch; the version holds for all.
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
 	$(ACTIVATE) python tests/envs.py --fix

