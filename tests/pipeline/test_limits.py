@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkouts import Checkout, one_cell
 from safetensors.numpy import load_file, save_file
 
 from asrmeter import plan, record, study
+from checkouts import Checkout, one_cell
 
 pytestmark = pytest.mark.pipeline
 # Runs a script with less address space than it would like.
