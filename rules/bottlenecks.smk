@@ -163,6 +163,7 @@ rule bottlenecks:
     params:
         results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
+        keys=KEYS,
     shell:
         r"""
         python scripts/bottlenecks.py \
@@ -170,6 +171,7 @@ rule bottlenecks:
             --cells {input.cells:q} \
             --flops {input.flops:q} \
             --profiles {input.profiles:q} \
+            --keys {params.keys:q} \
             --ceilings {params.results:q}/ceilings \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)

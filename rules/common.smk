@@ -54,6 +54,7 @@ MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MACHINE = machine.machine_id() if LOCAL else "cluster"
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY)
+KEYS = json.dumps({"models": MODEL_KEYS, "corpus": CORPUS_KEY})
 
 
 def if_changed(path, record, key):

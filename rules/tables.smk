@@ -51,6 +51,7 @@ rule tables:
     params:
         results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
+        keys=KEYS,
     shell:
         r"""
         python scripts/collect.py \
@@ -58,6 +59,7 @@ rule tables:
             --measurements {params.results:q}/measurements \
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
+            --keys {params.keys:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

@@ -7,6 +7,8 @@ import json
 import re
 from pathlib import Path
 
+from asrmeter import sealed
+
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
 _STATUS = re.compile(rb'"status": ("[a-z]+")')
 
@@ -28,11 +30,12 @@ def smaller_out_of_memory(cell: Path) -> int | None:
 
 
 def status(path: Path) -> str | None:
-    """Return the status of a cell's file, read from the plain text in its footer; None if there is none."""
+    """Return the status of a cell's file, read from the plain text in its footer; None if there is none, or damage."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8] if content.endswith(b"PAR1") else b""
+    whole = content.endswith(b"PAR1") and not sealed.is_damaged(content)
+    footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8] if whole else b""
     found = _STATUS.search(footer)
     return json.loads(found[1]) if found else None

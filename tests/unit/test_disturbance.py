@@ -37,6 +37,7 @@ def report(n_cpus: int = 2, **seen: Any) -> dict[str, Any]:
     mean = {"foreign_cpu_cores": 0.02, "own_cpu_cores": 2.0, "waiting_threads": 0.02, "steal_share": 0.001}
     worst = {"foreign_cpu_cores": 0.05, "waiting_threads": 0.05, "steal_share": 0.002}
     worst |= {"cpu_mhz_min": 2900.0, "cpu_mhz_max": 3000.0, "temperature_c_max": 70.0, "n_throttle_events": 0}
+    worst |= {"clock_jump_s": 0.0}
     mean["cpu_mhz"] = 2980.0
     return {
         "mean": {key: seen.get(key, value) for key, value in mean.items()},

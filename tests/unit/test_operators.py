@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
+from made_inputs import sign_corpus, sign_model
 from torch.profiler import ProfilerActivity, profile
 
 import profile_operators
@@ -515,12 +516,11 @@ def command_line(ctc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
     segments = [
-        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0, "sha256": "0"}
+        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0}
         for row in specify(ctc, "ctc")["segments"]
     ]
-    (ctc.parent / "segments.json").write_text(json.dumps(segments))
-    provenance = {"family": "ctc", "weights": "pretrained", "weights_sha256": "0"}
-    (ctc / "provenance.json").write_text(json.dumps(provenance))
+    sign_corpus(ctc.parent, segments)
+    sign_model(ctc)
     values = {
         **{"model": "m", "model-folder": ctc, "segments": ctc.parent / "segments.json", "variant": "fp32"},
         "variant-options": '{"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}',
