@@ -13,10 +13,12 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.io import IOFile
+
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import corpora, machine, plan, runs, sources, study
+from asrmeter import corpora, files, machine, plan, runs, sources, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights import catalogue as models
@@ -57,13 +59,24 @@ CORPUS_KEY = plan.corpus_key(STUDY)
 KEYS = json.dumps({"models": MODEL_KEYS, "corpus": CORPUS_KEY})
 
 
+# What stands there and is of another study or version: a file that Snakemake knows, and what to delete.
+OTHERS = {}
+if study.written(STUDY) not in (None, STUDY):
+    OTHERS[f"{RESULTS}/{study.FILE}"] = f"{RESULTS}/{study.FILE}"
+
+
 def if_changed(path, record, key):
     """
     The input `path`, ancient unless it is to be made of something else than its record says that it was made of.
 
     Always ancient would not do: where a job before a cell runs, Snakemake looks for no reason of the cell's own.
     """
-    return ancient(path) if plan.recorded_key(Path(record)) == key else path
+    recorded = plan.recorded_key(Path(record))
+    if recorded == key:
+        return ancient(path)
+    if recorded is not None:
+        OTHERS[path.replace("<results>", RESULTS)] = os.path.dirname(record)
+    return path
 
 
 MODELS = {
@@ -85,6 +98,30 @@ wildcard_constraints:
     duration=r"\d+",
     batch=rf"\d+({plan.AGAIN})?",
     machine=r"[^/]+",
+
+
+onstart:
+    # Before the first job, and not hours later where the first cell is written.
+    try:
+        files.check_room(Path(RESULTS) / study.FILE)
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")
+
+
+def own_study(wildcards):
+    """
+    The study as it is written down.
+
+    What another study or version has left is made again because Snakemake remembers how it was made. Without that
+    memory it would be taken for ours: then it is refused here.
+    """
+    for path, whole in OTHERS.items():
+        if not workflow.persistence.metadata(IOFile(path)):
+            sys.exit(
+                f"error: {whole}: was made by another version or study, or of something else, and .snakemake does not "
+                "remember how; delete it and run again"
+            )
+    return f"{RESULTS}/{study.FILE}"
 
 
 def code(script):

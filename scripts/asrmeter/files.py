@@ -149,7 +149,9 @@ def _explain(error: OSError, target: Path) -> Exception:
             f"{target}: no space left on the disk; free some and run again, nothing was left half-written"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AsrmeterError(f"{target}: may not be written ({error.strerror}); check the folder's owner and mode")
+        return AsrmeterError(
+            f"{target}: may not be written ({error.strerror}); check the folder's owner, mode and mount"
+        )
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
         return AsrmeterError(f"{target}: cannot be made ({error.strerror}); something else stands in its way")
     return error

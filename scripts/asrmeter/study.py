@@ -82,16 +82,21 @@ def _shape(schema: dict[str, Any]) -> Any:
 
 def claim(study: dict[str, Any]) -> None:
     """Raise AsrmeterError if the study's results folder holds the results of another study."""
-    path = Path(study["results"]) / FILE
-    try:
-        owner = json.loads(path.read_text())["name"]
-    except (OSError, ValueError, KeyError):
-        return
-    if owner != study["name"]:
+    owner = (written(study) or study).get("name")
+    if owner not in (None, study["name"]):
         raise AsrmeterError(
             f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
             f"give this study a folder of its own (results: results-{study['name']}), or move the old one away"
         )
+
+
+def written(study: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the study that is written down in the study's results folder, None if there is none that can be read."""
+    try:
+        found = json.loads((Path(study["results"]) / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _check_text(value: Any, source: str, place: str = "") -> None:

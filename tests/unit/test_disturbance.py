@@ -205,6 +205,7 @@ def test_a_quiet_machine_is_not_disturbed() -> None:
         ("steal", {"steal_share": 0.05}, "the hypervisor gave 5.0 % of the cores' time to others"),
         ("clock", {"cpu_mhz": 2600.0}, "the clock was 2600 MHz on average and 3000 at best"),
         ("heat", {"n_throttle_events": 1}, "(1 events)"),
+        ("wall_clock", {"clock_jump_s": -3600.0}, "the wall clock was set by -3600.0 s, or the machine was suspended"),
         ("gpu_slowdown", {"gpu_slowdowns": ["HwThermalSlowdown", "SwPowerCap"]}, "(HwThermalSlowdown)"),
         ("gpu_shared", {"n_foreign_gpu_processes": 2}, "2 other processes had the GPU open"),
     ],

@@ -10,8 +10,10 @@ from asrmeter.integrity import PROVENANCE, SELECTION, weights_sha256
 
 def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None) -> None:
     """Write the provenance of a model folder as it is now."""
-    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != PROVENANCE}
+    own = [path for path in sorted(folder.iterdir()) if path.name != PROVENANCE and not path.name.startswith(".")]
+    files = {path.name: sha256_of(path) for path in own}
     told = {"key": key, "family": family, "weights": weights, "weights_sha256": weights_sha256(files), "sha256": files}
+    (folder / PROVENANCE).unlink(missing_ok=True)  # it may be a link to another's
     (folder / PROVENANCE).write_text(json.dumps(told))
 
 
