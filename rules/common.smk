@@ -18,7 +18,7 @@ from snakemake.io import IOFile
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import corpora, files, machine, plan, runs, sources, study
+from asrmeter import corpora, files, machine, plan, runs, siblings, sources, study
 from asrmeter.errors import AsrmeterError
 from asrmeter.packages import catalogue as package_catalogue
 from asrmeter.weights import catalogue as models
@@ -108,6 +108,11 @@ onstart:
         sys.exit(f"error: {error}")
 
 
+def forgotten(path):
+    "Whether a file stands there and Snakemake does not remember how it was made, as where .snakemake was deleted."
+    return os.path.exists(path) and not workflow.persistence.metadata(IOFile(path))
+
+
 def own_study(wildcards):
     """
     The study as it is written down.
@@ -115,12 +120,21 @@ def own_study(wildcards):
     What another study or version has left is made again because Snakemake remembers how it was made. Without that
     memory it would be taken for ours: then it is refused here.
     """
-    for path, whole in OTHERS.items():
-        if not workflow.persistence.metadata(IOFile(path)):
-            sys.exit(
-                f"error: {whole}: was made by another version or study, or of something else, and .snakemake does not "
-                "remember how; delete it and run again"
-            )
+    others = dict.fromkeys(whole for path, whole in OTHERS.items() if forgotten(path))
+    if others:
+        sys.exit(
+            f"error: {', '.join(others)}: was made by another version or study, or of something else, and .snakemake "
+            "does not remember how; delete it and run again"
+        )
+    records = {
+        Path(path): (cell, siblings.header(Path(path)))
+        for cell in CELLS.values()
+        if forgotten(path := f"{RESULTS}/measurements/{cell.id}.parquet")
+    }
+    try:
+        plan.check_records(STUDY, records, plan.Keys.read(KEYS))
+    except AsrmeterError as error:
+        sys.exit(f"error: {error}")
     return f"{RESULTS}/{study.FILE}"
 
 

@@ -95,7 +95,7 @@ def test_other_programs_read_what_is_sealed_and_what_is_not_sealed_is_read(whole
     assert table.num_rows == len(PASSES) * 20
     pq.write_table(table, whole)
     assert not sealed.is_damaged(whole.read_bytes())
-    assert record.read(whole)[0] == HEADER
+    assert record.read(whole)[0] == siblings.header(whole) == HEADER
     assert siblings.status(whole) == "ok"
 
 
