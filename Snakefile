@@ -9,7 +9,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/progress.smk"
+include: "rules/run.smk"
 include: "rules/corpus.smk"
 include: "rules/models.smk"
 include: "rules/measure.smk"

@@ -161,6 +161,7 @@ rule bottlenecks:
     params:
         results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
+        made_of=KEYS,
     shell:
         r"""
         python scripts/bottlenecks.py \
@@ -168,6 +169,7 @@ rule bottlenecks:
             --cells {input.cells:q} \
             --flops {input.flops:q} \
             --profiles {input.profiles:q} \
+            --keys {params.made_of:q} \
             --ceilings {params.results:q}/ceilings \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)

@@ -14,6 +14,8 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.io import IOFile
+
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
@@ -24,6 +26,7 @@ from asrmeter import (
     needs,
     plan,
     runs,
+    siblings,
     sources,
     study,
     study_file,
@@ -89,6 +92,13 @@ MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 MACHINE = machine.machine_id() if LOCAL else "cluster"
 MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
 CORPUS_KEY = plan.corpus_key(STUDY)
+KEYS = json.dumps({"models": MODEL_KEYS, "corpus": CORPUS_KEY})
+
+
+# What stands there and is of another study or version: a file that Snakemake knows, and what to delete.
+OTHERS = {}
+if study.written(STUDY) not in (None, STUDY):
+    OTHERS[f"{RESULTS}/{study.FILE}"] = f"{RESULTS}/{study.FILE}"
 
 
 def if_changed(path, record, key):
@@ -97,7 +107,12 @@ def if_changed(path, record, key):
 
     Always ancient would not do: where a job before a cell runs, Snakemake looks for no reason of the cell's own.
     """
-    return ancient(path) if plan.recorded_key(Path(record)) == key else path
+    recorded = plan.recorded_key(Path(record))
+    if recorded == key:
+        return ancient(path)
+    if recorded is not None:
+        OTHERS[path.replace("<results>", RESULTS)] = os.path.dirname(record)
+    return path
 
 
 MODELS = {
@@ -130,6 +145,34 @@ wildcard_constraints:
     duration=r"\d+",
     batch=rf"\d+({plan.AGAIN})?",
     machine=r"[^/]+",
+
+
+def forgotten(path):
+    "Whether a file stands there and Snakemake does not remember how it was made, as where .snakemake was deleted."
+    return os.path.exists(path) and not workflow.persistence.metadata(IOFile(path))
+
+
+def own_study(wildcards):
+    """
+    The study as it is written down.
+
+    What another study or version has left is made again because Snakemake remembers how it was made. Without that
+    memory it would be taken for ours: then it is refused here.
+    """
+    others = dict.fromkeys(whole for path, whole in OTHERS.items() if forgotten(path))
+    if others:
+        sys.exit(
+            f"error: {', '.join(others)}: was made by another version or study, or of something else, and .snakemake "
+            "does not remember how; delete it and run again"
+        )
+    records = {
+        Path(path): (cell, siblings.header(Path(path)))
+        for cell in CELLS.values()
+        if forgotten(path := f"{RESULTS}/measurements/{cell.id}.parquet")
+    }
+    with errors_in_one_line():
+        plan.check_records(STUDY, records, plan.Keys.read(KEYS))
+    return f"{RESULTS}/{study.FILE}"
 
 
 def code(script):

@@ -35,7 +35,7 @@ rule tables:
     input:
         code("collect.py"),
         cells=ALL_CELLS,
-        study="<results>/study.json",
+        study=own_study,
         flops="<results>/tables/flops.parquet",
         words=archives(["openai-whisper"]),
     output:
@@ -51,6 +51,7 @@ rule tables:
     params:
         results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
+        made_of=KEYS,
     shell:
         r"""
         python scripts/collect.py \
@@ -58,6 +59,7 @@ rule tables:
             --measurements {params.results:q}/measurements \
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
+            --keys {params.made_of:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """

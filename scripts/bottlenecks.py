@@ -1,19 +1,35 @@
 """Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study's tables beside."""
 
 import argparse
+import contextlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from asrmeter import edlm2025, roofline, scaling
+from asrmeter import edlm2025, plan, roofline, scaling
 from asrmeter.ceilings import CEILINGS
 from asrmeter.cli import run
 from asrmeter.files import read_json
 from asrmeter.operator_table import OPERATORS
-from asrmeter.settings import on_one_machine
-from asrmeter.table_files import gathered, read, write
+from asrmeter.settings import cell_of, on_one_machine
+from asrmeter.table_files import gathered, header_of, read, write
+
+
+def headers(profiles: Sequence[Path], planned: Sequence[plan.Cell]) -> dict[Path, tuple[plan.Cell, dict[str, Any]]]:
+    """Return the cell of each profile, by its place if it stands in its place, and what the file says it is of."""
+    by_place = {cell.id: cell for cell in planned}
+    found = {}
+    for path in profiles:
+        table = read(path)
+        told = table.slice(0, 1).to_pylist()[0]
+        with contextlib.suppress(KeyError):  # older ones have no header
+            told |= header_of(table)
+        found[path] = (by_place.get("/".join(path.with_suffix("").parts[-4:]), cell_of(told)), told)
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,10 +42,12 @@ def main(argv: list[str] | None = None) -> None:
         "--profiles", type=Path, nargs="*", default=[], help="operators of each profiled cell (Parquet)"
     )
     parser.add_argument("--ceilings", type=Path, required=True, help="folder of the ceilings, by machine")
+    parser.add_argument("--keys", type=plan.Keys.read, default=plan.NO_KEYS, help=plan.Keys.__doc__)
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
     study = read_json(args.study, alone=True)
+    plan.check_records(study, headers(args.profiles, plan.profiled(study)), args.keys)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
     operators, ceilings = (
         gathered(args.profiles, OPERATORS),

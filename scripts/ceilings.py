@@ -15,6 +15,7 @@ from asrmeter import machine
 from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome, attend
 from asrmeter.cli import run
+from asrmeter.files import check_room
 
 ROOT = Path(__file__).parents[1]
 # Seconds for each dtype, and for each of the three ways to move memory: several rounds, spread over time.
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     spec = {"task": "ceilings", "device": args.device, "threads": threads, "dtypes": args.dtypes, "budget_s": BUDGET_S}
 
     with machine.alone() as lock:
+        check_room(args.output)
         facts = machine.facts(ROOT)
         if died := Attempts(args.output).begin(args.attempt):
             outcome = Outcome("killed", died, [], 0.0)
@@ -79,14 +81,12 @@ def main(argv: list[str] | None = None) -> None:
 
     # pyarrow: not before the measurement is over
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    from asrmeter import table_files
     from asrmeter.ceilings import CEILINGS
-    from asrmeter.files import atomic
 
     table = pa.Table.from_pylist(rows(outcome, identity), schema=CEILINGS)
-    with atomic(args.output) as part:
-        pq.write_table(table, part)
+    table_files.save(args.output, table)
     logging.info("%s, threads: %d: %s", args.device, threads, summary(table.to_pylist(), args.dtypes))
 
 

@@ -1,12 +1,13 @@
 """Score every transcript and gather all cells of a study into tidy tables."""
 
 import argparse
-import json
 import logging
 from collections import Counter
 from pathlib import Path
 
+from asrmeter import plan
 from asrmeter.cli import run
+from asrmeter.files import read_json
 from asrmeter.packages import Archives
 from asrmeter.scoring import normalisers
 from asrmeter.table_files import read, write
@@ -20,12 +21,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
+    parser.add_argument("--keys", type=plan.Keys.read, default=plan.NO_KEYS, help=plan.Keys.__doc__)
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = json.loads(args.study.read_text())
+    study = read_json(args.study, alone=True)
     scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
-    tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist())
+    tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.keys)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter import edlm2025, plan
+from asrmeter import edlm2025, integrity, plan
 from asrmeter.cli import run
 from asrmeter.files import read_json
 from asrmeter.flops.table import FLOPS, Classes, Model, rows
@@ -22,6 +22,7 @@ from asrmeter.weights.catalogue import catalogue
 def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
     """Yield the study's models, by their folders in `folder`, and those of the 2025 study by the catalogue."""
     for name in study["models"]:
+        integrity.model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         if family_of(config) == "whisper":
             n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])

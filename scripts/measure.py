@@ -17,6 +17,7 @@ from asrmeter import cell_spec, machine, siblings
 from asrmeter.attempts import Attempts
 from asrmeter.attended import attend
 from asrmeter.cli import run
+from asrmeter.files import check_room
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,20 +65,22 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     protocol = json.loads(args.protocol)
-    spec = cell_spec.specify(args) | {
-        "stop_rule": {key: protocol[key] for key in ("target", "min_passes", "max_passes", "budget_s")},
-        "energy_window_s": protocol["energy_window_s"],
-    }
     attempts = Attempts(args.output)
     with machine.alone() as lock:
         if attempts.restore(args.attempt):
             logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
             return
+        check_room(args.output)
         # Who watches a run on a cluster reads it in the log: `asrmeter.run_progress`.
         logging.info("measuring %s on %s", args.output.with_suffix(""), machine.node() or platform.node())
+        spec = cell_spec.specify(args) | {
+            "stop_rule": {key: protocol[key] for key in cell_spec.STOP_RULE},
+            "energy_window_s": protocol["energy_window_s"],
+        }
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
         header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
         header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
+        clock_ahead_s = machine.clock_ahead_s()
         told: dict[str, dict[str, Any]] = {}
         passes: list[dict[str, Any]] = []
         too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
@@ -91,7 +94,10 @@ def main(argv: list[str] | None = None) -> None:
         else:
             status, reason, told, passes = measure(spec, args.timeout_s, lock)
         header |= {"status": status, "reason": reason, "events": told, "after": machine.activity()}
-        header["measured_at"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        # Somebody may have set the clock meanwhile: begin and end are by the clock as it was at the beginning.
+        header["clock_jump_s"] = machine.clock_ahead_s() - clock_ahead_s
+        ended_at = datetime.datetime.fromtimestamp(time.time() - header["clock_jump_s"], datetime.UTC)
+        header["measured_at"] = ended_at.isoformat(timespec="seconds")
 
         from asrmeter import record  # pyarrow: not before the measurement is over
 

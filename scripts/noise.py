@@ -29,6 +29,7 @@ REMEDIES = {
     "cores": "end or pause them, or measure later",
     "steal": "other virtual machines share this host: take a dedicated one, or measure at another time",
     "clock": "fix the clock: governor `performance`, turbo off",
+    "wall_clock": "let time be set before, and slowly from then on (chrony, or ntpd without steps)",
     "heat": "cool the machine: free its vents, let it rest, or lower its power limit",
     "gpu_slowdown": "`nvidia-smi -q -d PERFORMANCE` says more; cool the card, check its power cables",
     "gpu_shared": "`nvidia-smi` lists them; end them",

@@ -17,11 +17,17 @@ from asrmeter import cell_spec, machine, plan, siblings
 from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome, attend
 from asrmeter.cli import run
-from asrmeter.files import atomic
+from asrmeter.files import check_room
 
 ROOT = Path(__file__).parents[1]
 # Groups that are named in the line about a cell.
 _N_TOLD = 4
+
+# What is written down of the cell, so that the profile of another study or version is known; see `plan.check_records`.
+_PLANNED = (
+    *("model", "model_key", "corpus", "corpus_key", "variant", "options", "device", "duration_s", "batch_size"),
+    *("threads", "seed", "n_timed_batches"),
+)
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
@@ -69,11 +75,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
 
-    spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
-    args.trace.unlink(missing_ok=True)
-    cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
-    results = results_folder(args.output, cell)
     with machine.alone() as lock:
+        check_room(args.output, args.trace)
+        spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
+        args.trace.unlink(missing_ok=True)
+        cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
+        results = results_folder(args.output, cell)
         if died := Attempts(args.output).begin(args.attempt):
             outcome = Outcome("killed", died, [], 0)
         elif failed := why_not(results, cell.id):
@@ -84,8 +91,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # numpy and pyarrow: not before the worker has ended.
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    from asrmeter import table_files
     from asrmeter.operator_table import OPERATORS, rows_of
     from asrmeter.operators import write_trace
 
@@ -96,8 +103,8 @@ def main(argv: list[str] | None = None) -> None:
     header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id}
     header["trace"] = os.path.relpath(args.trace, results) if done else None
     rows = rows_of(header, outcome.events)
-    with atomic(args.output) as part:
-        pq.write_table(pa.Table.from_pylist(rows, schema=OPERATORS), part)
+    planned = {name: spec[name] for name in _PLANNED} | {"profile_version": spec["protocol"]}
+    table_files.save(args.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
     logging.info("%s: %s", args.output.with_suffix(""), summary(rows))
 
 

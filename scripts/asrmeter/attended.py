@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +38,8 @@ def attend(spec: dict[str, Any], timeout_s: float, lock: int, root: Path) -> Out
     long as the worker lives, whatever becomes of this process. `root` is the checkout.
     """
     oom_kills = machine.oom_kills()
-    with tempfile.TemporaryFile() as stream:
+    # In memory: what is told must not be lost because a disk is full.
+    with open(os.memfd_create("asrmeter-events"), "w+b") as stream:
         os.set_inheritable(stream.fileno(), True)
         worker = workers.start(spec, stream.fileno(), lock, root / "scripts")
         awake_s = time.process_time()

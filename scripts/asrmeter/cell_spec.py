@@ -2,20 +2,22 @@
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from asrmeter import machine
+from asrmeter import integrity, machine, workers
 from asrmeter.batches import batches, class_sha256, timed
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import read_json
+
+# Keys of `protocol` that decide when a cell has been timed enough.
+STOP_RULE = ("target", "min_passes", "max_passes", "budget_s")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that every job on a cell has; see `specify`."""
     parser.add_argument("--model", required=True, help="name of the model")
-    parser.add_argument("--model-key", help="digest of what the model folder is made of, for the record")
-    parser.add_argument("--corpus-key", help="digest of what the corpus is made of, for the record")
+    parser.add_argument("--model-key", help="digest of what the model folder must be made of")
+    parser.add_argument("--corpus-key", help="digest of what the corpus must be made of")
     parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--variant", required=True, help="name of the variant")
@@ -36,17 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def specify(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the cell as the worker gets it.
+    """Return the cell as the worker gets it. To be called alone on the machine: hashing weights takes a core.
+
+    `check_cpu_s` is the CPU time that looking at every byte of weights and audio took: no part of starting up.
 
     Raises:
         AsrmeterError: the model folder or the corpus is not what it should be.
     """
-    provenance = read_json(args.model_folder / "provenance.json")
-    segments = [row for row in read_json(args.segments) if row["duration_s"] == args.duration_s]
-    if not segments:
-        raise AsrmeterError(
-            f"{args.segments}: holds no segments of {args.duration_s} s; delete {args.segments.parent} and run again"
-        )
+    begin_s = time.process_time()
+    provenance = integrity.model_folder(args.model_folder, args.model_key, workers.run_id())
+    segments = integrity.segments(args.segments, args.duration_s, args.corpus_key)
+    check_cpu_s = time.process_time() - begin_s
     protocol = json.loads(args.protocol)
     in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)
     audio_s = {row["segment_id"]: row["audio_s"] for row in segments}
@@ -56,6 +58,7 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "weights": provenance["weights"],
         "weights_sha256": provenance["weights_sha256"],
         "model_folder": str(args.model_folder),
+        "check_cpu_s": check_cpu_s,
         "model_key": args.model_key,
         "corpus_key": args.corpus_key,
         "variant": args.variant,
@@ -66,6 +69,7 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "threads": machine.available_cpus() if args.threads == "auto" else int(args.threads),
         "seed": args.seed,
         "protocol": protocol["version"],
+        "n_timed_batches": protocol["timed_batches"],
         "corpus": args.segments.parent.name,
         "corpus_sha256": class_sha256(segments),
         "segments": [row | {"file": str(args.segments.parent / row["path"])} for row in segments],

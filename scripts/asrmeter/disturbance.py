@@ -32,6 +32,8 @@ FOREIGN_CPU_CORES = 0.1
 STEAL_SHARE = 0.02
 # Of the highest clock seen between passes; where the mean is below it, passes were that much slower.
 CLOCK_SHARE = 0.9
+# Times are taken by a clock that nobody sets. But what stops the machine for a while shows in the one that is set.
+CLOCK_JUMP_S = 0.1
 # NVML's names. A power limit is how a card is meant to work under load: noted, and no disturbance.
 GPU_SLOWDOWNS = ("HwSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "SwThermalSlowdown")
 GPU_POWER_LIMIT = "SwPowerCap"
@@ -42,6 +44,7 @@ _HARMFUL_RATES = ("foreign_cpu_cores", "waiting_threads", "steal_share")
 @dataclass(frozen=True)
 class _Reading:
     at_s: float
+    clock_ahead_s: float
     cpu: machine.CpuTime | None
     own_s: float
     waited_s: float | None
@@ -85,7 +88,7 @@ class Watch:
             `own_cpu_cores`: those of this process. `waiting_threads`: the threads of this process that could have run
             but had no core, on average; stolen time is not in it. `steal_share`: part of those cores' time that a
             hypervisor gave to others. All None for less than `LEAST_INTERVAL_S`. `n_throttle_events`: how often the
-            processor slowed down for heat, from `before` to `after`.
+            processor slowed down for heat, from `before` to `after`. `clock_jump_s`: how far the wall clock was set.
         """
         self._read()
         after = self._activity()
@@ -95,6 +98,7 @@ class Watch:
         ends = [*readings[:-2], readings[-1]] if too_short else readings
         intervals = [_rates(first, last) for first, last in itertools.pairwise(ends)]
         clocks = _known(reading.cpu_mhz for reading in readings[1:])
+        jumps_s = [last.clock_ahead_s - first.clock_ahead_s for first, last in itertools.pairwise(readings)]
         throttled = (self._before["throttle_events"], after["throttle_events"])
         worst = {rate: max(_known(interval[rate] for interval in intervals), default=None) for rate in _HARMFUL_RATES}
         worst |= {
@@ -102,6 +106,7 @@ class Watch:
             "cpu_mhz_max": max(clocks, default=None),
             "temperature_c_max": max(_known(reading.temperature_c for reading in readings[1:]), default=None),
             "n_throttle_events": None if None in throttled else throttled[1] - throttled[0],
+            "clock_jump_s": max(jumps_s, key=abs),
         }
         if self._card:
             worst |= _worst_of_gpu([reading.gpu for reading in readings[1:]])
@@ -123,6 +128,7 @@ class Watch:
         begin_s = time.thread_time()
         reading = _Reading(
             at_s=time.perf_counter(),
+            clock_ahead_s=machine.clock_ahead_s(),
             own_s=time.process_time(),
             cpu=machine.cpu_time(self._cpus, self._prefix),
             waited_s=_waited_s(),
@@ -138,7 +144,7 @@ class Watch:
 def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
     """Return what spoiled a measurement with so many CPU threads: a clause for each of the causes.
 
-    Causes: `cores` (others used them), `steal`, `clock`, `heat`, `gpu_slowdown`, `gpu_shared`.
+    Causes: `cores` (others used them), `steal`, `clock`, `heat`, `wall_clock`, `gpu_slowdown`, `gpu_shared`.
     """
     mean, worst, n_cpus = report["mean"], report["worst"], report["n_cpus"]
     foreign, waiting, steal = mean["foreign_cpu_cores"], mean["waiting_threads"], mean["steal_share"]
@@ -157,6 +163,8 @@ def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
         found["clock"] = f"the clock was {mean['cpu_mhz']:.0f} MHz on average and {worst['cpu_mhz_max']:.0f} at best"
     if worst["n_throttle_events"]:
         found["heat"] = f"the processor slowed down for heat ({worst['n_throttle_events']} events)"
+    if abs(worst["clock_jump_s"]) > CLOCK_JUMP_S:
+        found["wall_clock"] = f"the wall clock was set by {worst['clock_jump_s']:+.1f} s, or the machine was suspended"
     return found | gpu_disturbances(worst)
 
 

@@ -8,6 +8,7 @@ modules: both are models, and kept apart from what a counter says.
 import logging
 import os
 import time
+import types
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -161,9 +162,12 @@ def preload() -> None:
     try:
         from codecarbon import emissions_tracker
         from codecarbon.core import cpu, emissions, hardware_cache, resource_tracker  # noqa: F401
+        from codecarbon.external import hardware
     finally:
         pynvml.nvmlInit = open_nvml
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    # Its model of the CPU divides by a difference of wall-clock times, and somebody may set that clock in between.
+    hardware.time = types.SimpleNamespace(time=time.perf_counter, perf_counter=time.perf_counter, sleep=time.sleep)
     # A user's own configuration of codecarbon (a factor for cooling, a TDP, a server) must not change what joules mean.
     emissions_tracker.get_hierarchical_config = dict
     if not cpu.is_rapl_available():

@@ -14,6 +14,9 @@ from typing import Any
 
 from asrmeter.errors import AsrmeterError, one_line
 
+# More than the file of a cell, and little beside what a run writes.
+ROOM_BYTES = 2**20
+
 
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal sha256 of a file."""
@@ -95,6 +98,28 @@ def atomic(target: Path) -> Iterator[Path]:
     Raises:
         AsrmeterError: the disk is full or the place is not writable.
     """
+    with _scratch_beside(target) as scratch:
+        part = scratch / target.name
+        yield part
+        if part.is_dir() and target.exists():
+            os.replace(target, scratch / "old")
+        os.replace(part, target)
+
+
+def check_room(*targets: Path) -> None:
+    """Look whether files could be written, before long work is done for them.
+
+    Raises:
+        AsrmeterError: a disk has less than `ROOM_BYTES` left, or a place is not writable.
+    """
+    for target in targets:
+        with _scratch_beside(target) as scratch, open(scratch / target.name, "wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, ROOM_BYTES)
+
+
+@contextlib.contextmanager
+def _scratch_beside(target: Path) -> Iterator[Path]:
+    """Yield a folder for a while; errors of the disk become one line that names the target."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -103,11 +128,7 @@ def atomic(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _explain(error, target) from error
     try:
-        part = scratch / target.name
-        yield part
-        if part.is_dir() and target.exists():
-            os.replace(target, scratch / "old")
-        os.replace(part, target)
+        yield scratch
     except OSError as error:
         raise _explain(error, target) from error
     finally:
@@ -128,7 +149,9 @@ def _explain(error: OSError, target: Path) -> Exception:
             f"{target}: no space left on the disk; free some and run again, nothing was left half-written"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AsrmeterError(f"{target}: may not be written ({error.strerror}); check the folder's owner and mode")
+        return AsrmeterError(
+            f"{target}: may not be written ({error.strerror}); check the folder's owner, mode and mount"
+        )
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
         return AsrmeterError(f"{target}: cannot be made ({error.strerror}); something else stands in its way")
     return error

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,14 @@ def _open_for_all(path: str) -> int:
         os.fchmod(descriptor, 0o666)
         return descriptor
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def clock_ahead_s() -> float:
+    """Return how far the wall clock is ahead of one that nobody sets: this changes only when it jumps.
+
+    It does when it is set, and when the machine was suspended.
+    """
+    return time.time() - time.monotonic()
 
 
 def cuda_missing() -> str | None:

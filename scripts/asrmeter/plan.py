@@ -4,12 +4,14 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from asrmeter import corpora
+from asrmeter import cell_spec, corpora
+from asrmeter.errors import AsrmeterError
 from asrmeter.weights import catalogue
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
@@ -26,6 +28,22 @@ AGAIN = "-again"
 _NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
 # A Whisper's window: longer segments take several, which say nothing that one does not.
 LONGEST_USUAL_S = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """Digests of what models, by their names, and the corpus have to be made of: {"models": {...}, "corpus": ...}."""
+
+    models: dict[str, str] = dataclasses.field(default_factory=dict)
+    corpus: str | None = None
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the keys that stand in JSON."""
+        return cls(**json.loads(text))
+
+
+NO_KEYS = Keys()
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -153,6 +171,52 @@ def _options(study: dict[str, Any], cell: Cell, model_key: str, corpus_key: str,
         "protocol": json.dumps(protocol),
     }
     return [f"--{name}={value}" for name, value in values.items()]
+
+
+def check_records(study: dict[str, Any], headers: Mapping[Path, tuple[Cell, Mapping[str, Any]]], keys: Keys) -> None:
+    """Raise AsrmeterError if a record is of something else than a complete study plans for its cell.
+
+    `headers` are those of cells' files or profiles. What an older one does not tell is taken for right, and so is
+    what there is no key for.
+    """
+    others = {
+        path: why for path, (cell, header) in headers.items() if (why := _misfit(_planned(study, cell, keys), header))
+    }
+    if others:
+        first, why = next(iter(others.items()))
+        all_alike = len(others) == len(headers) > 1
+        to_delete = os.path.commonpath(others) if all_alike else ", ".join(map(str, others))
+        raise AsrmeterError(
+            f"{first}: is of another study or version ({why}), as {len(others)} of {len(headers)} are; "
+            f"delete {to_delete} and run again"
+        )
+
+
+def _planned(study: dict[str, Any], cell: Cell, keys: Keys) -> dict[str, Any]:
+    """Return what the header of a cell's record, or profile, has to hold."""
+    protocol = study["protocol"]
+    return {
+        **{field.name: getattr(cell, field.name) for field in dataclasses.fields(cell) if field.name != "again"},
+        "options": study["variants"].get(cell.variant),
+        "threads": None if study["threads"] == "auto" else int(study["threads"]),
+        "seed": study["seed"],
+        "protocol": protocol["version"],
+        "profile_version": PROFILE_VERSION,
+        "n_timed_batches": protocol["timed_batches"],
+        "stop_rule": {name: protocol[name] for name in cell_spec.STOP_RULE},
+        "energy_window_s": protocol["energy_window_s"],
+        "corpus": study["corpus"]["name"],
+        "model_key": keys.models.get(cell.model),
+        "corpus_key": keys.corpus,
+    }
+
+
+def _misfit(planned: Mapping[str, Any], header: Mapping[str, Any]) -> str | None:
+    for name, value in planned.items():
+        own = header.get(name)
+        if None not in (own, value) and own != value:
+            return f"{name} {json.dumps(own)}, where {json.dumps(value)} is planned"
+    return None
 
 
 def corpus_key(study: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ import gc
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +174,7 @@ def _without_notices() -> Iterator[None]:
     """Keep back what torch 2.13 writes to the descriptor of standard error whenever a profiler starts or stops."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
+    with open(os.memfd_create("asrmeter-notices"), "w+b") as caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield

@@ -1,20 +1,17 @@
 """The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from asrmeter import table_files
 from asrmeter.errors import AsrmeterError, one_line
-from asrmeter.files import atomic
 from asrmeter.runtimes.base import STAGES, DecoderWork
 
-_HEADER = b"asrmeter"
 # The columns that say which cell a row belongs to and how it went.
 CELL_FIELDS = [
     ("model", pa.string()),
@@ -52,9 +49,7 @@ def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> N
     """Write a cell's file as a whole. A cell without a pass gets one row whose pass columns are null."""
     cell = {name: header[name] for name, _ in CELL_FIELDS}
     rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata({_HEADER: json.dumps(header)})
-    with atomic(path) as part:
-        pq.write_table(table, part)
+    table_files.save(path, pa.Table.from_pylist(rows, schema=SCHEMA), header)
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -64,24 +59,23 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         AsrmeterError: the file is missing, broken or not a cell.
     """
     with _readable(path):
-        table = pq.read_table(path)
-        header = json.loads(table.schema.metadata[_HEADER])
-    return header, [row for row in table.to_pylist() if row["phase"] is not None]
+        table = table_files.opened(path).read()
+        return table_files.header_of(table), [row for row in table.to_pylist() if row["phase"] is not None]
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the header of a cell's file without reading its passes.
+    """Return the header of a cell's file without its passes.
 
     Raises:
         AsrmeterError: the file is missing, broken or not a cell.
     """
     with _readable(path):
-        return json.loads(pq.read_metadata(path).metadata[_HEADER])
+        return table_files.header_of(table_files.opened(path).schema_arrow.empty_table())
 
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException, KeyError, TypeError) as error:
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
         raise AsrmeterError(f"{path}: cannot be read as a cell ({one_line(error)}); delete it and run again") from error

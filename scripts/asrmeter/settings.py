@@ -116,12 +116,13 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         AsrmeterError: there is no such file, it is no Parquet file, it lacks one of `columns`, or a row lacks its name.
     """
     import pyarrow
-    import pyarrow.parquet
+
+    from asrmeter import table_files
 
     needed = {name for names in (_OF_CELL, _OF_SEGMENT) if set(names) <= set(columns) for name in names}
     values: list[list[Any]] = []
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = table_files.opened(path)
         if lacking := [column for column in columns if column not in file.schema_arrow.names]:
             raise AsrmeterError(f"{path}: lacks {', '.join(lacking)}; make the tables again")
         # Column by column and no more of them than are needed: some tables are long.

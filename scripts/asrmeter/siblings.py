@@ -4,14 +4,17 @@ Standard library only, as the measuring parent reads it.
 """
 
 import json
-import os
 import re
 from pathlib import Path
+from typing import Any
+
+from asrmeter import sealed
 
 # Of a cell that was measured; every other status says why it was not.
 MEASURED_STATUS = ("ok", "unconverged")
+# In Thrift's compact form: the key, and the type and length of a text that begins with a brace.
+_HEADER = re.compile(rb"\x08asrmeter\x18[\x80-\xff]*[\x00-\x7f]\{")
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
-_STATUS = re.compile(rb'"status": ("[a-z]+")')
 
 
 def smaller_out_of_memory(cell: Path) -> int | None:
@@ -31,17 +34,21 @@ def smaller_out_of_memory(cell: Path) -> int | None:
 
 
 def status(path: Path) -> str | None:
-    """Return the status of a cell's file, read from the plain text in its footer; None if there is none."""
+    """Return the status of a cell's file; None if there is none, or damage."""
+    found = header(path).get("status")
+    return found if isinstance(found, str) else None
+
+
+def header(path: Path) -> dict[str, Any]:
+    """Return the header of a cell's file, read from the plain text in its footer; empty if there is none, or damage."""
     try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 8))
-            tail = file.read()
-            footer = int.from_bytes(tail[:4], "little")
-            if not tail.endswith(b"PAR1") or footer > size - 8:
-                return None
-            file.seek(size - 8 - footer)
-            found = _STATUS.search(file.read(footer))
-    except OSError:
-        return None
-    return json.loads(found[1]) if found else None
+        content = path.read_bytes()
+        if sealed.is_damaged(content):
+            return {}
+        footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
+        if found := _HEADER.search(footer):
+            # What follows the text is not ours.
+            return dict(json.JSONDecoder().raw_decode(footer[found.end() - 1 :].decode(errors="replace"))[0])
+    except (OSError, ValueError, RecursionError):
+        pass
+    return {}

@@ -108,21 +108,28 @@ def claim(study: dict[str, Any]) -> None:
     folder = Path(study["results"])
     if os.path.lexists(folder) and not folder.is_dir():
         raise AsrmeterError(f"results: {folder} is a file; give this study a folder (results: results-{study['name']})")
-    try:
-        owner = json.loads((folder / FILE).read_text())["name"]
-    except (OSError, ValueError, LookupError, TypeError):
+    owner = (written(study) or {}).get("name")
+    if owner is None:
         there = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
         if there and there.isdisjoint(_PARTS):
             raise AsrmeterError(
                 f"results: {folder}/ holds something else than results; "
                 f"give this study a folder of its own (results: results-{study['name']})"
-            ) from None
-        return
-    if owner != study["name"]:
+            )
+    elif owner != study["name"]:
         raise AsrmeterError(
             f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
             f"give this study a folder of its own (results: results-{study['name']}), or move the old one away"
         )
+
+
+def written(study: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the study that is written down in the study's results folder, None if there is none that can be read."""
+    try:
+        found = json.loads((Path(study["results"]) / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _check_plain(value: Any, source: str, place: str = "") -> None:

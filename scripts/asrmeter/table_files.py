@@ -1,15 +1,21 @@
-"""Tables as files: every one as Parquet and as CSV, whole or not there."""
+"""Tables as files: every one as Parquet and as CSV, whole or not there, and damage is found."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import atomic
+from asrmeter import sealed
+from asrmeter.errors import AsrmeterError, one_line
+from asrmeter.files import atomic, write_atomically
+
+# Under which a header stands among the metadata of a schema.
+_HEADER = b"asrmeter"
 
 
 def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
@@ -35,16 +41,54 @@ def read(file: Path) -> pa.Table:
         AsrmeterError: it is missing or broken.
     """
     try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise AsrmeterError(f"{file}: cannot be read ({error}); delete it and run again") from error
+        return opened(file).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise AsrmeterError(f"{file}: cannot be read ({one_line(error)}); delete it and run again") from error
+
+
+def opened(file: Path) -> pq.ParquetFile:
+    """Return a Parquet file to read from, after a look at its bytes: pyarrow takes what it finds for what was written.
+
+    Raises:
+        AsrmeterError: its bytes are others than were written.
+        OSError, ValueError, pyarrow.ArrowException: it is missing or no Parquet file.
+    """
+    content = file.read_bytes()
+    if sealed.is_damaged(content):
+        raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+
+
+def header_of(table: pa.Table) -> dict[str, Any]:
+    """Return what was saved as the header of a table that was read.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is damaged.
+    """
+    return dict(json.loads((table.schema.metadata or {})[_HEADER]))
+
+
+def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -> None:
+    """Write a table as a Parquet file, whole or not there; its `header` is JSON."""
+    write_atomically(file, as_parquet(table, header))
+
+
+def as_parquet(table: pa.Table, header: Mapping[str, Any] | None = None) -> bytes:
+    """Return the bytes of a Parquet file that `opened` knows from any others."""
+    if header is not None:
+        table = table.replace_schema_metadata({_HEADER: json.dumps(header)})
+    stream = io.BytesIO()
+    with pq.ParquetWriter(stream, table.schema, write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({sealed.KEY: sealed.BLANK})
+    return sealed.seal(stream.getvalue())
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
     """Write every table as Parquet and CSV; lists become JSON in CSV."""
     for name, table in tables.items():
-        with atomic(folder / f"{name}.parquet") as part:
-            pq.write_table(table, part)
+        save(folder / f"{name}.parquet", table)
         with atomic(folder / f"{name}.csv") as part:
             pa.csv.write_csv(_flat(table), part)
 

@@ -394,6 +394,7 @@ CELL_COLUMNS: list[Column] = [
     ("startup_cpu_s", _NUMBER, _told("ready", "startup_cpu_s")),
     ("preload_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
     ("parent_cpu_s", _NUMBER, _told("waited", "parent_cpu_s")),
+    ("check_cpu_s", _NUMBER, _from_header("check_cpu_s")),
     ("protocol", _INTEGER, _from_header("protocol")),
     ("machine_id", _TEXT, _from_header("machine_id")),
     ("node", _TEXT, _from_header("node")),
@@ -416,6 +417,7 @@ CELL_COLUMNS: list[Column] = [
     ("corpus_sha256", _TEXT, _from_header("corpus_sha256")),
     ("weights_sha256", _TEXT, _from_header("weights_sha256")),
     ("commit", _TEXT, _from_header("commit")),
+    ("clock_jump_s", _NUMBER, _from_header("clock_jump_s")),
     ("started_at", _TEXT, lambda cell: _utc(cell.header.get("started_at_s"))),
     ("measured_at", _TEXT, _from_header("measured_at")),
 ]
@@ -456,17 +458,24 @@ TRANSCRIPTS = pa.schema(
 
 
 def gather(
-    study: Row, measurements: Path, normalisers: Mapping[str, Normaliser], flops: Sequence[Row]
+    study: Row,
+    measurements: Path,
+    normalisers: Mapping[str, Normaliser],
+    flops: Sequence[Row],
+    keys: plan.Keys = plan.NO_KEYS,
 ) -> dict[str, pa.Table]:
     """Return the tables `cells`, `passes`, `transcripts` and `noise` of a complete study, cells sorted.
 
-    `flops` are the rows of the table of that name.
+    `flops` are the rows of the table of that name; `keys` those of what had to be measured with.
 
     Raises:
-        AsrmeterError: a cell's file is missing or broken, or cells that belong together were measured on different
-            audio or weights.
+        AsrmeterError: a cell's file is missing or broken, is of another study or version, or cells that belong together
+            were measured on different audio or weights.
     """
     records = {cell: record.read(_path(measurements, cell)) for cell in plan.order(study)}
+    plan.check_records(
+        study, {_path(measurements, cell): (cell, header) for cell, (header, _) in records.items()}, keys
+    )
     headers = {str(_path(measurements, cell)): header for cell, (header, _) in records.items()}
     _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")
     _check_alike(headers, "weights_sha256", ("model",), "weights")

@@ -164,7 +164,7 @@ class Passes:
 
     def run(self, phase: str, batch: int, round: int | None = None, attempt: int | None = None) -> float:
         """Give a batch to the model, tell what came out, return the latency in seconds."""
-        started_at_s = time.time()
+        started_at_s, begin_s = time.time(), time.perf_counter()
         latency_s, timeline, hypotheses = self.transcribe(batch)
         self.n_marks = timeline.n_marks
         self._told.update(self._batches[batch])
@@ -176,7 +176,7 @@ class Passes:
             batch=batch,
             segment_ids=self._batches[batch],
             started_at_s=started_at_s,
-            ended_at_s=time.time(),
+            ended_at_s=started_at_s + time.perf_counter() - begin_s,
             latency_s=latency_s,
             **{f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()},
             audio_s=self._audio_s[batch],

@@ -74,7 +74,7 @@ class DirectWorker:
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
-            told = spec | {"events": events, "parent_cpu_s": time.process_time()}
+            told = spec | {"events": events, "parent_cpu_s": _startup_cpu_s(spec)}
             self._process.stdin.write(json.dumps(told).encode())
             self._process.stdin.close()
 
@@ -97,7 +97,7 @@ class ForkedWorker:
 
     def __init__(self, connection: socket.socket, spec: dict[str, Any], events: int, lock: int) -> None:
         self._connection = connection
-        content = json.dumps(spec | {"parent_cpu_s": time.process_time()}).encode()
+        content = json.dumps(spec | {"parent_cpu_s": _startup_cpu_s(spec)}).encode()
         descriptors = [events, lock, sys.stdout.fileno(), sys.stderr.fileno()]
         socket.send_fds(connection, [struct.pack("<Q", len(content))], descriptors)
         connection.sendall(content)
@@ -173,6 +173,19 @@ def _try(address: str) -> socket.socket | None:
             return connection
     connection.close()
     return None
+
+
+def run_id() -> str | None:
+    """Return what names the run of Snakemake that this job belongs to, or None."""
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        owner = _snakemake()
+        return None if owner is None else f"{owner} {_started(owner)}"
+    return None
+
+
+def _startup_cpu_s(spec: dict[str, Any]) -> float:
+    """Return the CPU time of this process, but for what it spent on checking the cell's files."""
+    return time.process_time() - float(spec.get("check_cpu_s", 0))
 
 
 def _snakemake() -> int | None:

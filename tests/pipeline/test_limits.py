@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from asrmeter import plan, record, study
 from checkouts import Checkout, one_cell
+from made_inputs import sign_model
 
 pytestmark = pytest.mark.pipeline
 # Runs a script with less address space than it would like.
@@ -43,7 +44,8 @@ def measured(
     corpus = checkout.results / "corpus" / "quickstart" / "segments.json"
     model = folder / "model" if (folder / "model").is_dir() else checkout.results / "models" / cell.model
     places = [f"--model-folder={model}", f"--segments={corpus}", f"--output={output}"]
-    ran = checkout.step(*command, "scripts/measure.py", *plan.options(whole, cell, "m", "c"), *places)
+    options = plan.options(whole, cell, plan.model_key(whole, cell.model), plan.corpus_key(whole))
+    ran = checkout.step(*command, "scripts/measure.py", *options, *places)
     assert ran.code == 0, ran.output
     return record.read(output)[0]
 
@@ -68,6 +70,7 @@ def test_a_model_that_counts_in_nans_is_an_error_and_not_a_fast_model(finished: 
     weights["model.decoder.layer_norm.weight"] = np.full_like(weights["model.decoder.layer_norm.weight"], np.nan)
     os.chmod(broken / "model.safetensors", 0o644)
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    sign_model(broken, "whisper", key=json.loads((broken / "provenance.json").read_text())["key"])
     header = measured(finished, tmp_path)
     assert header["status"] == "error"
     assert "infinite or not a number" in header["reason"]

@@ -37,6 +37,7 @@ def report(n_cpus: int = 2, **seen: Any) -> dict[str, Any]:
     mean = {"foreign_cpu_cores": 0.02, "own_cpu_cores": 2.0, "waiting_threads": 0.02, "steal_share": 0.001}
     worst = {"foreign_cpu_cores": 0.05, "waiting_threads": 0.05, "steal_share": 0.002}
     worst |= {"cpu_mhz_min": 2900.0, "cpu_mhz_max": 3000.0, "temperature_c_max": 70.0, "n_throttle_events": 0}
+    worst |= {"clock_jump_s": 0.0}
     mean["cpu_mhz"] = 2980.0
     return {
         "mean": {key: seen.get(key, value) for key, value in mean.items()},
@@ -131,7 +132,7 @@ def test_a_machine_that_says_nothing_is_not_called_disturbed(tmp_path: Path, mon
     time.sleep(LONG_ENOUGH_S)
     seen = watch.report()
     told = seen["before"] | seen["after"] | seen["worst"] | seen["mean"]
-    assert {key for key, value in told.items() if value is not None} == {"own_cpu_cores"}
+    assert {key for key, value in told.items() if value is not None} == {"own_cpu_cores", "clock_jump_s"}
     assert why_disturbed(seen, threads=2) is None
 
 
@@ -204,6 +205,7 @@ def test_a_quiet_machine_is_not_disturbed() -> None:
         ("steal", {"steal_share": 0.05}, "the hypervisor gave 5.0 % of the cores' time to others"),
         ("clock", {"cpu_mhz": 2600.0}, "the clock was 2600 MHz on average and 3000 at best"),
         ("heat", {"n_throttle_events": 1}, "(1 events)"),
+        ("wall_clock", {"clock_jump_s": -3600.0}, "the wall clock was set by -3600.0 s, or the machine was suspended"),
         ("gpu_slowdown", {"gpu_slowdowns": ["HwThermalSlowdown", "SwPowerCap"]}, "(HwThermalSlowdown)"),
         ("gpu_shared", {"n_foreign_gpu_processes": 2}, "2 other processes had the GPU open"),
     ],

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from asrmeter.corpora import folder, manifest
 from asrmeter.errors import AsrmeterError
+from asrmeter.integrity import SELECTION
 from asrmeter.segments import SAMPLE_RATE_HZ
 from build_corpus import build
 
@@ -54,7 +55,7 @@ def mixed(home: Path) -> list[str]:
 def built(path: Path, output: Path, durations_s: list[int], **settings: Any) -> tuple[list[dict[str, Any]], Any]:
     build(options(path, **settings), durations_s, 1, output / "downloads", output / "corpus")
     rows = pq.read_table(output / "corpus" / manifest.SEGMENTS).to_pylist()
-    return rows, json.loads((output / "corpus" / manifest.SELECTION).read_text())
+    return rows, json.loads((output / "corpus" / SELECTION).read_text())
 
 
 @pytest.mark.parametrize("durations", ["joined", "natural"])

@@ -11,6 +11,7 @@ import pytest
 
 import measure
 from asrmeter import attended, record, siblings, worker
+from made_inputs import sign_corpus, sign_model
 
 DONE: dict[str, dict[str, Any]] = {"done": {}}
 PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
@@ -180,15 +181,15 @@ def alive(pid: int) -> bool:
 
 
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *more: str) -> Path:
-    """Run the parent on a corpus of one segment that is not there; return the cell's file."""
+    """Run the parent on a model and a corpus of one segment that a worker could not load; return the cell's file."""
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     model, corpus = tmp_path / "m", tmp_path / "c"
     model.mkdir(exist_ok=True)
     corpus.mkdir(exist_ok=True)
-    provenance = {"family": "ctc", "weights": "random", "weights_sha256": "0"}
-    (model / "provenance.json").write_text(json.dumps(provenance))
-    row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "sha256": "1"}
-    (corpus / "segments.json").write_text(json.dumps([row]))
+    (model / "model.safetensors").write_text("weights")
+    sign_model(model, weights="random")
+    (corpus / "a.flac").write_text("audio")
+    sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
     protocol = {"version": 1, "target": 0.1, "min_passes": 6, "max_passes": 6, "budget_s": 1, "energy_window_s": 5}
     protocol["timed_batches"] = 2
     output = tmp_path / f"5s-b{batch_size}.parquet"

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from asrmeter import plan, runtimes, study
 from asrmeter.errors import AsrmeterError
+from asrmeter.integrity import PROVENANCE
 from asrmeter.packages import Archives
 from asrmeter.runtimes.base import Timeline
 from asrmeter.weights import catalogue, folder
@@ -39,7 +40,7 @@ def complete(**settings: Any) -> dict[str, Any]:
 def made(target: Path, **settings: Any) -> dict[str, Any]:
     """Make a model folder in this process; return its provenance."""
     folder.build("mine", complete(**settings), 42, Archives(target.parent), target)
-    return json.loads((target / folder.PROVENANCE).read_text())
+    return json.loads((target / PROVENANCE).read_text())
 
 
 def heard(model: Path, family: str) -> str:
@@ -257,7 +258,7 @@ class Prepare:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return json.loads((self.output / folder.PROVENANCE).read_text())
+        return json.loads((self.output / PROVENANCE).read_text())
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ def test_a_model_of_the_hub_at_its_commit_whole_cut_off_and_offline(hub: Hub, pr
     assert hub.asked("*/model.safetensors") and not hub.asked("*/tokenizer.json")
     told = prepare.provenance
     assert (told["origin"], told["revision"], told["weights"]) == ("me/whisper", COMMIT, "pretrained")
-    assert {path.name for path in prepare.output.iterdir()} == {*told["sha256"], folder.PROVENANCE}
+    assert {path.name for path in prepare.output.iterdir()} == {*told["sha256"], PROVENANCE}
     assert heard(prepare.output, "whisper") == heard(whisper, "whisper")
 
     shutil.rmtree(prepare.output)

@@ -23,6 +23,7 @@ from asrmeter import operator_table, profiler, record, runtimes
 from asrmeter.attempts import Attempts
 from asrmeter.operator_table import OPERATORS
 from asrmeter.operators import BETWEEN, STAGES, Event, attribute, group_of, range_of
+from made_inputs import sign_corpus, sign_model
 from model_folders import ctc_folder, whisper_folder
 
 MAIN, OTHER_THREAD, SYSTEM = 1, 2, 4711
@@ -516,12 +517,11 @@ def command_line(ctc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
     segments = [
-        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0, "sha256": "0"}
+        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0}
         for row in specify(ctc, "ctc")["segments"]
     ]
-    (ctc.parent / "segments.json").write_text(json.dumps(segments))
-    provenance = {"family": "ctc", "weights": "pretrained", "weights_sha256": "0"}
-    (ctc / "provenance.json").write_text(json.dumps(provenance))
+    sign_corpus(ctc.parent, segments)
+    sign_model(ctc)
     values = {
         **{"model": "m", "model-folder": ctc, "segments": ctc.parent / "segments.json", "variant": "fp32"},
         "variant-options": '{"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}',

@@ -231,6 +231,19 @@ def test_a_run_of_days_is_told_in_hours() -> None:
         assert "day" not in str(section["machines"])
 
 
+def test_a_run_in_which_the_clock_was_set_back_is_not_told_to_be_shorter_than_its_cells() -> None:
+    begun = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    minute, hour = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
+    rows = [
+        cell(started_at=at.isoformat(), measured_at=(at + minute).isoformat())
+        for at in (begun, begun + minute - hour / 60)
+    ]
+    study = complete({"name": "set", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
+    section = provenance_section(study, rows, example_selection(), load_words(TEMPLATES, "en"))
+    assert "0:01:00" not in str(section["machines"])
+    assert "0:02:00" in str(section["machines"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

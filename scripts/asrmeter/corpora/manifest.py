@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from asrmeter.corpora.audio import encode
 from asrmeter.files import atomic, sha256_of
+from asrmeter.integrity import SELECTION
 from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Segment
+from asrmeter.table_files import as_parquet
 
 SEGMENTS = "segments.parquet"
 # The same rows for the measuring process, which must not pay for importing pyarrow.
 SEGMENTS_JSON = "segments.json"
-# Where the speech comes from, which of it was chosen, and what was not fit for use.
-SELECTION = "selection.json"
 SCHEMA = pa.schema(
     [
         ("segment_id", pa.string()),
@@ -57,8 +56,9 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                     "sha256": sha256_of(part / name),
                 }
             )
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), part / SEGMENTS)
+        (part / SEGMENTS).write_bytes(as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA)))
         (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n")
+        selection |= {"segments_sha256": sha256_of(part / SEGMENTS_JSON)}
         (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n")
 
 

@@ -101,7 +101,9 @@ def _took(rows: Sequence[Row], words: Words) -> str:
         return NULL
     whole = max(done for _, done in timed) - min(begun for begun, _ in timed)
     cells = sum((done - begun for begun, done in timed), start=datetime.timedelta())
-    return words["provenance"]["took"].format(whole=_clock(whole), cells=_clock(cells))
+    # Less than its parts only if somebody set the clock back meanwhile.
+    whole_told = NULL if whole < cells else _clock(whole)
+    return words["provenance"]["took"].format(whole=whole_told, cells=_clock(cells))
 
 
 def _clock(time: datetime.timedelta) -> str:

@@ -1,7 +1,11 @@
 """Write a model folder that transformers loads: config, safetensors, tokenizer, provenance.json."""
 
+import contextlib
 import hashlib
 import json
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,11 @@ from transformers import (
 
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import atomic, sha256_of
+from asrmeter.integrity import PROVENANCE, weights_sha256
 from asrmeter.packages import Archives
 from asrmeter.runtimes.transformers_whisper import MULTILINGUAL_VOCABULARY
 from asrmeter.weights import catalogue, ctranslate2, pretrained
 from asrmeter.weights.catalogue import Model
-
-PROVENANCE = "provenance.json"
 
 
 def build(
@@ -47,7 +50,7 @@ def build(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     origin = catalogue.origin(name, settings)
-    with atomic(target) as folder:
+    with atomic(target) as folder, _errors_of_the_disk():
         folder.mkdir()
         if origin.repo or origin.path:
             told = _saved(name, settings, origin, seed, folder)
@@ -61,14 +64,19 @@ def build(
             path.chmod(0o644)  # safetensors writes for its owner alone; a shared checkout has more readers
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         provenance = {"model": name, "key": key} | told
-        provenance |= {"parameters": n_parameters, "weights_sha256": _weights_sha256(files), "sha256": files}
+        provenance |= {"parameters": n_parameters, "weights_sha256": weights_sha256(files), "sha256": files}
         (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
-def _weights_sha256(files: dict[str, str]) -> str:
-    """Return the hash of the weights: that of their file, or one over the hashes of all where they are in parts."""
-    weights = [digest for name, digest in files.items() if name.endswith(".safetensors")]
-    return weights[0] if len(weights) == 1 else hashlib.sha256(" ".join(weights).encode()).hexdigest()
+@contextlib.contextmanager
+def _errors_of_the_disk() -> Iterator[None]:
+    """Have errors of the disk be OSErrors: libraries written in Rust tell them in the text of their own."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or not (found := re.search(r"\(os error (\d+)\)", str(error))):
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
 
 
 def _saved(name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: int, folder: Path) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """
-How far the run has come.
+The run as a whole: whether it can write, and how far it has come.
 
 Needs: the cells of the study
 Makes: a line on the terminal and in <results>/logs/progress.log whenever a cell begins or ends
-Steps: listen to Snakemake's own log; nothing of it runs in the jobs
+Steps: try to write; listen to Snakemake's own log; nothing of it runs in the jobs
 """
 
 from snakemake.settings.enums import Quietness
 
+from asrmeter.files import check_room
 from asrmeter.run_progress import RunProgress
 
 # Only on a cluster: beside a measurement nothing may wake up.
@@ -20,6 +21,9 @@ PROGRESS = RunProgress(
 
 
 onstart:
+    with errors_in_one_line():
+        # Before the first job, and not hours later where the first cell is written.
+        check_room(Path(RESULTS) / study.FILE)
     if not workflow.touch:
         cell_of_job = {
             job: CELLS_OF_FILES[file]

@@ -1,0 +1,25 @@
+"""What a model folder and a corpus say of themselves, for small ones that tests make by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from asrmeter.files import sha256_of
+from asrmeter.integrity import PROVENANCE, SELECTION, weights_sha256
+
+
+def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None) -> None:
+    """Write the provenance of a model folder as it is now."""
+    own = [path for path in sorted(folder.iterdir()) if path.name != PROVENANCE and not path.name.startswith(".")]
+    files = {path.name: sha256_of(path) for path in own}
+    told = {"key": key, "family": family, "weights": weights, "weights_sha256": weights_sha256(files), "sha256": files}
+    (folder / PROVENANCE).unlink(missing_ok=True)  # it may be a link to another's
+    (folder / PROVENANCE).write_text(json.dumps(told))
+
+
+def sign_corpus(folder: Path, rows: list[dict[str, Any]], key: str | None = None) -> Path:
+    """Write the manifest of the audio files that `rows` have as their path; return its path."""
+    manifest = folder / "segments.json"
+    manifest.write_text(json.dumps([row | {"sha256": sha256_of(folder / row["path"])} for row in rows]))
+    (folder / SELECTION).write_text(json.dumps({"key": key, "segments_sha256": sha256_of(manifest)}))
+    return manifest

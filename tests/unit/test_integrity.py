@@ -1,0 +1,368 @@
+"""What is not what it was made as is found and named, and never measured with or shown."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_measure import measured
+from test_tables import PASSES, STUDY, a_header
+
+import bottlenecks
+import measure
+from asrmeter import attended, integrity, plan, record, sealed, siblings, table_files
+from asrmeter.errors import AsrmeterError
+from asrmeter.files import check_room
+from asrmeter.operator_table import OPERATORS
+from asrmeter.packages import Archives
+from asrmeter.weights.folder import build
+from made_inputs import sign_corpus, sign_model
+from model_folders import whisper_folder
+
+HEADER = a_header("whisper-base") | {"seed": 42, "note": "ünïcode " * 40}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    path = tmp_path / "5s-b2.parquet"
+    record.write(path, HEADER, PASSES * 20)
+    return path
+
+
+# Parquet
+
+
+def flipped(content: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def zeroed(content: bytes, rng: random.Random) -> bytes:
+    length = rng.choice((1, 16, 512, 4096))
+    begin = rng.randrange(len(content))
+    return content[:begin] + bytes(len(content[begin : begin + length])) + content[begin + length :]
+
+
+def truncated(content: bytes, rng: random.Random) -> bytes:
+    return content[: rng.randrange(len(content))]
+
+
+@pytest.mark.parametrize("damage", [flipped, zeroed, truncated])
+def test_damage_anywhere_in_a_record_is_found(whole: Path, damage: Callable[[bytes, random.Random], bytes]) -> None:
+    written, content = record.read(whole), whole.read_bytes()
+    rng = random.Random(1)
+    n_missed = 0
+    for _ in range(400):
+        whole.write_bytes(damage(content, rng))
+        try:
+            assert record.read(whole) == written
+            n_missed += whole.read_bytes() != content
+        except AsrmeterError as error:
+            assert re.fullmatch(rf"{whole}: [^\n]*; delete it and run again", str(error))
+            assert siblings.status(whole) in (None, "ok")
+    assert n_missed < 4  # it hit nothing but the seal
+
+
+@pytest.mark.parametrize("schema", [OPERATORS, PASSES], ids=["a profile", "a table"])
+def test_damage_in_any_table_is_found(tmp_path: Path, schema: Any) -> None:
+    rows = [{"model": "m", "repeat": i} for i in range(50)] if schema is OPERATORS else PASSES
+    table = pa.Table.from_pylist(rows, schema=schema if schema is OPERATORS else record.SCHEMA)
+    path = tmp_path / "t.parquet"
+    table_files.save(path, table)
+    content = path.read_bytes()
+    rng = random.Random(2)
+    for _ in range(100):
+        path.write_bytes(flipped(content, rng))
+        try:
+            assert table_files.read(path).equals(table)
+        except AsrmeterError as error:
+            assert "t.parquet: " in str(error) and "delete it and run again" in str(error)
+
+
+def test_other_programs_read_what_is_sealed_and_what_is_not_sealed_is_read(whole: Path) -> None:
+    table = pq.read_table(whole, page_checksum_verification=True)
+    assert table.num_rows == len(PASSES) * 20
+    pq.write_table(table, whole)
+    assert not sealed.is_damaged(whole.read_bytes())
+    assert record.read(whole)[0] == siblings.header(whole) == HEADER
+    assert siblings.status(whole) == "ok"
+
+
+def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
+    path = tmp_path / "5s-b2.parquet"
+    record.write(path, HEADER | {"status": "oom", "reason": "x" * 99}, [])
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
+    path.write_bytes(path.read_bytes().replace(b"x" * 99, b"x" * 98 + b"y"))
+    assert siblings.status(path) is siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") is None
+
+
+# Audio and weights
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "a.flac").write_bytes(bytes(1000))
+    row = {"segment_id": "a", "duration_s": 5, "audio_s": 4.5, "path": "a.flac", "text": "x"}
+    return sign_corpus(tmp_path / "c", [row], key="k")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / "m"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(np.random.default_rng(1).bytes(1 << 20))
+    (folder / "config.json").write_text("{}")
+    sign_model(folder, key="k")
+    return folder
+
+
+def damage(path: Path) -> None:
+    """Flip a bit in the middle; the size and the time of change stay."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["a.flac", "segments.json"])
+def test_audio_that_is_not_what_the_manifest_says_is_not_measured(corpus: Path, name: str) -> None:
+    assert [row["segment_id"] for row in integrity.segments(corpus, 5, "k")] == ["a"]
+    damage(corpus.parent / name)
+    said = rf"^{corpus.parent}/{name}: is damaged or was changed.* delete {corpus.parent} and run again$"
+    with pytest.raises(AsrmeterError, match=said):
+        integrity.segments(corpus, 5, "k")
+
+
+def test_audio_that_is_gone_and_a_class_that_is_not_there_are_named(corpus: Path) -> None:
+    with pytest.raises(AsrmeterError, match=r"segments.json: holds no segments of 15 s; delete "):
+        integrity.segments(corpus, 15)
+    (corpus.parent / "a.flac").unlink()
+    with pytest.raises(AsrmeterError, match=r"a.flac: cannot be read \(.*delete .*/c and run again$"):
+        integrity.segments(corpus, 5)
+
+
+def test_a_corpus_or_model_of_another_version_is_not_measured(corpus: Path, model: Path) -> None:
+    said = (
+        r": was made by another version or study, or of something else \(key k, not other\); delete it and run again$"
+    )
+    with pytest.raises(AsrmeterError, match=f"^{corpus.parent}{said}"):
+        integrity.segments(corpus, 5, "other")
+    with pytest.raises(AsrmeterError, match=f"^{model}{said}"):
+        integrity.model_folder(model, "other")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("run", [None, "run 1"])
+def test_a_model_with_other_bytes_is_not_measured(model: Path, name: str, run: str | None) -> None:
+    for _ in range(2):
+        assert integrity.model_folder(model, "k", run)["family"] == "ctc"
+    damage(model / name)
+    with pytest.raises(AsrmeterError, match=rf"^{model}/{name}: is damaged or was changed.* delete {model} and run"):
+        integrity.model_folder(model, "k", run)
+
+
+def test_what_does_not_belong_to_a_model_is_named(model: Path) -> None:
+    (model / ".snakemake_timestamp").touch()
+    integrity.model_folder(model)
+    (model / "adapter_config.json").write_text("{}")
+    with pytest.raises(AsrmeterError, match=r"adapter_config.json: is not of the model that was made there"):
+        integrity.model_folder(model)
+
+
+def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = integrity.sha256_of
+    monkeypatch.setattr(integrity, "sha256_of", lambda path: hashed.append(path.name) or real(path))
+    for run in ("1", "1", "2"):
+        integrity.model_folder(model, run=run)
+    assert hashed.count("model.safetensors") == 2
+    os.utime(model / "model.safetensors")
+    integrity.model_folder(model, run="2")
+    assert hashed.count("model.safetensors") == 3
+    integrity.model_folder(model, weights=False)
+    assert hashed.count("model.safetensors") == 3
+
+
+def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attended.workers, "start", lambda *_: pytest.fail("a worker was started"))
+    measured(tmp_path, monkeypatch, 1, "--attempt=2")  # makes model and corpus
+    real = measure.cell_spec.specify
+
+    def specify(*args: Any) -> Any:
+        damage(tmp_path / "c" / "a.flac")
+        return real(*args)
+
+    monkeypatch.setattr(measure.cell_spec, "specify", specify)
+    with pytest.raises(AsrmeterError, match=r"c/a.flac: is damaged or was changed"):
+        measured(tmp_path, monkeypatch, 2)
+    assert not (tmp_path / "5s-b2.parquet").exists()
+
+
+# Records of another study or version
+
+CELL = plan.Cell("whisper-base", "fp32", "cpu", 5, 2)
+KEYS = plan.Keys({"whisper-base": "m"}, "c")
+PLANNED = {
+    "options": STUDY["variants"]["fp32"],
+    **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
+    **{"energy_window_s": 5, "n_timed_batches": STUDY["protocol"]["timed_batches"], "profile_version": 1},
+    "stop_rule": {key: STUDY["protocol"][key] for key in ("target", "min_passes", "max_passes", "budget_s")},
+}
+OTHERS = {
+    "model": "whisper-tiny",
+    "options": PLANNED["options"] | {"dtype": "bfloat16"},
+    **{"seed": 7, "protocol": 2, "corpus": "other", "model_key": "n", "corpus_key": "d", "energy_window_s": 9},
+    **{"n_timed_batches": 9, "profile_version": 2, "stop_rule": PLANNED["stop_rule"] | {"budget_s": 99}},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
+    own = {"model": "whisper-base"} | PLANNED
+    plan.check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, KEYS)
+    said = (
+        rf"^r/a.parquet: is of another study or version \({name} .*\), as 1 of 2 are; delete r/a.parquet and run again$"
+    )
+    with pytest.raises(AsrmeterError, match=said):
+        plan.check_records(
+            STUDY, {Path("r/b.parquet"): (CELL, own), Path("r/a.parquet"): (CELL, own | {name: OTHERS[name]})}, KEYS
+        )
+
+
+def test_if_all_records_are_of_another_their_folder_is_named() -> None:
+    headers = {Path(f"r/m/{i}.parquet"): (CELL, PLANNED | {"seed": 1}) for i in range(30)}
+    with pytest.raises(AsrmeterError, match=r"as 30 of 30 are; delete r/m and run again$"):
+        plan.check_records(STUDY, headers, KEYS)
+
+
+def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> None:
+    path = tmp_path / "profiles" / f"{CELL.id}.parquet"
+    row = dict.fromkeys(OPERATORS.names) | {"model": "whisper-tiny", "variant": "fp32", "device": "cpu"}
+    row |= {"duration_s": 5, "batch_size": 2}
+    for header in (None, PLANNED):
+        table_files.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
+        with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
+            plan.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+    table_files.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
+    plan.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+
+
+# Disks
+
+
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 400 kB."""
+    yield from mounted(tmp_path / "small", "-o", "size=400k")
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    yield from mounted(tmp_path / "read-only", "-o", "ro")
+
+
+@pytest.mark.parametrize("disk", ["small", "read_only"])
+def test_a_place_without_room_is_named_before_anything_is_measured(
+    disk: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attended.workers, "start", lambda *_: pytest.fail("a worker was started"))
+    folder = request.getfixturevalue(disk)
+    said = "no space left on the disk" if disk == "small" else "may not be written"
+    with pytest.raises(AsrmeterError, match=rf"{folder}/a.parquet: {said}"):
+        measured(tmp_path, monkeypatch, 1, f"--output={folder}/a.parquet")
+    assert list(folder.iterdir()) == []
+    check_room(tmp_path / "elsewhere" / "file")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_model_folder_for_which_the_disk_is_too_small_is_not_there(small: Path, tmp_path: Path) -> None:
+    saved = whisper_folder(tmp_path / "saved")
+    settings = {"weights": "random", "path": str(saved), "id": None, "revision": None}
+    # The library that writes weights has errors of its own.
+    with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some and run again"):
+        build("m", settings, 1, Archives(tmp_path), small / "m")
+    assert list(small.iterdir()) == []
+
+
+def test_what_a_worker_tells_needs_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
+    (tmp_path / "scripts" / "asrmeter").mkdir(parents=True)
+    (tmp_path / "scripts" / "asrmeter" / "__init__.py").touch()
+    told = 'import json, os, sys\nos.write(json.load(sys.stdin)["events"], b\'{"event": "done"}\\n\')\n'
+    (tmp_path / "scripts" / "asrmeter" / "worker.py").write_text(told)
+    outcome = attended.attend({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
+    assert (outcome.status, outcome.events) == ("ok", [{"event": "done"}])
+
+
+# Clocks
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+JUMPY = """
+import json, sys, time
+from pathlib import Path
+from asrmeter import energy, machine
+from asrmeter.disturbance import Watch, why_disturbed
+clock = Path(sys.argv[1])
+
+def work():
+    begin_s = time.perf_counter()
+    while time.perf_counter() - begin_s < 0.3:
+        pass
+
+ahead_s = machine.clock_ahead_s()
+watch, meter = Watch("cpu"), energy.Meter(None)
+meter.begin()
+begin, own = time.perf_counter(), time.process_time()
+work()
+clock.write_text(sys.argv[2])
+work()
+own, seconds = time.process_time() - own, time.perf_counter() - begin
+joules = meter.end()["cpu_j"]
+print(json.dumps({
+    "tdp_w": meter._cpu._tdp, "method": meter.method_cpu, "joules": joules, "own_s": own, "seconds": seconds,
+    "disturbance": why_disturbed(watch.report(), 1), "jump_s": machine.clock_ahead_s() - ahead_s,
+}))
+"""
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="needs Debian's package libfaketime")
+@pytest.mark.parametrize(("jump", "jump_s"), [("+3600s", 3600), ("-86400s", -86400), ("+0s", 0)])
+def test_a_wall_clock_that_is_set_changes_no_figure_and_is_named(tmp_path: Path, jump: str, jump_s: float) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0s")
+    fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": str(Path(measure.__file__).parent)}
+    ran = subprocess.run(
+        [sys.executable, "-c", JUMPY, str(clock), jump],
+        **{"env": os.environ | fake, "capture_output": True, "text": True, "check": True, "timeout": 60},
+    )
+    told = json.loads(ran.stdout)
+    assert told["jump_s"] == pytest.approx(jump_s, abs=0.5)
+    set_by = f"the wall clock was set by {jump_s:+.1f} s, or the machine was suspended"
+    assert (set_by in (told["disturbance"] or "")) is bool(jump_s)
+    if told["method"] == "cpu_load_model":
+        expected = told["tdp_w"] * told["own_s"] / (os.cpu_count() or 1)
+        assert expected / 3 < told["joules"] < 3 * expected  # by the wall clock 0, or a thousandth
