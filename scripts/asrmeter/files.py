@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import functools
+import glob
 import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from asrmeter.errors import AsrmeterError, one_line
 
 # More than the file of a cell, and little beside what a run writes.
 ROOM_BYTES = 2**20
+# So long no file of ours takes to be written.
+_ABANDONED_S = 24 * 3600
 
 
 def sha256_of(path: Path) -> str:
@@ -122,7 +127,11 @@ def _scratch_beside(target: Path) -> Iterator[Path]:
     """Yield a folder for a while; errors of the disk become one line that names the target."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*-*.*"):
+            if _is_abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        prefix = f".{target.name}.{_boot()}-{os.getpid()}."
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     except FileNotFoundError as error:
         raise AsrmeterError(f"{target}: cannot be made ({error.strerror}): no folder can be made there") from error
     except OSError as error:
@@ -133,6 +142,24 @@ def _scratch_beside(target: Path) -> Iterator[Path]:
         raise _explain(error, target) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_abandoned(scratch: Path) -> bool:
+    """Return whether the process is gone that was writing there; of other machines' it is told by its age."""
+    boot, _, pid = scratch.name.split(".")[-2].partition("-")
+    if boot == _boot():
+        return not os.path.exists(f"/proc/{pid}")
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - scratch.stat().st_mtime > _ABANDONED_S
+    return False
+
+
+@functools.cache
+def _boot() -> str:
+    """Return what tells this machine, since it was started, from all others."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:8]
+    return "unknown"
 
 
 def write_atomically(target: Path, content: bytes | str) -> None:

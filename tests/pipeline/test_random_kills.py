@@ -42,7 +42,9 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
         run = checkout.start()
         killed += _kill_at_random(checkout, run, dice, N_KILLS - killed.total())
         if run.wait(60) == -signal.SIGKILL:
-            wait_for(lambda: not checkout.processes(), "a process of a killed run lives on", 15)
+            wait_for(lambda: not _measuring(checkout), "a process of a killed run measures on", 15)
+            # Other jobs end by themselves: they write whole files or none.
+            wait_for(lambda: not checkout.processes(), "a process of a killed run lives on", 90)
             checkout.run("--unlock")
         else:
             # All is measured or given up: begin again with half of it.
@@ -78,6 +80,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
 def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: random.Random, most: int) -> Counter[str]:
     """Kill what is there at random times, until the run ends or Snakemake itself is killed; return how often what."""
     killed: Counter[str] = Counter()
+    began = time.monotonic()
     while killed.total() < most and run.poll() is None:
         at = time.monotonic() + dice.uniform(0, MOST_BETWEEN_S)
         while time.monotonic() < at and run.poll() is None:
@@ -87,6 +90,7 @@ def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: ra
         if run.poll() is not None or not victims:
             continue
         name = dice.choice(sorted(victims))
+        print(f"{time.monotonic() - began:.0f} s: {name} with {len(checkout.measured)} records")
         victims[name].end()
         killed[name] += 1
         for path, content in kept.items():
@@ -94,6 +98,10 @@ def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: ra
         if name == "snakemake":
             break
     return killed
+
+
+def _measuring(checkout: Checkout) -> list[Process]:
+    return [p for name in ("-m asrmeter.", "scripts/measure.py") for p in checkout.processes(name)]
 
 
 def _settled(checkout: Checkout) -> dict[Path, bytes]:

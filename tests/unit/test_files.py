@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,25 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
         raise RuntimeError
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
     assert target.read_text() == "whole"
+
+
+def test_what_a_killed_writer_has_left_goes_with_the_next_one_and_not_before(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from asrmeter.files import atomic\n"
+        "with atomic(pathlib.Path(sys.argv[1])) as part:\n"
+        "    part.write_text('half'); print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
+        assert writer.stdout and writer.stdout.readline() == b"\n"
+        write_atomically(tmp_path / "file", "whole")
+        assert len(list(tmp_path.iterdir())) == 2, "the other one still writes"
+        writer.kill()
+        writer.wait()
+        assert len(list(tmp_path.iterdir())) == 2
+        write_atomically(tmp_path / "file", "whole")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
