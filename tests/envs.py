@@ -1,4 +1,4 @@
-"""The environments in envs/: which rules name each, what those need, what it lists. `--fix` sets the locked versions."""
+"""The environments in envs/: which rules name each, what those need, what it lists. `--fix` sets the lock's pins."""
 
 import re
 import sys
