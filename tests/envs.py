@@ -1,27 +1,84 @@
-"""The versions in envs/ are those of requirements/run.lock. `python tests/envs.py --fix` writes them there."""
+"""The environments in envs/: which rules name each, what those need, what it lists. `--fix` sets the lock's pins."""
 
 import re
 import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import reach
 
 ROOT = Path(__file__).parents[1]
-_PIN = re.compile(r"^(\s+- )([A-Za-z0-9._-]+)==(\S+)$", re.MULTILINE)
+FILES = {path.stem: path for path in sorted((ROOT / "envs").glob("*.yaml"))}
+_PIN = re.compile(r"^(\s+- )(?!python )([A-Za-z0-9._-]+)( =|==)(\S+)$", re.MULTILINE)
 
 
-def locked(root: Path = ROOT) -> dict[str, str]:
-    """Return version by package of the lock."""
-    text = (root / "requirements" / "run.lock").read_text()
+class Rule(NamedTuple):
+    """What a rule names: its environment, None without one, and the scripts that its command runs."""
+
+    environment: str | None
+    scripts: frozenset[str]
+
+
+def rules() -> dict[str, Rule]:
+    """Return every rule that has a command, by name."""
+    found = {}
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for text in re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]:
+            named = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)
+            scripts = frozenset(re.findall(r"python scripts/(\w+\.py)", text))
+            found[text.split(":")[0].removeprefix("rule ")] = Rule(named[1] if named else None, scripts)
+    return found
+
+
+def scripts_of(environment: str) -> frozenset[str]:
+    """Return the scripts that the rules of an environment run."""
+    return frozenset().union(*(rule.scripts for rule in rules().values() if rule.environment == environment))
+
+
+def listed(text: str) -> dict[str, str]:
+    """Return what the text of an environment file has pip install: version by package."""
+    pins = [Requirement(pin) for pin in yaml.safe_load(text)["dependencies"][-1]["pip"]]
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+
+
+def complaints(text: str, scripts: frozenset[str]) -> list[str]:
+    """Return in which ways the text of an environment file lists too few or too many packages for its scripts."""
+    own = set(listed(text))
+    said, used = [], set()
+    for module, importers in sorted(reach.packages(scripts).items()):
+        providers = {canonicalize_name(name) for name in _distributions().get(module, [module])}
+        used |= providers
+        if not providers & own:
+            said.append(f"it lacks {' or '.join(sorted(providers))}: {', '.join(sorted(importers))}")
+    return said + [f"nothing of ours imports {name}" for name in sorted(own - used)]
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def locked(root: Path = ROOT, lock: str = "run.lock") -> dict[str, str]:
+    """Return version by package of a lock."""
+    text = (root / "requirements" / lock).read_text()
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
 
 def pinned(environment: str, versions: dict[str, str]) -> str:
     """Return an environment file's text with the locked versions."""
-    return _PIN.sub(lambda found: f"{found[1]}{found[2]}=={versions[found[2]]}", environment)
+    return _PIN.sub(lambda found: f"{found[1]}{found[2]}{found[3]}{versions[found[2]]}", environment)
 
 
 def main() -> None:
     """Write the locked versions into every environment file."""
-    for path in sorted((ROOT / "envs").glob("*.yaml")):
+    for path in FILES.values():
         path.write_text(pinned(path.read_text(), locked()))
 
 

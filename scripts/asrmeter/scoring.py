@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import unicodedata
 import zlib
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import jiwer
+
+# Only its normaliser is used here: that torch is not there is nothing to warn of.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from asrmeter.corpora import gigaspeech

@@ -1,41 +1,97 @@
-"""The lock and the environments say the same."""
+"""The lock and the environments say the same, and each environment lists what its rules import, and nothing else."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from rattler import MatchSpec
 
-from envs import locked, pinned
+import envs
+from envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
-def test_versions_are_those_of_the_lock(path: Path) -> None:
-    assert path.read_text() == pinned(path.read_text(), locked()), "run: make lock"
+each = pytest.mark.parametrize("name", FILES)
+# Who runs Snakemake needs these; no rule's command does.
+NOT_IN_A_RULE = {"jsonschema", "snakemake"}
 
 
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
-def test_environments_are_exact_and_name_themselves(path: Path) -> None:
-    environment = yaml.safe_load(path.read_text())
-    assert environment["name"] == f"asrmeter-{path.stem}"
-    assert environment["channels"][-1] == "nodefaults"
+@each
+def test_versions_are_those_of_the_lock(name: str) -> None:
+    text = FILES[name].read_text()
+    assert text == pinned(text, locked()), "run: make lock"
+
+
+@each
+def test_environments_are_exact_and_name_themselves(name: str) -> None:
+    environment = yaml.safe_load(FILES[name].read_text())
+    assert environment["name"] == f"asrmeter-{name}"
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
     *conda, pip = environment["dependencies"]
-    for spec in conda:
-        MatchSpec(spec, strict=True)
-        assert "=" in spec
-    assert all(re.fullmatch(r"[A-Za-z0-9-]+==\S+", pin) for pin in pip["pip"])
+    assert [MatchSpec(spec, strict=True).name.normalized for spec in conda] == ["python", "pip"]
+    assert all(re.fullmatch(r"[a-z]+ =\d+\.\d+", spec) for spec in conda)
+    for pin in pip["pip"]:
+        requirement = Requirement(pin)
+        (version,) = requirement.specifier
+        assert version.operator == "==" and "*" not in version.version
+        assert not requirement.extras and not requirement.url and requirement.marker is None
 
 
-def test_every_rule_names_an_environment() -> None:
-    for path in (ROOT / "rules").glob("*.smk"):
-        for rule in re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]:
-            assert re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', rule), rule.splitlines()[0]
+def test_every_rule_names_an_environment_and_every_environment_is_named() -> None:
+    assert {rule.environment for rule in rules().values()} == set(FILES)
+    assert all(rule.scripts for rule in rules().values())
 
 
 def test_both_locks_agree() -> None:
-    dev = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (ROOT / "requirements" / "dev.lock").read_text(), re.MULTILINE))
+    dev = locked(lock="dev.lock")
     assert {name: dev.get(name) for name in locked()} == locked()
+
+
+def test_one_list_holds_what_the_environments_hold_together() -> None:
+    text = (ROOT / "requirements" / "run.in").read_text()
+    wanted = {Requirement(line).name for line in text.splitlines() if not line.startswith("#")}
+    together = set().union(*(listed(path.read_text()) for path in FILES.values()))
+    assert wanted == together | {"pip"} | NOT_IN_A_RULE
+
+
+@each
+def test_an_environment_lists_what_its_rules_import_and_nothing_else(name: str) -> None:
+    assert complaints(FILES[name].read_text(), scripts_of(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [(name, package) for name, path in FILES.items() for package in listed(path.read_text())]
+)
+def test_a_package_that_is_removed_is_missed(name: str, package: str) -> None:
+    without = re.sub(rf"^ +- {package}==.*\n", "", FILES[name].read_text(), flags=re.MULTILINE)
+    (said,) = complaints(without, scripts_of(name))
+    assert said.startswith(f"it lacks {package}: ")
+
+
+def test_a_package_that_nothing_imports_is_noticed() -> None:
+    text = FILES["report"].read_text()
+    assert complaints(f"{text}      - fvcore==1\n", scripts_of("report")) == ["nothing of ours imports fvcore"]
+
+
+@pytest.mark.parametrize(
+    ("script", "environment", "lacking"),
+    [
+        # At the head of its own file; in a function of a module that it imports.
+        ("plot.py", "analysis", "matplotlib"),
+        ("collect.py", "corpus", "jiwer"),
+        # In a module loaded by its name, and only with speech from the Hub.
+        ("build_corpus.py", "report", "datasets"),
+        # In a process of its own, by `python -m`, and in the runtime that this loads.
+        ("measure.py", "flops", "soundfile"),
+        ("measure.py", "analysis", "tokenizers"),
+    ],
+)
+def test_a_script_does_not_fit_another_environment(script: str, environment: str, lacking: str) -> None:
+    said = complaints(FILES[environment].read_text(), frozenset({script}))
+    assert any(line.startswith(f"it lacks {lacking}: ") for line in said)
+
+
+def test_versions_are_set_where_they_differ() -> None:
+    text = "  - python =3.11\n  - pip =1.0\n  - pip:\n      - numpy==1.0\n"
+    assert envs.pinned(text, {"pip": "2.0", "numpy": "3.0.1"}) == (
+        "  - python =3.11\n  - pip =2.0\n  - pip:\n      - numpy==3.0.1\n"
+    )

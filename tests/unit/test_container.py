@@ -1,0 +1,53 @@
+"""The container's recipe, as far as it can be looked at without an engine that builds it."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from envs import FILES, ROOT
+
+RECIPE = ROOT / "envs" / "Containerfile"
+README = (ROOT / "README.md").read_text()
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return the recipe's instructions with what follows each; what is none fails."""
+    lines = [line for line in RECIPE.read_text().splitlines() if line and not line.startswith("#")]
+    text = "\n".join(lines).replace("\\\n", "")
+    found = [re.fullmatch(r"(FROM|RUN|ARG|COPY|ENV) (\S.*)", line) for line in text.splitlines()]
+    assert all(found), text
+    return [(one[1], one[2]) for one in found if one]
+
+
+def arguments(instruction: str) -> list[str]:
+    return [rest for name, rest in instructions() if name == instruction]
+
+
+def test_it_starts_from_one_release_of_the_python_of_the_environments() -> None:
+    assert instructions()[0][0] == "FROM"
+    (base,) = arguments("FROM")
+    pythons = {yaml.safe_load(path.read_text())["dependencies"][0] for path in FILES.values()}
+    (python,) = pythons
+    series = re.escape(python.removeprefix("python ="))
+    assert re.fullmatch(rf"docker\.io/library/python:{series}\.\d+-slim-[a-z]+", base)
+
+
+def test_what_it_copies_is_in_the_folder_that_it_is_built_with() -> None:
+    (built,) = re.findall(r"(podman build .*)", RECIPE.read_text())
+    assert built in README
+    file, context = re.fullmatch(r"podman build --tag asrmeter --file (\S+) (\S+)", built).groups()  # type: ignore[union-attr]
+    assert ROOT / file == RECIPE
+    (copied,) = arguments("COPY")
+    source, target = copied.split()
+    assert (ROOT / context / source).is_file()
+    # And what is installed is just that.
+    (install,) = [rest for rest in arguments("RUN") if "pip install" in rest]
+    assert install.endswith(f" --requirement {target}{source}")
+    assert source == "run.lock"
+
+
+@pytest.mark.parametrize("command", arguments("RUN"))
+def test_its_commands_are_ones_of_a_shell(command: str) -> None:
+    subprocess.run(["sh", "-n", "-c", command], check=True)
