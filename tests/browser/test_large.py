@@ -11,6 +11,8 @@ from pages import TEMPLATES, Open
 
 from asrmeter.figures.register import FIGURES
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 
 

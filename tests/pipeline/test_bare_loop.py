@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from checkouts import CELLS, Checkout, Ran
 
 from check import bare_loop, wall_time
 from check.bare_loop import STAGE_TIMING, measure_pairs, ratio_of
+from checkouts import CELLS, Checkout, Ran
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """`snakemake noise`: the machine's self-check."""
 
 import pytest
+
 from checkouts import Checkout, MakeCheckout, small
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 VERDICTS = ("QUIET", "NOISY", "NOT FIT")
 
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+
 from checkouts import Checkout, MakeCheckout, small
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from asrmeter.attempts import Attempts
 from asrmeter.attended import Outcome
 from asrmeter.ceilings import CEILINGS, Ceilings
 
+pytestmark = pytest.mark.alone
+
 MIB = 2**20
 # Two measurements of one rate may differ by this much.
 AGREEMENT = 0.15

@@ -13,6 +13,8 @@ from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 from asrmeter import counters
 
+pytestmark = pytest.mark.alone
+
 NOBODY = 65534
 
 

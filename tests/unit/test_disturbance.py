@@ -19,6 +19,8 @@ from test_machine import write
 from asrmeter import disturbance, machine
 from asrmeter.disturbance import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
 
+pytestmark = pytest.mark.alone
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LONG_ENOUGH_S = 1.1 * disturbance.LEAST_INTERVAL_S
 

@@ -19,6 +19,8 @@ from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 from asrmeter import counters, energy
 
+pytestmark = pytest.mark.alone
+
 # codecarbon takes a kilowatt-hour for 3.6e6 J to six digits.
 BY_CODECARBON = 2e-6
 GPU = "GPU-4e817856-1fb8-192a-7ab7-0e0e4476c184"

@@ -17,6 +17,8 @@ from asrmeter.recommend import highest_rtfx
 from asrmeter.report.inputs import Bottlenecks
 from asrmeter.settings import settings_of
 
+pytestmark = pytest.mark.alone
+
 MODELS = [f"organisation/a-model-with-a-name-{i:02}" for i in range(25)]
 VARIANTS = ("fp32", "bf16", "int8", "compiled")
 DURATIONS_S = (2, 5, 8, 10, 12, 15, 20, 30, 45, 60)

@@ -11,6 +11,8 @@ import pytest
 
 from asrmeter import machine
 
+pytestmark = pytest.mark.alone
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 

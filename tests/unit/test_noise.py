@@ -23,6 +23,8 @@ from asrmeter import machine
 from asrmeter.errors import AsrmeterError
 from noise import Problem, Readings, Spread
 
+pytestmark = pytest.mark.alone
+
 TARGET = 0.025
 STEADY = Spread(
     n_passes=100,
