@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from asrmeter import integrity, machine, workers
+from asrmeter import integrity, machine, snakemake_run
 from asrmeter.batches import batches, class_sha256, timed
 
 # Keys of `protocol` that decide when a cell has been timed enough.
@@ -46,7 +46,7 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         AsrmeterError: the model folder or the corpus is not what it should be.
     """
     begin_s = time.process_time()
-    provenance = integrity.model_folder(args.model_folder, args.model_key, workers.run_id())
+    provenance = integrity.model_folder(args.model_folder, args.model_key, snakemake_run.name())
     segments = integrity.segments(args.segments, args.duration_s, args.corpus_key)
     check_cpu_s = time.process_time() - begin_s
     protocol = json.loads(args.protocol)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from asrmeter import machine
+from asrmeter import machine, snakemake_run
 from asrmeter.errors import AsrmeterError
 
 
@@ -14,8 +14,9 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
     """Run a script's `main` and exit: 0, or 1 after a line that says what is wrong.
 
     A measurement that goes on anywhere on the machine is waited for, and none begins before `main` is done. A script
-    that `measures` holds the machine itself.
+    that `measures` holds the machine itself. None outlives the Snakemake that runs it.
     """
+    snakemake_run.end_with_it()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         with contextlib.nullcontext() if measures else machine.beside_no_measurement():

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from asrmeter import snakemake_run
+
 SWITCH = "ASRMETER_FORK_SERVER"
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
@@ -53,7 +55,7 @@ class Worker(Protocol):
 
 def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker:
     """Start a worker for a cell; it inherits the descriptors `events` (told to) and `lock` (held while it lives)."""
-    owner = None if os.environ.get(SWITCH) == "0" else _snakemake()
+    owner = None if os.environ.get(SWITCH) == "0" else snakemake_run.process()
     if owner is not None:
         connection = _connect(owner, spec["threads"], scripts)
         if connection is not None:
@@ -141,7 +143,7 @@ def is_own(connection: socket.socket) -> bool:
 
 def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
     """Return a connection to the run's fork server, starting it if need be; None if it does not come up."""
-    key = f"{os.getuid()} {owner} {_started(owner)} {threads} {sys.executable} {scripts} {Path.cwd()}"
+    key = f"{os.getuid()} {owner} {snakemake_run.started(owner)} {threads} {sys.executable} {scripts} {Path.cwd()}"
     address = f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     connection = _try(address)
     if connection is not None:
@@ -175,38 +177,9 @@ def _try(address: str) -> socket.socket | None:
     return None
 
 
-def run_id() -> str | None:
-    """Return what names the run of Snakemake that this job belongs to, or None."""
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        owner = _snakemake()
-        return None if owner is None else f"{owner} {_started(owner)}"
-    return None
-
-
 def _startup_cpu_s(spec: dict[str, Any]) -> float:
     """Return the CPU time of this process, but for what it spent on checking the cell's files."""
     return time.process_time() - float(spec.get("check_cpu_s", 0))
-
-
-def _snakemake() -> int | None:
-    """Return the process id of the Snakemake that runs this job, or None."""
-    pid = os.getppid()
-    with contextlib.suppress(OSError):  # some machines hide the processes of others
-        while pid > 1:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            if any(Path(part).name == "snakemake" for part in command[:3]):
-                return pid
-            pid = int(_status(pid)[1])
-    return None
-
-
-def _status(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the command's name: state, parent, ..., start time at index 19."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _started(pid: int) -> str:
-    return _status(pid)[19]
 
 
 def _environment(threads: int, scripts: Path) -> dict[str, str]:
