@@ -19,7 +19,7 @@ from checkouts import Checkout, MakeCheckout, Process, small, wait_for
 
 pytestmark = pytest.mark.pipeline
 # More of them by hand: ASRMETER_KILLS=200 pytest -s tests/pipeline/test_random_kills.py
-N_KILLS = int(os.environ.get("ASRMETER_KILLS", "20"))
+N_KILLS = int(os.environ.get("ASRMETER_KILLS", "16"))
 VICTIMS = ("worker", "job", "server", "snakemake")
 MOST_BETWEEN_S = 4
 # One that was only just written, Snakemake had no time to note: it is measured again.
@@ -126,7 +126,7 @@ def _victims(checkout: Checkout, run: "subprocess.Popen[bytes]") -> dict[str, Pr
         found["server"] = served[0]
         if served[1:]:
             found["worker"] = served[-1]
-    # Before it has planned anything there is nothing to lose.
-    if found:
+    # Before it has planned anything there is nothing to lose; once all is measured, tables and report are.
+    if found or checkout.measured:
         found["snakemake"] = Process(run.pid, "", 0)
     return found
