@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import CELLS, PROFILED, Checkout
 
 from asrmeter import edlm2025
 from asrmeter.roofline import LOSSES
+from checkouts import CELLS, PROFILED, Checkout
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkouts import Checkout, MakeCheckout, Ran
 
 from broken_studies import ARGUMENTS, BROKEN, COMMAND_LINES, LEAST, UNREADABLE, Broken
+from checkouts import Checkout, MakeCheckout, Ran
 
 pytestmark = pytest.mark.pipeline
 # What Snakemake itself says before it comes to the study.

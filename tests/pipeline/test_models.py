@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from checkouts import Checkout
 from safetensors import safe_open
 
 from asrmeter import runtimes
 from asrmeter.packages import Archives
 from asrmeter.runtimes.base import STAGES, Timeline
 from asrmeter.weights.catalogue import catalogue
+from checkouts import Checkout
 
 pytestmark = pytest.mark.pipeline
 SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from checkouts import Checkout, MakeCheckout, one_cell
 
 from asrmeter.corpora import packages
 from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Utterance
+from checkouts import Checkout, MakeCheckout, one_cell
 from hub_server import Hub, Repo
 from repositories import COMMIT, gigaspeech, gigaspeech_row
 
