@@ -59,7 +59,7 @@ rule profile_cpu:
     log:
         "<results>/logs/profile/{model}/{variant}/cpu/{duration}s-b{batch}.log",
     # The last ones write that the cell takes its job down.
-    retries: attempts.RETRIES
+    retries: RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
@@ -99,7 +99,7 @@ rule ceilings_cpu:
         "<results>/ceilings/{machine}/cpu.parquet",
     log:
         "<results>/logs/ceilings/{machine}/cpu.log",
-    retries: attempts.RETRIES
+    retries: RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS

@@ -86,6 +86,7 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
+RETRIES = attempts.MOST if LOCAL else attempts.RETRIES
 # All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 # On a cluster the machine of a job is not known beforehand.
@@ -133,6 +134,10 @@ resource_scopes:
     gpu="local",
     turn="local",
 
+
+# Snakemake tells a job that holds several cells nothing of --keep-going: one that fails would cost those after it.
+if not workflow.is_main_process:
+    workflow.execution_settings.keep_going = True
 
 # What a cluster job holds is done one after another, and so much of a node is asked for. On one machine `threads` sees to
 # it that nothing runs beside a measurement.
@@ -228,13 +233,13 @@ def attempt_number(wildcards, attempt):
 
 
 def memory_mb(device):
-    "A function that returns the memory of a job on a cell on this device, more with each try."
+    "A function that returns the memory of a job on a cell on this device, twice as much after the first try."
 
     def of_cell(wildcards, attempt):
         cell = cell_of(wildcards, device)
         audio_s = needs.batch_audio_s(cell.duration_s, cell.batch_size)
         model = STUDY["models"][cell.model]
-        return attempt * needs.memory_mb(
+        return min(attempt, attempts.MOST) * needs.memory_mb(
             Path(RESULTS), cell.model, model, device, audio_s
         )
 

@@ -21,7 +21,7 @@ rule measure_cpu:
         "<results>/logs/measure/{model}/{variant}/cpu/{duration}s-b{batch}.log",
     priority: priority_of("cpu")
     # The last ones write that the cell takes its job down.
-    retries: attempts.RETRIES
+    retries: RETRIES
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS

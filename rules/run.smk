@@ -3,11 +3,12 @@ The run as a whole: whether it can write, and how far it has come.
 
 Needs: the cells of the study
 Makes: a line on the terminal and in <results>/logs/progress.log whenever a cell begins or ends
-Steps: try to write; listen to Snakemake's own log; nothing of it runs in the jobs
+Steps: try to write; forget earlier attempts; listen to Snakemake's own log; nothing of it runs in the jobs
 """
 
 from snakemake.settings.enums import Quietness
 
+from asrmeter.attempts import forget, put_back
 from asrmeter.files import check_room
 from asrmeter.run_progress import RunProgress
 
@@ -18,6 +19,7 @@ PROGRESS = RunProgress(
     Path(RESULTS),
     lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
 )
+TO_MEASURE = {}
 
 
 onstart:
@@ -31,13 +33,16 @@ onstart:
             for file in job.output
             if file in CELLS_OF_FILES
         }
-        to_measure = {
-            job.jobid: cell
+        TO_MEASURE.update(
+            (job.jobid, cell)
             for job, cell in cell_of_job.items()
             if workflow.dag.needrun(job)
-        }
-        done = set(cell_of_job.values()) - set(to_measure.values())
-        PROGRESS.begin(to_measure, done, None if workflow.local_exec else POLL_S)
+        )
+        done = set(cell_of_job.values()) - set(TO_MEASURE.values())
+        for job in workflow.dag.jobs:
+            if "attempt_no" in job.rule.resources and workflow.dag.needrun(job):
+                forget(Path(job.output[0]))
+        PROGRESS.begin(TO_MEASURE, done, None if workflow.local_exec else POLL_S)
         logger.addHandler(PROGRESS)
 
 
@@ -46,4 +51,7 @@ onsuccess:
 
 
 onerror:
+    # Where one cell of a job fails for good, Snakemake removes what the others have measured.
+    for cell in TO_MEASURE.values():
+        put_back(Path(RESULTS) / "measurements" / f"{cell}.parquet")
     PROGRESS.end()

@@ -55,12 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
-    published = edlm2025.rows(edlm2025.Run(cells, flops, operators.to_pylist()))
+    comparable, _ = on_one_machine(cells)
+    published = edlm2025.rows(edlm2025.Run(comparable, flops, operators.to_pylist()))
     tables = {
         "operators": operators,
         "ceilings": ceilings,
         "roofline": pa.Table.from_pylist(judged, schema=roofline.ROOFLINE),
-        "scaling": pa.Table.from_pylist(list(scaling.rows(on_one_machine(cells)[0], judged)), schema=scaling.SCALING),
+        "scaling": pa.Table.from_pylist(list(scaling.rows(comparable, judged)), schema=scaling.SCALING),
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
     }
     write(tables, args.output_folder)

@@ -63,10 +63,11 @@ def main(argv: list[str] | None = None) -> None:
     threads = machine.available_cpus() if args.threads == "auto" else int(args.threads)
     spec = {"task": "ceilings", "device": args.device, "threads": threads, "dtypes": args.dtypes, "budget_s": BUDGET_S}
 
+    attempts = Attempts(args.output, args.attempt)
     with machine.alone() as lock:
         check_room(args.output)
         facts = machine.facts(ROOT)
-        if died := Attempts(args.output).begin(args.attempt):
+        if died := attempts.begin():
             outcome = Outcome("killed", died, [], 0.0)
         else:
             outcome = attend(spec, args.timeout_s, lock, ROOT)
@@ -87,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
 
     table = pa.Table.from_pylist(rows(outcome, identity), schema=CEILINGS)
     table_files.save(args.output, table)
+    attempts.done()
     logging.info("%s, threads: %d: %s", args.device, threads, summary(table.to_pylist(), args.dtypes))
 
 

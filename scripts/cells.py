@@ -99,11 +99,11 @@ def look_at(path: Path) -> Found:
 
 def moment(text: str) -> datetime.datetime:
     """Return the moment that an age such as `7d`, or a time such as `2026-03-01T18:00`, means."""
-    if age := _AGE.fullmatch(text):
-        return datetime.datetime.now().astimezone() - datetime.timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age := _AGE.fullmatch(text):
+            return datetime.datetime.now().astimezone() - datetime.timedelta(**{_UNITS[age[2]]: int(age[1])})
         return datetime.datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text} is neither an age (30m, 12h, 7d, 2w) nor a time (2026-03-01 or 2026-03-01T18:00)"
         ) from None

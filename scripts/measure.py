@@ -65,9 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     protocol = json.loads(args.protocol)
-    attempts = Attempts(args.output)
+    attempts = Attempts(args.output, args.attempt)
     with machine.alone() as lock:
-        if attempts.restore(args.attempt):
+        if attempts.restore():
             logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
             return
         check_room(args.output)
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
         status: str
         reason: str | None
-        if died := attempts.begin(args.attempt):
+        if died := attempts.begin():
             status, reason = "killed", died
         elif too_large is not None:
             status = "unsupported"
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
         from asrmeter import record  # pyarrow: not before the measurement is over
 
         record.write(args.output, header, passes)
-        attempts.keep()
+        attempts.keep(out_of_memory=status == "oom")
     logging.info("%s: %s", args.output.with_suffix(""), summary(status, reason, passes))
 
 

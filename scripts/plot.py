@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     cells, _ = on_one_machine(read_rows(arguments.cells, CELL_COLUMNS))
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
-    subject = Subject(cells, tables, load_texts(arguments.template_folder, arguments.language))
+    subject = Subject(cells, tables.of(cells), load_texts(arguments.template_folder, arguments.language))
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, subject))
 

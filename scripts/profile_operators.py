@@ -75,13 +75,14 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
 
+    attempts = Attempts(args.output, args.attempt)
     with machine.alone() as lock:
         check_room(args.output, args.trace)
         spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
         args.trace.unlink(missing_ok=True)
         cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
         results = results_folder(args.output, cell)
-        if died := Attempts(args.output).begin(args.attempt):
+        if died := attempts.begin():
             outcome = Outcome("killed", died, [], 0)
         elif failed := why_not(results, cell.id):
             outcome = Outcome(*failed, [], 0)
@@ -105,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = rows_of(header, outcome.events)
     planned = {name: spec[name] for name in _PLANNED} | {"profile_version": spec["protocol"]}
     table_files.save(args.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
+    attempts.done()
     logging.info("%s: %s", args.output.with_suffix(""), summary(rows))
 
 

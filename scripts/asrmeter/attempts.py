@@ -1,37 +1,45 @@
-"""What an attempt at a cell leaves to the next one: nothing is measured twice, or for ever. Standard library only.
+"""What an attempt at a file leaves to the next one: nothing is measured twice, or for ever. Standard library only.
 
 Snakemake takes a job that holds many cells for one: when its node dies, it removes the files of all its cells and tries
 all of them again. So a record is kept beside its file too, in the hidden folder `.attempts`, where the next attempt of
-the same run finds it. There it also stands how often the file was begun: a cell that took its job down twice is not
-tried a third time. The first attempt of a run forgets what earlier runs have left.
+the same run finds it. There it also stands how often the file was begun and not done: a cell that took its job down
+twice is not tried a third time. What earlier runs have left there is forgotten before the first job of a run.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 FOLDER = ".attempts"
 # A node may fail while it measures a cell that can do nothing for it. A second time is no chance.
 MOST = 2
-# Snakemake's for a job that measures: of several cells in one job, more than one may take it down.
+# Snakemake's for a job that measures, on a cluster: of several cells in one job, more than one may take it down.
 RETRIES = 2 * MOST
 
 
 class Attempts:
-    """The attempts at one file."""
+    """The attempts at one file; `attempt` counts from 1, as Snakemake does for a job, and the first one forgets."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, attempt: int) -> None:
         self._output = output
         folder = output.parent / FOLDER
         self._kept, self._begun = folder / f"{output.name}.kept", folder / f"{output.name}.begun"
-
-    def begin(self, attempt: int) -> str | None:
-        """Note that an attempt begins; return why the file must not be measured any more, or None.
-
-        `attempt` counts from 1, as Snakemake does for the job.
-        """
+        self._is_last = attempt >= MOST
         if attempt == 1:
             self._kept.unlink(missing_ok=True)
             self._begun.unlink(missing_ok=True)
+
+    def restore(self) -> bool:
+        """Put the file back that an earlier attempt of this run has written; return whether there was one."""
+        if not self._kept.exists():
+            return False
+        link = self._kept.with_suffix(".link")
+        _link(self._kept, link)
+        os.replace(link, self._output)
+        return True
+
+    def begin(self) -> str | None:
+        """Note that the file is begun; return why it must not be tried any more, or None."""
         begun = len(self._begun.read_text()) if self._begun.exists() else 0
         if begun >= MOST:
             return f"the measuring job ended {begun} times without a record; the newest file in .snakemake/log says why"
@@ -40,17 +48,34 @@ class Attempts:
             stream.write("+")
         return None
 
-    def restore(self, attempt: int) -> bool:
-        """Put the file back that an earlier attempt of this run has written; return whether there was one."""
-        if attempt == 1 or not self._kept.exists():
-            return False
-        link = self._kept.with_suffix(".link")
-        link.unlink(missing_ok=True)
-        os.link(self._kept, link)
-        os.replace(link, self._output)
-        return True
+    def done(self) -> None:
+        """Note that the file is there: should its job end badly all the same, then for another reason."""
+        self._begun.unlink(missing_ok=True)
 
-    def keep(self) -> None:
-        """Keep the file, now that it is written, for the case that the job does not live to tell."""
-        self._kept.unlink(missing_ok=True)
-        os.link(self._output, self._kept)
+    def keep(self, out_of_memory: bool = False) -> None:
+        """Keep the file, now that it is written, for the case that the job does not live to tell.
+
+        One that says `out_of_memory` only from the second attempt on, which is given more.
+        """
+        if not out_of_memory or self._is_last:
+            _link(self._output, self._kept)
+            self.done()
+
+
+def forget(output: Path) -> None:
+    """Forget what an earlier run has left of a file; before a run's first job, since a later attempt trusts it."""
+    Attempts(output, attempt=1)
+
+
+def put_back(output: Path) -> None:
+    """Put a record back that was removed with the others of its job, after the last attempt at that."""
+    if not output.exists():
+        Attempts(output, attempt=MOST).restore()
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # not every file system has hard links
+        shutil.copy2(source, target)

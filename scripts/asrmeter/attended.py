@@ -62,7 +62,7 @@ def conclude(
 ) -> tuple[str, str | None]:
     """Return (status, reason) from how the worker ended and what it told before.
 
-    `out_of_memory` says that the kernel ended some process meanwhile because the machine's memory ran out.
+    `out_of_memory` says that the kernel ended some process meanwhile because memory ran out.
     """
     told = {event["event"]: event for event in events}
     n_passes = sum(event["event"] == "pass" for event in events)
@@ -74,8 +74,13 @@ def conclude(
         return "unsupported", told["unsupported"]["reason"]
     if code < 0:
         if code == -signal.SIGKILL and out_of_memory:
-            return "oom", f"the kernel ended the worker after {n_passes} passes: the machine's memory ran out"
+            return "oom", f"the kernel ended the worker after {n_passes} passes: {_whose_memory()} ran out"
         return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes"
     if code or "done" not in told:
         return "error", f"the worker ended with exit code {code} after {n_passes} passes"
     return "ok", None
+
+
+def _whose_memory() -> str:
+    """Return what has an end: a SLURM job may be held to what it asked for."""
+    return "the memory of the job or its node" if "SLURM_JOB_ID" in os.environ else "the machine's memory"

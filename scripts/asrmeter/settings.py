@@ -18,8 +18,8 @@ from asrmeter.stats import Estimate
 
 Row = Mapping[str, Any]
 Candidate = tuple[str, str]
-# The kind of machine, and the device's name.
-Hardware = tuple[str | None, str | None]
+# The kind of machine, the device's name, and the threads that the CPU was measured with.
+Hardware = tuple[str | None, str | None, int | None]
 MEASURED_STATUS = siblings.MEASURED_STATUS
 # The variant that others are held against.
 BASELINE = "fp32"
@@ -148,7 +148,7 @@ def cell_name(row: Row) -> str:
 
 def hardware_of(row: Row) -> Hardware:
     """Return what a cell was measured on; nodes of a cluster that are alike are the same."""
-    return row["machine_id"], row["device_name"]
+    return row["machine_id"], row["device_name"], row["threads"] if row["device"] == "cpu" else None
 
 
 def on_one_machine(cells: Sequence[Row]) -> tuple[list[Row], list[Row]]:

@@ -71,8 +71,8 @@ def complete(study: dict[str, Any], source: str, here: bool = True) -> dict[str,
     if whole["devices"] == "auto":
         if not here:
             raise AsrmeterError(
-                f"{source}: devices: auto looks at this machine; name them for a cluster: devices: [cpu, cuda], "
-                "or --config devices=[cpu,cuda]"
+                f"{source}: devices: auto looks at this machine, and --jobs is for a cluster; name them there "
+                "(devices: [cpu, cuda], or --config devices=[cpu,cuda]), and leave --jobs out here"
             )
         whole["device_note"] = machine.cuda_missing()
         whole["devices"] = ["cpu"] if whole["device_note"] else ["cpu", "cuda"]

@@ -210,7 +210,7 @@ def test_ceilings_that_took_their_job_down_twice_are_one_row_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for attempt in (1, 2):
-        assert Attempts(tmp_path / "table.parquet").begin(attempt) is None
+        assert Attempts(tmp_path / "table.parquet", attempt).begin() is None
     (row,) = run(tmp_path, monkeypatch, "--device", "cpu", "--attempt", "3")
     assert row["status"] == "killed" and "ended 2 times without a record" in row["reason"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import measure
-from asrmeter import attended, record, siblings, worker
+from asrmeter import attempts, attended, record, siblings, worker
 from made_inputs import sign_corpus, sign_model
 
 DONE: dict[str, dict[str, Any]] = {"done": {}}
@@ -224,13 +224,58 @@ def test_a_cell_that_takes_its_job_down_twice_is_a_record(tmp_path: Path, monkey
 def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
+    run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)
     content = output.read_bytes()
     output.unlink()  # as Snakemake does with all files of a job that failed
-    run_instead("raise SystemExit('it is measured again')", monkeypatch, tmp_path)
-    assert measured(tmp_path, monkeypatch, 2, "--attempt=2").read_bytes() == content
-    assert record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
+    run_instead("os._exit(4)", monkeypatch, tmp_path)
+    for attempt in (2, 5):
+        assert measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}").read_bytes() == content
+    # Nor is it lost when the last attempt has failed for the sake of another cell.
+    output.unlink()
+    attempts.put_back(output)
+    assert output.read_bytes() == content
+    assert "exit code 4" in record.read(measured(tmp_path, monkeypatch, 2))[0]["reason"]
+
+
+def test_a_run_forgets_what_an_earlier_one_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead("os._exit(3)", monkeypatch, tmp_path)
+    output = measured(tmp_path, monkeypatch, 2)
+    output.unlink()
+    attempts.forget(output)
+    run_instead("os._exit(4)", monkeypatch, tmp_path)
+    # Of several cells in one job, this one was never reached by the first attempt.
+    assert "exit code 4" in record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["reason"]
+    attempts.forget(output)
+    output.unlink()
+    attempts.put_back(output)
+    assert not output.exists()
+
+
+def test_out_of_memory_is_believed_only_with_all_the_memory_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
+    first = measured(tmp_path, monkeypatch, 2)
+    assert record.read(first)[0]["status"] == "oom"
+    first.unlink()
+    assert record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["status"] == "oom"
+    run_instead("os._exit(4)", monkeypatch, tmp_path)
+    assert record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0]["status"] == "oom"
+
+
+def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    output = tmp_path / "record"
+    output.write_text("measured")
+    one = attempts.Attempts(output, 1)
+    one.begin()
+    one.keep()
+    output.unlink()
+    assert attempts.Attempts(output, 2).restore() and output.read_text() == "measured"
 
 
 def test_batches_above_one_that_ran_out_of_memory_are_not_tried(

@@ -559,7 +559,7 @@ def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
     command_line: list[str], tmp_path: Path, option: str, status: str, reason: str
 ) -> None:
     for attempt in (1, 2):
-        assert Attempts(tmp_path / f"{PLACE}.parquet").begin(attempt) is None
+        assert Attempts(tmp_path / f"{PLACE}.parquet", attempt).begin() is None
     profile_operators.main([*command_line, option])
     (row,), trace = written(tmp_path)
     assert row["status"] == status and reason in row["reason"]

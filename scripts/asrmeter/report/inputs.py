@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,11 @@ class Bottlenecks:
             AsrmeterError: a table is not there or lacks a column.
         """
         return cls(**{name: read_rows(path, COLUMNS[name]) for name, path in paths.items()})
+
+    def of(self, cells: Sequence[Row]) -> "Bottlenecks":
+        """Return the tables with the rooflines of these cells and of no others."""
+        names = {cell_of(row) for row in cells}
+        return replace(self, roofline=[row for row in self.roofline if cell_of(row) in names])
 
 
 @dataclass(frozen=True)

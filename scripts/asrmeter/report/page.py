@@ -102,9 +102,10 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
     """
-    study, bottlenecks, selection = inputs.study, inputs.bottlenecks, inputs.selection
+    study, selection = inputs.study, inputs.selection
     all_cells = sorted(inputs.cells, key=cell_of)
     cells, elsewhere = on_one_machine(all_cells)
+    bottlenecks = inputs.bottlenecks.of(cells)
     settings = settings_of(cells, inputs.transcripts)
     recommendation = recommend(settings)
     advices = advise(settings, study)
@@ -141,7 +142,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "weights": weights_table(cells, words),
         "downloads": DOWNLOADS,
     }
-    overview = overview_table(judged_cells(all_cells, bottlenecks.roofline), words)
+    overview = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
     return context | {"overview": overview, "cells": cells_tables(all_cells, linked_in(context), words)}
 
 
