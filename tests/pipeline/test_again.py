@@ -13,7 +13,7 @@ import pytest
 from asrmeter import record
 from checkouts import CELLS, Checkout, MakeCheckout, small
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 COMMENT = "\n# Seen by nobody.\n"
 SHOWN = {"figures": 1, "report": 1, "all": 1}
 GATHERED = SHOWN | {"tables": 1, "bottlenecks": 1}

@@ -11,7 +11,7 @@ from asrmeter import edlm2025
 from asrmeter.roofline import LOSSES
 from checkouts import CELLS, PROFILED, Checkout
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 Row = dict[str, Any]
 
 

@@ -14,7 +14,7 @@ import pytest
 from asrmeter import record
 from checkouts import Checkout, MakeCheckout, one_cell, small, wait_for
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "path": None})
 CELL = "whisper-tiny.en/fp32/cpu/5s-b1"
 

@@ -15,7 +15,7 @@ from asrmeter import plan, record, study
 from checkouts import Checkout, one_cell
 from made_inputs import sign_model
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 # Runs a script with less address space than it would like.
 WITH_LITTLE_MEMORY = """
 import resource, runpy, sys

@@ -18,7 +18,7 @@ from asrmeter.runtimes.base import STAGES, Timeline
 from asrmeter.weights.catalogue import catalogue
 from checkouts import Checkout
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
 OPTIONS = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
 WEIGHTS = {"whisper-tiny.en": "packaged", "wav2vec2-base-960h": "random"}

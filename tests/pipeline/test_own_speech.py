@@ -18,7 +18,7 @@ from checkouts import Checkout, MakeCheckout, one_cell
 from hub_server import Hub, Repo
 from repositories import COMMIT, gigaspeech, gigaspeech_row
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"
 
 

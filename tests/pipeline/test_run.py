@@ -15,7 +15,7 @@ from asrmeter.plan import Cell
 from asrmeter.runtimes.base import STAGES
 from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 Row = dict[str, Any]
 STEPS = ("study", "flops", "tables", "bottlenecks", "figures", "report")
 FIGURES = (
@@ -247,5 +247,6 @@ def test_nothing_is_left_behind(finished: Checkout) -> None:
 
 
 def is_meant(path: Path) -> bool:
-    # A folder that is an output holds a time stamp, and that a model was found whole is remembered for the run.
-    return path.name == ".snakemake_timestamp" or path.match("models/.*.checked")
+    # A folder that is an output holds a time stamp; that a model was found whole, and what an attempt has measured, is
+    # remembered for the run.
+    return path.name in (".snakemake_timestamp", ".attempts") or path.match("models/.*.checked")

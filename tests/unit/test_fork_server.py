@@ -63,7 +63,7 @@ class Run:
         package = folder / "scripts" / "asrmeter"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        for name in ("workers.py", "fork_server.py"):
+        for name in ("workers.py", "fork_server.py", "snakemake_run.py"):
             shutil.copy(SCRIPTS / "asrmeter" / name, package)
         (package / "worker.py").write_text(WORKER)
         (folder / "parent.py").write_text(PARENT)

@@ -20,6 +20,7 @@ from test_tables import PASSES, STUDY, a_header
 import bottlenecks
 import measure
 from asrmeter import attended, integrity, plan, record, sealed, siblings, table_files
+from asrmeter.attempts import Attempts
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import check_room
 from asrmeter.operator_table import OPERATORS
@@ -197,7 +198,9 @@ def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attended.workers, "start", lambda *_: pytest.fail("a worker was started"))
-    measured(tmp_path, monkeypatch, 1, "--attempt=2")  # makes model and corpus
+    for attempt in (1, 2):
+        Attempts(tmp_path / "5s-b1.parquet", attempt).begin()
+    measured(tmp_path, monkeypatch, 1, "--attempt=3")  # makes model and corpus, and measures nothing
     real = measure.cell_spec.specify
 
     def specify(*args: Any) -> Any:
