@@ -135,10 +135,6 @@ resource_scopes:
     turn="local",
 
 
-# Snakemake tells a job that holds several cells nothing of --keep-going: one that fails would cost those after it.
-if not workflow.is_main_process:
-    workflow.execution_settings.keep_going = True
-
 # What a cluster job holds is done one after another, and so much of a node is asked for. On one machine `threads` sees to
 # it that nothing runs beside a measurement.
 workflow.register_resource("turn", 1)
