@@ -20,7 +20,7 @@ from checkouts import Checkout, MakeCheckout, Process, small, wait_for
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
 # More of them by hand: ASRMETER_KILLS=200 pytest -s tests/pipeline/test_random_kills.py
-N_KILLS = int(os.environ.get("ASRMETER_KILLS", "8"))
+N_KILLS = int(os.environ.get("ASRMETER_KILLS", "6"))
 VICTIMS = ("worker", "job", "server", "snakemake")
 MOST_BETWEEN_S = 4
 # What `asrmeter.files.atomic` writes to.
