@@ -252,6 +252,7 @@ def of_measuring(**more):
         "slurm_extra": "--exclusive",
         "attempt_no": attempt_number,
         "timeout_s": TIMEOUT_S,
+        # Of all of them, though only cells ask: members of a group have to agree on a text.
         "larger_than_oom": LARGER_THAN_OOM,
         "runtime": needs.minutes(TIMEOUT_S),
         **more,

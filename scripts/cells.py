@@ -18,9 +18,8 @@ from asrmeter import plan
 from asrmeter.cli import aligned, run
 from asrmeter.errors import AsrmeterError
 from asrmeter.files import read_json
-from asrmeter.siblings import MEASURED_STATUS
+from asrmeter.siblings import MEASURED_STATUS, UNREADABLE
 
-UNREADABLE = "unreadable"
 FAILED = "failed"
 STATUS = (*MEASURED_STATUS, "oom", "timeout", "killed", "error", "unsupported", UNREADABLE, FAILED)
 AGAIN = "snakemake --cores all --resources gpu=1"

@@ -16,9 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asrmeter.siblings import MEASURED_STATUS, status
+from asrmeter.siblings import MEASURED_STATUS, UNREADABLE, status
 
-UNREADABLE = "unreadable"
 # Fewer cells say nothing of the others: the first ones are the shortest.
 _LEAST_CELLS = 3
 _MOST_NAMED = 3

@@ -12,6 +12,8 @@ from asrmeter import sealed
 
 # Of a cell that was measured; every other status says why it was not.
 MEASURED_STATUS = ("ok", "unconverged")
+# What stands for the status of a record that is damaged.
+UNREADABLE = "unreadable"
 # In Thrift's compact form: the key, and the type and length of a text that begins with a brace.
 _HEADER = re.compile(rb"\x08asrmeter\x18[\x80-\xff]*[\x00-\x7f]\{")
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
