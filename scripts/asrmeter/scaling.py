@@ -36,7 +36,7 @@ def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
     `verdicts` are the rows of the table `roofline`. `limit` is the verdict of the cell at the saturation batch.
     """
     judged = {
-        tuple(row[name] for name in (*GROUP, "batch_size")): row["verdict"]
+        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("verdict")
         for row in verdicts
         if row["stage"] == roofline.PASS
     }

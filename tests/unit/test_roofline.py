@@ -170,6 +170,13 @@ def at(batch_size: int, samples_per_s: float | None, **changes: Any) -> dict[str
     return a_cell(batch_size=batch_size, samples_per_s=samples_per_s, **changes)
 
 
+@pytest.mark.parametrize(("changes", "ceilings"), [({"decoder_gflop": None}, CEILING_ROWS), ({}, [])])
+def test_where_no_verdict_is_known_larger_batches_are_told_all_the_same(changes: dict[str, Any], ceilings: Any) -> None:
+    cell = a_cell(**changes)
+    verdicts = list(roofline.rows([cell], [FLOPS], ceilings, {"fp32": "float32"}))
+    assert scaled(cell, verdicts=verdicts)["limit"] is None
+
+
 def test_saturation_is_the_smallest_batch_that_no_larger_one_beats() -> None:
     verdict = {"stage": "pass", "batch_size": 4, "verdict": "compute", **{n: a_cell()[n] for n in scaling.GROUP}}
     cells = [at(1, 1.0), at(2, 1.8, energy_j_per_sample=5.0), at(4, 3.0, energy_j_per_sample=4.0), at(8, 3.1)]
