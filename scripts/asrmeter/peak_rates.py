@@ -17,6 +17,8 @@ from asrmeter import machine
 from asrmeter.worker import Emit, classify
 
 Way = Callable[[], Any]
+# Seconds of a call.
+Clock = Callable[[Way], float]
 
 # Sides of a square matrix of weights, which ROWS times as many rows are multiplied by: the shape of linear layers. With
 # as many rows as columns rates may stay far below: each call rearranges the weights, and bfloat16 on two cores of a
@@ -31,7 +33,7 @@ MEMORY_SHARE = 1 / 8
 # A run that would take longer makes rounds too few.
 LONGEST_RUN_S = 0.05
 SLICE_S = 0.005
-# A GPU's clock and the start of a kernel are some microseconds: time as many calls as take this long.
+# A step of a GPU's clock is a microsecond: time as many calls as take this long.
 CUDA_RUN_S = 0.001
 _FLOAT32_BYTES = 4
 _COLUMNS = 4096
@@ -44,7 +46,7 @@ class Figure:
     kind: str
     work: float
     ways: Sequence[Way]
-    timed: Callable[[Way, float], float]
+    timed: Clock
     dtype: str | None = None
     matrix_size: int | None = None
     working_set_bytes: int | None = None
@@ -56,7 +58,7 @@ class Figure:
         for way in self.ways:
             ends_s = time.perf_counter() + SLICE_S
             for i in itertools.count(1):
-                self.best_s = min(self.best_s, self.timed(way, self.best_s))
+                self.best_s = min(self.best_s, self.timed(way))
                 self.n_runs += 1
                 if i >= 2 and time.perf_counter() >= ends_s:
                     break
@@ -186,25 +188,50 @@ def free_bytes(device: str) -> float:
     return free if limit in (None, "max") or used is None else min(free, int(limit) - int(used))
 
 
-def _clock(device: str) -> Callable[[Way, float], float]:
-    return _timed_on_cuda if device == "cuda" else _timed
+def _clock(device: str) -> Clock:
+    return _CudaClock() if device == "cuda" else _timed
 
 
-def _timed(way: Way, _best_s: float) -> float:
+def _timed(way: Way) -> float:
     begin_s = time.perf_counter()
     way()
     return time.perf_counter() - begin_s
 
 
-def _timed_on_cuda(way: Way, best_s: float) -> float:
-    """Return the seconds of a call by the GPU's own clock, over enough calls that their starts overlap."""
-    import torch
+class _CudaClock:
+    """Times the calls of a figure's ways by the GPU's own clock, many of them recorded as one graph.
 
-    n_calls = 1 if math.isinf(best_s) else math.ceil(CUDA_RUN_S / best_s)
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    for _ in range(n_calls):
-        way()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 1000 / n_calls
+    To start a kernel takes the host longer than a GPU needs for some megabytes: call by call, a small working set would
+    look slow, and the caches of the GPU would never show.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[Way, tuple[Any, int]] = {}
+
+    def __call__(self, way: Way) -> float:
+        """Return the seconds of a call; the first one of a way is timed alone, to know how many fit a graph."""
+        import torch
+
+        if way not in self._graphs:
+            way()  # what the first call sets up cannot be recorded
+            single_s = self._elapsed_s(way)
+            n_calls = math.ceil(CUDA_RUN_S / single_s)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                for _ in range(n_calls):
+                    way()
+            self._graphs[way] = graph, n_calls
+            return single_s
+        graph, n_calls = self._graphs[way]
+        graph.replay()  # meanwhile the next one is submitted: between the two events the GPU waits for nothing
+        return self._elapsed_s(graph.replay) / n_calls
+
+    def _elapsed_s(self, work: Callable[[], Any]) -> float:
+        import torch
+
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1000
