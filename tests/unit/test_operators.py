@@ -457,6 +457,41 @@ def test_a_pass_on_cuda_is_its_kernels_and_its_waiting(whisper: Path) -> None:
         pass
 
 
+# A pass of `whisper` and one of `ctc` as the profiler of torch 2.11 told them on an NVIDIA H200, without shapes.
+RECORDED = Path(__file__).with_name("recorded")
+
+
+def recorded(name: str) -> list[Event]:
+    told = json.loads(gzip.decompress((RECORDED / f"h200-{name}.json.gz").read_bytes()))
+    return [Event(*told["names"][of], start_ns, start_ns + ns, *ids) for of, start_ns, ns, *ids in told["events"]]
+
+
+# Whisper's attention also scales and masks, by kernels of any name.
+KERNELS = {"matmul": r"xmma_gemm|gemmSN", "convolution": r"implicit_|genericTranspose", "attention": r"^fmha_"}
+
+
+@pytest.mark.parametrize(("name", "groups"), [("whisper", ("matmul", "convolution")), ("ctc", tuple(KERNELS))])
+def test_a_recorded_pass_on_a_gpu(name: str, groups: tuple[str, ...]) -> None:
+    events = recorded(name)
+    rows, busy_s = attribute(events)
+    ran = [event for event in events if event.kind in ("kernel", "gpu_memcpy")]
+    # One stream: nothing overlaps.
+    assert busy_s == pytest.approx(sum(event.end_ns - event.start_ns for event in ran) / 1e9)
+    for group in groups:
+        own = [event for event in ran if re.search(KERNELS[group], event.name)]
+        by_kernel_s = sum(event.end_ns - event.start_ns for event in own) / 1e9
+        by_operator_s = sum(row["cuda_self_s"] for row in rows if row["group"] == group)
+        assert by_operator_s == pytest.approx(by_kernel_s) and by_kernel_s > 0, group
+    stages = [event for event in events if event.name in ("asrmeter::features", "asrmeter::text")]
+    pass_s = (max(event.end_ns for event in stages) - min(event.start_ns for event in stages)) / 1e9
+    assert sum(row["cpu_self_s"] for row in rows) == pytest.approx(pass_s)
+    # Each copy to the host is waited for, in the copy or after it.
+    n_copies = sum("DtoH" in event.name for event in ran)
+    waits = [row for row in rows if row["group"] == "synchronisation"]
+    assert sum(row["n_calls"] for row in waits) >= n_copies > 0
+    assert not any(row["cuda_self_s"] for row in waits)
+
+
 # The table
 
 
