@@ -273,6 +273,8 @@ def run(spec: dict[str, Any]) -> int:
 def classify(error: BaseException) -> tuple[str, str]:
     """Return (status, reason) of a cell whose measurement raised `error`."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
+    # What follows is what else lies on the GPU, and advice on torch's allocator.
+    text = text.partition(" Including non-PyTorch memory")[0]
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     # torch's CPU allocator raises a plain RuntimeError.
     out_of_memory = out_of_memory or "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -82,6 +82,13 @@ def test_exceptions_become_statuses(error: BaseException, status: str) -> None:
     assert "\n" not in reason
 
 
+def test_of_a_full_gpu_only_the_figures_are_told() -> None:
+    short_of = "CUDA out of memory. Tried to allocate 68.67 GiB. GPU 0 has 139.80 GiB of which 49.07 GiB is free."
+    advice = " Including non-PyTorch memory, this process has 90.72 GiB in use. Try setting PYTORCH_CUDA_ALLOC_CONF"
+    error = type("OutOfMemoryError", (RuntimeError,), {})(short_of + advice)
+    assert worker.classify(error) == ("oom", f"OutOfMemoryError: {short_of}")
+
+
 def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the parent start a worker of another make."""
     package = tmp_path / "scripts" / "asrmeter"
