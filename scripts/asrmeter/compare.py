@@ -22,7 +22,7 @@ from asrmeter.files import atomic
 from asrmeter.metrics import METRICS
 from asrmeter.plan import Cell
 from asrmeter.runs import tables_of
-from asrmeter.settings import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, read_rows
+from asrmeter.settings import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, on_one_machine, read_rows
 from asrmeter.verdicts import SAME_WORK, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
 
 SETTINGS = (
@@ -41,11 +41,15 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True)
 class Run:
-    """One of two runs: its name for people, the rows of its cells, and the transcripts of each by segment."""
+    """One of two runs: its name for people, the rows of its cells, and the transcripts of each by segment.
+
+    `elsewhere` are the cells that met other hardware than most of the run.
+    """
 
     name: str
     cells: Mapping[Cell, Row]
     texts: Mapping[Cell, Mapping[str, Row]]
+    elsewhere: frozenset[Cell]
 
     @classmethod
     def of(cls, name: str, cells: Iterable[Row], transcripts: Iterable[Row]) -> "Run":
@@ -53,7 +57,9 @@ class Run:
         texts: defaultdict[Cell, dict[str, Row]] = defaultdict(dict)
         for row in transcripts:
             texts[cell_of(row)][row["segment_id"]] = row
-        return cls(name, {cell_of(row): row for row in cells}, texts)
+        by_cell = {cell_of(row): row for row in cells}
+        _, elsewhere = on_one_machine([*by_cell.values()])
+        return cls(name, by_cell, texts, frozenset(map(cell_of, elsewhere)))
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
@@ -67,7 +73,7 @@ class Run:
 
     def side(self, cell: Cell) -> Side:
         """Return a cell as this run has it."""
-        return Side(self.name, self.cells[cell], self.texts.get(cell, {}))
+        return Side(self.name, self.cells[cell], self.texts.get(cell, {}), cell in self.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,9 @@ def compare(first: Run, second: Run) -> Comparison:
     """Compare two runs by every metric that they have."""
     common = sorted(first.cells.keys() & second.cells.keys())
     sides = [(first.side(cell), second.side(cell)) for cell in common]
-    differing = tuple(_differing([[side.row for side in run] for run in zip(*sides, strict=True)]))
+    differing = tuple(
+        _differing([[side.row for side in run if not side.elsewhere] for run in zip(*sides, strict=True)])
+    )
     parts = (_by(metric, [both for both in sides if metric.has(both)], bool(differing)) for metric in METRICS)
     names = first.name, second.name
     measured = {(cell.model, cell.variant) for cell in first.cells if first.side(cell).is_measured}

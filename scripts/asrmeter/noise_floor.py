@@ -1,5 +1,6 @@
 """The noise floor: how far two measurements of the same cell (A/A) lie apart. Nobody wins by less."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from asrmeter.stats import Estimate
@@ -19,7 +20,7 @@ def pair(first: Row, again: Row) -> Row:
     `relative_difference` is that of the medians over their mean; `overlap` says whether the intervals do. Both are None
     where `note` says why.
     """
-    row = {name: first[name] for name in (*IDENTITY, *LATENCY)}
+    row = {name: first[name] for name in (*IDENTITY, *HARDWARE, *LATENCY)}
     row |= {f"{name}_again": again[name] for name in LATENCY}
     a, b = (Estimate(*(cell[name] for name in LATENCY)) for cell in (first, again))
     if None not in (a.value, b.value) and any(first[name] != again[name] for name in HARDWARE):
@@ -40,10 +41,16 @@ def pair(first: Row, again: Row) -> Row:
     }
 
 
-def floor(pairs: list[Row], device: str) -> Row:
-    """Return the noise floor of a device, `floor`, as a part of the latency; or None with the reason in `note`."""
-    own = [row for row in pairs if row["device"] == device]
-    known = [row["relative_difference"] for row in own if row["relative_difference"] is not None]
+def floor(pairs: Sequence[Row], cell: Row) -> Row:
+    """Return the noise floor of a cell, `floor`, as a part of its latency; or None with the reason in `note`.
+
+    It is that of the device and hardware that the cell was measured on: `cell` has the columns `device` and `HARDWARE`.
+    """
+    own = [row for row in pairs if row["device"] == cell["device"]]
+    known = [row for row in own if row["relative_difference"] is not None]
+    here = [row["relative_difference"] for row in known if all(row[name] == cell[name] for name in HARDWARE)]
+    if here:
+        return {"floor": max(here), "note": None}
     if known:
-        return {"floor": max(known), "note": None}
+        return {"floor": None, "note": "no cell was measured twice on its hardware"}
     return {"floor": None, "note": own[0]["note"] if own else "protocol.aa_pairs is 0: no cell was measured twice"}

@@ -27,14 +27,25 @@ _COUNTS_OF_CELLS = {"n_errors": "wer_errors", "n_words": "wer_words"}
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell's record with what is worked out from it."""
+    """One cell's record with what is worked out from it. `pairs` are the rows of the table `noise`."""
 
     header: Row
     passes: list[Row]
     scored: list[Row]
     study: str
-    noise: Row = field(default_factory=dict)
+    pairs: Sequence[Row] = ()
     flops: Row = field(default_factory=dict)
+
+    @property
+    def device_name(self) -> str | None:
+        """The name of the GPU or the processor; None of a GPU that was never reached."""
+        return self.event("ready", "gpu_name") or (self.header["cpu_name"] if self.own_part == "cpu" else None)
+
+    @property
+    def noise(self) -> Row:
+        """The noise floor of where the cell was measured, by the `pairs` of the study."""
+        place = {name: self.header.get(name) for name in ("device", "machine_id")}
+        return noise_floor.floor(self.pairs, place | {"device_name": self.device_name})
 
     def of_phase(self, phase: str) -> list[Row]:
         """Return the passes of a phase of the measurement."""
@@ -316,11 +327,7 @@ CELL_COLUMNS: list[Column] = [
     ("variant", _TEXT, _from_header("variant")),
     ("attention", _TEXT, _told("ready", "attention")),
     ("device", _TEXT, _from_header("device")),
-    (
-        "device_name",
-        _TEXT,
-        lambda cell: cell.event("ready", "gpu_name") or (cell.header["cpu_name"] if cell.own_part == "cpu" else None),
-    ),
+    ("device_name", _TEXT, lambda cell: cell.device_name),
     ("duration_s", _INTEGER, _from_header("duration_s")),
     ("batch_size", _INTEGER, _from_header("batch_size")),
     ("threads", _INTEGER, _from_header("threads")),
@@ -484,7 +491,6 @@ def gather(
         for first, again in plan.aa_pairs(study)
     ]
     counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
-    floors = {device: noise_floor.floor(pairs, device) for device in study["devices"]}
 
     cells: list[Row] = []
     passes: list[Row] = []
@@ -493,7 +499,7 @@ def gather(
         header, own_passes = records[cell]
         scored = score(header, own_passes, normalisers)
         own_flops = counted.get((cell.model, cell.duration_s, cell.batch_size), {})
-        measured = Measured(header, own_passes, scored, study["name"], floors[cell.device], own_flops)
+        measured = Measured(header, own_passes, scored, study["name"], pairs, own_flops)
         cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
         passes += own_passes
         identity = {name: header[name] for name in TRANSCRIPTS.names if name in header}

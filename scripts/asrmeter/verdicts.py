@@ -58,11 +58,15 @@ UNTOLD = (Verdict.AMBIGUOUS, Verdict.NOT_COMPARABLE)
 
 @dataclass(frozen=True)
 class Side:
-    """A cell as one of two runs has it: its row of the cells table, and its transcripts by segment."""
+    """A cell as one of two runs has it: its row of the cells table, and its transcripts by segment.
+
+    `elsewhere`: it was measured on other hardware than most of its run.
+    """
 
     run: str
     row: Row
     texts: Mapping[str, Row]
+    elsewhere: bool = False
 
     @property
     def is_measured(self) -> bool:
@@ -157,8 +161,9 @@ class Metric(ABC):
         """Return why nothing about a cell can be told by its figure, or ""."""
 
     def other_work(self, first: Side, second: Side) -> str:
-        """Return why two cells of the same name did not do the same work, or ""."""
-        return next((why for key, why in SAME_WORK.items() if first.row[key] != second.row[key]), "")
+        """Return why two cells of the same name did not do the same work, or not on the runs' own hardware, or ""."""
+        work = next((why for key, why in SAME_WORK.items() if first.row[key] != second.row[key]), "")
+        return work or (of_either(_other_hardware, (first, second)) if self.drifts else "")
 
     def unclear(self, first: Side, second: Side) -> str:
         """Return why two cells that did the same work cannot be told apart or called the same, or ""."""
@@ -214,6 +219,10 @@ class Metric(ABC):
         if reason := self.doubt(*sides):
             return Verdict.AMBIGUOUS, reason
         return self.direction(self.effect_of(*sides)), ""
+
+
+def _other_hardware(side: Side) -> str:
+    return "measured on other hardware than most of its run" if side.elsewhere else ""
 
 
 def counted(pairs: Iterable[Pair]) -> dict[Verdict, int]:

@@ -60,6 +60,28 @@ def test_a_cell_changed_only_beyond_its_interval_and_the_larger_floor(second, ve
     assert judged(timed(1.0), second) == (verdict, "")
 
 
+def test_a_cell_that_met_other_hardware_than_most_of_its_run_is_no_slower_cell() -> None:
+    def run(slow_batch: int, latency_s: float) -> list[Row]:
+        other = {"machine_id": "slow", "latency_s": latency_s}
+        rows = [(batch, other if batch == slow_batch else {"latency_s": 1.0}) for batch in (1, 2, 4)]
+        return [timed(batch_size=batch, **changes) for batch, changes in rows]
+
+    found = compared(run(1, 2.0), run(4, 2.0))
+    # Both runs were on both machines: as wholes they do not differ.
+    assert not found.other_machine
+    reasons = {pair.cell.batch_size: (pair.verdict, pair.reason) for pair in found.by("latency").pairs}
+    elsewhere = "measured on other hardware than most of its run"
+    assert reasons == {
+        1: (Verdict.NOT_COMPARABLE, f"before: {elsewhere}"),
+        2: (Verdict.SAME, ""),
+        4: (Verdict.NOT_COMPARABLE, f"after: {elsewhere}"),
+    }
+    assert {pair.verdict for pair in found.by("wer").pairs} <= {Verdict.SAME, Verdict.AMBIGUOUS}
+    # Runs that were made on one machine each are compared as ever, and it is said.
+    whole = compared([timed(1.0)], [timed(2.0, machine_id="slow")])
+    assert whole.other_machine and [pair.verdict for pair in whole.by("latency").pairs] == [Verdict.SLOWER]
+
+
 def test_within_the_floor_intervals_apart_are_still_the_same_cell() -> None:
     assert judged(timed(1.0, half_width=0.001), timed(1.019, half_width=0.001))[0] is Verdict.SAME
     assert judged(timed(1.0, half_width=0.001), timed(1.021, half_width=0.001))[0] is Verdict.SLOWER

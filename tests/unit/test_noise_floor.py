@@ -38,7 +38,7 @@ def test_a_measurement_that_failed_leaves_a_reason() -> None:
     row = noise_floor.pair(cell(1.0), cell(None, status="oom", reason="too large"))
     assert row["relative_difference"] is None
     assert row["note"] == "the second measurement has no latency (oom: too large)"
-    assert noise_floor.floor([row], "cpu") == {"floor": None, "note": row["note"]}
+    assert noise_floor.floor([row], cell(1.0)) == {"floor": None, "note": row["note"]}
 
 
 def test_the_floor_is_the_largest_difference_of_the_device() -> None:
@@ -47,8 +47,18 @@ def test_the_floor_is_the_largest_difference_of_the_device() -> None:
         noise_floor.pair(cell(1.0), cell(1.02)),
         noise_floor.pair(cell(1.0, device="cuda"), cell(2.0)),
     ]
-    assert noise_floor.floor(pairs, "cpu")["floor"] == pytest.approx(0.02 / 1.01)
-    assert noise_floor.floor([], "cpu") == {
+    assert noise_floor.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.02 / 1.01)
+    assert noise_floor.floor([], cell(3.0)) == {
         "floor": None,
         "note": "protocol.aa_pairs is 0: no cell was measured twice",
+    }
+
+
+def test_the_floor_is_that_of_the_hardware() -> None:
+    there = {"machine_id": "b"}
+    pairs = [noise_floor.pair(cell(1.0), cell(1.01)), noise_floor.pair(cell(1.0, **there), cell(1.5, **there))]
+    assert noise_floor.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.01 / 1.005)
+    assert noise_floor.floor(pairs[1:], cell(3.0)) == {
+        "floor": None,
+        "note": "no cell was measured twice on its hardware",
     }
