@@ -58,17 +58,22 @@ class Architecture:
                 self.model = kind(kind.config_class.from_dict(dict(config)))
         self.model.eval()
         self.config = self.model.config
-        self.encoder = cache(self._encoder)
         self.decoder = cache(self._decoder)
+        self._window = cache(self._whisper_window)
+        self._ctc = cache(self._ctc_run)
 
-    def _encoder(self, n_samples: int) -> Count:
+    def encoder(self, n_samples: int) -> Count:
         """Count one run of the encoder over `n_samples` of audio (16 kHz); Whisper's is always over 30 s.
 
         For a CTC model its head is included.
         """
-        if self.family == "whisper":
-            shape = (1, self.config.num_mel_bins, 2 * self.config.max_source_positions)
-            return count(self.model.get_encoder(), (torch.zeros(shape, device=META),))
+        return self._window() if self.family == "whisper" else self._ctc(n_samples)
+
+    def _whisper_window(self) -> Count:
+        shape = (1, self.config.num_mel_bins, 2 * self.config.max_source_positions)
+        return count(self.model.get_encoder(), (torch.zeros(shape, device=META),))
+
+    def _ctc_run(self, n_samples: int) -> Count:
         return count(self.model, (torch.zeros((1, n_samples), device=META),))
 
     def _decoder(self) -> Decoder | None:
