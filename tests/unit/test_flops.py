@@ -81,12 +81,15 @@ def test_every_kind_of_ctc_model_is_counted_alike_by_both(model_type: str) -> No
         counted = model.encoder(n_samples)
         assert counted.agrees
         assert formulas.ctc_macs(model.config, n_samples) in (None, counted.total_macs)
+    assert model.config.num_hidden_layers > 2
+    assert counted == count(model.model, (torch.zeros((1, n_samples), device="meta"),))
 
 
-def test_a_batch_is_that_many_times_the_work() -> None:
+def test_a_batch_is_that_many_times_the_work_of_all_layers() -> None:
     model = known("whisper-tiny")
-    three = count(model.model.get_encoder(), (torch.zeros((3, 80, 3000), device="meta"),))
-    assert three.total_macs == 3 * model.encoder(30 * HZ).total_macs
+    one, three = (count(model.model.get_encoder(), (torch.zeros((n, 80, 3000), device="meta"),)) for n in (1, 3))
+    assert model.config.encoder_layers > 2 and model.encoder(30 * HZ) == one
+    assert three.total_macs == 3 * one.total_macs
     assert three.agrees
 
 

@@ -1,11 +1,15 @@
 """The parts of a model that are counted, from its configuration alone: encoder, decoder, output layer.
 
+Layers of a stack are alike from the second on, so the work is linear in their number, and a model is counted with one
+layer and with two: in seconds, where all layers of a large one would take minutes.
+
 Feature extraction is not counted: it is no part of the network, and takes some thousandth of its work.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -71,10 +75,31 @@ class Architecture:
 
     def _whisper_window(self) -> Count:
         shape = (1, self.config.num_mel_bins, 2 * self.config.max_source_positions)
-        return count(self.model.get_encoder(), (torch.zeros(shape, device=META),))
+        windows = (torch.zeros(shape, device=META),)
+        return self._over_layers(self.config.encoder_layers, lambda model: count(model.get_encoder(), windows))
 
     def _ctc_run(self, n_samples: int) -> Count:
-        return count(self.model, (torch.zeros((1, n_samples), device=META),))
+        waveforms = (torch.zeros((1, n_samples), device=META),)
+        return self._over_layers(self.config.num_hidden_layers, lambda model: count(model, waveforms))
+
+    def _over_layers(self, n_layers: int, counted: Callable[[Any], Count]) -> Count:
+        if n_layers <= 2:
+            return counted(self.model)
+        one, two = map(counted, self._shallow)
+        return one.with_layers(two, n_layers)
+
+    @cached_property
+    def _shallow(self) -> list[Any]:
+        """The model with one layer, and with two."""
+        names = ("encoder_layers", "decoder_layers") if self.family == "whisper" else ("num_hidden_layers",)
+        models = []
+        for n_layers in (1, 2):
+            config = copy.deepcopy(self.config)
+            for name in names:
+                setattr(config, name, n_layers)
+            with META:
+                models.append(type(self.model)(config).eval())
+        return models
 
     def _decoder(self) -> Decoder | None:
         """Count the decoder with its output layer; None for a CTC model."""
@@ -83,7 +108,13 @@ class Architecture:
         token = torch.zeros((1, 1), dtype=torch.int64, device=META)
         # After none, one and two tokens: the work is linear in the positions, and the first run makes the keys and
         # values of the encoder's output as well.
-        first, second, third = (count(_DecoderRun(self.model, n_past), (token,)) for n_past in range(3))
+
+        def run_after(n_past: int) -> Count:
+            return self._over_layers(
+                self.config.decoder_layers, lambda model: count(_DecoderRun(model, n_past), (token,))
+            )
+
+        first, second, third = map(run_after, range(3))
         per_position = third.total_macs - second.total_macs
         per_token = second.total_macs - 2 * per_position
         cross_kv = first.total_macs - per_token - per_position

@@ -31,13 +31,13 @@ _PER_NORMALISED_ELEMENT = 5
 
 @dataclass(frozen=True)
 class Count:
-    """What a module does once: MAC by operator, elements that are normalised, operators that were not counted.
+    """What a module does once: MAC by operator, fvcore's FLOP of normalisations, operators that were not counted.
 
     `torch_flop` is what torch's counter says of the same run.
     """
 
     macs: dict[str, int]
-    normalised: int
+    normalisation_flop: int
     not_counted: tuple[str, ...]
     torch_flop: int
 
@@ -47,9 +47,28 @@ class Count:
         return sum(self.macs.values())
 
     @property
+    def normalised(self) -> int:
+        """Elements that are normalised."""
+        return self.normalisation_flop // _PER_NORMALISED_ELEMENT
+
+    @property
     def agrees(self) -> bool:
         """Return whether both counters say the same, to the last digit."""
         return 2 * self.total_macs == self.torch_flop
+
+    def with_layers(self, of_two: "Count", n_layers: int) -> "Count":
+        """Return the count of the module with `n_layers`, if this one is of one layer and `of_two` of two."""
+
+        def line(one: int, two: int) -> int:
+            return one + (n_layers - 1) * (two - one)
+
+        names = sorted({*self.macs, *of_two.macs})
+        return Count(
+            macs={name: line(self.macs.get(name, 0), of_two.macs.get(name, 0)) for name in names},
+            normalisation_flop=line(self.normalisation_flop, of_two.normalisation_flop),
+            not_counted=tuple(sorted({*self.not_counted, *of_two.not_counted})),
+            torch_flop=line(self.torch_flop, of_two.torch_flop),
+        )
 
 
 def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Count:
@@ -68,7 +87,7 @@ def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Count:
     norms = {name: by_operator.pop(name) for name in _NORMALISATIONS if name in by_operator}
     return Count(
         macs={name: int(value) for name, value in sorted(by_operator.items()) if value},
-        normalised=int(sum(norms.values())) // _PER_NORMALISED_ELEMENT,
+        normalisation_flop=int(sum(norms.values())),
         not_counted=tuple(sorted(not_counted | norms.keys())),
         torch_flop=int(counter.get_total_flops()),
     )
