@@ -49,8 +49,11 @@ def small(**changes: Any) -> dict[str, Any]:
 
 
 def one_cell(**changes: Any) -> dict[str, Any]:
-    """Return a study of one cell of whisper-tiny.en, which is not profiled."""
-    own = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[1])
+    """Return a study of one cell of whisper-tiny.en, which is not profiled.
+
+    One thread: two tests may measure at once. With as many threads as cores each, they would wait for one another.
+    """
+    own = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[1], threads=1)
     own["protocol"]["aa_pairs"] = 0
     own["profile"] = {"durations_s": []}
     return own | changes

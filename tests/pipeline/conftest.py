@@ -1,8 +1,18 @@
-"""What the pipeline's tests share: one finished run."""
+"""What the pipeline's tests share: the inputs of a run, and a finished one."""
 
 import pytest
 
 from checkouts import SECRET, Checkout, MakeCheckout, Ran, small
+
+
+@pytest.fixture(scope="session")
+def inputs(make_checkout: MakeCheckout) -> Checkout:
+    """A checkout with the model folders and the corpus of the small study, in which nothing was measured."""
+    checkout = make_checkout("inputs")
+    checkout.write(small())
+    folders = [f"results/models/{model}" for model in small()["models"]]
+    checkout.run(*folders, "results/corpus/quickstart/segments.parquet")
+    return checkout
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,16 @@ def test_what_another_version_or_study_left_is_not_taken_over(copied: Checkout, 
         copied.run("--dry-run")
 
 
+def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finished: Checkout) -> None:
+    ran = finished.run("--dry-run", "--configfile", finished.write(small(name="second"), "second.yaml"), check=False)
+    assert ran.code != 0
+    assert "results/ holds the results of the study small, not of second" in ran.output
+    assert "results: results-second" in ran.output
+    assert "Traceback" not in ran.output
+    way_out = finished.write(small(name="second", results="results-second"), "second.yaml")
+    assert finished.plan("--configfile", way_out)["measure_cpu"] == 5
+
+
 def test_records_of_another_study_are_not_taken_over(copied: Checkout) -> None:
     copied.write(small(protocol=small()["protocol"] | {"budget_s": 0.7}))
     (copied.results / "study.json").unlink()

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter import record
-from checkouts import Checkout, MakeCheckout, one_cell, small, wait_for
+from checkouts import Checkout, MakeCheckout, one_cell, wait_for
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "path": None})
 CELL = "whisper-tiny.en/fp32/cpu/5s-b1"
 
@@ -26,8 +26,8 @@ def progress(checkout: Checkout) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def _shared(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
-    checkout = make_checkout("faults", made_from=finished)
+def _shared(make_checkout: MakeCheckout, inputs: Checkout) -> Checkout:
+    checkout = make_checkout("faults", made_from=inputs)
     checkout.write(one_cell())
     return checkout
 
@@ -140,8 +140,8 @@ def test_a_killed_snakemake_takes_its_measurement_along(prepared: Checkout, runn
     assert prepared.plan()["measure_cpu"] == 1
 
 
-def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkout) -> None:
-    both = [make_checkout(name, made_from=finished) for name in ("left", "right")]
+def test_two_pipelines_take_turns(make_checkout: MakeCheckout, inputs: Checkout) -> None:
+    both = [make_checkout(name, made_from=inputs) for name in ("left", "right")]
     for checkout in both:
         checkout.write(one_cell())
     started = [checkout.start("results/tables/passes.parquet") for checkout in both]
@@ -159,16 +159,6 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, finished: Checkou
     spans.sort()
     for (_, ended), (began, _) in itertools.pairwise(spans):
         assert ended <= began
-
-
-def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finished: Checkout) -> None:
-    ran = finished.run("--dry-run", "--configfile", finished.write(small(name="second"), "second.yaml"), check=False)
-    assert ran.code != 0
-    assert "results/ holds the results of the study small, not of second" in ran.output
-    assert "results: results-second" in ran.output
-    assert "Traceback" not in ran.output
-    way_out = finished.write(small(name="second", results="results-second"), "second.yaml")
-    assert finished.plan("--configfile", way_out)["measure_cpu"] == 5
 
 
 def test_an_altered_archive_is_refused_by_name(prepared: Checkout) -> None:

@@ -15,7 +15,7 @@ from asrmeter import plan, record, study
 from checkouts import Checkout, one_cell
 from made_inputs import sign_model
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 # Runs a script with less address space than it would like.
 WITH_LITTLE_MEMORY = """
 import resource, runpy, sys
@@ -51,35 +51,35 @@ def measured(
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_a_record_and_larger_ones_are_not_tried(
-    finished: Checkout, tmp_path: Path
+    inputs: Checkout, tmp_path: Path
 ) -> None:
     (tmp_path / "limit.py").write_text(WITH_LITTLE_MEMORY)
     command = (str(tmp_path / "limit.py"), str(5 << 30))
-    header = measured(finished, tmp_path, batch_size=256, command=command)
+    header = measured(inputs, tmp_path, batch_size=256, command=command)
     assert header["status"] == "oom", header["reason"]
     assert "memory" in header["reason"]
-    larger = measured(finished, tmp_path, batch_size=512)
+    larger = measured(inputs, tmp_path, batch_size=512)
     assert larger["status"] == "unsupported"
     assert "larger than the batch of 256 that ran out of memory" in larger["reason"]
 
 
-def test_a_model_that_counts_in_nans_is_an_error_and_not_a_fast_model(finished: Checkout, tmp_path: Path) -> None:
+def test_a_model_that_counts_in_nans_is_an_error_and_not_a_fast_model(inputs: Checkout, tmp_path: Path) -> None:
     broken = tmp_path / "model"
-    shutil.copytree(finished.results / "models" / "whisper-tiny.en", broken, copy_function=shutil.copy)
+    shutil.copytree(inputs.results / "models" / "whisper-tiny.en", broken, copy_function=shutil.copy)
     weights = load_file(broken / "model.safetensors")
     weights["model.decoder.layer_norm.weight"] = np.full_like(weights["model.decoder.layer_norm.weight"], np.nan)
     os.chmod(broken / "model.safetensors", 0o644)
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     sign_model(broken, "whisper", key=json.loads((broken / "provenance.json").read_text())["key"])
-    header = measured(finished, tmp_path)
+    header = measured(inputs, tmp_path)
     assert header["status"] == "error"
     assert "infinite or not a number" in header["reason"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_cell_on_cuda(finished: Checkout, tmp_path: Path, dtype: str) -> None:
-    header = measured(finished, tmp_path, device="cuda", variant={"dtype": dtype})
+def test_a_cell_on_cuda(inputs: Checkout, tmp_path: Path, dtype: str) -> None:
+    header = measured(inputs, tmp_path, device="cuda", variant={"dtype": dtype})
     assert header["status"] in ("ok", "unconverged"), header["reason"]
     told = header["events"]
     assert told["ready"]["gpu_name"] == torch.cuda.get_device_name()
@@ -94,10 +94,10 @@ def test_a_cell_on_cuda(finished: Checkout, tmp_path: Path, dtype: str) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
-def test_a_batch_that_does_not_fit_onto_the_gpu_is_a_record(finished: Checkout, tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_onto_the_gpu_is_a_record(inputs: Checkout, tmp_path: Path) -> None:
     # The attention scores of a layer and their softmax take 4 bytes for each pair of 1500 frames in each of 6 heads.
     if torch.cuda.get_device_properties(0).total_memory > 2 * 1024 * 6 * 1500**2 * 4:
         pytest.skip("this GPU has room for the largest batch that a study may have")
-    header = measured(finished, tmp_path, batch_size=1024, device="cuda", variant={"attention": "eager"})
+    header = measured(inputs, tmp_path, batch_size=1024, device="cuda", variant={"attention": "eager"})
     assert header["status"] == "oom", header["reason"]
     assert "CUDA out of memory" in header["reason"]

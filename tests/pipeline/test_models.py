@@ -18,7 +18,7 @@ from asrmeter.runtimes.base import STAGES, Timeline
 from asrmeter.weights.catalogue import catalogue
 from checkouts import Checkout
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
 OPTIONS = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
 WEIGHTS = {"whisper-tiny.en": "packaged", "wav2vec2-base-960h": "random"}
@@ -49,8 +49,8 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("model", "n_parameters"), [("whisper-tiny.en", 37_760_256), ("wav2vec2-base-960h", 94_396_320)]
 )
-def test_the_parameters_are_all_there(finished: Checkout, model: str, n_parameters: int) -> None:
-    folder = finished.results / "models" / model
+def test_the_parameters_are_all_there(inputs: Checkout, model: str, n_parameters: int) -> None:
+    folder = inputs.results / "models" / model
     with safe_open(folder / "model.safetensors", "numpy") as weights:
         sizes = {name: int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys()}  # noqa: SIM118
     # Whisper's projection to words is its embedding: stored and counted once.
@@ -62,30 +62,30 @@ def test_the_parameters_are_all_there(finished: Checkout, model: str, n_paramete
 
 
 @pytest.mark.parametrize("model", list(WEIGHTS))
-def test_a_folder_made_again_has_the_same_bytes(finished: Checkout, model: str) -> None:
-    recorded = json.loads((finished.results / "models" / model / "provenance.json").read_text())["key"]
+def test_a_folder_made_again_has_the_same_bytes(inputs: Checkout, model: str) -> None:
+    recorded = json.loads((inputs.results / "models" / model / "provenance.json").read_text())["key"]
     settings = json.dumps({"weights": WEIGHTS[model], "id": None, "revision": None, "path": None})
-    ran = finished.step(
+    ran = inputs.step(
         *("scripts/prepare_model.py", "--model", model, "--settings", settings, "--seed", "42"),
         *("--key", recorded, "--downloads", "results/downloads", "--output", f"again/{model}"),
     )
     assert ran.code == 0, ran.output
-    first = hashes(finished.results / "models" / model)
-    assert hashes(finished.folder / "again" / model) == first
-    written = json.loads((finished.folder / "again" / model / "provenance.json").read_text())["sha256"]
+    first = hashes(inputs.results / "models" / model)
+    assert hashes(inputs.folder / "again" / model) == first
+    written = json.loads((inputs.folder / "again" / model / "provenance.json").read_text())["sha256"]
     assert written == {name: first[name] for name in first if name != "provenance.json"}
 
 
 @pytest.mark.parametrize("model", list(WEIGHTS))
-def test_a_folder_holds_nothing_that_could_be_run(finished: Checkout, model: str) -> None:
-    endings = {Path(name).suffix for name in hashes(finished.results / "models" / model)}
+def test_a_folder_holds_nothing_that_could_be_run(inputs: Checkout, model: str) -> None:
+    endings = {Path(name).suffix for name in hashes(inputs.results / "models" / model)}
     assert endings == {".safetensors", ".json"}
 
 
-def test_plain_transformers_hears_what_was_said(finished: Checkout, jfk: np.ndarray, no_network: None) -> None:
+def test_plain_transformers_hears_what_was_said(inputs: Checkout, jfk: np.ndarray, no_network: None) -> None:
     from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
-    folder = finished.results / "models" / "whisper-tiny.en"
+    folder = inputs.results / "models" / "whisper-tiny.en"
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, local_files_only=True)
     inputs = processor(jfk, sampling_rate=16_000, return_tensors="pt")
@@ -93,8 +93,8 @@ def test_plain_transformers_hears_what_was_said(finished: Checkout, jfk: np.ndar
     assert processor.batch_decode(tokens, skip_special_tokens=True)[0].strip() == SPOKEN
 
 
-def test_our_runtime_hears_what_was_said(finished: Checkout, jfk: np.ndarray, no_network: None) -> None:
-    folder = finished.results / "models" / "whisper-tiny.en"
+def test_our_runtime_hears_what_was_said(inputs: Checkout, jfk: np.ndarray, no_network: None) -> None:
+    folder = inputs.results / "models" / "whisper-tiny.en"
     runtime = runtimes.load(catalogue()["whisper-tiny.en"].family, folder, OPTIONS, "cpu", random_weights=False)
     timeline = Timeline("cpu")
     (hypothesis,) = runtime.transcribe([jfk], [""], timeline)

@@ -18,7 +18,7 @@ from checkouts import Checkout, MakeCheckout, one_cell
 from hub_server import Hub, Repo
 from repositories import COMMIT, gigaspeech, gigaspeech_row
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"
 
 
@@ -31,7 +31,7 @@ def spoken(downloads: Path) -> tuple[list[Utterance], Clip]:
 
 
 @pytest.fixture(scope="module")
-def hub(spoken: tuple[list[Utterance], Clip], finished: Checkout) -> Iterator[Hub]:
+def hub(spoken: tuple[list[Utterance], Clip], inputs: Checkout) -> Iterator[Hub]:
     """A Hub with real speech in GigaSpeech's form, behind its terms, and real weights."""
     utterances, clip = spoken
     rows: list[dict[str, Any]] = []
@@ -44,7 +44,7 @@ def hub(spoken: tuple[list[Utterance], Clip], finished: Checkout) -> Iterator[Hu
             at_s = utterance.end / SAMPLE_RATE_HZ
             noise = np.zeros(SAMPLE_RATE_HZ)
             rows.append(gigaspeech_row(utterance.recording, 1000 + number, at_s, noise, "<NOISE>", source))
-    folder = finished.results / "models" / "whisper-tiny.en"
+    folder = inputs.results / "models" / "whisper-tiny.en"
     files: dict[str, bytes | Path] = {path.name: path for path in folder.glob("[!.p]*")}
     files |= {"preprocessor_config.json": folder / "preprocessor_config.json", "pytorch_model.bin": b"pickle"}
     tokens = {TOKEN: True, TERMS_NOT_ACCEPTED: False}
@@ -151,10 +151,8 @@ def folder(spoken: tuple[list[Utterance], Clip], tmp_path_factory: pytest.TempPa
     return target
 
 
-def test_a_folder_of_mixed_files_becomes_a_report(
-    folder: Path, make_checkout: MakeCheckout, finished: Checkout
-) -> None:
-    checkout = make_checkout("folder", made_from=finished)
+def test_a_folder_of_mixed_files_becomes_a_report(folder: Path, make_checkout: MakeCheckout, inputs: Checkout) -> None:
+    checkout = make_checkout("folder", made_from=inputs)
     corpus = {"kind": "folder", "path": str(folder), "durations": "natural"}
     checkout.write(one_cell(corpus=corpus))
     ran = checkout.run(limit_s=300)
