@@ -340,6 +340,22 @@ def test_batching_that_gains_less_than_the_floor_is_no_gain() -> None:
     assert "Batching helps whisper-base most" in text_of(rendered([one, more | {"rtfx": 31.0}]))
 
 
+def test_a_gain_without_intervals_is_not_passed_over_in_silence() -> None:
+    narrow = {"latency_s_ci_low": 1.0, "latency_s_ci_high": 1.0, "latency_s_median": 1.0}
+    unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
+    known = [cell(rtfx=30.0, **narrow), cell(batch_size=2, rtfx=33.0, **narrow)]
+    larger = [cell("whisper-tiny.en", rtfx=rtfx, batch_size=n, **unknown) for n, rtfx in ((1, 50.0), (2, 90.0))]
+    assert "Among those with intervals batching helps whisper-base most" in text_of(rendered([*known, *larger]))
+
+
+def test_the_shortest_pass_is_that_of_all_models() -> None:
+    quick = {"latency_s_median": 0.02, "latency_s_ci_low": 0.019, "latency_s_ci_high": 0.021}
+    cells = [cell(), cell("wav2vec2-base-960h", weights="random", wer=None, **quick)]
+    assert "The shortest pass takes 0.0200 s: wav2vec2-base-960h on cpu, batch 1, 30 s segments." in text_of(
+        rendered(cells)
+    )
+
+
 def test_disturbed_cells_are_marked_counted_and_listed_with_their_reason() -> None:
     html = rendered([cell(disturbed=True, disturbance="2.1 cores taken by others", n_attempts=2), cell(batch_size=2)])
     text = text_of(html)

@@ -173,7 +173,9 @@ def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words)
             of_candidate.setdefault(setting.candidate, {})[setting.duration_s] = setting
     common = sorted(set.intersection(*map(set, of_candidate.values())))
     if len(common) < 2:
-        return words["takeaway"]["latency_single"].format(value=number(quickest.latency.value)), [quickest.cell]
+        shortest = min(settings, key=lambda setting: setting.latency.value)
+        sentence = words["takeaway"]["latency_single"]
+        return sentence.format(**place_of(shortest), value=number(shortest.latency.value)), [shortest.cell]
     ends = [(of_class[common[0]], of_class[common[-1]]) for of_class in of_candidate.values()]
     growth = [
         words["takeaway"]["latency_growth"].format(
@@ -220,12 +222,17 @@ def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Wor
     ]
     if not gains and not unclear:
         return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
-    one, more = max(gains or unclear, key=lambda pair: pair[1].rtfx.value / pair[0].rtfx.value)
-    sentence = words["takeaway"]["throughput" if gains else "throughput_unclear"].format(
-        **place_of(more),
-        from_batch=one.batch_size,
-        to_batch=more.batch_size,
-        ratio=number(more.rtfx.value / one.rtfx.value),
+
+    def gain(pair: tuple[Setting, Setting]) -> float:
+        return pair[1].rtfx.value / pair[0].rtfx.value
+
+    one, more = max(gains or unclear, key=gain)
+    if not gains:
+        key = "throughput_unclear"
+    else:
+        key = "throughput" if gain((one, more)) >= max(map(gain, unclear), default=0) else "throughput_known"
+    sentence = words["takeaway"][key].format(
+        **place_of(more), from_batch=one.batch_size, to_batch=more.batch_size, ratio=number(gain((one, more)))
     )
     return sentence, [one.cell, more.cell]
 
