@@ -45,9 +45,10 @@ def _serve_one(connection: socket.socket, listener: socket.socket, ends: int, pr
     events, _lock, out, err = descriptors  # the child only holds the lock, by having it open
     spec = json.loads(_receive(connection, struct.unpack("<Q", head)[0]))
     spec |= {"events": events, "preload_cpu_s": preload_cpu_s}
+    server = os.getpid()
     child = os.fork()
     if child == 0:
-        workers.die_with_parent()
+        workers.die_with_parent(server)
         workers.call_process("asrmeter-worker")
         listener.close()
         connection.close()

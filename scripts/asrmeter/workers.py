@@ -7,6 +7,7 @@ Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly.
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -72,7 +73,7 @@ class DirectWorker:
             stdin=subprocess.PIPE,
             env=_environment(spec["threads"], scripts),
             pass_fds=(events, lock),
-            preexec_fn=die_with_parent,
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
@@ -117,9 +118,11 @@ class ForkedWorker:
         return self.wait(60) or _KILLED
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends."""
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent, the process `parent`, ends; end it if that is gone already."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def call_process(name: str) -> None:

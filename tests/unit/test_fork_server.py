@@ -166,6 +166,22 @@ def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
     assert run.job()["parent"] != server
 
 
+def test_a_process_whose_parent_has_ended_before_it_was_watched_ends_too() -> None:
+    code = """
+import os, time
+from asrmeter import workers
+parent = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    workers.die_with_parent(parent)
+    os.write(1, b"lives on")
+"""
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_nothing_is_left_when_the_run_ends_or_dies(run: Run) -> None:
     server = run.job()["parent"]
     child = run.begin_and_find(server, sleep_s=60)
