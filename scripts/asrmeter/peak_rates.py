@@ -226,7 +226,8 @@ class _CudaClock:
         graph.replay()  # meanwhile the next one is submitted: between the two events the GPU waits for nothing
         return self._elapsed_s(graph.replay) / n_calls
 
-    def _elapsed_s(self, work: Callable[[], Any]) -> float:
+    @staticmethod
+    def _elapsed_s(work: Callable[[], Any]) -> float:
         import torch
 
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -106,14 +106,13 @@ class Architecture:
         if self.family != "whisper":
             return None
         token = torch.zeros((1, 1), dtype=torch.int64, device=META)
-        # After none, one and two tokens: the work is linear in the positions, and the first run makes the keys and
-        # values of the encoder's output as well.
 
         def run_after(n_past: int) -> Count:
             return self._over_layers(
                 self.config.decoder_layers, lambda model: count(_DecoderRun(model, n_past), (token,))
             )
 
+        # The work is linear in the positions, and the first run makes the keys and values of the encoder's output too.
         first, second, third = map(run_after, range(3))
         per_position = third.total_macs - second.total_macs
         per_token = second.total_macs - 2 * per_position
