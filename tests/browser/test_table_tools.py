@@ -28,7 +28,7 @@ def column(page: Page, table: str, text: str) -> list[str]:
 
 def copied(page: Page, table: str) -> list[list[str]]:
     tools(page, table).get_by_role("button", name="Copy as CSV").click()
-    page.wait_for_function("document.querySelector('[role=status]:not(:empty)')")
+    page.locator("[role=status]:not(:empty)").first.wait_for(state="attached")  # a function would need eval
     return list(csv.reader(io.StringIO(page.evaluate("navigator.clipboard.readText()"), newline="")))
 
 

@@ -195,7 +195,7 @@ def test_outages_lose_nothing(on_cluster: Checkout, cluster: Cluster, plugin: Pa
     for part in ("models", "corpus", "downloads"):
         (on_cluster.folder / "results-outages" / part).symlink_to(on_cluster.results / part)
     dice = random.Random(7)
-    outages = ["controller", "daemon", "snakemake", "controller", "daemon"]
+    outages = ["controller", "daemon", "snakemake"]
     process = _start(on_cluster, plugin)
     try:
         for outage in outages:

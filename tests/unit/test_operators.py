@@ -355,6 +355,7 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
     assert calls["decoder_self_attention", "aten::linear"] == 4 * 2 * runs
 
 
+@pytest.mark.alone
 def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiler, "N_PROFILED", 10)
     # Without the features: their large buffers are of fresh pages or not, by what the process has freed before, and in
