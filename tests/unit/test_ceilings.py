@@ -357,7 +357,6 @@ def quickest(work: Callable[[], Any]) -> float:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_gpus_ceilings_agree_with_a_timed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rates("cuda", ["float32", "bfloat16"], monkeypatch, 1.0)
-    print(*rows, sep="\n")
     copied = {row["working_set_bytes"]: row["bytes_per_s"] for row in rows if row["kind"] == "copy"}
     found = Ceilings.of(rows, "m", "cuda", 1)
     assert found is not None

@@ -63,7 +63,6 @@ class Architecture:
         self.model.eval()
         self.config = self.model.config
         self.decoder = cache(self._decoder)
-        self._window = cache(self._whisper_window)
         self._ctc = cache(self._ctc_run)
 
     def encoder(self, n_samples: int) -> Count:
@@ -71,9 +70,10 @@ class Architecture:
 
         For a CTC model its head is included.
         """
-        return self._window() if self.family == "whisper" else self._ctc(n_samples)
+        return self._window if self.family == "whisper" else self._ctc(n_samples)
 
-    def _whisper_window(self) -> Count:
+    @cached_property
+    def _window(self) -> Count:
         shape = (1, self.config.num_mel_bins, 2 * self.config.max_source_positions)
         windows = (torch.zeros(shape, device=META),)
         return self._over_layers(self.config.encoder_layers, lambda model: count(model.get_encoder(), windows))
