@@ -23,10 +23,11 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Ch
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone
 
-lint: $(VENV)/dev.stamp ## style, types, workflow
+lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
 	$(ACTIVATE) ruff check .
 	$(ACTIVATE) ruff format --check .
 	$(ACTIVATE) mypy
+	$(ACTIVATE) PYTHONPATH=scripts lint-imports
 	$(ACTIVATE) snakefmt --check Snakefile rules
 	$(ACTIVATE) snakemake --lint
 

@@ -10,7 +10,7 @@ Profiles and ceilings are measurements of their own: alone on the machine, never
 the cells. On a cluster of several nodes only that one has ceilings, and so verdicts, which a job for them was sent to.
 """
 
-PROFILED = [f"<results>/profiles/{cell.id}.parquet" for cell in plan.profiled(STUDY)]
+PROFILED = [f"<results>/profiles/{cell.id}.parquet" for cell in grid.profiled(STUDY)]
 # Those of other machines that cells were measured on stay beside them.
 CEILINGS = [
     f"<results>/ceilings/{MACHINE}/{device}.parquet" for device in STUDY["devices"]
@@ -66,7 +66,7 @@ rule profile_cpu:
     resources:
         **of_measuring(mem_mb=memory_mb("cpu")),
     params:
-        cell=options_of("cpu", plan.profile_options),
+        cell=options_of("cpu", grid.profile_options),
     shell:
         r"""
         python scripts/profile_operators.py {params.cell:q} \
@@ -90,7 +90,7 @@ use rule profile_cpu as profile_cuda with:
         **of_measuring(mem_mb=memory_mb("cuda")),
         gpu=1,
     params:
-        cell=options_of("cuda", plan.profile_options),
+        cell=options_of("cuda", grid.profile_options),
 
 
 rule ceilings_cpu:
@@ -109,7 +109,7 @@ rule ceilings_cpu:
         device="cpu",
         threads=STUDY["threads"],
         dtypes=DTYPES,
-        version=plan.CEILINGS_VERSION,
+        version=grid.CEILINGS_VERSION,
     shell:
         r"""
         python scripts/ceilings.py \
@@ -135,7 +135,7 @@ use rule ceilings_cpu as ceilings_cuda with:
         device="cuda",
         threads=STUDY["threads"],
         dtypes=DTYPES,
-        version=plan.CEILINGS_VERSION,
+        version=grid.CEILINGS_VERSION,
 
 
 rule bottlenecks:

@@ -19,21 +19,15 @@ from snakemake.io import IOFile
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE / "scripts"))
 
-from asrmeter import (
-    attempts,
-    corpora,
-    machine,
-    needs,
-    plan,
-    runs,
-    siblings,
-    sources,
-    study,
-    study_file,
-)
-from asrmeter.errors import AsrmeterError
-from asrmeter.packages import catalogue as package_catalogue
-from asrmeter.weights import catalogue as models
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora import kinds
+from asrmeter.machine.facts import machine_id
+from asrmeter.measure import retries
+from asrmeter.models import catalogue as models
+from asrmeter.records import run_folders, status
+from asrmeter.sources.packages import catalogue as package_catalogue
+from asrmeter.study import grid, validation, yaml_file
+from asrmeter.workflow import import_closure, job_resources
 
 
 @contextlib.contextmanager
@@ -55,7 +49,7 @@ if workflow.is_main_process:
     with errors_in_one_line():
         # Before Snakemake reads config.yaml: it names no line, and takes the last of two keys without a word.
         for file in SAID_IN:
-            study_file.read(Path(file))
+            yaml_file.read(Path(file))
 
 # A study given by --configfile stands for itself: what it does not say comes from the schema, not from config.yaml.
 if not workflow.overwrite_configfiles:
@@ -66,8 +60,8 @@ if not workflow.overwrite_configfiles:
 if workflow.config_settings.config:
     SAID_IN.append("--config")
 with errors_in_one_line():
-    STUDY = study.complete(config, source=", ".join(SAID_IN), here=LOCAL)
-    study.claim(STUDY)
+    STUDY = validation.complete(config, source=", ".join(SAID_IN), here=LOCAL)
+    validation.claim(STUDY)
 
 
 pathvars:
@@ -77,7 +71,7 @@ pathvars:
 if STUDY["device_note"] and workflow.is_main_process:
     logger.info(f"Measuring on the CPU only: {STUDY['device_note']}.")
 
-CELLS = {cell.id: cell for cell in plan.order(STUDY)}
+CELLS = {cell.id: cell for cell in grid.order(STUDY)}
 ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in CELLS]
 PRIORITIES = {cell: len(CELLS) - position for position, cell in enumerate(CELLS)}
 FIRST = len(CELLS) + 1
@@ -86,20 +80,20 @@ RESULTS = STUDY["results"]
 CORPUS = STUDY["corpus"]["name"]
 TIMEOUT_S = int(STUDY["protocol"]["timeout_s"])
 LARGER_THAN_OOM = "--larger-than-oom" if STUDY["protocol"]["larger_than_oom"] else ""
-RETRIES = attempts.MOST if LOCAL else attempts.RETRIES
+RETRIES = retries.MOST if LOCAL else retries.RETRIES
 # All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
 MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
 # On a cluster the machine of a job is not known beforehand.
-MACHINE = machine.machine_id() if LOCAL else "cluster"
-MODEL_KEYS = {model: plan.model_key(STUDY, model) for model in STUDY["models"]}
-CORPUS_KEY = plan.corpus_key(STUDY)
+MACHINE = machine_id() if LOCAL else "cluster"
+MODEL_KEYS = {model: grid.model_key(STUDY, model) for model in STUDY["models"]}
+CORPUS_KEY = grid.corpus_key(STUDY)
 KEYS = json.dumps({"models": MODEL_KEYS, "corpus": CORPUS_KEY})
 
 
 # What stands there and is of another study or version: a file that Snakemake knows, and what to delete.
 OTHERS = {}
-if study.written(STUDY) not in (None, STUDY):
-    OTHERS[f"{RESULTS}/{study.FILE}"] = f"{RESULTS}/{study.FILE}"
+if validation.written(STUDY) not in (None, STUDY):
+    OTHERS[f"{RESULTS}/{validation.FILE}"] = f"{RESULTS}/{validation.FILE}"
 
 
 def if_changed(path, record, key):
@@ -108,7 +102,7 @@ def if_changed(path, record, key):
 
     Always ancient would not do: where a job before a cell runs, Snakemake looks for no reason of the cell's own.
     """
-    recorded = plan.recorded_key(Path(record))
+    recorded = grid.recorded_key(Path(record))
     if recorded == key:
         return ancient(path)
     if recorded is not None:
@@ -144,7 +138,7 @@ wildcard_constraints:
     model=r"[^/]+",
     variant=r"[^/]+",
     duration=r"\d+",
-    batch=rf"\d+({plan.AGAIN})?",
+    batch=rf"\d+({grid.AGAIN})?",
     machine=r"[^/]+",
 
 
@@ -167,18 +161,18 @@ def own_study(wildcards):
             "does not remember how; delete it and run again"
         )
     records = {
-        Path(path): (cell, siblings.header(Path(path)))
+        Path(path): (cell, status.header(Path(path)))
         for cell in CELLS.values()
         if forgotten(path := f"{RESULTS}/measurements/{cell.id}.parquet")
     }
     with errors_in_one_line():
-        plan.check_records(STUDY, records, plan.Keys.read(KEYS))
-    return f"{RESULTS}/{study.FILE}"
+        grid.check_records(STUDY, records, grid.Keys.read(KEYS))
+    return f"{RESULTS}/{validation.FILE}"
 
 
 def code(script):
     "The script and every module of ours that it imports: a rule that is cheap to repeat names them as inputs."
-    return sources.closure(BASE / "scripts" / script, BASE)
+    return import_closure.closure(BASE / "scripts" / script, BASE)
 
 
 def archives(packages):
@@ -195,7 +189,7 @@ def model_archives(wildcards):
 def corpus_archives():
     "The archives that the corpus is made from."
     options = STUDY["corpus"]
-    return archives(corpora.kind(options["kind"]).archives(options))
+    return archives(kinds.kind(options["kind"]).archives(options))
 
 
 def cell_of(wildcards, device):
@@ -208,7 +202,7 @@ def cell_of(wildcards, device):
     return CELLS[name]
 
 
-def options_of(device, options=plan.options):
+def options_of(device, options=grid.options):
     "A function that returns all that decides what a cell on this device measures, or what its profile shows."
 
     def of_cell(wildcards):
@@ -233,9 +227,9 @@ def memory_mb(device):
 
     def of_cell(wildcards, attempt):
         cell = cell_of(wildcards, device)
-        audio_s = needs.batch_audio_s(cell.duration_s, cell.batch_size)
+        audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
         model = STUDY["models"][cell.model]
-        return min(attempt, attempts.MOST) * needs.memory_mb(
+        return min(attempt, retries.MOST) * job_resources.memory_mb(
             Path(RESULTS), cell.model, model, device, audio_s
         )
 
@@ -254,7 +248,7 @@ def of_measuring(**more):
         "timeout_s": TIMEOUT_S,
         # Of all of them, though only cells ask: members of a group have to agree on a text.
         "larger_than_oom": LARGER_THAN_OOM,
-        "runtime": needs.minutes(TIMEOUT_S),
+        "runtime": job_resources.minutes(TIMEOUT_S),
         **more,
     }
 
@@ -262,4 +256,4 @@ def of_measuring(**more):
 def compared_runs(wildcards):
     "The folders of both runs; a study that names none, or one without tables, is told so in one line."
     with errors_in_one_line():
-        return runs.compared(STUDY)
+        return run_folders.compared(STUDY)

@@ -25,7 +25,7 @@ WORDS = f"report/words.{STUDY['report']['language']}.toml"
 
 # Where the report compares with another run: what that lacks is said before anything is measured.
 try:
-    OTHER_RUN, OTHER_TABLES = runs.of_report(STUDY)
+    OTHER_RUN, OTHER_TABLES = run_folders.of_report(STUDY)
 except AsrmeterError as error:
     sys.exit(f"error: {error}")
 

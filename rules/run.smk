@@ -8,9 +8,9 @@ Steps: try to write; forget earlier attempts; listen to Snakemake's own log; not
 
 from snakemake.settings.enums import Quietness
 
-from asrmeter.attempts import forget, put_back
-from asrmeter.files import check_room
-from asrmeter.run_progress import RunProgress
+from asrmeter.measure.retries import forget, put_back
+from asrmeter.common.files import check_room
+from asrmeter.workflow.progress import RunProgress
 
 # Only on a cluster: beside a measurement nothing may wake up.
 POLL_S = 30
@@ -25,7 +25,7 @@ TO_MEASURE = {}
 onstart:
     with errors_in_one_line():
         # Before the first job, and not hours later where the first cell is written.
-        check_room(Path(RESULTS) / study.FILE)
+        check_room(Path(RESULTS) / validation.FILE)
     if not workflow.touch:
         cell_of_job = {
             job: CELLS_OF_FILES[file]

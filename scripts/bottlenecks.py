@@ -10,16 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter import edlm2025, plan, roofline, scaling
-from asrmeter.ceilings import CEILINGS
-from asrmeter.cli import run
-from asrmeter.files import read_json
-from asrmeter.operator_table import OPERATORS
-from asrmeter.settings import cell_of, on_one_machine
-from asrmeter.table_files import gathered, header_of, read, write
+from asrmeter.analysis import batch_scaling, edlm2025, roofline
+from asrmeter.analysis.results import cell_of, on_one_machine
+from asrmeter.common.files import read_json
+from asrmeter.common.parquet import gathered, header_of, read, write
+from asrmeter.records.machine_peaks import CEILINGS
+from asrmeter.records.operator_rows import OPERATORS
+from asrmeter.study import grid
+from asrmeter.workflow.cli import run
 
 
-def headers(profiles: Sequence[Path], planned: Sequence[plan.Cell]) -> dict[Path, tuple[plan.Cell, dict[str, Any]]]:
+def headers(profiles: Sequence[Path], planned: Sequence[grid.Cell]) -> dict[Path, tuple[grid.Cell, dict[str, Any]]]:
     """Return the cell of each profile, by its place if it stands in its place, and what the file says it is of."""
     by_place = {cell.id: cell for cell in planned}
     found = {}
@@ -42,12 +43,12 @@ def main(argv: list[str] | None = None) -> None:
         "--profiles", type=Path, nargs="*", default=[], help="operators of each profiled cell (Parquet)"
     )
     parser.add_argument("--ceilings", type=Path, required=True, help="folder of the ceilings, by machine")
-    parser.add_argument("--keys", type=plan.Keys.read, default=plan.NO_KEYS, help=plan.Keys.__doc__)
+    parser.add_argument("--keys", type=grid.Keys.read, default=grid.NO_KEYS, help=grid.Keys.__doc__)
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
     study = read_json(args.study, alone=True)
-    plan.check_records(study, headers(args.profiles, plan.profiled(study)), args.keys)
+    grid.check_records(study, headers(args.profiles, grid.profiled(study)), args.keys)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
     operators, ceilings = (
         gathered(args.profiles, OPERATORS),
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         "operators": operators,
         "ceilings": ceilings,
         "roofline": pa.Table.from_pylist(judged, schema=roofline.ROOFLINE),
-        "scaling": pa.Table.from_pylist(list(scaling.rows(comparable, judged)), schema=scaling.SCALING),
+        "scaling": pa.Table.from_pylist(list(batch_scaling.rows(comparable, judged)), schema=batch_scaling.SCALING),
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
     }
     write(tables, args.output_folder)

@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from asrmeter import corpora
-from asrmeter.cli import run
-from asrmeter.corpora import Speech, manifest
-from asrmeter.errors import AsrmeterError
-from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Segment, Utterance, divide, sample, selection_sha256
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora import kinds, manifest
+from asrmeter.corpora.kinds import Speech
+from asrmeter.corpora.segments import Clip, Segment, Utterance, divide, sample, selection_sha256
+from asrmeter.workflow.cli import run
 
 # Segments by their duration class in seconds.
 Classes = dict[int, list[Segment]]
@@ -25,7 +26,7 @@ def build(
     Raises:
         AsrmeterError: the speech cannot be had, a class has no segment, or it is another selection than the study's.
     """
-    speech = corpora.kind(options["kind"]).load(options, downloads)
+    speech = kinds.kind(options["kind"]).load(options, downloads)
     _leave_out_too_long(speech, durations_s)
     _tell(options["name"], speech)
     possible, classes, clip = choose(options, speech, durations_s, seed)

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from asrmeter import machine
-from asrmeter.attempts import Attempts
-from asrmeter.attended import Outcome, attend
-from asrmeter.cli import run
-from asrmeter.files import check_room
+from asrmeter.common.files import check_room
+from asrmeter.common.paths import ROOT
+from asrmeter.machine.facts import available_cpus, machine_facts
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.supervisor import Outcome, attend
+from asrmeter.workflow.cli import run
 
-ROOT = Path(__file__).parents[1]
 # Seconds for each dtype, and for each of the three ways to move memory: several rounds, spread over time.
 BUDGET_S = 1.25
 DTYPES = ("float32", "float16", "bfloat16")
@@ -33,7 +34,7 @@ def rows(outcome: Outcome, identity: dict[str, Any]) -> list[dict[str, Any]]:
 
 def summary(table: Sequence[dict[str, Any]], dtypes: Sequence[str]) -> str:
     """Return the main figures in a line, for who watches the run."""
-    from asrmeter.ceilings import Ceilings
+    from asrmeter.records.machine_peaks import Ceilings
 
     reasons = "; ".join(dict.fromkeys(row["reason"] for row in table if row["reason"]))
     found = Ceilings.of(table, *(table[0][name] for name in ("machine_id", "device", "threads")))
@@ -60,13 +61,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="the table (Parquet)")
     args = parser.parse_args(argv)
-    threads = machine.available_cpus() if args.threads == "auto" else int(args.threads)
+    threads = available_cpus() if args.threads == "auto" else int(args.threads)
     spec = {"task": "ceilings", "device": args.device, "threads": threads, "dtypes": args.dtypes, "budget_s": BUDGET_S}
 
     attempts = Attempts(args.output, args.attempt)
-    with machine.alone() as lock:
+    with exclusive_lock() as lock:
         check_room(args.output)
-        facts = machine.facts(ROOT)
+        facts = machine_facts(ROOT)
         if died := attempts.begin():
             outcome = Outcome("killed", died, [], 0.0)
         else:
@@ -83,11 +84,11 @@ def main(argv: list[str] | None = None) -> None:
     # pyarrow: not before the measurement is over
     import pyarrow as pa
 
-    from asrmeter import table_files
-    from asrmeter.ceilings import CEILINGS
+    from asrmeter.common import parquet
+    from asrmeter.records.machine_peaks import CEILINGS
 
     table = pa.Table.from_pylist(rows(outcome, identity), schema=CEILINGS)
-    table_files.save(args.output, table)
+    parquet.save(args.output, table)
     attempts.done()
     logging.info("%s, threads: %d: %s", args.device, threads, summary(table.to_pylist(), args.dtypes))
 

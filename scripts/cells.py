@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter import plan
-from asrmeter.cli import aligned, run
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import read_json
-from asrmeter.siblings import MEASURED_STATUS, UNREADABLE
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.files import read_json
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records.status import UNREADABLE
+from asrmeter.study import grid
+from asrmeter.workflow.cli import aligned, run
 
 FAILED = "failed"
 STATUS = (*MEASURED_STATUS, "oom", "timeout", "killed", "error", "unsupported", UNREADABLE, FAILED)
@@ -74,11 +75,11 @@ def find(results: Path) -> list[Found]:
 
 def look_at(path: Path) -> Found:
     """Return what a cell's file says; one that cannot be read is `unreadable`, with the reason."""
-    from asrmeter import record
+    from asrmeter.records import cell_record
 
     written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     try:
-        header = record.read_header(path)
+        header = cell_record.read_header(path)
         return Found(
             path=path,
             status=header["status"],
@@ -195,7 +196,7 @@ def no_longer_planned(cells: Sequence[Found], results: Path) -> list[str]:
     study = results / "study.json"
     if not study.is_file():
         return []
-    planned = {cell.id for cell in plan.order(read_json(study, alone=True))}
+    planned = {cell.id for cell in grid.order(read_json(study, alone=True))}
     return [cell.cell for cell in cells if cell.cell not in planned]
 
 

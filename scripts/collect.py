@@ -5,13 +5,13 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from asrmeter import plan
-from asrmeter.cli import run
-from asrmeter.files import read_json
-from asrmeter.packages import Archives
-from asrmeter.scoring import normalisers
-from asrmeter.table_files import read, write
-from asrmeter.tables import gather
+from asrmeter.analysis.cells_table import gather
+from asrmeter.analysis.scoring import normalisers
+from asrmeter.common.files import read_json
+from asrmeter.common.parquet import read, write
+from asrmeter.sources.packages import Archives
+from asrmeter.study import grid
+from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
-    parser.add_argument("--keys", type=plan.Keys.read, default=plan.NO_KEYS, help=plan.Keys.__doc__)
+    parser.add_argument("--keys", type=grid.Keys.read, default=grid.NO_KEYS, help=grid.Keys.__doc__)
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from asrmeter.cli import aligned, run
-from asrmeter.compare import MOST_SHOWN, ByMetric, Comparison, Run, compare, few, write_csv
-from asrmeter.report.text import NULL, effect_text, interval, number, percent
-from asrmeter.runs import differ, tables_of
-from asrmeter.stats import Estimate
-from asrmeter.verdicts import Metric, Verdict
+from asrmeter.analysis.comparison.rules import Metric, Verdict
+from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, Run, compare, few, write_csv
+from asrmeter.common.stats import Estimate
+from asrmeter.records.run_folders import differ, tables_of
+from asrmeter.report.formatting import NULL, effect_text, interval, number, percent
+from asrmeter.workflow.cli import aligned, run
 
 WHOLE = "the whole comparison: python scripts/compare.py A B --csv FILE"
 

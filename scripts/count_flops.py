@@ -9,14 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter import edlm2025, integrity, plan
-from asrmeter.cli import run
-from asrmeter.files import read_json
+from asrmeter.common.files import read_json
+from asrmeter.common.parquet import write
 from asrmeter.flops.table import FLOPS, Classes, Model, rows
+from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import family_of
 from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
-from asrmeter.table_files import write
-from asrmeter.weights.catalogue import catalogue
+from asrmeter.sources import integrity
+from asrmeter.study import grid as plan
+from asrmeter.study.edlm2025 import MODELS
+from asrmeter.workflow.cli import run
 
 
 def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
@@ -29,7 +31,7 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
             yield Model(name, config, True, read_tokenizer(folder / name), n_prompt)
         else:
             yield Model(name, config, True)
-    for name in edlm2025.MODELS:
+    for name in MODELS:
         if name not in study["models"]:
             yield Model(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
 

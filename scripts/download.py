@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from asrmeter.cli import run
-from asrmeter.packages import catalogue, fetch
+from asrmeter.sources.packages import catalogue, fetch
+from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,22 +10,25 @@ import logging
 import platform
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
-from asrmeter import cell_spec, machine, siblings
-from asrmeter.attempts import Attempts
-from asrmeter.attended import attend
-from asrmeter.cli import run
-from asrmeter.files import check_room
-
-ROOT = Path(__file__).parents[1]
+from asrmeter.common.files import check_room
+from asrmeter.common.paths import ROOT
+from asrmeter.machine import probes
+from asrmeter.machine.facts import machine_facts, node
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.measure import spec as cell_spec
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.supervisor import attend
+from asrmeter.records import status as siblings
+from asrmeter.study.grid import STOP_RULE
+from asrmeter.workflow.cli import run
 
 
 def measure(
     spec: dict[str, Any], timeout_s: float, lock: int
 ) -> tuple[str, str | None, dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Run the worker; return (status, reason, events by name, passes). `lock`: see `asrmeter.attended.attend`."""
+    """Run the worker; return (status, reason, events by name, passes). `lock`: see `supervisor.attend`."""
     outcome = attend(spec, timeout_s, lock, ROOT)
     by_name = {name: event for name, event in outcome.by_name.items() if name != "pass"}
     by_name["waited"] = {"parent_cpu_s": outcome.awake_s}
@@ -66,21 +69,21 @@ def main(argv: list[str] | None = None) -> None:
 
     protocol = json.loads(args.protocol)
     attempts = Attempts(args.output, args.attempt)
-    with machine.alone() as lock:
+    with exclusive_lock() as lock:
         if attempts.restore():
             logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
             return
         check_room(args.output)
         # Who watches a run on a cluster reads it in the log: `asrmeter.run_progress`.
-        logging.info("measuring %s on %s", args.output.with_suffix(""), machine.node() or platform.node())
+        logging.info("measuring %s on %s", args.output.with_suffix(""), node() or platform.node())
         spec = cell_spec.specify(args) | {
-            "stop_rule": {key: protocol[key] for key in cell_spec.STOP_RULE},
+            "stop_rule": {key: protocol[key] for key in STOP_RULE},
             "energy_window_s": protocol["energy_window_s"],
         }
         header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
         header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
-        header |= machine.facts(ROOT) | {"before": machine.activity(), "started_at_s": time.time()}
-        clock_ahead_s = machine.clock_ahead_s()
+        header |= machine_facts(ROOT) | {"before": probes.activity(), "started_at_s": time.time()}
+        clock_ahead_s = probes.clock_ahead_s()
         told: dict[str, dict[str, Any]] = {}
         passes: list[dict[str, Any]] = []
         too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
@@ -93,15 +96,15 @@ def main(argv: list[str] | None = None) -> None:
             reason = f"larger than the batch of {too_large} that ran out of memory; protocol.larger_than_oom tries it"
         else:
             status, reason, told, passes = measure(spec, args.timeout_s, lock)
-        header |= {"status": status, "reason": reason, "events": told, "after": machine.activity()}
+        header |= {"status": status, "reason": reason, "events": told, "after": probes.activity()}
         # Somebody may have set the clock meanwhile: begin and end are by the clock as it was at the beginning.
-        header["clock_jump_s"] = machine.clock_ahead_s() - clock_ahead_s
+        header["clock_jump_s"] = probes.clock_ahead_s() - clock_ahead_s
         ended_at = datetime.datetime.fromtimestamp(time.time() - header["clock_jump_s"], datetime.UTC)
         header["measured_at"] = ended_at.isoformat(timespec="seconds")
 
-        from asrmeter import record  # pyarrow: not before the measurement is over
+        from asrmeter.records import cell_record  # pyarrow: not before the measurement is over
 
-        record.write(args.output, header, passes)
+        cell_record.write(args.output, header, passes)
         attempts.keep(out_of_memory=status == "oom")
     logging.info("%s: %s", args.output.with_suffix(""), summary(status, reason, passes))
 

@@ -12,9 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asrmeter import disturbance, files, machine, stats
-from asrmeter.cli import run
-from asrmeter.errors import AsrmeterError
+from asrmeter.common import files, stats
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine import interference, probes
+from asrmeter.machine.facts import available_cpus, cuda_missing
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.workflow.cli import run
 
 # Five passes are the least that an interval of their median can be had from: that is needed of two halves.
 WARMUP_S, LEAST_PASSES = 1.0, 12
@@ -112,7 +115,7 @@ def problems(seen: Readings, threads: int) -> list[Problem]:
         remedy = f"set `threads` in the study to {seen.n_cpus} or to auto, or give the container more cores"
         found.append(Problem(f"{threads} threads have to share {seen.n_cpus} cores", remedy, 2))
     waiting = seen.activity["mean"]["waiting_threads"]
-    for cause, clause in disturbance.disturbances(seen.activity, threads).items():
+    for cause, clause in interference.disturbances(seen.activity, threads).items():
         unfit = cause == "cores" and (waiting or 0) > UNFIT_WAITING_THREADS
         who = f"; the busiest in sight: {', '.join(seen.busiest)}" if cause == "cores" and seen.busiest else ""
         found.append(Problem(clause + who, REMEDIES[cause], 2 if unfit else 1))
@@ -129,7 +132,7 @@ def problems(seen: Readings, threads: int) -> list[Problem]:
         remedy = f"try `threads: {n_cores}` in the study, one a core: often steadier, and not slower"
         found.append(Problem(f"{threads} threads run as hyper-threads on {n_cores} cores", remedy, 0))
     for gpu in seen.gpus:
-        for cause, clause in disturbance.gpu_disturbances(gpu).items():
+        for cause, clause in interference.gpu_disturbances(gpu).items():
             found.append(Problem(f"{gpu['name']}: {clause}", REMEDIES[cause], 1))
         if gpu["persistence_mode"] is False:
             remedy = "sudo nvidia-smi -pm 1, or the driver starts anew with each cell"
@@ -212,7 +215,7 @@ def check(threads: int, seconds: float) -> tuple[Spread, Readings]:
     """Run the fixed work for some seconds; return how far its times lie apart and what was seen of the machine."""
     work = fixed_work(threads)
     used_s_before, swapped_before = _cpu_s_of_others(), _swapped_pages()
-    watch = disturbance.Watch("cpu")
+    watch = interference.Watch("cpu")
     begin = time.perf_counter()
     passes_s: list[float] = []
     while len(passes_s) < LEAST_PASSES or time.perf_counter() - begin < seconds:
@@ -224,11 +227,11 @@ def check(threads: int, seconds: float) -> tuple[Spread, Readings]:
     return spread_of(passes_s), Readings(
         activity=activity,
         busiest=_busiest(used_s_before, _cpu_s_of_others(), activity["seconds"]),
-        n_cpus=machine.available_cpus(),
-        governor=machine.governor(),
+        n_cpus=available_cpus(),
+        governor=probes.governor(),
         swap_bytes=1024 * (_count("/proc/meminfo", "SwapTotal:") - _count("/proc/meminfo", "SwapFree:")),
         swapped_pages=_swapped_pages() - swapped_before,
-        gpus=[] if machine.cuda_missing() else _gpus(),
+        gpus=[] if cuda_missing() else _gpus(),
     )
 
 
@@ -239,7 +242,7 @@ def _cpu_s_of_others() -> dict[Process, float]:
     """Return the CPU seconds of every other process in sight, by its number, start and name."""
     used_s: dict[Process, float] = {}
     for entry in os.listdir("/proc"):
-        told = machine.read(f"/proc/{entry}/stat") if entry.isdigit() and int(entry) != os.getpid() else None
+        told = probes.read(f"/proc/{entry}/stat") if entry.isdigit() and int(entry) != os.getpid() else None
         if told:
             # The name stands in parentheses, and may hold some itself.
             name, fields = told.partition("(")[2].rpartition(")")[0], told.rpartition(")")[2].split()
@@ -264,7 +267,7 @@ def _swapped_pages() -> int:
 
 def _count(path: str, name: str) -> int:
     """Return the number beside a name; 0 where it is not told, as there is no swap then."""
-    return sum(int(line.split()[1]) for line in (machine.read(path) or "").splitlines() if line.split()[0] == name)
+    return sum(int(line.split()[1]) for line in (probes.read(path) or "").splitlines() if line.split()[0] == name)
 
 
 def _gpus() -> list[dict[str, Any]]:
@@ -278,7 +281,7 @@ def _gpus() -> list[dict[str, Any]]:
         return []
     return [
         {"name": pynvml.nvmlDeviceGetName(card), "persistence_mode": _persistence_mode(card)}
-        | disturbance.gpu_activity(card, own_context=False)
+        | interference.gpu_activity(card, own_context=False)
         for card in cards
     ]
 
@@ -301,9 +304,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write what was found to this file, too")
     parser.add_argument("--strict", action="store_true", help="fail unless the machine is quiet")
     args = parser.parse_args(argv)
-    threads = machine.available_cpus() if args.threads == "auto" else int(args.threads)
+    threads = available_cpus() if args.threads == "auto" else int(args.threads)
 
-    with machine.alone():
+    with exclusive_lock():
         spread, seen = check(threads, args.seconds)
     found = problems(seen, threads)
     came_out = verdict(spread, found, args.target)

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from asrmeter.cli import run
-from asrmeter.figures.register import FIGURES, figure_svg
-from asrmeter.figures.subject import Subject
-from asrmeter.files import write_atomically
-from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.words import load_texts
-from asrmeter.settings import CELL_COLUMNS, on_one_machine, read_rows
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.results import CELL_COLUMNS, on_one_machine, read_rows
+from asrmeter.common.files import write_atomically
+from asrmeter.report.catalogue import load_texts
+from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.workflow.cli import run
 
 TABLES = ("roofline", "ceilings", "operators", "scaling")
 

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from asrmeter.cli import run
-from asrmeter.packages import Archives
+from asrmeter.sources.packages import Archives
+from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model folder")
     args = parser.parse_args(argv)
 
-    from asrmeter.weights.folder import build  # torch and transformers: --help need not wait for them
+    from asrmeter.models.build import build  # torch and transformers: --help need not wait for them
 
     build(args.model, json.loads(args.settings), args.seed, Archives(args.downloads), args.output, args.key)
 

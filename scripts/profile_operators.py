@@ -13,13 +13,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from asrmeter import cell_spec, machine, plan, siblings
-from asrmeter.attempts import Attempts
-from asrmeter.attended import Outcome, attend
-from asrmeter.cli import run
-from asrmeter.files import check_room
+from asrmeter.common.files import check_room
+from asrmeter.common.paths import ROOT
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.machine.facts import machine_facts
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.measure import spec as cell_spec
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.supervisor import Outcome, attend
+from asrmeter.records import status as siblings
+from asrmeter.study import grid
+from asrmeter.workflow.cli import run
 
-ROOT = Path(__file__).parents[1]
 # Groups that are named in the line about a cell.
 _N_TOLD = 4
 
@@ -51,7 +56,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return f"{'; '.join(parts)}; profiling added {cell['overhead']:.0%}; {covered:.1%} of the pass covered"
 
 
-def results_folder(output: Path, cell: plan.Cell) -> Path:
+def results_folder(output: Path, cell: grid.Cell) -> Path:
     """Return the results folder, if the cell's file stands where the rule puts it; or else the folder that it is in."""
     in_its_place = f"/profiles/{cell.id}.parquet"
     return Path(str(output).removesuffix(in_its_place)) if f"/{output}".endswith(in_its_place) else output.parent
@@ -61,7 +66,7 @@ def why_not(results: Path, cell_id: str) -> tuple[str, str] | None:
     """Return the status and the reason that a profile has without being tried: that the cell could not be measured."""
     record = results / "measurements" / f"{cell_id}.parquet"
     status = siblings.status(record)
-    if status is None or status in siblings.MEASURED_STATUS:
+    if status is None or status in MEASURED_STATUS:
         return None
     return status, f"the cell could not be measured: {record} says why"
 
@@ -76,11 +81,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     attempts = Attempts(args.output, args.attempt)
-    with machine.alone() as lock:
+    with exclusive_lock() as lock:
         check_room(args.output, args.trace)
         spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
         args.trace.unlink(missing_ok=True)
-        cell = plan.Cell(*(spec[field.name] for field in fields(plan.Cell) if field.name in spec))
+        cell = grid.Cell(*(spec[field.name] for field in fields(grid.Cell) if field.name in spec))
         results = results_folder(args.output, cell)
         if died := attempts.begin():
             outcome = Outcome("killed", died, [], 0)
@@ -88,14 +93,14 @@ def main(argv: list[str] | None = None) -> None:
             outcome = Outcome(*failed, [], 0)
         else:
             outcome = attend(spec, args.timeout_s, lock, ROOT)
-        machine_id = machine.facts(ROOT)["machine_id"]
+        machine_id = machine_facts(ROOT)["machine_id"]
 
     # numpy and pyarrow: not before the worker has ended.
     import pyarrow as pa
 
-    from asrmeter import table_files
-    from asrmeter.operator_table import OPERATORS, rows_of
-    from asrmeter.operators import write_trace
+    from asrmeter.common import parquet
+    from asrmeter.measure.operator_attribution import write_trace
+    from asrmeter.records.operator_rows import OPERATORS, rows_of
 
     done = outcome.status == "ok"
     if not done:
@@ -105,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     header["trace"] = os.path.relpath(args.trace, results) if done else None
     rows = rows_of(header, outcome.events)
     planned = {name: spec[name] for name in _PLANNED} | {"profile_version": spec["protocol"]}
-    table_files.save(args.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
+    parquet.save(args.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
     attempts.done()
     logging.info("%s: %s", args.output.with_suffix(""), summary(rows))
 

@@ -4,18 +4,18 @@ import argparse
 from pathlib import Path
 from xml.etree import ElementTree
 
-from asrmeter.cli import run
-from asrmeter.compare import Run, compare
-from asrmeter.errors import AsrmeterError, one_line
-from asrmeter.files import read_json, write_atomically
-from asrmeter.report.audio import data_uris
-from asrmeter.report.inputs import COLUMNS as BOTTLENECK_COLUMNS
-from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.page import Inputs, render, report_context
-from asrmeter.report.transcripts import shown_first
-from asrmeter.report.words import load_words
-from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
-from asrmeter.study import read as read_study
+from asrmeter.analysis.bottlenecks import COLUMNS as BOTTLENECK_COLUMNS
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.analysis.results import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.files import read_json, write_atomically
+from asrmeter.report.catalogue import load_words
+from asrmeter.report.html.audio import data_uris
+from asrmeter.report.html.page import Inputs, render, report_context
+from asrmeter.report.html.transcripts import shown_first
+from asrmeter.study.validation import read as read_study
+from asrmeter.workflow.cli import run
 
 # What the report shows of either.
 SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from asrmeter.cli import run
-from asrmeter.files import write_atomically
+from asrmeter.common.files import write_atomically
+from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:

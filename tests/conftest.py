@@ -12,9 +12,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from asrmeter import packages
-from asrmeter.corpora import packages as speech
-from asrmeter.weights import catalogue as models
+from asrmeter.corpora.kinds import packages as speech
+from asrmeter.models import catalogue as models
+from asrmeter.sources import packages
 from checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
 
 # A busy neighbour makes an example take as long as it likes.

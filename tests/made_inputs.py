@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from asrmeter.files import sha256_of
-from asrmeter.integrity import PROVENANCE, SELECTION, weights_sha256
+from asrmeter.common.files import sha256_of
+from asrmeter.sources.integrity import PROVENANCE, SELECTION, weights_sha256
 
 
 def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None) -> None:

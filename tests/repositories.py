@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.common.constants import SAMPLE_RATE_HZ
 from hub_server import Repo
 
 COMMIT = "c0ffee" * 6 + "beef"

@@ -20,11 +20,11 @@ from tables_for_tests import (
     example_transcripts,
 )
 
-from asrmeter.compare import Run, compare
-from asrmeter.figures.register import FIGURES, figure_svg
-from asrmeter.figures.subject import Subject
-from asrmeter.report.page import Inputs, render, report_context
-from asrmeter.report.words import load_texts, load_words
+from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.html.page import Inputs, render, report_context
 
 
 @pytest.fixture(scope="session")

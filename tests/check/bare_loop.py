@@ -34,9 +34,11 @@ from typing import Any
 
 sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("scripts", "tests"))
 
-from asrmeter import machine, record, workers
-from asrmeter.cli import run
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.measure import launcher
+from asrmeter.records import cell_record
+from asrmeter.workflow.cli import run
 from check import plain
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +128,7 @@ class Cell:
 
     def __init__(self, results: Path, name: str, budget_s: float, folder: Path) -> None:
         self._results, self._log, self._output = results, folder / "log", folder / "cell.parquet"
-        self.header, self._passes = record.read(results / "measurements" / f"{name}.parquet")
+        self.header, self._passes = cell_record.read(results / "measurements" / f"{name}.parquet")
         self._command = [sys.executable, str(ROOT / "scripts" / "measure.py"), *self._options(budget_s)]
         self.disturbances: list[str] = []
 
@@ -134,7 +136,7 @@ class Cell:
         """Measure the cell by asrmeter; return the blocked median in seconds."""
         if shell.run(self._command, self._log):
             raise AsrmeterError(f"measure.py failed:\n{self._log.read_text()}")
-        self.header, self._passes = record.read(self._output)
+        self.header, self._passes = cell_record.read(self._output)
         told = self.header["events"]
         if self.header["status"] not in ("ok", "unconverged"):
             raise AsrmeterError(f"the cell was not measured: {self.header['status']}, {self.header['reason']}")
@@ -145,7 +147,7 @@ class Cell:
 
     def by_plain_loop(self) -> float:
         """Make the passes of the latest measurement in a plain loop; return the blocked median in seconds."""
-        with machine.alone():
+        with exclusive_lock():
             (found,) = plain.run([self.told([entry["segment_ids"] for entry in self._passes])])
         if found["texts"] != [entry["texts"] for entry in self._passes]:
             raise AsrmeterError("the plain loop heard other words than asrmeter: they did not do the same work")
@@ -234,8 +236,8 @@ class Shell:
 @contextlib.contextmanager
 def sides_of(cell: Cell, chosen: Sequence[str]) -> Iterator[dict[str, Measure]]:
     """Yield what takes part in a pair: asrmeter with each of the chosen workers, and last the bare loop."""
-    environment = {key: value for key, value in os.environ.items() if key != workers.SWITCH}
-    switch = {"direct": {workers.SWITCH: "0"}, "forked": {}}
+    environment = {key: value for key, value in os.environ.items() if key != launcher.SWITCH}
+    switch = {"direct": {launcher.SWITCH: "0"}, "forked": {}}
     shells = {worker: Shell(SHELLS[worker], environment | switch[worker]) for worker in chosen}
     try:
         by_asrmeter = {
@@ -273,7 +275,7 @@ def main(argv: list[str] | None = None) -> None:
                 *(sides, args.pairs, args.limit_s, args.within),
                 tell=lambda pair: print(*(f"{seconds:.4f}" for seconds in pair.values()), sep="  ", flush=True),
             )
-        with machine.alone():
+        with exclusive_lock():
             _, of_stages = measure_pairs(cell.stage_timing(), STAGE_PAIRS, STAGE_SHARE * args.limit_s, args.within)
     ratios |= of_stages
     for name, ratio in ratios.items():

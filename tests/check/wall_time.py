@@ -23,9 +23,10 @@ from typing import Any
 
 sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("scripts", "tests"))
 
-from asrmeter import machine, record
-from asrmeter.cli import run
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.records import cell_record
+from asrmeter.workflow.cli import run
 from check import plain
 
 # Between two cells of a run there are fractions of a second; after a longer pause it was another run.
@@ -106,7 +107,7 @@ def read(results: Path) -> list[Cell]:
     if not paths:
         raise AsrmeterError(f"{results}: holds no measurements")
     cells: list[Cell] = []
-    records = sorted(((*record.read(path), path) for path in paths), key=lambda found: found[0]["started_at_s"])
+    records = sorted(((*cell_record.read(path), path) for path in paths), key=lambda found: found[0]["started_at_s"])
     for header, passes, path in records:
         begin_s, end_s = header["started_at_s"], path.stat().st_mtime
         if cells and begin_s - cells[-1].end_s < LONGEST_PAUSE_S:
@@ -172,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{name:<30}{figures}")
 
     if not args.no_loop:
-        with machine.alone():
+        with exclusive_lock():
             loop_s, loop_inside_s = run_loop(args.results, cells)
         print(f"\none process: {loop_s:.1f} s, of which {loop_inside_s:.1f} s inside of passes and idle windows")
         print(f"ratio of the two times: {wall_s / loop_s:.3f}")

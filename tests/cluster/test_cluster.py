@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from slurm import CPUS, GPU_NODE, NODES, Cluster, Job
 
-from asrmeter import needs, record
-from asrmeter.siblings import MEASURED_STATUS
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records import cell_record
+from asrmeter.workflow import job_resources
 from checkouts import Checkout, Ran, one_cell, wait_for
 
 # All in one file: there is one cluster on a machine.
@@ -53,7 +54,7 @@ class OnCluster:
 
     def record(self, cell: str) -> dict[str, Any]:
         """Return the header of a cell's record."""
-        return record.read(self.checkout.cell(cell))[0]
+        return cell_record.read(self.checkout.cell(cell))[0]
 
     def groups(self, name: str) -> list[Job]:
         """Return the jobs of a group, as often as they were tried."""
@@ -161,10 +162,13 @@ def test_short_jobs_share_one(run: OnCluster) -> None:
 
 def test_time_and_memory_are_those_of_the_cell(run: OnCluster) -> None:
     (cells,) = [job for job in run.groups("cells_cuda") if "ceilings" not in job.rule]
-    assert _minutes(cells.asked["TimeLimit"]) == 2 * needs.minutes(600), "both of its cells, one after the other"
+    assert _minutes(cells.asked["TimeLimit"]) == 2 * job_resources.minutes(600), (
+        "both of its cells, one after the other"
+    )
     settings = {"weights": "packaged", "id": None, "revision": None, "path": None}
     of_batch = [
-        needs.memory_mb(run.checkout.results, MODEL, settings, "cuda", needs.batch_audio_s(5, size)) for size in (1, 2)
+        job_resources.memory_mb(run.checkout.results, MODEL, settings, "cuda", job_resources.batch_audio_s(5, size))
+        for size in (1, 2)
     ]
     assert min(of_batch) <= _megabytes(cells) <= max(of_batch)
     (report,) = run.groups("report")
@@ -229,7 +233,7 @@ def test_outages_lose_nothing(on_cluster: Checkout, cluster: Cluster, plugin: Pa
         assert process.wait(200) == 0
     assert _measured(on_cluster) == len(OUTAGE_CELLS)
     for target in OUTAGE_TARGETS:
-        header, passes = record.read(on_cluster.folder / target.replace("results", "results-outages", 1))
+        header, passes = cell_record.read(on_cluster.folder / target.replace("results", "results-outages", 1))
         assert header["status"] in MEASURED_STATUS and passes, header["reason"]
     wait_for(lambda: not on_cluster.processes(), "a process lives on", 30)
     wait_for(lambda: set(cluster.states()) == set(NODES), "a node is gone", 30)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from asrmeter import record
+from asrmeter.records import cell_record
 from checkouts import CELLS, Checkout, MakeCheckout, small
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
@@ -39,14 +39,16 @@ def test_a_second_run_finds_nothing_to_do_and_is_cheap(finished: Checkout) -> No
 
 
 def test_a_changed_plot_draws_and_renders_again(finished: Checkout) -> None:
-    with finished.changed("scripts/asrmeter/figures/style.py", commented):
+    with finished.changed("scripts/asrmeter/report/figures/style.py", commented):
         assert finished.plan() == SHOWN
 
 
 def test_a_changed_colour_is_seen_within_ten_seconds_and_measures_nothing(finished: Checkout) -> None:
     measured = {path: path.stat().st_mtime_ns for path in finished.results.glob("measurements/**/*.parquet")}
     try:
-        with finished.changed("scripts/asrmeter/figures/style.py", lambda text: text.replace("#0072B2", "#12AB34")):
+        with finished.changed(
+            "scripts/asrmeter/report/figures/style.py", lambda text: text.replace("#0072B2", "#12AB34")
+        ):
             ran = finished.run()
         print(f"a changed colour: {ran.cpu_s:.1f} CPU s, {ran.wall_s:.1f} s")
         assert ran.jobs == SHOWN
@@ -65,7 +67,10 @@ def test_another_purpose_or_price_measures_nothing(finished: Checkout) -> None:
 
 
 def test_changed_measuring_code_measures_nothing(finished: Checkout) -> None:
-    with finished.changed("scripts/measure.py", commented), finished.changed("scripts/asrmeter/worker.py", commented):
+    with (
+        finished.changed("scripts/measure.py", commented),
+        finished.changed("scripts/asrmeter/measure/worker.py", commented),
+    ):
         assert finished.plan() == {}
 
 
@@ -181,7 +186,7 @@ def test_one_cell_alone_takes_only_what_it_needs(alone: tuple[Checkout, dict[str
 
 def test_one_cell_alone_uses_every_core_though_snakemake_has_one(alone: tuple[Checkout, dict[str, int]]) -> None:
     checkout, _ = alone
-    header, passes = record.read(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))
+    header, passes = cell_record.read(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))
     assert header["status"] in ("ok", "unconverged")
     assert header["threads"] == len(os.sched_getaffinity(0))
     assert pq.read_table(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))["threads"].unique().to_pylist() == [

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from asrmeter import edlm2025
-from asrmeter.roofline import LOSSES
+from asrmeter.analysis.roofline import LOSSES
+from asrmeter.study.edlm2025 import MODELS
 from checkouts import CELLS, PROFILED, Checkout
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
@@ -39,7 +39,7 @@ def test_every_cell_has_its_operations(finished: Checkout) -> None:
 
 def test_the_models_of_the_2025_study_are_always_counted(finished: Checkout) -> None:
     counted = {(row["model"], row["duration_s"]): row for row in rows(finished, "flops") if row["batch_size"] == 1}
-    assert {(model, duration_s) for model in edlm2025.MODELS for duration_s in (5, 15, 30, 60)} <= counted.keys()
+    assert {(model, duration_s) for model in MODELS for duration_s in (5, 15, 30, 60)} <= counted.keys()
     assert all(row["checked_against"] == "torch's counter, closed formula" for row in counted.values())
 
 

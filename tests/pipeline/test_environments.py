@@ -97,7 +97,7 @@ def test_every_rule_runs_in_its_own_environment(environments: Environments) -> N
     expected = {(rule.environment, script) for rule in checked.values() for script in rule.scripts}
     by_name = {(name, script) for name, script in environments.started() if script.endswith(".py")}
     assert by_name == expected
-    assert ("measure", "asrmeter.fork_server") in environments.started()
+    assert ("measure", "asrmeter.measure.fork_server") in environments.started()
 
 
 @each

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow.parquet as pq
 import pytest
 
-from asrmeter import record
+from asrmeter.records import cell_record
 from checkouts import Checkout, MakeCheckout, one_cell, wait_for
 
 pytestmark = pytest.mark.pipeline
@@ -60,7 +60,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
     assert worker is not None
     worker.end(signal.SIGKILL)
     assert running.wait(60) == 0
-    header, passes = record.read(prepared.cell(CELL))
+    header, passes = cell_record.read(prepared.cell(CELL))
     assert header["status"] == "killed"
     assert "SIGKILL" in header["reason"]
     assert [entry for entry in passes if entry["phase"] == "latency"], "what was measured before is lost"
@@ -77,7 +77,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
     assert deleted.code == 0 and "SIGKILL" in deleted.output, deleted.output
     assert "deleted: 1 cell; the same command as before measures them again" in deleted.output
     assert prepared.run(f"results/measurements/{CELL}.parquet").jobs == {"measure_cpu": 1}
-    header, _ = record.read(prepared.cell(CELL))
+    header, _ = cell_record.read(prepared.cell(CELL))
     assert header["status"] in ("ok", "unconverged")
 
 
@@ -100,7 +100,7 @@ def test_a_killed_job_is_done_again_and_killed_twice_is_a_record(
         )
         gone.append(worker.pid)
     assert running.wait(90) == 0
-    header, passes = record.read(prepared.cell(CELL))
+    header, passes = cell_record.read(prepared.cell(CELL))
     assert (header["status"], passes) == ("killed", [])
     assert "the measuring job ended 2 times without a record" in header["reason"]
     assert (prepared.results / "report.html").exists()
@@ -127,7 +127,7 @@ def test_an_interrupt_for_snakemake_alone_lets_the_cell_end_whole(
     running.send_signal(signal.SIGINT)
     assert running.wait(60) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
-    header, _ = record.read(prepared.cell(CELL))
+    header, _ = cell_record.read(prepared.cell(CELL))
     assert header["status"] in ("ok", "unconverged")
     assert not (prepared.results / "tables").exists()
 

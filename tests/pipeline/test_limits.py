@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from asrmeter import plan, record, study
+from asrmeter.records import cell_record
+from asrmeter.study import grid, validation
 from checkouts import Checkout, one_cell
 from made_inputs import sign_model
 
@@ -38,16 +39,16 @@ def measured(
 ) -> dict[str, Any]:
     """Measure a cell of whisper-tiny.en by hand; return its header."""
     own = one_cell(devices=[device], batch_sizes=[batch_size], protocol=FEW, variants={"v": variant or {}})
-    whole = study.complete(own, "t.yaml")
-    cell = plan.cells(whole)[0]
+    whole = validation.complete(own, "t.yaml")
+    cell = grid.cells(whole)[0]
     output = folder / f"{cell.duration_s}s-b{batch_size}.parquet"
     corpus = checkout.results / "corpus" / "quickstart" / "segments.json"
     model = folder / "model" if (folder / "model").is_dir() else checkout.results / "models" / cell.model
     places = [f"--model-folder={model}", f"--segments={corpus}", f"--output={output}"]
-    options = plan.options(whole, cell, plan.model_key(whole, cell.model), plan.corpus_key(whole))
+    options = grid.options(whole, cell, grid.model_key(whole, cell.model), grid.corpus_key(whole))
     ran = checkout.step(*command, "scripts/measure.py", *options, *places)
     assert ran.code == 0, ran.output
-    return record.read(output)[0]
+    return cell_record.read(output)[0]
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_a_record_and_larger_ones_are_not_tried(
@@ -86,7 +87,7 @@ def test_a_cell_on_cuda(inputs: Checkout, tmp_path: Path, dtype: str) -> None:
     assert told["memory"]["peak_device_bytes"] > told["ready"]["model_device_bytes"] > 50e6
     assert told["energy"]["method_gpu"] in ("nvml_counter", "nvml_power"), json.dumps(told["energy"])
     assert all(window["gpu_j"] > 0 for window in told["energy"]["windows"])
-    _, passes = record.read(tmp_path / "5s-b1.parquet")
+    _, passes = cell_record.read(tmp_path / "5s-b1.parquet")
     timed = [entry for entry in passes if entry["phase"] == "latency"]
     for entry in timed:
         stages = sum(entry[f"{stage}_s"] for stage in ("features", "encoder", "decoder", "text"))

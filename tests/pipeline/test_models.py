@@ -13,9 +13,10 @@ import soundfile
 from safetensors import safe_open
 
 from asrmeter import runtimes
-from asrmeter.packages import Archives
-from asrmeter.runtimes.base import STAGES, Timeline
-from asrmeter.weights.catalogue import catalogue
+from asrmeter.common.vocabulary import STAGES
+from asrmeter.models.catalogue import catalogue
+from asrmeter.runtimes.base import Timeline
+from asrmeter.sources.packages import Archives
 from checkouts import Checkout
 
 pytestmark = pytest.mark.pipeline

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from asrmeter.corpora import packages
-from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Utterance
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.corpora.kinds import packages
+from asrmeter.corpora.segments import Clip, Utterance
 from checkouts import Checkout, MakeCheckout, one_cell
 from hub_server import Hub, Repo
 from repositories import COMMIT, gigaspeech, gigaspeech_row

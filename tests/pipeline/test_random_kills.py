@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from asrmeter import record
-from asrmeter.siblings import MEASURED_STATUS
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records import cell_record
 from checkouts import Checkout, MakeCheckout, Process, one_cell, wait_for
 
 pytestmark = pytest.mark.pipeline
@@ -62,7 +62,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
     assert done.code in (0, 1), done.output
     checkout.run(limit_s=300)
 
-    headers = [record.read(checkout.cell(cell))[0] for cell in checkout.measured]
+    headers = [cell_record.read(checkout.cell(cell))[0] for cell in checkout.measured]
     assert len(headers) == 3
     assert {header["status"] for header in headers} <= set(MEASURED_STATUS)
     rows = pq.read_table(checkout.results / "tables" / "cells.parquet").to_pylist()
@@ -71,7 +71,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
     spans = sorted(
         (entry["started_at_s"], entry["ended_at_s"])
         for cell in checkout.measured
-        for entry in record.read(checkout.cell(cell))[1]
+        for entry in cell_record.read(checkout.cell(cell))[1]
     )
     assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(spans)), "two measured at once"
     assert checkout.run("--dry-run").jobs == {}
@@ -121,7 +121,7 @@ def _victims(checkout: Checkout, run: "subprocess.Popen[bytes]") -> dict[str, Pr
         process for process in checkout.processes("scripts/measure.py") if process.command.startswith("python")
     ]:
         found["job"] = jobs[-1]
-    if served := checkout.processes("-m asrmeter.fork_server"):
+    if served := checkout.processes("-m asrmeter.measure.fork_server"):
         found["server"] = served[0]
         if served[1:]:
             found["worker"] = served[-1]

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from asrmeter import record
-from asrmeter.machine import machine_id
-from asrmeter.plan import Cell
-from asrmeter.runtimes.base import STAGES
+from asrmeter.common.vocabulary import STAGES
+from asrmeter.machine.facts import machine_id
+from asrmeter.records import cell_record
+from asrmeter.study.grid import Cell
 from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
@@ -190,10 +190,10 @@ def test_the_stages_are_the_whole_and_their_marks_cost_next_to_nothing(cells: li
 def test_a_cell_that_was_measured_twice_shows_the_noise_floor(finished: Checkout, cells: list[Row]) -> None:
     (pair,) = rows(finished, "noise")
     assert Cell(*(pair[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id == CELLS[0]
-    first, again = (record.read(finished.cell(name))[0] for name in (CELLS[0], MEASURED[-1]))
+    first, again = (cell_record.read(finished.cell(name))[0] for name in (CELLS[0], MEASURED[-1]))
     # The first of all and the last of all.
-    assert first["started_at_s"] < min(record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS[1:])
-    assert again["started_at_s"] > max(record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS)
+    assert first["started_at_s"] < min(cell_record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS[1:])
+    assert again["started_at_s"] > max(cell_record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS)
     assert pair["latency_s_median"] != pair["latency_s_median_again"]
     assert {row["noise_floor"] for row in cells} == {pair["relative_difference"]}
 

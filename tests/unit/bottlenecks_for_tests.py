@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tables_for_tests import Cell
 
-from asrmeter.ceilings import CEILINGS
-from asrmeter.edlm2025 import EDLM2025
+from asrmeter.analysis.batch_scaling import GROUP, SCALING
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.edlm2025 import EDLM2025
+from asrmeter.analysis.results import cell_name
+from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
 from asrmeter.flops.table import FLOPS
-from asrmeter.operator_table import OPERATORS
-from asrmeter.report.inputs import Bottlenecks
-from asrmeter.roofline import IDENTITY, LOSSES, ROOFLINE
-from asrmeter.scaling import GROUP, SCALING
-from asrmeter.settings import cell_name
+from asrmeter.records.machine_peaks import CEILINGS
+from asrmeter.records.operator_rows import OPERATORS
 
 Row = dict[str, Any]
 SCHEMAS = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter import study
-from asrmeter.settings import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
+from asrmeter.analysis.results import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
+from asrmeter.study import validation
 
 Cell = dict[str, Any]
 
@@ -227,7 +227,7 @@ def example_study(report: dict[str, Any] | None = None, **changes: Any) -> dict[
         "durations_s": [5, 15, 30, 60],
         "batch_sizes": [1, 2, 4],
     }
-    return study.complete(written | {"report": report or {}}, "a test") | changes
+    return validation.complete(written | {"report": report or {}}, "a test") | changes
 
 
 def example_selection(**changes: Any) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora.audio import decode, encode
-from asrmeter.errors import AsrmeterError
-from asrmeter.segments import SAMPLE_RATE_HZ
 
 LENGTH_S = 3.4
 TONE_HZ = 440

@@ -16,10 +16,12 @@ import pytest
 import torch
 
 import ceilings as script
-from asrmeter import machine, peak_rates
-from asrmeter.attempts import Attempts
-from asrmeter.attended import Outcome
-from asrmeter.ceilings import CEILINGS, Ceilings
+from asrmeter.machine.facts import cpu_name
+from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.supervisor import Outcome
+from asrmeter.measure.tasks import peaks
+from asrmeter.records.machine_peaks import CEILINGS, Ceilings
 
 pytestmark = pytest.mark.alone
 
@@ -157,7 +159,7 @@ def test_ceilings_are_those_of_the_machine_the_device_and_the_threads() -> None:
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str, budget_s: float = 0.1) -> list[dict[str, Any]]:
     """Run the script, without other pipelines to wait for; return the rows of its table."""
-    monkeypatch.setenv(machine.LOCK_VARIABLE, str(folder / "lock"))
+    monkeypatch.setenv(LOCK_VARIABLE, str(folder / "lock"))
     monkeypatch.setattr(script, "BUDGET_S", budget_s)
     script.main([*options, "--output", str(folder / "table.parquet")])
     table = pq.read_table(folder / "table.parquet")
@@ -227,7 +229,7 @@ def rates(device: str, dtypes: list[str], monkeypatch: pytest.MonkeyPatch, budge
     """Measure in this process with the threads that torch has; return the rows."""
     events: list[dict[str, Any]] = []
     spec = {"device": device, "threads": torch.get_num_threads(), "dtypes": dtypes, "budget_s": budget_s}
-    peak_rates.measure(spec, lambda event, **fields: events.append({"event": event, **fields}))
+    peaks.measure(spec, lambda event, **fields: events.append({"event": event, **fields}))
     assert events[-1] == {"event": "done"}
     table = script.rows(Outcome("ok", None, events, 0.0), IDENTITY | {"device": device})
     return pa.Table.from_pylist(table, schema=CEILINGS).to_pylist()
@@ -240,7 +242,7 @@ def alternate(
     best: list[dict[str, float]] = [{}, {}]
     ratios: dict[str, float] = {}
     for _ in range(MOST_TRIES):
-        with machine.alone():
+        with exclusive_lock():
             for found, way in zip(best, (ours, theirs), strict=True):
                 found |= {name: max(rate, found.get(name, 0.0)) for name, rate in way().items()}
         ratios = {name: best[0][name] / best[1][name] for name in best[1]}
@@ -263,7 +265,7 @@ def output(*command: str) -> list[float]:
 
 def products() -> float:
     """Return the best GFLOP/s of matrix products in float32, as `measure` finds it."""
-    figures = list(peak_rates.matmul_figures("cpu", "float32"))
+    figures = list(peaks.matmul_figures("cpu", "float32"))
     for _ in range(5):
         for figure in figures:
             figure.run()
@@ -276,7 +278,7 @@ def test_matrix_products_are_as_fast_as_numpys() -> None:
 
 
 @pytest.mark.xfail(
-    "AMD" in machine.cpu_name(),
+    "AMD" in cpu_name(),
     reason="of an AMD's third cache the loops that gcc 12 makes of this read half of what torch does",
     strict=False,
 )
@@ -286,9 +288,9 @@ def test_memory_is_as_fast_as_plain_loops_find_it(tmp_path: Path) -> None:
     # Without the last option the copy would become a call of memcpy, which goes past the caches for large sets.
     options = ["-O3", "-march=native", "-ffast-math", "-pthread", "-fno-tree-loop-distribute-patterns"]
     subprocess.run(["gcc", *options, "-o", tmp_path / "loops", tmp_path / "loops.c"], check=True)
-    limit = peak_rates.MEMORY_SHARE * peak_rates.free_bytes("cpu")
+    limit = peaks.MEMORY_SHARE * peaks.free_bytes("cpu")
     n_bytes = [size for size in (16 * MIB, 512 * MIB) if size <= limit]
-    figures = [figure for figure in peak_rates.memory_figures("cpu") if figure.working_set_bytes in n_bytes]
+    figures = [figure for figure in peaks.memory_figures("cpu") if figure.working_set_bytes in n_bytes]
 
     def ours() -> dict[str, float]:
         for _ in range(6):
@@ -321,7 +323,7 @@ def test_no_layer_of_a_model_is_faster_than_the_ceilings() -> None:
     # A step of a decoder: 150 MB of weights, one tensor after the other.
     token, layer_weights = torch.randn(1, 1024), [torch.randn(1024, 1024) for _ in range(36)]
     n_bytes = sum(weight.nbytes for weight in layer_weights)
-    figures = [figure for figure in peak_rates.memory_figures("cpu") if figure.working_set_bytes in (2**27, 2**28)]
+    figures = [figure for figure in peaks.memory_figures("cpu") if figure.working_set_bytes in (2**27, 2**28)]
 
     def step() -> None:
         for weight in layer_weights:

@@ -10,19 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 
 import cells
-from asrmeter import plan, record, study
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.records import cell_record
+from asrmeter.study import grid, validation
 
 NOW = datetime.datetime.now(datetime.UTC)
 
 
 def write(results: Path, cell: str, status: str = "ok", age_h: float = 1, **changes: Any) -> Path:
     """Write the record of a cell as the measuring parent does."""
-    header: dict[str, Any] = dict.fromkeys(name for name, _ in record.CELL_FIELDS)
+    header: dict[str, Any] = dict.fromkeys(name for name, _ in cell_record.CELL_FIELDS)
     header |= {"status": status, "protocol": 1, "machine_id": "0123456789ab", "cpu_name": "Example CPU", "events": {}}
     header["measured_at"] = (NOW - datetime.timedelta(hours=age_h)).isoformat(timespec="seconds")
     path = results / "measurements" / f"{cell}.parquet"
-    record.write(path, header | changes, [])
+    cell_record.write(path, header | changes, [])
     return path
 
 
@@ -38,8 +39,8 @@ def results(tmp_path: Path) -> Path:
     write(tmp_path, "gone/fp32/cpu/5s-b1", "unconverged", age_h=30)
     asked = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "durations_s": [5]}
     asked |= {"batch_sizes": [1, 4, 16], "protocol": {"aa_pairs": 0}}
-    (tmp_path / "study.json").write_text(json.dumps(study.complete(asked, "t.yaml")))
-    assert len(plan.order(json.loads((tmp_path / "study.json").read_text()))) == 6
+    (tmp_path / "study.json").write_text(json.dumps(validation.complete(asked, "t.yaml")))
+    assert len(grid.order(json.loads((tmp_path / "study.json").read_text()))) == 6
     return tmp_path
 
 

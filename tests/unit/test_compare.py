@@ -10,10 +10,11 @@ import pytest
 from tables_for_tests import cell, example_cells, example_transcripts, failed, write_tables
 
 import compare as script
-from asrmeter import runs, study
-from asrmeter.compare import MOST_SHOWN, ByMetric, Comparison, Run, compare
-from asrmeter.errors import AsrmeterError
-from asrmeter.verdicts import Pair, Verdict
+from asrmeter.analysis.comparison.rules import Pair, Verdict
+from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, Run, compare
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.records import run_folders
+from asrmeter.study import validation
 
 Row = dict[str, Any]
 NAMES = ("before", "after")
@@ -467,23 +468,23 @@ LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 
 def test_a_study_may_name_runs_to_compare_and_names_none_by_itself() -> None:
-    whole = study.complete(LEAST, "mine.yaml")
+    whole = validation.complete(LEAST, "mine.yaml")
     assert whole["compare"] == {"first": None, "second": None, "guard": False}
-    assert runs.of_report(whole) == ([], [])
+    assert run_folders.of_report(whole) == ([], [])
     named = {"first": "results-a", "second": "results-b", "guard": True}
-    assert study.complete(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
+    assert validation.complete(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
     with pytest.raises(AsrmeterError, match=r"compare\.first"):
-        study.complete(LEAST | {"compare": {"first": ""}}, "mine.yaml")
+        validation.complete(LEAST | {"compare": {"first": ""}}, "mine.yaml")
     with pytest.raises(AsrmeterError, match=r"unknown key compare_with"):
-        study.complete(LEAST | {"report": {"compare_with": "results-a"}}, "mine.yaml")
+        validation.complete(LEAST | {"report": {"compare_with": "results-a"}}, "mine.yaml")
 
 
 def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
     said = {"first": "results-a", "second": "null", "guard": "true"}
     typed = {"first": "results-a", "second": None, "guard": True}
-    assert study.complete(LEAST | {"compare": said}, "config")["compare"] == typed
+    assert validation.complete(LEAST | {"compare": said}, "config")["compare"] == typed
     with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" must be true or false'):
-        study.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
+        validation.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
 
 
 @pytest.mark.parametrize(("second", "shown"), [(None, 1), ("results", 1), ("results/", 1), ("results-b", 0)])
@@ -491,34 +492,37 @@ def test_the_report_compares_what_is_its_own(
     second: str | None, shown: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = study.complete(LEAST | {"compare": {"first": "a", "second": second}}, "mine.yaml")
+    whole = validation.complete(LEAST | {"compare": {"first": "a", "second": second}}, "mine.yaml")
     tables = [str(path) for path in write_tables(tmp_path / "a" / "tables", [cell()], [])[:2]]
-    assert runs.of_report(whole) == (["a"] * shown, [str(Path(path).relative_to(tmp_path)) for path in tables] * shown)
+    assert run_folders.of_report(whole) == (
+        ["a"] * shown,
+        [str(Path(path).relative_to(tmp_path)) for path in tables] * shown,
+    )
 
 
 def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> None:
-    whole = study.complete(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
+    whole = validation.complete(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
     with pytest.raises(AsrmeterError, match=r"compare\.first: name the results folder .* snakemake --cores 1 compare"):
-        runs.compared(whole)
+        run_folders.compared(whole)
     whole["compare"]["first"] = str(tmp_path / "a")
     with pytest.raises(AsrmeterError, match=r"compare\.first: .*/a: neither .* snakemake --cores 1 compare"):
-        runs.compared(whole)
+        run_folders.compared(whole)
     write_tables(tmp_path / "a" / "tables", [cell()], [])
     with pytest.raises(AsrmeterError, match=r"compare\.second: .*/b: neither"):
-        runs.compared(whole)
+        run_folders.compared(whole)
     whole["compare"]["second"] = f"{tmp_path}/a/tables"
     with pytest.raises(AsrmeterError, match=r"a/tables and .*a/tables are the same run; name two that differ: snake"):
-        runs.compared(whole)
+        run_folders.compared(whole)
     whole["compare"]["second"] = None
     write_tables(tmp_path / "b", [cell()], [])
-    assert runs.compared(whole) == (str(tmp_path / "a"), str(tmp_path / "b"))
+    assert run_folders.compared(whole) == (str(tmp_path / "a"), str(tmp_path / "b"))
 
 
 def test_tables_are_found_in_results_and_tables_folders(tmp_path: Path) -> None:
     write_tables(tmp_path / "results" / "tables", [cell()], [])
-    assert runs.tables_of(tmp_path / "results") == runs.tables_of(tmp_path / "results" / "tables")
+    assert run_folders.tables_of(tmp_path / "results") == run_folders.tables_of(tmp_path / "results" / "tables")
     with pytest.raises(AsrmeterError, match=r"nowhere: neither .* holds no cells.parquet"):
-        runs.tables_of(tmp_path / "nowhere")
+        run_folders.tables_of(tmp_path / "nowhere")
 
 
 def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
@@ -528,7 +532,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(AsrmeterError, match=r"are the same run; name two that differ"):
             script.main([str(tmp_path / "a"), str(tmp_path / other), "--guard"])
     with pytest.raises(AsrmeterError, match=r"are the same run"):
-        runs.of_report(study.complete(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
+        run_folders.of_report(validation.complete(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
             "first": f"{tmp_path}/link", "second": None, "guard": False}})  # fmt: skip
 
 

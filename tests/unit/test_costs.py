@@ -6,9 +6,9 @@ import pytest
 from tables_for_tests import cell, example_study
 from test_scenarios import model
 
-from asrmeter.costs import Costs, per_audio_hour
-from asrmeter.settings import settings_of
-from asrmeter.stars import stars
+from asrmeter.analysis.costs import Costs, per_audio_hour
+from asrmeter.analysis.results import settings_of
+from asrmeter.analysis.star_rating import stars
 
 
 def costs(row: dict[str, Any], **tariff: Any) -> Costs:

@@ -11,7 +11,7 @@ import pynvml
 import pytest
 from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
-from asrmeter import counters
+from asrmeter.measure import energy_counters
 
 pytestmark = pytest.mark.alone
 
@@ -25,7 +25,7 @@ def tree(tmp_path: Path) -> FakeRapl:
 
 def joules_of(tree: FakeRapl, spent: dict[str, float]) -> float | None:
     """Read the counter before and after its domains used energy."""
-    counter = counters.Rapl(tree.powercap)
+    counter = energy_counters.Rapl(tree.powercap)
     assert counter.missing is None
     before = counter.read()
     for domain, joules in spent.items():
@@ -82,7 +82,7 @@ def test_a_counter_that_wraps_around_is_followed(tree: FakeRapl) -> None:
 
 
 def test_a_machine_without_rapl_says_so(tmp_path: Path) -> None:
-    counter = counters.Rapl(tmp_path / "class" / "powercap")
+    counter = energy_counters.Rapl(tmp_path / "class" / "powercap")
     assert counter.missing == f"RAPL: no processor package in {tmp_path}/class/powercap"
     assert counter.read() is None
     assert counter.tick_s is None
@@ -103,14 +103,14 @@ def test_files_that_only_root_may_read_are_a_reason(as_nobody: Path) -> None:
     tree.add("intel-rapl:0", "package-0").chmod(0o400 if os.getuid() == 0 else 0)
     if os.getuid() == 0:
         os.seteuid(NOBODY)
-    counter = counters.Rapl(tree.powercap)
+    counter = energy_counters.Rapl(tree.powercap)
     assert counter.missing == f"RAPL: only root may read {tree.powercap}/intel-rapl:0/energy_uj"
     assert counter.read() is None
 
 
 def test_a_file_that_goes_away_gives_no_figure_but_a_reason(tree: FakeRapl) -> None:
     file = tree.add("intel-rapl:0", "package-0")
-    counter = counters.Rapl(tree.powercap)
+    counter = energy_counters.Rapl(tree.powercap)
     before = counter.read()
     file.unlink()
     assert counter.joules_between(before, counter.read()) is None
@@ -120,7 +120,7 @@ def test_a_file_that_goes_away_gives_no_figure_but_a_reason(tree: FakeRapl) -> N
 
 def test_a_counter_that_stands_still_gives_no_figure_but_a_reason(tree: FakeRapl) -> None:
     tree.add("intel-rapl:0", "package-0")
-    counter = counters.Rapl(tree.powercap)
+    counter = energy_counters.Rapl(tree.powercap)
     assert counter.joules_between(counter.read(), counter.read()) is None
     assert counter.missing == "the energy counter stood still"
 
@@ -128,14 +128,14 @@ def test_a_counter_that_stands_still_gives_no_figure_but_a_reason(tree: FakeRapl
 def test_the_update_interval_of_files_is_found(tree: FakeRapl) -> None:
     tree.add("intel-rapl:0", "package-0")
     with tree.running({"intel-rapl:0": 65.0}, tick_s=0.1):
-        assert counters.Rapl(tree.powercap).tick_s == pytest.approx(0.1, rel=0.4)
+        assert energy_counters.Rapl(tree.powercap).tick_s == pytest.approx(0.1, rel=0.4)
 
 
 def test_a_counter_without_updates_is_not_watched_for_ever(tree: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "TICK_SEARCH_S", 0.2)
+    monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0.2)
     tree.add("intel-rapl:0", "package-0")
     begin = time.perf_counter()
-    assert counters.Rapl(tree.powercap).tick_s is None
+    assert energy_counters.Rapl(tree.powercap).tick_s is None
     assert time.perf_counter() - begin < 1
 
 
@@ -143,7 +143,7 @@ def test_the_card_is_found_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {"GPU-a": 5_000_000, "GPU-b": 7_000_000}
     cards = [fake_nvml.Card(uuid, energy_mj=lambda uuid=uuid: shown[uuid]) for uuid in shown]
     fake_nvml.install(monkeypatch, *cards)
-    counter = counters.Nvml("GPU-b")
+    counter = energy_counters.Nvml("GPU-b")
     assert counter.missing is None
     before = counter.read()
     shown["GPU-a"] += 1_000_000
@@ -154,21 +154,21 @@ def test_the_card_is_found_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_card_whose_counter_goes_backwards_gives_no_figure_but_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [5_000_000, 5_000_000, 12_000]
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a", energy_mj=lambda: shown.pop(0)))
-    counter = counters.Nvml("GPU-a")
+    counter = energy_counters.Nvml("GPU-a")
     assert counter.joules_between(counter.read(), counter.read()) is None
     assert counter.missing == "the energy counter went backwards, as when its driver is loaded anew"
 
 
 def test_a_card_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a"))
-    assert counters.Nvml("GPU-a").missing == "NVML's energy counter: Not Supported"
-    assert counters.Nvml("GPU-of-another-machine").missing == "NVML: Not Found"
+    assert energy_counters.Nvml("GPU-a").missing == "NVML's energy counter: Not Supported"
+    assert energy_counters.Nvml("GPU-of-another-machine").missing == "NVML: Not Found"
 
 
 def test_a_driver_that_does_not_answer_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     library = fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a"))
     library.opens_with = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
-    assert counters.Nvml("GPU-a").missing == "NVML: Driver Not Loaded"
+    assert energy_counters.Nvml("GPU-a").missing == "NVML: Driver Not Loaded"
 
 
 class Clock:
@@ -176,7 +176,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0
-        monkeypatch.setattr(counters, "time", self)
+        monkeypatch.setattr(energy_counters, "time", self)
 
     def perf_counter(self) -> float:
         self.now_s += 1e-4
@@ -205,24 +205,24 @@ def card_of_power(clock: Clock, watts_from_s: dict[float, float], tick_s: float)
 @pytest.mark.parametrize("tick_s", [0.001, 0.02, 0.1])
 def test_the_update_interval_of_a_card_is_found(monkeypatch: pytest.MonkeyPatch, clock: Clock, tick_s: float) -> None:
     fake_nvml.install(monkeypatch, card_of_power(clock, {0: 70.0}, tick_s))
-    assert counters.Nvml("GPU-a").tick_s == pytest.approx(tick_s, abs=1e-4)
+    assert energy_counters.Nvml("GPU-a").tick_s == pytest.approx(tick_s, abs=1e-4)
     assert clock.now_s <= 1
 
 
 def test_power_that_falls_is_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     fake_nvml.install(monkeypatch, card_of_power(clock, {0: 300.0, 0.4: 200.0, 0.9: 120.0, 1.3: 70.0}, 0.02))
     # Half a second is partly before 1.3 s; three that hardly differ follow.
-    assert counters.Nvml("GPU-a").settle() == pytest.approx(3.1, abs=0.2)
+    assert energy_counters.Nvml("GPU-a").settle() == pytest.approx(3.1, abs=0.2)
 
 
 def test_power_that_never_settles_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     rising = {i * 0.5: 100.0 * 1.2**i for i in range(20)}
     fake_nvml.install(monkeypatch, card_of_power(clock, rising, 0.02))
-    assert counters.Nvml("GPU-a").settle() is None
+    assert energy_counters.Nvml("GPU-a").settle() is None
     assert clock.now_s == pytest.approx(5, abs=0.6)
 
 
 def test_a_card_without_a_counter_is_given_the_whole_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a"))
-    assert counters.Nvml("GPU-a").settle() is None
+    assert energy_counters.Nvml("GPU-a").settle() is None
     assert clock.now_s == pytest.approx(5, abs=0.01)

@@ -16,13 +16,14 @@ import pynvml
 import pytest
 from test_machine import write
 
-from asrmeter import disturbance, machine
-from asrmeter.disturbance import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
+from asrmeter.machine import interference, probes
+from asrmeter.machine.facts import cuda_missing
+from asrmeter.machine.interference import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
 
 pytestmark = pytest.mark.alone
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-LONG_ENOUGH_S = 1.1 * disturbance.LEAST_INTERVAL_S
+LONG_ENOUGH_S = 1.1 * interference.LEAST_INTERVAL_S
 
 
 def write_stat(folder: Path, seconds: dict[int, tuple[float, float, float]]) -> None:
@@ -91,7 +92,7 @@ def test_busy_neighbours_are_noticed_and_called_a_disturbance() -> None:
 
 def test_own_work_is_not_foreign() -> None:
     def seconds_of_others() -> float:
-        used = machine.cpu_time(os.sched_getaffinity(0))
+        used = probes.cpu_time(os.sched_getaffinity(0))
         assert used is not None
         return used.busy_s - time.process_time()
 
@@ -122,14 +123,14 @@ def test_rates_are_differences_of_the_cores_that_may_be_used(tmp_path: Path) -> 
 
 def test_a_moment_is_too_short_for_a_rate() -> None:
     seen = Watch("cpu").report()
-    assert seen["seconds"] < disturbance.LEAST_INTERVAL_S
+    assert seen["seconds"] < interference.LEAST_INTERVAL_S
     rates = ("foreign_cpu_cores", "waiting_threads", "steal_share")
     assert [seen["mean"][rate] for rate in rates] == [seen["worst"][rate] for rate in rates] == [None] * 3
     assert why_disturbed(seen, threads=2) is None
 
 
 def test_a_machine_that_says_nothing_is_not_called_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disturbance, "_waited_s", lambda: None)
+    monkeypatch.setattr(interference, "_waited_s", lambda: None)
     watch = Watch("cpu", prefix=str(tmp_path))
     time.sleep(LONG_ENOUGH_S)
     seen = watch.report()
@@ -160,11 +161,11 @@ def test_a_reading_that_costs_much_makes_readings_rare(monkeypatch: pytest.Monke
         while time.thread_time() < end:
             pass
 
-    monkeypatch.setattr(machine, "cpu_mhz", slow)
+    monkeypatch.setattr(probes, "cpu_mhz", slow)
     watch = Watch("cpu")
     before = len(readings)
     # 5 ms are a thousandth of five seconds.
-    work(watch, 1.3 * disturbance.INTERVAL_S)
+    work(watch, 1.3 * interference.INTERVAL_S)
     assert len(readings) == before
 
 
@@ -179,7 +180,7 @@ def test_clock_heat_and_temperature(tmp_path: Path) -> None:
     set_to(800_000, 40_000, 7)
     watch = Watch("cpu", prefix=str(tmp_path))
     set_to(4_000_000, 97_000, 8)
-    work(watch, 1.1 * disturbance.INTERVAL_S)
+    work(watch, 1.1 * interference.INTERVAL_S)
     set_to(2_500_000, 90_000, 9)
     seen = watch.report()
     assert (seen["before"]["cpu_mhz"], seen["after"]["cpu_mhz"]) == (800, 2500)
@@ -304,7 +305,7 @@ class Gpu:
 
     def now(self, own_context: bool = True) -> dict[str, Any]:
         """Return what is seen of the card."""
-        return disturbance.gpu_activity(disturbance.gpu_handle(self.uuid), own_context)
+        return interference.gpu_activity(interference.gpu_handle(self.uuid), own_context)
 
 
 @pytest.fixture
@@ -317,7 +318,7 @@ def test_the_gpu_is_watched(gpu: Gpu) -> None:
     gpu.reasons = pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksEventReasonHwThermalSlowdown
     gpu.reasons |= pynvml.nvmlClocksEventReasonGpuIdle
     gpu.pids, gpu.mhz, gpu.temperature_c = [os.getpid(), 1], 900, 92
-    work(watch, 1.1 * disturbance.INTERVAL_S)
+    work(watch, 1.1 * interference.INTERVAL_S)
     gpu.pids, gpu.reasons = [os.getpid()], 0
     seen = watch.report()
     assert seen["before"]["n_foreign_gpu_processes"] == seen["after"]["n_foreign_gpu_processes"] == 0
@@ -366,6 +367,6 @@ def test_where_there_is_no_such_gpu_only_the_machine_is_watched(gpu: Gpu) -> Non
 
 
 def test_without_a_driver_only_the_machine_is_watched() -> None:
-    if machine.cuda_missing() is None:
+    if cuda_missing() is None:
         pytest.skip("there is a driver")
     assert not any("gpu" in key for key in Watch("cuda", "GPU-1").report()["worst"])

@@ -17,7 +17,7 @@ import pynvml
 import pytest
 from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
-from asrmeter import counters, energy
+from asrmeter.measure import energy, energy_counters
 
 pytestmark = pytest.mark.alone
 
@@ -42,7 +42,7 @@ def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRapl:
     from codecarbon.core import cpu
 
     tree = FakeRapl(tmp_path)
-    monkeypatch.setattr(counters.Rapl.__init__, "__defaults__", (tree.powercap,))
+    monkeypatch.setattr(energy_counters.Rapl.__init__, "__defaults__", (tree.powercap,))
     monkeypatch.setattr(cpu, "_get_candidate_bases", lambda rapl_dir: [str(tree.powercap)])
     # Only asks whether the folder that is given above is there.
     monkeypatch.setattr(cpu.IntelRAPL, "_setup_rapl", cpu.IntelRAPL._fetch_rapl_files)
@@ -53,15 +53,15 @@ def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRapl:
 def no_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from codecarbon.core import cpu
 
-    monkeypatch.setattr(counters.Rapl.__init__, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(energy_counters.Rapl.__init__, "__defaults__", (tmp_path,))
     monkeypatch.setattr(cpu, "_get_candidate_bases", lambda rapl_dir: [])
 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less for power to settle."""
-    monkeypatch.setattr(counters, "SETTLE_STEP_S", 0.05)
-    monkeypatch.setattr(counters, "SETTLE_MOST_S", 1.0)
+    monkeypatch.setattr(energy_counters, "SETTLE_STEP_S", 0.05)
+    monkeypatch.setattr(energy_counters, "SETTLE_MOST_S", 1.0)
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *cards: fake_nvml.Card) -> fake_nvml.FakeNvml:
@@ -89,7 +89,7 @@ def test_codecarbon_and_the_counter_agree_on_both_sockets(rapl: FakeRapl) -> Non
     rapl.add("intel-rapl:0", "package-0")
     rapl.add("intel-rapl:0:0", "core")
     rapl.add("intel-rapl:1", "package-1", units=9 * 10**6)
-    meter, counter = energy.Meter(None), counters.Rapl()
+    meter, counter = energy.Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(
         meter, lambda: [rapl.turn(domain, 400.0) for domain in ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1")]
@@ -103,7 +103,7 @@ def test_codecarbon_and_the_counter_agree_on_both_sockets(rapl: FakeRapl) -> Non
 
 def test_codecarbon_and_the_counter_agree_when_it_wraps_around(rapl: FakeRapl) -> None:
     rapl.add("intel-rapl:0", "package-0", units=LAST_UNIT - 100 * UNITS_PER_J)
-    meter, counter = energy.Meter(None), counters.Rapl()
+    meter, counter = energy.Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(meter, lambda: rapl.turn("intel-rapl:0", 250.0))
     assert counter.joules_between(before, counter.read()) == pytest.approx(250, abs=1e-4)
@@ -118,7 +118,7 @@ def test_codecarbon_and_the_counter_agree_on_twins_and_mirrors(rapl: FakeRapl) -
     twin = rapl.add("intel-rapl-mmio:0", "package-0-die-0")
     twin.unlink()
     twin.symlink_to(register)
-    meter, counter = energy.Meter(None), counters.Rapl()
+    meter, counter = energy.Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(meter, lambda: rapl.turn("intel-rapl:0", 60.0))
     assert counter.joules_between(before, counter.read()) == pytest.approx(60, abs=1e-5)
@@ -213,7 +213,7 @@ def test_the_cells_own_card_is_metered_by_its_counter(monkeypatch: pytest.Monkey
 def test_codecarbon_takes_the_difference_of_the_cards_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [7_000_000]
     installed(monkeypatch, fake_nvml.Card(GPU, power_mw=lambda: 1, energy_mj=lambda: shown[0]))
-    meter, counter = energy.Meter(counters.Nvml(GPU)), counters.Nvml(GPU)
+    meter, counter = energy.Meter(energy_counters.Nvml(GPU)), energy_counters.Nvml(GPU)
     before = counter.read()
     spent = joules(meter, lambda: shown.append(shown.pop() + 1_234_567))
     assert counter.joules_between(before, counter.read()) == pytest.approx(1234.567)
@@ -233,19 +233,19 @@ def test_a_window_lasts_fifty_updates_of_the_counter(monkeypatch: pytest.MonkeyP
 def test_a_card_without_a_counter_is_metered_by_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = itertools.cycle([100_000, 300_000])
     installed(monkeypatch, fake_nvml.Card(GPU, power_mw=lambda: next(readings)))
-    meter = energy.Meter(counters.Nvml(GPU))
+    meter = energy.Meter(energy_counters.Nvml(GPU))
     assert meter.method_gpu == "nvml_power"
     assert meter.note.startswith("GPU: mean of NVML's power, read every second; CPU: ")
     begin = time.perf_counter()
     spent = joules(meter, lambda: time.sleep(2.5))
     assert spent["gpu_j"] == pytest.approx(200 * (time.perf_counter() - begin), rel=0.02)
-    assert counters.Nvml(GPU).missing == "NVML's energy counter: Not Supported"
+    assert energy_counters.Nvml(GPU).missing == "NVML's energy counter: Not Supported"
 
 
 def test_a_card_whose_counter_goes_backwards_is_not_metered_by_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [7_000_000]
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=lambda: shown[0]))
-    meter = energy.Meter(counters.Nvml(GPU))
+    meter = energy.Meter(energy_counters.Nvml(GPU))
     assert meter.method_gpu == "nvml_counter"
     assert joules(meter, lambda: shown.append(shown.pop() - 6_000_000))["gpu_j"] is None
     assert meter.failure == "codecarbon failed: RuntimeError('nvml_counter lost during a window')"
@@ -326,7 +326,7 @@ def test_without_any_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("quickly")
 def test_windows_before_a_pass_that_fails_are_kept(rapl: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "TICK_SEARCH_S", 0)  # a window is a pass, however slow the machine
+    monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0)  # a window is a pass, however slow the machine
     rapl.add("intel-rapl:0", "package-0")
     passes = itertools.count()
 
@@ -392,7 +392,7 @@ FORKED = """
 import ctypes, os, sys
 import fake_nvml, pytest
 library = fake_nvml.install(pytest.MonkeyPatch(), fake_nvml.Card("GPU-a"))
-from asrmeter import energy
+from asrmeter.measure import energy
 energy.preload()
 assert library.n_opened == 0, "NVML is open before the fork"
 before = set(sys.modules)

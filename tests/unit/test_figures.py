@@ -10,17 +10,18 @@ from matplotlib.colors import to_rgb
 from tables_for_tests import cell, example_cells, failed, write_tables
 
 import plot
-from asrmeter.figures import cells as of_cells
-from asrmeter.figures import register
-from asrmeter.figures.grid import RING_SIZE
-from asrmeter.figures.pareto import steps
-from asrmeter.figures.register import FIGURES
-from asrmeter.figures.style import COLOURS, INK, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
-from asrmeter.figures.subject import MOST_CANDIDATES, Subject
-from asrmeter.figures.svg import attributes_of
-from asrmeter.report.inputs import Bottlenecks, over_cpu
-from asrmeter.report.words import load_texts
-from asrmeter.settings import settings_of
+from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
+from asrmeter.analysis.results import settings_of
+from asrmeter.report.catalogue import load_texts
+from asrmeter.report.figures import cells as of_cells
+from asrmeter.report.figures import registry
+from asrmeter.report.figures.context import MOST_CANDIDATES, Subject
+from asrmeter.report.figures.grid import RING_SIZE
+from asrmeter.report.figures.pareto import steps
+from asrmeter.report.figures.registry import FIGURES
+from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
+from asrmeter.report.figures.svg import attributes_of
+from asrmeter.report.theme import INK
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
@@ -31,7 +32,7 @@ def subject(cells, tables=None):
 
 
 def figure_svg(name, cells, tables=None):
-    return register.figure_svg(name, subject(cells, tables))
+    return registry.figure_svg(name, subject(cells, tables))
 
 
 def latency_figure(cells):
@@ -241,7 +242,7 @@ def test_words_of_another_language_are_in_all_figures():
     cells = example_cells(("cpu", "cuda"))
     tables = example_bottlenecks(cells)
     for name in FIGURES:
-        svg = register.figure_svg(name, Subject(cells, tables, texts))
+        svg = registry.figure_svg(name, Subject(cells, tables, texts))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name

@@ -9,10 +9,10 @@ from matplotlib.patches import Rectangle
 from tables_for_tests import cell, example_cells, failed
 from test_figures import figure_svg, labels, message, subject, titles
 
-from asrmeter.figures import bottlenecks
-from asrmeter.figures.bottlenecks import BAR_COLOURS, HATCHES
-from asrmeter.figures.style import COLOURS, MARKERS
-from asrmeter.report.inputs import GROUPS, Bottlenecks
+from asrmeter.analysis.bottlenecks import GROUPS, Bottlenecks
+from asrmeter.report.figures import bottlenecks
+from asrmeter.report.figures.bottlenecks import BAR_COLOURS, HATCHES
+from asrmeter.report.figures.style import COLOURS, MARKERS
 
 NAMES = ("roofline", "stages", "operators")
 

@@ -9,13 +9,13 @@ from bottlenecks_for_tests import ceiling_rows, profile_rows, scaling_row, stage
 from tables_for_tests import cell
 from test_figures import labels, subject
 
-from asrmeter.figures.bottlenecks import MOST_BARS, operators_figure, stages_figure
-from asrmeter.figures.cells import latency_figure
-from asrmeter.figures.register import FIGURES, figure_svg
-from asrmeter.figures.subject import MOST_CANDIDATES, MOST_CLASSES, spread
-from asrmeter.recommend import highest_rtfx
-from asrmeter.report.inputs import Bottlenecks
-from asrmeter.settings import settings_of
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.ranking import highest_rtfx
+from asrmeter.analysis.results import settings_of
+from asrmeter.report.figures.bottlenecks import MOST_BARS, operators_figure, stages_figure
+from asrmeter.report.figures.cells import latency_figure
+from asrmeter.report.figures.context import MOST_CANDIDATES, MOST_CLASSES, spread
+from asrmeter.report.figures.registry import FIGURES, figure_svg
 
 pytestmark = pytest.mark.alone
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import atomic, fingerprint, write_atomically
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.files import atomic, fingerprint, write_atomically
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_has_left_goes_with_the_next_one_and_not_before(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from asrmeter.files import atomic\n"
+        "import sys, time, pathlib; from asrmeter.common.files import atomic\n"
         "with atomic(pathlib.Path(sys.argv[1])) as part:\n"
         "    part.write_text('half'); print(flush=True); time.sleep(60)"
     )

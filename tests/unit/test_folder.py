@@ -15,10 +15,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrmeter.corpora import folder, manifest
-from asrmeter.errors import AsrmeterError
-from asrmeter.integrity import SELECTION
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora import manifest
+from asrmeter.corpora.kinds import folder
+from asrmeter.sources.integrity import SELECTION
 from build_corpus import build
 
 

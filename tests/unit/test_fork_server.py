@@ -36,10 +36,10 @@ def run(spec):
 PARENT = """
 import json, os, sys, tempfile, time
 from pathlib import Path
-from asrmeter import workers
+from asrmeter.measure import launcher
 spec = {"threads": 1} | json.loads(sys.argv[1])
 with tempfile.TemporaryFile() as events:
-    worker = workers.start(spec, events.fileno(), 2, Path(sys.argv[2]))
+    worker = launcher.start(spec, events.fileno(), 2, Path(sys.argv[2]))
     code = worker.wait(spec.get("timeout_s", 30))
     timed_out = code is None
     code = worker.kill() if timed_out else code
@@ -61,11 +61,11 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         package = folder / "scripts" / "asrmeter"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        for name in ("workers.py", "fork_server.py", "snakemake_run.py"):
-            shutil.copy(SCRIPTS / "asrmeter" / name, package)
-        (package / "worker.py").write_text(WORKER)
+        for room in ("measure", "machine"):
+            (package / room).mkdir(parents=True)
+        for name in ("measure/launcher.py", "measure/fork_server.py", "machine/snakemake_process.py"):
+            shutil.copy(SCRIPTS / "asrmeter" / name, package / name)
+        (package / "measure" / "worker.py").write_text(WORKER)
         (folder / "parent.py").write_text(PARENT)
         (folder / "snakemake").write_text(OWNER)
         self.preloads = folder / "preloads"
@@ -169,12 +169,12 @@ def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
 def test_a_process_whose_parent_has_ended_before_it_was_watched_ends_too() -> None:
     code = """
 import os, time
-from asrmeter import workers
+from asrmeter.measure import launcher
 parent = os.getpid()
 if os.fork() == 0:
     while os.getppid() == parent:
         time.sleep(0.01)
-    workers.die_with_parent(parent)
+    launcher.die_with_parent(parent)
     os.write(1, b"lives on")
 """
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
@@ -192,7 +192,7 @@ def test_nothing_is_left_when_the_run_ends_or_dies(run: Run) -> None:
 def test_the_switch_and_a_missing_snakemake_start_the_worker_directly(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.process.communicate("", timeout=30)
-    (tmp_path / "scripts" / "asrmeter" / "worker.py").write_text(
+    (tmp_path / "scripts" / "asrmeter" / "measure" / "worker.py").write_text(
         WORKER + "import sys\nos._exit(run({'preload_cpu_s': None} | json.load(sys.stdin)))"
     )
     command = [sys.executable, str(tmp_path / "parent.py"), "{}", str(tmp_path / "scripts")]

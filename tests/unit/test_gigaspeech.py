@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrmeter import scoring
-from asrmeter.corpora import gigaspeech
-from asrmeter.corpora.gigaspeech import official, speech_of, without_fillers, words
-from asrmeter.packages import Archives
-from asrmeter.segments import SAMPLE_RATE_HZ, Joining, divide, sample, selection_sha256
+from asrmeter.analysis import scoring
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.corpora.kinds import gigaspeech
+from asrmeter.corpora.kinds.gigaspeech import official, speech_of, without_fillers, words
+from asrmeter.corpora.segments import Joining, divide, sample, selection_sha256
+from asrmeter.sources.packages import Archives
 
 REFERENCE = (
     "SO UM <COMMA> IN TWENTY TWENTY ONE <COMMA> MISTER SMITH'S E-COMMERCE STORE WAS OKAY <PERIOD>"  # as annotated

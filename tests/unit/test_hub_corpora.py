@@ -15,8 +15,8 @@ import pytest
 import soundfile
 import yaml
 
-from asrmeter import study
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.study import validation
 from hub_server import FOREVER, Hub
 from repositories import COMMIT, gigaspeech, gigaspeech_row, librispeech, loose, wav
 
@@ -77,7 +77,7 @@ class Run:
     ) -> subprocess.CompletedProcess[str]:
         options = {"kind": "gigaspeech", "segments_per_class": 2} | (corpus or {})
         models = {"whisper-tiny.en": {}}
-        whole = study.complete({"name": "x", "models": models, "corpus": options, "devices": ["cpu"]}, "x.yaml")
+        whole = validation.complete({"name": "x", "models": models, "corpus": options, "devices": ["cpu"]}, "x.yaml")
         client = {"token": ACCEPTED if options["kind"] == "gigaspeech" else None} | client
         return subprocess.run(
             [
@@ -383,7 +383,7 @@ def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]
 
 
 def test_studies_that_need_the_hub_name_what_is_there() -> None:
-    whole = study.complete(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
+    whole = validation.complete(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
     assert (whole["corpus"]["id"], whole["corpus"]["config"], whole["corpus"]["split"]) == (
         "speechcolab/gigaspeech",
         "dev",

@@ -19,13 +19,18 @@ from test_tables import PASSES, STUDY, a_header
 
 import bottlenecks
 import measure
-from asrmeter import attended, integrity, plan, record, sealed, siblings, table_files
-from asrmeter.attempts import Attempts
-from asrmeter.errors import AsrmeterError
-from asrmeter.files import check_room
-from asrmeter.operator_table import OPERATORS
-from asrmeter.packages import Archives
-from asrmeter.weights.folder import build
+from asrmeter.common import checksums, parquet
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.files import check_room
+from asrmeter.measure import supervisor
+from asrmeter.measure.retries import Attempts
+from asrmeter.models.build import build
+from asrmeter.records import cell_record
+from asrmeter.records import status as siblings
+from asrmeter.records.operator_rows import OPERATORS
+from asrmeter.sources import integrity
+from asrmeter.sources.packages import Archives
+from asrmeter.study import grid
 from made_inputs import sign_corpus, sign_model
 from model_folders import whisper_folder
 
@@ -35,7 +40,7 @@ HEADER = a_header("whisper-base") | {"seed": 42, "note": "ünïcode " * 40}
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     path = tmp_path / "5s-b2.parquet"
-    record.write(path, HEADER, PASSES * 20)
+    cell_record.write(path, HEADER, PASSES * 20)
     return path
 
 
@@ -61,13 +66,13 @@ def truncated(content: bytes, rng: random.Random) -> bytes:
 
 @pytest.mark.parametrize("damage", [flipped, zeroed, truncated])
 def test_damage_anywhere_in_a_record_is_found(whole: Path, damage: Callable[[bytes, random.Random], bytes]) -> None:
-    written, content = record.read(whole), whole.read_bytes()
+    written, content = cell_record.read(whole), whole.read_bytes()
     rng = random.Random(1)
     n_missed = 0
     for _ in range(400):
         whole.write_bytes(damage(content, rng))
         try:
-            assert record.read(whole) == written
+            assert cell_record.read(whole) == written
             n_missed += whole.read_bytes() != content
         except AsrmeterError as error:
             assert re.fullmatch(rf"{whole}: [^\n]*; delete it and run again", str(error))
@@ -78,15 +83,15 @@ def test_damage_anywhere_in_a_record_is_found(whole: Path, damage: Callable[[byt
 @pytest.mark.parametrize("schema", [OPERATORS, PASSES], ids=["a profile", "a table"])
 def test_damage_in_any_table_is_found(tmp_path: Path, schema: Any) -> None:
     rows = [{"model": "m", "repeat": i} for i in range(50)] if schema is OPERATORS else PASSES
-    table = pa.Table.from_pylist(rows, schema=schema if schema is OPERATORS else record.SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=schema if schema is OPERATORS else cell_record.SCHEMA)
     path = tmp_path / "t.parquet"
-    table_files.save(path, table)
+    parquet.save(path, table)
     content = path.read_bytes()
     rng = random.Random(2)
     for _ in range(100):
         path.write_bytes(flipped(content, rng))
         try:
-            assert table_files.read(path).equals(table)
+            assert parquet.read(path).equals(table)
         except AsrmeterError as error:
             assert "t.parquet: " in str(error) and "delete it and run again" in str(error)
 
@@ -95,14 +100,14 @@ def test_other_programs_read_what_is_sealed_and_what_is_not_sealed_is_read(whole
     table = pq.read_table(whole, page_checksum_verification=True)
     assert table.num_rows == len(PASSES) * 20
     pq.write_table(table, whole)
-    assert not sealed.is_damaged(whole.read_bytes())
-    assert record.read(whole)[0] == siblings.header(whole) == HEADER
+    assert not checksums.is_damaged(whole.read_bytes())
+    assert cell_record.read(whole)[0] == siblings.header(whole) == HEADER
     assert siblings.status(whole) == "ok"
 
 
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
     path = tmp_path / "5s-b2.parquet"
-    record.write(path, HEADER | {"status": "oom", "reason": "x" * 99}, [])
+    cell_record.write(path, HEADER | {"status": "oom", "reason": "x" * 99}, [])
     assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
     path.write_bytes(path.read_bytes().replace(b"x" * 99, b"x" * 98 + b"y"))
     assert siblings.status(path) is siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") is None
@@ -197,7 +202,7 @@ def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attended.workers, "start", lambda *_: pytest.fail("a worker was started"))
+    monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
     for attempt in (1, 2):
         Attempts(tmp_path / "5s-b1.parquet", attempt).begin()
     measured(tmp_path, monkeypatch, 1, "--attempt=3")  # makes model and corpus, and measures nothing
@@ -215,8 +220,8 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
 
 # Records of another study or version
 
-CELL = plan.Cell("whisper-base", "fp32", "cpu", 5, 2)
-KEYS = plan.Keys({"whisper-base": "m"}, "c")
+CELL = grid.Cell("whisper-base", "fp32", "cpu", 5, 2)
+KEYS = grid.Keys({"whisper-base": "m"}, "c")
 PLANNED = {
     "options": STUDY["variants"]["fp32"],
     **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
@@ -234,12 +239,12 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
     own = {"model": "whisper-base"} | PLANNED
-    plan.check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, KEYS)
+    grid.check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, KEYS)
     said = (
         rf"^r/a.parquet: is of another study or version \({name} .*\), as 1 of 2 are; delete r/a.parquet and run again$"
     )
     with pytest.raises(AsrmeterError, match=said):
-        plan.check_records(
+        grid.check_records(
             STUDY, {Path("r/b.parquet"): (CELL, own), Path("r/a.parquet"): (CELL, own | {name: OTHERS[name]})}, KEYS
         )
 
@@ -247,7 +252,7 @@ def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
 def test_if_all_records_are_of_another_their_folder_is_named() -> None:
     headers = {Path(f"r/m/{i}.parquet"): (CELL, PLANNED | {"seed": 1}) for i in range(30)}
     with pytest.raises(AsrmeterError, match=r"as 30 of 30 are; delete r/m and run again$"):
-        plan.check_records(STUDY, headers, KEYS)
+        grid.check_records(STUDY, headers, KEYS)
 
 
 def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> None:
@@ -255,11 +260,11 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     row = dict.fromkeys(OPERATORS.names) | {"model": "whisper-tiny", "variant": "fp32", "device": "cpu"}
     row |= {"duration_s": 5, "batch_size": 2}
     for header in (None, PLANNED):
-        table_files.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
+        parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
         with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
-            plan.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
-    table_files.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
-    plan.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+            grid.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+    parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
+    grid.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
 
 
 # Disks
@@ -290,7 +295,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 def test_a_place_without_room_is_named_before_anything_is_measured(
     disk: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attended.workers, "start", lambda *_: pytest.fail("a worker was started"))
+    monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
     folder = request.getfixturevalue(disk)
     said = "no space left on the disk" if disk == "small" else "may not be written"
     with pytest.raises(AsrmeterError, match=rf"{folder}/a.parquet: {said}"):
@@ -312,11 +317,10 @@ def test_a_model_folder_for_which_the_disk_is_too_small_is_not_there(small: Path
 def test_what_a_worker_tells_needs_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
-    (tmp_path / "scripts" / "asrmeter").mkdir(parents=True)
-    (tmp_path / "scripts" / "asrmeter" / "__init__.py").touch()
+    (tmp_path / "scripts" / "asrmeter" / "measure").mkdir(parents=True)
     told = 'import json, os, sys\nos.write(json.load(sys.stdin)["events"], b\'{"event": "done"}\\n\')\n'
-    (tmp_path / "scripts" / "asrmeter" / "worker.py").write_text(told)
-    outcome = attended.attend({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
+    (tmp_path / "scripts" / "asrmeter" / "measure" / "worker.py").write_text(told)
+    outcome = supervisor.attend({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
     assert (outcome.status, outcome.events) == ("ok", [{"event": "done"}])
 
 
@@ -326,8 +330,9 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 JUMPY = """
 import json, sys, time
 from pathlib import Path
-from asrmeter import energy, machine
-from asrmeter.disturbance import Watch, why_disturbed
+from asrmeter.machine import probes
+from asrmeter.measure import energy
+from asrmeter.machine.interference import Watch, why_disturbed
 clock = Path(sys.argv[1])
 
 def work():
@@ -335,7 +340,7 @@ def work():
     while time.perf_counter() - begin_s < 0.3:
         pass
 
-ahead_s = machine.clock_ahead_s()
+ahead_s = probes.clock_ahead_s()
 watch, meter = Watch("cpu"), energy.Meter(None)
 meter.begin()
 begin, own = time.perf_counter(), time.process_time()
@@ -346,7 +351,7 @@ own, seconds = time.process_time() - own, time.perf_counter() - begin
 joules = meter.end()["cpu_j"]
 print(json.dumps({
     "tdp_w": meter._cpu._tdp, "method": meter.method_cpu, "joules": joules, "own_s": own, "seconds": seconds,
-    "disturbance": why_disturbed(watch.report(), 1), "jump_s": machine.clock_ahead_s() - ahead_s,
+    "disturbance": why_disturbed(watch.report(), 1), "jump_s": probes.clock_ahead_s() - ahead_s,
 }))
 """
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asrmeter import machine
+from asrmeter.machine import facts, probes
+from asrmeter.machine.facts import available_cpus, cuda_missing, machine_facts
+from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock, shared_lock
 
 pytestmark = pytest.mark.alone
 
@@ -18,7 +20,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(machine.LOCK_VARIABLE, str(tmp_path / "lock"))
+    monkeypatch.setenv(LOCK_VARIABLE, str(tmp_path / "lock"))
     return tmp_path / "lock"
 
 
@@ -32,23 +34,24 @@ def is_free(lock: Path, kind: int) -> bool:
 
 
 def test_a_measurement_is_alone(lock: Path) -> None:
-    with machine.alone():
+    with exclusive_lock():
         assert not is_free(lock, fcntl.LOCK_EX)
         assert not is_free(lock, fcntl.LOCK_SH)
     assert is_free(lock, fcntl.LOCK_EX)
 
 
 def test_other_work_goes_on_together_but_keeps_measurements_out(lock: Path) -> None:
-    with machine.beside_no_measurement():
+    with shared_lock():
         assert is_free(lock, fcntl.LOCK_SH)
         assert not is_free(lock, fcntl.LOCK_EX)
 
 
 def test_a_second_process_waits_and_says_so(lock: Path) -> None:
     code = (
-        "import logging; logging.basicConfig(level=20); from asrmeter import machine\nwith machine.alone(): print('in')"
+        "import logging\nlogging.basicConfig(level=20)\nfrom asrmeter.machine.lock import exclusive_lock\n"
+        "with exclusive_lock(): print('in')"
     )
-    with machine.alone():
+    with exclusive_lock():
         other = subprocess.Popen(
             [sys.executable, "-c", code],
             env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
@@ -65,7 +68,7 @@ def test_a_second_process_waits_and_says_so(lock: Path) -> None:
 
 
 def test_a_child_holds_the_lock_after_its_parent_is_gone(lock: Path) -> None:
-    with machine.alone() as descriptor:
+    with exclusive_lock() as descriptor:
         child = subprocess.Popen(["sleep", "0.5"], pass_fds=(descriptor,))
     assert not is_free(lock, fcntl.LOCK_EX)
     child.wait()
@@ -73,7 +76,7 @@ def test_a_child_holds_the_lock_after_its_parent_is_gone(lock: Path) -> None:
 
 
 def test_the_lock_file_serves_every_user(lock: Path) -> None:
-    with machine.alone():
+    with exclusive_lock():
         pass
     assert lock.stat().st_mode & 0o777 == 0o666
 
@@ -81,23 +84,23 @@ def test_the_lock_file_serves_every_user(lock: Path) -> None:
 def test_hidden_gpus_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-        assert machine.cuda_missing() == "CUDA_VISIBLE_DEVICES hides every GPU"
+        assert cuda_missing() == "CUDA_VISIBLE_DEVICES hides every GPU"
 
 
 def test_cuda_is_missing_exactly_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert (machine.cuda_missing() is None) == torch.cuda.is_available()
+    assert (cuda_missing() is None) == torch.cuda.is_available()
 
 
 def test_facts_are_those_of_this_machine() -> None:
-    facts = machine.facts(SCRIPTS.parent)
+    facts = machine_facts(SCRIPTS.parent)
     assert facts["n_cpus"] == len(os.sched_getaffinity(0))
     assert facts["memory_bytes"] > 1e8
-    assert facts == machine.facts(SCRIPTS.parent)
+    assert facts == machine_facts(SCRIPTS.parent)
     assert len(facts["machine_id"]) == 12
-    assert machine.activity()["load_1min"] >= 0
+    assert probes.activity()["load_1min"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -107,8 +110,8 @@ def test_a_containers_share_of_the_cores_counts(
     cpu_max: str | None, most: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(machine, "read", lambda path: cpu_max)
-    assert machine.available_cpus() == (most or 8)
+    monkeypatch.setattr(facts, "read", lambda path: cpu_max)
+    assert available_cpus() == (most or 8)
 
 
 def write(folder: Path, path: str, text: str) -> None:
@@ -118,18 +121,18 @@ def write(folder: Path, path: str, text: str) -> None:
 
 
 def test_activity_is_that_of_this_machine() -> None:
-    now = machine.activity()
+    now = probes.activity()
     assert now["load_1min"] == pytest.approx(os.getloadavg()[0], abs=0.5)
     assert now["steal_s"] >= 0
     assert set(now) == {"load_1min", "steal_s", "cpu_mhz", "temperature_c", "throttle_events"}
 
 
 def test_cpu_time_grows_with_own_work() -> None:
-    before = machine.cpu_time()
+    before = probes.cpu_time()
     begin, own_s = time.monotonic(), time.process_time()
     while time.process_time() - own_s < 0.5:
         pass
-    after = machine.cpu_time()
+    after = probes.cpu_time()
     assert before is not None and after is not None
     seconds = time.monotonic() - begin
     assert after.busy_s - before.busy_s > 0.4
@@ -137,14 +140,14 @@ def test_cpu_time_grows_with_own_work() -> None:
 
 
 def test_a_machine_that_says_nothing_makes_no_trouble(tmp_path: Path) -> None:
-    assert set(machine.activity(str(tmp_path)).values()) == {None}
-    assert machine.physical_cores({0, 1}, str(tmp_path)) == 2
+    assert set(probes.activity(str(tmp_path)).values()) == {None}
+    assert probes.physical_cores({0, 1}, str(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("text", ["cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0", "cpu 1 2 3", "intr 0"])
 def test_sandboxes_that_do_not_count_cpu_time_say_nothing(text: str, tmp_path: Path) -> None:
     write(tmp_path, "proc/stat", text)
-    assert machine.cpu_time(prefix=str(tmp_path)) is None
+    assert probes.cpu_time(prefix=str(tmp_path)) is None
 
 
 def test_cpu_time_of_some_cores(tmp_path: Path) -> None:
@@ -154,24 +157,24 @@ def test_cpu_time_of_some_cores(tmp_path: Path) -> None:
         "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 200 300 400 500 600 700 800 90 90\ncpu1 0 0 0 100 0 0 0 0 0 0\nintr 5",
     )
     ticks_per_s = os.sysconf("SC_CLK_TCK")
-    found = machine.cpu_time({0}, str(tmp_path))
+    found = probes.cpu_time({0}, str(tmp_path))
     # Idle and waiting for disks is not busy; a guest's time is in that of users already.
-    assert found == machine.CpuTime(1900 / ticks_per_s, 800 / ticks_per_s, 3600 / ticks_per_s)
-    both = machine.cpu_time({0, 1, 2}, str(tmp_path))
+    assert found == probes.CpuTime(1900 / ticks_per_s, 800 / ticks_per_s, 3600 / ticks_per_s)
+    both = probes.cpu_time({0, 1, 2}, str(tmp_path))
     assert both is not None and both.total_s == 3700 / ticks_per_s
 
 
 def test_the_clock_is_the_highest_of_a_few_cores(tmp_path: Path) -> None:
     for cpu in range(64):
         write(tmp_path, f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq", f"{2_000_000 + cpu}")
-    assert 2000 <= (machine.cpu_mhz(str(tmp_path)) or 0) < 2001
-    assert len(machine._clock_files(str(tmp_path))) == machine._MOST_CLOCKS
+    assert 2000 <= (probes.cpu_mhz(str(tmp_path)) or 0) < 2001
+    assert len(probes._clock_files(str(tmp_path))) == probes._MOST_CLOCKS
 
 
 def test_without_cpufreq_the_clock_is_in_cpuinfo(tmp_path: Path) -> None:
     write(tmp_path, "proc/cpuinfo", "cpu MHz\t\t: 2445.406\ncpu MHz\t\t: 2446.5")
-    assert machine.cpu_mhz(str(tmp_path)) == 2446.5
-    assert machine.cpu_mhz(str(tmp_path), quick=True) is None
+    assert probes.cpu_mhz(str(tmp_path)) == 2446.5
+    assert probes.cpu_mhz(str(tmp_path), quick=True) is None
 
 
 def test_the_temperature_is_the_processors(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_the_temperature_is_the_processors(tmp_path: Path) -> None:
         write(tmp_path, f"sys/class/hwmon/hwmon{number}/name", name)
         if millidegrees is not None:
             write(tmp_path, f"sys/class/hwmon/hwmon{number}/temp1_input", f"{millidegrees}")
-    assert machine.cpu_temperature_c(str(tmp_path)) == 61.5
+    assert probes.cpu_temperature_c(str(tmp_path)) == 61.5
 
 
 def test_without_a_chip_the_temperature_is_in_the_thermal_zones(tmp_path: Path) -> None:
@@ -189,12 +192,12 @@ def test_without_a_chip_the_temperature_is_in_the_thermal_zones(tmp_path: Path) 
     ):
         write(tmp_path, f"sys/class/thermal/thermal_zone{number}/type", name)
         write(tmp_path, f"sys/class/thermal/thermal_zone{number}/temp", f"{millidegrees}")
-    assert machine.cpu_temperature_c(str(tmp_path)) == 47
+    assert probes.cpu_temperature_c(str(tmp_path)) == 47
 
 
 def test_hyper_threads_share_a_core(tmp_path: Path) -> None:
     for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
         write(tmp_path, f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", siblings)
-    assert machine.physical_cores({0, 1, 2, 3}, str(tmp_path)) == 2
-    assert machine.physical_cores({0, 2}, str(tmp_path)) == 1
-    assert machine.physical_cores({0, 1, 9}, str(tmp_path)) == 3
+    assert probes.physical_cores({0, 1, 2, 3}, str(tmp_path)) == 2
+    assert probes.physical_cores({0, 2}, str(tmp_path)) == 1
+    assert probes.physical_cores({0, 1, 9}, str(tmp_path)) == 3

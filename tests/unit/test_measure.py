@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import measure
-from asrmeter import attempts, attended, record, siblings, worker
+from asrmeter.measure import retries, supervisor, worker
+from asrmeter.records import cell_record
+from asrmeter.records import status as siblings
 from made_inputs import sign_corpus, sign_model
 
 DONE: dict[str, dict[str, Any]] = {"done": {}}
@@ -33,17 +35,17 @@ PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
 def test_every_end_of_a_worker_has_a_status(
     code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], status: str, reason: str | None
 ) -> None:
-    found = attended.conclude(code, timeout_s, [*PASSES, *({"event": name} | told[name] for name in told)])
+    found = supervisor.conclude(code, timeout_s, [*PASSES, *({"event": name} | told[name] for name in told)])
     assert found[0] == status
     assert found[1] is None if reason is None else reason in str(found[1])
 
 
 def test_a_kill_for_want_of_memory_is_told_from_another() -> None:
-    assert attended.conclude(-9, None, PASSES, out_of_memory=True) == (
+    assert supervisor.conclude(-9, None, PASSES, out_of_memory=True) == (
         "oom",
         "the kernel ended the worker after 3 passes: the machine's memory ran out",
     )
-    assert attended.conclude(-11, None, PASSES, out_of_memory=True)[0] == "killed"
+    assert supervisor.conclude(-11, None, PASSES, out_of_memory=True)[0] == "killed"
 
 
 def test_what_a_timed_pass_belongs_to_is_known_at_the_end() -> None:
@@ -91,9 +93,8 @@ def test_of_a_full_gpu_only_the_figures_are_told() -> None:
 
 def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the parent start a worker of another make."""
-    package = tmp_path / "scripts" / "asrmeter"
+    package = tmp_path / "scripts" / "asrmeter" / "measure"
     package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").touch()
     head = "import json, os, signal, sys, time\nspec = json.load(sys.stdin)\nevents = open(spec['events'], 'w')\n"
     (package / "worker.py").write_text(head + code)
     monkeypatch.setattr(measure, "ROOT", tmp_path)
@@ -147,9 +148,8 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
         f"measure.ROOT = Path({str(tmp_path)!r})\n"
         "measure.measure({'threads': 1}, 60, lock=2)"
     )
-    package = tmp_path / "scripts" / "asrmeter"
+    package = tmp_path / "scripts" / "asrmeter" / "measure"
     package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").touch()
     pid_file = tmp_path / "pid"
     (package / "worker.py").write_text(
         f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
@@ -219,13 +219,13 @@ def test_a_cell_that_takes_its_job_down_twice_is_a_record(tmp_path: Path, monkey
         for attempt in (1, 2):
             with pytest.raises(SystemExit):
                 measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}")
-    header, passes = record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))
+    header, passes = cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))
     assert header["status"] == "killed"
     assert "ended 2 times without a record" in header["reason"]
     assert passes == []
     assert header["threads"] == len(os.sched_getaffinity(0))
     # Whoever runs it anew begins at one.
-    assert record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
 
 
 def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
@@ -240,22 +240,22 @@ def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
         assert measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}").read_bytes() == content
     # Nor is it lost when the last attempt has failed for the sake of another cell.
     output.unlink()
-    attempts.put_back(output)
+    retries.put_back(output)
     assert output.read_bytes() == content
-    assert "exit code 4" in record.read(measured(tmp_path, monkeypatch, 2))[0]["reason"]
+    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["reason"]
 
 
 def test_a_run_forgets_what_an_earlier_one_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)
     output.unlink()
-    attempts.forget(output)
+    retries.forget(output)
     run_instead("os._exit(4)", monkeypatch, tmp_path)
     # Of several cells in one job, this one was never reached by the first attempt.
-    assert "exit code 4" in record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["reason"]
-    attempts.forget(output)
+    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["reason"]
+    retries.forget(output)
     output.unlink()
-    attempts.put_back(output)
+    retries.put_back(output)
     assert not output.exists()
 
 
@@ -264,11 +264,11 @@ def test_out_of_memory_is_believed_only_with_all_the_memory_that_there_is(
 ) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     first = measured(tmp_path, monkeypatch, 2)
-    assert record.read(first)[0]["status"] == "oom"
+    assert cell_record.read(first)[0]["status"] == "oom"
     first.unlink()
-    assert record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["status"] == "oom"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["status"] == "oom"
     run_instead("os._exit(4)", monkeypatch, tmp_path)
-    assert record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0]["status"] == "oom"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0]["status"] == "oom"
 
 
 def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,11 +278,11 @@ def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "link", refuse)
     output = tmp_path / "record"
     output.write_text("measured")
-    one = attempts.Attempts(output, 1)
+    one = retries.Attempts(output, 1)
     one.begin()
     one.keep()
     output.unlink()
-    assert attempts.Attempts(output, 2).restore() and output.read_text() == "measured"
+    assert retries.Attempts(output, 2).restore() and output.read_text() == "measured"
 
 
 def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
@@ -290,12 +290,15 @@ def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
 ) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     statuses = {
-        batch_size: record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"] for batch_size in (4, 2, 8)
+        batch_size: cell_record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"]
+        for batch_size in (4, 2, 8)
     }
     assert statuses == {4: "oom", 2: "oom", 8: "unsupported"}
-    assert "larger than the batch of 2 that ran out of memory" in record.read(tmp_path / "5s-b8.parquet")[0]["reason"]
+    assert (
+        "larger than the batch of 2 that ran out of memory" in cell_record.read(tmp_path / "5s-b8.parquet")[0]["reason"]
+    )
     asked = measured(tmp_path, monkeypatch, 8, "--larger-than-oom")
-    assert record.read(asked)[0]["status"] == "oom"
+    assert cell_record.read(asked)[0]["status"] == "oom"
 
 
 def test_siblings_of_another_duration_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from asrmeter import plan, runtimes, study
-from asrmeter.errors import AsrmeterError
-from asrmeter.integrity import PROVENANCE
-from asrmeter.packages import Archives
+from asrmeter import runtimes
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.models import build, catalogue
 from asrmeter.runtimes.base import Timeline
-from asrmeter.weights import catalogue, folder
+from asrmeter.sources.integrity import PROVENANCE
+from asrmeter.sources.packages import Archives
+from asrmeter.study import grid, validation
 from hub_server import FOREVER, Hub, Repo
 from model_folders import ctc_folder, edit, whisper_folder, write
 
@@ -32,14 +33,14 @@ TOKEN, REFUSED = "hf_secret_of_mine", "hf_without_terms"
 
 def complete(**settings: Any) -> dict[str, Any]:
     """Return the settings of a model as the schema completes them."""
-    whole = study.complete({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
+    whole = validation.complete({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
     model: dict[str, Any] = whole["models"]["mine"]
     return model
 
 
 def made(target: Path, **settings: Any) -> dict[str, Any]:
     """Make a model folder in this process; return its provenance."""
-    folder.build("mine", complete(**settings), 42, Archives(target.parent), target)
+    build.build("mine", complete(**settings), 42, Archives(target.parent), target)
     return json.loads((target / PROVENANCE).read_text())
 
 
@@ -86,13 +87,13 @@ def test_a_local_folder_is_taken_as_it_is(name: str, tmp_path: Path, request: py
 
 def test_an_altered_folder_is_another_model(copy: Path) -> None:
     settings = complete(path=str(copy))
-    before = plan.model_key({"models": {"m": settings}, "seed": 1}, "m")
-    assert plan.model_key({"models": {"m": settings}, "seed": 2}, "m") == before
+    before = grid.model_key({"models": {"m": settings}, "seed": 1}, "m")
+    assert grid.model_key({"models": {"m": settings}, "seed": 2}, "m") == before
     (copy / "notes.md").write_text("of mine")
-    assert plan.model_key({"models": {"m": settings}, "seed": 1}, "m") == before
+    assert grid.model_key({"models": {"m": settings}, "seed": 1}, "m") == before
     weights = copy / "model.safetensors"
     os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
-    assert plan.model_key({"models": {"m": settings}, "seed": 1}, "m") != before
+    assert grid.model_key({"models": {"m": settings}, "seed": 1}, "m") != before
 
 
 def test_weights_in_parts(copy: Path, tmp_path: Path) -> None:
@@ -219,8 +220,8 @@ from huggingface_hub.utils import _http
 _http.http_backoff.__kwdefaults__.update(base_wait_time=0.01, max_retries=2)
 sys.argv = sys.argv[1:]
 sys.path.insert(0, "scripts")
-from asrmeter import progress
-progress.EVERY_S = 0
+from asrmeter.common import log_progress
+log_progress.EVERY_S = 0
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -372,7 +373,7 @@ def test_what_the_study_pins(tmp_path: Path, whisper: Path) -> None:
     """The five models of the 2025 study are pinned by commits; where a hash is known, it is checked too."""
     known = catalogue.catalogue()
     for name in ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"):
-        settings = study.complete({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][name]
+        settings = validation.complete({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][name]
         origin = catalogue.origin(name, settings)
         assert (origin.repo, origin.revision) == (known[name].hub["id"], known[name].hub["revision"])
         assert catalogue.archives(name, settings) == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asrmeter import needs
+from asrmeter.workflow import job_resources
 
 NOWHERE = {"id": None, "revision": None, "path": None}
 RANDOM = {"weights": "random"} | NOWHERE
@@ -26,13 +26,13 @@ RANDOM = {"weights": "random"} | NOWHERE
 def test_memory_is_more_than_was_ever_seen(
     model: str, duration_s: int, batch_size: int, peak_mb: int, tmp_path: Path
 ) -> None:
-    asked = needs.memory_mb(tmp_path, model, RANDOM, "cpu", needs.batch_audio_s(duration_s, batch_size))
+    asked = job_resources.memory_mb(tmp_path, model, RANDOM, "cpu", job_resources.batch_audio_s(duration_s, batch_size))
     assert 1.3 * peak_mb < asked < 8000
 
 
 def test_memory_grows_with_model_batch_and_device(tmp_path: Path) -> None:
     def asked(model: str = "whisper-base", device: str = "cpu", audio_s: float = 30) -> int:
-        return needs.memory_mb(tmp_path, model, RANDOM, device, audio_s)
+        return job_resources.memory_mb(tmp_path, model, RANDOM, device, audio_s)
 
     assert asked() < asked("whisper-medium")
     assert asked() < asked(audio_s=60)
@@ -41,15 +41,15 @@ def test_memory_grows_with_model_batch_and_device(tmp_path: Path) -> None:
 
 def test_weights_count_as_they_are_once_they_are_there(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"weights": "hub"} | NOWHERE | {"id": "me/mine", "revision": "0" * 40}
-    unknown = needs.memory_mb(tmp_path, "mine", settings, "cpu", 30)
+    unknown = job_resources.memory_mb(tmp_path, "mine", settings, "cpu", 30)
     folder = tmp_path / "models" / "mine"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(bytes(1000))
-    assert needs.memory_mb(tmp_path, "mine", settings, "cpu", 30) < unknown - 10_000
+    assert job_resources.memory_mb(tmp_path, "mine", settings, "cpu", 30) < unknown - 10_000
     local = {"weights": "local"} | NOWHERE | {"path": str(folder)}
-    assert needs.memory_mb(tmp_path / "empty", "other", local, "cpu", 30) < unknown - 10_000
+    assert job_resources.memory_mb(tmp_path / "empty", "other", local, "cpu", 30) < unknown - 10_000
 
 
 def test_time_is_more_than_the_time_out() -> None:
-    assert needs.minutes(600) == 15
-    assert 60 * needs.minutes(30) > 30
+    assert job_resources.minutes(600) == 15
+    assert 60 * job_resources.minutes(30) > 30

@@ -19,8 +19,9 @@ import pytest
 from test_disturbance import busy_neighbours, report
 
 import noise
-from asrmeter import machine
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine.facts import available_cpus
+from asrmeter.machine.lock import LOCK_VARIABLE
 from noise import Problem, Readings, Spread
 
 pytestmark = pytest.mark.alone
@@ -221,7 +222,7 @@ def test_a_check_of_this_machine() -> None:
     assert 0.005 < spread.median_s < 5
     assert seen.activity["seconds"] >= 0.5
     assert seen.activity["mean"]["own_cpu_cores"] > 0.05
-    assert seen.n_cpus == machine.available_cpus()
+    assert seen.n_cpus == available_cpus()
     assert 1 <= seen.activity["n_cores"] <= len(os.sched_getaffinity(0))
     assert noise.verdict(spread, noise.problems(seen, 1), TARGET) in ("quiet", "noisy", "unfit")
 
@@ -237,7 +238,7 @@ def test_busy_neighbours_make_a_machine_unquiet_and_are_named() -> None:
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(machine.LOCK_VARIABLE, str(tmp_path / "lock"))
+    monkeypatch.setenv(LOCK_VARIABLE, str(tmp_path / "lock"))
     return tmp_path / "lock"
 
 

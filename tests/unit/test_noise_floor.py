@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asrmeter import noise_floor
+from asrmeter.analysis import repeatability
 
 
 def cell(median: float | None, low: float | None = None, high: float | None = None, **changes: Any) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def cell(median: float | None, low: float | None = None, high: float | None = No
 
 
 def test_the_difference_is_relative_to_the_mean() -> None:
-    row = noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.5, 1.2, 1.6))
+    row = repeatability.pair(cell(1.0, 0.9, 1.1), cell(1.5, 1.2, 1.6))
     assert row["relative_difference"] == pytest.approx(0.4)
     assert row["latency_s_median_again"] == 1.5
     assert row["overlap"] is False
@@ -23,32 +23,32 @@ def test_the_difference_is_relative_to_the_mean() -> None:
 
 
 def test_intervals_that_touch_overlap_and_without_one_nothing_is_said() -> None:
-    assert noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3))["overlap"] is True
-    assert noise_floor.pair(cell(1.0), cell(1.2, 1.1, 1.3))["overlap"] is None
+    assert repeatability.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3))["overlap"] is True
+    assert repeatability.pair(cell(1.0), cell(1.2, 1.1, 1.3))["overlap"] is None
 
 
 @pytest.mark.parametrize("other", [{"machine_id": "b"}, {"device_name": "B"}])
 def test_two_machines_have_no_noise_floor(other: dict[str, str]) -> None:
-    row = noise_floor.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3, **other))
+    row = repeatability.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3, **other))
     assert (row["relative_difference"], row["overlap"]) == (None, None)
     assert "different hardware" in row["note"]
 
 
 def test_a_measurement_that_failed_leaves_a_reason() -> None:
-    row = noise_floor.pair(cell(1.0), cell(None, status="oom", reason="too large"))
+    row = repeatability.pair(cell(1.0), cell(None, status="oom", reason="too large"))
     assert row["relative_difference"] is None
     assert row["note"] == "the second measurement has no latency (oom: too large)"
-    assert noise_floor.floor([row], cell(1.0)) == {"floor": None, "note": row["note"]}
+    assert repeatability.floor([row], cell(1.0)) == {"floor": None, "note": row["note"]}
 
 
 def test_the_floor_is_the_largest_difference_of_the_device() -> None:
     pairs = [
-        noise_floor.pair(cell(1.0), cell(1.01)),
-        noise_floor.pair(cell(1.0), cell(1.02)),
-        noise_floor.pair(cell(1.0, device="cuda"), cell(2.0)),
+        repeatability.pair(cell(1.0), cell(1.01)),
+        repeatability.pair(cell(1.0), cell(1.02)),
+        repeatability.pair(cell(1.0, device="cuda"), cell(2.0)),
     ]
-    assert noise_floor.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.02 / 1.01)
-    assert noise_floor.floor([], cell(3.0)) == {
+    assert repeatability.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.02 / 1.01)
+    assert repeatability.floor([], cell(3.0)) == {
         "floor": None,
         "note": "protocol.aa_pairs is 0: no cell was measured twice",
     }
@@ -56,9 +56,9 @@ def test_the_floor_is_the_largest_difference_of_the_device() -> None:
 
 def test_the_floor_is_that_of_the_hardware() -> None:
     there = {"machine_id": "b"}
-    pairs = [noise_floor.pair(cell(1.0), cell(1.01)), noise_floor.pair(cell(1.0, **there), cell(1.5, **there))]
-    assert noise_floor.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.01 / 1.005)
-    assert noise_floor.floor(pairs[1:], cell(3.0)) == {
+    pairs = [repeatability.pair(cell(1.0), cell(1.01)), repeatability.pair(cell(1.0, **there), cell(1.5, **there))]
+    assert repeatability.floor(pairs, cell(3.0))["floor"] == pytest.approx(0.01 / 1.005)
+    assert repeatability.floor(pairs[1:], cell(3.0)) == {
         "floor": None,
         "note": "no cell was measured twice on its hardware",
     }

@@ -19,10 +19,13 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import profile_operators
-from asrmeter import operator_table, profiler, record, runtimes
-from asrmeter.attempts import Attempts
-from asrmeter.operator_table import OPERATORS
-from asrmeter.operators import BETWEEN, STAGES, Event, attribute, group_of, range_of
+from asrmeter import runtimes
+from asrmeter.common.vocabulary import PROFILE_STAGES
+from asrmeter.measure.operator_attribution import BETWEEN, Event, attribute, group_of, range_of
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.tasks import profile as profiler
+from asrmeter.records import cell_record, operator_rows
+from asrmeter.records.operator_rows import OPERATORS
 from made_inputs import sign_corpus, sign_model
 from model_folders import ctc_folder, whisper_folder
 
@@ -336,7 +339,7 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
     assert len(plain) == 3 and [entry["repeat"] for entry in profiles] == [1, 2]
     for entry in profiles:
         assert sum(row["cpu_self_s"] for row in entry["rows"]) == pytest.approx(entry["pass_s"], rel=0.02)
-        assert set(shares(entry["rows"], "stage")) == set(STAGES)
+        assert set(shares(entry["rows"], "stage")) == set(PROFILE_STAGES)
         assert entry["plain_pass_s"] == sorted(plain)[1]
         profiled_s = np.median([other["pass_s"] for other in profiles])
         assert entry["overhead"] == pytest.approx(profiled_s / sorted(plain)[1] - 1)
@@ -515,7 +518,7 @@ READY = {"event": "ready", "attention": "sdpa"}
 
 
 def test_rows_of_a_cell() -> None:
-    rows = operator_table.rows_of(HEADER, [READY, profile_event(1), profile_event(2)])
+    rows = operator_rows.rows_of(HEADER, [READY, profile_event(1), profile_event(2)])
     assert [row["repeat"] for row in rows] == [1, 2]
     assert set(rows[0]) == set(OPERATORS.names)
     assert (rows[0]["cpu_share"], rows[0]["cuda_self_s"], rows[0]["cuda_share"]) == (0.25, None, None)
@@ -527,16 +530,16 @@ def test_rows_of_a_cell() -> None:
 def test_rows_of_a_cuda_cell() -> None:
     on_cuda = HEADER | {"device": "cuda"}
     found = profile_event(1, cuda_self_s=0.8) | {"device_idle_share": 0.6}
-    row = operator_table.rows_of(on_cuda, [READY, found])[0]
+    row = operator_rows.rows_of(on_cuda, [READY, found])[0]
     assert (row["cuda_share"], row["device_idle_share"], row["cuda_note"]) == (1, 0.6, None)
     assert "matmul 100% of the device's busy time; device idle 60%" in profile_operators.summary([row])
-    blind = operator_table.rows_of(on_cuda, [READY, profile_event(1)])[0]
+    blind = operator_rows.rows_of(on_cuda, [READY, profile_event(1)])[0]
     assert blind["cuda_share"] is None and "CUPTI" in blind["cuda_note"]
 
 
 def test_a_cell_that_failed_has_one_row_of_nulls() -> None:
     header = HEADER | {"device": "cuda", "status": "oom", "reason": "CUDA out of memory", "trace": None}
-    (row,) = operator_table.rows_of(header, [READY, profile_event(1)])
+    (row,) = operator_rows.rows_of(header, [READY, profile_event(1)])
     assert (row["status"], row["reason"], row["attention"]) == ("oom", "CUDA out of memory", "sdpa")
     assert row["cuda_note"] == "oom"
     assert {row[name] for name in ("repeat", "stage", "group", "cpu_self_s", "pass_s", "overhead", "trace")} == {None}
@@ -604,8 +607,11 @@ def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
 
 def test_a_cell_that_could_not_be_measured_is_not_profiled(command_line: list[str], tmp_path: Path) -> None:
     place = tmp_path / PLACE.replace("profiles", "measurements")
-    header = dict.fromkeys((name for name, _ in record.CELL_FIELDS), None) | {"status": "oom", "reason": "too much"}
-    record.write(place.with_suffix(".parquet"), header, [])
+    header = dict.fromkeys((name for name, _ in cell_record.CELL_FIELDS), None) | {
+        "status": "oom",
+        "reason": "too much",
+    }
+    cell_record.write(place.with_suffix(".parquet"), header, [])
     profile_operators.main(command_line)
     (row,), trace = written(tmp_path)
     assert (row["status"], row["operator"], trace) == ("oom", None, [])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asrmeter import packages
-from asrmeter.errors import AsrmeterError
-from asrmeter.packages import Archives, Package
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.sources import packages
+from asrmeter.sources.packages import Archives, Package
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables_for_tests import cell
 
-from asrmeter import pareto
-from asrmeter.settings import Setting, settings_of
+from asrmeter.analysis import pareto
+from asrmeter.analysis.results import Setting, settings_of
 
 
 def row(model: str, wer: float, latency_s: float, joules: float | None = 1.0, **changes: Any) -> dict[str, Any]:

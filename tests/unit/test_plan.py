@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrmeter import plan, sources, study
-from asrmeter.batches import batches, class_sha256, timed
+from asrmeter.corpora.batches import batches, class_sha256, timed
+from asrmeter.study import grid, validation
+from asrmeter.workflow import import_closure
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,31 +20,31 @@ def a_study(**changes: Any) -> dict[str, Any]:
         "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}},
         "devices": ["cpu", "cuda"],
     }
-    return study.complete(base | changes, "t.yaml")
+    return validation.complete(base | changes, "t.yaml")
 
 
 def test_the_grid_is_whole() -> None:
-    cells = plan.cells(a_study(batch_sizes=[1, 2, 4]))
+    cells = grid.cells(a_study(batch_sizes=[1, 2, 4]))
     assert len(cells) == len(set(cells)) == 2 * 1 * 2 * 4 * 3
     assert cells[0].id.count("/") == 3
 
 
 def test_too_much_audio_at_once_is_left_out() -> None:
-    cells = plan.cells(a_study(max_batch_audio_s=60, batch_sizes=[1, 4]))
+    cells = grid.cells(a_study(max_batch_audio_s=60, batch_sizes=[1, 4]))
     assert {(c.duration_s, c.batch_size) for c in cells} == {(5, 1), (5, 4), (15, 1), (15, 4), (30, 1), (60, 1)}
 
 
 def test_the_order_is_seeded_and_mixes_the_models() -> None:
-    first, again, other = plan.order(a_study()), plan.order(a_study()), plan.order(a_study(seed=1))
+    first, again, other = grid.order(a_study()), grid.order(a_study()), grid.order(a_study(seed=1))
     assert first == again
     assert first != other and sorted(first) == sorted(other)
-    assert {cell for cell in first if not cell.again} == set(plan.cells(a_study()))
+    assert {cell for cell in first if not cell.again} == set(grid.cells(a_study()))
     half = [cell.model for cell in first[: len(first) // 2]]
     assert min(Counter(half).values()) >= len(half) // 4
 
 
 def test_smaller_batches_come_first() -> None:
-    order = plan.order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
+    order = grid.order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
     of_group: dict[tuple[str, str, int], list[int]] = {}
     for cell in order:
         of_group.setdefault((cell.model, cell.device, cell.duration_s), []).append(cell.batch_size)
@@ -52,17 +53,17 @@ def test_smaller_batches_come_first() -> None:
 
 def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
     study = a_study()
-    order = plan.order(study)
+    order = grid.order(study)
     assert [(cell.device, cell.duration_s, cell.batch_size) for cell in order[:2]] == [("cpu", 5, 1), ("cuda", 5, 1)]
-    assert plan.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
+    assert grid.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
     assert order[-1].id == f"{order[1].id}-again"
-    assert len(plan.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
-    assert plan.order(a_study(protocol={"aa_pairs": 0})) and not plan.aa_pairs(a_study(protocol={"aa_pairs": 0}))
+    assert len(grid.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
+    assert grid.order(a_study(protocol={"aa_pairs": 0})) and not grid.aa_pairs(a_study(protocol={"aa_pairs": 0}))
 
 
 def profiled(**changes: Any) -> list[tuple[str, int, int]]:
     study = a_study(**changes)
-    return [(cell.device, cell.duration_s, cell.batch_size) for cell in plan.profiled(study)]
+    return [(cell.device, cell.duration_s, cell.batch_size) for cell in grid.profiled(study)]
 
 
 def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() -> None:
@@ -79,25 +80,25 @@ def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() 
 
 def test_a_profile_hangs_on_what_it_shows_and_not_on_how_long_is_measured() -> None:
     study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
-    cell = plan.profiled(study)[0]
-    shown = plan.profile_options(study, cell, "m", "c")
-    assert shown == plan.profile_options(longer, cell, "m", "c")
-    assert shown != plan.profile_options(others, cell, "m", "c")
-    assert plan.options(study, cell, "m", "c") != plan.options(longer, cell, "m", "c")
+    cell = grid.profiled(study)[0]
+    shown = grid.profile_options(study, cell, "m", "c")
+    assert shown == grid.profile_options(longer, cell, "m", "c")
+    assert shown != grid.profile_options(others, cell, "m", "c")
+    assert grid.options(study, cell, "m", "c") != grid.options(longer, cell, "m", "c")
 
 
 def test_keys_follow_what_they_stand_for() -> None:
     base = a_study()
-    assert plan.model_key(base, "whisper-base") == plan.model_key(a_study(seed=1), "whisper-base")
-    assert plan.model_key(base, "whisper-tiny") != plan.model_key(a_study(seed=1), "whisper-tiny")
-    assert plan.corpus_key(base) == plan.corpus_key(a_study(durations_s=[5]))
-    assert plan.corpus_key(base) != plan.corpus_key(a_study(seed=1))
+    assert grid.model_key(base, "whisper-base") == grid.model_key(a_study(seed=1), "whisper-base")
+    assert grid.model_key(base, "whisper-tiny") != grid.model_key(a_study(seed=1), "whisper-tiny")
+    assert grid.corpus_key(base) == grid.corpus_key(a_study(durations_s=[5]))
+    assert grid.corpus_key(base) != grid.corpus_key(a_study(seed=1))
 
 
 def test_a_longer_timeout_measures_nothing_again() -> None:
     def options(**protocol: int) -> list[str]:
         study = a_study(protocol=protocol)
-        return plan.options(study, plan.cells(study)[0], "m", "c")
+        return grid.options(study, grid.cells(study)[0], "m", "c")
 
     assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
     assert options() != options(budget_s=7)
@@ -138,17 +139,21 @@ def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
         "lib/unused.py": "",
     }.items():
         (tmp_path / "scripts" / name).write_text(text)
-    found = sources.closure(tmp_path / "scripts" / "a.py", tmp_path)
+    found = import_closure.closure(tmp_path / "scripts" / "a.py", tmp_path)
     assert found == ["scripts/a.py", "scripts/lib/__init__.py", "scripts/lib/b.py", "scripts/lib/c.py"]
 
 
 def test_the_report_does_not_hang_on_measuring() -> None:
-    made_of = sources.closure(ROOT / "scripts" / "render.py", ROOT)
-    assert "scripts/asrmeter/report/page.py" in made_of
-    assert not {"scripts/asrmeter/worker.py", "scripts/measure.py", "scripts/asrmeter/protocol.py"} & set(made_of)
+    made_of = import_closure.closure(ROOT / "scripts" / "render.py", ROOT)
+    assert "scripts/asrmeter/report/html/page.py" in made_of
+    assert not {
+        "scripts/asrmeter/measure/worker.py",
+        "scripts/measure.py",
+        "scripts/asrmeter/measure/stop_rule.py",
+    } & set(made_of)
 
 
 def test_the_usual_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
-    assert plan.usual_duration([5, 15, 30, 60]) == 30
-    assert plan.usual_duration({60, 20}) == 20
-    assert plan.usual_duration([90, 60]) == 60
+    assert grid.usual_duration([5, 15, 30, 60]) == 30
+    assert grid.usual_duration({60, 20}) == 20
+    assert grid.usual_duration([90, 60]) == 60

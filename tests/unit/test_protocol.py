@@ -1,6 +1,6 @@
 """When a cell is warm, and when to stop."""
 
-from asrmeter.protocol import MAX_UNSTEADY_ROUNDS, WARM_AFTER_S, StopRule
+from asrmeter.measure.stop_rule import MAX_UNSTEADY_ROUNDS, WARM_AFTER_S, StopRule
 
 RULE = StopRule(target=0.025, min_passes=6, max_passes=20, budget_s=10)
 

@@ -8,10 +8,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tables_for_tests import cell, example_cells, failed, transcripts_of, write_tables
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.recommend import decisive_duration, lowest_wer, recommend
-from asrmeter.settings import CELL_COLUMNS, Setting, cell_name, comparable_energy, noise_floors, read_rows, settings_of
-from asrmeter.stats import Estimate
+from asrmeter.analysis.ranking import decisive_duration, lowest_wer, recommend
+from asrmeter.analysis.results import (
+    CELL_COLUMNS,
+    Setting,
+    cell_name,
+    comparable_energy,
+    noise_floors,
+    read_rows,
+    settings_of,
+)
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.stats import Estimate
 
 
 def scored(model: str, wer: float, spread: float = 0.02, **changes: Any) -> dict[str, Any]:

@@ -26,17 +26,18 @@ from tables_for_tests import (
     write_tables,
 )
 
+import asrmeter
 import render
-from asrmeter.compare import Run, compare
-from asrmeter.errors import AsrmeterError
-from asrmeter.figures.register import FIGURES, figure_svg
-from asrmeter.figures.subject import Subject
-from asrmeter.report import page as report
-from asrmeter.report import provenance
-from asrmeter.report.columns import with_note
-from asrmeter.report.inputs import Bottlenecks
-from asrmeter.report.text import anchor, number
-from asrmeter.report.words import load_texts, load_words
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.formatting import anchor, number
+from asrmeter.report.html import page as report
+from asrmeter.report.html import provenance
+from asrmeter.report.html.table_model import with_note
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -436,10 +437,8 @@ def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
 
 
 def test_all_words_are_used():
-    library = Path(report.__file__).parents[1]
-    modules = [*library.glob("report/*.py"), *library.glob("figures/*.py")]
-    names = ("recommend", "metrics", "operators", "settings", "scenarios", "verdicts")
-    paths = [*modules, *(library / f"{name}.py" for name in names)]
+    library = Path(asrmeter.__file__).parent
+    paths = [path for room in ("report", "analysis", "common") for path in library.glob(f"{room}/**/*.py")]
     paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = load_words(TEMPLATES, "en")

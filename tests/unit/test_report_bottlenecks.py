@@ -22,12 +22,12 @@ from bottlenecks_for_tests import (
 from tables_for_tests import cell, example_cells, failed
 from test_report import TEMPLATES, Page, rendered, text_of
 
-from asrmeter import operators
-from asrmeter.errors import AsrmeterError
-from asrmeter.report.flops import per_segment
-from asrmeter.report.inputs import COLUMNS, GROUPS, Bottlenecks, profiles
-from asrmeter.report.words import load_words
-from asrmeter.roofline import LOSSES
+from asrmeter.analysis.bottlenecks import COLUMNS, GROUPS, Bottlenecks, profiles
+from asrmeter.analysis.roofline import LOSSES
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.measure import operator_attribution
+from asrmeter.report.catalogue import load_words
+from asrmeter.report.html.flops import per_segment
 
 WORDS = load_words(TEMPLATES, "en")
 
@@ -60,7 +60,7 @@ def test_the_tables_have_the_columns_that_are_read_and_the_words_for_what_they_h
     assert COLUMNS.keys() == SCHEMAS.keys()
     for name, columns in COLUMNS.items():
         assert set(columns) <= set(SCHEMAS[name].names), name
-    assert set(GROUPS) == {*operators.GROUPS, operators.PYTHON, operators.OTHER}
+    assert set(GROUPS) == {*operator_attribution.GROUPS, operator_attribution.PYTHON, operator_attribution.OTHER}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from asrmeter import roofline, scaling
-from asrmeter.ceilings import CEILINGS
+from asrmeter.analysis import batch_scaling, roofline
+from asrmeter.records.machine_peaks import CEILINGS
 
 GIGA = 1e9
 
@@ -125,7 +125,7 @@ def test_a_disturbed_cell_keeps_its_figures_and_has_no_verdict() -> None:
 @pytest.mark.parametrize("status", ["timeout", "oom", "killed", "error"])
 def test_a_cell_that_failed_is_not_judged_by_what_it_had_done(status: str) -> None:
     assert judged(a_cell(status=status)) == {}
-    assert list(scaling.rows([a_cell(status=status)], [])) == []
+    assert list(batch_scaling.rows([a_cell(status=status)], [])) == []
 
 
 def test_a_ctc_models_head_belongs_to_its_encoder() -> None:
@@ -161,8 +161,8 @@ def test_what_was_not_counted_has_no_verdict_and_a_reason() -> None:
 
 
 def scaled(*cells: dict[str, Any], verdicts: Any = ()) -> dict[str, Any]:
-    (row,) = scaling.rows(cells, verdicts)
-    assert set(row) == set(scaling.SCALING.names)
+    (row,) = batch_scaling.rows(cells, verdicts)
+    assert set(row) == set(batch_scaling.SCALING.names)
     return row
 
 
@@ -178,7 +178,7 @@ def test_where_no_verdict_is_known_larger_batches_are_told_all_the_same(changes:
 
 
 def test_saturation_is_the_smallest_batch_that_no_larger_one_beats() -> None:
-    verdict = {"stage": "pass", "batch_size": 4, "verdict": "compute", **{n: a_cell()[n] for n in scaling.GROUP}}
+    verdict = {"stage": "pass", "batch_size": 4, "verdict": "compute", **{n: a_cell()[n] for n in batch_scaling.GROUP}}
     cells = [at(1, 1.0), at(2, 1.8, energy_j_per_sample=5.0), at(4, 3.0, energy_j_per_sample=4.0), at(8, 3.1)]
     row = scaled(*cells, verdicts=[verdict])
     assert (row["saturation_batch"], row["saturated"], row["limit"], row["note"]) == (4, True, "compute", None)
@@ -197,7 +197,7 @@ def test_where_nothing_larger_was_measured_it_says_why() -> None:
     failed = at(4, None, status="oom", reason="MemoryError")
     row = scaled(at(1, 1.0), at(2, 2.0), failed)
     assert (row["saturated"], row["note"]) == (False, "batch 4: oom: MemoryError")
-    assert list(scaling.rows([failed], [])) == []
+    assert list(batch_scaling.rows([failed], [])) == []
 
 
 def test_a_disturbed_batch_does_not_saturate() -> None:

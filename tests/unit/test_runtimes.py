@@ -16,9 +16,10 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from asrmeter import runtimes
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.vocabulary import STAGES
 from asrmeter.runtimes import CTC_CLASSES, family_of
-from asrmeter.runtimes.base import STAGES, Timeline
+from asrmeter.runtimes.base import Timeline
 from asrmeter.runtimes.transformers_ctc import collapse, network_class, read_spelling
 from asrmeter.runtimes.transformers_whisper import END, START, own_generation
 from model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tables_for_tests import cell, example_study, failed
 
-from asrmeter.scenarios import GATE, LIMITS, Advice, Missing, Outcome, advise, word_accuracy_kept
-from asrmeter.settings import settings_of
+from asrmeter.analysis.results import settings_of
+from asrmeter.analysis.scenarios import GATE, LIMITS, Advice, Missing, Outcome, advise, word_accuracy_kept
 
 
 def asked(**limits: Any) -> Advice:

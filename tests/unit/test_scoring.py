@@ -17,10 +17,12 @@ import pytest
 from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
 
 import collect
-from asrmeter import record, scoring, table_files, tables
+from asrmeter.analysis import cells_table, scoring
+from asrmeter.analysis.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
+from asrmeter.common import parquet
 from asrmeter.flops.table import FLOPS
-from asrmeter.packages import Archives, Package, catalogue
-from asrmeter.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
+from asrmeter.records import cell_record
+from asrmeter.sources.packages import Archives, Package, catalogue
 
 PROSE = (
     "And so, my fellow Americans, ask not what your country can do for you; ask what you can do for your country. "
@@ -170,8 +172,8 @@ def measured(tmp_path: Path) -> Iterator[Path]:
         a_pass(1.0, ["c", "a"], texts[1]),
     ]
     folder = tmp_path / "measurements"
-    record.write(folder / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
-    record.write(folder / "wav2vec2-base-960h/fp32/cpu/5s-b2.parquet", a_header("wav2vec2-base-960h"), PASSES)
+    cell_record.write(folder / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
+    cell_record.write(folder / "wav2vec2-base-960h/fp32/cpu/5s-b2.parquet", a_header("wav2vec2-base-960h"), PASSES)
     return folder
 
 
@@ -180,7 +182,7 @@ def collected(measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(collect, "Archives", lambda folder: archives)
     study, output = measured.parent / "study.json", measured.parent / "tables"
     study.write_text(json.dumps(STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 0}}))
-    table_files.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
+    parquet.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
     places = {"study": study, "measurements": measured, "downloads": measured.parent, "output-folder": output}
     places["flops"] = output / "flops.parquet"
     collect.main([part for option, path in places.items() for part in (f"--{option}", str(path))])
@@ -240,7 +242,7 @@ def test_each_normaliser_has_its_columns() -> None:
     of_cells += "cer cer_ci_low cer_ci_high n_characters n_character_errors"
     of_texts = "normaliser reference_normalised hypothesis_normalised n_words n_errors n_substitutions n_deletions "
     of_texts += "n_insertions n_characters n_character_errors"
-    for names, schema in ((of_cells, tables.CELLS), (of_texts, tables.TRANSCRIPTS)):
+    for names, schema in ((of_cells, cells_table.CELLS), (of_texts, cells_table.TRANSCRIPTS)):
         wanted = [f"{name}{ending}" for ending in NORMALISERS for name in names.split()]
         assert set(wanted) <= set(schema.names)
         assert len(schema.names) == len(set(schema.names))

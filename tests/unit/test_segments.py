@@ -8,11 +8,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.corpora import manifest
-from asrmeter.segments import (
+from asrmeter.corpora.segments import (
     JOIN_SILENCE_S,
     LEAST_FILL,
-    SAMPLE_RATE_HZ,
     Clip,
     Joining,
     Segment,

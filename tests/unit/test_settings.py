@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from tables_for_tests import cell, transcripts_of, write_tables
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.settings import CELL_COLUMNS, TRANSCRIPT_COLUMNS, on_one_machine, read_rows, settings_of
-from asrmeter.stats import Estimate
+from asrmeter.analysis.results import CELL_COLUMNS, TRANSCRIPT_COLUMNS, on_one_machine, read_rows, settings_of
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.stats import Estimate
 
 
 def test_a_setting_knows_its_wer_unless_weights_are_random_or_nothing_was_scored() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from asrmeter import stats
-from asrmeter.protocol import StopRule
-from asrmeter.stats import Estimate
+from asrmeter.common import stats
+from asrmeter.common.stats import Estimate
+from asrmeter.measure.stop_rule import StopRule
 
 RULE = StopRule(target=0.025, min_passes=5, max_passes=200, budget_s=1e9)
 N_RUNS = 1000

@@ -9,12 +9,14 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from asrmeter import cell_spec, plan, study
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.measure import spec
+from asrmeter.study import grid as plan
+from asrmeter.study import validation
 from broken_studies import COMMIT
 
 FILE = "mine.yaml"
-SCHEMA = json.loads(study.SCHEMA.read_text())
+SCHEMA = json.loads(validation.SCHEMA.read_text())
 MODELS = {
     "whisper-base": [{}, {"weights": "packaged"}, {"weights": "random"}, {"weights": "hub"}],
     "whisper-tiny.en": [{}, {"weights": "random"}],
@@ -97,7 +99,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _complete(said: dict[str, Any]) -> dict[str, Any]:
-    return study.complete(copy.deepcopy(said), FILE)
+    return validation.complete(copy.deepcopy(said), FILE)
 
 
 @given(studies())
@@ -168,7 +170,7 @@ def test_more_cells_leave_the_others_as_they_are(said: dict[str, Any], model: st
 @given(studies())
 def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
     parser = argparse.ArgumentParser()
-    cell_spec.add_arguments(parser)
+    spec.add_arguments(parser)
     whole = _complete(said)
     named = ["--model-folder=m", "--segments=s", "--output=o"]
     for cell, options in zip(plan.cells(whole), _options(whole).values(), strict=True):
@@ -202,7 +204,7 @@ def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
         yield from _all_places(one, (*place, key))
 
 
-KEYS = sorted({place.rpartition(".")[2] for place in study._places(SCHEMA)})
+KEYS = sorted({place.rpartition(".")[2] for place in validation._places(SCHEMA)})
 scalars = (
     st.none()
     | st.booleans()

@@ -6,11 +6,14 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
-from asrmeter import record, study, table_files, tables
-from asrmeter.errors import AsrmeterError
-from asrmeter.scoring import NORMALISERS, PLAIN
+from asrmeter.analysis import cells_table
+from asrmeter.analysis.scoring import NORMALISERS, PLAIN
+from asrmeter.common import parquet
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.records import cell_record
+from asrmeter.study import validation
 
-STUDY = study.complete(
+STUDY = validation.complete(
     {
         "name": "t",
         "models": {"whisper-base": {}, "wav2vec2-base-960h": {"weights": "random"}},
@@ -114,8 +117,8 @@ def gathered(
     tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (header, passes) in records.items():
-        record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
-    return {name: table.to_pylist() for name, table in tables.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
+        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
+    return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
 
 
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp
     ],
 )
 def test_texts_that_differ_between_passes_are_counted(passes: list[dict[str, Any]], n_unstable: int | None) -> None:
-    assert tables.Measured(a_header("whisper-base"), passes, [], "t").n_unstable == n_unstable
+    assert cells_table.Measured(a_header("whisper-base"), passes, [], "t").n_unstable == n_unstable
 
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
@@ -202,14 +205,14 @@ def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
 def test_padding_is_what_was_worked_through_beyond_the_audio(processed_s: list[Any], share: float | None) -> None:
     passes = [a_pass(1.0, ["a", "b"], ["x", "y"]) | {"processed_s": seconds} for seconds in processed_s]
     passes.append(a_pass(1.0, ["a", "b"], ["x", "y"], phase="warmup") | {"processed_s": [100.0, 100.0]})
-    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
     assert cell.padding_share == (share if share is None else pytest.approx(share))
 
 
 def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
     older = [{name: value for name, value in entry.items() if name != "processed_s"} for entry in PASSES]
-    assert tables.Measured(a_header("whisper-base"), older, [], "t").padding_share is None
-    assert tables.Measured(a_header("whisper-base"), [], [], "t").padding_share is None
+    assert cells_table.Measured(a_header("whisper-base"), older, [], "t").padding_share is None
+    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").padding_share is None
 
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_energy_with_a_counter_has_a_net_share() -> None:
     windows = [{"n_passes": 5, "seconds": 5.0, "cpu_j": 100.0 + i, "gpu_j": None, "ram_j": 10.0} for i in range(3)]
     idle = [{"n_passes": 1, "seconds": 5.0, "cpu_j": 25.0, "gpu_j": None, "ram_j": 10.0}]
     events = {"energy": {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": idle}}
-    cell = tables.Measured(a_header("whisper-base", events=events), [], [], "t")
+    cell = cells_table.Measured(a_header("whisper-base", events=events), [], [], "t")
     assert cell.idle_power_w == 5.0
     assert cell.energy_j_per_sample("cpu") == pytest.approx(10.1)
     assert cell.energy_net_j_per_sample() == pytest.approx(10.1 - 5 * 0.5)
@@ -260,7 +263,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 no")
     for case in (path, tmp_path / "missing.parquet"):
         with pytest.raises(AsrmeterError, match=rf"{case.name}: cannot be read as a cell .* delete it and run again"):
-            record.read(case)
+            cell_record.read(case)
 
 
 def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> None:
@@ -269,7 +272,7 @@ def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> No
         return dict(zip([*names, *(f"{name}_plain" for name in names)], counts, strict=True))
 
     scored = [segment(1, 4, 2, 20, 2, 5, 3, 24), segment(0, 6, 0, 30, 1, 5, 2, 26)]
-    rates = tables.Measured(a_header("whisper-base"), [], scored, "t").error_rates
+    rates = cells_table.Measured(a_header("whisper-base"), [], scored, "t").error_rates
     assert (rates["wer"], rates["cer"], rates["wer_plain"], rates["cer_plain"]) == (0.1, 0.04, 0.3, 0.1)
     # Of two segments the bootstrap draws one twice often enough: the ends are the segments' own rates.
     assert (rates["wer_ci_low"], rates["wer_ci_high"]) == (0.0, 0.25)
@@ -290,7 +293,7 @@ def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: P
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
     assert cell["waiting_share"] == pytest.approx(1 - 6 / 8)
-    alike = tables.Measured(a_header("whisper-base", weights="random"), PASSES, [], "t")
+    alike = cells_table.Measured(a_header("whisper-base", weights="random"), PASSES, [], "t")
     assert alike.waiting_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
     assert ctc["gflop_note"] == "disagree"
@@ -301,9 +304,9 @@ def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: P
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     for model in STUDY["models"]:
-        record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
-    made = tables.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
-    table_files.write(made, tmp_path / "tables")
+        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
+    made = cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
+    parquet.write(made, tmp_path / "tables")
     for name, table in made.items():
         back = pyarrow.csv.read_csv(tmp_path / "tables" / f"{name}.csv")
         assert back.column_names == table.column_names
@@ -320,7 +323,7 @@ def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[di
 
 def test_the_median_is_blocked_by_batch() -> None:
     passes = [*a_round(0, 1.0, 10.0), *a_round(1, 1.2, 10.4), *a_round(2, 1.1, 10.2)]
-    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
     assert (cell.n_batches, len(cell.rounds), cell.latency_s) == (2, 3, pytest.approx((1.1 + 10.2) / 2))
     low, high = cell.latency_interval
     assert low is not None and high is not None and 4 < low < 5.65 < high < 7
@@ -329,18 +332,18 @@ def test_the_median_is_blocked_by_batch() -> None:
 
 def test_a_round_that_was_cut_off_and_what_was_not_timed_count_for_nothing() -> None:
     passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0), *a_round(2, 50.0)]
-    cell = tables.Measured(a_header("whisper-base"), passes, [], "t")
+    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
     assert (len(cell.timed), len(cell.rounds), cell.latency_s) == (3, 1, 1.5)
     assert cell.latency_interval == (None, None)
-    assert tables.Measured(a_header("whisper-base"), [], [], "t").latency_s is None
+    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").latency_s is None
 
 
 def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) -> None:
     twice = STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 1}, "models": {"whisper-base": {}}}
     for name, latency_s in (("5s-b2", 1.0), ("5s-b2-again", 1.1)):
         path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
-        record.write(path, a_header("whisper-base"), a_round(0, latency_s))
-    made = tables.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
+        cell_record.write(path, a_header("whisper-base"), a_round(0, latency_s))
+    made = cells_table.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
     (pair,), (cell,) = made["noise"].to_pylist(), made["cells"].to_pylist()
     assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
     assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)
@@ -359,7 +362,7 @@ def test_codecarbon_and_the_counter_stand_side_by_side() -> None:
     window = {"n_passes": 5, "seconds": 5.0, "gpu_j": None, "ram_j": 1.0, "counter_gpu_j": None}
     windows = [window | {"cpu_j": joules, "counter_cpu_j": 100.0} for joules in (98.0, 102.0, 101.0)]
     energy = {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": []}
-    cell = tables.Measured(a_header("whisper-base", events={"energy": energy}), [], [], "t")
+    cell = cells_table.Measured(a_header("whisper-base", events={"energy": energy}), [], [], "t")
     assert cell.energy_j_per_sample("counter_cpu") == 10.0
     assert cell.energy_counter_difference == pytest.approx(0.01)
     assert cell.energy_spread == pytest.approx(4 / 101)
@@ -375,5 +378,5 @@ def test_the_cells_table_has_the_promised_columns() -> None:
         "wer_ci_high, n_segments, tokens_per_s, gflop_per_sample, achieved_gflops, converged, startup_cpu_s, protocol, "
         "machine_id, commit"
     )
-    assert set(promised.split(", ")) <= set(tables.CELLS.names)
-    assert len(tables.CELLS.names) == len(set(tables.CELLS.names))
+    assert set(promised.split(", ")) <= set(cells_table.CELLS.names)
+    assert len(cells_table.CELLS.names) == len(set(cells_table.CELLS.names))

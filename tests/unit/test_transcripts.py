@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables_for_tests import cell, example_segments, example_transcripts, transcripts_of
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.report import audio
-from asrmeter.report.transcripts import MOST_TEXTS, Run, aligned, shown_first, transcripts_section
-from asrmeter.report.words import load_words
-from asrmeter.scoring import compare
+from asrmeter.analysis.scoring import compare
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.report.catalogue import load_words
+from asrmeter.report.html import audio
+from asrmeter.report.html.transcripts import MOST_TEXTS, Run, aligned, shown_first, transcripts_section
 
 WORDS = load_words(Path(__file__).parents[2] / "report", "en")
 TEXTS = st.lists(st.sampled_from(["so", "the", "old", "house", "stood"]), max_size=12).map(" ".join)

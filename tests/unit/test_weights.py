@@ -10,8 +10,8 @@ import torch
 from ctranslate2.converters.transformers import WhisperLoader
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.weights import ctranslate2
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.models import ctranslate2
 
 Damage = Callable[[dict[str, np.ndarray]], bytes]
 ALIASES = {"decoder/projection/weight": "decoder/embeddings/weight"}

@@ -17,15 +17,15 @@ from tables_for_tests import cell, example_cells, example_selection, example_tra
 from test_report import LATENCIES, rendered
 
 import plot
-from asrmeter.compare import Run, compare
-from asrmeter.errors import AsrmeterError
-from asrmeter.figures.bottlenecks import roofline_figure
-from asrmeter.figures.register import FIGURES, figure_svg
-from asrmeter.figures.subject import Subject
-from asrmeter.report.provenance import COMMAND, provenance_section
-from asrmeter.report.text import size, unit_2025
-from asrmeter.report.words import load_texts, load_words
-from asrmeter.study import complete
+from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figures.bottlenecks import roofline_figure
+from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.formatting import size, unit_2025
+from asrmeter.report.html.provenance import COMMAND, provenance_section
+from asrmeter.study.validation import complete
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 LANGUAGES = sorted(path.name.split(".")[1] for path in TEMPLATES.glob("words.*.toml"))

@@ -10,8 +10,8 @@ import librosa
 import numpy as np
 import soundfile
 
-from asrmeter.errors import AsrmeterError
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 
 # What libsndfile notes on opening a file whose header says that there are more bytes than there are: of the samples in
 # AU and CAF, of the whole file in the 64-bit formats. It reads what is there, without an error.

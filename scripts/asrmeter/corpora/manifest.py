@@ -7,11 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.files import atomic, sha256_of
+from asrmeter.common.parquet import as_parquet
 from asrmeter.corpora.audio import encode
-from asrmeter.files import atomic, sha256_of
-from asrmeter.integrity import SELECTION
-from asrmeter.segments import SAMPLE_RATE_HZ, Clip, Segment
-from asrmeter.table_files import as_parquet
+from asrmeter.corpora.segments import Clip, Segment
+from asrmeter.sources.integrity import SELECTION
 
 SEGMENTS = "segments.parquet"
 # The same rows for the measuring process, which must not pay for importing pyarrow.

@@ -1,1 +1,4 @@
-"""What a model computes: multiply-accumulates (MAC) of its parts, counted without its weights. 1 MAC = 2 FLOP."""
+"""Floating-point operations of a model, counted without its weights.
+
+Imports `runtimes`, `corpora`, `study` and `common`.
+"""

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import tokenizers
 
-from asrmeter import edlm2025
-from asrmeter.batches import batches, timed
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.corpora.batches import batches, timed
 from asrmeter.flops import formulas
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import Count
 from asrmeter.runtimes.transformers_whisper import WINDOW_S
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.study.edlm2025 import DURATIONS_S, MODELS
 
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -103,11 +103,9 @@ def rows(model: Model, classes: Classes) -> Iterator[Row]:
     An architecture that cannot be counted, however that shows, costs its figures and not the report: a note says why.
     """
     grid = [(place, model, classes) for place in (classes.grid if model.in_study else ())]
-    if model.name in edlm2025.MODELS:
+    if model.name in MODELS:
         others = [
-            (duration_s, 1)
-            for duration_s in edlm2025.DURATIONS_S
-            if not model.in_study or (duration_s, 1) not in classes.grid
+            (duration_s, 1) for duration_s in DURATIONS_S if not model.in_study or (duration_s, 1) not in classes.grid
         ]
         grid += [(place, replace(model, in_study=False), Classes()) for place in others]
     architecture: Architecture | None = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError
 
 if TYPE_CHECKING:
     from asrmeter.runtimes.base import Runtime

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from asrmeter.common.vocabulary import STAGES, DecoderWork
+
 if TYPE_CHECKING:
     import torch
-
-STAGES = ("features", "encoder", "decoder", "text")
 
 
 @dataclass(frozen=True)
@@ -26,26 +26,6 @@ class Hypothesis:
     n_tokens: int
     n_windows: int
     processed_s: float
-
-
-@dataclass
-class DecoderWork:
-    """What the decoder of a pass was run on, rows that wait for longer ones included.
-
-    Runs, rows summed over the runs, tokens that it read, and positions that self-attention saw summed over the tokens.
-    """
-
-    n_decoder_runs: int = 0
-    n_decoder_rows: int = 0
-    n_decoder_tokens: int = 0
-    n_decoder_positions: int = 0
-
-    def add(self, n_rows: int, n_new: int, n_past: int) -> None:
-        """Count a run over `n_new` tokens in each of `n_rows` rows, after `n_past` others."""
-        self.n_decoder_runs += 1
-        self.n_decoder_rows += n_rows
-        self.n_decoder_tokens += n_rows * n_new
-        self.n_decoder_positions += n_rows * n_new * (n_past + n_new)
 
 
 class Timeline:

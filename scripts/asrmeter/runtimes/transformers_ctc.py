@@ -11,11 +11,11 @@ import torch
 import transformers
 from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2FeatureExtractor
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_folder import feature_extractor, network
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.runtimes.transformers_common import feature_extractor, network
 
 # What transformers' CTC tokenizer takes a folder to mean that does not say otherwise.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}

@@ -10,10 +10,10 @@ from transformers.generation.configuration_utils import GenerationConfig
 from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
-from asrmeter.errors import AsrmeterError
+from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_folder import feature_extractor, network
-from asrmeter.segments import SAMPLE_RATE_HZ
+from asrmeter.runtimes.transformers_common import feature_extractor, network
 
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ

@@ -1,0 +1,85 @@
+"""What larger batches bring: from which on they bring no more, and what limits then."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from asrmeter.analysis import roofline
+from asrmeter.common.vocabulary import MEASURED_STATUS
+
+Row = Mapping[str, Any]
+# A larger batch has to bring more than this, and more than the noise floor, or the smaller one is as good.
+LEAST_GAIN = 0.05
+_TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+GROUP = ("model", "weights", "variant", "device", "duration_s")
+
+SCALING = pa.schema(
+    [
+        *((name, _INTEGER if name == "duration_s" else _TEXT) for name in GROUP),
+        ("batch_sizes", pa.list_(_INTEGER)),
+        ("saturation_batch", _INTEGER),
+        # whether a larger batch was tried, and brought no more
+        ("saturated", _FLAG),
+        ("samples_per_s", _NUMBER),
+        ("speedup_over_smallest", _NUMBER),
+        ("energy_saving_over_smallest", _NUMBER),
+        ("limit", _TEXT),
+        ("note", _TEXT),
+    ]
+)
+
+
+def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
+    """Yield a row for each (model, variant, device, duration) with a cell that was measured and not disturbed.
+
+    `verdicts` are the rows of the table `roofline`. `limit` is the verdict of the cell at the saturation batch.
+    """
+    judged = {
+        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("verdict")
+        for row in verdicts
+        if row["stage"] == roofline.PASS
+    }
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell[name] for name in GROUP), []).append(cell)
+    for group, members in sorted(groups.items()):
+        timed = sorted((cell for cell in members if _counts(cell)), key=lambda cell: cell["batch_size"])
+        if timed:
+            yield dict(zip(GROUP, group, strict=True)) | _scaled(timed, members, judged, group)
+
+
+def _counts(cell: Row) -> bool:
+    """Return whether a cell's throughput says something of its batch size."""
+    return cell["status"] in MEASURED_STATUS and cell["samples_per_s"] is not None and not cell["disturbed"]
+
+
+def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, Any], group: Any) -> dict[str, Any]:
+    smallest, best = timed[0], max(timed, key=lambda cell: cell["samples_per_s"])
+    least = 1 + max(LEAST_GAIN, smallest["noise_floor"] or 0.0)
+    at = next(cell for cell in timed if best["samples_per_s"] <= cell["samples_per_s"] * least)
+    saturated = at is not timed[-1]
+    return {
+        "batch_sizes": [cell["batch_size"] for cell in timed],
+        "saturation_batch": at["batch_size"],
+        "saturated": saturated,
+        "samples_per_s": at["samples_per_s"],
+        "speedup_over_smallest": at["samples_per_s"] / smallest["samples_per_s"],
+        "energy_saving_over_smallest": _ratio(smallest["energy_j_per_sample"], at["energy_j_per_sample"]),
+        "limit": judged.get((*group, at["batch_size"])),
+        "note": None if saturated else _why_no_more(timed, members),
+    }
+
+
+def _why_no_more(timed: Sequence[Row], members: Sequence[Row]) -> str:
+    """Return why nothing is known beyond the largest batch that was timed."""
+    larger = [cell for cell in members if cell["batch_size"] > timed[-1]["batch_size"]]
+    if larger:
+        next_one = min(larger, key=lambda cell: cell["batch_size"])
+        why = "disturbed" if next_one["disturbed"] else f"{next_one['status']}: {next_one['reason']}"
+        return f"batch {next_one['batch_size']}: {why}"
+    return "only one batch size was measured" if len(timed) == 1 else "no larger batch was measured"
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or not denominator else numerator / denominator

@@ -1,0 +1,160 @@
+"""The tables of what holds a cell back, as figures and report read them, and what both work out of any table."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asrmeter.analysis.results import Row, cell_of, latency_of, read_rows
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records.machine_peaks import Ceilings
+
+# In the order of legends and tables.
+GROUPS = (
+    "matmul", "attention", "convolution", "normalisation", "activation", "memory", "synchronisation", "python", "other",
+)  # fmt: skip
+
+# What figures and report read of each table.
+_CELL = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
+_GROUP = ("model", "weights", "variant", "device", "duration_s")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "flops": (
+        "model", "family", "in_study", "duration_s", "batch_size", "n_windows", "n_tokens_mean", "encoder_gmac",
+        "encoder_gflop", "decoder_gflop_per_step", "decoder_gflop", "total_gflop", "decoder_mac_per_token",
+        "decoder_mac_per_position", "edlm2025_encoder", "edlm2025_unit", "edlm2025_decoder_gflop_per_step",
+        "checked_against", "not_counted", "note",
+    ),
+    "operators": (
+        *_CELL, "repeat", "stage", "group", "operator", "n_calls", "cpu_self_s", "cpu_share", "cuda_self_s",
+        "cuda_share", "pass_s", "plain_pass_s", "overhead", "covered", "device_idle_share",
+        "disturbance", "status", "reason",
+        "cuda_note", "trace",
+    ),
+    "ceilings": (
+        "machine_id", "device", "device_name", "threads", "kind", "dtype", "matrix_size", "working_set_bytes",
+        "flop_per_s", "bytes_per_s", "n_runs", "status", "reason",
+    ),
+    "roofline": (
+        *_CELL, "dtype", "stage", "flop_per_byte", "gflop_per_s", "ceiling_gflop_per_s", "ceiling_bytes_per_s",
+        "compute_share", "memory_share", "compute_time_share", "memory_time_share", "overhead_time_share",
+        "padding_time_share", "verdict", "note",
+    ),
+    "scaling": (
+        *_GROUP, "batch_sizes", "saturation_batch", "saturated", "samples_per_s", "speedup_over_smallest",
+        "energy_saving_over_smallest", "limit", "note",
+    ),
+    "edlm2025": (
+        "table", "model", "device", "metric", "unit", "published_low", "published_high", "published_text",
+        "published_note", "reproduced_low", "reproduced_high", "ours_low", "ours_high", "ours_unit", "n", "note",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bottlenecks:
+    """The rows of each table; see the modules of these names."""
+
+    flops: Sequence[Row] = ()
+    operators: Sequence[Row] = ()
+    ceilings: Sequence[Row] = ()
+    roofline: Sequence[Row] = ()
+    scaling: Sequence[Row] = ()
+    edlm2025: Sequence[Row] = ()
+
+    @classmethod
+    def read(cls, paths: Mapping[str, Path]) -> "Bottlenecks":
+        """Read those tables that have a path.
+
+        Raises:
+            AsrmeterError: a table is not there or lacks a column.
+        """
+        return cls(**{name: read_rows(path, COLUMNS[name]) for name, path in paths.items()})
+
+    def of(self, cells: Sequence[Row]) -> "Bottlenecks":
+        """Return the tables with the rooflines of these cells and of no others."""
+        names = {cell_of(row) for row in cells}
+        return replace(self, roofline=[row for row in self.roofline if cell_of(row) in names])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The profiled passes of one cell: `first` is its first row, for what is the same in all of them."""
+
+    first: Row
+    rows: tuple[Row, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no profile; the first row's `reason` says why."""
+        return all(row["operator"] is None for row in self.rows)
+
+    @property
+    def own_share(self) -> str:
+        """The column of the device's own time: that of the GPU on cuda."""
+        return "cuda_share" if self.first["device"] == "cuda" else "cpu_share"
+
+    def mean(self, column: str) -> float | None:
+        """Return the mean over the repeats of a column that is of a whole pass."""
+        values = {row["repeat"]: row[column] for row in self.rows if row[column] is not None}
+        return statistics.fmean(values.values()) if values else None
+
+    def sums(self, key: Callable[[Row], Any], column: str) -> dict[Any, float]:
+        """Return the mean over the repeats of the sum of a column, by what `key` gives; nothing where it is null."""
+        known = [row for row in self.rows if row[column] is not None]
+        n_repeats = len({row["repeat"] for row in known})
+        found: dict[Any, float] = {}
+        for row in known:
+            found[key(row)] = found.get(key(row), 0.0) + row[column] / n_repeats
+        return found
+
+    def by_group(self, column: str) -> dict[str, float]:
+        """Return the sum of a column for each group."""
+        return self.sums(lambda row: row["group"], column)
+
+
+def profiles(operators: Sequence[Row]) -> list[Profile]:
+    """Return the profiles of all cells, sorted by cell."""
+    of_cell: dict[Any, list[Row]] = {}
+    for row in operators:
+        of_cell.setdefault(cell_of(row), []).append(row)
+    return [Profile(rows[0], tuple(rows)) for _, rows in sorted(of_cell.items())]
+
+
+def working_sets(ceilings: Ceilings) -> list[int]:
+    """Return the sizes (bytes) of the smallest and the largest working set whose memory rate counts as a ceiling."""
+    sizes = sorted({size for size, _ in ceilings.memory})
+    return sorted({*sizes[:1], *sizes[-1:]})
+
+
+def over_cpu(cells: Sequence[Row]) -> list[Row]:
+    """Return the cells of other devices whose like was measured on the CPU too, with the CPU's latency over theirs.
+
+    `over_cpu_low` and `over_cpu_high` are the ends that both intervals allow, `devices` the two; `told_apart` asks the
+    noise floor too. A pair is unconverged, or disturbed, if one of the two is.
+    """
+    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"]]
+    on_cpu = {_place(row): row for row in measured if row["device"] == "cpu"}
+    pairs = [(on_cpu[_place(row)], row) for row in measured if row["device"] != "cpu" and _place(row) in on_cpu]
+    return [
+        {
+            **row,
+            "device": f"{row['device']} / cpu",
+            "devices": (cpu["device"], row["device"]),
+            "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
+            "disturbed": cpu["disturbed"] or row["disturbed"],
+            "told_apart": latency_of(cpu).differs_from(latency_of(row)),
+            "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
+            "over_cpu_low": _ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
+            "over_cpu_high": _ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),
+        }
+        for cpu, row in pairs
+    ]
+
+
+def _place(row: Row) -> tuple[object, ...]:
+    return row["model"], row["variant"], row["duration_s"], row["batch_size"]
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or not denominator else numerator / denominator

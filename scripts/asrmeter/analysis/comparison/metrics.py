@@ -1,0 +1,181 @@
+"""What two runs are compared by: latency, WER and energy, one definition each; `verdicts` has the rules."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
+from asrmeter.analysis.results import Candidate, energy_method, energy_of, latency_of, n_errors
+from asrmeter.common import stats
+from asrmeter.common.stats import Estimate
+from asrmeter.common.vocabulary import MODELLED_METHODS
+
+
+class Latency(Metric):
+    """Seconds a pass, with the interval of its passes."""
+
+    name, unit = "latency", "s"
+    lower, higher = Verdict.FASTER, Verdict.SLOWER
+    enough = "three converged cells, and most of its cells, to compare"
+
+    def has(self, sides: Sides) -> bool:
+        """Every cell is one to be timed: one that failed in both runs is listed here."""
+        return True
+
+    def estimate(self, side: Side) -> Estimate | None:
+        """Return the latency of a cell, if it was measured."""
+        return latency_of(side.row) if side.is_measured else None
+
+    def no_figure(self, side: Side) -> str:
+        """Return why a latency has no interval to go by."""
+        if side.row["status"] != "ok":
+            return f"{side.row['status']}, {side.row['reason'] or 'no reason was recorded'}"
+        return "" if side.is_measured and side.row["latency_s_ci_low"] is not None else "no interval"
+
+    def other_work(self, first: Side, second: Side) -> str:
+        """The same batches must have been timed, too."""
+        return super().other_work(first, second) or _other_batches(first, second)
+
+
+class Wer(Metric):
+    """Word error rate over all segments, with its interval over segments; compared segment by segment."""
+
+    name, unit, scale = "wer", "%", 100.0
+    lower, higher = Verdict.BETTER, Verdict.WORSE
+    effect, drifts = "difference", False
+    enough = "two segments with words that both runs scored"
+
+    def estimate(self, side: Side) -> Estimate | None:
+        """Return the WER of a cell; with random weights it has none."""
+        value, low, high = (side.row[key] for key in ("wer", "wer_ci_low", "wer_ci_high"))
+        return None if value is None or not side.is_measured else Estimate(value, low, high)
+
+    def no_figure(self, side: Side) -> str:
+        """Return why a cell has no WER, or no texts to compare it by."""
+        return side.failure or ("" if self.estimate(side) and side.texts else "it was not scored")
+
+    def other_work(self, first: Side, second: Side) -> str:
+        """The same segments must have been transcribed and scored in the same way, too."""
+        if reason := super().other_work(first, second):
+            return reason
+        if self.estimate(first) and self.estimate(second):
+            if first.row["normaliser"] != second.row["normaliser"]:
+                return "another normaliser"
+            if {key: row["n_words"] for key, row in first.texts.items()} != {
+                key: row["n_words"] for key, row in second.texts.items()
+            }:
+                return "other segments were scored"
+        return ""
+
+    def unclear(self, first: Side, second: Side) -> str:
+        """One segment alone says nothing of others, unless nothing changed at all."""
+        if reason := super().unclear(first, second):
+            return reason
+        effect = self.effect_of(first, second)
+        return "" if effect and effect.low is not None else "fewer than two segments with words"
+
+    def doubt(self, first: Side, second: Side) -> str:
+        """Return "": what disturbs a machine does not change what a model hears."""
+        return ""
+
+    def effect_of(self, first: Side, second: Side) -> Estimate | None:
+        """Return the difference of both WERs, 0 exactly where all texts are the same."""
+        whole = all(self.estimate(side) and side.texts for side in (first, second))
+        return _difference([(first, second)]) if whole else None
+
+    def are_same(self, first: Side, second: Side) -> bool:
+        """Tell whether the interval of the difference contains 0."""
+        return _contains_zero(self.effect_of(first, second))
+
+    def summary(self, candidate: Candidate, pairs: Mapping[Pair, Sides]) -> ModelSummary:
+        """Pool what can be compared, even of cells with one segment each."""
+        pooled = [
+            both
+            for pair, both in pairs.items()
+            if pair.verdict is not Verdict.NOT_COMPARABLE and pair.effect is not None
+        ]
+        effect = _difference(pooled) if pooled else None
+        judged = effect is not None and effect.low is not None
+        change = self.direction(effect) if judged and not _contains_zero(effect) else None
+        return ModelSummary(candidate, counted(pairs), effect, change, judged)
+
+
+class Energy(Metric):
+    """Watt-hours per hour of audio of the cell's own device, by a counter: the median of windows.
+
+    Three windows carry no interval, but how far they lie apart is a floor.
+    """
+
+    name, unit = "energy", "Wh/h"
+    lower, higher = Verdict.LOWER, Verdict.HIGHER
+    enough = "three cells, and most of its cells, whose energy can be compared"
+    modelled: ClassVar[bool] = False
+
+    def has(self, sides: Sides) -> bool:
+        """Measured and modelled figures are not mixed: where one run has measured, both would have to."""
+        methods = {energy_method(side.row) for side in sides if self.estimate(side)}
+        return bool(methods) and methods.issubset(MODELLED_METHODS) is self.modelled
+
+    def estimate(self, side: Side) -> Estimate | None:
+        """Return the energy of a cell, with what it scatters by as a floor."""
+        energy = energy_of(side.row) if side.is_measured else None
+        return replace(energy, low=None, high=None) if energy else None
+
+    def no_figure(self, side: Side) -> str:
+        """Return why a cell has no energy, or one that nothing says how far it scatters."""
+        if energy := self.estimate(side):
+            return "" if energy.floor is not None else "neither several windows nor a noise floor"
+        return side.failure or "no energy"
+
+    def other_work(self, first: Side, second: Side) -> str:
+        """The same batches must have been run, and their energy found in the same way, too."""
+        if reason := super().other_work(first, second) or _other_batches(first, second):
+            return reason
+        methods = [energy_method(side.row) for side in (first, second) if side.is_measured]
+        return f"other energy methods: {', '.join(methods)}" if len(set(methods)) > 1 else ""
+
+
+class ModelledEnergy(Energy):
+    """The same by a model of the device: it follows the running time, and says nothing that latency does not."""
+
+    name = "energy_modelled"
+    modelled, guarded = True, False
+
+
+METRICS: tuple[Metric, ...] = (Latency(), Wer(), Energy(), ModelledEnergy())
+
+
+def _other_batches(first: Side, second: Side) -> str:
+    lengths = first.row["audio_s_mean"], second.row["audio_s_mean"]
+    if first.is_measured and second.is_measured and None not in lengths and not math.isclose(*lengths):
+        return "other batches were timed"
+    return ""
+
+
+def _difference(pooled: Sequence[Sides]) -> Estimate:
+    """Return the second WER minus the first of all segments of some cells, with its paired interval.
+
+    A segment that was transcribed in several cells (batch sizes, devices) is one item that is drawn.
+    """
+    before: Counter[tuple[int, str]] = Counter()
+    after, words = before.copy(), before.copy()
+    identical = True
+    for first, second in pooled:
+        for segment, text in first.texts.items():
+            other, item = second.texts[segment], (text["duration_s"], segment)
+            before[item] += n_errors(text)
+            after[item] += n_errors(other)
+            words[item] += text["n_words"]
+            identical &= text["hypothesis"] == other["hypothesis"]
+    if identical:
+        return Estimate(0.0, 0.0, 0.0)
+    items = sorted(words)
+    errors, others, of_words = ([counts[item] for item in items] for counts in (before, after, words))
+    low, high = stats.difference_interval(errors, others, of_words) or (None, None)
+    return Estimate((sum(others) - sum(errors)) / sum(of_words), low, high)
+
+
+def _contains_zero(effect: Estimate | None) -> bool:
+    return effect is not None and effect.low is not None and effect.high is not None and effect.low <= 0 <= effect.high

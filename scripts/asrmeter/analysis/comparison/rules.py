@@ -1,0 +1,244 @@
+"""By which rules two runs are compared: one for a cell and one for a model, the same for every metric.
+
+The rule for a cell. Where the two runs did not do the same work (other audio, weights, batches,
+protocol, normaliser, energy method), it is `not_comparable`. Where one of them has no figure that carries a verdict
+(a failed cell, no interval, too few segments), it is `ambiguous`. It is `same` as far as was measured; and if it
+differs, it is `ambiguous` again where a run was disturbed. Else the verdict says what the second run is.
+
+The same as far as was measured. Latency: the intervals overlap, or the difference is within the noise floor of either
+run. Energy: the difference is within the spread of the windows or the noise floor, the largest of both runs. WER: both
+runs transcribed the same segments, so that they are paired; the interval of the difference contains zero.
+
+The rule for a model. By latency and energy it changed only if at least three of its cells did, these are more than half
+of those that can be compared, and none says the opposite. One pair of runs carries no more: intervals know the noise
+inside a run, and the floor is one sample of the noise between runs, so that a few cells may differ by chance. If as
+many as one cell in five did, in either direction alike, a model of six cells would be called changed by chance twice in
+1,000 comparisons. By WER the segments of all its cells are pooled, and the interval of that difference decides.
+"""
+
+import statistics
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from asrmeter.analysis.results import Candidate, Row, cell_of, disturbance_of
+from asrmeter.common import stats
+from asrmeter.common.stats import Estimate
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.study.grid import Cell
+
+LEAST_CHANGED_CELLS = 3
+# What must be alike for two cells of the same name to be the same work, and what is said if it is not.
+SAME_WORK = {
+    "protocol": "another protocol",
+    "corpus_sha256": "other audio",
+    "weights": "other weights",
+    "weights_sha256": "other weights",
+}
+
+
+class Verdict(StrEnum):
+    """What the second run is, compared with the first: of latency, WER or energy."""
+
+    SAME = "same"
+    FASTER = "faster"
+    SLOWER = "slower"
+    BETTER = "better"
+    WORSE = "worse"
+    LOWER = "lower"
+    HIGHER = "higher"
+    AMBIGUOUS = "ambiguous"
+    NOT_COMPARABLE = "not_comparable"
+
+
+UNTOLD = (Verdict.AMBIGUOUS, Verdict.NOT_COMPARABLE)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A cell as one of two runs has it: its row of the cells table, and its transcripts by segment.
+
+    `elsewhere`: it was measured on other hardware than most of its run.
+    """
+
+    run: str
+    row: Row
+    texts: Mapping[str, Row]
+    elsewhere: bool = False
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the cell was measured, even if not to the end."""
+        return self.row["status"] in MEASURED_STATUS and self.row["latency_s_median"] is not None
+
+    @property
+    def failure(self) -> str:
+        """The status of a cell that failed, with its reason; "" if it was measured."""
+        return "" if self.is_measured else f"{self.row['status']}, {self.row['reason'] or 'no reason was recorded'}"
+
+
+Sides = tuple[Side, Side]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell that both runs have, by one metric: its value in each, what became of it, and what follows.
+
+    `effect` is the second value over the first, or the difference of both, as the metric has it; None where there is no
+    such number. `reason` says why nothing can be told, and is "" otherwise.
+    """
+
+    cell: Cell
+    first: Estimate | None
+    second: Estimate | None
+    effect: Estimate | None
+    verdict: Verdict
+    reason: str
+
+    @property
+    def candidate(self) -> Candidate:
+        """The model and its variant."""
+        return self.cell.model, self.cell.variant
+
+    @property
+    def overlap(self) -> bool | None:
+        """Whether the intervals overlap; None without two intervals of the same work."""
+        if self.first is None or self.second is None or self.verdict is Verdict.NOT_COMPARABLE:
+            return None
+        return None if None in (self.first.low, self.second.low) else self.first.overlaps(self.second)
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """All pairs of a model and variant by one metric: how many of each verdict, and whether it changed at all.
+
+    `effect` is the median ratio of its cells, or the difference of all segments pooled. `judged` says whether there was
+    enough to tell a change by.
+    """
+
+    candidate: Candidate
+    counts: Mapping[Verdict, int]
+    effect: Estimate | None
+    change: Verdict | None
+    judged: bool
+
+
+class Metric(ABC):
+    """One definition of what is compared; the less of it the better.
+
+    `lower` and `higher` are what the second run is called then, `unit` is that of the values times `scale`. `effect`
+    says whether two values make a `ratio` or a `difference`. `drifts`: a machine may change it for all models alike.
+    `guarded`: more of it is a regression. `enough` says what a model needs to be judged.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    lower: ClassVar[Verdict]
+    higher: ClassVar[Verdict]
+    effect: ClassVar[str] = "ratio"
+    scale: ClassVar[float] = 1.0
+    drifts: ClassVar[bool] = True
+    guarded: ClassVar[bool] = True
+    enough: ClassVar[str]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts that there are by this metric."""
+        return Verdict.SAME, self.lower, self.higher, *UNTOLD
+
+    def has(self, sides: Sides) -> bool:
+        """Tell whether a pair of cells is one to be compared: one of them has a figure."""
+        return any(self.estimate(side) is not None for side in sides)
+
+    @abstractmethod
+    def estimate(self, side: Side) -> Estimate | None:
+        """Return the value of a cell, or None if it has none."""
+
+    @abstractmethod
+    def no_figure(self, side: Side) -> str:
+        """Return why nothing about a cell can be told by its figure, or ""."""
+
+    def other_work(self, first: Side, second: Side) -> str:
+        """Return why two cells of the same name did not do the same work, or not on the runs' own hardware, or ""."""
+        work = next((why for key, why in SAME_WORK.items() if first.row[key] != second.row[key]), "")
+        return work or (of_either(_other_hardware, (first, second)) if self.drifts else "")
+
+    def unclear(self, first: Side, second: Side) -> str:
+        """Return why two cells that did the same work cannot be told apart or called the same, or ""."""
+        return of_either(self.no_figure, (first, second))
+
+    def doubt(self, first: Side, second: Side) -> str:
+        """Return why a difference may come from elsewhere, or ""."""
+        reason = of_either(lambda side: disturbance_of(side.row), (first, second))
+        return f"disturbed in {reason}" if reason else ""
+
+    def effect_of(self, first: Side, second: Side) -> Estimate | None:
+        """Return what became of the value, with its interval; None without two values."""
+        before, after = self.estimate(first), self.estimate(second)
+        return stats.quotient(before, after) if before and after else None
+
+    def are_same(self, first: Side, second: Side) -> bool:
+        """Tell whether two cells with figures are the same as far as was measured."""
+        before, after = self.estimate(first), self.estimate(second)
+        return before is not None and after is not None and before.ties_with(after)
+
+    def judge(self, sides: Sides) -> Pair:
+        """Apply the rule for a cell."""
+        first, second = map(self.estimate, sides)
+        verdict, reason = self._verdict(sides)
+        effect = None if verdict is Verdict.NOT_COMPARABLE else self.effect_of(*sides)
+        return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason)
+
+    def summary(self, candidate: Candidate, pairs: Mapping[Pair, Sides]) -> ModelSummary:
+        """Apply the rule for a model to its pairs, each with the cells that it is of."""
+        counts = counted(pairs)
+        n_comparable = len(pairs) - counts.get(Verdict.NOT_COMPARABLE, 0)
+        n_told = len(pairs) - sum(counts.get(verdict, 0) for verdict in UNTOLD)
+        change = None
+        for verdict, opposite in ((self.lower, self.higher), (self.higher, self.lower)):
+            if _is_enough(counts.get(verdict, 0), n_comparable) and opposite not in counts:
+                change = verdict
+        ratios = [pair.effect.value for pair in pairs if pair.effect is not None]
+        effect = Estimate(statistics.median(ratios)) if ratios else None
+        return ModelSummary(candidate, counts, effect, change, _is_enough(n_told, n_comparable))
+
+    def direction(self, effect: Estimate | None) -> Verdict:
+        """Return in which direction a value changed; from zero it has no ratio, and can only be more."""
+        neutral = 1.0 if self.effect == "ratio" else 0.0
+        return self.lower if effect is not None and effect.value < neutral else self.higher
+
+    def _verdict(self, sides: Sides) -> tuple[Verdict, str]:
+        if reason := self.other_work(*sides):
+            return Verdict.NOT_COMPARABLE, reason
+        if reason := self.unclear(*sides):
+            return Verdict.AMBIGUOUS, reason
+        if self.are_same(*sides):
+            return Verdict.SAME, ""
+        if reason := self.doubt(*sides):
+            return Verdict.AMBIGUOUS, reason
+        return self.direction(self.effect_of(*sides)), ""
+
+
+def _other_hardware(side: Side) -> str:
+    return "measured on other hardware than most of its run" if side.elsewhere else ""
+
+
+def counted(pairs: Iterable[Pair]) -> dict[Verdict, int]:
+    """Return how many pairs have each verdict, in the order of the verdicts."""
+    found = Counter(pair.verdict for pair in pairs)
+    return {verdict: found[verdict] for verdict in Verdict if found[verdict]}
+
+
+def _is_enough(n: int, n_comparable: int) -> bool:
+    return n >= LEAST_CHANGED_CELLS and n > n_comparable / 2
+
+
+def of_either(why: Callable[[Side], str], sides: Sides) -> str:
+    """Return what holds of either cell, each with the name of its run, or ""."""
+    reasons = [why(side) for side in sides]
+    if reasons[0] and reasons[0] == reasons[1]:
+        return f"both: {reasons[0]}"
+    return "; ".join(f"{side.run}: {reason}" for side, reason in zip(sides, reasons, strict=True) if reason)

@@ -1,0 +1,243 @@
+"""Two runs side by side: which cells and models are as before, which are not, and where that cannot be told.
+
+`verdicts` has the rules for a cell and for a model, `metrics` what they are applied to.
+
+Drift. Neither intervals nor floors know that a machine may be slower as a whole on another day. Where all of several
+models changed alike and no recorded setting differs, that is the likelier cause, and no change is claimed.
+
+Regression. What the second run is guarded against: a model that is slower, worse by WER, or takes more measured energy,
+each as a whole; a cell that was measured in the first run and failed in the second; a model that the second run lacks;
+and drift for the worse, as a guard that is silent about it would be none. Modelled energy only repeats latency. Peak
+memory is not judged. A metric by which no model can be judged may hide anything, and the guard does not hold either.
+"""
+
+import csv
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asrmeter.analysis.comparison.metrics import METRICS
+from asrmeter.analysis.comparison.rules import SAME_WORK, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
+from asrmeter.analysis.results import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, on_one_machine, read_rows
+from asrmeter.common.files import atomic
+from asrmeter.records.run_folders import tables_of
+from asrmeter.study.grid import Cell
+
+SETTINGS = (
+    "machine_id", "device_name", "driver_version", "threads", "os", "python_version", "torch_version",
+    "transformers_version", "decoding", "commit",
+)  # fmt: skip
+COLUMNS = (
+    "model", "variant", "device", "duration_s", "batch_size", "status", "reason", "latency_s_median",
+    "latency_s_ci_low", "latency_s_ci_high", "noise_floor", "audio_s_mean", "disturbed", "disturbance",
+    "wer", "wer_ci_low", "wer_ci_high", "normaliser", "energy_j_per_sample", "energy_spread", "energy_method_cpu",
+    "energy_method_gpu", *SAME_WORK, *SETTINGS,
+)  # fmt: skip
+# As many as anyone reads; compare.py --csv writes all.
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of two runs: its name for people, the rows of its cells, and the transcripts of each by segment.
+
+    `elsewhere` are the cells that met other hardware than most of the run.
+    """
+
+    name: str
+    cells: Mapping[Cell, Row]
+    texts: Mapping[Cell, Mapping[str, Row]]
+    elsewhere: frozenset[Cell]
+
+    @classmethod
+    def of(cls, name: str, cells: Iterable[Row], transcripts: Iterable[Row]) -> "Run":
+        """Return the run whose tables these are; they need the columns `COLUMNS` and `TRANSCRIPT_COLUMNS`."""
+        texts: defaultdict[Cell, dict[str, Row]] = defaultdict(dict)
+        for row in transcripts:
+            texts[cell_of(row)][row["segment_id"]] = row
+        by_cell = {cell_of(row): row for row in cells}
+        _, elsewhere = on_one_machine([*by_cell.values()])
+        return cls(name, by_cell, texts, frozenset(map(cell_of, elsewhere)))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Return the run of a results folder or tables folder.
+
+        Raises:
+            AsrmeterError: it has no such tables.
+        """
+        cells, transcripts = tables_of(folder)
+        return cls.of(str(folder), read_rows(cells, COLUMNS), read_rows(transcripts, TRANSCRIPT_COLUMNS))
+
+    def side(self, cell: Cell) -> Side:
+        """Return a cell as this run has it."""
+        return Side(self.name, self.cells[cell], self.texts.get(cell, {}), cell in self.elsewhere)
+
+
+@dataclass(frozen=True)
+class ByMetric:
+    """Two runs by one metric.
+
+    `drift` is what all of several models are alike; without a setting that differs none of them counts as changed then.
+    """
+
+    metric: Metric
+    pairs: tuple[Pair, ...]
+    models: tuple[ModelSummary, ...]
+    drift: Verdict | None
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """How many cells have each verdict, in the order of the verdicts."""
+        return counted(self.pairs)
+
+    @property
+    def overlap_share(self) -> float | None:
+        """Share of the cells with two intervals in which these overlap; None if there are no such cells."""
+        overlaps = [pair.overlap for pair in self.pairs if pair.overlap is not None]
+        return statistics.mean(overlaps) if overlaps else None
+
+    @property
+    def changed(self) -> tuple[ModelSummary, ...]:
+        """The models that changed as a whole."""
+        return tuple(model for model in self.models if model.change)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether all models changed alike, and none of them is said to have changed for that."""
+        return self.drift is not None and not self.changed
+
+    @property
+    def judged(self) -> tuple[ModelSummary, ...]:
+        """The models of which there is enough to tell a change by."""
+        return tuple(model for model in self.models if model.judged)
+
+    @property
+    def shown(self) -> list[Pair]:
+        """The pairs that people are shown: those that differ first, and no more than anyone reads."""
+        return sorted(self.pairs, key=lambda pair: pair.verdict is Verdict.SAME)[:MOST_SHOWN]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    `names` are those of the first and the second run, `n_cells` how many cells both have. `missing` holds cells that
+    only one of them has, each with the name of that one; `failed` those that only the first has measured, each with
+    what became of it; `lost` the models of which the first has measured cells and the second has none; `differing` the
+    settings that are not the same, each with its values in both.
+    """
+
+    names: tuple[str, str]
+    n_cells: int
+    by_metric: tuple[ByMetric, ...]
+    missing: tuple[tuple[Cell, str], ...]
+    failed: tuple[tuple[Cell, str], ...]
+    lost: tuple[Candidate, ...]
+    differing: tuple[tuple[str, str, str], ...]
+
+    def by(self, name: str) -> ByMetric:
+        """Return the part of the metric with that name."""
+        return next(part for part in self.by_metric if part.metric.name == name)
+
+    @property
+    def other_machine(self) -> bool:
+        """Whether the runs were made on different machines."""
+        return any(key == "machine_id" for key, *_ in self.differing)
+
+    @property
+    def regressions(self) -> list[str]:
+        """What is worse in the second run, each in a few words; empty where nothing is."""
+        found = []
+        guarded = [part for part in self.by_metric if part.metric.guarded]
+        for metric, part in ((part.metric, part) for part in guarded):
+            worse = ["/".join(model.candidate) for model in part.models if model.change is metric.higher]
+            if worse:
+                found.append(f"{metric.name}: {few(worse)} {metric.higher}")
+            elif part.drifted and part.drift is metric.higher:
+                found.append(
+                    f"{metric.name}: all models {metric.higher} alike, though no recorded setting differs: "
+                    "the machine may have drifted"
+                )
+            elif not part.judged:
+                found.append(f"{metric.name}: nothing could be judged (no model has {metric.enough})")
+        if self.failed:
+            found.append(f"failed: {few([f'{cell.id} ({why})' for cell, why in self.failed])}")
+        if self.lost:
+            found.append(f"missing: {few(['/'.join(candidate) for candidate in self.lost])}")
+        if not guarded:
+            found.append("nothing could be compared")
+        return found
+
+
+def compare(first: Run, second: Run) -> Comparison:
+    """Compare two runs by every metric that they have."""
+    common = sorted(first.cells.keys() & second.cells.keys())
+    sides = [(first.side(cell), second.side(cell)) for cell in common]
+    differing = tuple(
+        _differing([[side.row for side in run if not side.elsewhere] for run in zip(*sides, strict=True)])
+    )
+    parts = (_by(metric, [both for both in sides if metric.has(both)], bool(differing)) for metric in METRICS)
+    names = first.name, second.name
+    measured = {(cell.model, cell.variant) for cell in first.cells if first.side(cell).is_measured}
+    return Comparison(
+        names=names,
+        n_cells=len(common),
+        by_metric=tuple(part for part in parts if part.pairs),
+        missing=tuple((cell, names[cell in second.cells]) for cell in sorted(first.cells.keys() ^ second.cells.keys())),
+        failed=tuple(
+            (cell, after.failure)
+            for cell, (before, after) in zip(common, sides, strict=True)
+            if before.is_measured and not after.is_measured
+        ),
+        lost=tuple(sorted(measured - {(cell.model, cell.variant) for cell in second.cells})),
+        differing=differing,
+    )
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return some of the names, and how many more there are."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Write every pair by every metric in raw numbers: s, errors per word, Wh per hour of audio, relative floors."""
+    values = ("first", "second", "effect")
+    parts = [f"{value}{part}" for value in values for part in ("", "_low", "_high")]
+    heading = ["metric", "model", "variant", "device", "duration_s", "batch_size", *parts, "effect_is", "floor",
+               "verdict", "reason"]  # fmt: skip
+    with atomic(path) as target, open(target, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(heading)
+        for part in comparison.by_metric:
+            for pair in part.pairs:
+                estimates = [getattr(pair, value) for value in values]
+                numbers = [getattr(one, end, None) for one in estimates for end in ("value", "low", "high")]
+                place = (getattr(pair.cell, key) for key in heading[1:6])
+                floor = getattr(pair.effect, "floor", None)
+                writer.writerow(
+                    [part.metric.name, *place, *numbers, part.metric.effect, floor, pair.verdict, pair.reason]
+                )
+
+
+def _by(metric: Metric, sides: Sequence[Sides], differing: bool) -> ByMetric:
+    judged: defaultdict[Candidate, dict[Pair, Sides]] = defaultdict(dict)
+    for both in sides:
+        pair = metric.judge(both)
+        judged[pair.candidate][pair] = both
+    models = [metric.summary(candidate, judged[candidate]) for candidate in judged]
+    alike = metric.drifts and len(models) > 1 and len({model.change for model in models}) == 1
+    drift = models[0].change if alike else None
+    if drift and not differing:
+        models = [replace(model, change=None) for model in models]
+    return ByMetric(metric, tuple(pair for own in judged.values() for pair in own), tuple(models), drift)
+
+
+def _differing(runs: Sequence[Sequence[Row]]) -> Iterable[tuple[str, str, str]]:
+    for key in SETTINGS if runs else ():
+        before, after = (", ".join(sorted({str(row[key]) for row in rows if row[key] is not None})) for rows in runs)
+        if before != after:
+            yield key, before or "none", after or "none"

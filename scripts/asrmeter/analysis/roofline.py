@@ -1,0 +1,214 @@
+"""How near each cell comes to what its machine can do, and what holds it back. Standard library and pyarrow only.
+
+The roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a stage takes at least its floating-point operations by
+the rate of matrix products, and at least its memory traffic by the rate of memory. The operations are counted. The
+traffic is modelled, and the least there can be: weights once a run, caches of keys and values once a step, input and
+output once; what is computed in between is taken to stay in caches. So no share of a ceiling is above 1 unless the
+machine was slower while its ceilings were measured.
+
+A cell that was disturbed keeps its figures and gets no verdict. What rows wait for in long form is not known: there the
+padding of batches above one is only that of the encoder, and a note says so.
+
+The time of a pass is split into four: spent on padding and on rows that wait for longer ones (`padding`); the rest of
+each stage, which is bound by `compute` or by `memory`, whichever ceiling takes longer, if it reaches a good part of it;
+and `overhead`: stages that come near neither ceiling (operators that are too small to fill the machine, and their
+start), feature extraction, text, and what lies between. The largest is the verdict.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records.machine_peaks import Ceilings
+
+Row = Mapping[str, Any]
+LOSSES = ("compute", "memory", "overhead", "padding")
+PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
+# A stage that reaches this share of a ceiling is bound by it. Real kernels reach some half of it: their matrices are
+# not square, and between them are others. What stays below spends most of its time on something else.
+BOUND_FROM = 1 / 3
+FASTER = "faster than its ceilings: the machine was slower while they were measured; delete them and run again"
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_UNJUDGED = dict.fromkeys(("verdict", *(f"{loss}_time_share" for loss in LOSSES)))
+IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
+
+ROOFLINE = pa.schema(
+    [
+        ("model", _TEXT),
+        ("weights", _TEXT),
+        ("variant", _TEXT),
+        ("device", _TEXT),
+        ("duration_s", _INTEGER),
+        ("batch_size", _INTEGER),
+        ("machine_id", _TEXT),
+        ("dtype", _TEXT),
+        # encoder, decoder (Whisper's, output layer included), or the whole pass
+        ("stage", _TEXT),
+        ("seconds", _NUMBER),
+        ("gflop", _NUMBER),
+        # the least traffic there can be: modelled
+        ("least_bytes", _NUMBER),
+        ("flop_per_byte", _NUMBER),
+        ("gflop_per_s", _NUMBER),
+        ("least_bytes_per_s", _NUMBER),
+        ("ceiling_gflop_per_s", _NUMBER),
+        ("ceiling_bytes_per_s", _NUMBER),
+        # of the ceilings
+        ("compute_share", _NUMBER),
+        ("memory_share", _NUMBER),
+        # of the seconds: what they were spent on
+        *((f"{loss}_time_share", _NUMBER) for loss in LOSSES),
+        ("verdict", _TEXT),
+        ("note", _TEXT),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a pass: seconds that it took, its work, and how much of that was padding.
+
+    Of the traffic less is padding than of the operations: weights are read once, whatever is in the batch.
+    """
+
+    name: str
+    seconds: float
+    flop: float | None
+    least_bytes: float | None
+    working_set_bytes: float
+    padding_of_flop: float
+    padding_of_bytes: float
+    note: str | None = None
+
+    def row(self, dtype: str, ceilings: Ceilings | None) -> dict[str, Any]:
+        """Return the columns of the table that are this stage's own."""
+        found: dict[str, Any] = {
+            "dtype": dtype,
+            "stage": self.name,
+            "seconds": self.seconds,
+            "gflop": None if self.flop is None else self.flop / 1e9,
+            "least_bytes": self.least_bytes,
+        }
+        if self.flop is None or self.least_bytes is None:
+            return found
+        found |= {
+            "flop_per_byte": self.flop / self.least_bytes,
+            "gflop_per_s": self.flop / self.seconds / 1e9,
+            "least_bytes_per_s": self.least_bytes / self.seconds,
+        }
+        flop_per_s = ceilings.flop_per_s(dtype) if ceilings else None
+        bytes_per_s = ceilings.bytes_per_s(self.working_set_bytes) if ceilings else None
+        if flop_per_s is None or bytes_per_s is None:
+            return found | {"note": "no ceilings were measured on its machine"}
+        found |= {"ceiling_gflop_per_s": flop_per_s / 1e9, "ceiling_bytes_per_s": bytes_per_s}
+        compute_s, memory_s = self.flop / flop_per_s, self.least_bytes / bytes_per_s
+        if max(compute_s, memory_s) > self.seconds:
+            return found | {"note": FASTER}
+        bound = "compute" if compute_s >= memory_s else "memory"
+        padding_share = self.padding_of_flop if bound == "compute" else self.padding_of_bytes
+        if max(compute_s, memory_s) < BOUND_FROM * self.seconds:
+            bound = "overhead"
+        found |= {"compute_share": compute_s / self.seconds, "memory_share": memory_s / self.seconds}
+        found |= {f"{loss}_time_share": 0.0 for loss in LOSSES}
+        return _judged(
+            found | {f"{bound}_time_share": 1 - padding_share, "padding_time_share": padding_share, "note": self.note}
+        )
+
+
+def rows(
+    cells: Sequence[Row], flops: Sequence[Row], ceilings: Sequence[Row], dtypes: Mapping[str, str]
+) -> Iterator[Row]:
+    """Yield the rows of every cell that was measured: its stages, then the pass. `dtypes` are those of the variants."""
+    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
+    for cell in cells:
+        if cell["status"] not in MEASURED_STATUS or cell["latency_s_median"] is None:
+            continue
+        identity = {name: cell[name] for name in IDENTITY}
+        of_machine = Ceilings.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
+        dtype = dtypes[cell["variant"]]
+        stages = [
+            stage.row(dtype, of_machine)
+            for stage in stages_of(cell, counted[cell["model"], cell["duration_s"], cell["batch_size"]], BYTES[dtype])
+        ]
+        for row in (*stages, _whole(cell, stages, dtype)):
+            yield identity | (
+                row | _UNJUDGED | {"note": f"disturbed: {cell['disturbance']}"} if cell["disturbed"] else row
+            )
+
+
+def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
+    """Return the stages of a pass whose work is known; a CTC model's head belongs to its encoder."""
+    n_windows, batch_size = cell["n_windows_mean"], cell["batch_size"]
+    encoder_bytes = flops["encoder_parameters"] and bytes_each * (
+        # A batch takes as many runs as its segment with the most windows: at least their mean.
+        flops["encoder_parameters"] * n_windows + flops["encoder_elements_per_window"] * n_windows * batch_size
+    )
+    encoder = Stage(
+        ENCODER,
+        cell["encoder_s_median"] + (cell["decoder_s_median"] if cell["family"] == "ctc" else 0.0),
+        _flop(cell["encoder_gflop"]),
+        encoder_bytes,
+        bytes_each * (flops["encoder_parameters"] or 0),
+        # Its operations outweigh its traffic by far: one share will do for both.
+        cell["padding_share"] or 0.0,
+        cell["padding_share"] or 0.0,
+    )
+    if cell["family"] == "ctc":
+        return [encoder]
+    return [encoder, _decoder(cell, flops, bytes_each)]
+
+
+def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:
+    """Return the decoder of a pass; a run of it reads its weights, and each row its caches of keys and values."""
+    seconds, flop = cell["decoder_s_median"], _flop(cell["decoder_gflop"])
+    runs, rows, positions = (cell[f"n_decoder_{name}_mean"] for name in ("runs", "rows", "positions"))
+    if not runs or flops["decoder_parameters"] is None:
+        return Stage(DECODER, seconds, flop, None, 0.0, 0.0, 0.0)
+    weights = runs * flops["decoder_parameters"]
+    caches = (positions + rows * flops["cross_positions"]) * flops["kv_elements_per_position"]
+    waiting = 0.0 if cell["batch_size"] == 1 else cell["waiting_share"]
+    note = "what its rows wait for is not known in long form" if waiting is None else None
+    waiting = waiting or 0.0
+    traffic = weights + caches
+    read_by_run = bytes_each * traffic / runs
+    return Stage(DECODER, seconds, flop, bytes_each * traffic, read_by_run, waiting, waiting * caches / traffic, note)
+
+
+def _flop(gflop: float | None) -> float | None:
+    return None if gflop is None else 1e9 * gflop
+
+
+def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
+    """Return the row of the pass: the work of its stages; what was spent beside them is overhead."""
+    seconds = cell["latency_s_median"]
+    found: dict[str, Any] = {"dtype": dtype, "stage": PASS, "seconds": seconds}
+    if any(stage["gflop"] is None or stage["least_bytes"] is None for stage in stages):
+        return found | {"note": cell["gflop_note"]}
+    flop, least_bytes = 1e9 * sum(stage["gflop"] for stage in stages), sum(stage["least_bytes"] for stage in stages)
+    found |= {
+        "gflop": flop / 1e9,
+        "least_bytes": least_bytes,
+        "flop_per_byte": flop / least_bytes,
+        "gflop_per_s": flop / seconds / 1e9,
+        "least_bytes_per_s": least_bytes / seconds,
+    }
+    note = next((stage["note"] for stage in stages if stage.get("note")), None)
+    if not all(stage.get("verdict") for stage in stages):
+        return found | {"note": note}
+    # Medians of stages need not add up to that of the pass.
+    whole_s = max(seconds, sum(stage["seconds"] for stage in stages))
+    for loss in LOSSES:
+        spent_s = sum(stage[f"{loss}_time_share"] * stage["seconds"] for stage in stages)
+        found[f"{loss}_time_share"] = spent_s / whole_s
+    found["overhead_time_share"] += 1 - sum(found[f"{loss}_time_share"] for loss in LOSSES)
+    ceiling = stages[0]["ceiling_gflop_per_s"]
+    found |= {"ceiling_gflop_per_s": ceiling, "compute_share": flop / 1e9 / seconds / ceiling}
+    return _judged(found | {"note": note})
+
+
+def _judged(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"verdict": max(LOSSES, key=lambda loss: row[f"{loss}_time_share"])}

@@ -1,0 +1,4 @@
+"""Numbers that several rooms agree on."""
+
+# Every model that is measured takes waveforms at this rate.
+SAMPLE_RATE_HZ = 16_000

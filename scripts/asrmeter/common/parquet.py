@@ -1,0 +1,103 @@
+"""Tables as files: every one as Parquet and as CSV, whole or not there, and damage is found."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from asrmeter.common import checksums
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.files import atomic, write_atomically
+
+# Under which a header stands among the metadata of a schema.
+_HEADER = b"asrmeter"
+
+
+def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    """Return the rows of all files as one table.
+
+    Raises:
+        AsrmeterError: a file is missing, broken or holds something else.
+    """
+    tables = [schema.empty_table()]
+    for file in files:
+        table = read(file)
+        try:
+            tables.append(table.select(schema.names).cast(schema))
+        except (KeyError, ValueError, pa.ArrowException) as error:
+            raise AsrmeterError(f"{file}: is another table ({error}); delete it and run again") from error
+    return pa.concat_tables(tables)
+
+
+def read(file: Path) -> pa.Table:
+    """Return the table of a Parquet file.
+
+    Raises:
+        AsrmeterError: it is missing or broken.
+    """
+    try:
+        return opened(file).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise AsrmeterError(f"{file}: cannot be read ({one_line(error)}); delete it and run again") from error
+
+
+def opened(file: Path) -> pq.ParquetFile:
+    """Return a Parquet file to read from, after a look at its bytes: pyarrow takes what it finds for what was written.
+
+    Raises:
+        AsrmeterError: its bytes are others than were written.
+        OSError, ValueError, pyarrow.ArrowException: it is missing or no Parquet file.
+    """
+    content = file.read_bytes()
+    if checksums.is_damaged(content):
+        raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+
+
+def header_of(table: pa.Table) -> dict[str, Any]:
+    """Return what was saved as the header of a table that was read.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is damaged.
+    """
+    return dict(json.loads((table.schema.metadata or {})[_HEADER]))
+
+
+def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -> None:
+    """Write a table as a Parquet file, whole or not there; its `header` is JSON."""
+    write_atomically(file, as_parquet(table, header))
+
+
+def as_parquet(table: pa.Table, header: Mapping[str, Any] | None = None) -> bytes:
+    """Return the bytes of a Parquet file that `opened` knows from any others."""
+    if header is not None:
+        table = table.replace_schema_metadata({_HEADER: json.dumps(header)})
+    stream = io.BytesIO()
+    with pq.ParquetWriter(stream, table.schema, write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({checksums.KEY: checksums.BLANK})
+    return checksums.seal(stream.getvalue())
+
+
+def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    """Write every table as Parquet and CSV; lists become JSON in CSV."""
+    for name, table in tables.items():
+        save(folder / f"{name}.parquet", table)
+        with atomic(folder / f"{name}.csv") as part:
+            pa.csv.write_csv(_flat(table), part)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    for i, column in enumerate(table.schema):
+        if pa.types.is_list(column.type):
+            as_json = [
+                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
+            ]
+            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
+    return table

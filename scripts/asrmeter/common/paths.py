@@ -1,0 +1,8 @@
+"""Where the files of the checkout are."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "scripts"
+RESOURCES = ROOT / "resources"
+SCHEMAS = ROOT / "schemas"

@@ -1,0 +1,45 @@
+"""The words that records, tables and report share: stages, statuses, energy methods, and what a decoder was run on."""
+
+from dataclasses import dataclass
+
+# Parts of a pass, in their order.
+STAGES = ("features", "encoder", "decoder", "text")
+# Parts of a profiled pass: the decoder's layers in detail.
+OUTPUT, DECODER_OTHER = "output_layer", "decoder_other"
+PROFILE_STAGES = (
+    "features",
+    "encoder",
+    "decoder_self_attention",
+    "decoder_cross_attention",
+    "decoder_feed_forward",
+    OUTPUT,
+    DECODER_OTHER,
+    "text",
+)
+
+# Statuses of a cell that was measured; every other status says why it was not.
+MEASURED_STATUS = ("ok", "unconverged")
+
+# Where a figure of energy came from: a counter, or a model.
+MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
+MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
+
+
+@dataclass
+class DecoderWork:
+    """What the decoder of a pass was run on, rows that wait for longer ones included.
+
+    Runs, rows summed over the runs, tokens that it read, and positions that self-attention saw summed over the tokens.
+    """
+
+    n_decoder_runs: int = 0
+    n_decoder_rows: int = 0
+    n_decoder_tokens: int = 0
+    n_decoder_positions: int = 0
+
+    def add(self, n_rows: int, n_new: int, n_past: int) -> None:
+        """Count a run over `n_new` tokens in each of `n_rows` rows, after `n_past` others."""
+        self.n_decoder_runs += 1
+        self.n_decoder_rows += n_rows
+        self.n_decoder_tokens += n_rows * n_new
+        self.n_decoder_positions += n_rows * n_new * (n_past + n_new)

@@ -1,0 +1,110 @@
+"""What the machine is: its processor, memory, GPU driver and software."""
+
+import ctypes
+import hashlib
+import importlib.metadata
+import math
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from asrmeter.machine.probes import governor, read
+
+_VERSIONED = ("torch", "transformers", "codecarbon", "numpy")
+
+
+def cuda_missing() -> str | None:
+    """Return why there is no CUDA device to measure on, or None if there is one."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver is installed"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return "the NVIDIA driver finds no GPU"
+    if "+cpu" in _version("torch"):
+        return "the installed torch is a CPU build"
+    return None
+
+
+def available_cpus() -> int:
+    """Return how many cores this process may use: those that it is bound to, or a container's share if that is less."""
+    bound = len(os.sched_getaffinity(0))
+    quota, _, period = (read("/sys/fs/cgroup/cpu.max") or "max 1").partition(" ")
+    return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
+
+
+def machine_facts(root: Path) -> dict[str, Any]:
+    """Return what a record must say of the machine and the software that it was measured with.
+
+    `root` is the checkout, for its git commit.
+    """
+    return {
+        "machine_id": machine_id(),
+        "node": node(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "cpu_name": cpu_name(),
+        "n_cpus": available_cpus(),
+        "memory_bytes": memory_bytes(),
+        "os": f"{_distribution()}, Linux {platform.release()}",
+        "governor": governor(),
+        "python_version": platform.python_version(),
+        "commit": _commit(root),
+        **{f"{name}_version": _version(name) for name in _VERSIONED},
+    }
+
+
+def machine_id() -> str:
+    """Return twelve hexadecimal digits that stand for this kind of machine: processor, number of cores and memory.
+
+    The nodes of a cluster that are alike are one kind; `node` tells them apart.
+    """
+    # A part of the memory is reserved, a little more or less of it from one start to the next.
+    identity = [cpu_name(), str(os.cpu_count()), f"{memory_bytes() / 2**30:.0f} GiB"]
+    return hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12]
+
+
+def node() -> str | None:
+    """Return the name of this node of a SLURM cluster; None elsewhere, where a machine's name concerns nobody."""
+    return os.environ.get("SLURMD_NODENAME")
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "unknown distribution"
+
+
+def cpu_name() -> str:
+    """Return the processor's name as Linux gives it."""
+    found = re.search(r"^model name\s*:\s*(.+)$", read("/proc/cpuinfo") or "", re.MULTILINE)
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit(root: Path) -> str | None:
+    """Return the checkout's commit, with "-dirty" when files differ from it; None outside of git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,101 @@
+"""The process that imports torch and transformers once a run and forks a fresh process for every cell.
+
+It serves one cell at a time, asleep in the kernel while that is measured, and ends when the Snakemake that it serves
+ends. The libraries of a measurement are imported here and not used: no thread, no OpenMP region and no CUDA context
+exists before the fork. See `asrmeter.measure.launcher` for the other side.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+
+from asrmeter.measure import launcher, worker
+
+
+def serve(owner: int, address: str) -> None:
+    """Import, listen at the abstract socket `address`, serve until the process `owner` ends."""
+    launcher.call_process("asrmeter-server")
+    ends = os.pidfd_open(owner)
+    worker.slim_down()
+    worker.preload()
+    preload = os.times()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0{address}")
+    listener.listen()
+    while True:
+        ready = _wait(ends, listener.fileno())
+        if ends in ready:
+            return
+        connection, _ = listener.accept()
+        with connection:
+            if launcher.is_own(connection) and not _serve_one(
+                connection, listener, ends, preload.user + preload.system
+            ):
+                return
+
+
+def _serve_one(connection: socket.socket, listener: socket.socket, ends: int, preload_cpu_s: float) -> bool:
+    """Measure one cell in a child; return whether the owner still lives. The child ends when the other side does."""
+    head, descriptors, _, _ = socket.recv_fds(connection, 8, 4)
+    if len(head) < 8 or len(descriptors) < 4:
+        return True  # only asked whether somebody listens
+    events, _lock, out, err = descriptors  # the child only holds the lock, by having it open
+    spec = json.loads(_receive(connection, struct.unpack("<Q", head)[0]))
+    spec |= {"events": events, "preload_cpu_s": preload_cpu_s}
+    server = os.getpid()
+    child = os.fork()
+    if child == 0:
+        launcher.die_with_parent(server)
+        launcher.call_process("asrmeter-worker")
+        listener.close()
+        connection.close()
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os._exit(worker.run(spec))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    finished = os.pidfd_open(child)
+    ready = _wait(finished, connection.fileno(), ends)
+    if finished not in ready:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(finished)
+    with contextlib.suppress(OSError):  # a parent that is gone wants to know nothing
+        connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    return ends not in ready
+
+
+def _wait(*descriptors: int) -> set[int]:
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll()}
+
+
+def _receive(connection: socket.socket, n_bytes: int) -> bytes:
+    content = bytearray()
+    while len(content) < n_bytes:
+        piece = connection.recv(n_bytes - len(content))
+        if not piece:
+            raise ConnectionError("the parent went away")
+        content += piece
+    return bytes(content)
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--owner", type=int, required=True, help="process id of the run that is served")
+    parser.add_argument("--address", required=True, help="name of the abstract socket")
+    args = parser.parse_args()
+    serve(args.owner, args.address)
+    os._exit(0)  # tearing torch down takes a second
+
+
+if __name__ == "__main__":
+    main()

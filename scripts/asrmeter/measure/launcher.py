@@ -1,0 +1,189 @@
+"""Starting a worker and waiting for it without a wake-up. Standard library only: the measuring parent uses it.
+
+Importing torch and transformers costs seconds for every cell. Beneath Snakemake a fork server imports them once a run
+(`fork_server`): every cell is still a fresh process, forked before any thread or CUDA context exists. Without
+Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from asrmeter.machine import snakemake_process
+
+SWITCH = "ASRMETER_FORK_SERVER"
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_LIBC = ctypes.CDLL(None)
+# Libraries read these when they are loaded; Snakemake sets them to the threads of the job, which are not the cell's.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+)
+_QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_SERVER_STARTS_WITHIN_S = 120
+_KILLED = -signal.SIGKILL
+
+
+class Worker(Protocol):
+    """A process that measures one cell."""
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Sleep until it ends; return its exit code (negative: the signal that ended it), or None after the time."""
+
+    def kill(self) -> int:
+        """End it and return its exit code."""
+
+
+def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker:
+    """Start a worker for a cell; it inherits the descriptors `events` (told to) and `lock` (held while it lives)."""
+    owner = None if os.environ.get(SWITCH) == "0" else snakemake_process.process()
+    if owner is not None:
+        connection = _connect(owner, spec["threads"], scripts)
+        if connection is not None:
+            return ForkedWorker(connection, spec, events, lock)
+    return DirectWorker(spec, events, lock, scripts)
+
+
+class DirectWorker:
+    """A worker that imports everything itself."""
+
+    def __init__(self, spec: dict[str, Any], events: int, lock: int, scripts: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "asrmeter.measure.worker"],
+            stdin=subprocess.PIPE,
+            env=_environment(spec["threads"], scripts),
+            pass_fds=(events, lock),
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
+            told = spec | {"events": events, "parent_cpu_s": _startup_cpu_s(spec)}
+            self._process.stdin.write(json.dumps(told).encode())
+            self._process.stdin.close()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """See `Worker`; Popen.wait(timeout) would wake up twenty times a second."""
+        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            return self._process.wait() if readable(descriptor, timeout_s) else None
+        finally:
+            os.close(descriptor)
+
+    def kill(self) -> int:
+        """See `Worker`."""
+        self._process.kill()
+        return self._process.wait()
+
+
+class ForkedWorker:
+    """A worker forked by the server; the server ends it when this end of the connection closes."""
+
+    def __init__(self, connection: socket.socket, spec: dict[str, Any], events: int, lock: int) -> None:
+        self._connection = connection
+        content = json.dumps(spec | {"parent_cpu_s": _startup_cpu_s(spec)}).encode()
+        descriptors = [events, lock, sys.stdout.fileno(), sys.stderr.fileno()]
+        socket.send_fds(connection, [struct.pack("<Q", len(content))], descriptors)
+        connection.sendall(content)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """See `Worker`."""
+        if not readable(self._connection.fileno(), timeout_s):
+            return None
+        told = self._connection.recv(64)
+        return int(told) if told else _KILLED  # the server is gone, and its child with it
+
+    def kill(self) -> int:
+        """See `Worker`."""
+        self._connection.shutdown(socket.SHUT_WR)
+        return self.wait(60) or _KILLED
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent, the process `parent`, ends; end it if that is gone already."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def call_process(name: str) -> None:
+    """Name this process for `ps` and `pgrep`, in at most 15 letters: a fork shows its server's command line."""
+    _LIBC.prctl(_PR_SET_NAME, name.encode())
+
+
+def readable(descriptor: int, timeout_s: float) -> bool:
+    """Sleep until a descriptor can be read or the time is over; return which."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def is_own(connection: socket.socket) -> bool:
+    """Return whether the process at the other end belongs to the same user: abstract sockets know no permissions."""
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(user == os.getuid())
+
+
+def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
+    """Return a connection to the run's fork server, starting it if need be; None if it does not come up."""
+    key = f"{os.getuid()} {owner} {snakemake_process.started(owner)} {threads} {sys.executable} {scripts} {Path.cwd()}"
+    address = f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    connection = _try(address)
+    if connection is not None:
+        return connection
+    server = subprocess.Popen(
+        [sys.executable, "-m", "asrmeter.measure.fork_server", "--owner", str(owner), "--address", address[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # it outlives this job and must not hold its log open
+        env=_environment(threads, scripts),
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + _SERVER_STARTS_WITHIN_S
+    while time.monotonic() < deadline and server.poll() is None:
+        time.sleep(0.05)
+        connection = _try(address)
+        if connection is not None:
+            return connection
+    server.kill()  # nothing may run beside the measurement
+    server.wait()
+    return None
+
+
+def _try(address: str) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    with contextlib.suppress(OSError):
+        connection.connect(address)
+        if is_own(connection):
+            return connection
+    connection.close()
+    return None
+
+
+def _startup_cpu_s(spec: dict[str, Any]) -> float:
+    """Return the CPU time of this process, but for what it spent on checking the cell's files."""
+    return time.process_time() - float(spec.get("check_cpu_s", 0))
+
+
+def _environment(threads: int, scripts: Path) -> dict[str, str]:
+    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_QUIET, "PYTHONPATH": str(scripts)}

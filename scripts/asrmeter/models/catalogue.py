@@ -1,0 +1,143 @@
+"""The models: those known by name (`resources/models.toml`), and what a study says of any. Standard library only."""
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from asrmeter.common.errors import AsrmeterError, did_you_mean
+from asrmeter.common.files import fingerprint
+from asrmeter.common.paths import RESOURCES
+from asrmeter.sources import packages as pinned
+
+CATALOGUE = RESOURCES / "models.toml"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of models.toml; the file's head explains the fields."""
+
+    name: str
+    family: str
+    parameters: int
+    architecture: dict[str, Any]
+    hub: dict[str, str]
+    tokenizer: dict[str, str] | None = None
+    vocabulary: list[str] = field(default_factory=list)
+    packaged: dict[str, Any] | None = None
+
+    def packages(self, weights: str) -> list[str]:
+        """Return the names of the packages that a folder with such `weights` is made from."""
+        members = [self.tokenizer] if self.tokenizer else []
+        if weights == "packaged" and self.packaged:
+            members += [self.packaged["config"], *self.packaged["model"]]
+        return sorted({member["package"] for member in members})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model folder comes from: a repository of the Hub, a folder, or (neither) the catalogue's own entry.
+
+    `entry` is the catalogue's, if the model is the one that is known by this name; `sha256` of the weights, if pinned.
+    """
+
+    entry: Model | None = None
+    repo: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    path: Path | None = None
+
+
+@cache
+def catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
+    """Return every known model by name."""
+    with open(path, "rb") as stream:
+        return {name: Model(name=name, **entry) for name, entry in tomllib.load(stream).items()}
+
+
+def origin(name: str, settings: dict[str, Any]) -> Origin:
+    """Return where the folder of a model comes from; `settings` are the study's, complete.
+
+    Raises:
+        AsrmeterError: they contradict each other, or there is no such model.
+    """
+    place, entry = f"models.{name}", catalogue().get(name)
+    weights, repo, revision, path = (settings[key] for key in ("weights", "id", "revision", "path"))
+    if repo and path:
+        raise AsrmeterError(f"{place}: id and path contradict each other; give one of them")
+    if path:
+        _allow(place, weights, "path", "local")
+        return Origin(path=Path(os.path.expanduser(path)))
+    if repo:
+        _allow(place, weights, "id", "hub")
+        if not revision:
+            raise AsrmeterError(
+                f"{place}.revision: give the commit of {repo}, 40 hexadecimal digits: it pins the weights"
+            )
+        return Origin(repo=repo, revision=revision)
+    if revision:
+        raise AsrmeterError(f"{place}.revision: goes with id; a known model has its own in resources/models.toml")
+    if weights == "local":
+        raise AsrmeterError(f"{place}.path: give the folder of the weights")
+    if entry is None:
+        raise AsrmeterError(
+            f"{place}: unknown model{did_you_mean(name, catalogue())}; known are {', '.join(catalogue())}: "
+            "give any other by id and revision, or by path"
+        )
+    if weights == "hub":
+        return Origin(entry=entry, repo=entry.hub["id"], revision=entry.hub["revision"], sha256=entry.hub.get("sha256"))
+    if weights == "packaged" and entry.packaged is None:
+        raise AsrmeterError(
+            f"{place}.weights: no package holds pretrained weights of it; use hub, or random to measure its speed"
+        )
+    return Origin(entry=entry)
+
+
+def _allow(place: str, weights: str, key: str, own: str) -> None:
+    if weights not in (own, "random"):
+        raise AsrmeterError(f"{place}.weights: {weights} does not go with {key}; allowed are {own}, random")
+
+
+def check(name: str, settings: dict[str, Any]) -> None:
+    """Raise AsrmeterError where it can be told without the network that there is no such model."""
+    path = origin(name, settings).path
+    if path is not None:
+        place = f"models.{name}.path: {path}"
+        if not os.path.isdir(path):
+            raise AsrmeterError(f"{place} is no folder")
+        if not os.path.isfile(path / "config.json"):
+            raise AsrmeterError(f"{place} has no config.json; give a folder as save_pretrained writes it")
+        try:
+            if not isinstance(json.loads((path / "config.json").read_text()), dict):
+                raise ValueError("it is no object")
+        except (OSError, ValueError, RecursionError) as error:
+            raise AsrmeterError(
+                f"{place}: its config.json cannot be read ({error}); give a folder as save_pretrained writes it"
+            ) from error
+        if settings["weights"] != "random" and not any(path.glob("*.safetensors")):
+            raise AsrmeterError(f"{place} holds no safetensors, and asrmeter opens no other weights")
+
+
+def archives(name: str, settings: dict[str, Any]) -> list[str]:
+    """Return the names of the pinned packages that a model folder is made from."""
+    found = origin(name, settings)
+    return found.entry.packages(settings["weights"]) if found.entry and not found.repo else []
+
+
+def made_of(name: str, settings: dict[str, Any]) -> Any:
+    """Return what decides, besides kind and seed, what a model folder holds; as JSON would have it."""
+    found = origin(name, settings)
+    if found.path is not None:
+        # Of a model; what else lies beside it, or below, is not looked at.
+        return [file for file in fingerprint(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
+    if found.repo:
+        return [found.repo, found.revision]
+    entry = found.entry
+    assert entry is not None  # a model has one of the three origins
+    described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary]
+    own = entry.packaged if settings["weights"] == "packaged" else None
+    known = pinned.catalogue()
+    return [described, own, [known[package].sha256 for package in archives(name, settings)]]

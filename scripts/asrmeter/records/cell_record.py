@@ -1,0 +1,81 @@
+"""The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from asrmeter.common import parquet
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.vocabulary import STAGES, DecoderWork
+
+# The columns that say which cell a row belongs to and how it went.
+CELL_FIELDS = [
+    ("model", pa.string()),
+    ("weights", pa.string()),
+    ("variant", pa.string()),
+    ("device", pa.string()),
+    ("duration_s", pa.int32()),
+    ("batch_size", pa.int32()),
+    ("threads", pa.int32()),
+    ("protocol", pa.int32()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("machine_id", pa.string()),
+]
+PASS_FIELDS = [
+    ("phase", pa.string()),
+    ("round", pa.int32()),
+    ("batch", pa.int32()),
+    ("segment_ids", pa.list_(pa.string())),
+    ("started_at_s", pa.float64()),
+    ("ended_at_s", pa.float64()),
+    ("latency_s", pa.float64()),
+    *((f"{stage}_s", pa.float64()) for stage in STAGES),
+    ("audio_s", pa.float64()),
+    ("texts", pa.list_(pa.string())),
+    ("n_tokens", pa.list_(pa.int32())),
+    ("n_windows", pa.list_(pa.int32())),
+    ("processed_s", pa.list_(pa.float64())),
+    *((field.name, pa.int64()) for field in fields(DecoderWork)),
+]
+SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
+
+
+def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> None:
+    """Write a cell's file as a whole. A cell without a pass gets one row whose pass columns are null."""
+    cell = {name: header[name] for name, _ in CELL_FIELDS}
+    rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
+    parquet.save(path, pa.Table.from_pylist(rows, schema=SCHEMA), header)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return (header, passes) of a cell's file.
+
+    Raises:
+        AsrmeterError: the file is missing, broken or not a cell.
+    """
+    with _readable(path):
+        table = parquet.opened(path).read()
+        return parquet.header_of(table), [row for row in table.to_pylist() if row["phase"] is not None]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a cell's file without its passes.
+
+    Raises:
+        AsrmeterError: the file is missing, broken or not a cell.
+    """
+    with _readable(path):
+        return parquet.header_of(parquet.opened(path).schema_arrow.empty_table())
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
+        raise AsrmeterError(f"{path}: cannot be read as a cell ({one_line(error)}); delete it and run again") from error

@@ -1,0 +1,256 @@
+"""Figures of what holds a cell back: the roofline of each device, and where the time of a pass goes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from asrmeter.analysis.bottlenecks import GROUPS, profiles, working_sets
+from asrmeter.analysis.results import Row, cell_of
+from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
+from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.grid import model_handles, sign, variant_handles
+from asrmeter.report.figures.style import (
+    COLOURS,
+    LEAST_WIDTH_IN,
+    MARK_COLOUR,
+    logarithmic,
+    message,
+    names_in,
+    surround,
+    wrapped,
+)
+from asrmeter.report.formatting import size
+from asrmeter.report.theme import INK
+
+# Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
+# Lines only: dots and circles take a hundred times the bytes.
+HATCHES = ("", "////", "---", "\\\\\\\\", "xxx", "|||", "+++", "//", "\\\\")
+BAR_COLOURS = (*COLOURS, "#BDBDBD", "#F0E442", "#8C6BB1")
+DARK, LABEL_BOX = "#1c1f26", {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
+# A part that is smaller than this has no room for its number.
+LEAST_LABELLED = 0.07
+BAR_HEIGHT_IN = 0.34
+ROOFLINE_HEIGHT_IN = 3.8
+# More bars than these are no longer read, more points no longer told apart.
+MOST_BARS, MOST_POINTS = 24, 400
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stacked bar: its label, and the share of the whole of each part; what is left stays empty."""
+
+    label: str
+    shares: Mapping[str, float]
+
+
+def roofline_figure(subject: Subject) -> Figure:
+    """Draw operations per byte against GFLOP/s, both logarithmic: the ceilings as lines, the stages as points."""
+    tables = subject.tables
+    points = [
+        row
+        for row in tables.roofline
+        if row["stage"] != "pass" and row["flop_per_byte"] and row["gflop_per_s"] and subject.draws(row)
+    ]
+    if not points:
+        notes = [str(row["note"]) for row in tables.roofline if row["note"]]
+        return message(subject.say("no_roofline", reason=_commonest(notes, subject.say("no_rows"))))
+    points, left_out = subject.fewer(points, MOST_POINTS)
+    panels = sorted({(row["device"], str(row["machine_id"])) for row in points})
+    n_lines = -(-len(panels) // 2)
+    figure = Figure(figsize=(LEAST_WIDTH_IN, ROOFLINE_HEIGHT_IN * n_lines), layout="constrained")
+    axes = figure.subplots(n_lines, min(2, len(panels)), squeeze=False).flat
+    for panel, (device, machine_id) in zip(axes, panels, strict=False):
+        own = [row for row in points if (row["device"], str(row["machine_id"])) == (device, machine_id)]
+        several = len({name for one, name in panels if one == device}) > 1
+        panel.set_title(f"{device} · {subject.say('machine', machine_id=machine_id)}" if several else device)
+        threads = next((row["threads"] for row in subject.cells if cell_of(row) == cell_of(own[0])), 0)
+        ceilings = Ceilings.of(tables.ceilings, own[0]["machine_id"], device, threads)
+        _roofline_panel(panel, own, ceilings or Ceilings((), ()), subject)
+    for panel in list(axes)[len(panels) :]:
+        panel.set_axis_off()
+    stages = subject.words["limit_why"]
+    handles = [
+        *model_handles(subject, names_in(points, "model"), "none"),
+        *variant_handles(subject, names_in(points, "variant")),
+        sign("o", subject.say("filled", what=stages["encoder"]), face=INK),
+        sign("o", subject.say("open", what=stages["decoder"])),
+        Line2D([], [], color=INK, linestyle="solid", label=subject.say("ceiling")),
+        Line2D([], [], color=INK, linestyle="dashed", label=subject.say("ceiling_small")),
+    ]
+    notes = [subject.left_out, left_out]
+    surround(figure, handles, subject.say("flop_per_byte"), subject.say("gflop_per_s"), notes)
+    return figure
+
+
+def operators_figure(subject: Subject) -> Figure:
+    """Draw what a profiled pass is spent on, by group of operators: CPU time on the CPU, the device's time on CUDA."""
+    operators = subject.tables.operators
+    of_cell = {
+        cell_of(profile.first): profile
+        for profile in profiles([row for row in operators if subject.draws(row)])
+        if not profile.failed
+    }
+    if not of_cell:
+        reasons = [str(row["reason"]) for row in operators if row["reason"]]
+        return message(subject.say("no_profile", reason=_commonest(reasons, subject.say("no_rows"))))
+    firsts, left_out = subject.fewer([profile.first for profile in of_cell.values()], MOST_BARS)
+    panels: dict[str, list[Bar]] = {}
+    for first in sorted(firsts, key=lambda first: first["device"]):
+        profile = of_cell[cell_of(first)]
+        title = subject.say("device_time" if first["device"] == "cuda" else "cpu_time", device=first["device"])
+        batch = subject.say("batch_label", value=first["batch_size"])
+        panels.setdefault(title, []).append(
+            Bar(f"{_label(first, subject)} · {batch}", profile.by_group(profile.own_share))
+        )
+    return _stacked(panels, {group: subject.words["group"][group] for group in GROUPS}, subject, left_out)
+
+
+def stages_figure(subject: Subject) -> Figure:
+    """Draw which stages a pass is spent in, from the medians of each, at the smallest batch size of each device."""
+    measured = [
+        row for row in subject.drawn if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None
+    ]
+    if not measured:
+        reasons = [str(row["reason"]) for row in subject.cells if row["reason"]]
+        return message(subject.say("no_cell", reason=_commonest(reasons, subject.say("no_cells"))))
+    smallest: dict[str, int] = {}
+    for row in measured:
+        smallest[row["device"]] = min(row["batch_size"], smallest.get(row["device"], row["batch_size"]))
+    rows, left_out = subject.fewer([row for row in measured if row["batch_size"] == smallest[row["device"]]], MOST_BARS)
+    panels: dict[str, list[Bar]] = {}
+    for row in sorted(rows, key=lambda row: (row["device"], cell_of(row))):
+        title = subject.say("share_of_pass", device=row["device"], batch=row["batch_size"])
+        panels.setdefault(title, []).append(Bar(_label(row, subject), _stage_shares(row)))
+    parts = {stage: subject.words["stage"][f"{stage}_s_median"] for stage in STAGES}
+    return _stacked(panels, parts, subject, left_out)
+
+
+def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, subject: Subject) -> None:
+    """Draw the ceilings of a device and the stages that ran on it."""
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.grid(True, axis="both")
+    x, y = ([row[name] for row in points] for name in ("flop_per_byte", "gflop_per_s"))
+    rates = {dtype: (ceilings.flop_per_s(dtype) or 0.0) / 1e9 for dtype in names_in(points, "dtype")}
+    left, right = min(x) / 3, max(x) * 4
+    bottom, top = min(y) / 2.5, max(*y, *rates.values()) * 3
+    panel.set_xlim(left, right)
+    panel.set_ylim(bottom, top)
+    for axis, ends in ((panel.xaxis, right / left), (panel.yaxis, top / bottom)):
+        logarithmic(axis, ends, subject.tick)
+    for dtype, gflop_per_s in rates.items():
+        if gflop_per_s:
+            panel.plot([left, right], [gflop_per_s] * 2, color=INK, linewidth=1.4, zorder=1)
+            label = subject.say("peak", dtype=dtype, rate=subject.whole(gflop_per_s))
+            panel.text(right / 1.05, gflop_per_s * 1.06, label, ha="right", va="bottom", fontsize=9)
+    for n_bytes in reversed(sizes := working_sets(ceilings)):
+        _memory_line(panel, n_bytes, ceilings, max(rates.values()) or top, n_bytes == sizes[-1], subject)
+    if not any(rates.values()) and not sizes:
+        panel.text(0.03, 0.96, subject.say("no_ceilings"), transform=panel.transAxes, va="top", fontsize=9)
+    kinds: dict[tuple[str, str, bool], list[Row]] = {}
+    for row in points:
+        kinds.setdefault((row["model"], row["variant"], row["stage"] == "encoder"), []).append(row)
+    for (model, variant, is_filled), rows in kinds.items():
+        colour = subject.colour(model)
+        x, y = ([row[name] for row in rows] for name in ("flop_per_byte", "gflop_per_s"))
+        panel.plot(
+            x, y, marker=subject.marker(model), color=colour, markerfacecolor=colour if is_filled else "none",
+            markersize=7, linestyle="none", zorder=3,
+        )  # fmt: skip
+        if mark := subject.mark(variant):
+            inner = MARK_COLOUR if is_filled else colour
+            panel.plot(x, y, marker=mark, color=inner, markersize=4, linestyle="none", zorder=4)
+
+
+def _memory_line(
+    panel: Axes, n_bytes: int, ceilings: Ceilings, top_gflop_per_s: float, largest: bool, subject: Subject
+) -> None:
+    """Draw the ceiling that memory sets, up to where that of matrix products is lower, and label it above."""
+    gbyte_per_s = (ceilings.bytes_per_s(n_bytes) or 0.0) / 1e9
+    left, right = panel.get_xlim()
+    end = min(right, top_gflop_per_s / gbyte_per_s)
+    style: Any = "solid" if largest else "dashed"
+    panel.plot([left, end], [left * gbyte_per_s, end * gbyte_per_s], color=INK, linestyle=style, zorder=1)
+    # Its label follows the line a little above it, from where that enters the panel.
+    raised = 1.15 * gbyte_per_s
+    start = 1.15 * max(left, panel.get_ylim()[0] / gbyte_per_s)
+    label = subject.say("memory_rate", rate=subject.whole(gbyte_per_s), size=size(n_bytes, subject.words))
+    angle = math.degrees(math.atan(raised))
+    panel.text(
+        start, start * raised, label, fontsize=9, rotation=angle, rotation_mode="anchor", transform_rotates_text=True
+    )
+
+
+def _stacked(panels: Mapping[str, Sequence[Bar]], parts: Mapping[str, str], subject: Subject, left_out: str) -> Figure:
+    """Draw a panel of horizontal bars for each title, one below the other, all of them from 0 to 100 %.
+
+    `parts` are the parts of a bar with their names.
+    """
+    heights = [len(bars) for bars in panels.values()]
+    figure = Figure(
+        figsize=(LEAST_WIDTH_IN, 0.3 + sum(0.55 + BAR_HEIGHT_IN * n for n in heights)), layout="constrained"
+    )
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=[n + 0.6 for n in heights])
+    for panel, (title, bars) in zip(axes.flat, panels.items(), strict=True):
+        panel.set_title(title)
+        panel.grid(True, axis="x")
+        panel.grid(False, axis="y")
+        for place, bar in enumerate(bars):
+            _bar(panel, place, bar, list(parts))
+        panel.set_yticks(range(len(bars)), [wrapped(bar.label, 60) for bar in bars])
+        panel.tick_params(axis="y", length=0)
+        panel.set_ylim(len(bars) - 0.4, -0.6)
+        panel.set_xlim(0, 100)
+    drawn = [part for part in parts if any(bar.shares.get(part) for bars in panels.values() for bar in bars)]
+    handles = [Patch(**_fill(part, list(parts)), label=parts[part]) for part in drawn]
+    surround(figure, handles, subject.say("share"), "", [subject.left_out, left_out])
+    return figure
+
+
+def _bar(panel: Axes, place: int, bar: Bar, parts: Sequence[str]) -> None:
+    left = 0.0
+    for part in parts:
+        share = bar.shares.get(part, 0.0)
+        if not share:
+            continue
+        panel.barh(place, 100 * share, left=100 * left, height=0.74, **_fill(part, parts))
+        if share >= LEAST_LABELLED:
+            panel.text(
+                100 * (left + share / 2), place, f"{100 * share:.0f}", color=DARK, fontsize=8, ha="center",
+                va="center_baseline", bbox=LABEL_BOX,
+            )  # fmt: skip
+        left += share
+
+
+def _fill(part: str, parts: Sequence[str]) -> dict[str, Any]:
+    """Return how a part is filled: the same in all bars."""
+    index = parts.index(part)
+    return {
+        "facecolor": BAR_COLOURS[index % len(BAR_COLOURS)],
+        "hatch": HATCHES[index % len(HATCHES)],
+        "edgecolor": DARK,
+        "linewidth": 0.4,
+    }
+
+
+def _stage_shares(row: Row) -> dict[str, float]:
+    seconds = {stage: row[f"{stage}_s_median"] or 0.0 for stage in STAGES}
+    whole_s = sum(seconds.values())
+    return {stage: spent_s / whole_s for stage, spent_s in seconds.items()} if whole_s else {}
+
+
+def _label(row: Row, subject: Subject) -> str:
+    """Return what names a cell of a device, but its batch size."""
+    variant = "" if row["variant"] == "fp32" else f" {row['variant']}"
+    return f"{row['model']}{variant} · {subject.say('seconds', value=row['duration_s'])}"
+
+
+def _commonest(reasons: Sequence[str], nothing: str) -> str:
+    return max(sorted(set(reasons)), key=reasons.count, default=nothing)

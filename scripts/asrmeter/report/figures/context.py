@@ -1,0 +1,171 @@
+"""What figures are drawn from, and how much of it: a large study is drawn in part, and the figure says which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, zip_longest
+
+from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.pareto import Front, front
+from asrmeter.analysis.results import Candidate, Row, Setting, settings_of
+from asrmeter.report.catalogue import Texts
+from asrmeter.report.figures.style import LineStyle, colour_of, line_of, mark_of, marker_of, names_in, variants_in
+from asrmeter.study.grid import usual_duration
+
+# More than these cannot be told apart, or make the panels too narrow.
+MOST_CANDIDATES, MOST_CLASSES = 12, 6
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures."""
+
+    cells: Sequence[Row]
+    tables: Bottlenecks
+    words: Texts
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        """The models and variants that are drawn, sorted: all of them, unless there are too many."""
+        everyone = sorted({candidate_of(row) for row in self.cells})
+        return everyone if len(everyone) <= MOST_CANDIDATES else sorted(_telling(self._settings, self.front))
+
+    @cached_property
+    def front(self) -> Front:
+        """The Pareto front of all settings."""
+        return front(self._settings)
+
+    @cached_property
+    def durations_s(self) -> list[int]:
+        """The duration classes that are drawn (s), the usual one among them."""
+        durations_s = sorted({row["duration_s"] for row in self.cells})
+        return spread(durations_s, usual_duration(durations_s)) if durations_s else []
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        """The batch sizes that are drawn."""
+        return spread(sorted({row["batch_size"] for row in self.cells}))
+
+    @cached_property
+    def drawn(self) -> list[Row]:
+        """The cells that are drawn."""
+        return [row for row in self.cells if self.draws(row)]
+
+    @cached_property
+    def left_out(self) -> str:
+        """What the figures leave out of the study, and where it is; "" if they show all."""
+        parts = []
+        for key, n, total in (
+            ("shown_candidates", len(self.candidates), len({candidate_of(row) for row in self.cells})),
+            ("shown_durations", len(self.durations_s), len({row["duration_s"] for row in self.cells})),
+            ("shown_batches", len(self.batch_sizes), len({row["batch_size"] for row in self.cells})),
+        ):
+            if n < total:
+                parts.append(self.say(key, n=n, total=total))
+        return self.say("shown", parts=", ".join(parts)) if parts else ""
+
+    @cached_property
+    def _settings(self) -> list[Setting]:
+        return settings_of(self.cells)
+
+    @cached_property
+    def _models(self) -> list[str]:
+        return sorted({model for model, _ in self.candidates})
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """The variants that are drawn, the baseline first."""
+        return variants_in(self.drawn)
+
+    def draws(self, row: Row) -> bool:
+        """Tell whether the cell of a row is drawn."""
+        return (
+            candidate_of(row) in self.candidates
+            and row["duration_s"] in self.durations_s
+            and row["batch_size"] in self.batch_sizes
+        )
+
+    def fewer(self, rows: Sequence[Row], most: int) -> tuple[list[Row], str]:
+        """Return at most so many rows, of the usual class and the smallest batches first, and what is left out.
+
+        `rows` are those of cells that are drawn.
+        """
+        kept = list(rows)
+        if len(kept) > most:
+            usual = usual_duration({row["duration_s"] for row in kept})
+            kept = [row for row in kept if row["duration_s"] == usual]
+        if len(kept) > most:
+            sizes = sorted({row["batch_size"] for row in kept})
+            while len(sizes) > 1 and len(kept) > most:
+                largest = sizes.pop()
+                kept = [row for row in kept if row["batch_size"] != largest]
+            kept = kept[:most]
+        if len(kept) == len(rows):
+            return kept, ""
+        return kept, self.say("shown_rows", n=len(kept), total=len(rows), durations=_joined(kept, "duration_s"))
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a text of the catalogue's section `drawing`."""
+        return self.words["drawing"][key].format(**values)
+
+    def whole(self, value: float) -> str:
+        """Return a number in full without decimals, thousands apart."""
+        return self._apart(f"{value:,.0f}")
+
+    def tick(self, value: float, _: int | None = None) -> str:
+        """Return the label of a value on an axis, thousands apart."""
+        return self._apart(f"{value:,g}")
+
+    def _apart(self, number: str) -> str:
+        return number.replace(",", self.words["drawing"]["thousands"])
+
+    def colour(self, model: str) -> str:
+        """Return the colour of a model."""
+        return colour_of(self._models.index(model))
+
+    def marker(self, model: str) -> str:
+        """Return the marker of a model."""
+        return marker_of(self._models.index(model))
+
+    def line(self, variant: str) -> LineStyle:
+        """Return the line style of a variant."""
+        return line_of(self.variants.index(variant))
+
+    def mark(self, variant: str) -> str:
+        """Return what is drawn into the markers of a variant; "" for the first."""
+        return mark_of(self.variants.index(variant))
+
+
+def candidate_of(row: Row) -> Candidate:
+    """Return the model and variant of a row."""
+    return row["model"], row["variant"]
+
+
+def spread(values: Sequence[int], wanted: int | None = None) -> list[int]:
+    """Return at most `MOST_CLASSES` of sorted values, evenly spread from the first to the last, `wanted` among them."""
+    if len(values) <= MOST_CLASSES:
+        return list(values)
+    places = [round(i * (len(values) - 1) / (MOST_CLASSES - 1)) for i in range(MOST_CLASSES)]
+    if wanted is not None and (place := values.index(wanted)) not in places:
+        inner = range(1, MOST_CLASSES - 1)
+        places[min(inner, key=lambda i: abs(places[i] - place))] = place
+    return [values[place] for place in sorted(places)]
+
+
+def _telling(settings: Sequence[Setting], found: Front) -> set[Candidate]:
+    """Return who says most, in turn: from the Pareto front, the fastest, the fastest of the most accurate."""
+    by_rtfx = sorted(settings, key=lambda setting: -setting.rtfx.value)
+    scored = [setting.wer for setting in (*found.members, *found.others) if setting.wer]
+    lowest = min(scored, key=lambda wer: wer.value, default=None)
+    accurate = [
+        setting
+        for setting in by_rtfx
+        if setting.duration_s == found.duration_s and lowest and setting.wer and not setting.wer.differs_from(lowest)
+    ]
+    rankings = [dict.fromkeys(one.candidate for one in ranking) for ranking in (found.members, by_rtfx, accurate)]
+    in_turn = dict.fromkeys(one for one in chain.from_iterable(zip_longest(*rankings)) if one)
+    return set(list(in_turn)[:MOST_CANDIDATES])
+
+
+def _joined(rows: Sequence[Row], column: str) -> str:
+    return ", ".join(map(str, names_in(rows, column)))

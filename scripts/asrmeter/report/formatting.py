@@ -1,0 +1,180 @@
+"""How the report shows numbers, names and links: pure functions from values to text or markup."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter.analysis.comparison.rules import Metric
+from asrmeter.analysis.results import BASELINE, Candidate, Setting
+from asrmeter.common.stats import Estimate
+from asrmeter.common.vocabulary import MODELLED_METHODS
+from asrmeter.report.catalogue import Texts, Words
+
+NULL = "–"
+FEW = 3
+# A study of more cells, or a table of more rows, is large: only its first rows are shown, with how many there are.
+LARGE = 200
+# The same of links to the cells that a claim rests on.
+MANY_LINKS, FIRST_LINKS = 60, 5
+NARROW_SPACE = "\u202f"
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits, thousands apart, or a dash for None."""
+    if value is None:
+        return NULL
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}".replace(",", NARROW_SPACE)
+
+
+def whole(value: float | None) -> str:
+    """Return a count in full, thousands apart, or a dash for None."""
+    return NULL if value is None else f"{value:,.0f}".replace(",", NARROW_SPACE)
+
+
+def percent(share: float | None) -> str:
+    """Return a share as per cent with its sign, or a dash for None."""
+    return NULL if share is None else f"{number(share * 100)}{NARROW_SPACE}%"
+
+
+def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
+    """Return both ends of an interval, or a dash."""
+    return NULL if low is None or high is None else f"{number(low * scale)}\u2009–\u2009{number(high * scale)}"
+
+
+def effect_texts(effect: Estimate | None, metric: Metric) -> tuple[str, str]:
+    """Return what became of a value from one run to another, and its interval: a ratio, or a difference in points."""
+    if effect is None:
+        return NULL, NULL
+    show = _ratio if metric.effect == "ratio" else _signed
+    value, low, high = (
+        NULL if part is None else show(part * metric.scale) for part in (effect.value, effect.low, effect.high)
+    )
+    return value, NULL if NULL in (low, high) else f"{low}\u2009–\u2009{high}"
+
+
+def effect_text(effect: Estimate | None, metric: Metric) -> str:
+    """Return what became of a value in one line, with its interval where it has one."""
+    value, between = effect_texts(effect, metric)
+    return value if between == NULL else f"{value} ({between})"
+
+
+def scaled(value: float | None, scale: float) -> float | None:
+    """Return a value in another unit; None stays None."""
+    return None if value is None else value * scale
+
+
+def size(n_bytes: float, words: Texts) -> str:
+    """Return a size with its unit, in powers of 1000."""
+    for unit, scale in (("gb", 1e9), ("mb", 1e6), ("kb", 1e3)):
+        if n_bytes >= scale:
+            return words["size"][unit].format(value=f"{n_bytes / scale:.3g}")
+    return words["size"]["b"].format(value=f"{n_bytes:g}")
+
+
+def unit_2025(unit: str | None, words: Words) -> str:
+    """Return a unit of the table `edlm2025` in words; it may have more units than there are words for."""
+    return words["edlm2025_unit"].get(unit, unit) if unit else ""
+
+
+def plain(value: Any) -> str:
+    """Return a value of a study in words: lists by commas, mappings as `key: value` without what is not set."""
+    if isinstance(value, Mapping):
+        said = {key: item for key, item in value.items() if item is not None}
+        return ", ".join(f"{key}: {plain(item)}" if item != {} else str(key) for key, item in said.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return NULL if value is None else str(value)
+
+
+def anchor(cell: str) -> str:
+    """Return the id of a cell's row, no two alike."""
+    name = "cell-" + re.sub(r"[^A-Za-z0-9._-]+", "-", cell)
+    # Read from its end such a name has one meaning; a dash in the variant, or a sign that is not kept, makes it two.
+    if re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._]+/[a-z]+/\d+s-b\d+", cell):
+        return name
+    return f"{name}_{hashlib.sha256(cell.encode()).hexdigest()[:8]}"
+
+
+def cell_link(cell: str) -> Markup:
+    """Return a link to a cell's row."""
+    return Markup('<a class="cell" href="#{}">{}</a>').format(anchor(cell), cell)
+
+
+class Links(list[Markup]):
+    """Links to cells, and how many more cells there are."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        first = cells if len(cells) <= MANY_LINKS else cells[:FIRST_LINKS]
+        super().__init__(map(cell_link, first))
+        self.n_more = len(cells) - len(first)
+
+
+def cell_links(cells: Iterable[str]) -> Links:
+    """Return a link to each cell, once; to the first if there are very many."""
+    return Links(list(dict.fromkeys(cells)))
+
+
+def listed(parts: Iterable[str]) -> Markup:
+    """Return the parts with commas between them."""
+    return Markup(", ").join(parts)
+
+
+def enumerated(parts: Sequence[str], words: Words) -> Markup:
+    """Return the parts as a sentence lists them: a, b and c."""
+    if len(parts) < 2:
+        return listed(parts)
+    return words["answer"]["and"].format(first=listed(parts[:-1]), last=parts[-1])
+
+
+def first_few(parts: Sequence[str], words: Words, few: int = FEW) -> Markup:
+    """Return a few of the parts with commas between them, and how many more there are."""
+    n_more = len(parts) - few
+    more = [words["answer"]["more"].format(n=n_more)] if n_more > 0 else []
+    return listed([*parts[:few], *more])
+
+
+def name_of(candidate: Candidate) -> Markup:
+    """Return a model's name, with its variant where that is not the baseline."""
+    model, variant = candidate
+    return Markup("<b>{}</b>").format(model) if variant == BASELINE else Markup("<b>{}</b> ({})").format(model, variant)
+
+
+def place_of(setting: Setting) -> dict[str, str]:
+    """Return what sentences say about a setting."""
+    return {
+        "name": name_of(setting.candidate),
+        "device": setting.device,
+        "batch": str(setting.batch_size),
+        "duration": str(setting.duration_s),
+        "audio": number(setting.audio_s),
+    }
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value)}"
+
+
+def energy_basis(method: str, words: Words) -> str:
+    """Return whether a method measures or models energy, and its name; a dash for `none`."""
+    if method == "none":
+        return NULL
+    return words["basis"]["modelled" if method in MODELLED_METHODS else "measured"].format(method=method)
+
+
+def short_basis(setting: Setting, words: Words) -> Markup:
+    """Return whether a setting's energy was measured or modelled, in a word."""
+    return words["basis"]["modelled_short" if setting.energy_is_modelled else "measured_short"]

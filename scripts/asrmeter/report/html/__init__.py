@@ -1,0 +1,1 @@
+"""The page: its sections, from the rows of the tables to HTML."""

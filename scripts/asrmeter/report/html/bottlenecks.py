@@ -1,0 +1,358 @@
+"""What holds each cell back, in the report: verdicts with their reasons and what would help, ceilings, larger batches.
+
+A verdict comes from the table `roofline`, which says how it is found.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter.analysis.bottlenecks import Bottlenecks, working_sets
+from asrmeter.analysis.results import Row, cell_name, cell_of
+from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS
+from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
+from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
+from asrmeter.report.html.edlm2025 import comparison_2025
+from asrmeter.report.html.flops import operations
+from asrmeter.report.html.operators import operators_section, operators_takeaway
+from asrmeter.report.html.table_model import (
+    Column,
+    Entry,
+    Table,
+    name_columns,
+    number_entry,
+    quantity,
+    table_from,
+    table_of,
+    text_column,
+    text_entry,
+    with_note,
+)
+from asrmeter.report.html.takeaways import Takeaway
+
+
+def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> dict[str, Any]:
+    """Return everything that the section shows but its figures."""
+    judged = judged_cells(cells, tables.roofline)
+    return {
+        "summary": summary(judged, words),
+        "advice": advice(judged, words),
+        "verdicts": verdicts_table(judged, words),
+        "ceilings": ceilings_table(tables.ceilings, words),
+        **operators_section(tables.operators, words),
+        "operations": operations(tables.flops, words),
+        "scaling": scaling_section(tables.scaling, words),
+        "edlm2025": comparison_2025(tables.edlm2025, cells, words),
+    }
+
+
+def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
+    """Return each cell with what `roofline` says of its pass, and of its stages by `encoder_` and `decoder_`.
+
+    `why_no_verdict` says why there is none, "" where there is one.
+    """
+    rows = {(cell_of(row), row["stage"]): row for row in roofline}
+    judged: list[Row] = []
+    for cell in cells:
+        whole_pass, encoder, decoder = (rows.get((cell_of(cell), stage)) for stage in (PASS, ENCODER, DECODER))
+        found = dict(cell)
+        for prefix, row in (("", whole_pass), ("encoder_", encoder), ("decoder_", decoder)):
+            for name in ("compute_share", "memory_share", "flop_per_byte", "gflop_per_s"):
+                found[f"{prefix}{name}"] = row[name] if row else None
+        for name in ("verdict", *(f"{limit}_time_share" for limit in LOSSES)):
+            found[name] = whole_pass[name] if whole_pass else None
+        note = whole_pass["note"] if whole_pass else None
+        found["why_no_verdict"] = "" if found["verdict"] else note or cell["reason"] or ""
+        judged.append(found)
+    return judged
+
+
+def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
+    """Return which verdict holds for how many cells, and for each device which models differ, with their cells."""
+    say = words["bottlenecks"]
+    known = [row for row in judged if row["verdict"]]
+    unknown = [row for row in judged if not row["verdict"]]
+    sentences = [
+        {
+            "text": say["counts"].format(n=len(known), total=len(judged), counts=_counts(known, words))
+            if known
+            else say["no_verdict"],
+            "evidence": [],
+        }
+    ]
+    for device in sorted({row["device"] for row in known}):
+        sentences.append(_of_device([row for row in known if row["device"] == device], device, words))
+    if unknown:
+        missing = words["why_null"]["not_measured"]
+        reasons = list(dict.fromkeys(row["why_no_verdict"] or missing for row in unknown))
+        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=first_few(reasons, words))
+        sentences.append({"text": text, "evidence": cell_links(map(cell_name, unknown))})
+    return sentences
+
+
+def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
+    """Return for each verdict and device that occurs: what it means, what would help, and the cells."""
+    found = []
+    for limit in LOSSES:
+        for device in sorted({row["device"] for row in judged if row["verdict"] == limit}):
+            cells = [cell_name(row) for row in judged if (row["verdict"], row["device"]) == (limit, device)]
+            found.append(
+                {
+                    "title": words["bottlenecks"]["advice_title"].format(
+                        verdict=words["limit"][limit], device=device, n=len(cells), total=len(judged)
+                    ),
+                    "meaning": words["limit_means"][limit],
+                    "help": words["limit_help"][f"{limit}_{device}"],
+                    "evidence": cell_links(cells),
+                }
+            )
+    return found
+
+
+def why(row: Row, words: Words) -> str:
+    """Return the reason of a cell's verdict, from the shares of its time and how near its stages come to ceilings."""
+    limit = row["verdict"]
+    if not limit:
+        return row["why_no_verdict"] or words["why_null"]["not_measured"]
+    stages = []
+    for stage in (ENCODER, DECODER):
+        shares = {bound: row[f"{stage}_{bound}_share"] for bound in ("compute", "memory")}
+        if None not in shares.values():
+            nearest = max(shares, key=lambda bound: shares[bound])
+            stages.append(words["limit_why"]["stage"].format(
+                stage=words["limit_why"][stage], share=percent(shares[nearest]), ceiling=words["limit"][nearest]
+            ))  # fmt: skip
+    reason = words["limit_why"][limit].format(share=percent(row[f"{limit}_time_share"]))
+    return words["limit_why"]["whole"].format(reason=reason, stages=listed(stages)) if stages else reason
+
+
+def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
+    """Return the verdict of every cell and the figures that it comes from."""
+    missing = words["why_null"]
+
+    def why_null(row: Row) -> str:
+        return row["why_no_verdict"] or row["gflop_note"] or missing["not_measured"]
+
+    def why_no_stage(row: Row) -> str:
+        return missing["no_decoder"] if row["family"] == "ctc" else why_null(row)
+
+    def verdict(row: Row) -> Entry:
+        if not row["verdict"]:
+            return Entry(NULL, "", row["why_no_verdict"] or missing["not_measured"])
+        return text_entry(words["limit"][row["verdict"]])
+
+    columns = [
+        *name_columns(),
+        Column("limit", verdict, numeric=False),
+        quantity("compute_time_share", why_null, scale=100),
+        quantity("memory_time_share", why_null, scale=100),
+        quantity("overhead_time_share", why_null, scale=100),
+        quantity("padding_time_share", why_null, scale=100),
+        quantity("gflop_per_sample", why_null),
+        quantity("gflop_per_s", why_null),
+        quantity("compute_share", why_null, scale=100),
+        quantity("encoder_compute_share", why_null, scale=100),
+        quantity("encoder_memory_share", why_null, scale=100),
+        quantity("decoder_compute_share", why_no_stage, scale=100),
+        quantity("decoder_memory_share", why_no_stage, scale=100),
+        quantity("flop_per_byte", why_null),
+        text_column("why", lambda row: why(row, words)),
+    ]
+    return table_of("verdicts", words["bottlenecks"]["verdicts_caption"], columns, judged, words, source="roofline")
+
+
+def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
+    """Return what each device reached: matrix products by dtype, memory at the smallest and largest working set."""
+    devices: dict[tuple[Any, ...], list[Row]] = {}
+    for row in ceilings:
+        devices.setdefault((str(row["machine_id"]), row["device"], row["threads"] or 0), []).append(row)
+    lines = [
+        [
+            text_entry(with_note(rows[0]["device"], rows[0]["device_name"] or NULL)),
+            text_entry(rows[0]["machine_id"] or NULL),
+            number_entry(rows[0]["threads"], words["why_null"]["not_measured"], digits=whole),
+            *line,
+        ]
+        for _, rows in sorted(devices.items())
+        for line in _ceilings_of(rows, words)
+    ]
+    keys = ["device", "machine", "threads", "ceiling", "measured_with", "rate", "unit"]
+    return table_from("ceilings", words["ceiling"]["caption"], keys, lines, words, "threads rate")
+
+
+def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
+    """Yield what, with what, the rate and its unit, for each ceiling of one device; then why others are missing."""
+    say = words["ceiling"]
+
+    def line(what: str, place: str, rate: float | None, unit: str) -> list[Entry]:
+        return [text_entry(what), text_entry(place), number_entry(rate, place, 1e-9), text_entry(unit)]
+
+    reached = Ceilings.of(rows, *(rows[0][name] for name in ("machine_id", "device", "threads")))
+    if reached:
+        for dtype in sorted({dtype for dtype, _ in reached.compute}):
+            rate = reached.flop_per_s(dtype)
+            sizes = [row["matrix_size"] for row in rows if (row["dtype"], row["flop_per_s"]) == (dtype, rate)]
+            place = say["matrices"].format(n=sizes[0])
+            yield line(say["matmul"].format(dtype=dtype), place, rate, say["gflop_per_s"])
+        for n_bytes in working_sets(reached):
+            place = say["working_set"].format(size=size(n_bytes, words))
+            yield line(say["memory"], place, reached.bytes_per_s(n_bytes), say["gbyte_per_s"])
+    # A rate that was reached all the same; the machine may do more.
+    reached_while = dict.fromkeys(row["reason"] for row in rows if row["status"] == "ok" and row["reason"])
+    for reason in reached_while:
+        yield line(say["disturbed"], reason, None, "")
+    failed = [row for row in rows if row["flop_per_s"] is None and row["bytes_per_s"] is None]
+    for reason in dict.fromkeys(row["reason"] or row["status"] or NULL for row in failed):
+        yield line(say["failed"], reason, None, "")
+
+
+def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any]:
+    """Return what larger batches bring: a sentence with its cells, and the table."""
+    say = words["scaling"]
+    scaling = sorted(scaling, key=lambda row: [row[name] for name in ("model", "variant", "device", "duration_s")])
+    several = [row for row in scaling if len(row["batch_sizes"]) > 1]
+    saturated = [row for row in several if row["saturated"]]
+    sentences, evidence = [], []
+    if not several:
+        sentences.append(say["single"])
+    else:
+        sentences.append(say["counts"].format(n=len(saturated), total=len(several)))
+        best = max(several, key=lambda row: row["speedup_over_smallest"])
+        places = {"first": best["batch_sizes"][0], "batch": best["saturation_batch"]}
+        if places["first"] == places["batch"]:
+            sentences.append(say["no_gain"])
+        else:
+            sentences.append(
+                say["most"].format(
+                    name=name_of((best["model"], best["variant"])),
+                    device=best["device"],
+                    duration=best["duration_s"],
+                    speedup=number(best["speedup_over_smallest"]),
+                    **places,
+                )
+            )
+            evidence = [cell_name({**best, "batch_size": batch}) for batch in places.values()]
+    return {"sentences": sentences, "evidence": cell_links(evidence), "table": _scaling_table(scaling, words)}
+
+
+def _scaling_table(scaling: Sequence[Row], words: Words) -> Table:
+    say = words["scaling"]
+
+    def noted(row: Row) -> str:
+        return row["note"] or words["why_null"]["not_measured"]
+
+    def saturation(row: Row) -> Entry:
+        batch = row["saturation_batch"]
+        if row["saturated"]:
+            return Entry(str(batch), repr(batch))
+        return Entry(with_note(say["not_reached"], say["best_so_far"].format(batch=batch)), "", noted(row))
+
+    model, variant, device, duration_s, _ = name_columns()
+    columns = [
+        model,
+        variant,
+        device,
+        duration_s,
+        text_column("batch_sizes", lambda row: listed(map(str, row["batch_sizes"]))),
+        Column("saturation_batch", saturation),
+        quantity("samples_per_s", noted),
+        quantity("speedup_over_smallest", noted),
+        quantity("energy_saving_over_smallest", lambda row: words["why_null"]["no_energy"]),
+        Column("limit_there", lambda row: _limit_entry(row, words), numeric=False),
+        text_column("note", lambda row: row["note"] or ""),
+    ]
+    return table_of("scaling", say["caption"], columns, scaling, words, source="scaling")
+
+
+def _limit_entry(row: Row, words: Words) -> Entry:
+    if row["limit"] is None:
+        return Entry(NULL, "", words["why_null"]["no_verdict"])
+    return text_entry(words["limit"][row["limit"]])
+
+
+def _counts(rows: Iterable[Row], words: Words) -> Markup:
+    """Return how many cells have which verdict, the most frequent first."""
+    counted = Counter(row["verdict"] for row in rows)
+    ranked = sorted(counted, key=lambda limit: (-counted[limit], LOSSES.index(limit)))
+    return listed(
+        words["bottlenecks"]["count"].format(verdict=words["limit"][limit], n=counted[limit]) for limit in ranked
+    )
+
+
+def _most_frequent(rows: Iterable[Row]) -> set[str]:
+    counted = Counter(row["verdict"] for row in rows)
+    return {limit for limit, n in counted.items() if n == max(counted.values())}
+
+
+def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]:
+    """Return a sentence on the verdicts of a device, and which models have another most frequent one."""
+    say = words["bottlenecks"]
+    most = _most_frequent(rows)
+    by_model: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_model.setdefault((row["model"], row["variant"]), []).append(row)
+    differing = {name: own for name, own in sorted(by_model.items()) if _most_frequent(own) != most}
+    text = say["most_frequent"].format(
+        device=device,
+        verdicts=listed(words["limit"][limit] for limit in LOSSES if limit in most),
+        n=sum(row["verdict"] in most for row in rows),
+        total=len(rows),
+    )
+    parts = [
+        say["differs"].format(name=name_of(name), counts=_counts(own, words)) for name, own in differing.items()
+    ] or [say["none_differs"]]
+    evidence = [row for own in differing.values() for row in own] or [row for row in rows if row["verdict"] in most]
+    return {"text": Markup(" ").join([text, *parts]), "evidence": cell_links(map(cell_name, evidence))}
+
+
+def _roofline_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
+    """Name on each device the stage that comes nearest to one of its ceilings."""
+    stages = [row for row in tables.roofline if row["stage"] != PASS and row["compute_share"] is not None]
+    if not stages:
+        return words["bottlenecks"]["no_verdict"], []
+    sentences, evidence = [], []
+    for device in sorted({row["device"] for row in stages}):
+        own = [row for row in stages if row["device"] == device]
+        nearest = min(own, key=lambda row: (-max(row["compute_share"], row["memory_share"]), cell_of(row)))
+        bound = "compute" if nearest["compute_share"] >= nearest["memory_share"] else "memory"
+        sentences.append(
+            words["takeaway"]["roofline"].format(
+                device=device,
+                stage=words["limit_why"][nearest["stage"]],
+                name=name_of((nearest["model"], nearest["variant"])),
+                share=percent(nearest[f"{bound}_share"]),
+                ceiling=words["limit"][bound],
+            )
+        )
+        evidence.append(cell_name(nearest))
+    return Markup(" ").join(sentences), evidence
+
+
+def _stages_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
+    """Say for how many cells which stage is the longest."""
+    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
+    if not measured:
+        return words["missing"]["nothing_measured"], []
+    columns = [f"{stage}_s_median" for stage in STAGES]
+    longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
+    counted = Counter(longest.values())
+    counts = listed(
+        words["takeaway"]["stage_count"].format(stage=words["stage"][stage], n=n) for stage, n in counted.most_common()
+    )
+    others = [cell for cell, stage in longest.items() if stage != counted.most_common(1)[0][0]]
+    return words["takeaway"]["stages"].format(total=len(measured), counts=counts), others or list(longest)
+
+
+def _operators_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
+    return operators_takeaway(tables.operators, words)
+
+
+BOTTLENECK_TAKEAWAYS: Mapping[str, Callable[[Sequence[Row], Bottlenecks, Words], Takeaway]] = {
+    "roofline": _roofline_takeaway,
+    "stages": _stages_takeaway,
+    "operators": _operators_takeaway,
+}

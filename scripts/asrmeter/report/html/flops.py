@@ -1,0 +1,119 @@
+"""Floating-point operations in the report. 1 MAC = 2 FLOP."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from asrmeter.analysis.results import Row
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import NULL, number, unit_2025, whole
+from asrmeter.report.html.table_model import (
+    Column,
+    Entry,
+    Table,
+    name_columns,
+    number_entry,
+    quantity,
+    table_of,
+    text_column,
+    with_unit,
+)
+from asrmeter.study.edlm2025 import MODELS
+
+
+def operations(flops: Sequence[Row], words: Words) -> dict[str, Any]:
+    """Return the operations of each model, and what sets them apart from the 2025 study's in three sentences."""
+    say = words["flops"]
+    segments = per_segment(flops)
+    known = [row for row in segments if row["model"] in MODELS]
+    whisper = [row for row in known if row["family"] == "whisper"]
+    ctc = [row for row in known if row["family"] == "ctc"]
+    return {
+        "sentences": [
+            say["whisper_encoder"].format(factor=_factor((row["encoder_factor"] for row in whisper), words)),
+            say["whisper_decoder"].format(factor=_factor((row["decoder_factor"] for row in whisper), words)),
+            say["wav2vec2"].format(factor=_factor((row["encoder_factor"] for row in ctc), words)),
+        ],
+        "table": _flops_table(segments, words),
+    }
+
+
+def per_segment(flops: Sequence[Row]) -> list[Row]:
+    """Return a row for each model and duration, with the operations of one segment at batch 1.
+
+    Those of a batch are those of its segments, so any batch size will do. `*_factor` is how many times the 2025 study's
+    figure ours is: of a window of the encoder, of a step of the decoder.
+    """
+    smallest: dict[Any, Row] = {}
+    # The study's own first: only these have a transcript.
+    for row in sorted(flops, key=lambda row: (row["model"], row["duration_s"], not row["in_study"], row["batch_size"])):
+        smallest.setdefault((row["model"], row["duration_s"]), row)
+    return [_of_segment(row) for row in smallest.values()]
+
+
+def _of_segment(row: Row) -> dict[str, Any]:
+    found = dict(row)
+    for name in ("encoder_gmac", "encoder_gflop", "decoder_gflop_per_step", "decoder_gflop", "total_gflop"):
+        found[name] = None if row[name] is None else row[name] / row["batch_size"]
+    window_gflop = None if found["encoder_gflop"] is None else found["encoder_gflop"] / row["n_windows"]
+    step_gflop = found["decoder_gflop_per_step"]
+    if step_gflop is None and row["decoder_mac_per_token"] is not None:
+        # Without a transcript only the first step is known; edlm2025 takes the same.
+        step_gflop = 2e-9 * (row["decoder_mac_per_token"] + 2 * row["decoder_mac_per_position"])
+    return found | {
+        "encoder_factor": _over(window_gflop, row["edlm2025_encoder"]),
+        "decoder_factor": _over(step_gflop, row["edlm2025_decoder_gflop_per_step"]),
+        "shown_step_gflop": step_gflop,
+    }
+
+
+def _over(ours: float | None, theirs: float | None) -> float | None:
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _factor(factors: Iterable[float | None], words: Words) -> str:
+    """Return the range of factors as they are printed, or that there is none."""
+    known = [factor for factor in factors if factor is not None]
+    if not known:
+        return words["flops"]["unknown"]
+    low, high = number(min(known)), number(max(known))
+    return low if low == high else words["flops"]["range"].format(low=low, high=high)
+
+
+def _flops_table(segments: Sequence[Row], words: Words) -> Table:
+    missing = words["why_null"]
+
+    def why(row: Row) -> str:
+        return row["note"] or missing["not_measured"]
+
+    def why_decoder(row: Row) -> str:
+        return missing["no_decoder"] if row["family"] == "ctc" else why(row)
+
+    def theirs(row: Row) -> Entry:
+        known = number_entry(row["edlm2025_encoder"], why(row))
+        return Entry(with_unit(known.text, unit_2025(row["edlm2025_unit"], words)), known.sort) if known.sort else known
+
+    def in_study(row: Row) -> Markup:
+        return words["provenance"]["yes" if row["in_study"] else "no"]
+
+    model, _, _, duration_s, _ = name_columns()
+    columns = [
+        model,
+        duration_s,
+        text_column("in_study", in_study),
+        quantity("n_windows", why, digits=whole),
+        quantity("encoder_gmac", why),
+        quantity("encoder_gflop", why),
+        Column("edlm2025_encoder", theirs),
+        quantity("encoder_factor", why),
+        quantity("shown_step_gflop", why_decoder),
+        quantity("edlm2025_decoder_gflop_per_step", why_decoder),
+        quantity("decoder_factor", why_decoder),
+        quantity("n_tokens_mean", why_decoder),
+        quantity("decoder_gflop", why_decoder),
+        quantity("total_gflop", why),
+        text_column("checked_against", lambda row: row["checked_against"] or NULL),
+        text_column("not_counted", lambda row: row["not_counted"] or ""),
+    ]
+    return table_of("flops", words["flops"]["caption"], columns, segments, words, source="flops")

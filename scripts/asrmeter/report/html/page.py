@@ -1,0 +1,240 @@
+"""The report: what the template is given, and its rendering to one self-contained HTML file.
+
+Words are trusted markup; everything that comes from a study, a table or a transcript is escaped.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from asrmeter.analysis.bottlenecks import COLUMNS, Bottlenecks
+from asrmeter.analysis.comparison.runs import MOST_SHOWN, Comparison
+from asrmeter.analysis.ranking import LEAST_SEGMENTS, recommend
+from asrmeter.analysis.results import Row, cell_of, on_one_machine, settings_of
+from asrmeter.analysis.scenarios import advise
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import NULL, cell_links, first_few, number, percent, scaled
+from asrmeter.report.html.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
+from asrmeter.report.html.cards import answer, facts
+from asrmeter.report.html.provenance import provenance_section
+from asrmeter.report.html.tables import (
+    cells_tables,
+    compared_cells_table,
+    compared_models_table,
+    disturbed_table,
+    duration_table,
+    failures_table,
+    models_table,
+    noise_table,
+    overview_table,
+    skipped_table,
+    stars_table,
+    weights_table,
+)
+from asrmeter.report.html.takeaways import TAKEAWAYS, Takeaway, caveats, compared, compared_by
+from asrmeter.report.html.transcripts import transcripts_section
+from asrmeter.report.theme import INK
+
+TEMPLATE = "report.html.j2"
+DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
+CELL_LINK = re.compile('href="#(cell-[^"]+)"')
+
+
+def render(template_folder: Path, context: Mapping[str, Any]) -> str:
+    """Render the template with its style and script inline; only these very texts are allowed to act."""
+    environment = Environment(
+        loader=FileSystemLoader(template_folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = ((template_folder / name).read_text(encoding="utf-8") for name in ("style.css", "tables.js"))
+    return environment.get_template(TEMPLATE).render(
+        **context,
+        style=Markup(style),
+        style_hash=_digest(style),
+        script=Markup(script),
+        script_hash=_digest(script),
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is made of: a complete study, and the rows of its tables.
+
+    `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
+    `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
+    can be listened to, None if nobody asked for any, `comparison` what came out against another run.
+    """
+
+    study: Mapping[str, Any]
+    cells: Sequence[Row]
+    transcripts: Sequence[Row]
+    noise: Sequence[Row]
+    bottlenecks: Bottlenecks
+    selection: Mapping[str, Any]
+    segments: Mapping[str, Row] = field(default_factory=dict)
+    audio: Mapping[str, str] | None = None
+    comparison: Comparison | None = None
+
+
+def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
+    """Return everything that the template shows; `figures` maps a topic's name to its SVG.
+
+    Raises:
+        AsrmeterError: a figure has a name that the report has no words for.
+    """
+    study, selection = inputs.study, inputs.selection
+    all_cells = sorted(inputs.cells, key=cell_of)
+    cells, elsewhere = on_one_machine(all_cells)
+    bottlenecks = inputs.bottlenecks.of(cells)
+    settings = settings_of(cells, inputs.transcripts)
+    recommendation = recommend(settings)
+    advices = advise(settings, study)
+    takeaways: dict[str, Callable[[], Takeaway]] = {
+        name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
+    }
+    takeaways |= {name: partial(say, cells, bottlenecks, words) for name, say in BOTTLENECK_TAKEAWAYS.items()}
+    if unknown := set(figures) - set(takeaways):
+        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(takeaways)}")
+    drawn = {name: _figure(name, svg, takeaways[name](), words) for name, svg in figures.items()}
+    context = {
+        "words": words,
+        "language": study["report"]["language"],
+        "study_name": study["name"],
+        "machine": machine_line(all_cells, words),
+        "answer": answer(advices, study["report"]["tariff"], words),
+        "rules": _rules(study["report"], words),
+        "facts": facts(recommendation, words),
+        "caveats": caveats(study, selection, cells, elsewhere, recommendation, words),
+        "by_duration": duration_table(recommendation, words),
+        "models": models_table(cells, recommendation, words),
+        "stars": stars_table(settings, recommendation, words),
+        "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
+        "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
+        "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
+        "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
+        "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
+        "disturbed": disturbed_table(cells, words),
+        "skipped": skipped_table(selection, words),
+        "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
+        "method": _method(study, words),
+        "provenance": provenance_section(study, all_cells, selection, words),
+        "noise": noise_table(inputs.noise, words),
+        "weights": weights_table(cells, words),
+        "downloads": DOWNLOADS,
+    }
+    overview = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
+    return context | {"overview": overview, "cells": cells_tables(all_cells, linked_in(context), words)}
+
+
+def linked_in(shown: Any) -> set[str]:
+    """Return the anchors of all cells that something in what is shown links to."""
+    if isinstance(shown, str):
+        return set(CELL_LINK.findall(shown)) if isinstance(shown, Markup) else set()
+    if is_dataclass(shown):
+        return linked_in(vars(shown))
+    if isinstance(shown, Mapping):
+        return linked_in(shown.values())
+    return set[str]().union(*map(linked_in, shown)) if isinstance(shown, Iterable) else set()
+
+
+def inline_svg(name: str, svg: str) -> Markup:
+    """Return an SVG file for use inside HTML: no prolog, ids of its own, and the text in the page's colour."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    return Markup(body.replace(INK, "currentColor").replace(INK.lower(), "currentColor"))
+
+
+def machine_line(cells: Sequence[Row], words: Words) -> str:
+    """Return the machine that was measured in one line, or how many there were."""
+    machines = {row["machine_id"]: row for row in cells if row["machine_id"] is not None}
+    if len(machines) != 1:
+        return words["machine"]["several"].format(n=len(machines)) if machines else words["machine"]["unknown"]
+    row = next(iter(machines.values()))
+    line = words["machine"]["cpu"].format(
+        cpu_name=row["cpu_name"] or NULL,
+        n_cpus=row["n_cpus"] or NULL,
+        memory=number(scaled(row["memory_bytes"], 1e-9)),
+    )
+    if not row["gpu_name"]:
+        return line
+    gpu = words["machine"]["gpu"].format(gpu_name=row["gpu_name"], driver_version=row["driver_version"] or NULL)
+    return Markup(" · ").join([line, gpu])
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which a content security policy allows an inline text."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, Any]:
+    sentence, evidence = takeaway
+    caption = words["figure_caption"][name]
+    return {
+        "name": name,
+        "title": words["figure"][name],
+        "svg": inline_svg(name, svg),
+        "caption": caption,
+        "takeaway": sentence,
+        "evidence": cell_links(evidence),
+        "label": Markup(caption + " " + sentence).striptags(),
+    }
+
+
+def _rules(report: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Return the rules by which the scenarios were answered."""
+    rules = [words["answer"]["rule"].format(least=LEAST_SEGMENTS)]
+    if report["accuracy_gate"] is not None:
+        rules.append(words["answer"]["gate"].format(gate=percent(report["accuracy_gate"])))
+    tariff = report["tariff"]
+    return rules if tariff["currency"] or tariff["co2_g_per_kwh"] else [*rules, words["cost"]["no_tariff"]]
+
+
+def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Return how it was measured, with the values of the study's protocol."""
+    protocol = study["protocol"]
+    settings = {key: f"{value:g}" for key, value in protocol.items()} | {"target": percent(protocol["target"])}
+    return [text.format(**settings, seed=study["seed"]) for text in words["method"].values()]
+
+
+def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
+    """Return the section on another run: sentences, each metric, cells that only one has, settings that differ."""
+    say = words["comparison"]
+    of_run = {
+        name: [cell.id for cell, place in comparison.missing if place == name]
+        for name in dict.fromkeys(name for _, name in comparison.missing)
+    }
+    return {
+        "sentences": compared(comparison, words),
+        "metrics": [
+            {
+                "title": words["compared"][part.metric.name],
+                "sentences": compared_by(part, words),
+                "models": compared_models_table(part, words),
+                "cells": compared_cells_table(part, words),
+            }
+            for part in comparison.by_metric
+        ],
+        "missing": [
+            say["only_in"].format(name=name, n=len(cells), cells=first_few(cells, words, MOST_SHOWN))
+            for name, cells in of_run.items()
+        ],
+        "differing": [
+            (words["setting"][key], say["differing"].format(first=first, second=second))
+            for key, first, second in comparison.differing
+        ],
+    }

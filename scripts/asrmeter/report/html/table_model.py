@@ -1,0 +1,222 @@
+"""What the report's tables are made of: entries, columns, and tables of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from asrmeter.analysis.results import Row, cell_name
+from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import LARGE, NULL, anchor, interval, number, whole
+
+# The rows that are shown of a table with more than `LARGE`.
+FIRST_ROWS = 30
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field of a table: what is shown, what it is sorted by, and why it is missing.
+
+    A number is sorted by its value in full, an interval by "low high", a value with its interval by "value low high":
+    these are copied too. What is missing is sorted by "".
+    """
+
+    text: str
+    sort: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table; the first entry names it, `anchor` is where links to it lead."""
+
+    anchor: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report; `numeric` says which columns are numbers, `shown` which rows are shown if not all are.
+
+    A compact one has no more markup than its texts need: it is sorted by them, and a missing value is an empty field.
+    """
+
+    name: str
+    caption: str
+    headings: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    lines: tuple[Line, ...]
+    shown: str = ""
+    compact: bool = False
+
+    @property
+    def body(self) -> Markup:
+        """The rows as HTML without the end tags that may be left out: in a large report rows are nearly everything."""
+        field = _compact_field if self.compact else _field
+        return Markup(
+            "\n".join(
+                (f'<tr id="{escape(line.anchor)}">' if line.anchor else "<tr>")
+                + "<th scope=row"
+                + "<td".join(map(field, line.entries, self.numeric))
+                for line in self.lines
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a table is shown: its words' key and the entry for a row."""
+
+    key: str
+    entry: Callable[[Row], Entry]
+    numeric: bool = True
+
+
+def table_of(
+    name: str,
+    caption: str,
+    columns: list[Column],
+    rows: Iterable[Row],
+    words: Words,
+    anchored: bool = False,
+    source: str = "cells",
+) -> Table:
+    """Return a table with a line for each row; links to cells lead to the lines of an anchored one.
+
+    Of very many rows it has the first; the table `source` of the run has all.
+    """
+    rows = list(rows)
+    first = _first_rows(rows)
+    return Table(
+        name=name,
+        caption=caption,
+        headings=tuple(words["column"][column.key] for column in columns),
+        numeric=tuple(column.numeric for column in columns),
+        lines=lines_of(first, columns, anchored),
+        shown=_shown(len(first), len(rows), source, words),
+    )
+
+
+def lines_of(rows: Iterable[Row], columns: Sequence[Column], anchored: bool = False) -> tuple[Line, ...]:
+    """Return a line for each row."""
+    return tuple(
+        Line(anchor(cell_name(row)) if anchored else "", tuple(column.entry(row) for column in columns)) for row in rows
+    )
+
+
+def name_columns() -> list[Column]:
+    """Return the columns that name a cell."""
+
+    def count(key: str) -> Column:
+        return Column(key, lambda row: Entry(str(row[key]), repr(row[key])))
+
+    def plain(key: str) -> Column:
+        return Column(key, lambda row: Entry(row[key], row[key]), numeric=False)
+
+    return [plain("model"), plain("variant"), plain("device"), count("duration_s"), count("batch_size")]
+
+
+def quantity(
+    key: str, why: Callable[[Row], str], scale: float = 1.0, digits: Callable[[float | None], str] = number
+) -> Column:
+    """Return a column of numbers; `why` gives the reason of a missing one."""
+
+    def entry(row: Row) -> Entry:
+        return number_entry(row[key], _reason(row, why) if row[key] is None else None, scale, digits)
+
+    return Column(key, entry)
+
+
+def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], scale: float = 1.0) -> Column:
+    """Return a column of intervals between two others; `why` gives the reason of a missing one."""
+
+    def entry(row: Row) -> Entry:
+        text = interval(row[low], row[high], scale)
+        if text == NULL:
+            return Entry(text, "", _reason(row, why))
+        return Entry(text, in_full((row[low], row[high]), scale))
+
+    return Column(key, entry)
+
+
+def text_column(key: str, text: Callable[[Row], str]) -> Column:
+    """Return a column of text."""
+    return Column(key, lambda row: text_entry(text(row)), numeric=False)
+
+
+def number_entry(
+    value: float | None, why: str | None, scale: float = 1.0, digits: Callable[[float | None], str] = number
+) -> Entry:
+    """Return a number, or a dash with the reason for which it is missing."""
+    return Entry(NULL, "", why or "") if value is None else Entry(digits(value * scale), in_full([value], scale))
+
+
+def in_full(values: Iterable[float], scale: float = 1.0) -> str:
+    """Return numbers with all of their digits, as an entry with numbers is sorted by."""
+    return " ".join(repr(value * scale).removesuffix(".0") for value in values)
+
+
+def _reason(row: Row, why: Callable[[Row], str]) -> str:
+    """Return why a number is missing: the cell's own reason if it failed, else the column's."""
+    failed = row.get("status", MEASURED_STATUS[0]) not in MEASURED_STATUS
+    return row["reason"] or row["status"] if failed else why(row)
+
+
+def table_from(
+    name: str,
+    caption: str,
+    keys: Sequence[str],
+    lines: Iterable[Iterable[Entry]],
+    words: Words,
+    numeric: str = "",
+    source: str = "cells",
+) -> Table:
+    """Return a table whose numeric columns are those keys named in `numeric`; of very many lines it has the first."""
+    lines = list(lines)
+    first = _first_rows(lines)
+    return Table(
+        name=name,
+        caption=caption,
+        headings=tuple(words["column"][key] for key in keys),
+        numeric=tuple(key in numeric.split() for key in keys),
+        lines=tuple(Line("", tuple(entries)) for entries in first),
+        shown=_shown(len(first), len(lines), source, words),
+    )
+
+
+def text_entry(text: str) -> Entry:
+    """Return text, or markup that is sorted by its text."""
+    return Entry(text, Markup(text).striptags() if isinstance(text, Markup) else text)
+
+
+def with_unit(text: str, unit: str) -> Markup:
+    """Return a number with its unit, where a column has several."""
+    return Markup('{} <span class="unit">{}</span>').format(text, unit)
+
+
+def with_note(text: str, note: str) -> Markup:
+    """Return a text with a smaller one below; copied, both stay words of their own."""
+    return Markup("{} <small>{}</small>").format(text, note)
+
+
+def _first_rows(rows: list[Any]) -> list[Any]:
+    return rows if len(rows) <= LARGE else rows[:FIRST_ROWS]
+
+
+def _shown(n: int, total: int, source: str, words: Words) -> str:
+    """Return how many of the rows are shown, "" if all are."""
+    return words["table"]["first"].format(n=n, total=whole(total), source=source) if n < total else ""
+
+
+def _field(entry: Entry, numeric: bool) -> str:
+    """Return what follows `<td`, all that is known of a field."""
+    kind = " class=n" if numeric else ""
+    sort = f' data-sort="{escape(entry.sort)}"' if entry.sort != entry.text else ""
+    note = f' title="{escape(entry.note)}"' if entry.note else ""
+    return f"{kind}{sort}{note}>{escape(entry.text)}"
+
+
+def _compact_field(entry: Entry, numeric: bool) -> str:
+    return f">{escape(entry.text)}" if entry.sort else ">"

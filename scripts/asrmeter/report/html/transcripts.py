@@ -1,0 +1,169 @@
+"""What was said and what each model made of it: segments with their errors marked, the worst first."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jiwer
+from markupsafe import Markup
+
+from asrmeter.analysis.results import Row, cell_name, n_errors
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import cell_link, listed, name_of, number
+
+# As many as anyone reads; transcripts.csv has all.
+MOST_SEGMENTS, MOST_TEXTS = 40, 200
+# Shown without a click: enough to see what the errors are like.
+N_OPEN = 3
+# What is right is cut to so many words beside an error, in long texts.
+_CONTEXT_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """Words that belong together: `kind` is `equal`, `substitute`, `delete` or `insert`; either text may be empty."""
+
+    kind: str
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a model made of a segment, aligned with its reference; `raw` is the text before normalisation."""
+
+    name: Markup
+    cell: Markup
+    errors: Markup
+    runs: tuple[Run, ...]
+    raw: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment with its reference and the texts of all models, the worst first; `audio` is a data URI, or ""."""
+
+    name: str
+    title: Markup
+    source: str
+    reference: str
+    texts: tuple[Text, ...]
+    audio: str
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """The segments that are shown, and how many of how many they are.
+
+    `n_audio` is how many of them can be listened to, if not all can though the study asks for it.
+    """
+
+    segments: tuple[Segment, ...]
+    n_all: int
+    n_audio: int | None
+
+
+def shown_first(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
+    """Return the rows of the segments that are shown, by duration class and segment, the worst first.
+
+    Each model's text at its smallest batch, the worst of a segment first. A segment is as bad as its worst text, by its
+    share of wrong words. Segments without an error come last.
+    """
+    smallest: dict[tuple[int, str], dict[tuple[str, str], Row]] = {}
+    for row in sorted(transcripts, key=lambda row: (row["batch_size"], row["device"], row["model"], row["variant"])):
+        of_segment = smallest.setdefault((row["duration_s"], row["segment_id"]), {})
+        of_segment.setdefault((row["model"], row["variant"]), row)
+    ranked = {key: sorted(rows.values(), key=lambda row: -_badness(row)) for key, rows in smallest.items()}
+    worst_first = sorted(ranked.items(), key=lambda item: (-_badness(item[1][0]), item[0]))
+    n_models = max(map(len, ranked.values()), default=1)
+    return dict(worst_first[: max(1, min(MOST_SEGMENTS, MOST_TEXTS // n_models))])
+
+
+def transcripts_section(
+    transcripts: Sequence[Row], segments: Mapping[str, Row], audio: Mapping[str, str] | None, words: Words
+) -> Transcripts:
+    """Return the transcripts for the page.
+
+    `segments` are the rows of the corpus by their id, and `audio` data URIs of those that can be listened to, None
+    where nobody asked for any.
+    """
+    shown = shown_first(transcripts)
+    heard = audio or {}
+    n_audio = sum(name in heard for _, name in shown)
+    return Transcripts(
+        tuple(
+            _segment(name, rows, segments.get(name, {}), heard.get(name, ""), place < N_OPEN, words)
+            for place, ((_, name), rows) in enumerate(shown.items())
+        ),
+        len({(row["duration_s"], row["segment_id"]) for row in transcripts}),
+        None if audio is None or n_audio == len(shown) else n_audio,
+    )
+
+
+def aligned(reference: str, hypothesis: str) -> list[Run]:
+    """Return the alignment of two normalised texts with the fewest errors, as the WER counts them."""
+    ours, theirs = reference.split(), hypothesis.split()
+    chunks = jiwer.process_words(reference, hypothesis).alignments[0]
+    return [
+        Run(
+            chunk.type,
+            " ".join(ours[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(theirs[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+        )
+        for chunk in chunks
+    ]
+
+
+def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bool, words: Words) -> Segment:
+    say = words["transcripts"]
+    worst = rows[0]
+    return Segment(
+        name=name,
+        title=say["segment" if n_errors(worst) else "segment_clean"].format(
+            name=name,
+            model=name_of((worst["model"], worst["variant"])),
+            errors=_errors(worst, words),
+            duration=number(known["audio_s"]) if known else worst["duration_s"],
+        ),
+        source=_source(known),
+        reference=worst["reference"] or "",
+        texts=tuple(
+            Text(
+                name=name_of((row["model"], row["variant"])),
+                cell=cell_link(cell_name(row)),
+                errors=_errors(row, words),
+                runs=tuple(_shortened(aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or ""))),
+                raw=row["hypothesis"] or "",
+            )
+            for row in rows
+        ),
+        audio=audio,
+        is_open=is_open,
+    )
+
+
+def _source(known: Row) -> str:
+    """Return where a segment comes from: the source's name, and the recordings or files that it was made of."""
+    if not known:
+        return ""
+    pieces = list(dict.fromkeys(utterance.rpartition(":")[0] or utterance for utterance in known["utterances"]))
+    return str(listed(filter(None, (known["source"], *pieces))).unescape())
+
+
+def _errors(row: Row, words: Words) -> Markup:
+    return words["transcripts"]["errors"].format(errors=n_errors(row), words=row["n_words"])
+
+
+def _badness(row: Row) -> float:
+    return n_errors(row) / max(1, row["n_words"])
+
+
+def _shortened(runs: Sequence[Run]) -> Iterable[Run]:
+    """Yield the runs, what is right cut in its middle."""
+    for run in runs:
+        equal = run.reference.split() if run.kind == "equal" else []
+        if len(equal) > 2 * _CONTEXT_WORDS:
+            text = " ".join([*equal[:_CONTEXT_WORDS], "…", *equal[-_CONTEXT_WORDS:]])
+            yield Run(run.kind, text, text)
+        else:
+            yield run

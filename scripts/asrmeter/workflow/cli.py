@@ -1,0 +1,35 @@
+"""What command lines do around their work: a plain log, errors in one line, tables, no work beside a measurement."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine import snakemake_process
+from asrmeter.machine.lock import shared_lock
+
+
+def run(main: Callable[[], None], measures: bool = False) -> None:
+    """Run a script's `main` and exit: 0, or 1 after a line that says what is wrong.
+
+    A measurement that goes on anywhere on the machine is waited for, and none begins before `main` is done. A script
+    that `measures` holds the machine itself. None outlives the Snakemake that runs it.
+    """
+    snakemake_process.end_with_it()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        with contextlib.nullcontext() if measures else shared_lock():
+            main()
+    except AsrmeterError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Not sys.exit: where a thread of a library still reads a stream, a process that takes itself down crashes.
+        os._exit(1)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, its columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
