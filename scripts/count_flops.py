@@ -24,7 +24,7 @@ from asrmeter.workflow.cli import run
 def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
     """Yield the study's models, by their folders in `folder`, and those of the 2025 study by the catalogue."""
     for name in study["models"]:
-        integrity.model_folder(folder / name, weights=False)
+        integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         if family_of(config) == "whisper":
             n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import spec
 from asrmeter.study import grid as plan
-from asrmeter.study import validation
+from asrmeter.study import json_schema, validation
 from broken_studies import COMMIT
 
 FILE = "mine.yaml"
-SCHEMA = json.loads(validation.SCHEMA.read_text())
+SCHEMA = json_schema.load()
 MODELS = {
     "whisper-base": [{}, {"weights": "packaged"}, {"weights": "random"}, {"weights": "hub"}],
     "whisper-tiny.en": [{}, {"weights": "random"}],
@@ -99,7 +99,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _complete(said: dict[str, Any]) -> dict[str, Any]:
-    return validation.complete(copy.deepcopy(said), FILE)
+    return validation.with_defaults(copy.deepcopy(said), FILE)
 
 
 @given(studies())
@@ -204,7 +204,7 @@ def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
         yield from _all_places(one, (*place, key))
 
 
-KEYS = sorted({place.rpartition(".")[2] for place in validation._places(SCHEMA)})
+KEYS = sorted({place.rpartition(".")[2] for place in json_schema.key_paths(SCHEMA)})
 scalars = (
     st.none()
     | st.booleans()
