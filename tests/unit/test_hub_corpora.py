@@ -210,9 +210,7 @@ def test_a_damaged_clip_is_fetched_again(hub: Hub, run: Run) -> None:
     assert run.bytes_by_file() == first
 
 
-def test_clip_that_differs_from_its_row_is_named_and_replaced(
-    rows: list[dict[str, Any]], run: Run
-) -> None:
+def test_clip_that_differs_from_its_row_is_named_and_replaced(rows: list[dict[str, Any]], run: Run) -> None:
     with Hub([gigaspeech(rows)], tokens={ACCEPTED: True}) as hub:
         assert run(hub).returncode == 0
     drawn = run.segments[0]["utterances"][0]

@@ -290,9 +290,7 @@ def test_hub_model_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Pr
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
-def test_bytes_unlike_the_commit_are_refused_and_fetched_again(
-    hub: Hub, prepare: Prepare, file: str
-) -> None:
+def test_bytes_unlike_the_commit_are_refused_and_fetched_again(hub: Hub, prepare: Prepare, file: str) -> None:
     hub.corrupt(f"*/{file}")
     said = prepare(hub)
     assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it anew" in said
