@@ -101,8 +101,10 @@ def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     whole = validation.with_defaults(LEAST, "mine.yaml")
-    ownership.check_results_owner(whole)  # nothing there yet
+    ownership.check_results_owner(whole)  # there is no folder yet
     (tmp_path / "results").mkdir()
+    (tmp_path / "results" / ".gitkeep").touch()
+    ownership.check_results_owner(whole)  # as in a clone
     (tmp_path / "results" / ownership.FILE).write_text(json.dumps(whole))
     ownership.check_results_owner(whole)
     with pytest.raises(AsrmeterError, match="results/ holds the results of the study mine, not of other"):
