@@ -173,7 +173,7 @@ def without_info(mp3: bytes) -> bytes:
     return mp3[mp3.index(mp3[:2], 4) :]
 
 
-def test_an_mp3_file_without_a_header_is_heard_as_a_whole_or_refused() -> None:
+def test_mp3_without_a_header_is_read_as_a_whole_or_refused() -> None:
     constant = without_info(written("MP3", bitrate_mode="CONSTANT", compression_level=0.5))
     assert len(heard(constant)) == pytest.approx(LENGTH_S * SAMPLE_RATE_HZ, abs=3 * 1152)
     # Cut, it cannot be told from a shorter one.

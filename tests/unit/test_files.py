@@ -27,7 +27,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert target.read_text() == "whole"
 
 
-def test_what_a_killed_writer_has_left_goes_with_the_next_one_and_not_before(tmp_path: Path) -> None:
+def test_scratch_of_a_killed_writer_goes_with_the_next_write(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from asrmeter.common.files import atomic\n"
         "with atomic(pathlib.Path(sys.argv[1])) as part:\n"

@@ -186,7 +186,7 @@ def test_a_quotient_has_the_errors_of_both() -> None:
     assert stats.quotient(Estimate(0.0, 0.0, 0.0), wide) is None
 
 
-def test_a_quotients_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_quotient_interval_covers_the_truth_as_often_as_claimed() -> None:
     dice = np.random.default_rng(2)
 
     def measured(true: float, error: float) -> Estimate:

@@ -103,7 +103,7 @@ def _complete(said: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(studies())
-def test_a_complete_study_says_the_same_when_it_is_completed_again(said: dict[str, Any]) -> None:
+def test_completing_a_complete_study_changes_nothing(said: dict[str, Any]) -> None:
     whole = _complete(said)
     assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
 
@@ -190,7 +190,7 @@ def _turned(value: Any) -> Any:
 
 
 @given(studies())
-def test_keys_do_not_depend_on_the_order_in_which_things_are_said(said: dict[str, Any]) -> None:
+def test_fingerprints_do_not_depend_on_the_order_of_keys(said: dict[str, Any]) -> None:
     ours, theirs = _complete(said), _complete(_turned(said))
     assert plan.corpus_key(ours) == plan.corpus_key(theirs)
     for model in ours["models"]:

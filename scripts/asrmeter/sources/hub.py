@@ -129,7 +129,7 @@ def _check(path: Path, repo: str) -> None:
         path.unlink()
         raise AsrmeterError(
             f"{repo}: {path.name} has the hash {found}, expected {blob.name}; the file is deleted: "
-            "run again to fetch it anew"
+            "run again to fetch it again"
         )
 
 

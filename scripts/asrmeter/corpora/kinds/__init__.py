@@ -7,7 +7,7 @@ import importlib
 
 from asrmeter.corpora.kinds.base import CorpusKind
 
-# Kind -> module:class. Written out, so that a reader of the code, and our tests, can tell what is imported.
+# Kind -> module:class. Written out, so that readers and tests see what is imported.
 CLASSES = {
     "packages": "asrmeter.corpora.kinds.packages:PackagesCorpus",
     "folder": "asrmeter.corpora.kinds.folder:FolderCorpus",

@@ -17,8 +17,8 @@ class Speech:
 
     `fetch` gets all utterances that will be used. It returns a function that gives the samples of each, and the
     utterances that turned out to be unusable: their ids with the reasons. Entries that were known to be unusable are in
-    `skipped` (name: reason) or, where nobody would look for a single one, counted in `dropped` (reason: count). With
-    `keep_all`, every utterance that fits into a duration class is in some segment. `origin` records the source.
+    `skipped` (name: reason) or, where names do not matter, counted in `dropped` (reason: count). With `keep_all`, every
+    utterance that fits into a duration class is in some segment. `origin` records the source.
     """
 
     utterances: "list[Utterance]"
@@ -50,7 +50,7 @@ class CorpusKind(abc.ABC):
 
     @abc.abstractmethod
     def load(self, options: dict[str, Any], downloads: Path) -> Speech:
-        """Return the speech; `downloads` is the folder of the archives, and of whatever is worth keeping.
+        """Return the speech; `downloads` is the folder of the archives, and of anything worth keeping.
 
         Raises:
             AsrmeterError: the speech cannot be read.

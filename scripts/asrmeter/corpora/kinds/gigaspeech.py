@@ -34,7 +34,7 @@ TOLERANCE_S = 0.1
 
 
 class GigaSpeechCorpus(CorpusKind):
-    """A split of GigaSpeech on the Hub. Whether the Hub gives it to this account, shows only there."""
+    """A split of GigaSpeech on the Hub. Only the Hub knows whether this account may read it."""
 
     def default_name(self, options: dict[str, Any]) -> str:
         """Return the name of the corpus."""

@@ -8,7 +8,7 @@ from asrmeter.corpora.kinds.base import CorpusKind, Speech, corpus_name
 
 
 class HubCorpus(CorpusKind):
-    """A split of a dataset on the Hub. Whether the Hub has it, shows only there."""
+    """A split of a dataset on the Hub. Only the Hub knows whether it exists."""
 
     def default_name(self, options: dict[str, Any]) -> str:
         """Return a name made of repository, configuration and split."""
@@ -21,7 +21,7 @@ class HubCorpus(CorpusKind):
             raise AsrmeterError(f"corpus.text and corpus.audio are both {options['text']}; give the column of each")
 
     def load(self, options: dict[str, Any], downloads: Path) -> Speech:
-        """Return the speech of the split. All audio is read, since only the audio tells the length of an utterance.
+        """Return the speech of the split. All audio is read, since only the audio shows the length of an utterance.
 
         Raises:
             AsrmeterError: the dataset cannot be read, or lacks a column.
