@@ -26,7 +26,7 @@ from asrmeter.measure import retries
 from asrmeter.models import catalogue as models
 from asrmeter.records import run_folders, status
 from asrmeter.sources.packages import catalogue as package_catalogue
-from asrmeter.study import grid, validation, yaml_file
+from asrmeter.study import grid, ownership, validation, yaml_file
 from asrmeter.workflow import import_closure, job_resources
 
 
@@ -60,8 +60,8 @@ if not workflow.overwrite_configfiles:
 if workflow.config_settings.config:
     SAID_IN.append("--config")
 with errors_in_one_line():
-    STUDY = validation.complete(config, source=", ".join(SAID_IN), here=LOCAL)
-    validation.claim(STUDY)
+    STUDY = validation.with_defaults(config, source=", ".join(SAID_IN), here=LOCAL)
+    ownership.check_results_owner(STUDY)
 
 
 pathvars:
@@ -92,8 +92,8 @@ KEYS = json.dumps({"models": MODEL_KEYS, "corpus": CORPUS_KEY})
 
 # What stands there and is of another study or version: a file that Snakemake knows, and what to delete.
 OTHERS = {}
-if validation.written(STUDY) not in (None, STUDY):
-    OTHERS[f"{RESULTS}/{validation.FILE}"] = f"{RESULTS}/{validation.FILE}"
+if ownership.load_saved(STUDY) not in (None, STUDY):
+    OTHERS[f"{RESULTS}/{ownership.FILE}"] = f"{RESULTS}/{ownership.FILE}"
 
 
 def if_changed(path, record, key):
@@ -167,7 +167,7 @@ def own_study(wildcards):
     }
     with errors_in_one_line():
         grid.check_records(STUDY, records, grid.Keys.read(KEYS))
-    return f"{RESULTS}/{validation.FILE}"
+    return f"{RESULTS}/{ownership.FILE}"
 
 
 def code(script):

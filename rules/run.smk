@@ -25,7 +25,7 @@ TO_MEASURE = {}
 onstart:
     with errors_in_one_line():
         # Before the first job, and not hours later where the first cell is written.
-        check_room(Path(RESULTS) / validation.FILE)
+        check_room(Path(RESULTS) / ownership.FILE)
     if not workflow.touch:
         cell_of_job = {
             job: CELLS_OF_FILES[file]

@@ -1,9 +1,8 @@
-"""Count the floating-point operations of every model of a study, and of those of the 2025 study, without weights."""
+"""Count the floating-point operations of the models of a study, and of the 2025 study, without their weights."""
 
 import argparse
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,10 @@ import pyarrow as pa
 
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write
-from asrmeter.flops.table import FLOPS, Classes, Model, rows
-from asrmeter.models.catalogue import catalogue
-from asrmeter.runtimes import family_of
-from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
-from asrmeter.sources import integrity
+from asrmeter.flops.study_models import models_of
+from asrmeter.flops.table import FLOPS, Classes, rows
 from asrmeter.study import grid as plan
-from asrmeter.study.edlm2025 import MODELS
 from asrmeter.workflow.cli import run
-
-
-def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
-    """Yield the study's models, by their folders in `folder`, and those of the 2025 study by the catalogue."""
-    for name in study["models"]:
-        integrity.model_folder(folder / name, weights=False)
-        config = read_json(folder / name / "config.json")
-        if family_of(config) == "whisper":
-            n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])
-            yield Model(name, config, True, read_tokenizer(folder / name), n_prompt)
-        else:
-            yield Model(name, config, True)
-    for name in MODELS:
-        if name not in study["models"]:
-            yield Model(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -53,13 +33,13 @@ def main(argv: list[str] | None = None) -> None:
         begin = time.monotonic()
         own = list(rows(model, classes))
         notes = {row["note"] for row in own if row["total_gflop"] is None}
-        logging.info("%s: %d rows in %.1f s%s", model.name, len(own), time.monotonic() - begin, _told(notes))
+        logging.info("%s: %d rows in %.1f s%s", model.name, len(own), time.monotonic() - begin, _format_notes(notes))
         table += own
     write({"flops": pa.Table.from_pylist(table, schema=FLOPS)}, args.output_folder)
 
 
-def _told(notes: set[str | None]) -> str:
-    """Return why some rows have no total."""
+def _format_notes(notes: set[str | None]) -> str:
+    """Return the reasons why rows have no total."""
     return "".join(f"; {note}" for note in sorted(filter(None, notes)))
 
 

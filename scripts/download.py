@@ -1,4 +1,4 @@
-"""Download the archive of a pinned package and check its hash."""
+"""Download the archive of a pinned package, and check its hash."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ def main(argv: list[str] | None = None) -> None:
     packages = catalogue()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--package", choices=list(packages), required=True, help="a name of resources/packages.toml")
-    parser.add_argument("--output", type=Path, required=True, help="where the archive goes")
+    parser.add_argument("--output", type=Path, required=True, help="path of the archive")
     args = parser.parse_args(argv)
     fetch(packages[args.package], args.output)
 

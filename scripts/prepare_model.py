@@ -1,4 +1,4 @@
-"""Make a model folder: config, safetensors, tokenizer, provenance."""
+"""Build a model folder: config, safetensors, tokenizer, provenance."""
 
 import argparse
 import json
@@ -9,19 +9,19 @@ from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the command line and make the folder."""
+    """Read the command line and build the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="its name in the study")
     parser.add_argument(
-        "--settings", required=True, help="what the study says of it, as JSON with weights, id, revision and path"
+        "--settings", required=True, help="its settings in the study, as JSON with weights, id, revision and path"
     )
     parser.add_argument("--seed", type=int, required=True, help="seed of random weights")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
-    parser.add_argument("--key", help="digest of what the folder is made of, for the record")
+    parser.add_argument("--key", help="fingerprint of what the folder is made of, for the record")
     parser.add_argument("--output", type=Path, required=True, help="the model folder")
     args = parser.parse_args(argv)
 
-    from asrmeter.models.build import build  # torch and transformers: --help need not wait for them
+    from asrmeter.models.build import build  # imports torch and transformers, which --help need not wait for
 
     build(args.model, json.loads(args.settings), args.seed, Archives(args.downloads), args.output, args.key)
 

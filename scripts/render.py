@@ -14,7 +14,7 @@ from asrmeter.report.catalogue import load_words
 from asrmeter.report.html.audio import data_uris
 from asrmeter.report.html.page import Inputs, render, report_context
 from asrmeter.report.html.transcripts import shown_first
-from asrmeter.study.validation import read as read_study
+from asrmeter.study.ownership import read as read_study
 from asrmeter.workflow.cli import run
 
 # What the report shows of either.

@@ -1,4 +1,4 @@
-"""Write down the complete study: what the results are of, and what the report shows."""
+"""Save the complete study beside its results: its owner, and the settings that the report shows."""
 
 import argparse
 import json

@@ -1,6 +1,6 @@
-"""Files that are no study, and what is said of each: the one table of the unit tests and the pipeline's.
+"""Invalid study files and the message for each: the one table of the unit tests and the pipeline tests.
 
-What is said follows the file's name: a line each mistake, or how it begins.
+A message follows the file's name: one line for each mistake, or how the line begins.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Broken(NamedTuple):
 
 
 def _in(key: str, text: str) -> str:
-    """Return the least study with a key more."""
+    """Return the smallest study with one more key."""
     return f"{LEAST}{key}: {text}\n"
 
 
@@ -27,7 +27,7 @@ def _models(text: str) -> str:
     return f"name: mine\nmodels: {{{text}}}\n"
 
 
-# What Snakemake cannot read, or reads without a word.
+# Files that Snakemake cannot read, or reads without a warning.
 UNREADABLE = [
     Broken("nothing", "", ": is empty; a study has keys with values, at least name and models"),
     Broken("only comments", "# name: mine\n", ": is empty; a study has keys with values, at least name and models"),
@@ -87,8 +87,8 @@ UNREADABLE = [
     Broken(
         "an alias of nothing",
         _in("batch_sizes", "*sizes"),
-        ", line 3, column 14: is not YAML (found undefined alias 'sizes'); * stands for what & has named before; put a "
-        "text with such a sign in quotes",
+        ", line 3, column 14: is not YAML (found undefined alias 'sizes'); * repeats a value that & has named before; "
+        "put a text that begins with it in quotes",
     ),
     Broken(
         "two studies",
@@ -103,7 +103,7 @@ UNREADABLE = [
         "'tag:yaml.org,2002:python/object:os.system'); ! marks a type; put a text that begins with it in quotes",
     ),
     Broken(
-        "a tag that does not fit", _in("seed", "!!bool maybe"), ": holds what is no value ('maybe'); put it in quotes"
+        "a tag that does not fit", _in("seed", "!!bool maybe"), ": holds an invalid value ('maybe'); put it in quotes"
     ),
     Broken("a key of several values", f"{LEAST}? [a, b]\n: 1\n", ", line 3, column 3: is not YAML (while constructing"),
     Broken(
@@ -114,28 +114,28 @@ UNREADABLE = [
     Broken(
         "a day that is none",
         _in("seed", "2026-02-30"),
-        ": holds what is no value (day is out of range for month); put it in quotes",
+        ": holds an invalid value (day is out of range for month); put it in quotes",
     ),
-    Broken("a key twice", f"{LEAST}name: other\n", ", line 3: the key name stands in line 1 already; keep one"),
+    Broken("a key twice", f"{LEAST}name: other\n", ", line 3: the key name is in line 1 already; keep one"),
     Broken(
         "a model twice",
         "name: mine\nmodels:\n  whisper-base: {}\n  whisper-base: {weights: random}\n",
-        ", line 4: the key whisper-base stands in line 3 already; keep one",
+        ", line 4: the key whisper-base is in line 3 already; keep one",
     ),
     Broken(
-        "a key twice in braces", _in("protocol", "{target: 0.1, target: 0.2}"), ", line 3: the key target stands in"
+        "a key twice in braces", _in("protocol", "{target: 0.1, target: 0.2}"), ", line 3: the key target is in line"
     ),
     Broken(
         "a key twice in JSON",
         '{"name": "mine", "models": {"whisper-base": {}}, "name": "other"}',
-        ': the key "name" stands there twice; keep one',
+        ': the key "name" is there twice; keep one',
     ),
     Broken("an anchor in itself", _in("batch_sizes", "&sizes [1, *sizes]"), ", line 3, column 14: is an anchor within"),
     Broken(
         "anchors of anchors",
         "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
         + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
-        ": comes to more than 100,000 values with its anchors written out",
+        ": has more than 100,000 values with its anchors expanded; use fewer",
     ),
     Broken("brackets without end", "[" * 5000, ": is nested too deeply"),
     Broken(
@@ -149,16 +149,16 @@ UNREADABLE = [
     Broken(
         "a template",
         f"__use_yte__: true\n{LEAST}",
-        ": __use_yte__ would run code; a study is plain YAML, write out what",
+        ": __use_yte__ would run code; a study is plain YAML: write the values out",
     ),
-    Broken("what is no text", b"\x89PNG\r\n\x1a\n\0\0", ", line 1: is no text in UTF-8; save it as such"),
-    Broken("another encoding", LEAST.encode("utf-16"), ", line 1: is no text in UTF-8; save it as such"),
+    Broken("what is no text", b"\x89PNG\r\n\x1a\n\0\0", ", line 1: is not UTF-8 text; save it as UTF-8"),
+    Broken("another encoding", LEAST.encode("utf-16"), ", line 1: is not UTF-8 text; save it as UTF-8"),
     Broken(
         "a letter of another encoding",
         f"{LEAST}# für mich\n".encode("latin-1"),
-        ", line 3: is no text in UTF-8; save it as such",
+        ", line 3: is not UTF-8 text; save it as UTF-8",
     ),
-    Broken("a control sign", f"{LEAST}# \x07\n", ", line 3: holds the control sign U+0007; delete it"),
+    Broken("a control character", f"{LEAST}# \x07\n", ", line 3: holds the control character U+0007; delete it"),
 ]
 
 BROKEN = [
@@ -182,8 +182,8 @@ BROKEN = [
         _in("sееd", "1"),
         ": unknown key sееd (е is U+0435, cyrillic small letter ie); allowed are name",
     ),
-    Broken("a key that is a number", _in("1", "1"), ': 1 is no text; put it in quotes ("1")'),
-    Broken("a key of several lines", _in('"a\\nb"', "1"), ': "a\\nb" must be one line without control signs'),
+    Broken("a key that is a number", _in("1", "1"), ': 1 is not text; put it in quotes ("1")'),
+    Broken("a key of several lines", _in('"a\\nb"', "1"), ': "a\\nb" must be one line without control characters'),
     Broken("a name with a space", "name: a b\nmodels: {whisper-base: {}}\n", f': name: "a b" {_NAME}'),
     Broken(
         "a name with an umlaut", "name: für\nmodels: {whisper-base: {}}\n", f': name: "für" {_NAME} (ü is U+00FC, latin'
@@ -210,12 +210,8 @@ BROKEN = [
     Broken("results at the root", _in("results", "/tmp/x"), ': results: "/tmp/x" must be a folder in the checkout'),
     Broken("results beside the checkout", _in("results", "../x"), ': results: "../x" must be a folder in the checkout'),
     Broken("results at home", _in("results", "~/x"), ': results: "~/x" must be a folder in the checkout'),
-    Broken(
-        "results outside, after all", _in("results", "a/../../x"), ": results: ../x does not lie in the checkout; name"
-    ),
-    Broken(
-        "results everywhere", _in("results", "a/.."), ": results: . does not lie in the checkout; name a folder in it"
-    ),
+    Broken("results outside, after all", _in("results", "a/../../x"), ": results: ../x is not in the checkout; name"),
+    Broken("results everywhere", _in("results", "a/.."), ": results: . is not in the checkout; name a folder in it"),
     # Models
     Broken("empty models", _models(""), ": models: {} must not be empty"),
     Broken(
@@ -237,12 +233,12 @@ BROKEN = [
         _models("whisper‑base: {}"),
         f': models: "whisper‑base" {_NAME} (‑ is U+2011, non-',
     ),
-    Broken("a model named 1", _models("1: {}"), ': models.1 is no text; put it in quotes ("1")'),
-    Broken("a model named yes", _models("yes: {}"), f": models.True is no text{_YES_NO}"),
+    Broken("a model named 1", _models("1: {}"), ': models.1 is not text; put it in quotes ("1")'),
+    Broken("a model named yes", _models("yes: {}"), f": models.True is not text{_YES_NO}"),
     Broken(
         "an endless model",
         _models(f"{'m' * 260}: {{path: x}}"),
-        f': models: "{"m" * 78}… must be at most 100 signs long',
+        f': models: "{"m" * 78}… must be at most 100 characters long',
     ),
     Broken(
         "an unknown key of a model",
@@ -291,21 +287,23 @@ BROKEN = [
     Broken(
         "a commit of no repository",
         _models(f"whisper-base: {{revision: {COMMIT}}}"),
-        ": models.whisper-base.revision: goes with id",
+        ": models.whisper-base.revision: is used with id",
     ),
     Broken("no folder", _models("own: {weights: local}"), ": models.own.path: give the folder of the weights"),
     Broken(
         "unknown to the Hub", _models("own: {weights: hub}"), ": models.own: unknown model; known are whisper-tiny, "
     ),
-    Broken("a folder that is not there", _models("own: {path: no/such}"), ": models.own.path: no/such is no folder"),
-    Broken("an endless folder", _models(f"own: {{path: {'p' * 300}}}"), f": models.own.path: {'p' * 300} is no folder"),
+    Broken("a folder that is not there", _models("own: {path: no/such}"), ": models.own.path: no/such is not a folder"),
+    Broken(
+        "an endless folder", _models(f"own: {{path: {'p' * 300}}}"), f": models.own.path: {'p' * 300} is not a folder"
+    ),
     Broken(
         "a folder without a model", _models("own: {path: schemas}"), ": models.own.path: schemas has no config.json"
     ),
     Broken(
         "weights that no package has",
         _models("whisper-small: {}"),
-        ": models.whisper-small.weights: no package holds pretrained",
+        ": models.whisper-small.weights: no package has its pretrained",
     ),
     # The corpus
     Broken("a corpus that is a name", _in("corpus", "quickstart"), ': corpus: "quickstart" must be keys with values'),
@@ -350,7 +348,7 @@ BROKEN = [
     Broken("an empty split", _in("corpus", '{kind: hub, id: me/x, split: ""}'), ': corpus.split: "" must not be empty'),
     Broken("no folder of a corpus", _in("corpus", "{kind: folder}"), ": corpus: the key path is missing"),
     Broken(
-        "a folder of nothing", _in("corpus", "{kind: folder, path: no/such}"), ": corpus.path: no/such is no folder"
+        "a folder of nothing", _in("corpus", "{kind: folder, path: no/such}"), ": corpus.path: no/such is not a folder"
     ),
     Broken(
         "an endless folder of speech", _in("corpus", f"{{kind: folder, path: {'p' * 300}}}"), ": corpus.path: pppppp"
@@ -385,11 +383,11 @@ BROKEN = [
         ': devices.0: "gpu" is not allowed; allowed are cpu, cuda, or "auto"',
     ),
     Broken("a device alone", _in("devices", "cpu"), ': devices: "cpu" must be a list, or "auto"'),
-    Broken("a duration twice", _in("durations_s", "[5, 5.0]"), ": durations_s: [5, 5] must not say anything twice"),
+    Broken("a duration twice", _in("durations_s", "[5, 5.0]"), ": durations_s: [5, 5] must not hold a value twice"),
     Broken("a duration in words", _in("durations_s", "[five]"), ': durations_s.0: "five" must be a whole number'),
     Broken("a duration with its unit", _in("durations_s", "[5s]"), ': durations_s.0: "5s" must be a whole number'),
     Broken("half a second", _in("durations_s", "[5, 5.5]"), ": durations_s.1: 5.5 must be a whole number"),
-    Broken("a decimal comma", _in("durations_s", "[5,5]"), ": durations_s: [5, 5] must not say anything twice"),
+    Broken("a decimal comma", _in("durations_s", "[5,5]"), ": durations_s: [5, 5] must not hold a value twice"),
     Broken("an hour", _in("durations_s", "[3600]"), ": durations_s.0: 3600 must be at most 600"),
     Broken("no durations", _in("durations_s", "[]"), ": durations_s: [] must not be empty"),
     Broken("a duration alone", _in("durations_s", "5"), ": durations_s: 5 must be a list"),
@@ -426,7 +424,7 @@ BROKEN = [
     Broken(
         "a baseline that is none",
         _in("variants", "{fp32: {dtype: float16}}"),
-        ": variants.fp32.dtype: fp32 is the baseline, float32; name a variant in float16 otherwise",
+        ": variants.fp32.dtype: fp32 is the baseline, float32; give the variant in float16 another name",
     ),
     # The protocol
     Broken("no interval", _in("protocol", "{target: 0}"), ": protocol.target: 0 must be more than 0"),
@@ -482,7 +480,7 @@ BROKEN = [
     Broken(
         "a profile of what is left out",
         f"{LEAST}max_batch_audio_s: 60\nprofile: {{durations_s: [60], batch_sizes: [4]}}\n",
-        ": profile: max_batch_audio_s, 60, leaves none of its cells; name others, or durations_s: [] for none",
+        ": profile: max_batch_audio_s, 60, leaves no cell to profile; name other sizes, or durations_s: [] for none",
     ),
     # The report
     Broken(
@@ -543,7 +541,7 @@ BROKEN = [
     Broken("a comparison with nothing", _in("compare", '{first: ""}'), ': compare.first: "" must not be empty'),
 ]
 
-# What is given by hand, and Snakemake would not read: the arguments, and what is said.
+# Arguments on the command line that Snakemake cannot read, and the message for each.
 ARGUMENTS = [
     (
         ["--configfile", "studies/edlm2052.yaml"],
@@ -555,12 +553,12 @@ ARGUMENTS = [
         ["--configfiles", "config.yaml", "README.md"],
         "README.md, line 3, column 2: is not YAML (while scanning an alias",
     ),
-    (["--config", "protocol.budget_s=3"], "--config protocol.budget_s=3: give key=value; of keys within keys key="),
-    (["-C", "seed"], "--config seed: give key=value; of keys within keys key='{inner: value}'"),
+    (["--config", "protocol.budget_s=3"], "--config protocol.budget_s=3: give key=value; for a key within a key: key="),
+    (["-C", "seed"], "--config seed: give key=value; for a key within a key: key='{inner: value}'"),
     (["--config", "seed=1", "a b=1"], "--config a b=1: give key=value"),
 ]
 
-# What is given by hand, over the least study.
+# Values of --config over the smallest study, and the message for each.
 COMMAND_LINES = [
     (["modles={}"], ": unknown key modles (did you mean models?); allowed are name"),
     (["durations_s=[5,"], ': durations_s: "[5," must be a list'),

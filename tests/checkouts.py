@@ -268,6 +268,8 @@ def copy_repository(target: Path) -> None:
                 shutil.copytree(entry, target / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(entry, target)
+    (target / "results").mkdir()
+    shutil.copy2(ROOT / "results" / ".gitkeep", target / "results")
 
 
 def wait_for(condition: Callable[[], T], what: str, limit_s: float) -> T:

@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from asrmeter.corpora.kinds import packages as speech
+from asrmeter.corpora import kinds
 from asrmeter.models import catalogue as models
 from asrmeter.sources import packages
 from checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
@@ -38,7 +38,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
     kept.mkdir(parents=True, exist_ok=True)
     names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
-    names |= set(speech.archives({"name": "quickstart"}))
+    names |= set(kinds.kind("packages").archives({"name": "quickstart"}))
     lock = os.open(kept, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # several files of tests run at once
     try:

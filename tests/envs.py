@@ -1,4 +1,4 @@
-"""The environments in envs/: which rules name each, what those need, what it lists. `--fix` sets the lock's pins."""
+"""The environments in envs/: the rules that use each, the packages that these need. `--fix` sets locked versions."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ _PIN = re.compile(r"^(\s+- )(?!python )([A-Za-z0-9._-]+)( =|==)(\S+)$", re.MULTI
 
 
 class Rule(NamedTuple):
-    """What a rule names: its environment, None without one, and the scripts that its command runs."""
+    """The environment of a rule, if it has one, and the scripts that its command runs."""
 
     environment: str | None
     scripts: frozenset[str]
@@ -43,13 +43,13 @@ def scripts_of(environment: str) -> frozenset[str]:
 
 
 def listed(text: str) -> dict[str, str]:
-    """Return what the text of an environment file has pip install: version by package."""
+    """Return the packages that pip installs by an environment file: version by package."""
     pins = [Requirement(pin) for pin in yaml.safe_load(text)["dependencies"][-1]["pip"]]
     return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
 
 def complaints(text: str, scripts: frozenset[str]) -> list[str]:
-    """Return in which ways the text of an environment file lists too few or too many packages for its scripts."""
+    """Return the packages that an environment file lacks for its scripts, and those that it lists in vain."""
     own = set(listed(text))
     said, used = [], set()
     for module, importers in sorted(reach.packages(scripts).items()):
@@ -72,7 +72,7 @@ def locked(root: Path = ROOT, lock: str = "run.lock") -> dict[str, str]:
 
 
 def pinned(environment: str, versions: dict[str, str]) -> str:
-    """Return an environment file's text with the locked versions."""
+    """Return the text of an environment file with the locked versions."""
     return _PIN.sub(lambda found: f"{found[1]}{found[2]}{found[3]}{versions[found[2]]}", environment)
 
 

@@ -1,6 +1,6 @@
-"""The Hugging Face Hub on 127.0.0.1: its HTTP interface, as far as huggingface_hub and datasets read from it.
+"""A Hugging Face Hub on 127.0.0.1 with the part of the HTTP interface that huggingface_hub and datasets read.
 
-The clients are the real ones, in a process of their own that gets `Hub.environment`:
+The clients are the real ones, in a process of their own with `Hub.environment`:
 
     files = {"README.md": b"...", "data/test.parquet": Path("...")}
     with Hub([Repo("owner/speech", {"c" * 40: files}, kind="dataset")]) as hub:
@@ -49,7 +49,7 @@ _DATE = "2024-01-01T00:00:00.000Z"
 class Repo:
     """A repository: the files of each commit. Without `refs`, main is the last commit.
 
-    `info` is what else the Hub tells of it, by the names of its API: tags, cardData, lastModified, ...
+    `info` has other fields of the Hub's answer, by the names of its API: tags, cardData, lastModified, ...
     """
 
     id: str
@@ -77,7 +77,7 @@ class Request:
 
 @dataclass
 class _Fault:
-    """What goes wrong with the next `times` answers for the paths that match."""
+    """A fault in the next `times` answers for matching paths."""
 
     pattern: str
     times: float
@@ -88,10 +88,10 @@ class _Fault:
 
 
 class Hub:
-    """The server, from `with` on. `tokens` says of each valid token whether its account may read gated repositories.
+    """The server, running inside `with`. `tokens` are valid; True if the account may read gated repositories.
 
-    `fail`, `cut` and `corrupt` take a pattern for the path of a URL, in which a star stands for slashes too
-    ("*/model.safetensors"). Of several that match, the first holds until it is used up.
+    `fail`, `cut` and `corrupt` take a pattern for the path of a URL, in which a star matches slashes too
+    ("*/model.safetensors"). If several match, the first one applies until it is used up.
     """
 
     def __init__(self, repos: Iterable[Repo] = (), tokens: dict[str, bool] | None = None) -> None:
@@ -115,15 +115,15 @@ class Hub:
             raise self._server.errors[0]
 
     def add(self, repo: Repo) -> None:
-        """Publish a repository, in place of the one of this name."""
+        """Publish a repository; it replaces one with the same name."""
         self.repos[repo.kind, repo.id] = repo
 
     def fail(self, pattern: str = "*", *, status: int = 503, times: float = FOREVER) -> None:
-        """Answer with this status; `fail()` is a Hub that is down."""
+        """Answer with this status; `fail()` means that the Hub is down."""
         self._faults.append(_Fault(pattern, times, status=status))
 
     def cut(self, pattern: str, *, after: int, times: float = 1, reset: bool = False) -> None:
-        """Close the connection after so many bytes of a body that is longer; `reset` it, as if the machine crashed."""
+        """Close the connection after so many bytes of a longer body; with `reset`, as if the machine crashed."""
         self._faults.append(_Fault(pattern, times, cut_after=after, reset=reset))
 
     def corrupt(self, pattern: str, *, times: float = FOREVER) -> None:
@@ -131,19 +131,19 @@ class Hub:
         self._faults.append(_Fault(pattern, times, corrupt=True))
 
     def mend(self) -> None:
-        """Work again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def asked(self, pattern: str = "*") -> list[Request]:
-        """The requests so far for the paths that match."""
+        """Return the requests so far for matching paths."""
         return [request for request in self.requests if fnmatchcase(request.path, pattern)]
 
     def sent(self, pattern: str = "*") -> int:
-        """How many bytes of bodies went out for them."""
+        """Return the number of bytes sent for them."""
         return sum(request.sent for request in self.asked(pattern))
 
     def environment(self, home: Path, *, token: str | None = None, offline: bool = False) -> dict[str, str]:
-        """The environment of a client that knows no other Hub, token, cache or proxy than these."""
+        """Return the environment of a client that knows this Hub, token and cache only, and no proxy."""
         foreign = re.compile(r"HF_|HUGGING|(ALL|HTTPS?)_PROXY$", re.IGNORECASE)
         return {
             **{name: value for name, value in os.environ.items() if not foreign.match(name)},
@@ -151,13 +151,13 @@ class Hub:
             "HF_HOME": str(home),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # else datasets asks a host on the internet
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or datasets would ask a host on the internet
             **({"HF_TOKEN": token} if token else {}),
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         }
 
     def take_fault(self, path: str, due: Callable[[_Fault], bool]) -> _Fault | None:
-        """The fault that the answer for this path shall have."""
+        """Return the fault for the next answer for this path, and count it as used."""
         with self._lock:
             for fault in self._faults:
                 if fault.times > 0 and due(fault) and fnmatchcase(path, fault.pattern):
@@ -169,9 +169,9 @@ class Hub:
 class _Refused(Exception):
     def __init__(self, status: int, message: str, code: str = "", **headers: str) -> None:
         super().__init__(message)
-        # A Hub that is down says no more than its status.
-        told = {"X-Error-Message": message} if status < 500 else {}
-        self.answer = _json({"error": message}, status, told | ({"X-Error-Code": code} if code else {}) | headers)
+        # A Hub that is down sends its status only.
+        explained = {"X-Error-Message": message} if status < 500 else {}
+        self.answer = _json({"error": message}, status, explained | ({"X-Error-Code": code} if code else {}) | headers)
 
 
 @dataclass
@@ -188,7 +188,7 @@ class _Answer:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    timeout = 60  # of a connection that nobody uses or reads
+    timeout = 60  # of an idle connection
     server: "_Server"
 
     def do_GET(self) -> None:
@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         return _json(_tree(entries, unquote(match[4] or ""), revision, recursive=_is_set(options, "recursive")))
 
     def _repo(self, kind: str, repo_id: str, *, for_files: bool) -> Repo:
-        """The repository, if the token may see it: what is in a gated one may be listed by everyone, but not read."""
+        """Return the repository if the token may see it: everyone may list a gated repository, but not read it."""
         hub, token = self.server.hub, self.record.token
         repo = hub.repos.get((kind, repo_id))
         if repo and repo.gated and for_files and not hub.tokens.get(token or ""):
@@ -236,13 +236,13 @@ class _Handler(BaseHTTPRequestHandler):
                 page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
                 message = f"{restricted} and you are not in the authorized list. Visit {page} to ask for access."
                 raise _Refused(403, message, "GatedRepo")
-            # A token that is not valid is answered like none here, as on the real Hub.
+            # As on the real Hub, an invalid token gets the same answer as no token.
             message = f"{restricted}. You must have access to it and be authenticated to access it. Please log in."
             raise _Refused(401, message, "GatedRepo")
         if token is not None and token not in hub.tokens:
             raise _Refused(401, "Invalid credentials in Authorization header")
         if repo is None and token is None:
-            # The real Hub sends no code here, and huggingface_hub guesses it: but only for addresses with https.
+            # The real Hub sends no code here; huggingface_hub guesses it, but for https addresses only.
             raise _Refused(401, "Invalid username or password.", "RepoNotFound")
         if repo is None:
             raise _Refused(404, "Repository not found", "RepoNotFound")
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if at <= middle < at + len(chunk):
                     chunk[middle - at] ^= 0xFF
                 at, left = at + len(chunk), left - len(chunk)
-                # Counted first: who has received it all finds it counted.
+                # Counted first, so that a client that has received everything finds it counted.
                 self.record.sent += len(chunk)
                 self.wfile.write(chunk)
         self.close_connection |= self.record.sent < n_bytes
@@ -313,7 +313,7 @@ class _Server(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
 
     def stop(self) -> None:
-        """Stop, for clients whose connection is open too."""
+        """Stop, and close open connections."""
         self.shutdown()
         self.server_close()
         for connection in list(self._connections):
@@ -337,7 +337,7 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass(frozen=True)
 class _Blob:
-    """A file as git has it: in LFS, `oid` is that of the pointer to the file with this SHA-256."""
+    """A file in git; in LFS, `oid` is that of the pointer to the file with this SHA-256."""
 
     size: int
     oid: str
@@ -393,7 +393,7 @@ def _info(repo: Repo, commit: str, files: dict[str, Content], *, blobs: bool) ->
 
 
 def _entries(commit: str, files: dict[str, Content], *, expand: bool = False) -> dict[str, dict[str, Any]]:
-    """What the tree says of each folder and file."""
+    """Return the tree's entry of each folder and file."""
     folders = {str(folder) for path in files for folder in PurePosixPath(path).parents} - {"."}
     entries: dict[str, dict[str, Any]] = {
         path: {"type": "directory", "oid": _blob(path.encode(), "").oid, "size": 0, "path": path} for path in folders

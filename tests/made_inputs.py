@@ -1,4 +1,4 @@
-"""What a model folder and a corpus say of themselves, for small ones that tests make by hand."""
+"""The records of small model folders and corpora that tests make by hand."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,22 @@ from asrmeter.sources.integrity import PROVENANCE, SELECTION, weights_sha256
 
 
 def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None) -> None:
-    """Write the provenance of a model folder as it is now."""
+    """Write the provenance of a model folder for its current files."""
     own = [path for path in sorted(folder.iterdir()) if path.name != PROVENANCE and not path.name.startswith(".")]
     files = {path.name: sha256_of(path) for path in own}
-    told = {"key": key, "family": family, "weights": weights, "weights_sha256": weights_sha256(files), "sha256": files}
-    (folder / PROVENANCE).unlink(missing_ok=True)  # it may be a link to another's
-    (folder / PROVENANCE).write_text(json.dumps(told))
+    provenance = {
+        "key": key,
+        "family": family,
+        "weights": weights,
+        "weights_sha256": weights_sha256(files),
+        "sha256": files,
+    }
+    (folder / PROVENANCE).unlink(missing_ok=True)  # it may be a link to the file of another folder
+    (folder / PROVENANCE).write_text(json.dumps(provenance))
 
 
 def sign_corpus(folder: Path, rows: list[dict[str, Any]], key: str | None = None) -> Path:
-    """Write the manifest of the audio files that `rows` have as their path; return its path."""
+    """Write the manifest of the audio files in the `path` of `rows`; return the path of the manifest."""
     manifest = folder / "segments.json"
     manifest.write_text(json.dumps([row | {"sha256": sha256_of(folder / row["path"])} for row in rows]))
     (folder / SELECTION).write_text(json.dumps({"key": key, "segments_sha256": sha256_of(manifest)}))

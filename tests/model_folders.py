@@ -41,7 +41,7 @@ def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> 
 
 
 def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **settings: Any) -> Path:
-    """A small random Whisper with a vocabulary laid out, and as large, as one of OpenAI's; a text token is a word."""
+    """A small random Whisper with a vocabulary of the size and order of OpenAI's; each text token is a word."""
     n_text = 50_257 if multilingual else 50_256
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(n_text)}, unk_token="w0"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -59,7 +59,7 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
     config = transformers.WhisperConfig(vocab_size=n_tokens, num_mel_bins=n_mels, **small | settings)
     model = transformers.WhisperForConditionalGeneration(config)
     with torch.no_grad():
-        # The next token is text, and another one before long: timestamps score low, positions weigh.
+        # The next token is text and soon changes: timestamps get low scores, positions a large weight.
         model.model.decoder.embed_tokens.weight.normal_()
         model.model.decoder.embed_tokens.weight[n_text:] *= 0.1
         model.model.decoder.embed_positions.weight.normal_(std=4)

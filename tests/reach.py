@@ -1,4 +1,4 @@
-"""What scripts of ours can import of others: in what they run themselves, and in all code of ours that this reaches."""
+"""The packages that our scripts can import, directly or through any code of ours that they reach."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ _NAMED_AS_TEXT = re.compile(r"asrmeter(\.\w+)+(?=:\w+$|$)")
 
 
 class Part(NamedTuple):
-    """A function, class or constant of a file of ours, or, without a name, what runs when the file is imported."""
+    """A function, class or constant in a file of ours; without a name, the code that runs on import."""
 
     path: Path
     name: str = ""
@@ -20,10 +20,10 @@ class Part(NamedTuple):
 
 @cache
 def packages(scripts: frozenset[str]) -> dict[str, set[str]]:
-    """Return the modules of others that code reached from the scripts can import: top-level name -> our files that do.
+    """Return the packages that code reached from the scripts can import: top-level name -> our files that import it.
 
-    Reached is what runs when a file is imported, and every function, class and constant that reached code names. Of a
-    module that these hand on as an object, or name as text (for `python -m` or importlib), all is reached.
+    Code is reached if it runs on import, or if reached code names its function, class or constant. A module that
+    reached code passes on as an object, or names as text (for `python -m` or importlib), is reached as a whole.
     """
     found: dict[str, set[str]] = {}
     open_ends = [Part(SCRIPTS / script) for script in scripts]
@@ -59,7 +59,7 @@ def _definitions(path: Path) -> dict[str, ast.stmt]:
 
 @cache
 def _ours(path: Path) -> dict[str, Part]:
-    """Return what of ours a file gives names to by its imports; without a name there it is the whole module."""
+    """Return the parts of our code that a file imports, by their name in the file; without a name, a whole module."""
     names = {}
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -72,13 +72,13 @@ def _ours(path: Path) -> dict[str, Part]:
 
 
 def _file(module: str) -> Path | None:
-    """Return the file of a module of ours, None if it is none."""
+    """Return the file of a module of ours; None for any other module."""
     base = SCRIPTS.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads a part of a file: which parts it reaches, and which packages it imports."""
+    """Collects the parts that a part of a file reaches, and the packages that it imports."""
 
     def __init__(self, part: Part) -> None:
         self._path = part.path
@@ -91,7 +91,7 @@ class _Reader(ast.NodeVisitor):
             self._run(_tree(part.path).body)
 
     def _run(self, statements: list[ast.stmt]) -> None:
-        """Read what runs at import: of functions and methods only what stands around them."""
+        """Read the code that runs on import: of functions, only decorators and default arguments."""
         for node in statements:
             if isinstance(node, ast.FunctionDef):
                 for part in (*node.decorator_list, node.args):

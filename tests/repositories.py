@@ -1,4 +1,4 @@
-"""Repositories as the Hub has them, for `hub_server`: GigaSpeech's columns and conventions, and other data sets."""
+"""Repositories for `hub_server`: one with GigaSpeech's columns and conventions, and other datasets."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from hub_server import Repo
 COMMIT = "c0ffee" * 6 + "beef"
 SOURCES = ("audiobook", "podcast", "youtube")
 _LABELS = {"names": list(SOURCES), "_type": "ClassLabel"}
-# As the data set's card has them; the order of the columns too.
+# As in the dataset's card, in its order.
 _GIGASPEECH = {
     "segment_id": {"dtype": "string", "_type": "Value"},
     "speaker": {"dtype": "string", "_type": "Value"},
@@ -70,7 +70,7 @@ def gigaspeech_row(
 
 
 def parquet(rows: Sequence[dict[str, Any]], features: dict[str, Any], rows_per_group: int) -> bytes:
-    """Return a Parquet file as `datasets` writes it: the features stand in its schema."""
+    """Return a Parquet file as `datasets` writes it, with the features in its schema."""
     schema = pa.schema(
         [(name, _TYPES[feature.get("dtype", feature["_type"])]) for name, feature in features.items()],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
@@ -96,7 +96,7 @@ def gigaspeech(rows: Sequence[dict[str, Any]], n_files: int = 2, rows_per_group:
 
 
 def librispeech(rows: Sequence[tuple[str, bytes]], rows_per_group: int = 4) -> Repo:
-    """Return an ungated data set of (text, audio file) in three files, columns as LibriSpeech's but for one name."""
+    """Return an ungated dataset of (text, audio file) in three files, with LibriSpeech's columns except one name."""
     features = {
         "file": {"dtype": "string", "_type": "Value"},
         "audio": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"},
@@ -119,7 +119,7 @@ def librispeech(rows: Sequence[tuple[str, bytes]], rows_per_group: int = 4) -> R
 
 
 def loose(rows: Sequence[tuple[str, bytes]]) -> Repo:
-    """Return a data set of loose audio files with metadata.csv, and on another branch what the Hub makes of it."""
+    """Return a dataset of loose audio files with metadata.csv, and the Hub's Parquet copy on another branch."""
     files: dict[str, bytes | Path] = {f"{i}.wav": sound for i, (_, sound) in enumerate(rows)}
     lines = ["file_name,text", *(f'{i}.wav,"{text}"' for i, (text, _) in enumerate(rows))]
     files["metadata.csv"] = "\n".join(lines).encode()

@@ -75,7 +75,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
 
     deleted = prepared.step("scripts/cells.py", "results", "--status", "failed", "--delete")
     assert deleted.code == 0 and "SIGKILL" in deleted.output, deleted.output
-    assert "deleted: 1 cell; the same command as before measures them again" in deleted.output
+    assert "deleted: 1 cell; run the same command as before to measure them again" in deleted.output
     assert prepared.run(f"results/measurements/{CELL}.parquet").jobs == {"measure_cpu": 1}
     header, _ = cell_record.read(prepared.cell(CELL))
     assert header["status"] in ("ok", "unconverged")

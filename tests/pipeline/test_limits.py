@@ -39,7 +39,7 @@ def measured(
 ) -> dict[str, Any]:
     """Measure a cell of whisper-tiny.en by hand; return its header."""
     own = one_cell(devices=[device], batch_sizes=[batch_size], protocol=FEW, variants={"v": variant or {}})
-    whole = validation.complete(own, "t.yaml")
+    whole = validation.with_defaults(own, "t.yaml")
     cell = grid.cells(whole)[0]
     output = folder / f"{cell.duration_s}s-b{batch_size}.parquet"
     corpus = checkout.results / "corpus" / "quickstart" / "segments.json"

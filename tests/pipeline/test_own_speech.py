@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.corpora.kinds import packages
+from asrmeter.corpora import kinds
 from asrmeter.corpora.segments import Clip, Utterance
 from checkouts import Checkout, MakeCheckout, one_cell
 from hub_server import Hub, Repo
@@ -26,7 +26,7 @@ TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"
 @pytest.fixture(scope="module")
 def spoken(downloads: Path) -> tuple[list[Utterance], Clip]:
     """Real speech with its texts."""
-    speech = packages.load({"name": "quickstart"}, downloads)
+    speech = kinds.kind("packages").load({"name": "quickstart"}, downloads)
     clip, _ = speech.fetch(speech.utterances)
     return speech.utterances, clip
 
@@ -69,7 +69,7 @@ def fetched(hub: Hub, make_checkout: MakeCheckout) -> Checkout:
     checkout.write(study)
     refused = checkout.run(check=False, **client(hub, checkout, TERMS_NOT_ACCEPTED))
     assert refused.code != 0 and "Traceback" not in refused.output
-    assert "error: data set speechcolab/gigaspeech: its terms are not accepted; open https://" in refused.output
+    assert "error: dataset speechcolab/gigaspeech: its terms are not accepted; open https://" in refused.output
     assert not (checkout.results / "corpus").exists() and not checkout.measured
     checkout.run(limit_s=300, **client(hub, checkout, TOKEN))
     return checkout

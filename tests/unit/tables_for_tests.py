@@ -227,7 +227,7 @@ def example_study(report: dict[str, Any] | None = None, **changes: Any) -> dict[
         "durations_s": [5, 15, 30, 60],
         "batch_sizes": [1, 2, 4],
     }
-    return validation.complete(written | {"report": report or {}}, "a test") | changes
+    return validation.with_defaults(written | {"report": report or {}}, "a test") | changes
 
 
 def example_selection(**changes: Any) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_what_is_whole_passes_and_what_was_cut_is_refused(container: str, encodi
         if encoding == "OPUS" and share == 0.3:
             assert reason == "cannot be decoded (Supported file format but file is malformed)"
             continue
-        assert reason.startswith("truncated: ") and reason.endswith(" s are there")
+        assert reason.startswith("truncated: ") and reason.endswith(" s can be read")
         told = [float(word) for word in reason.replace(" of ", " ").split() if word[0].isdigit()]
         assert told[0] < LENGTH_S
         assert all(whole == pytest.approx(LENGTH_S, abs=0.11) for whole in told[1:])
@@ -91,10 +91,10 @@ def test_a_file_that_was_cut_anywhere_is_never_a_shorter_one(container: str) -> 
 
 def test_seconds_are_told() -> None:
     data = written("WAV")
-    assert refused(data[: 44 + 2 * 19_200]) == "truncated: 1.20 of 3.40 s are there"
-    assert refused(data[:44]) == "truncated: 0.00 s are there"
+    assert refused(data[: 44 + 2 * 19_200]) == "truncated: only 1.20 of 3.40 s can be read"
+    assert refused(data[:44]) == "truncated: only 0.00 s can be read"
     flac = written("FLAC")
-    assert refused(flac[: len(flac) // 2]).endswith(" of 3.40 s are there")
+    assert refused(flac[: len(flac) // 2]).endswith(" of 3.40 s can be read")
 
 
 def wav(riff_size: int | None = None, data_size: int | None = None, before: bytes = b"", after: bytes = b"") -> bytes:
@@ -141,7 +141,7 @@ def test_long_texts_before_the_samples_hide_nothing() -> None:
     for content in (text, items):
         data = wav(before=b"LIST" + struct.pack("<I", len(content)) + content)
         assert np.array_equal(heard(data), heard(written("WAV")))
-        assert refused(data[:-32_000]) == "truncated: 2.40 of 3.40 s are there"
+        assert refused(data[:-32_000]) == "truncated: only 2.40 of 3.40 s can be read"
 
 
 def test_an_odd_chunk_may_lack_its_padding() -> None:
@@ -165,7 +165,7 @@ def test_a_flac_file_need_not_say_how_long_it_is() -> None:
 def test_a_damaged_flac_file_is_refused() -> None:
     data = bytearray(written("FLAC"))
     data[len(data) // 2] ^= 0x55
-    assert refused(bytes(data)).endswith(" of 3.40 s are there")
+    assert refused(bytes(data)).endswith(" of 3.40 s can be read")
 
 
 def without_info(mp3: bytes) -> bytes:
@@ -173,7 +173,7 @@ def without_info(mp3: bytes) -> bytes:
     return mp3[mp3.index(mp3[:2], 4) :]
 
 
-def test_an_mp3_file_without_a_header_is_heard_as_a_whole_or_refused() -> None:
+def test_mp3_without_a_header_is_read_as_a_whole_or_refused() -> None:
     constant = without_info(written("MP3", bitrate_mode="CONSTANT", compression_level=0.5))
     assert len(heard(constant)) == pytest.approx(LENGTH_S * SAMPLE_RATE_HZ, abs=3 * 1152)
     # Cut, it cannot be told from a shorter one.
@@ -216,11 +216,11 @@ def test_what_is_no_audio_is_refused_in_a_few_words(tmp_path: Path) -> None:
         "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
     )
     assert refused(b"spoken words").startswith("cannot be decoded (")
-    assert refused(written("WAV", samples=np.zeros(0, np.float32))) == "holds no sound (0 samples)"
+    assert refused(written("WAV", samples=np.zeros(0, np.float32))) == "has no sound (0 samples)"
     for bad in (np.nan, np.inf):
         samples = tone()
         samples[99] = bad
-        assert refused(written("WAV", "FLOAT", samples)) == "holds samples that are no numbers (NaN or infinite)"
+        assert refused(written("WAV", "FLOAT", samples)) == "has samples that are NaN or infinite"
     with pytest.raises(AsrmeterError, match=r"^cannot be read \(No such file or directory\)$"):
         decode(tmp_path / "missing.wav")
     with pytest.raises(AsrmeterError, match=r"^cannot be read \(Is a directory\)$"):

@@ -1,4 +1,4 @@
-"""Cells listed by what became of them, and deleted so that they are measured again."""
+"""List cells by status, age and more; delete them so that they are measured again."""
 
 import datetime
 import json
@@ -11,7 +11,7 @@ import pytest
 
 import cells
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.records import cell_record
+from asrmeter.records import cell_record, query
 from asrmeter.study import grid, validation
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -29,7 +29,7 @@ def write(results: Path, cell: str, status: str = "ok", age_h: float = 1, **chan
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Five cells of a study of six, and one that the study has no more."""
+    """Five cells of a study of six, and one that the study no longer has."""
     write(tmp_path, "whisper-base/fp32/cpu/5s-b1", age_h=200)
     write(tmp_path, "whisper-base/fp32/cpu/5s-b4", "oom", 3, reason="MemoryError: no room", node="node3")
     write(tmp_path, "whisper-base/fp32/cuda/5s-b1", age_h=0.01, events={"ready": {"gpu_name": "Example GPU"}})
@@ -39,7 +39,7 @@ def results(tmp_path: Path) -> Path:
     write(tmp_path, "gone/fp32/cpu/5s-b1", "unconverged", age_h=30)
     asked = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "durations_s": [5]}
     asked |= {"batch_sizes": [1, 4, 16], "protocol": {"aa_pairs": 0}}
-    (tmp_path / "study.json").write_text(json.dumps(validation.complete(asked, "t.yaml")))
+    (tmp_path / "study.json").write_text(json.dumps(validation.with_defaults(asked, "t.yaml")))
     assert len(grid.order(json.loads((tmp_path / "study.json").read_text()))) == 6
     return tmp_path
 
@@ -110,9 +110,7 @@ def test_the_table_says_what_became_of_each(results: Path, capsys: pytest.Captur
     assert counted == "1 of 6 cells"
 
 
-def test_exactly_the_listed_are_deleted_with_profiles_that_are_none(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for cell, status in (("cpu/5s-b4", "oom"), ("cuda/5s-b4", "ok"), ("cpu/5s-b1", "timeout")):
         profile = results / "profiles" / "whisper-base" / "fp32" / f"{cell}.parquet"
         profile.parent.mkdir(parents=True, exist_ok=True)
@@ -130,9 +128,9 @@ def test_exactly_the_listed_are_deleted_with_profiles_that_are_none(
     }
     said = capsys.readouterr().out.splitlines()[-4:]
     assert said[0] == "3 of 6 cells"
-    assert said[1].startswith("deleted: 3 cells, and the failed profiles of 1 of them; the same command as before")
+    assert said[1].startswith("deleted: 3 cells, and the failed profiles of 1 of them; run the same command as before")
     assert said[2] == "snakemake --cores all --resources gpu=1"
-    assert said[3] == "but for 1 that the study has no more, such as gone/fp32/cpu/5s-b1"
+    assert said[3] == "except for 1 that the study no longer has, such as gone/fp32/cpu/5s-b1"
     cells.main([str(results), "--status", "oom", "--delete"])
     assert capsys.readouterr().out == "0 of 3 cells\n"
 
@@ -140,7 +138,7 @@ def test_exactly_the_listed_are_deleted_with_profiles_that_are_none(
 def test_all_are_deleted_only_when_that_is_said(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cells.main([str(results), "--delete"])
-    assert "without a filter would delete every cell; say --all" in capsys.readouterr().err
+    assert "without a filter would delete every cell; add --all" in capsys.readouterr().err
     assert len(listed(capsys, results)) == 6
     (results / "study.json").unlink()
     assert len(listed(capsys, results, "--delete", "--all")) == 6
@@ -149,13 +147,13 @@ def test_all_are_deleted_only_when_that_is_said(results: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize("changes", [{"measured_at": "yesterday"}, {"measured_at": None}, {"events": None}])
 def test_a_header_that_is_none_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -> None:
-    found = cells.look_at(write(tmp_path, "m/fp32/cpu/5s-b1", **changes))
+    found = query.read_record(write(tmp_path, "m/fp32/cpu/5s-b1", **changes))
     assert found.status == "unreadable"
     assert "its header" in found.reason
 
 
 def test_a_mistake_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(AsrmeterError, match="holds no measurements; name the results folder of a run"):
+    with pytest.raises(AsrmeterError, match="has no measurements; name the results folder of a run"):
         cells.main([str(tmp_path)])
     with pytest.raises(SystemExit):
         cells.main([str(tmp_path), "--older-than", "soon"])

@@ -468,23 +468,23 @@ LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 
 def test_a_study_may_name_runs_to_compare_and_names_none_by_itself() -> None:
-    whole = validation.complete(LEAST, "mine.yaml")
+    whole = validation.with_defaults(LEAST, "mine.yaml")
     assert whole["compare"] == {"first": None, "second": None, "guard": False}
     assert run_folders.of_report(whole) == ([], [])
     named = {"first": "results-a", "second": "results-b", "guard": True}
-    assert validation.complete(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
+    assert validation.with_defaults(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
     with pytest.raises(AsrmeterError, match=r"compare\.first"):
-        validation.complete(LEAST | {"compare": {"first": ""}}, "mine.yaml")
+        validation.with_defaults(LEAST | {"compare": {"first": ""}}, "mine.yaml")
     with pytest.raises(AsrmeterError, match=r"unknown key compare_with"):
-        validation.complete(LEAST | {"report": {"compare_with": "results-a"}}, "mine.yaml")
+        validation.with_defaults(LEAST | {"report": {"compare_with": "results-a"}}, "mine.yaml")
 
 
 def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
     said = {"first": "results-a", "second": "null", "guard": "true"}
     typed = {"first": "results-a", "second": None, "guard": True}
-    assert validation.complete(LEAST | {"compare": said}, "config")["compare"] == typed
+    assert validation.with_defaults(LEAST | {"compare": said}, "config")["compare"] == typed
     with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" must be true or false'):
-        validation.complete(LEAST | {"compare": {"guard": "maybe"}}, "config")
+        validation.with_defaults(LEAST | {"compare": {"guard": "maybe"}}, "config")
 
 
 @pytest.mark.parametrize(("second", "shown"), [(None, 1), ("results", 1), ("results/", 1), ("results-b", 0)])
@@ -492,7 +492,7 @@ def test_the_report_compares_what_is_its_own(
     second: str | None, shown: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = validation.complete(LEAST | {"compare": {"first": "a", "second": second}}, "mine.yaml")
+    whole = validation.with_defaults(LEAST | {"compare": {"first": "a", "second": second}}, "mine.yaml")
     tables = [str(path) for path in write_tables(tmp_path / "a" / "tables", [cell()], [])[:2]]
     assert run_folders.of_report(whole) == (
         ["a"] * shown,
@@ -501,7 +501,7 @@ def test_the_report_compares_what_is_its_own(
 
 
 def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> None:
-    whole = validation.complete(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
+    whole = validation.with_defaults(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
     with pytest.raises(AsrmeterError, match=r"compare\.first: name the results folder .* snakemake --cores 1 compare"):
         run_folders.compared(whole)
     whole["compare"]["first"] = str(tmp_path / "a")
@@ -532,7 +532,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(AsrmeterError, match=r"are the same run; name two that differ"):
             script.main([str(tmp_path / "a"), str(tmp_path / other), "--guard"])
     with pytest.raises(AsrmeterError, match=r"are the same run"):
-        run_folders.of_report(validation.complete(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
+        run_folders.of_report(validation.with_defaults(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
             "first": f"{tmp_path}/link", "second": None, "guard": False}})  # fmt: skip
 
 

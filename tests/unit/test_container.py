@@ -25,7 +25,7 @@ def arguments(instruction: str) -> list[str]:
     return [rest for name, rest in instructions() if name == instruction]
 
 
-def test_it_starts_from_one_release_of_the_python_of_the_environments() -> None:
+def test_base_image_has_the_python_of_the_environments() -> None:
     assert instructions()[0][0] == "FROM"
     (base,) = arguments("FROM")
     pythons = {yaml.safe_load(path.read_text())["dependencies"][0] for path in FILES.values()}

@@ -36,7 +36,7 @@ def test_environments_are_exact_and_name_themselves(name: str) -> None:
         assert not requirement.extras and not requirement.url and requirement.marker is None
 
 
-def test_every_rule_names_an_environment_and_every_environment_is_named() -> None:
+def test_every_rule_has_an_environment_and_every_one_is_used() -> None:
     assert {rule.environment for rule in rules().values()} == set(FILES)
     assert all(rule.scripts for rule in rules().values())
 
@@ -54,7 +54,7 @@ def test_one_list_holds_what_the_environments_hold_together() -> None:
 
 
 @each
-def test_an_environment_lists_what_its_rules_import_and_nothing_else(name: str) -> None:
+def test_environment_lists_exactly_what_its_rules_import(name: str) -> None:
     assert complaints(FILES[name].read_text(), scripts_of(name)) == []
 
 

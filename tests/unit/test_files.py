@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.common.files import atomic, fingerprint, write_atomically
+from asrmeter.common.files import atomic, list_files, write_atomically
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert target.read_text() == "whole"
 
 
-def test_what_a_killed_writer_has_left_goes_with_the_next_one_and_not_before(tmp_path: Path) -> None:
+def test_scratch_of_a_killed_writer_goes_with_the_next_write(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from asrmeter.common.files import atomic\n"
         "with atomic(pathlib.Path(sys.argv[1])) as part:\n"
@@ -72,7 +72,7 @@ def test_a_place_where_no_folder_can_be_made_is_named() -> None:
         write_atomically(Path("/proc/none/file"), "text")
 
 
-def test_a_fingerprint_tells_of_every_file_that_is_not_hidden(tmp_path: Path) -> None:
+def test_a_list_files_tells_of_every_file_that_is_not_hidden(tmp_path: Path) -> None:
     home = tmp_path / "f"
     for name in ("b.txt", "a/x.bin", "a-b", ".hidden", "a/.git/config"):
         write_atomically(home / name, name)
@@ -80,9 +80,9 @@ def test_a_fingerprint_tells_of_every_file_that_is_not_hidden(tmp_path: Path) ->
     (home / "a" / "up").symlink_to(home)
     (home / "a" / "itself").symlink_to("itself")
     (home / "a" / "nowhere").symlink_to("gone")
-    first = fingerprint(home)
+    first = list_files(home)
     assert [(name, size) for name, size, _ in first] == [("a-b", 3), ("a/link", 7), ("a/x.bin", 7), ("b.txt", 5)]
     assert first[-1][2] == (home / "b.txt").stat().st_mtime_ns
     os.utime(home / "b.txt", ns=(0, 10**18))
-    assert fingerprint(home) == [*first[:-1], ("b.txt", 5, 10**18)]
-    assert fingerprint(tmp_path / "missing") == []
+    assert list_files(home) == [*first[:-1], ("b.txt", 5, 10**18)]
+    assert list_files(tmp_path / "missing") == []

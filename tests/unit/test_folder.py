@@ -1,4 +1,4 @@
-"""A folder of one's own: every good file is heard, every bad one is named, and what is wrong is said in one line."""
+"""The user's own folder: good files are used, bad ones are named, and mistakes are reported in one line."""
 
 import itertools
 import json
@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora import manifest
+from asrmeter.corpora.build import build
 from asrmeter.corpora.kinds import folder
 from asrmeter.sources.integrity import SELECTION
-from build_corpus import build
+
+FOLDER = folder.FolderCorpus()
 
 
 def options(path: Path, **settings: Any) -> dict[str, Any]:
@@ -60,12 +62,12 @@ def built(path: Path, output: Path, durations_s: list[int], **settings: Any) -> 
 
 
 @pytest.mark.parametrize("durations", ["joined", "natural"])
-def test_of_a_mixed_folder_no_good_file_is_lost_and_every_bad_one_is_named(durations: str, tmp_path: Path) -> None:
+def test_mixed_folder_keeps_good_files_and_names_bad_ones(durations: str, tmp_path: Path) -> None:
     good = mixed(tmp_path / "f")
     rows, selection = built(tmp_path / "f", tmp_path, [3, 10], durations=durations)
     assert {name for row in rows for name in row["utterances"]} == set(good)
     assert {entry["name"]: entry["reason"] for entry in selection["skipped"]} == {
-        "cut.wav": "truncated: 0.50 of 2.00 s are there",
+        "cut.wav": "truncated: only 0.50 of 2.00 s can be read",
         "empty.flac": "is empty (0 bytes)",
         "untold.wav": "has no text in metadata.csv",
     }
@@ -84,7 +86,7 @@ def spoken_in(home: Path, metadata: str, **settings: Any) -> tuple[dict[str, str
     """Return the texts of what is heard, and what was skipped and why."""
     name = "metadata.jsonl" if metadata.startswith("{") else "metadata.csv"
     (home / name).write_text(metadata, encoding="utf-8")
-    speech = folder.load(options(home, **settings), home / "downloads")
+    speech = FOLDER.load(options(home, **settings), home / "downloads")
     return {utterance.id: utterance.text for utterance in speech.utterances}, speech.skipped
 
 
@@ -104,9 +106,9 @@ def test_everything_that_can_be_wrong_with_a_file_is_told(tmp_path: Path) -> Non
         {
             "missing.wav": "is missing",
             "text.wav": "cannot be decoded (Format not recognised); convert it to FLAC or WAV",
-            "nan.wav": "holds samples that are no numbers (NaN or infinite)",
-            "silent.wav": "holds no sound (0 samples)",
-            "../out.wav": "does not lie in the folder",
+            "nan.wav": "has samples that are NaN or infinite",
+            "silent.wav": "has no sound (0 samples)",
+            "../out.wav": "is not in the folder",
             "good.wav (line 8)": "is listed before; this line is ignored",
             "null.wav": "has no text in metadata.jsonl",
             "good.wav (line 10)": "is listed before; this line is ignored",
@@ -147,12 +149,12 @@ def test_names_are_found_however_they_are_written(tmp_path: Path) -> None:
         (
             "metadata.csv",
             "",
-            "metadata.csv has no column file_name, of the audio files relative to the folder; it has n",
+            "metadata.csv has no column file_name with the audio files relative to the folder; it has n",
         ),
         (
             "metadata.csv",
             "a.wav,said\n",
-            "metadata.csv has no column file_name, of the audio files relative to the fol",
+            "metadata.csv has no column file_name with the audio files relative to the fol",
         ),
         ("metadata.csv", "file_name,text\n\n", "metadata.csv lists no file; each needs a line with file_name and text"),
         (
@@ -160,7 +162,7 @@ def test_names_are_found_however_they_are_written(tmp_path: Path) -> None:
             "file_name;words\n",
             "metadata.csv has no column text; it has file_name, words: set corpus.te",
         ),
-        ("metadata.csv", "file_name,text\na.wav,a, b\n", 'line 2 has 3 fields, not 2; a text with a "," in it must st'),
+        ("metadata.csv", "file_name,text\na.wav,a, b\n", 'line 2 has 3 fields, not 2; a text with a "," in it must be'),
         ("metadata.csv", "file_name,text\n,said\n", "metadata.csv, line 2 has no file_name"),
         ("metadata.csv", 'file_name,text\na.wav,"a\nb.wav,b\n', "line 3 is not CSV (unexpected end of data); a double"),
         ("metadata.csv", "file_name,text\nb.wav,b\n", "none of the 1 files that"),
@@ -170,7 +172,11 @@ def test_names_are_found_however_they_are_written(tmp_path: Path) -> None:
         ("metadata.csv", "file_name,text\n".encode("utf-16"), 'metadata.csv, line 1 is not UTF-8; save it as "CSV UTF'),
         ("metadata.jsonl", '{"file_name": "a.wav", "text": "a"}\n{"file_name"}', "metadata.jsonl, line 2 is not JSON"),
         ("metadata.jsonl", '["a.wav", "a"]', "line 1 is not an object with file_name and text"),
-        ("metadata.jsonl", '{"file": "a.wav", "text": "a"}', "metadata.jsonl has no column file_name, of the audio fi"),
+        (
+            "metadata.jsonl",
+            '{"file": "a.wav", "text": "a"}',
+            "metadata.jsonl has no column file_name with the audio",
+        ),
         (
             "metadata.jsonl",
             '{"file_name": "a.wav", "said": "a"}',
@@ -187,7 +193,7 @@ def test_what_is_wrong_with_the_metadata_is_said_in_one_line(
     if name:
         (tmp_path / "f" / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(AsrmeterError) as caught:
-        folder.check(options(tmp_path / "f"))
+        FOLDER.check(options(tmp_path / "f"))
     assert message in str(caught.value)
     assert str(caught.value).startswith(("corpus.path: ", "corpus.text: ")) and "\n" not in str(caught.value)
 
@@ -205,15 +211,15 @@ def test_any_metadata_is_read_or_refused(content: str, name: str, header: str) -
 def test_the_folder_is_found_and_there_is_one_metadata_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mixed(tmp_path / "f")
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder.check(options(Path("~/f")))
+    FOLDER.check(options(Path("~/f")))
     monkeypatch.chdir(tmp_path)
-    folder.check(options(Path("f")))
-    assert folder.name_of(options(Path("f/../f/"))) == "f"
-    with pytest.raises(AsrmeterError, match=r"^corpus\.path: g is no folder$"):
-        folder.check(options(Path("g")))
+    FOLDER.check(options(Path("f")))
+    assert FOLDER.default_name(options(Path("f/../f/"))) == "f"
+    with pytest.raises(AsrmeterError, match=r"^corpus\.path: g is not a folder$"):
+        FOLDER.check(options(Path("g")))
     (tmp_path / "f" / "metadata.jsonl").touch()
     with pytest.raises(AsrmeterError, match=r"f has both metadata\.csv and metadata\.jsonl; keep one$"):
-        folder.check(options(Path("f")))
+        FOLDER.check(options(Path("f")))
 
 
 def test_the_text_may_have_another_column(tmp_path: Path) -> None:
@@ -227,34 +233,34 @@ def test_the_text_may_have_another_column(tmp_path: Path) -> None:
     [("/data/My speech (2024)", "My-speech-2024"), ("/d/.hidden_", "hidden"), ("/", "corpus"), ("/d/日本", "corpus")],
 )
 def test_the_corpus_is_named_after_the_folder(path: str, name: str) -> None:
-    assert folder.name_of(options(Path(path))) == name
+    assert FOLDER.default_name(options(Path(path))) == name
 
 
-def test_what_it_is_made_of_changes_with_what_is_heard_and_with_nothing_else(tmp_path: Path) -> None:
+def test_fingerprint_inputs_change_with_the_speech_only(tmp_path: Path) -> None:
     home = tmp_path / "f"
     mixed(home)
     record(tmp_path / "elsewhere.wav")
 
-    def made_of() -> Any:
-        made = folder.made_of(options(home))
+    def inputs() -> Any:
+        made = FOLDER.fingerprint_inputs(options(home))
         assert json.loads(json.dumps(made)) == made
         return made
 
-    seen = [made_of()]
+    seen = [inputs()]
     (home / "README.txt").write_text("new")
     (home / ".b.wav").touch()
     record(home / "more.WAV")  # in no line: it is named as left out when the corpus is made anew
-    assert made_of() == seen[0]
+    assert inputs() == seen[0]
     os.utime(home / "a" / "00.wav", ns=(1, 1))
-    seen.append(made_of())
+    seen.append(inputs())
     with open(home / "metadata.csv", "a") as stream:
         stream.write("b/linked,said\n")
-    seen.append(made_of())
+    seen.append(inputs())
     (home / "b" / "linked").symlink_to(tmp_path / "elsewhere.wav")
-    seen.append(made_of())
+    seen.append(inputs())
     (home / "b" / "loop").symlink_to(home)
     shutil.rmtree(home / "a")
-    seen.append(made_of())
+    seen.append(inputs())
     assert all(before != after for before, after in itertools.pairwise(seen))
     assert [name for name, _, _ in seen[-1][1]] == sorted(name for name, _, _ in seen[-1][1])
 
@@ -264,8 +270,8 @@ def test_the_planner_is_quick_with_many_files(tmp_path: Path) -> None:
         (tmp_path / f"{i}.wav").touch()
     (tmp_path / "metadata.csv").write_text("\n".join(["file_name,text", *(f"{i}.wav,said" for i in range(2_000))]))
     before_s = time.process_time()
-    folder.check(options(tmp_path))
-    folder.made_of(options(tmp_path))
+    FOLDER.check(options(tmp_path))
+    FOLDER.fingerprint_inputs(options(tmp_path))
     assert time.process_time() - before_s < 1
 
 
@@ -283,17 +289,17 @@ def test_what_is_longer_than_every_class_is_named(durations: str, tmp_path: Path
         built(tmp_path / "f", tmp_path, [1], durations=durations)
 
 
-def test_a_class_without_segments_is_told_with_those_that_have_some(tmp_path: Path) -> None:
+def test_class_without_segments_names_those_that_have_some(tmp_path: Path) -> None:
     record(tmp_path / "f" / "a.wav", 2)
     (tmp_path / "f" / "metadata.csv").write_text("file_name,text\na.wav,said\n")
-    with pytest.raises(AsrmeterError, match=r"^mine: no segment of 10, 30 s .*; write durations_s: \[3\], of which"):
+    with pytest.raises(AsrmeterError, match=r"^mine: no segment of 10, 30 s .*; write durations_s: \[3\], which have"):
         built(tmp_path / "f", tmp_path, [3, 10, 30])
 
 
 def test_a_file_that_changes_in_between_is_not_mistaken(tmp_path: Path) -> None:
     record(tmp_path / "a.wav")
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
-    speech = folder.load(options(tmp_path), tmp_path)
+    speech = FOLDER.load(options(tmp_path), tmp_path)
     clip, unfit = speech.fetch(speech.utterances)
     assert len(clip(speech.utterances[0])) == SAMPLE_RATE_HZ and not unfit
     assert speech.utterances[0].source == "mine"

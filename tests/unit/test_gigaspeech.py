@@ -12,7 +12,7 @@ from asrmeter.analysis import scoring
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.corpora.kinds import gigaspeech
 from asrmeter.corpora.kinds.gigaspeech import official, speech_of, without_fillers, words
-from asrmeter.corpora.segments import Joining, divide, sample, selection_sha256
+from asrmeter.corpora.segments import JoinPolicy, sample, segment_corpus, selection_sha256
 from asrmeter.sources.packages import Archives
 
 REFERENCE = (
@@ -48,7 +48,7 @@ def test_the_corpus_own_scoring_counts_figures_and_punctuation() -> None:
     assert (errors.n_words, errors.n_errors) == (12, 6)
 
 
-def test_models_are_compared_without_punctuation_figures_and_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_compared_without_punctuation_and_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Archives, "read", lambda *_, **__: b"{}")
     by_ending = scoring.normalisers(Archives.__new__(Archives), "gigaspeech")
     assert list(by_ending) == ["", "_plain", scoring.OF_CORPUS]
@@ -70,7 +70,7 @@ def row(segment: str, begin_s: float, end_s: float, text: str, **more: Any) -> d
     return {"segment_id": segment, "audio_id": "POD1", "text": text, "source": "podcast"} | times | more
 
 
-def test_what_is_no_speech_is_dropped_and_counted_and_parts_its_neighbours() -> None:
+def test_rows_without_speech_are_counted_and_part_neighbours() -> None:
     rows = [
         row("S1", 0, 2, "ONE <PERIOD>"),
         row("S2", 2, 4, "<MUSIC>"),
@@ -86,7 +86,7 @@ def test_what_is_no_speech_is_dropped_and_counted_and_parts_its_neighbours() -> 
     ]
     utterances, dropped = speech_of(reversed(rows))
     assert [(u.id, u.text) for u in utterances] == [("S1", "ONE"), ("S3", "TWO THREE"), ("S4", "FOUR")]
-    # Of an id that stands twice nobody can say which audio is whose.
+    # With an id that is listed twice, either row could be the one of the audio.
     twice, counted = speech_of([*rows, row("S3", 20, 22, "OTHER")])
     assert ([u.id for u in twice], counted["its id is listed twice"]) == (["S1", "S4"], 2)
     assert dropped == {
@@ -96,9 +96,9 @@ def test_what_is_no_speech_is_dropped_and_counted_and_parts_its_neighbours() -> 
         "has no words": 1,
         "has no times": 2,
         "has no id": 1,
-        "its text is none": 1,
+        "its text is not text": 1,
     }
-    (segment,) = divide(utterances, [5], Joining.WITHIN)[5]
+    (segment,) = segment_corpus(utterances, [5], JoinPolicy.WITHIN)[5]
     assert (segment.text, [u.id for u in segment.utterances]) == ("TWO THREE FOUR", ["S3", "S4"])
 
 
@@ -138,7 +138,7 @@ def test_joined_texts_are_the_words_between_their_times(
     rows, spoken = case
     utterances, dropped = speech_of(rows)
     assert len(utterances) + sum(dropped.values()) == len(rows)
-    for duration_s, segments in divide(utterances, [5, 15, 30, 60], Joining.WITHIN).items():
+    for duration_s, segments in segment_corpus(utterances, [5, 15, 30, 60], JoinPolicy.WITHIN).items():
         for segment in segments:
             first, last = segment.utterances[0], segment.utterances[-1]
             assert first.recording == last.recording
@@ -148,7 +148,7 @@ def test_joined_texts_are_the_words_between_their_times(
             assert segment.text.split() == between
 
 
-def test_the_selection_is_the_same_on_every_machine_and_in_any_order_of_rows() -> None:
+def test_selection_is_the_same_on_any_machine_and_row_order() -> None:
     recordings = {"POD1": "podcast", "POD2": "podcast", "YOU1": "youtube"}
     rows = [
         row(name, 3.3 * i, 3.3 * (i + 1), f"WORD {i}" if i % 7 else "<SIL>", audio_id=name[:4], source=source)
@@ -156,11 +156,11 @@ def test_the_selection_is_the_same_on_every_machine_and_in_any_order_of_rows() -
         for i, name in enumerate(f"{audio_id}_S{i:07d}" for i in range(120))
     ]
     for given_rows in (rows, rows[::-1]):
-        possible = divide(speech_of(given_rows)[0], [5, 15], Joining.WITHIN)
+        possible = segment_corpus(speech_of(given_rows)[0], [5, 15], JoinPolicy.WITHIN)
         chosen = [segment for segments in possible.values() for segment in sample(segments, 8, 42)]
         assert {segment.utterances[0].source for segment in chosen} == {"podcast", "youtube"}
         assert selection_sha256(chosen) == "edcee78fb89850ad609bc5ed441cf6d11449cafed65c55f899d57137fb80203d"
 
 
 def test_the_rules_have_a_version() -> None:
-    assert gigaspeech.made_of({}) == gigaspeech.RULES_VERSION == 1
+    assert gigaspeech.GigaSpeechCorpus().fingerprint_inputs({}) == gigaspeech.RULES_VERSION == 1

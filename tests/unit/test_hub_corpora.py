@@ -77,7 +77,9 @@ class Run:
     ) -> subprocess.CompletedProcess[str]:
         options = {"kind": "gigaspeech", "segments_per_class": 2} | (corpus or {})
         models = {"whisper-tiny.en": {}}
-        whole = validation.complete({"name": "x", "models": models, "corpus": options, "devices": ["cpu"]}, "x.yaml")
+        whole = validation.with_defaults(
+            {"name": "x", "models": models, "corpus": options, "devices": ["cpu"]}, "x.yaml"
+        )
         client = {"token": ACCEPTED if options["kind"] == "gigaspeech" else None} | client
         return subprocess.run(
             [
@@ -147,7 +149,7 @@ def test_the_whole_path(hub: Hub, run: Run, rows: list[dict[str, Any]], recordin
         "commit": COMMIT,
     }
     assert run.selection["dropped"] == {"no speech: <MUSIC>": 9}
-    # The table was there already. Of the audio only the groups of rows with the clips that the study needs are read.
+    # The table was there already. Of the audio, only the row groups with the clips that the study needs are read.
     whole = sum(len(row["audio"]["bytes"]) for row in rows)
     assert hub.sent("*.parquet") < 0.7 * whole
     for path in run.folder.rglob("*"):
@@ -167,7 +169,7 @@ def test_what_is_there_needs_no_hub(hub: Hub, run: Run) -> None:
     hub.fail()
     done = run(hub)
     assert done.returncode == 0, done.stderr
-    assert f"the Hub is out of reach; main is taken for {COMMIT} as before" in done.stderr
+    assert f"the Hub cannot be reached; using the commit {COMMIT} that main had last" in done.stderr
     assert run.bytes_by_file() == first
 
 
@@ -175,7 +177,7 @@ def test_a_fetch_that_is_cut_off_goes_on_where_it_stopped(hub: Hub, run: Run, ro
     assert run(hub, {"segments_per_class": 1}, durations_s=(5,)).returncode == 0
     hub.cut("*dev/validation-00001*", after=1000, times=FOREVER)
     message = refused(run(hub))
-    assert "data set speechcolab/gigaspeech" in message and "run again: what has come as a whole is kept" in message
+    assert "dataset speechcolab/gigaspeech" in message and "run again: complete files are kept" in message
     assert not list(run.output.parent.glob(".corpus*"))
     hub.mend()
     hub.requests.clear()
@@ -208,9 +210,7 @@ def test_a_damaged_clip_is_fetched_again(hub: Hub, run: Run) -> None:
     assert run.bytes_by_file() == first
 
 
-def test_a_clip_that_is_not_what_its_row_says_is_named_and_another_is_drawn(
-    rows: list[dict[str, Any]], run: Run
-) -> None:
+def test_clip_that_differs_from_its_row_is_named_and_replaced(rows: list[dict[str, Any]], run: Run) -> None:
     with Hub([gigaspeech(rows)], tokens={ACCEPTED: True}) as hub:
         assert run(hub).returncode == 0
     drawn = run.segments[0]["utterances"][0]
@@ -229,7 +229,7 @@ def test_a_clip_that_is_not_what_its_row_says_is_named_and_another_is_drawn(
 @pytest.mark.parametrize(
     ("how", "corpus", "words"),
     [
-        ({"token": None}, {}, ["given to signed-in accounts only", f"accept its terms at {PAGE}", "set HF_TOKEN"]),
+        ({"token": None}, {}, ["only signed-in accounts may read it", f"accept its terms at {PAGE}", "set HF_TOKEN"]),
         ({"token": NOT_ACCEPTED}, {}, [f"its terms are not accepted; open {PAGE} with the account of your token"]),
         ({"token": "hf_mistyped"}, {}, ["the Hub refuses the token", "set HF_TOKEN"]),
         ({}, {"revision": "0" * 40}, ["it has no revision 0000", "/commits/main"]),
@@ -237,7 +237,7 @@ def test_a_clip_that_is_not_what_its_row_says_is_named_and_another_is_drawn(
         ({}, {"id": "speechcolab/gigaspich"}, ["the Hub has no such repository, or it is private"]),
         ({}, {"config": "devel"}, ["devel", "dev"]),
         ({}, {"split": "valid"}, ["valid", "validation"]),
-        ({"offline": True}, {}, ["HF_HUB_OFFLINE forbids to ask the Hub"]),
+        ({"offline": True}, {}, ["HF_HUB_OFFLINE forbids asking the Hub"]),
         ({}, {"selection_sha256": "0" * 64}, ["corpus.selection_sha256 is 000000", "this selection has"]),
     ],
     ids=["token", "terms", "bad token", "commit", "tag", "repository", "config", "split", "offline", "selection"],
@@ -334,7 +334,7 @@ def test_any_data_set_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) ->
 def test_a_data_set_that_is_cut_off_goes_on(run: Run, sounds: list[tuple[str, bytes]]) -> None:
     with Hub([librispeech(sounds)]) as hub:
         hub.cut("*test-00001*", after=2**16, times=FOREVER)  # more than is read of what stands at the end of a file
-        assert "run again: what has come as a whole is kept" in refused(run(hub, HUB, durations_s=(5,)))
+        assert "run again: complete files are kept" in refused(run(hub, HUB, durations_s=(5,)))
         hub.mend()
         hub.requests.clear()
         done = run(hub, HUB, durations_s=(5,))
@@ -348,13 +348,13 @@ def test_a_data_set_that_is_cut_off_goes_on(run: Run, sounds: list[tuple[str, by
         assert begins[0] > 10_000 and begins[1] < 1000
 
 
-def test_what_is_not_in_parquet_is_read_from_the_copy_that_the_hub_makes(run: Run) -> None:
+def test_other_formats_are_read_from_the_hubs_parquet_copy(run: Run) -> None:
     rng = np.random.default_rng(5)
     rows = [(f"spoken {i}", wav(rng.uniform(-1, 1, 32_000))) for i in range(4)]
     corpus = HUB | {"id": "me/loose", "split": "train", "text": "text"}
     with Hub([loose(rows)]) as hub:
         message = refused(run(hub, corpus, durations_s=(5,)))
-        assert "it is not in Parquet; read the Hub's own copy by corpus.revision: refs/convert/parquet" in message
+        assert "it is not in Parquet; use the Hub's own copy by corpus.revision: refs/convert/parquet" in message
         done = run(hub, corpus | {"revision": "refs/convert/parquet"}, durations_s=(5,))
     assert done.returncode == 0, done.stderr
     assert " ".join(segment["text"] for segment in run.segments) == "spoken 0 spoken 1 spoken 2 spoken 3"
@@ -373,7 +373,7 @@ def test_two_columns_of_audio_are_kept_apart(run: Run, sounds: list[tuple[str, b
             name: content for name, content in first.items() if name.endswith("flac")
         }
         message = refused(run(hub, HUB | {"text": "words"}, durations_s=(5,)))
-        assert "corpus.text names a column of list, not of texts" in message
+        assert "corpus.text names a column of list values, not of texts" in message
 
 
 def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]) -> None:
@@ -383,7 +383,7 @@ def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]
 
 
 def test_studies_that_need_the_hub_name_what_is_there() -> None:
-    whole = validation.complete(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
+    whole = validation.with_defaults(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
     assert (whole["corpus"]["id"], whole["corpus"]["config"], whole["corpus"]["split"]) == (
         "speechcolab/gigaspeech",
         "dev",

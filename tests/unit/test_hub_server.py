@@ -123,7 +123,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_a_snapshot_holds_the_files_of_its_commit_and_needs_no_hub_again(hub: Hub, tmp_path: Path) -> None:
+def test_snapshot_has_its_commits_files_and_works_offline(hub: Hub, tmp_path: Path) -> None:
     snapshot = 'snapshot_download("owner/model", revision=OLD, allow_patterns=["*.json", "model.*"])'
     hub.cut("*/model.safetensors", after=11_000_000)
     result = run(

@@ -144,19 +144,19 @@ def damage(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.flac", "segments.json"])
 def test_audio_that_is_not_what_the_manifest_says_is_not_measured(corpus: Path, name: str) -> None:
-    assert [row["segment_id"] for row in integrity.segments(corpus, 5, "k")] == ["a"]
+    assert [row["segment_id"] for row in integrity.check_segments(corpus, 5, "k")] == ["a"]
     damage(corpus.parent / name)
     said = rf"^{corpus.parent}/{name}: is damaged or was changed.* delete {corpus.parent} and run again$"
     with pytest.raises(AsrmeterError, match=said):
-        integrity.segments(corpus, 5, "k")
+        integrity.check_segments(corpus, 5, "k")
 
 
 def test_audio_that_is_gone_and_a_class_that_is_not_there_are_named(corpus: Path) -> None:
-    with pytest.raises(AsrmeterError, match=r"segments.json: holds no segments of 15 s; delete "):
-        integrity.segments(corpus, 15)
+    with pytest.raises(AsrmeterError, match=r"segments.json: has no segments of 15 s; delete "):
+        integrity.check_segments(corpus, 15)
     (corpus.parent / "a.flac").unlink()
     with pytest.raises(AsrmeterError, match=r"a.flac: cannot be read \(.*delete .*/c and run again$"):
-        integrity.segments(corpus, 5)
+        integrity.check_segments(corpus, 5)
 
 
 def test_a_corpus_or_model_of_another_version_is_not_measured(corpus: Path, model: Path) -> None:
@@ -164,27 +164,27 @@ def test_a_corpus_or_model_of_another_version_is_not_measured(corpus: Path, mode
         r": was made by another version or study, or of something else \(key k, not other\); delete it and run again$"
     )
     with pytest.raises(AsrmeterError, match=f"^{corpus.parent}{said}"):
-        integrity.segments(corpus, 5, "other")
+        integrity.check_segments(corpus, 5, "other")
     with pytest.raises(AsrmeterError, match=f"^{model}{said}"):
-        integrity.model_folder(model, "other")
+        integrity.check_model_folder(model, "other")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 @pytest.mark.parametrize("run", [None, "run 1"])
 def test_a_model_with_other_bytes_is_not_measured(model: Path, name: str, run: str | None) -> None:
     for _ in range(2):
-        assert integrity.model_folder(model, "k", run)["family"] == "ctc"
+        assert integrity.check_model_folder(model, "k", run)["family"] == "ctc"
     damage(model / name)
     with pytest.raises(AsrmeterError, match=rf"^{model}/{name}: is damaged or was changed.* delete {model} and run"):
-        integrity.model_folder(model, "k", run)
+        integrity.check_model_folder(model, "k", run)
 
 
 def test_what_does_not_belong_to_a_model_is_named(model: Path) -> None:
     (model / ".snakemake_timestamp").touch()
-    integrity.model_folder(model)
+    integrity.check_model_folder(model)
     (model / "adapter_config.json").write_text("{}")
-    with pytest.raises(AsrmeterError, match=r"adapter_config.json: is not of the model that was made there"):
-        integrity.model_folder(model)
+    with pytest.raises(AsrmeterError, match=r"adapter_config.json: does not belong to the model there"):
+        integrity.check_model_folder(model)
 
 
 def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +192,12 @@ def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPa
     real = integrity.sha256_of
     monkeypatch.setattr(integrity, "sha256_of", lambda path: hashed.append(path.name) or real(path))
     for run in ("1", "1", "2"):
-        integrity.model_folder(model, run=run)
+        integrity.check_model_folder(model, run=run)
     assert hashed.count("model.safetensors") == 2
     os.utime(model / "model.safetensors")
-    integrity.model_folder(model, run="2")
+    integrity.check_model_folder(model, run="2")
     assert hashed.count("model.safetensors") == 3
-    integrity.model_folder(model, weights=False)
+    integrity.check_model_folder(model, weights=False)
     assert hashed.count("model.safetensors") == 3
 
 

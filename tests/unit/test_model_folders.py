@@ -33,7 +33,7 @@ TOKEN, REFUSED = "hf_secret_of_mine", "hf_without_terms"
 
 def complete(**settings: Any) -> dict[str, Any]:
     """Return the settings of a model as the schema completes them."""
-    whole = validation.complete({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
+    whole = validation.with_defaults({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
     model: dict[str, Any] = whole["models"]["mine"]
     return model
 
@@ -189,7 +189,7 @@ def lose(model: Path, name: str) -> None:
 def test_pickled_weights_are_not_opened(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(
-        AsrmeterError, match=r"models.mine.path: .*copy holds no safetensors, and asrmeter opens no other"
+        AsrmeterError, match=r"models.mine.path: .*copy has no safetensors file, and asrmeter opens no other"
     ):
         complete(path=str(copy))
 
@@ -221,7 +221,7 @@ _http.http_backoff.__kwdefaults__.update(base_wait_time=0.01, max_retries=2)
 sys.argv = sys.argv[1:]
 sys.path.insert(0, "scripts")
 from asrmeter.common import log_progress
-log_progress.EVERY_S = 0
+log_progress.INTERVAL_S = 0
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -267,9 +267,9 @@ def prepare(tmp_path: Path) -> Prepare:
     return Prepare(tmp_path)
 
 
-def test_a_model_of_the_hub_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Prepare, whisper: Path) -> None:
+def test_hub_model_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Prepare, whisper: Path) -> None:
     hub.cut("*/model.safetensors", after=1000, times=FOREVER, reset=True)
-    assert "me/whisper" in (said := prepare(hub)) and "what has come as a whole is kept" in said
+    assert "me/whisper" in (said := prepare(hub)) and "complete files are kept" in said
     asked = {request.path for request in hub.requests}
     # No pickle, no code, and no other commit.
     assert not [path for path in asked if path.endswith((".bin", ".py", "README.md")) or OLDER in path]
@@ -290,9 +290,7 @@ def test_a_model_of_the_hub_at_its_commit_whole_cut_off_and_offline(hub: Hub, pr
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
-def test_bytes_that_are_not_those_of_the_commit_are_refused_and_fetched_anew(
-    hub: Hub, prepare: Prepare, file: str
-) -> None:
+def test_bytes_unlike_the_commit_are_refused_and_fetched_again(hub: Hub, prepare: Prepare, file: str) -> None:
     hub.corrupt(f"*/{file}")
     said = prepare(hub)
     assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it anew" in said
@@ -354,7 +352,7 @@ def test_no_network(hub: Hub, prepare: Prepare) -> None:
         pass
     assert f"{gone.url} cannot be reached" in prepare(gone)
     hub.fail()
-    assert "the Hub has an error of its own (503)" in prepare(hub)
+    assert "the Hub itself has an error (503)" in prepare(hub)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
@@ -373,7 +371,9 @@ def test_what_the_study_pins(tmp_path: Path, whisper: Path) -> None:
     """The five models of the 2025 study are pinned by commits; where a hash is known, it is checked too."""
     known = catalogue.catalogue()
     for name in ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"):
-        settings = validation.complete({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][name]
+        settings = validation.with_defaults({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][
+            name
+        ]
         origin = catalogue.origin(name, settings)
         assert (origin.repo, origin.revision) == (known[name].hub["id"], known[name].hub["revision"])
         assert catalogue.archives(name, settings) == []

@@ -37,9 +37,9 @@ def test_members_of_wheels_and_sdists_are_read(downloads: tuple[Path, dict[str, 
 
 def test_altered_missing_and_empty_archives_are_named(downloads: tuple[Path, dict[str, Package]]) -> None:
     folder, known = downloads
-    with pytest.raises(AsrmeterError, match="holds no w/other"):
+    with pytest.raises(AsrmeterError, match="has no member w/other"):
         Archives(folder, known).read("w", "w/other")
-    with pytest.raises(AsrmeterError, match="holds no other"):
+    with pytest.raises(AsrmeterError, match="has no member other"):
         Archives(folder, known).read("s", "other")
     path = folder / known["w"].archive
     path.write_bytes(path.read_bytes() + b"x")

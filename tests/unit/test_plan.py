@@ -20,7 +20,7 @@ def a_study(**changes: Any) -> dict[str, Any]:
         "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}},
         "devices": ["cpu", "cuda"],
     }
-    return validation.complete(base | changes, "t.yaml")
+    return validation.with_defaults(base | changes, "t.yaml")
 
 
 def test_the_grid_is_whole() -> None:

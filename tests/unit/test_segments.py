@@ -1,4 +1,4 @@
-"""Segments: joined, never cut, text and audio agreeing; the same ones every time."""
+"""Segments are joined and never cut, text and audio agree, and the selection is reproducible."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.corpora import manifest
 from asrmeter.corpora.segments import (
     JOIN_SILENCE_S,
-    LEAST_FILL,
+    MIN_FILL,
     Clip,
-    Joining,
+    JoinPolicy,
     Segment,
     Utterance,
-    compose,
-    divide,
+    join_utterances,
     sample,
+    segment_corpus,
     selection_sha256,
 )
 
@@ -51,26 +51,26 @@ def test_joining_keeps_every_promise(lengths_s: list[float], duration_s: int, on
     spoken = utterances(lengths_s, one_recording)
     clip = hear(spoken)
     used: list[Utterance] = []
-    for segment in compose(spoken, duration_s):
+    for segment in join_utterances(spoken, duration_s):
         seconds = len(segment.audio(clip)) / SAMPLE_RATE_HZ
-        assert LEAST_FILL[Joining.ACROSS] * duration_s <= seconds <= duration_s
+        assert MIN_FILL[JoinPolicy.ANY] * duration_s <= seconds <= duration_s
         assert segment.text.split() == [u.text for u in segment.utterances]
         used += segment.utterances
     assert len(used) == len(set(used))
     assert used == [u for u in spoken if u in used]
 
 
-def test_audio_of_one_recording_goes_on_and_others_are_parted_by_silence() -> None:
+def test_silence_parts_utterances_of_different_recordings_only() -> None:
     together, apart = utterances([2, 2], one_recording=True), utterances([2, 2])
     sound = recordings(together)["r"]
-    assert np.array_equal(compose(together, 5)[0].audio(hear(together)), sound)
-    joined = compose(apart, 5)[0].audio(hear(apart))
+    assert np.array_equal(join_utterances(together, 5)[0].audio(hear(together)), sound)
+    joined = join_utterances(apart, 5)[0].audio(hear(apart))
     gap = round(JOIN_SILENCE_S * SAMPLE_RATE_HZ)
     assert len(joined) == 4 * SAMPLE_RATE_HZ + gap
     assert not joined[2 * SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ + gap].any()
 
 
-def test_a_sample_is_seeded_and_takes_from_every_source() -> None:
+def test_sample_is_seeded_and_takes_from_every_source() -> None:
     segments = [Segment(f"5s-{i:03d}", 5, (u,)) for i, u in enumerate(utterances([4] * 30))]
     chosen = sample(segments, 6, seed=1)
     assert chosen == sample(segments, 6, seed=1) != sample(segments, 6, seed=2)
@@ -79,13 +79,13 @@ def test_a_sample_is_seeded_and_takes_from_every_source() -> None:
     assert sample([], 3, seed=1) == []
 
 
-def test_within_recordings_nothing_is_joined_over_a_gap_and_what_fills_a_class_stays_alone() -> None:
+def test_within_recordings_gaps_and_full_utterances_stay_apart() -> None:
     first, second, third = utterances([3, 1, 4.5], one_recording=True)
     elsewhere = Utterance("v", "other", 0, 2 * SAMPLE_RATE_HZ, "v", "s", "free")
-    joined = compose([first, second, third, elsewhere], 5, Joining.WITHIN)
+    joined = join_utterances([first, second, third, elsewhere], 5, JoinPolicy.WITHIN)
     assert [segment.utterances for segment in joined] == [(first, second), (third,)]
     # A gap: the 3 s before it fill too little of 5 s, and the 1 s behind it too.
-    assert compose([first, third], 5, Joining.WITHIN) == [Segment("5s-000", 5, (third,))]
+    assert join_utterances([first, third], 5, JoinPolicy.WITHIN) == [Segment("5s-000", 5, (third,))]
 
 
 @given(st.lists(st.floats(0.2, 20), min_size=1, max_size=40), st.sets(st.integers(0, 39)))
@@ -95,21 +95,21 @@ def test_segments_within_recordings_are_the_recording(lengths_s: list[float], mi
         return
     sound = recordings(spoken)["r"]
     for duration_s in (5, 15, 30, 60):
-        for segment in compose(spoken, duration_s, Joining.WITHIN):
+        for segment in join_utterances(spoken, duration_s, JoinPolicy.WITHIN):
             begin, end = segment.utterances[0].begin, segment.utterances[-1].end
             assert np.array_equal(segment.audio(hear(spoken)), sound[begin:end])
             assert 0.8 * duration_s * SAMPLE_RATE_HZ <= end - begin <= duration_s * SAMPLE_RATE_HZ
 
 
-@given(st.lists(st.floats(0.2, 60), min_size=1, max_size=30), st.sampled_from([Joining.ACROSS, Joining.NONE]))
-def test_nothing_that_fits_is_lost_where_all_is_to_be_kept(lengths_s: list[float], joining: Joining) -> None:
+@given(st.lists(st.floats(0.2, 60), min_size=1, max_size=30), st.sampled_from([JoinPolicy.ANY, JoinPolicy.NONE]))
+def test_keep_all_loses_no_utterance_that_fits(lengths_s: list[float], join_policy: JoinPolicy) -> None:
     spoken = utterances(lengths_s)
-    possible = divide(spoken, [5, 15, 30], joining, keep_all=True)
+    possible = segment_corpus(spoken, [5, 15, 30], join_policy, keep_all=True)
     used = {u for segments in possible.values() for segment in segments for u in segment.utterances}
     assert used == {u for u in spoken if u.end <= 30 * SAMPLE_RATE_HZ}
     ids = [segment.id for segments in possible.values() for segment in segments]
     assert len(ids) == len(set(ids))
-    if joining is Joining.NONE:
+    if join_policy is JoinPolicy.NONE:
         natural = [(duration_s, *segment.utterances) for duration_s in possible for segment in possible[duration_s]]
         classes = {u: min(d for d in (5, 15, 30) if u.end <= d * SAMPLE_RATE_HZ) for u in used}
         assert set(natural) == {(duration_s, u) for u, duration_s in classes.items()}
@@ -119,14 +119,16 @@ def test_the_selection_is_the_same_on_every_machine() -> None:
     spoken = [u for length_s in (2.5, 3.1, 1.9) for u in utterances([length_s] * 40)]
     spoken = [Utterance(f"{i}", f"r{i}", 0, u.end, u.text, u.source, u.licence) for i, u in enumerate(spoken)]
     chosen = [
-        segment for segments in divide(spoken, [5, 15], Joining.ACROSS).values() for segment in sample(segments, 6, 42)
+        segment
+        for segments in segment_corpus(spoken, [5, 15], JoinPolicy.ANY).values()
+        for segment in sample(segments, 6, 42)
     ]
     assert selection_sha256(chosen) == "87f2995103d67d1fa726340e7f61bbda861172f229c39b4bb572bbdccf271556"
 
 
-def test_the_manifest_tells_what_lies_there(tmp_path: Path) -> None:
+def test_manifest_describes_the_files(tmp_path: Path) -> None:
     spoken = utterances([4, 3, 4])
-    segments = compose(spoken, 5)
+    segments = join_utterances(spoken, 5)
     manifest.write(tmp_path / "c", segments, hear(spoken), {"seed": 1})
     rows = pq.read_table(tmp_path / "c" / manifest.SEGMENTS).to_pylist()
     assert [row["segment_id"] for row in rows] == [segment.id for segment in segments]

@@ -67,7 +67,7 @@ def coverage(draw: Draw, n_batches: int) -> float:
     for seed in range(N_RUNS):
         if draw is not drifting:
             everything = draw(np.random.default_rng(seed), most * n_batches).reshape(most, n_batches) * content
-        for n_rounds in range(stats.LEAST_ROUNDS, most + 1):
+        for n_rounds in range(stats.MIN_ROUNDS, most + 1):
             if draw is drifting:  # over the time that was measured, however long it was
                 noise = draw(np.random.default_rng(seed), n_rounds * n_batches)
                 everything = noise.reshape(n_rounds, n_batches) * content
@@ -186,7 +186,7 @@ def test_a_quotient_has_the_errors_of_both() -> None:
     assert stats.quotient(Estimate(0.0, 0.0, 0.0), wide) is None
 
 
-def test_a_quotients_interval_holds_the_truth_as_often_as_it_says() -> None:
+def test_quotient_interval_covers_the_truth_as_often_as_claimed() -> None:
     dice = np.random.default_rng(2)
 
     def measured(true: float, error: float) -> Estimate:

@@ -11,14 +11,14 @@ import yaml
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.paths import ROOT
 from asrmeter.models.catalogue import catalogue
-from asrmeter.study import grid, validation, yaml_file
+from asrmeter.study import grid, json_schema, ownership, validation, yaml_file
 from broken_studies import BROKEN, UNREADABLE, Broken
 
 LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 
 def test_schema_is_a_schema_and_describes_every_key() -> None:
-    schema = json.loads(validation.SCHEMA.read_text())
+    schema = json.loads(json_schema.PATH.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
 
     def undescribed(part: dict[str, Any], path: str) -> list[str]:
@@ -39,11 +39,11 @@ def test_schema_is_a_schema_and_describes_every_key() -> None:
     "path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda p: p.name
 )
 def test_shipped_studies_are_valid(path: Path) -> None:
-    assert validation.complete(yaml.safe_load(path.read_text()), path.name)["name"]
+    assert validation.with_defaults(yaml.safe_load(path.read_text()), path.name)["name"]
 
 
 def test_config_plans_at_least_24_cells_in_all_classes() -> None:
-    whole = validation.complete(
+    whole = validation.with_defaults(
         yaml.safe_load((ROOT / "config.yaml").read_text()) | {"devices": ["cpu"]}, "config.yaml"
     )
     cells = grid.cells(whole)
@@ -53,7 +53,7 @@ def test_config_plans_at_least_24_cells_in_all_classes() -> None:
 
 
 def test_defaults_are_filled_in_at_every_level() -> None:
-    whole = validation.complete(LEAST, "mine.yaml")
+    whole = validation.with_defaults(LEAST, "mine.yaml")
     nothing = {"id": None, "revision": None, "path": None}
     assert whole["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
     assert whole["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
@@ -64,7 +64,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
         "segments_per_class": 8,
         "selection_sha256": None,
     }
-    partly = validation.complete(
+    partly = validation.with_defaults(
         LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml"
     )
     assert partly["protocol"] == whole["protocol"] | {"budget_s": 3}
@@ -72,13 +72,15 @@ def test_defaults_are_filled_in_at_every_level() -> None:
 
 
 def test_empty_entries_of_yaml_mean_defaults() -> None:
-    whole = validation.complete({"name": "mine", "models": {"whisper-base": None}, "variants": None}, "mine.yaml")
+    whole = validation.with_defaults({"name": "mine", "models": {"whisper-base": None}, "variants": None}, "mine.yaml")
     assert whole["models"]["whisper-base"]["weights"] == "packaged"
     assert list(whole["variants"]) == ["fp32"]
 
 
 def test_whole_numbers_are_written_as_such_in_names() -> None:
-    whole = validation.complete(LEAST | {"durations_s": [5.0], "batch_sizes": "[1.0]", "devices": ["cpu"]}, "mine.yaml")
+    whole = validation.with_defaults(
+        LEAST | {"durations_s": [5.0], "batch_sizes": "[1.0]", "devices": ["cpu"]}, "mine.yaml"
+    )
     assert [cell.id for cell in grid.cells(whole)] == ["whisper-base/fp32/cpu/5s-b1"]
 
 
@@ -88,7 +90,7 @@ def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "mine.yaml"
     path.write_bytes(broken.text if isinstance(broken.text, bytes) else broken.text.encode())
     with pytest.raises(AsrmeterError) as caught:
-        validation.complete(yaml_file.read(path), str(path))
+        validation.with_defaults(yaml_file.read(path), str(path))
     lines = str(caught.value).splitlines()
     assert all(line.isprintable() for line in lines)
     said = (broken.said,) if isinstance(broken.said, str) else broken.said
@@ -98,13 +100,15 @@ def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = validation.complete(LEAST, "mine.yaml")
-    validation.claim(whole)  # nothing there yet
+    whole = validation.with_defaults(LEAST, "mine.yaml")
+    ownership.check_results_owner(whole)  # there is no folder yet
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / validation.FILE).write_text(json.dumps(whole))
-    validation.claim(whole)
+    (tmp_path / "results" / ".gitkeep").touch()
+    ownership.check_results_owner(whole)  # as in a clone
+    (tmp_path / "results" / ownership.FILE).write_text(json.dumps(whole))
+    ownership.check_results_owner(whole)
     with pytest.raises(AsrmeterError, match="results/ holds the results of the study mine, not of other"):
-        validation.claim(whole | {"name": "other"})
+        ownership.check_results_owner(whole | {"name": "other"})
 
 
 @pytest.mark.parametrize("owner", ["[]", '"mine"', "{}", "{", ""])
@@ -113,25 +117,25 @@ def test_a_results_folder_whose_study_cannot_be_told_is_anybodys(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / validation.FILE).write_text(owner)
-    validation.claim(validation.complete(LEAST, "mine.yaml"))
+    (tmp_path / "results" / ownership.FILE).write_text(owner)
+    ownership.check_results_owner(validation.with_defaults(LEAST, "mine.yaml"))
 
 
 def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = validation.complete(LEAST | {"results": "mine//of/./today/"}, "mine.yaml")
+    whole = validation.with_defaults(LEAST | {"results": "mine//of/./today/"}, "mine.yaml")
     assert whole["results"] == "mine/of/today"
     folder = tmp_path / "mine" / "of" / "today"
     folder.mkdir(parents=True)
-    validation.claim(whole)
+    ownership.check_results_owner(whole)
     (folder / "thesis.tex").touch()
-    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something else than results; give this"):
-        validation.claim(whole)
+    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something other than results; give this"):
+        ownership.check_results_owner(whole)
     (folder / "downloads").mkdir()
-    validation.claim(whole)
+    ownership.check_results_owner(whole)
     (tmp_path / "mine" / "file").touch()
     with pytest.raises(AsrmeterError, match="results: mine/file is a file; give this study a folder"):
-        validation.claim(whole | {"results": "mine/file"})
+        ownership.check_results_owner(whole | {"results": "mine/file"})
 
 
 @pytest.mark.parametrize(
@@ -144,13 +148,13 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_a_corpus_without_a_name_gets_one(corpus: dict[str, Any], name: str) -> None:
-    assert validation.complete(LEAST | {"corpus": corpus}, "mine.yaml")["corpus"]["name"] == name
+    assert validation.with_defaults(LEAST | {"corpus": corpus}, "mine.yaml")["corpus"]["name"] == name
 
 
 def test_what_weights_a_model_has_follows_from_where_it_is() -> None:
     known = {"id": "me/mine", "revision": "0" * 40}
     models = {"whisper-small": {"weights": "hub"}, "mine": known, "drawn": known | {"weights": "random"}}
-    whole = validation.complete(LEAST | {"models": models}, "mine.yaml")
+    whole = validation.with_defaults(LEAST | {"models": models}, "mine.yaml")
     assert [settings["weights"] for settings in whole["models"].values()] == ["hub", "hub", "random"]
 
 
@@ -164,7 +168,7 @@ def test_catalogue_entries_are_complete() -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))])
 def test_a_complete_study_is_a_study_that_says_the_same(path: Path) -> None:
-    whole = validation.complete(yaml.safe_load(path.read_text()), path.name)
-    again = validation.complete(json.loads(json.dumps(whole)), "study.json")
+    whole = validation.with_defaults(yaml.safe_load(path.read_text()), path.name)
+    again = validation.with_defaults(json.loads(json.dumps(whole)), "study.json")
     # On this machine `auto` may have found no GPU, which is then no longer a finding but a choice.
     assert again | {"device_note": whole["device_note"]} == whole

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import spec
 from asrmeter.study import grid as plan
-from asrmeter.study import validation
+from asrmeter.study import json_schema, validation
 from broken_studies import COMMIT
 
 FILE = "mine.yaml"
-SCHEMA = json.loads(validation.SCHEMA.read_text())
+SCHEMA = json_schema.load()
 MODELS = {
     "whisper-base": [{}, {"weights": "packaged"}, {"weights": "random"}, {"weights": "hub"}],
     "whisper-tiny.en": [{}, {"weights": "random"}],
@@ -99,11 +99,11 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _complete(said: dict[str, Any]) -> dict[str, Any]:
-    return validation.complete(copy.deepcopy(said), FILE)
+    return validation.with_defaults(copy.deepcopy(said), FILE)
 
 
 @given(studies())
-def test_a_complete_study_says_the_same_when_it_is_completed_again(said: dict[str, Any]) -> None:
+def test_completing_a_complete_study_changes_nothing(said: dict[str, Any]) -> None:
     whole = _complete(said)
     assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
 
@@ -190,7 +190,7 @@ def _turned(value: Any) -> Any:
 
 
 @given(studies())
-def test_keys_do_not_depend_on_the_order_in_which_things_are_said(said: dict[str, Any]) -> None:
+def test_fingerprints_do_not_depend_on_the_order_of_keys(said: dict[str, Any]) -> None:
     ours, theirs = _complete(said), _complete(_turned(said))
     assert plan.corpus_key(ours) == plan.corpus_key(theirs)
     for model in ours["models"]:
@@ -204,7 +204,7 @@ def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
         yield from _all_places(one, (*place, key))
 
 
-KEYS = sorted({place.rpartition(".")[2] for place in validation._places(SCHEMA)})
+KEYS = sorted({place.rpartition(".")[2] for place in json_schema.key_paths(SCHEMA)})
 scalars = (
     st.none()
     | st.booleans()

@@ -13,7 +13,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.study import validation
 
-STUDY = validation.complete(
+STUDY = validation.with_defaults(
     {
         "name": "t",
         "models": {"whisper-base": {}, "wav2vec2-base-960h": {"weights": "random"}},

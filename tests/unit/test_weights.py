@@ -75,7 +75,7 @@ def test_every_weight_comes_back_where_it_was(tmp_path: Path) -> None:
     ("damage", "message"),
     [
         (lambda a: serialise(a)[:-3], "ends early"),
-        (lambda a: serialise(a) + b"x", "goes on after its last variable"),
+        (lambda a: serialise(a) + b"x", "continues after its last variable"),
         (lambda a: serialise(a, version=5), "header is"),
         (lambda a: serialise(a, aliases={}), "not tied"),
         (
@@ -83,7 +83,7 @@ def test_every_weight_comes_back_where_it_was(tmp_path: Path) -> None:
             "lacks the variable encoder/conv1/bias",
         ),
         (lambda a: serialise(a | {"encoder/odd": np.zeros(1, np.float16)}), "does not have: encoder/odd"),
-        (lambda a: serialise(a | {"decoder/pre_norm": np.int8(0)}), "no Whisper model"),
+        (lambda a: serialise(a | {"decoder/pre_norm": np.int8(0)}), "not a Whisper model"),
         (
             lambda a: serialise(a | {"encoder/layer_0/self_attention/linear_0/bias": np.ones(24, np.float16)}),
             "has a k bias",

@@ -25,7 +25,7 @@ from asrmeter.report.figures.context import Subject
 from asrmeter.report.figures.registry import FIGURES, figure_svg
 from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
-from asrmeter.study.validation import complete
+from asrmeter.study.validation import with_defaults
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 LANGUAGES = sorted(path.name.split(".")[1] for path in TEMPLATES.glob("words.*.toml"))
@@ -223,7 +223,7 @@ def test_a_run_of_days_is_told_in_hours() -> None:
     begun = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
     done = begun + datetime.timedelta(days=2, minutes=3, seconds=4.6)
     row = cell(started_at=begun.isoformat(), measured_at=done.isoformat())
-    study = complete({"name": "long", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
+    study = with_defaults({"name": "long", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
     for language in LANGUAGES:
         section = provenance_section(study, [row], example_selection(), load_words(TEMPLATES, language))
         assert section["command"].endswith(COMMAND)
@@ -238,7 +238,7 @@ def test_a_run_in_which_the_clock_was_set_back_is_not_told_to_be_shorter_than_it
         cell(started_at=at.isoformat(), measured_at=(at + minute).isoformat())
         for at in (begun, begun + minute - hour / 60)
     ]
-    study = complete({"name": "set", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
+    study = with_defaults({"name": "set", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
     section = provenance_section(study, rows, example_selection(), load_words(TEMPLATES, "en"))
     assert "0:01:00" not in str(section["machines"])
     assert "0:02:00" in str(section["machines"])

@@ -32,7 +32,7 @@ def per_audio_hour(setting: Setting, tariff: Mapping[str, Any]) -> Costs:
     device. A price that the study does not give counts for nothing, and no money is told without any, nor if the energy
     that it prices is not known.
     """
-    seconds = setting.rtfx.under(SECONDS_PER_HOUR)
+    seconds = SECONDS_PER_HOUR / setting.rtfx
     kwh = setting.energy.value / 1000 if setting.energy else None
     return Costs(
         seconds=seconds,

@@ -256,7 +256,7 @@ def _setting(row: Row, errors: tuple[tuple[str, int, int], ...]) -> Setting:
         converged=row["status"] == "ok",
         disturbance=disturbance_of(row),
         latency=latency,
-        rtfx=latency.under(row["rtfx"] * latency.value),
+        rtfx=row["rtfx"] * latency.value / latency,
         energy=energy_of(row),
         energy_method=energy_method(row),
         wer=_wer(row),

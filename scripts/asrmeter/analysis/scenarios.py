@@ -66,7 +66,7 @@ LIMITS: dict[str, Limit] = {
     "max_latency_s_p95": Limit(lambda setting: setting.latency_p95),
     "min_rtfx": Limit(lambda setting: setting.rtfx, at_most=False),
     "max_memory_gb": Limit(
-        lambda setting: Estimate.exactly(setting.memory_bytes / 1e9) if setting.memory_bytes is not None else None
+        lambda setting: Estimate.exact(setting.memory_bytes / 1e9) if setting.memory_bytes is not None else None
     ),
 }
 PREFERENCES: dict[str, Callable[[Sequence[Setting]], Pick | None]] = {
@@ -225,7 +225,7 @@ def _checks(
     if gate is not None:
         kept = word_accuracy_kept(setting, settings)
         # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
-        yield Check(GATE, None if kept is None else Estimate.exactly(kept), gate, at_most=False)
+        yield Check(GATE, None if kept is None else Estimate.exact(kept), gate, at_most=False)
 
 
 def _passes(check: Check) -> bool:

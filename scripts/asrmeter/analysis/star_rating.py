@@ -24,9 +24,9 @@ def stars(settings: Sequence[Setting]) -> dict[Candidate, Mapping[str, int | Non
     energies = comparable_energy(settings)
     measures: dict[str, Callable[[Setting], Estimate | None]] = {
         "accuracy": lambda setting: setting.wer,
-        "speed": lambda setting: setting.rtfx.under(1.0),
+        "speed": lambda setting: 1.0 / setting.rtfx,
         "energy": energies.get,
-        "memory": lambda setting: Estimate.exactly(setting.memory_bytes) if setting.memory_bytes else None,
+        "memory": lambda setting: Estimate.exact(setting.memory_bytes) if setting.memory_bytes else None,
     }
     ties = {name: _ties(value) for name, value in measures.items()}
     ties["accuracy"] = lambda one, other: not wer_differs(one, other)

@@ -1,4 +1,4 @@
-"""What every room needs: errors, whole files, tables as files, statistics, the shared vocabulary.
+"""Shared basics: errors, atomic files, Parquet with checksums, TOML, statistics, vocabulary, constants, paths.
 
 Imports nothing of ours.
 """

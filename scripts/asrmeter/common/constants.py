@@ -1,4 +1,4 @@
-"""Numbers that several rooms agree on."""
+"""Numbers that several rooms share."""
 
 # Every model that is measured takes waveforms at this rate.
 SAMPLE_RATE_HZ = 16_000

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, hashing."""
+"""Write files atomically, hash them, and read JSON that an earlier step wrote."""
 
 import contextlib
 import errno
@@ -17,9 +17,9 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, one_line
 
-# More than the file of a cell, and little beside what a run writes.
+# More than the record of a cell, and little compared with what a run writes.
 ROOM_BYTES = 2**20
-# So long no file of ours takes to be written.
+# Longer than writing any file of ours takes.
 _ABANDONED_S = 24 * 3600
 
 
@@ -30,50 +30,50 @@ def sha256_of(path: Path) -> str:
 
 
 def read_json(path: Path, alone: bool = False, shape: Any = object) -> Any:
-    """Return the content of a JSON file that an earlier step made, `alone` or as a part of the folder that it is in.
+    """Return the content of a JSON file that an earlier step wrote, `alone` or together with its whole folder.
 
-    `shape` is what it has to be: a type or several, a set of values, a list with the shape of all its items, or a
-    mapping of the keys that it must have to their shapes, with that of all others under `*`.
+    `shape` describes valid content: a type or several, a set of values, a list with the shape of its items, or a
+    mapping of required keys to their shapes, with the shape of all other values under `*`.
 
     Raises:
-        AsrmeterError: it cannot be read, or is something else; it, or the folder, has to be made again.
+        AsrmeterError: the file cannot be read or has another shape; the message says to make it, or its folder, again.
     """
-    made = path if alone else path.parent
+    unit = path if alone else path.parent
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {made} and run again") from error
+        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {unit} and run again") from error
     if wrong := _misfit(content, shape):
-        raise AsrmeterError(f"{path}: {wrong}; delete {made} and run again")
+        raise AsrmeterError(f"{path}: {wrong}; delete {unit} and run again")
     return content
 
 
 def _misfit(value: Any, shape: Any, place: str = "") -> str:
-    """Return where a value is not of a shape, and how, or ""."""
-    name = place.rstrip(".") or "the whole"
+    """Return where and how a value differs from a shape; "" if it does not."""
+    name = place.rstrip(".") or "the content"
     if isinstance(shape, Mapping):
         if not isinstance(value, dict):
-            return f"{name} is no mapping"
+            return f"{name} is not a mapping"
         if lacking := [key for key in shape if key not in value and key != "*"]:
             return f"lacks {', '.join(f'{place}{key}' for key in lacking)}"
         others = shape.get("*", object)
         inner = ((key, one, shape.get(key, others)) for key, one in value.items())
     elif isinstance(shape, list):
         if not isinstance(value, list):
-            return f"{name} is no list"
+            return f"{name} is not a list"
         inner = ((str(number), one, shape[0]) for number, one in enumerate(value))
     elif isinstance(shape, frozenset):
-        return "" if isinstance(value, str | None) and value in shape else f"{name} is not what it may be"
+        return "" if isinstance(value, str | None) and value in shape else f"{name} has a value that is not allowed"
     else:
         fits = isinstance(value, shape) and not (isinstance(value, float) and not math.isfinite(value))
-        return "" if fits else f"{name} is not what it should be"
+        return "" if fits else f"{name} has a value of the wrong type"
     return next((wrong for key, one, own in inner if (wrong := _misfit(one, own, f"{place}{key}."))), "")
 
 
-def fingerprint(folder: Path) -> list[tuple[str, int, int]]:
-    """Return relative name, size in bytes and mtime_ns of every file below a folder, sorted; nothing that is hidden.
+def list_files(folder: Path) -> list[tuple[str, int, int]]:
+    """Return relative name, size in bytes and mtime_ns of every file below a folder, sorted, without hidden files.
 
-    Links are followed, but not into a folder that they lie in. What leads nowhere or may not be read is no file.
+    Links are followed, but not into a folder that contains them. Dangling links and unreadable files are left out.
     """
     return sorted(_files_below(str(folder), "", frozenset()))
 
@@ -96,9 +96,9 @@ def _files_below(folder: str, place: str, within: frozenset[str]) -> Iterator[tu
 
 @contextlib.contextmanager
 def atomic(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write a file or folder to; it takes the target's place if no error is raised.
+    """Yield a path beside `target` for a new file or folder, which replaces `target` if no error is raised.
 
-    A folder that already stands at `target` is replaced as a whole.
+    A folder that already exists at `target` is replaced as a whole.
 
     Raises:
         AsrmeterError: the disk is full or the place is not writable.
@@ -112,7 +112,7 @@ def atomic(target: Path) -> Iterator[Path]:
 
 
 def check_room(*targets: Path) -> None:
-    """Look whether files could be written, before long work is done for them.
+    """Check that files can be written, before long work is done for them.
 
     Raises:
         AsrmeterError: a disk has less than `ROOM_BYTES` left, or a place is not writable.
@@ -124,16 +124,16 @@ def check_room(*targets: Path) -> None:
 
 @contextlib.contextmanager
 def _scratch_beside(target: Path) -> Iterator[Path]:
-    """Yield a folder for a while; errors of the disk become one line that names the target."""
+    """Yield a temporary folder beside `target`; errors of the disk become one line that names the target."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{glob.escape(target.name)}.*-*.*"):
-            if _is_abandoned(left):
-                shutil.rmtree(left, ignore_errors=True)
-        prefix = f".{target.name}.{_boot()}-{os.getpid()}."
+        for abandoned in target.parent.glob(f".{glob.escape(target.name)}.*-*.*"):
+            if _is_abandoned(abandoned):
+                shutil.rmtree(abandoned, ignore_errors=True)
+        prefix = f".{target.name}.{_boot_id()}-{os.getpid()}."
         scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     except FileNotFoundError as error:
-        raise AsrmeterError(f"{target}: cannot be made ({error.strerror}): no folder can be made there") from error
+        raise AsrmeterError(f"{target}: cannot be made ({error.strerror}): its folder cannot be made") from error
     except OSError as error:
         raise _explain(error, target) from error
     try:
@@ -145,9 +145,9 @@ def _scratch_beside(target: Path) -> Iterator[Path]:
 
 
 def _is_abandoned(scratch: Path) -> bool:
-    """Return whether the process is gone that was writing there; of other machines' it is told by its age."""
+    """Return True if the writing process has ended; for another machine's, if the folder is old."""
     boot, _, pid = scratch.name.split(".")[-2].partition("-")
-    if boot == _boot():
+    if boot == _boot_id():
         return not os.path.exists(f"/proc/{pid}")
     with contextlib.suppress(FileNotFoundError):
         return time.time() - scratch.stat().st_mtime > _ABANDONED_S
@@ -155,22 +155,22 @@ def _is_abandoned(scratch: Path) -> bool:
 
 
 @functools.cache
-def _boot() -> str:
-    """Return what tells this machine, since it was started, from all others."""
+def _boot_id() -> str:
+    """Return an id of this machine since its last boot."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:8]
     return "unknown"
 
 
 def write_atomically(target: Path, content: bytes | str) -> None:
-    """Write a whole file, or nothing."""
+    """Write a file as a whole, or not at all."""
     data = content.encode() if isinstance(content, str) else content
     with atomic(target) as part:
         part.write_bytes(data)
 
 
 def _explain(error: OSError, target: Path) -> Exception:
-    """Turn the errors of a disk into one line; everything else passes as it is."""
+    """Return an error of the disk as one line; any other error unchanged."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return AsrmeterError(
             f"{target}: no space left on the disk; free some and run again, nothing was left half-written"
@@ -180,5 +180,5 @@ def _explain(error: OSError, target: Path) -> Exception:
             f"{target}: may not be written ({error.strerror}); check the folder's owner, mode and mount"
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
-        return AsrmeterError(f"{target}: cannot be made ({error.strerror}); something else stands in its way")
+        return AsrmeterError(f"{target}: cannot be made ({error.strerror}); another file is in its place")
     return error

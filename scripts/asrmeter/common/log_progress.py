@@ -1,4 +1,4 @@
-"""Lines in a log that say how far long work has come."""
+"""Progress of long work as lines in the log."""
 
 import logging
 import time
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-EVERY_S = 10
+INTERVAL_S = 10
 
 
-def told(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
-    """Yield the items, and log every ten seconds how many there were, of how many if that is known.
+def log_progress(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
+    """Yield the items, and log every ten seconds how many are done, and of how many if `total` is known.
 
-    `done` counts those of an earlier try.
+    `done` is the number of items that an earlier attempt has done.
     """
     last_s = time.monotonic()
     for n, item in enumerate(items, start=done + 1):
         yield item
-        if time.monotonic() - last_s >= EVERY_S:
+        if time.monotonic() - last_s >= INTERVAL_S:
             last_s = time.monotonic()
             logging.info("%s: %d%s", what, n, f" of {total}" if total is not None else "")

@@ -1,4 +1,4 @@
-"""Where the files of the checkout are."""
+"""Folders of the checkout."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Intervals, percentiles, and what can be told apart by them."""
+"""Confidence intervals, percentiles, and which values differ by them."""
 
 import math
 import statistics
@@ -9,20 +9,20 @@ import numpy as np
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 1000
-# Fewer residuals than these say too little of how far passes scatter: five passes of one batch, three rounds of two.
-LEAST_DEGREES_OF_FREEDOM = 4
-LEAST_ROUNDS = 3
+# With fewer residuals the scatter of passes is not known well: five passes of one batch, three rounds of two.
+MIN_DEGREES_OF_FREEDOM = 4
+MIN_ROUNDS = 3
 # p95 needs n with 1 - 0.95^n >= 0.95: with fewer samples the largest of them is more likely than not below it.
-LEAST_N_FOR_P95 = 59
+MIN_N_FOR_P95 = 59
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; `low` and `high` are None where no interval can be given.
+    """A value with its 95 % interval; `low` and `high` are None where there is no interval.
 
-    `floor` is the relative difference below which nothing is told apart, whatever the intervals say; None where no
-    noise floor was measured, so that intervals alone decide. Of two estimates either `differs_from` holds, or
-    `ties_with`, or neither: then an interval is missing, and it cannot be told.
+    `floor` is the noise floor: values with a smaller relative difference tie, whatever the intervals say. It is None
+    where no noise floor was measured; then the intervals alone decide. For two estimates either `differs_from` holds,
+    or `ties_with`, or neither: then an interval is missing, and the comparison is inconclusive.
     """
 
     value: float
@@ -31,30 +31,30 @@ class Estimate:
     floor: float | None = None
 
     @classmethod
-    def exactly(cls, value: float) -> "Estimate":
-        """Return a value that does not scatter."""
+    def exact(cls, value: float) -> "Estimate":
+        """Return a value without uncertainty."""
         return cls(value, value, value)
 
-    def under(self, numerator: float) -> "Estimate":
-        """Return a number over this estimate: the ends of the interval change places, the relative floor stays."""
+    def __rtruediv__(self, numerator: float) -> "Estimate":
+        """Return `numerator` divided by this estimate: the ends of the interval swap, the relative floor stays."""
         low, high = (numerator / end if end else None for end in (self.high, self.low))
         return Estimate(numerator / self.value, low, high, self.floor)
 
     def differs_from(self, other: "Estimate") -> bool:
-        """Tell whether two estimates can be told apart; without an interval they cannot."""
+        """Return True if two estimates differ beyond intervals and noise floor; False if an interval is missing."""
         return None not in (self.low, self.high, other.low, other.high) and not self.ties_with(other)
 
     def ties_with(self, other: "Estimate") -> bool:
-        """Tell whether two estimates are the same as far as was measured: by their intervals or the noise floor."""
+        """Return True if two estimates are equal within their intervals or the noise floor."""
         return self.overlaps(other) or self.relative_difference(other) <= max(self.floor or 0.0, other.floor or 0.0)
 
     def relative_difference(self, other: "Estimate") -> float:
-        """Return the difference over the mean of both: so seconds and their reciprocal give nearly the same."""
+        """Return the difference divided by the mean: nearly the same for seconds and for their reciprocal."""
         total = self.value + other.value
         return 2 * abs(self.value - other.value) / total if total else 0.0
 
     def overlaps(self, other: "Estimate") -> bool:
-        """Tell whether the intervals of two estimates overlap; where one has none, they do not."""
+        """Return True if the intervals of two estimates overlap; False if one is missing."""
         if self.low is None or self.high is None or other.low is None or other.high is None:
             return False
         return self.low <= other.high and other.low <= self.high
@@ -63,34 +63,34 @@ class Estimate:
 def blocked_median(rounds: Sequence[Sequence[float]]) -> float:
     """Return the mean over batches of each batch's median.
 
-    `rounds` has a row for each round and a column for each batch. Batches differ in content, so that only passes over
-    the same batch are repetitions of each other; with one batch this is the plain median.
+    `rounds` has a row for each round and a column for each batch. Batches differ in content: only passes over the same
+    batch repeat each other. With one batch this is the plain median.
     """
     return float(np.median(np.asarray(rounds), axis=0).mean())
 
 
 def blocked_interval(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of `blocked_median`; None where there are too few rounds to carry one.
+    """Return the 95 % bootstrap interval of `blocked_median`; None for too few rounds.
 
     A residual bootstrap (Efron & Tibshirani, 1993, chapter 9): residuals are the ratios of passes to the median of
-    their batch, drawn from all batches, so that content is no noise. It is expanded for the small number of residuals
+    their batch, drawn from all batches, so that content does not count as noise. It is expanded for few residuals
     (the expanded percentile interval of Hesterberg, 2015, doi:10.1080/00031305.2015.1089789): by Student's t over the
     normal quantile, and by the root of r / (r - 1), as residuals of r rounds are that much smaller than deviations from
     the truth.
     """
     table = np.asarray(rounds, dtype=float)
-    if table.ndim != 2 or len(table) < LEAST_ROUNDS:
+    if table.ndim != 2 or len(table) < MIN_ROUNDS:
         return None
     n_rounds, n_batches = table.shape
     degrees = (n_rounds - 1) * n_batches
-    if degrees < LEAST_DEGREES_OF_FREEDOM:
+    if degrees < MIN_DEGREES_OF_FREEDOM:
         return None
     medians = np.median(table, axis=0)
     residuals = (table / medians).ravel()
     drawn = np.random.default_rng(seed).integers(0, len(residuals), (N_RESAMPLES, n_rounds, n_batches))
     resampled = (np.median(residuals[drawn], axis=1) * medians).mean(axis=1)
     deviations = (resampled - resampled.mean()) * _t_quantile(degrees) / _z() * math.sqrt(n_rounds / (n_rounds - 1))
-    low, high = _middle(deviations)
+    low, high = _percentile_interval(deviations)
     return float(medians.mean() + low), float(medians.mean() + high)
 
 
@@ -99,14 +99,14 @@ def ratio_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of sum(numerators) / sum(denominators).
 
-    None for fewer than two pairs with a denominator: those without one (nothing was said) are drawn, but never alone.
+    None for fewer than two pairs with a denominator. Pairs whose denominator is 0 (silence) are drawn, but never alone.
     """
     if np.count_nonzero(denominators) < 2:
         return None
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(numerators), (N_RESAMPLES, len(numerators)))
     above, below = (np.asarray(values)[drawn].sum(axis=1) for values in (numerators, denominators))
-    return _middle(above[below > 0] / below[below > 0])
+    return _percentile_interval(above[below > 0] / below[below > 0])
 
 
 def difference_interval(
@@ -114,24 +114,24 @@ def difference_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of (sum(second) - sum(first)) / sum(denominators), in the ratios' unit.
 
-    Paired: what is drawn is an item with both of its numerators, such as a segment with its word errors in two runs, so
-    that an item that is hard for both is no noise (Bisani & Ney, 2004, Bootstrap estimates for confidence intervals in
+    Paired: each drawn item has both numerators, such as a segment with its word errors in two runs, so that an item
+    that is hard for both does not count as noise (Bisani & Ney, 2004, Bootstrap estimates for confidence intervals in
     ASR performance evaluation, ICASSP). None for fewer than two items with a denominator.
     """
     return ratio_interval([after - before for before, after in zip(first, second, strict=True)], denominators, seed)
 
 
 def quotient(first: Estimate, second: Estimate) -> Estimate | None:
-    """Return the second estimate over the first with a 95 % interval; None where the first is zero.
+    """Return the second estimate divided by the first with a 95 % interval; None if the first is zero.
 
-    The errors of two runs are independent: on the scale of logarithms half-widths are added in quadrature, each side's
-    own (MOVER: Zou & Donner, 2008, doi:10.1002/sim.3095). With a the first and b the second,
+    The errors of two runs are independent: on a logarithmic scale half-widths are added in quadrature, for each side
+    (MOVER: Zou & Donner, 2008, doi:10.1002/sim.3095). With a the first and b the second,
     ln(high / (b / a)) = sqrt(ln(b_high / b)^2 + ln(a / a_low)^2), and downwards likewise with b_low and a_high.
-    There is no interval where one of the two has none, or one that reaches zero.
+    There is no interval if one of the two has none, or one that reaches zero.
     """
     if not first.value:
         return None
-    value, floor = second.value / first.value, larger_floor(first, second)
+    value, floor = second.value / first.value, max_floor(first, second)
     ends = (first.low, first.high, second.low, second.high)
     if any(end is None or end <= 0 for end in ends) or value <= 0:
         return Estimate(value, floor=floor)
@@ -141,17 +141,17 @@ def quotient(first: Estimate, second: Estimate) -> Estimate | None:
     return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
 
 
-def larger_floor(first: Estimate, second: Estimate) -> float | None:
-    """Return the floor below which two estimates are not told apart; None where neither has one."""
+def max_floor(first: Estimate, second: Estimate) -> float | None:
+    """Return the larger noise floor of two estimates; None if neither has one."""
     return max((floor for floor in (first.floor, second.floor) if floor is not None), default=None)
 
 
 def p95(values: Sequence[float]) -> float | None:
-    """Return the 95th percentile, or None if there are too few values to carry it."""
-    return float(np.quantile(values, 0.95)) if len(values) >= LEAST_N_FOR_P95 else None
+    """Return the 95th percentile; None for too few values."""
+    return float(np.quantile(values, 0.95)) if len(values) >= MIN_N_FOR_P95 else None
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
+def _percentile_interval(values: np.ndarray) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Speech: from utterances to segments of every duration class, their batches and their files.
+"""Speech: from utterances to the segments of every duration class, their batches and their files.
 
-Imports `sources` and `common`. The planner asks `kinds`: heavy libraries are imported inside `load` only.
+Imports `sources` and `common`. The planner asks `kinds`, which import heavy libraries inside `load` only.
 """

@@ -1,4 +1,4 @@
-"""Which segments a pass gets, and what a class of segments is. Standard library only: the measuring parent reads it."""
+"""The batches of a duration class, and the hash of its segments. Standard library only, for the measuring parent."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list[str]]:
-    """Return batches of exactly `batch_size` ids that hold every segment at least once.
+    """Return batches of exactly `batch_size` ids that contain every segment at least once.
 
-    The order is shuffled by `seed` and the same for every model and device; the last batch is filled up from the
-    beginning, so that every batch is the same amount of work.
+    The order is shuffled by `seed`, and the same for every model and device. The last batch is filled up from the
+    beginning, so that all batches have the same size.
     """
     order = list(segment_ids)
     random.Random(f"{seed}/{batch_size}").shuffle(order)
@@ -20,9 +20,9 @@ def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list
 
 
 def timed(seconds: Sequence[float], n: int) -> list[int]:
-    """Return the positions of the `n` batches that are timed (all, if there are no more), given each one's audio.
+    """Return the positions of the `n` batches to time (all, if there are no more), given the audio of each in seconds.
 
-    They lie evenly between the shortest and the longest, so that few stand for all, and are the same for every model.
+    They are spread evenly from the shortest to the longest, so that a few represent all, and the same for every model.
     """
     by_length = sorted(range(len(seconds)), key=lambda position: seconds[position])
     n = min(n, len(seconds))
@@ -30,6 +30,6 @@ def timed(seconds: Sequence[float], n: int) -> list[int]:
 
 
 def class_sha256(rows: Sequence[dict[str, Any]]) -> str:
-    """Return one hash over the segments of a class (their `segment_id`, `sha256` and `text`)."""
+    """Return the sha256 of the segments of a class: their `segment_id`, `sha256` and `text`, in any order."""
     content = sorted([str(row["segment_id"]), str(row["sha256"]), str(row["text"])] for row in rows)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Clips that have been fetched, kept as FLAC: what was cut off goes on where it stopped, and what is whole stays."""
+"""Cache of fetched clips as FLAC: a download that was cut off continues where it stopped."""
 
 import hashlib
 from pathlib import Path
@@ -9,19 +9,19 @@ import soundfile
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.corpora.audio import encode
 
-# Of a sha256 in hexadecimal: enough that no two are alike by chance.
+# Hexadecimal digits of a sha256 in file names: enough that no two are equal by chance.
 _DIGITS = 32
 
 
-class Clips:
-    """A folder of clips by id; each file is named by its id and by its content, so that a damaged one is found."""
+class ClipCache:
+    """A folder of clips by id. A file is named by the hashes of id and content, so that damage is detected."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._names = {path.name.partition("-")[0]: path.name for path in folder.glob("*.flac")}
 
     def __contains__(self, clip_id: str) -> bool:
-        """Tell whether a clip is kept and whole; one that is damaged is deleted."""
+        """Return True if a clip is cached and whole; a damaged one is deleted."""
         key = _key(clip_id)
         name = self._names.get(key)
         if name is None:
@@ -33,8 +33,8 @@ class Clips:
         del self._names[key]
         return False
 
-    def keep(self, clip_id: str, samples: np.ndarray) -> None:
-        """Keep a clip: samples of shape (n,), float32, 16 kHz.
+    def add(self, clip_id: str, samples: np.ndarray) -> None:
+        """Add a clip: samples of shape (n,), float32, 16 kHz.
 
         Raises:
             AsrmeterError: the disk is full or the folder is not writable.
@@ -50,10 +50,10 @@ class Clips:
         self._names[key] = name
 
     def samples(self, clip_id: str) -> np.ndarray:
-        """Return the samples of a clip that is kept, shape (n,), float32, 16 kHz.
+        """Return the samples of a cached clip, shape (n,), float32, 16 kHz.
 
         Raises:
-            KeyError: it is not kept.
+            KeyError: it is not cached.
         """
         path = self._folder / self._names[_key(clip_id)]
         samples: np.ndarray = soundfile.read(path, dtype="float32")[0]

@@ -1,4 +1,4 @@
-"""One split of a data set on the Hub, streamed by `datasets`; what has come is kept and not asked for again."""
+"""One split of a dataset on the Hub, streamed by `datasets` and cached: nothing is fetched twice."""
 
 import io
 import json
@@ -15,24 +15,24 @@ import pyarrow.dataset
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import write_atomically
-from asrmeter.common.log_progress import told
+from asrmeter.common.log_progress import log_progress
 from asrmeter.corpora.audio import decode
-from asrmeter.corpora.clip_cache import Clips
+from asrmeter.corpora.clip_cache import ClipCache
 from asrmeter.sources import hub
 
 Row = dict[str, Any]
-# The branch on which the Hub keeps what it has made Parquet of.
+# The branch on which the Hub keeps its own Parquet copy of a dataset.
 _CONVERTED = "refs/convert/parquet"
-# Beyond what huggingface_hub tries by itself within half a minute; the defaults go on for ten.
-_TRIES = 2
-# The file system behind a stream reads this much ahead: 5 MiB by default, for tables of a few kB.
+# Retries beyond those of huggingface_hub, which take half a minute; the default retries for ten minutes.
+_MAX_RETRIES = 2
+# Read-ahead of the file system behind a stream; the default is 5 MiB, for tables of a few kB.
 _READ_AHEAD_BYTES = 2**16
 
 
-class Stream:
+class HubStream:
     """The split that a study's `corpus` names by id, config, split and revision, and its column of audio.
 
-    What comes is kept below `downloads`, in a folder of the data set and its commit.
+    Rows and clips are cached below `downloads`, in a folder for the dataset and its commit.
     """
 
     def __init__(self, options: dict[str, Any], audio: str, downloads: Path) -> None:
@@ -41,36 +41,34 @@ class Stream:
         self._commit = hub.commit_of("dataset", self._id, options["revision"], home / _name("ref", options["revision"]))
         self._folder = home / self._commit / _name(self._config or "default", self._split)
         self._audio = audio
-        self.clips = Clips(self._folder / _name("clips", audio))
+        self.clips = ClipCache(self._folder / _name("clips", audio))
         _set_up_datasets()
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Where the speech comes from, for the record."""
+        """The source of the speech, for the record."""
         return {"dataset": self._id, "config": self._config, "split": self._split, "commit": self._commit}
 
-    def rows(self, columns: Sequence[str]) -> list[Row]:
-        """Return the values of some columns of every row, class labels by their names.
-
-        Only these columns are read: next to nothing of a file.
+    def read_columns(self, columns: Sequence[str]) -> list[Row]:
+        """Return these columns of every row, class labels by their names. Only these columns are downloaded.
 
         Raises:
-            AsrmeterError: the data set cannot be had, or lacks a column.
+            AsrmeterError: the dataset cannot be read, or lacks a column.
         """
-        kept = self._folder / f"{_name('rows', *columns)}.json"
-        rows: list[Row] = _kept(kept, lambda row: row.keys() >= set(columns))
+        cache = self._folder / f"{_name('rows', *columns)}.json"
+        rows: list[Row] = _read_cached(cache, lambda row: row.keys() >= set(columns))
         if not rows:
             with self._explained():
                 self._check(columns)
                 rows = [dict(row) for row in _named_labels(self._open(columns=list(columns)))]
-            write_atomically(kept, json.dumps(rows))
+            write_atomically(cache, json.dumps(rows))
         return rows
 
     def fetch(self, clip_ids: Sequence[str], id_column: str) -> dict[str, str]:
-        """Have the clips of some rows; return those that cannot be decoded, each with the reason.
+        """Fetch the clips of some rows into `clips`; return those that cannot be decoded, each with the reason.
 
         Raises:
-            AsrmeterError: the data set cannot be had, or does not give a clip that it lists.
+            AsrmeterError: the dataset cannot be read, or lacks a clip that it lists.
         """
         missing = [clip_id for clip_id in clip_ids if clip_id not in self.clips]
         unfit: dict[str, str] = {}
@@ -78,29 +76,31 @@ class Stream:
             logging.info("%s: %d of %d clips to fetch", self._id, len(missing), len(clip_ids))
             with self._explained():
                 chosen = self._open(columns=[id_column, self._audio], filters=[(id_column, "in", missing)])
-                for row in told(self._undecoded(chosen), "clips", len(missing)):
+                for row in log_progress(self._undecoded(chosen), "clips", len(missing)):
                     try:
-                        samples = _decoded(row[self._audio])
+                        samples = _decode_audio(row[self._audio])
                     except AsrmeterError as error:
                         unfit[row[id_column]] = str(error)
                     else:
-                        self.clips.keep(row[id_column], samples)
+                        self.clips.add(row[id_column], samples)
         absent = [clip_id for clip_id in missing if clip_id not in self.clips and clip_id not in unfit]
         if absent:
-            raise AsrmeterError(f"data set {self._id}: {len(absent)} clips did not come, {absent[0]} first; run again")
+            raise AsrmeterError(
+                f"dataset {self._id}: {len(absent)} clips are missing, the first is {absent[0]}; run again"
+            )
         return unfit
 
-    def all(self, text_column: str) -> list[Row]:
-        """Read every row; return `id`, `text` and `seconds` of each, or why it is not fit for use as `unfit`.
+    def read_all(self, text_column: str) -> list[Row]:
+        """Read every row and its clip; return `id`, `text` and `seconds` of each, or the reason as `unfit`.
 
-        The text is as it stands in the data set. A stream that is cut goes on with the group of rows in which it
-        stopped; a group of which a clip was damaged is read again.
+        The text is unchanged. A stream that was cut off continues with the row group in which it stopped. A row group
+        with a damaged clip is read again.
 
         Raises:
-            AsrmeterError: the data set cannot be had, lacks a column, or has no texts in it.
+            AsrmeterError: the dataset cannot be read, or lacks a column, or the column of texts has other values.
         """
-        kept = self._folder / f"{_name('all', text_column, self._audio)}.json"
-        groups: list[list[Row] | None] = [entry["rows"] for entry in _kept(kept, lambda entry: "rows" in entry)]
+        cache = self._folder / f"{_name('all', text_column, self._audio)}.json"
+        groups: list[list[Row] | None] = [entry["rows"] for entry in _read_cached(cache, lambda entry: "rows" in entry)]
         groups = [group if group is not None and self._is_whole(group) else None for group in groups]
         if not groups or None in groups:
             with self._explained():
@@ -108,28 +108,28 @@ class Stream:
                 stream = self._undecoded(self._open(columns=[text_column, self._audio])).reshard()
                 groups = groups or [None] * stream.num_shards
                 missing = [i for i, group in enumerate(groups) if group is None]
-                for i in told(missing, "groups of rows", len(missing)):
+                for i in log_progress(missing, "row groups", len(missing)):
                     first = sum(len(group or []) for group in groups[:i])
                     groups[i] = [
-                        self._heard(f"row-{first + k:06d}", row[text_column], row[self._audio])
+                        self._decode_row(f"row-{first + k:06d}", row[text_column], row[self._audio])
                         for k, row in enumerate(_named_labels(stream.shard(len(groups), i)))
                     ]
-                    write_atomically(kept, json.dumps([{"rows": group} for group in groups]))
+                    write_atomically(cache, json.dumps([{"rows": group} for group in groups]))
         return [row for group in groups for row in group or []]
 
     def _is_whole(self, group: list[Row]) -> bool:
         return all("unfit" in row or row["id"] in self.clips for row in group)
 
     def _undecoded(self, stream: Any) -> Any:
-        # Decoding by `datasets` would need torchcodec and FFmpeg.
+        # `datasets` itself needs torchcodec and FFmpeg to decode.
         return stream.cast_column(self._audio, datasets.Audio(decode=False))
 
     def _explained(self) -> Any:
         return hub.explained("dataset", self._id, self._commit)
 
-    def _open(self, **how: Any) -> Any:
+    def _open(self, **options: Any) -> Any:
         """Return the split as a stream of Parquet rows; `columns` and `filters` keep the rest from being read."""
-        # `datasets` does not say whether a token lacks, is refused, or its account has not accepted the terms.
+        # `datasets` does not say whether the token is missing or refused, or its account has not accepted the terms.
         hub.check_access("dataset", self._id, self._commit)
         try:
             return datasets.load_dataset(
@@ -139,25 +139,25 @@ class Stream:
                 revision=self._commit,
                 streaming=True,
                 storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
-                # Without a thread that reads ahead: one that still does when the process ends makes it crash.
+                # No thread that reads ahead: one that still reads when the process ends makes it crash.
                 fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(
                     pre_buffer=False, page_checksum_verification=True
                 ),
-                **how,
+                **options,
             )
         except RuntimeError as error:
             if "scripts are no longer supported" in str(error):
-                raise self._not_parquet("a script, and no code of others is run") from error
+                raise self._not_parquet("a script, and asrmeter runs no code of others") from error
             raise
         except ValueError as error:
             if "fragment_scan_options" in str(error):
                 raise self._not_parquet("not in Parquet") from error
-            # Of a configuration or a split that is not there; it names those that are.
-            raise AsrmeterError(f"data set {self._id}: {' '.join(str(error).split())}") from error
+            # An unknown configuration or split; the message names the known ones.
+            raise AsrmeterError(f"dataset {self._id}: {' '.join(str(error).split())}") from error
 
     def _not_parquet(self, why: str) -> AsrmeterError:
         return AsrmeterError(
-            f"data set {self._id}: it is {why}; read the Hub's own copy by corpus.revision: {_CONVERTED}"
+            f"dataset {self._id}: it is {why}; use the Hub's own copy by corpus.revision: {_CONVERTED}"
         )
 
     def _check(self, columns: Sequence[str]) -> None:
@@ -165,36 +165,36 @@ class Stream:
         missing = [column for column in columns if has and column not in has]
         if missing:
             raise AsrmeterError(
-                f"data set {self._id}: it has no column {', '.join(missing)}; it has {', '.join(has)}: "
-                "say which in corpus"
+                f"dataset {self._id}: it has no column {', '.join(missing)}; it has {', '.join(has)}: "
+                "name the right one in corpus"
             )
 
-    def _heard(self, clip_id: str, text: Any, audio: Row | None) -> Row:
+    def _decode_row(self, clip_id: str, text: Any, audio: Row | None) -> Row:
         if not isinstance(text, str | None):
             raise AsrmeterError(
-                f"data set {self._id}: corpus.text names a column of {type(text).__name__}, not of texts"
+                f"dataset {self._id}: corpus.text names a column of {type(text).__name__} values, not of texts"
             )
         if not any(map(str.isalnum, text or "")):
             return {"id": clip_id, "unfit": "has no text"}
         try:
-            samples = _decoded(audio)
+            samples = _decode_audio(audio)
         except AsrmeterError as error:
             return {"id": clip_id, "unfit": str(error)}
-        self.clips.keep(clip_id, samples)
+        self.clips.add(clip_id, samples)
         return {"id": clip_id, "text": text, "seconds": len(samples) / SAMPLE_RATE_HZ}
 
 
 def _set_up_datasets() -> None:
     datasets.disable_progress_bars()
-    # Or warnings of what it tries again stand between our lines; errors are raised all the same.
+    # Its warnings about retries would clutter the log; errors are raised anyway.
     datasets.logging.set_verbosity_error()
-    # It would tell another host than the Hub of each load.
+    # It would report each load to another host than the Hub.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = _TRIES
+    datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = _MAX_RETRIES
 
 
-def _kept(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
-    """Return the list that a file of ours holds; an empty one where there is none, or it was damaged."""
+def _read_cached(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
+    """Return the list in a cache file; an empty list if there is no file or it is damaged."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -203,8 +203,8 @@ def _kept(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
     return found if whole else []
 
 
-def _decoded(audio: Row | None) -> np.ndarray:
-    """Return the samples of a value of an undecoded column.
+def _decode_audio(audio: Row | None) -> np.ndarray:
+    """Return the samples of a value of the undecoded column.
 
     Raises:
         AsrmeterError: it cannot be decoded.
@@ -223,5 +223,5 @@ def _named_labels(stream: Any) -> Iterable[Row]:
 
 
 def _name(*parts: str) -> str:
-    """Return a file's name that no two lists of parts share."""
+    """Return a file name that is unique for these parts."""
     return "--".join(quote(part, safe=" ") for part in parts)

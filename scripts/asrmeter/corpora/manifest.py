@@ -1,4 +1,4 @@
-"""The cached corpus: `segments.parquet` and 16 kHz mono FLAC below `audio/`."""
+"""The corpus folder: `segments.parquet`, `segments.json`, and 16 kHz mono FLAC in `audio/`."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from asrmeter.corpora.segments import Clip, Segment
 from asrmeter.sources.integrity import SELECTION
 
 SEGMENTS = "segments.parquet"
-# The same rows for the measuring process, which must not pay for importing pyarrow.
+# The same rows for the measuring process, which must not import pyarrow.
 SEGMENTS_JSON = "segments.json"
 SCHEMA = pa.schema(
     [
@@ -33,9 +33,9 @@ SCHEMA = pa.schema(
 
 
 def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> None:
-    """Write the corpus folder as a whole: one FLAC file a segment, the manifest, and the record of the selection.
+    """Write the corpus folder as a whole: a FLAC file for each segment, the manifest, and the record of the selection.
 
-    FLAC keeps 16 bits a sample; `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
+    FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
     """
     with atomic(folder) as part:
         (part / "audio").mkdir(parents=True)

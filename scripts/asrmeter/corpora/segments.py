@@ -1,4 +1,4 @@
-"""Segments: pieces of audio with their exact text, in duration classes."""
+"""Segments: pieces of audio with their exact text, grouped into duration classes."""
 
 import hashlib
 import json
@@ -13,30 +13,30 @@ import numpy as np
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 
-# Silence between joined utterances of different recordings; within one recording the audio simply goes on.
+# Silence between joined utterances, unless the second one continues the recording of the first.
 JOIN_SILENCE_S = 0.4
 
 
-class Joining(Enum):
-    """Which utterances may be joined to a longer segment."""
+class JoinPolicy(Enum):
+    """Which utterances may be joined into a longer segment."""
 
-    # Any that follow each other in the corpus; where the audio does not go on, a short silence parts them.
-    ACROSS = "across"
-    # Only those between which the audio of one recording goes on.
+    # Any two that follow each other in the corpus, with a short silence where the recording does not go on.
+    ANY = "any"
+    # Only utterances that follow each other without a gap in one recording.
     WITHIN = "within"
-    # None: every utterance is a segment of the shortest class that it fits in.
+    # None: every utterance is a segment of the shortest class into which it fits.
     NONE = "none"
 
 
-# A segment that fills less of its class than this would not stand for the class.
-LEAST_FILL = {Joining.ACROSS: 0.5, Joining.WITHIN: 0.8, Joining.NONE: 0.0}
+# A segment has to fill at least this share of its duration class to be representative.
+MIN_FILL = {JoinPolicy.ANY: 0.5, JoinPolicy.WITHIN: 0.8, JoinPolicy.NONE: 0.0}
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """Spoken words with their exact text: samples `begin` to `end` of `recording`, at 16 kHz.
+    """Speech with its exact text: samples `begin` to `end` of `recording`, at 16 kHz.
 
-    `id` is what the corpus calls it; sampling is even over the values of `source`.
+    `id` is its name in the corpus. Samples of segments are drawn evenly over the values of `source`.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Segment:
         return " ".join(utterance.text for utterance in self.utterances)
 
     def audio(self, clip: Clip) -> np.ndarray:
-        """Return the samples, shape (n,), float32; `clip` gives those of an utterance."""
+        """Return the samples, shape (n,), float32; `clip` returns those of an utterance."""
         pieces: list[np.ndarray] = []
         for i, utterance in enumerate(self.utterances):
             if i and not _continues(self.utterances[i - 1], utterance):
@@ -75,16 +75,16 @@ class Segment:
         return np.concatenate(pieces)
 
 
-def divide(
-    utterances: Sequence[Utterance], durations_s: Sequence[int], joining: Joining, keep_all: bool = False
+def segment_corpus(
+    utterances: Sequence[Utterance], durations_s: Sequence[int], join_policy: JoinPolicy, keep_all: bool = False
 ) -> dict[int, list[Segment]]:
     """Return the possible segments of every duration class, in the order of the utterances.
 
-    With `keep_all` an utterance that came into no segment becomes one of the shortest class that it fits in, however
-    little of the class it fills.
+    With `keep_all`, an utterance that is in no segment becomes a segment of the shortest class into which it fits,
+    however little of the class it fills.
     """
-    possible = {duration_s: compose(utterances, duration_s, joining) for duration_s in durations_s}
-    if keep_all or joining is Joining.NONE:
+    possible = {duration_s: join_utterances(utterances, duration_s, join_policy) for duration_s in durations_s}
+    if keep_all or join_policy is JoinPolicy.NONE:
         used = {
             utterance.id for segments in possible.values() for segment in segments for utterance in segment.utterances
         }
@@ -96,20 +96,22 @@ def divide(
     return possible
 
 
-def compose(utterances: Sequence[Utterance], duration_s: int, joining: Joining = Joining.ACROSS) -> list[Segment]:
+def join_utterances(
+    utterances: Sequence[Utterance], duration_s: int, join_policy: JoinPolicy = JoinPolicy.ANY
+) -> list[Segment]:
     """Join consecutive utterances into segments of at most `duration_s` seconds.
 
-    Utterances are taken in order and each at most once; audio is never cut, so an utterance that is longer than the
-    class is left out. Segments that fill too little of the class are left out too. Within recordings, an utterance that
-    fills the class by itself is not joined.
+    Utterances are used in order, each at most once. Audio is never cut: an utterance longer than the class is left out.
+    Segments that fill too little of the class are left out too. Within recordings, an utterance that fills the class by
+    itself is not joined.
     """
-    if joining is Joining.NONE:
+    if join_policy is JoinPolicy.NONE:
         return []
     segments: list[Segment] = []
     current: list[Utterance] = []
 
     def fills(joined: Sequence[Utterance]) -> bool:
-        return _n_samples(joined) >= LEAST_FILL[joining] * duration_s * SAMPLE_RATE_HZ
+        return _n_samples(joined) >= MIN_FILL[join_policy] * duration_s * SAMPLE_RATE_HZ
 
     def close() -> None:
         if current and fills(current):
@@ -119,8 +121,8 @@ def compose(utterances: Sequence[Utterance], duration_s: int, joining: Joining =
     for utterance in utterances:
         if not _fits([utterance], duration_s):
             continue
-        alone = joining is Joining.WITHIN and fills([utterance])
-        apart = joining is Joining.WITHIN and bool(current) and not _continues(current[-1], utterance)
+        alone = join_policy is JoinPolicy.WITHIN and fills([utterance])
+        apart = join_policy is JoinPolicy.WITHIN and bool(current) and not _continues(current[-1], utterance)
         if alone or apart or not _fits([*current, utterance], duration_s):
             close()
         current.append(utterance)
@@ -131,9 +133,9 @@ def compose(utterances: Sequence[Utterance], duration_s: int, joining: Joining =
 
 
 def sample(segments: Sequence[Segment], n: int | None, seed: int) -> list[Segment]:
-    """Return at most `n` segments of one class (None: all) in their own order, drawn evenly from every source.
+    """Draw at most `n` segments of one class (None: all), evenly over the sources; return them in their own order.
 
-    The same segments give the same sample on any machine: `random.Random` is seeded with text, and only shuffles.
+    The sample is the same on every machine: `random.Random` is seeded with text, and used to shuffle only.
     """
     rng = random.Random(f"{seed}/{segments[0].duration_s if segments else 0}")
     strata: dict[str, list[Segment]] = defaultdict(list)
@@ -147,7 +149,7 @@ def sample(segments: Sequence[Segment], n: int | None, seed: int) -> list[Segmen
 
 
 def selection_sha256(segments: Sequence[Segment]) -> str:
-    """Return one hash over which utterances make which segment, in order."""
+    """Return the sha256 of a selection: its segments in order, each with its utterances."""
     content = [[segment.id, [utterance.id for utterance in segment.utterances]] for segment in segments]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -45,8 +45,8 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         AsrmeterError: the model folder or the corpus is not what it should be.
     """
     begin_s = time.process_time()
-    provenance = integrity.model_folder(args.model_folder, args.model_key, snakemake_process.name())
-    segments = integrity.segments(args.segments, args.duration_s, args.corpus_key)
+    provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
+    segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
     check_cpu_s = time.process_time() - begin_s
     protocol = json.loads(args.protocol)
     in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)

@@ -1,4 +1,4 @@
-"""Model folders: known models, weights as their authors saved them, the packaged format, building a folder.
+"""Model folders: the catalogue of known models, files as their authors saved them, packaged weights, and building.
 
 Imports `runtimes`, `sources` and `common`; `catalogue` imports the standard library only.
 """

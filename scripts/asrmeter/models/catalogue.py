@@ -1,16 +1,16 @@
-"""The models: those known by name (`resources/models.toml`), and what a study says of any. Standard library only."""
+"""Models known by name (`resources/models.toml`), and what a study says about any model. Standard library only."""
 
 import json
 import os
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
-from asrmeter.common.files import fingerprint
+from asrmeter.common.files import list_files
 from asrmeter.common.paths import RESOURCES
+from asrmeter.common.toml_files import read_catalogue
 from asrmeter.sources import packages as pinned
 
 CATALOGUE = RESOURCES / "models.toml"
@@ -18,7 +18,7 @@ CATALOGUE = RESOURCES / "models.toml"
 
 @dataclass(frozen=True)
 class Model:
-    """One entry of models.toml; the file's head explains the fields."""
+    """An entry of models.toml; the head of that file explains the fields."""
 
     name: str
     family: str
@@ -30,7 +30,7 @@ class Model:
     packaged: dict[str, Any] | None = None
 
     def packages(self, weights: str) -> list[str]:
-        """Return the names of the packages that a folder with such `weights` is made from."""
+        """Return the names of the packages from which a folder with these `weights` is made."""
         members = [self.tokenizer] if self.tokenizer else []
         if weights == "packaged" and self.packaged:
             members += [self.packaged["config"], *self.packaged["model"]]
@@ -39,9 +39,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model folder comes from: a repository of the Hub, a folder, or (neither) the catalogue's own entry.
+    """Where a model folder comes from: a repository on the Hub, a local folder, or else packages.
 
-    `entry` is the catalogue's, if the model is the one that is known by this name; `sha256` of the weights, if pinned.
+    `entry` is the catalogue's entry of this name, if the model is that one; `sha256` is that of the weights, if pinned.
     """
 
     entry: Model | None = None
@@ -54,15 +54,14 @@ class Origin:
 @cache
 def catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
     """Return every known model by name."""
-    with open(path, "rb") as stream:
-        return {name: Model(name=name, **entry) for name, entry in tomllib.load(stream).items()}
+    return read_catalogue(path, Model)
 
 
 def origin(name: str, settings: dict[str, Any]) -> Origin:
-    """Return where the folder of a model comes from; `settings` are the study's, complete.
+    """Return where a model comes from; `settings` are the study's complete settings of it.
 
     Raises:
-        AsrmeterError: they contradict each other, or there is no such model.
+        AsrmeterError: the settings contradict each other, or there is no such model.
     """
     place, entry = f"models.{name}", catalogue().get(name)
     weights, repo, revision, path = (settings[key] for key in ("weights", "id", "revision", "path"))
@@ -79,7 +78,9 @@ def origin(name: str, settings: dict[str, Any]) -> Origin:
             )
         return Origin(repo=repo, revision=revision)
     if revision:
-        raise AsrmeterError(f"{place}.revision: goes with id; a known model has its own in resources/models.toml")
+        raise AsrmeterError(
+            f"{place}.revision: is used with id only; known models have theirs in resources/models.toml"
+        )
     if weights == "local":
         raise AsrmeterError(f"{place}.path: give the folder of the weights")
     if entry is None:
@@ -91,7 +92,7 @@ def origin(name: str, settings: dict[str, Any]) -> Origin:
         return Origin(entry=entry, repo=entry.hub["id"], revision=entry.hub["revision"], sha256=entry.hub.get("sha256"))
     if weights == "packaged" and entry.packaged is None:
         raise AsrmeterError(
-            f"{place}.weights: no package holds pretrained weights of it; use hub, or random to measure its speed"
+            f"{place}.weights: no package has its pretrained weights; use hub, or random to measure its speed"
         )
     return Origin(entry=entry)
 
@@ -102,41 +103,41 @@ def _allow(place: str, weights: str, key: str, own: str) -> None:
 
 
 def check(name: str, settings: dict[str, Any]) -> None:
-    """Raise AsrmeterError where it can be told without the network that there is no such model."""
+    """Raise AsrmeterError if there is no such model, as far as that shows without the network."""
     path = origin(name, settings).path
     if path is not None:
         place = f"models.{name}.path: {path}"
         if not os.path.isdir(path):
-            raise AsrmeterError(f"{place} is no folder")
+            raise AsrmeterError(f"{place} is not a folder")
         if not os.path.isfile(path / "config.json"):
-            raise AsrmeterError(f"{place} has no config.json; give a folder as save_pretrained writes it")
+            raise AsrmeterError(f"{place} has no config.json; give a folder that save_pretrained wrote")
         try:
             if not isinstance(json.loads((path / "config.json").read_text()), dict):
-                raise ValueError("it is no object")
+                raise ValueError("it is not an object")
         except (OSError, ValueError, RecursionError) as error:
             raise AsrmeterError(
-                f"{place}: its config.json cannot be read ({error}); give a folder as save_pretrained writes it"
+                f"{place}: its config.json cannot be read ({error}); give a folder that save_pretrained wrote"
             ) from error
         if settings["weights"] != "random" and not any(path.glob("*.safetensors")):
-            raise AsrmeterError(f"{place} holds no safetensors, and asrmeter opens no other weights")
+            raise AsrmeterError(f"{place} has no safetensors file, and asrmeter opens no other weights")
 
 
 def archives(name: str, settings: dict[str, Any]) -> list[str]:
-    """Return the names of the pinned packages that a model folder is made from."""
+    """Return the names of the pinned packages from which a model folder is made."""
     found = origin(name, settings)
     return found.entry.packages(settings["weights"]) if found.entry and not found.repo else []
 
 
-def made_of(name: str, settings: dict[str, Any]) -> Any:
-    """Return what decides, besides kind and seed, what a model folder holds; as JSON would have it."""
+def fingerprint_inputs(name: str, settings: dict[str, Any]) -> Any:
+    """Return what determines a model folder besides the kind of weights and the seed; JSON can store it."""
     found = origin(name, settings)
     if found.path is not None:
-        # Of a model; what else lies beside it, or below, is not looked at.
-        return [file for file in fingerprint(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
+        # Only the files of a model: others may be there too.
+        return [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
     if found.repo:
         return [found.repo, found.revision]
     entry = found.entry
-    assert entry is not None  # a model has one of the three origins
+    assert entry is not None  # an origin has a path, a repo or an entry
     described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary]
     own = entry.packaged if settings["weights"] == "packaged" else None
     known = pinned.catalogue()

@@ -1,4 +1,4 @@
-"""Whisper weights in CTranslate2's binary format, turned back into the names that transformers uses.
+"""Read Whisper weights in CTranslate2's binary format, and convert them to the names that transformers uses.
 
 Format: binary version 6 and Whisper revision 3, as written by CTranslate2 v4 (`python/ctranslate2/specs/model_spec.py`,
 `specs/whisper_spec.py`, `converters/transformers.py`). Little endian; strings are length (uint16) + bytes + NUL:
@@ -8,7 +8,7 @@ Format: binary version 6 and Whisper revision 3, as written by CTranslate2 v4 (`
     uint32 n, then n aliases: string alias, string name
 
 CTranslate2 stacks the self-attention's q, k, v and the cross-attention's k, v in one linear layer each and stores the
-k bias, which Whisper does not have, as zeros. OpenAI's checkpoints are float16, so nothing is lost on the way back.
+k bias, which Whisper does not have, as zeros. OpenAI's checkpoints are float16, so the conversion loses nothing.
 """
 
 import struct
@@ -33,7 +33,7 @@ _OPTIONAL = (
 
 @dataclass
 class Container:
-    """What a model.bin holds: arrays by name (scalars have shape ()), and aliases."""
+    """The content of a model.bin: arrays by name (scalars have shape ()), and aliases."""
 
     arrays: dict[str, np.ndarray]
     aliases: dict[str, str]
@@ -69,7 +69,7 @@ def read(data: bytes) -> Container:
     """Parse the bytes of a model.bin.
 
     Raises:
-        AsrmeterError: another version or model, a short or a long file.
+        AsrmeterError: another version or model, or the file is too short or too long.
     """
     reader = _Reader(data)
     header = (reader.number("I"), reader.string(), reader.number("I"))
@@ -86,22 +86,22 @@ def read(data: bytes) -> Container:
         array = np.frombuffer(raw, dtype=_DTYPES[code])
         if array.size != int(np.prod(shape)):
             raise AsrmeterError(
-                f"CTranslate2 variable {name} holds {array.size} numbers, its shape {shape} needs another count"
+                f"CTranslate2 variable {name} has {array.size} numbers, which do not fit its shape {shape}"
             )
         arrays[name] = array.reshape(shape)
     aliases = {reader.string(): reader.string() for _ in range(reader.number("I"))}
     if not reader.at_end():
-        raise AsrmeterError("CTranslate2 file goes on after its last variable")
+        raise AsrmeterError("CTranslate2 file continues after its last variable")
     return Container(arrays, aliases)
 
 
 def whisper_state(container: Container) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Return (state dict in transformers' names as float32, architecture) of a Whisper container.
 
-    The output projection is tied to the decoder's embedding and so not in the state dict.
+    The output projection is tied to the decoder's embedding, and therefore not in the state dict.
 
     Raises:
-        AsrmeterError: variables missing or left over, an untied projection, a k bias that is not zero.
+        AsrmeterError: a variable is missing or unknown, the projection is not tied, or a k bias is not zero.
     """
     left = dict(container.arrays)
 
@@ -115,9 +115,9 @@ def whisper_state(container: Container) -> tuple[dict[str, np.ndarray], dict[str
     switches = {"activation": _GELU, "pre_norm": 1, "scale_embeddings": 0, "alibi": 0, "start_from_zero_embedding": 0}
     for name, wanted in switches.items():
         if int(take(f"decoder/{name}")) != wanted:
-            raise AsrmeterError(f"CTranslate2 file: decoder/{name} is not {wanted}, this is no Whisper model")
+            raise AsrmeterError(f"CTranslate2 file: decoder/{name} is not {wanted}: this is not a Whisper model")
     heads = {side: int(take(f"{side}/num_heads")) for side in ("encoder", "decoder")}
-    # Written by some versions only; alibi's details mean nothing once alibi is off.
+    # Some versions write these; those of alibi do not matter, since alibi is off.
     for name in _OPTIONAL:
         left.pop(name, None)
 
@@ -172,7 +172,7 @@ def whisper_state(container: Container) -> tuple[dict[str, np.ndarray], dict[str
             linear(f"{old}/ffn/linear_0", f"{new}.fc1")
             linear(f"{old}/ffn/linear_1", f"{new}.fc2")
     if left:
-        raise AsrmeterError(f"CTranslate2 file holds variables that Whisper does not have: {', '.join(sorted(left))}")
+        raise AsrmeterError(f"CTranslate2 file has variables that Whisper does not have: {', '.join(sorted(left))}")
     architecture = {
         "d_model": state["model.decoder.embed_tokens.weight"].shape[1],
         "vocab_size": state["model.decoder.embed_tokens.weight"].shape[0],

@@ -1,4 +1,4 @@
-"""Models as their authors saved them, on the Hub or in a folder: what asrmeter takes of them, and if it is whole."""
+"""Models as their authors saved them, on the Hub or in a local folder: take their files, check and load them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from asrmeter.runtimes.transformers_ctc import network_class
 from asrmeter.sources import hub
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
-# No code and no pickle: what else lies in a repository is not fetched.
+# No code and no pickle: other files of a repository are not fetched.
 DESCRIPTION = (
     CONFIG,
     GENERATION,
@@ -36,31 +36,31 @@ WEIGHTS = (SINGLE, INDEX, "model-?????-of-?????.safetensors")
 
 
 def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[str, Any]:
-    """Put the files of a model into `folder`; return where they come from and the model's family, for the record.
+    """Put the files of a model into `folder`; return their origin and the model's family, for the record.
 
-    `with_weights` False leaves the weights out: what is to get random ones needs only their description.
+    Without `with_weights` the weights are left out: a model that gets random ones needs its description only.
 
     Raises:
-        AsrmeterError: the files cannot be had, lack something, or are of no model that asrmeter runs.
+        AsrmeterError: a file cannot be read or is missing, or asrmeter does not run such a model.
     """
     patterns = (*DESCRIPTION, *WEIGHTS) if with_weights else DESCRIPTION
     if origin.repo:
         assert origin.revision is not None
         files = hub.fetch("model", origin.repo, origin.revision, patterns)
-        told = {"origin": origin.repo, "revision": origin.revision, "licence": f"as {origin.repo} says"}
+        facts = {"origin": origin.repo, "revision": origin.revision, "licence": f"as {origin.repo} says"}
     else:
         assert origin.path is not None
         files = {path.name: path for path in sorted(origin.path.iterdir()) if any(map(path.match, patterns))}
-        told = {"origin": f"the folder {origin.path.name}", "licence": "not stated"}
+        facts = {"origin": f"the folder {origin.path.name}", "licence": "not stated"}
     if CONFIG not in files:
-        raise AsrmeterError(f"{name}: {told['origin']} has no {CONFIG}; it is no model of transformers")
+        raise AsrmeterError(f"{name}: {facts['origin']} has no {CONFIG}; it is not a model of transformers")
     config = _object(name, files[CONFIG])
     try:
         family = runtimes.family_of(config)
     except AsrmeterError as error:
         raise AsrmeterError(f"{name}: {error}") from error
     if with_weights:
-        files = _with_one_set_of_weights(name, told["origin"], files)
+        files = _without_unused_weights(name, facts["origin"], files)
     for file, path in files.items():
         try:
             _put(path.resolve(), folder / file, may_link=origin.repo is not None and path.suffix == ".safetensors")
@@ -69,14 +69,14 @@ def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[st
     weights = folder / SINGLE
     if origin.sha256 and with_weights and (found := sha256_of(weights)) != origin.sha256:
         raise AsrmeterError(f"{name}: {weights.name} has sha256 {found}, expected {origin.sha256}")
-    return told | {"family": family}
+    return facts | {"family": family}
 
 
-def _with_one_set_of_weights(name: str, origin: str, files: dict[str, Path]) -> dict[str, Path]:
-    """Return the files without weights that are not loaded: there may be one file, or parts and their index.
+def _without_unused_weights(name: str, origin: str, files: dict[str, Path]) -> dict[str, Path]:
+    """Return the files without weights that are not loaded. Weights are one file, or parts with an index.
 
     Raises:
-        AsrmeterError: there is neither, or the index names a part that is not there, or lies elsewhere.
+        AsrmeterError: there is neither, or the index names a part that is missing or in another folder.
     """
     weights = {file for file in files if ".safetensors" in file}
     if SINGLE in files:
@@ -90,7 +90,7 @@ def _with_one_set_of_weights(name: str, origin: str, files: dict[str, Path]) -> 
     else:
         raise AsrmeterError(
             f"{name}: {origin} has no {SINGLE} (nor parts of one with {INDEX}), and asrmeter opens no other weights; "
-            "the commit of a pull request that adds it will do as its revision"
+            "its revision may be the commit of a pull request that adds it"
         )
     return {file: path for file, path in files.items() if file not in weights or file in wanted}
 
@@ -101,50 +101,52 @@ def _object(name: str, path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise AsrmeterError(f"{name}: its {path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
-        raise AsrmeterError(f"{name}: its {path.name} is no object")
+        raise AsrmeterError(f"{name}: its {path.name} is not an object")
     return content
 
 
 def check(name: str, family: str, folder: Path) -> int:
-    """Load a folder as a cell does, and return the number of its parameters.
+    """Load a model folder as a cell does, and return the number of parameters.
 
     Raises:
-        AsrmeterError: it is damaged, or lacks what transcribing needs.
+        AsrmeterError: the folder is damaged, or lacks something that transcribing needs.
     """
     options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
     try:
         loaded = runtimes.load(family, folder, options, "cpu", random_weights=False)
     except AsrmeterError as error:
-        # The folder is still a scratch one, whose path nobody knows.
-        told = str(error).replace(f"{folder}/", "").removeprefix(f"{folder}: ")
-        raise AsrmeterError(f"{name}: {told}") from error
-    except Exception as error:  # of safetensors, tokenizers, torch, transformers: whatever a damaged file leads to
-        told = " ".join(str(error).replace(f"{folder}/", "").replace(str(folder), "its folder").split())[:300]
-        raise AsrmeterError(f"{name}: it cannot be loaded ({type(error).__name__}: {told})") from error
+        # Without the path of the folder, which is a temporary one.
+        message = str(error).replace(f"{folder}/", "").removeprefix(f"{folder}: ")
+        raise AsrmeterError(f"{name}: {message}") from error
+    except Exception as error:  # safetensors, tokenizers, torch or transformers may raise any at a damaged file
+        message = " ".join(str(error).replace(f"{folder}/", "").replace(str(folder), "its folder").split())[:300]
+        raise AsrmeterError(f"{name}: it cannot be loaded ({type(error).__name__}: {message})") from error
     return sum(parameter.numel() for parameter in loaded.model.parameters())
 
 
 def random(name: str, family: str, folder: Path, seed: int) -> PreTrainedModel:
-    """Return a network of the architecture that a folder's config.json describes, with seeded random weights.
+    """Return a network with the architecture in a folder's config.json and seeded random weights.
 
     Raises:
-        AsrmeterError: it describes none that can be built.
+        AsrmeterError: no such network can be built.
     """
     torch.manual_seed(seed)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         kind = WhisperForConditionalGeneration if family == "whisper" else network_class(config.model_type)
         network = kind(config)
-    except Exception as error:  # of whatever a strange size leads to in torch and transformers
-        told = " ".join(str(error).split())[:200]
-        raise AsrmeterError(f"{name}: its {CONFIG} describes no network ({type(error).__name__}: {told})") from error
+    except Exception as error:  # torch and transformers may raise any at an impossible size
+        message = " ".join(str(error).split())[:200]
+        raise AsrmeterError(
+            f"{name}: its {CONFIG} describes no network that can be built ({type(error).__name__}: {message})"
+        ) from error
     if (folder / GENERATION).is_file():
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return network
 
 
 def _put(source: Path, target: Path, may_link: bool) -> None:
-    """Have a file at `target`; weights in the Hub's cache, which nobody alters, are not copied where a link will do."""
+    """Copy a file to `target`; with `may_link`, link to it if possible, as the Hub's cache is never altered."""
     if may_link:
         try:
             os.link(source, target)

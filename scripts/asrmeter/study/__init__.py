@@ -1,4 +1,4 @@
-"""The study: its YAML, validation, and the cells that follow from it.
+"""The study: its YAML file, its validation, and the cells that follow from it.
 
-Imports `models` and `corpora` (what they say of themselves), `machine` and `common`.
+Imports `models` and `corpora` (their descriptions), `machine` and `common`.
 """

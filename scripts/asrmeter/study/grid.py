@@ -226,14 +226,14 @@ def corpus_key(study: dict[str, Any]) -> str:
     options = study["corpus"]
     # What the selection must be does not change what it is.
     chosen_by = {key: value for key, value in options.items() if key != "selection_sha256"}
-    return _digest(CORPUS_VERSION, chosen_by, study["seed"], kinds.kind(options["kind"]).made_of(options))
+    return _digest(CORPUS_VERSION, chosen_by, study["seed"], kinds.kind(options["kind"]).fingerprint_inputs(options))
 
 
 def model_key(study: dict[str, Any], model: str) -> str:
     """Return a digest of all that decides what a model folder holds."""
     settings = study["models"][model]
     seed = study["seed"] if settings["weights"] == "random" else None
-    return _digest(FOLDER_VERSION, settings["weights"], seed, catalogue.made_of(model, settings))
+    return _digest(FOLDER_VERSION, settings["weights"], seed, catalogue.fingerprint_inputs(model, settings))
 
 
 def recorded_key(record: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The file of a study: what is wrong with it as YAML, by line and column. Snakemake itself names neither."""
+"""Read the file of a study. Errors name line and column, which Snakemake does not."""
 
 import argparse
 import json
@@ -10,11 +10,11 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean, one_line
 
-# Values that a study may come to when all its anchors are written out; the largest sensible one has some thousands.
-MOST_VALUES = 100_000
-_WHAT_ELSE = {list: "a list", str: "a text", type(None): "empty"}
+# Values of a study with all its anchors expanded; a large study has some thousands.
+MAX_VALUES = 100_000
+_TYPE_NAMES = {list: "a list", str: "a text", type(None): "empty"}
 _ALIKE = "indent the keys of one level alike, with a colon and a space after each; put a text with a colon in quotes"
-# What people write that PyYAML reports in its own terms.
+# What PyYAML says, and how to correct it.
 _WAYS_OUT = {
     r"'\t'": "indent by spaces, not by tabs",
     "could not find expected ':'": "a key is followed by a colon and a space",
@@ -24,19 +24,19 @@ _WAYS_OUT = {
     "while scanning a quoted": "close the bracket or quote",
     "but found another document": "a file holds one study; leave out the line ---",
     "for the tag": "! marks a type; put a text that begins with it in quotes",
-    "undefined alias": "* stands for what & has named before; put a text with such a sign in quotes",
+    "undefined alias": "* repeats a value that & has named before; put a text that begins with it in quotes",
 }
-_WAY_OUT = "keys are indented by spaces, a colon and a space follow them; put a text with other signs in quotes"
-# What Snakemake takes for a key and a value.
+_WAY_OUT = "indent keys by spaces, with a colon and a space after each; put a text with other characters in quotes"
+# As Snakemake parses key=value.
 _ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=")
 # YAML 1.1 takes 010 for 8 and 1:30 for 90.
 _UNUSUAL_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 
 
 def check_arguments(arguments: list[str]) -> None:
-    """Exit with one line if Snakemake's arguments name a file or a value that it would not read.
+    """Exit with one line if Snakemake's arguments name a file or a value that it cannot read.
 
-    Snakemake reads these before any rule of ours: its own message names neither file nor line, or is a traceback.
+    Snakemake reads these before any rule of ours, and its own message names neither file nor line, or is a traceback.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
@@ -44,39 +44,39 @@ def check_arguments(arguments: list[str]) -> None:
     try:
         given = parser.parse_known_args(arguments)[0]
     except argparse.ArgumentError:
-        return  # Snakemake says so too
+        return  # Snakemake reports it
     try:
         for path in given.configfile:
             read(path)
         for entry in given.config:
             if not _ENTRY.match(entry):
-                raise AsrmeterError(f"--config {entry}: give key=value; of keys within keys key='{{inner: value}}'")
+                raise AsrmeterError(f"--config {entry}: give key=value; for a key within a key: key='{{inner: value}}'")
     except AsrmeterError as error:
         sys.exit(f"error: {error}")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what a file says, as Snakemake would read it: JSON, or else YAML.
+    """Return the content of a file as Snakemake would read it: JSON, or else YAML.
 
     Raises:
-        AsrmeterError: there is no such file, it is neither, says a key twice, or is no study at all.
+        AsrmeterError: there is no such file, it is neither JSON nor YAML, has a key twice, or is not a study.
     """
-    text = _text(path)
+    text = _read_text(path)
     try:
-        content = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
+        content = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except ValueError:
-        content = _yaml(text, path)
+        content = _parse_yaml(text, path)
     except RecursionError as error:
         raise AsrmeterError(f"{path}: is nested too deeply") from error
     if not isinstance(content, dict):
-        what = _WHAT_ELSE.get(type(content), "a single value")
+        what = _TYPE_NAMES.get(type(content), "a single value")
         raise AsrmeterError(f"{path}: is {what}; a study has keys with values, at least name and models")
     if "__use_yte__" in content:
-        raise AsrmeterError(f"{path}: __use_yte__ would run code; a study is plain YAML, write out what it makes")
+        raise AsrmeterError(f"{path}: __use_yte__ would run code; a study is plain YAML: write the values out")
     return content
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if os.path.isdir(path):
         raise AsrmeterError(f"{path}: is a folder; give the file of a study")
     try:
@@ -89,20 +89,20 @@ def _text(path: Path) -> str:
         raise AsrmeterError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise AsrmeterError(f"{path}, line {line}: is no text in UTF-8; save it as such") from error
+        raise AsrmeterError(f"{path}, line {line}: is not UTF-8 text; save it as UTF-8") from error
 
 
-def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in content if keys.count(key) > 1)
-        raise AsrmeterError(f"{path}: the key {json.dumps(twice)} stands there twice; keep one")
+        raise AsrmeterError(f"{path}: the key {json.dumps(twice)} is there twice; keep one")
     return content
 
 
-def _yaml(text: str, path: Path) -> Any:
-    # Part of Snakemake's own environment; imported here so that reading this module costs nothing.
+def _parse_yaml(text: str, path: Path) -> Any:
+    # Imported here: reading this module then costs nothing where no file is read.
     import yaml
 
     try:
@@ -110,12 +110,12 @@ def _yaml(text: str, path: Path) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _size(node, path, {}) > MOST_VALUES:
-            raise AsrmeterError(f"{path}: comes to more than {MOST_VALUES:,} values with its anchors written out")
+        if _count_values(node, path, {}) > MAX_VALUES:
+            raise AsrmeterError(f"{path}: has more than {MAX_VALUES:,} values with its anchors expanded; use fewer")
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         problem = f"{error.context or ''} {error.problem or ''}".strip()
-        way_out = next((way for sign, way in _WAYS_OUT.items() if sign in problem), _WAY_OUT)
+        way_out = next((way for words, way in _WAYS_OUT.items() if words in problem), _WAY_OUT)
         begun = error.context_mark
         if begun is not None and error.problem_mark is not None and begun.line < error.problem_mark.line:
             problem += f"; it begins in line {begun.line + 1}"
@@ -124,10 +124,10 @@ def _yaml(text: str, path: Path) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise AsrmeterError(
-            f"{path}, line {line}: holds the control sign U+{error.character:04X}; delete it"
+            f"{path}, line {line}: holds the control character U+{error.character:04X}; delete it"
         ) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # 2026-02-30, !!bool maybe
-        raise AsrmeterError(f"{path}: holds what is no value ({one_line(error)}); put it in quotes") from error
+        raise AsrmeterError(f"{path}: holds an invalid value ({one_line(error)}); put it in quotes") from error
     except RecursionError as error:
         raise AsrmeterError(f"{path}: is nested too deeply") from error
 
@@ -136,14 +136,14 @@ def _place(path: Path, mark: Any) -> str:
     return f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
 
 
-def _size(node: Any, path: Path, known: dict[int, int], within: frozenset[int] = frozenset()) -> int:
-    """Return the number of values that a node of YAML comes to; each is looked at once, however often it is meant.
+def _count_values(node: Any, path: Path, known: dict[int, int], within: frozenset[int] = frozenset()) -> int:
+    """Return the number of values in a YAML node with its anchors expanded; each node is checked once.
 
     Raises:
-        AsrmeterError: it holds something that YAML lets pass and nobody means.
+        AsrmeterError: it holds something that is valid YAML but surely a mistake.
     """
     if id(node) in within:
-        raise AsrmeterError(f"{_place(path, node.start_mark)}: is an anchor within itself; write out what is meant")
+        raise AsrmeterError(f"{_place(path, node.start_mark)}: is an anchor within itself; write its values out")
     if id(node) not in known:
         parts = []
         if isinstance(node.value, str):
@@ -153,7 +153,7 @@ def _size(node: Any, path: Path, known: dict[int, int], within: frozenset[int] =
             parts = [part for pair in node.value for part in pair]
         else:
             parts = node.value
-        known[id(node)] = 1 + sum(_size(part, path, known, within | {id(node)}) for part in parts)
+        known[id(node)] = 1 + sum(_count_values(part, path, known, within | {id(node)}) for part in parts)
     return known[id(node)]
 
 
@@ -174,7 +174,5 @@ def _check_keys(node: Any, path: Path) -> None:
             line = key.start_mark.line + 1
             if (key.tag, key.value) in lines:
                 before = lines[key.tag, key.value]
-                raise AsrmeterError(
-                    f"{path}, line {line}: the key {key.value} stands in line {before} already; keep one"
-                )
+                raise AsrmeterError(f"{path}, line {line}: the key {key.value} is in line {before} already; keep one")
             lines[key.tag, key.value] = line

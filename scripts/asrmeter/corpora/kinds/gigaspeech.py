@@ -1,7 +1,7 @@
 """GigaSpeech (Chen et al., 2021): its segments, tags and scoring, streamed from the Hub.
 
-The evaluation parts are annotated without gaps: the segments of a recording follow each other, and what is no speech
-has a tag for a text. So neighbours can be joined, and text and audio agree exactly.
+The evaluation parts are annotated without gaps: the segments of a recording follow each other, and a segment without
+speech has a tag as its text. So neighbours can be joined, and text and audio agree exactly.
 """
 
 import math
@@ -10,78 +10,70 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asrmeter.corpora.kinds import Speech
+from asrmeter.corpora.kinds.base import CorpusKind, Speech
 
 if TYPE_CHECKING:
     from asrmeter.corpora.segments import Clip, Utterance
 
-# Raised when `words`, `official` or `without_fillers` make another text of any text.
+# Raise when `words`, `official` or `without_fillers` change the result for any text.
 RULES_VERSION = 1
 # The corpus' own scoring leaves these out (utils/gigaspeech_scoring.py of SpeechColab/GigaSpeech at 44289e4).
 PUNCTUATION = frozenset({"<COMMA>", "<PERIOD>", "<QUESTIONMARK>", "<EXCLAMATIONPOINT>"})
 GARBAGE = frozenset({"<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"})
 UNKNOWN = frozenset({"<UNK>", "<unk>"})
 FILLERS = frozenset({"UH", "UHH", "UM", "EH", "MM", "HM", "AH", "HUH", "HA", "ER", "OOF", "HEE", "ACH", "EEE", "EW"})
-# The terms that the Hub shows, in short; the texts are under Apache 2.0.
+# A summary of the terms on the Hub; the texts are under Apache 2.0.
 LICENCE = "GigaSpeech terms: non-commercial research and education"
 
 ID, AUDIO = "segment_id", "audio"
 COLUMNS = (ID, "audio_id", "begin_time", "end_time", "text", "source")
-# Begin and end times are single precision: a millisecond after three hours. A gap of this length is none.
+# Begin and end times are single precision: off by a millisecond after three hours. A shorter gap is not a gap.
 CONTIGUOUS_S = 0.02
-# Between a segment's times and its audio.
+# Largest difference between the length of a segment by its times and that of its audio.
 TOLERANCE_S = 0.1
 
 
-def name_of(options: dict[str, Any]) -> str:
-    """Return the name of the corpus."""
-    return "gigaspeech"
+class GigaSpeechCorpus(CorpusKind):
+    """A split of GigaSpeech on the Hub. Only the Hub knows whether this account may read it."""
 
+    def default_name(self, options: dict[str, Any]) -> str:
+        """Return the name of the corpus."""
+        return "gigaspeech"
 
-def check(options: dict[str, Any]) -> None:
-    """Raise nothing: whether the Hub has the data set, and gives it, is found out there."""
+    def fingerprint_inputs(self, options: dict[str, Any]) -> Any:
+        """Return the version of the rules that make words of the texts; the options say the rest."""
+        return RULES_VERSION
 
+    def load(self, options: dict[str, Any], downloads: Path) -> Speech:
+        """Return the speech of the split. Only the table is read, and later the clips that are chosen.
 
-def archives(options: dict[str, Any]) -> list[str]:
-    """Return no package: everything comes from the Hub."""
-    return []
+        Raises:
+            AsrmeterError: the dataset cannot be read.
+        """
+        from asrmeter.common.constants import SAMPLE_RATE_HZ
+        from asrmeter.corpora.hub_stream import HubStream
+        from asrmeter.corpora.segments import JoinPolicy
 
+        stream = HubStream(options, AUDIO, downloads)
+        utterances, dropped = speech_of(stream.read_columns(COLUMNS))
 
-def made_of(options: dict[str, Any]) -> Any:
-    """Return the version of the rules that make words of the texts; the rest is in the options."""
-    return RULES_VERSION
+        def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
+            unfit = stream.fetch([utterance.id for utterance in chosen], ID)
+            for utterance in chosen:
+                if utterance.id not in unfit:
+                    audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
+                    listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
+                    if abs(audio_s - listed_s) > TOLERANCE_S:
+                        unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
+            return lambda utterance: stream.clips.samples(utterance.id), unfit
 
-
-def load(options: dict[str, Any], downloads: Path) -> Speech:
-    """Return the speech of the split; only the table is read, and later the clips that are chosen.
-
-    Raises:
-        AsrmeterError: the data set cannot be had.
-    """
-    from asrmeter.common.constants import SAMPLE_RATE_HZ
-    from asrmeter.corpora.hub_stream import Stream
-    from asrmeter.corpora.segments import Joining
-
-    stream = Stream(options, AUDIO, downloads)
-    utterances, dropped = speech_of(stream.rows(COLUMNS))
-
-    def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
-        unfit = stream.fetch([utterance.id for utterance in chosen], ID)
-        for utterance in chosen:
-            if utterance.id not in unfit:
-                seconds = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
-                said_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
-                if abs(seconds - said_s) > TOLERANCE_S:
-                    unfit[utterance.id] = f"its audio has {seconds:.2f} s, its times say {said_s:.2f} s"
-        return lambda utterance: stream.clips.samples(utterance.id), unfit
-
-    return Speech(utterances, fetch, Joining.WITHIN, dropped=dropped, origin=stream.origin)
+        return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
 
 
 def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[str, int]]":
-    """Return the utterances in the order of their recordings, and how many rows hold no speech, by reason.
+    """Return the utterances in the order of their recordings, and the number of rows without speech by reason.
 
-    `rows` have the columns COLUMNS, times in seconds. Where one row ends and the next begins, so do their samples.
+    `rows` have the columns COLUMNS, times in seconds. The samples of a row that follows another begin where those end.
     """
     from asrmeter.common.constants import SAMPLE_RATE_HZ
     from asrmeter.corpora.segments import Utterance
@@ -102,7 +94,7 @@ def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[st
             begin = end
         recording, end_s, end = row["audio_id"], row["end_time"], round(row["end_time"] * SAMPLE_RATE_HZ)
         reason = _why_unfit(row["text"] or "") or ("has no length" if end <= begin else None)
-        if listed[row[ID]] > 1:  # which audio is whose cannot be told
+        if listed[row[ID]] > 1:  # either could be the one of the audio
             reason = "its id is listed twice"
         if reason:
             dropped[reason] += 1
@@ -113,17 +105,17 @@ def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[st
 
 
 def _why_unusable(row: dict[str, Any]) -> str | None:
-    """Return why a row is none that the corpus has, or None."""
+    """Return why a row is unusable, or None."""
     if not isinstance(row[ID], str) or not isinstance(row["audio_id"], str):
         return "has no id"
     times_s = (row["begin_time"], row["end_time"])
     if not all(isinstance(time_s, int | float) and math.isfinite(time_s) for time_s in times_s):
         return "has no times"
-    return None if isinstance(row["text"], str | None) else "its text is none"
+    return None if isinstance(row["text"], str | None) else "its text is not text"
 
 
 def _why_unfit(text: str) -> str | None:
-    """Return why a text stands for no speech, or None."""
+    """Return why a text is not speech, or None."""
     if words(text):
         return None
     tags = sorted(GARBAGE.intersection(text.split()))
@@ -131,19 +123,19 @@ def _why_unfit(text: str) -> str | None:
 
 
 def words(text: str) -> str:
-    """Return what was spoken: the words of a text, without the tags between them."""
+    """Return the words of a text, without tags."""
     return " ".join(word for word in text.split() if word not in PUNCTUATION | GARBAGE | UNKNOWN)
 
 
 def official(text: str) -> str:
-    """Return a text as the corpus' own scoring compares it: upper case, hyphens apart, no tags and no fillers.
+    """Return a text as the corpus' own scoring compares it: upper case, split at hyphens, without tags and fillers.
 
-    Figures and punctuation that a model writes stay: they count as errors.
+    Digits and punctuation that a model writes stay, and count as errors.
     """
     spoken = words(text.upper().replace("-", " ")).split()
     return " ".join(word for word in spoken if word not in FILLERS)
 
 
 def without_fillers(normalised: str) -> str:
-    """Return a normalised text without the hesitations that the corpus' own scoring leaves out."""
+    """Return a normalised text without the fillers that the corpus' own scoring leaves out."""
     return " ".join(word for word in normalised.split() if word.upper() not in FILLERS)

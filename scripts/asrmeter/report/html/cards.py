@@ -369,7 +369,7 @@ def _value(key: str, value: Estimate | None, why: str, words: Words) -> tuple[En
 
 
 def _exactly(value: float | None) -> Estimate | None:
-    return None if value is None else Estimate.exactly(value)
+    return None if value is None else Estimate.exact(value)
 
 
 def _fact(

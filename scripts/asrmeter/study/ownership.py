@@ -1,0 +1,53 @@
+"""The study that is saved beside its results: to which study a results folder belongs, and what its report shows."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.files import read_json
+from asrmeter.study import json_schema
+
+# The complete study, in its results folder.
+FILE = "study.json"
+# What a run writes first, or finds already: a folder that holds one of these is a results folder.
+_PARTS = ("downloads", "corpus", "models", "measurements", "tables", "logs", FILE)
+
+
+def check_results_owner(study: dict[str, Any]) -> None:
+    """Raise AsrmeterError if the study's results folder belongs to another study, or is not a results folder."""
+    folder = Path(study["results"])
+    way_out = f"give this study a folder of its own (results: results-{study['name']})"
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise AsrmeterError(f"results: {folder} is a file; {way_out}")
+    owner = (load_saved(study) or {}).get("name")
+    if owner is None:
+        entries = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
+        if entries and entries.isdisjoint(_PARTS):
+            raise AsrmeterError(f"results: {folder}/ holds something other than results; {way_out}")
+    elif owner != study["name"]:
+        raise AsrmeterError(
+            f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
+            f"{way_out}, or move the old one away"
+        )
+
+
+def load_saved(study: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the study that is saved in the study's results folder; None if there is none that can be read."""
+    try:
+        saved = json.loads((Path(study["results"]) / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return saved if isinstance(saved, dict) else None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a complete study that an earlier step saved, with everything that a report shows of it.
+
+    Raises:
+        AsrmeterError: the file cannot be read, or lacks something.
+    """
+    properties = json_schema.load()["properties"]
+    shape = {key: json_schema.shape_of(properties[key]) for key in ("name", "results", "seed", "protocol", "report")}
+    return dict(read_json(path, alone=True, shape=shape | {"device_note": (str, type(None)), "corpus": dict}))

@@ -1,0 +1,87 @@
+"""Fingerprints of corpora and models: a change of one makes every older results folder measure its cells again.
+
+The values are those of the first version. A refactoring must not change them; a change of what a corpus or a model
+folder holds raises the versions in `study.grid` and may.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from asrmeter.common.paths import ROOT
+from asrmeter.study import grid, validation
+
+KNOWN = {
+    "config.yaml": (
+        "8336f4e82f235161",
+        {
+            "whisper-tiny.en": "cd8967486ace97ed",
+            "whisper-base": "6ec4797f7a99e29c",
+            "whisper-tiny": "79c7bb38fc2a7b67",
+            "wav2vec2-base-960h": "8f207ebd8ad9fade",
+        },
+    ),
+    "studies/architectures.yaml": (
+        "435ee4806368b2e0",
+        {
+            "whisper-tiny": "79c7bb38fc2a7b67",
+            "whisper-base": "4eb4930441539efc",
+            "whisper-small": "ff0f750d0d81449d",
+            "whisper-medium": "97e973781358c2d6",
+            "wav2vec2-base-960h": "8f207ebd8ad9fade",
+        },
+    ),
+    "studies/edlm2025.yaml": (
+        "0e742fc9f89103e4",
+        {
+            "whisper-tiny": "18c42b73cfa8231a",
+            "whisper-base": "cadf521a3db69568",
+            "whisper-small": "d2d2691f7c49a9e6",
+            "whisper-medium": "22da0800b1b5db93",
+            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+        },
+    ),
+    "studies/librispeech.yaml": (
+        "c42c09b9469e5e56",
+        {
+            "whisper-tiny.en": "cd8967486ace97ed",
+            "whisper-base": "6ec4797f7a99e29c",
+            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+        },
+    ),
+}
+
+
+def fingerprints(study: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    complete = validation.with_defaults(study | {"devices": ["cpu"]}, "a study")
+    return grid.corpus_key(complete), {model: grid.model_key(complete, model) for model in complete["models"]}
+
+
+@pytest.mark.parametrize("path", KNOWN)
+def test_fingerprints_of_shipped_studies(path: str) -> None:
+    assert fingerprints(yaml.safe_load((ROOT / path).read_text())) == KNOWN[path]
+
+
+def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "speech/metadata.csv": "file_name,text\na/1.wav,one two\n2.flac,three\n",
+        "speech/a/1.wav": "1",
+        "speech/2.flac": "22",
+        "own/config.json": "{}",
+        "own/model.safetensors": "w",
+        "own/README.md": "x",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, ns=(0, 1_700_000_000_123_456_789))
+    monkeypatch.chdir(tmp_path)
+    hub = {"id": "me/own", "revision": "0123456789abcdef0123456789abcdef01234567", "weights": "random"}
+    study = {
+        "name": "mine",
+        "models": {"own": {"path": "own"}, "hubbed": hub},
+        "corpus": {"kind": "folder", "path": "speech"},
+    }
+    assert fingerprints(study) == ("21da3456892cef08", {"own": "d4ad6963464f6024", "hubbed": "1a4df5a4efb38255"})
