@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """Return a study of four cells, some ten seconds each; `changes` replace keys."""
+    """Return a study of four cells, some ten seconds each; `changes` replace keys.
+
+    One thread: several tests may measure at once. With as many threads as cores each, they would wait for one another.
+    """
     study: dict[str, Any] = {
         "name": "small",
         "corpus": {"kind": "packages", "name": "quickstart", "segments_per_class": 2},
@@ -43,20 +46,30 @@ def small(**changes: Any) -> dict[str, Any]:
         "devices": ["cpu"],
         "durations_s": [5],
         "batch_sizes": [1, 2],
+        "threads": 1,
         "protocol": {"budget_s": 0.5, "min_passes": 6, "max_passes": 6, "timed_batches": 1},
     }
     return study | changes
 
 
 def one_cell(**changes: Any) -> dict[str, Any]:
-    """Return a study of one cell of whisper-tiny.en, which is not profiled.
-
-    One thread: two tests may measure at once. With as many threads as cores each, they would wait for one another.
-    """
-    own = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[1], threads=1)
+    """Return a study of one cell of whisper-tiny.en, which is not profiled; `changes` replace keys."""
+    own = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[1])
     own["protocol"]["aa_pairs"] = 0
     own["profile"] = {"durations_s": []}
     return own | changes
+
+
+def large(n_durations: int) -> dict[str, Any]:
+    """Return a study of 200 cells for each of `n_durations` durations."""
+    models = ["whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"]
+    return small(
+        name="large",
+        results="results-large",
+        models={model: {"weights": "random"} for model in models},
+        durations_s=list(range(1, n_durations + 1)),
+        batch_sizes=list(range(1, 41)),
+    )
 
 
 def environment(lock: Path, **more: str) -> dict[str, str]:

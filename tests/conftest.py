@@ -32,6 +32,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+# What takes longest begins first, so that all processes end together.
+_LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have a process run all tests of a file, and one process those that share a finished run; the longest first."""
+
+    def group(item: pytest.Item) -> str:
+        return "finished" if "finished_run" in getattr(item, "fixturenames", ()) else item.path.name
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: _LONGEST.index(group(item)) if group(item) in _LONGEST else len(_LONGEST))
+
+
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archives of whisper-tiny.en, the speech and the scoring; missing ones are downloaded for later runs too."""

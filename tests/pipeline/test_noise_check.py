@@ -4,14 +4,14 @@ import pytest
 
 from checkouts import Checkout, MakeCheckout, small
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 VERDICTS = ("QUIET", "NOISY", "NOT FIT")
 
 
 @pytest.fixture(scope="module")
 def fresh(make_checkout: MakeCheckout) -> Checkout:
     checkout = make_checkout("noise")
-    checkout.write(small(threads=1))
+    checkout.write(small())
     return checkout
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from asrmeter.records import cell_record
 from asrmeter.study.grid import Cell
 from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]
 STEPS = ("study", "flops", "tables", "bottlenecks", "figures", "report")
 FIGURES = (
@@ -159,11 +158,6 @@ def test_energy_says_where_it_comes_from(cells: list[Row]) -> None:
 def test_memory_holds_the_weights(cells: list[Row]) -> None:
     n_parameters = {"whisper-tiny.en": 37_760_256, "wav2vec2-base-960h": 94_396_320}
     assert all(row["peak_rss_bytes"] > 4 * n_parameters[row["model"]] for row in cells)
-
-
-def test_the_threads_are_those_that_may_be_used(cells: list[Row]) -> None:
-    # That Snakemake's own number does not matter shows in test_again.py, where it has one core.
-    assert {row["threads"] for row in cells} == {len(os.sched_getaffinity(0))}
 
 
 def test_passes_follow_one_another_and_their_clocks_agree(finished: Checkout) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from checkouts import Checkout, Ran
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.alone]
+pytestmark = pytest.mark.pipeline
 LATENCY = ["latency_s_median", "latency_s_ci_low", "latency_s_ci_high"]
 
 
