@@ -9,15 +9,18 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/run.smk"
+include: "rules/study.smk"
 include: "rules/corpus.smk"
 include: "rules/models.smk"
+include: "rules/flops.smk"
 include: "rules/measure.smk"
-include: "rules/bottlenecks.smk"
-include: "rules/tables.smk"
+include: "rules/profile.smk"
+include: "rules/ceilings.smk"
+include: "rules/analysis.smk"
 include: "rules/report.smk"
 include: "rules/compare.smk"
 include: "rules/noise.smk"
+include: "rules/hooks.smk"
 
 
 rule all:
@@ -32,6 +35,6 @@ rule all:
 rule fetch:
     "Speech and weights, and nothing else: what a machine without a network has to be given first."
     input:
-        f"<results>/corpus/{CORPUS}/segments.json",
+        f"<results>/corpus/{PLAN.corpus}/segments.json",
         expand("<results>/models/{model}", model=STUDY["models"]),
-        archives(["openai-whisper"]),
+        PLAN.archives(["openai-whisper"]),

@@ -14,16 +14,18 @@ rule download:
     log:
         "<results>/logs/download/{archive}.log",
     wildcard_constraints:
-        archive="|".join(re.escape(package.archive) for package in PACKAGES.values()),
+        archive="|".join(
+            re.escape(package.archive) for package in PLAN.packages.values()
+        ),
     # Before any cell, so that all cells are there to be taken in their shuffled order.
-    priority: FIRST
+    priority: PLAN.top_priority
     retries: 2
     conda:
         "../envs/corpus.yaml"
     params:
         package=lambda wildcards: next(
             package.name
-            for package in PACKAGES.values()
+            for package in PLAN.packages.values()
             if package.archive == wildcards.archive
         ),
     shell:
@@ -38,25 +40,25 @@ rule download:
 rule corpus:
     "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
     input:
-        ancient(corpus_archives()),
+        ancient(PLAN.corpus_archives()),
     output:
-        manifest=f"<results>/corpus/{CORPUS}/segments.parquet",
-        rows=f"<results>/corpus/{CORPUS}/segments.json",
-        selection=f"<results>/corpus/{CORPUS}/selection.json",
-        audio=directory(f"<results>/corpus/{CORPUS}/audio"),
+        manifest=f"<results>/corpus/{PLAN.corpus}/segments.parquet",
+        rows=f"<results>/corpus/{PLAN.corpus}/segments.json",
+        selection=f"<results>/corpus/{PLAN.corpus}/selection.json",
+        audio=directory(f"<results>/corpus/{PLAN.corpus}/audio"),
     log:
-        f"<results>/logs/corpus/{CORPUS}.log",
-    priority: FIRST
+        f"<results>/logs/corpus/{PLAN.corpus}.log",
+    priority: PLAN.top_priority
     conda:
         "../envs/corpus.yaml"
     params:
         folder=subpath(output.manifest, parent=True),
         # What is fetched from the Hub is kept here, whatever becomes of this job.
-        downloads=lambda wildcards: f"{RESULTS}/downloads",
+        downloads=lambda wildcards: f"{PLAN.results}/downloads",
         corpus=json.dumps(STUDY["corpus"]),
         durations_s=STUDY["durations_s"],
         seed=STUDY["seed"],
-        key=CORPUS_KEY,
+        key=PLAN.fingerprints.corpus,
     shell:
         r"""
         python scripts/build_corpus.py \

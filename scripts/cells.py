@@ -81,7 +81,7 @@ def _not_planned(records: Sequence[RecordSummary], results: Path) -> list[str]:
     study = results / STUDY_FILE
     if not study.is_file():
         return []
-    planned = {cell.id for cell in grid.order(read_json(study, alone=True))}
+    planned = {cell.id for cell in grid.execution_order(read_json(study, alone=True))}
     return [record.cell for record in records if record.cell not in planned]
 
 

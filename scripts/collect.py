@@ -10,7 +10,7 @@ from asrmeter.analysis.scoring import normalisers
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import read, write
 from asrmeter.sources.packages import Archives
-from asrmeter.study import grid
+from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints
 from asrmeter.workflow.cli import run
 
 
@@ -21,13 +21,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
-    parser.add_argument("--keys", type=grid.Keys.read, default=grid.NO_KEYS, help=grid.Keys.__doc__)
+    parser.add_argument(
+        "--fingerprints", type=Fingerprints.from_json, default=NO_FINGERPRINTS, help=f"as JSON: {Fingerprints.__doc__}"
+    )
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
     study = read_json(args.study, alone=True)
     scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
-    tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.keys)
+    tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.fingerprints)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

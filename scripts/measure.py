@@ -21,7 +21,7 @@ from asrmeter.measure import spec as cell_spec
 from asrmeter.measure.retries import Attempts
 from asrmeter.measure.supervisor import attend
 from asrmeter.records import status as siblings
-from asrmeter.study.grid import STOP_RULE
+from asrmeter.study.fingerprints import STOP_RULE
 from asrmeter.workflow.cli import run
 
 

@@ -40,7 +40,7 @@ def results(tmp_path: Path) -> Path:
     asked = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "durations_s": [5]}
     asked |= {"batch_sizes": [1, 4, 16], "protocol": {"aa_pairs": 0}}
     (tmp_path / "study.json").write_text(json.dumps(validation.with_defaults(asked, "t.yaml")))
-    assert len(grid.order(json.loads((tmp_path / "study.json").read_text()))) == 6
+    assert len(grid.execution_order(json.loads((tmp_path / "study.json").read_text()))) == 6
     return tmp_path
 
 

@@ -1,7 +1,7 @@
 """Fingerprints of corpora and models: a change of one makes every older results folder measure its cells again.
 
 The values are those of the first version. A refactoring must not change them; a change of what a corpus or a model
-folder holds raises the versions in `study.grid` and may.
+folder holds raises the versions in `study.fingerprints` and may.
 """
 
 import os
@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from asrmeter.common.paths import ROOT
-from asrmeter.study import grid, validation
+from asrmeter.study import validation
+from asrmeter.study.fingerprints import Fingerprints
 
 KNOWN = {
     "config.yaml": (
@@ -55,9 +56,10 @@ KNOWN = {
 }
 
 
-def fingerprints(study: dict[str, Any]) -> tuple[str, dict[str, str]]:
+def fingerprints(study: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
     complete = validation.with_defaults(study | {"devices": ["cpu"]}, "a study")
-    return grid.corpus_key(complete), {model: grid.model_key(complete, model) for model in complete["models"]}
+    made_of = Fingerprints.of(complete)
+    return made_of.corpus, made_of.models
 
 
 @pytest.mark.parametrize("path", KNOWN)

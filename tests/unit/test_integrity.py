@@ -31,6 +31,7 @@ from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.sources import integrity
 from asrmeter.sources.packages import Archives
 from asrmeter.study import grid
+from asrmeter.study.fingerprints import Fingerprints, check_records
 from made_inputs import sign_corpus, sign_model
 from model_folders import whisper_folder
 
@@ -221,7 +222,7 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
 # Records of another study or version
 
 CELL = grid.Cell("whisper-base", "fp32", "cpu", 5, 2)
-KEYS = grid.Keys({"whisper-base": "m"}, "c")
+MADE_OF = Fingerprints({"whisper-base": "m"}, "c")
 PLANNED = {
     "options": STUDY["variants"]["fp32"],
     **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
@@ -239,20 +240,20 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
     own = {"model": "whisper-base"} | PLANNED
-    grid.check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, KEYS)
+    check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, MADE_OF)
     said = (
         rf"^r/a.parquet: is of another study or version \({name} .*\), as 1 of 2 are; delete r/a.parquet and run again$"
     )
     with pytest.raises(AsrmeterError, match=said):
-        grid.check_records(
-            STUDY, {Path("r/b.parquet"): (CELL, own), Path("r/a.parquet"): (CELL, own | {name: OTHERS[name]})}, KEYS
+        check_records(
+            STUDY, {Path("r/b.parquet"): (CELL, own), Path("r/a.parquet"): (CELL, own | {name: OTHERS[name]})}, MADE_OF
         )
 
 
 def test_if_all_records_are_of_another_their_folder_is_named() -> None:
     headers = {Path(f"r/m/{i}.parquet"): (CELL, PLANNED | {"seed": 1}) for i in range(30)}
     with pytest.raises(AsrmeterError, match=r"as 30 of 30 are; delete r/m and run again$"):
-        grid.check_records(STUDY, headers, KEYS)
+        check_records(STUDY, headers, MADE_OF)
 
 
 def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> None:
@@ -262,9 +263,9 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
         with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
-            grid.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+            check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
-    grid.check_records(STUDY, bottlenecks.headers([path], [CELL]), KEYS)
+    check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
 
 
 # Disks

@@ -22,7 +22,8 @@ from asrmeter.models import build, catalogue
 from asrmeter.runtimes.base import Timeline
 from asrmeter.sources.integrity import PROVENANCE
 from asrmeter.sources.packages import Archives
-from asrmeter.study import grid, validation
+from asrmeter.study import validation
+from asrmeter.study.fingerprints import model_fingerprint
 from hub_server import FOREVER, Hub, Repo
 from model_folders import ctc_folder, edit, whisper_folder, write
 
@@ -87,13 +88,13 @@ def test_a_local_folder_is_taken_as_it_is(name: str, tmp_path: Path, request: py
 
 def test_an_altered_folder_is_another_model(copy: Path) -> None:
     settings = complete(path=str(copy))
-    before = grid.model_key({"models": {"m": settings}, "seed": 1}, "m")
-    assert grid.model_key({"models": {"m": settings}, "seed": 2}, "m") == before
+    before = model_fingerprint({"models": {"m": settings}, "seed": 1}, "m")
+    assert model_fingerprint({"models": {"m": settings}, "seed": 2}, "m") == before
     (copy / "notes.md").write_text("of mine")
-    assert grid.model_key({"models": {"m": settings}, "seed": 1}, "m") == before
+    assert model_fingerprint({"models": {"m": settings}, "seed": 1}, "m") == before
     weights = copy / "model.safetensors"
     os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
-    assert grid.model_key({"models": {"m": settings}, "seed": 1}, "m") != before
+    assert model_fingerprint({"models": {"m": settings}, "seed": 1}, "m") != before
 
 
 def test_weights_in_parts(copy: Path, tmp_path: Path) -> None:

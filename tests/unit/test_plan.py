@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 
 from asrmeter.corpora.batches import batches, class_sha256, timed
 from asrmeter.study import grid, validation
+from asrmeter.study.fingerprints import (
+    Fingerprints,
+    corpus_fingerprint,
+    measure_options,
+    model_fingerprint,
+    profile_options,
+)
 from asrmeter.workflow import import_closure
 
 ROOT = Path(__file__).parents[2]
+MADE_OF = Fingerprints({"whisper-base": "m", "whisper-tiny": "n"}, "c")
 
 
 def a_study(**changes: Any) -> dict[str, Any]:
@@ -35,7 +43,11 @@ def test_too_much_audio_at_once_is_left_out() -> None:
 
 
 def test_the_order_is_seeded_and_mixes_the_models() -> None:
-    first, again, other = grid.order(a_study()), grid.order(a_study()), grid.order(a_study(seed=1))
+    first, again, other = (
+        grid.execution_order(a_study()),
+        grid.execution_order(a_study()),
+        grid.execution_order(a_study(seed=1)),
+    )
     assert first == again
     assert first != other and sorted(first) == sorted(other)
     assert {cell for cell in first if not cell.again} == set(grid.cells(a_study()))
@@ -44,7 +56,7 @@ def test_the_order_is_seeded_and_mixes_the_models() -> None:
 
 
 def test_smaller_batches_come_first() -> None:
-    order = grid.order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
+    order = grid.execution_order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
     of_group: dict[tuple[str, str, int], list[int]] = {}
     for cell in order:
         of_group.setdefault((cell.model, cell.device, cell.duration_s), []).append(cell.batch_size)
@@ -53,12 +65,14 @@ def test_smaller_batches_come_first() -> None:
 
 def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
     study = a_study()
-    order = grid.order(study)
+    order = grid.execution_order(study)
     assert [(cell.device, cell.duration_s, cell.batch_size) for cell in order[:2]] == [("cpu", 5, 1), ("cuda", 5, 1)]
     assert grid.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
     assert order[-1].id == f"{order[1].id}-again"
     assert len(grid.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
-    assert grid.order(a_study(protocol={"aa_pairs": 0})) and not grid.aa_pairs(a_study(protocol={"aa_pairs": 0}))
+    assert grid.execution_order(a_study(protocol={"aa_pairs": 0})) and not grid.aa_pairs(
+        a_study(protocol={"aa_pairs": 0})
+    )
 
 
 def profiled(**changes: Any) -> list[tuple[str, int, int]]:
@@ -81,24 +95,24 @@ def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() 
 def test_a_profile_hangs_on_what_it_shows_and_not_on_how_long_is_measured() -> None:
     study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
     cell = grid.profiled(study)[0]
-    shown = grid.profile_options(study, cell, "m", "c")
-    assert shown == grid.profile_options(longer, cell, "m", "c")
-    assert shown != grid.profile_options(others, cell, "m", "c")
-    assert grid.options(study, cell, "m", "c") != grid.options(longer, cell, "m", "c")
+    shown = profile_options(study, cell, MADE_OF)
+    assert shown == profile_options(longer, cell, MADE_OF)
+    assert shown != profile_options(others, cell, MADE_OF)
+    assert measure_options(study, cell, MADE_OF) != measure_options(longer, cell, MADE_OF)
 
 
 def test_keys_follow_what_they_stand_for() -> None:
     base = a_study()
-    assert grid.model_key(base, "whisper-base") == grid.model_key(a_study(seed=1), "whisper-base")
-    assert grid.model_key(base, "whisper-tiny") != grid.model_key(a_study(seed=1), "whisper-tiny")
-    assert grid.corpus_key(base) == grid.corpus_key(a_study(durations_s=[5]))
-    assert grid.corpus_key(base) != grid.corpus_key(a_study(seed=1))
+    assert model_fingerprint(base, "whisper-base") == model_fingerprint(a_study(seed=1), "whisper-base")
+    assert model_fingerprint(base, "whisper-tiny") != model_fingerprint(a_study(seed=1), "whisper-tiny")
+    assert corpus_fingerprint(base) == corpus_fingerprint(a_study(durations_s=[5]))
+    assert corpus_fingerprint(base) != corpus_fingerprint(a_study(seed=1))
 
 
 def test_a_longer_timeout_measures_nothing_again() -> None:
     def options(**protocol: int) -> list[str]:
         study = a_study(protocol=protocol)
-        return grid.options(study, grid.cells(study)[0], "m", "c")
+        return measure_options(study, grid.cells(study)[0], MADE_OF)
 
     assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
     assert options() != options(budget_s=7)
@@ -153,7 +167,7 @@ def test_the_report_does_not_hang_on_measuring() -> None:
     } & set(made_of)
 
 
-def test_the_usual_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
-    assert grid.usual_duration([5, 15, 30, 60]) == 30
-    assert grid.usual_duration({60, 20}) == 20
-    assert grid.usual_duration([90, 60]) == 60
+def test_the_reference_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
+    assert grid.reference_duration([5, 15, 30, 60]) == 30
+    assert grid.reference_duration({60, 20}) == 20
+    assert grid.reference_duration([90, 60]) == 60

@@ -19,6 +19,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.records import cell_record
 from asrmeter.study import grid
+from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -472,19 +473,19 @@ def gather(
     measurements: Path,
     normalisers: Mapping[str, Normaliser],
     flops: Sequence[Row],
-    keys: grid.Keys = grid.NO_KEYS,
+    fingerprints: Fingerprints = NO_FINGERPRINTS,
 ) -> dict[str, pa.Table]:
     """Return the tables `cells`, `passes`, `transcripts` and `noise` of a complete study, cells sorted.
 
-    `flops` are the rows of the table of that name; `keys` those of what had to be measured with.
+    `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with.
 
     Raises:
         AsrmeterError: a cell's file is missing or broken, is of another study or version, or cells that belong together
             were measured on different audio or weights.
     """
-    records = {cell: cell_record.read(_path(measurements, cell)) for cell in grid.order(study)}
-    grid.check_records(
-        study, {_path(measurements, cell): (cell, header) for cell, (header, _) in records.items()}, keys
+    records = {cell: cell_record.read(_path(measurements, cell)) for cell in grid.execution_order(study)}
+    check_records(
+        study, {_path(measurements, cell): (cell, header) for cell, (header, _) in records.items()}, fingerprints
     )
     headers = {str(_path(measurements, cell)): header for cell, (header, _) in records.items()}
     _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from asrmeter.analysis.results import Candidate, Setting, comparable_energy
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
-from asrmeter.study.grid import LONGEST_USUAL_S
+from asrmeter.study.grid import WHISPER_WINDOW_S
 
 # From the smallest to the largest of n values lies an interval that holds their median with a probability of
 # 1 - 2^(1 - n), whatever their distribution: 95 % take six segments, and no resampling of fewer carries more.
@@ -114,7 +114,7 @@ def decisive_duration(settings: Sequence[Setting]) -> int | None:
     if all(n_segments[duration_s] < LEAST_SEGMENTS for duration_s in classes):
         # Better without a model that lacks the class than by a handful of segments.
         classes = {duration_s for duration_s, n in n_segments.items() if n >= LEAST_SEGMENTS} or classes
-    usual = {duration_s for duration_s in classes if duration_s <= LONGEST_USUAL_S} or classes
+    usual = {duration_s for duration_s in classes if duration_s <= WHISPER_WINDOW_S} or classes
     return max(usual, key=lambda duration_s: (min(n_segments[duration_s], LEAST_SEGMENTS), duration_s), default=None)
 
 

@@ -153,6 +153,11 @@ class RunProgress(logging.Handler):
             if poll_s is not None:
                 threading.Thread(target=self._poll, name="asrmeter-progress", daemon=True).start()
 
+    @property
+    def to_measure(self) -> Collection[str]:
+        """The cells that this run measures."""
+        return self._cell_of_job.values()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Take note of what Snakemake says of a job."""
         event = getattr(record, "event", None)

@@ -10,7 +10,7 @@ from asrmeter.analysis.pareto import Front, front
 from asrmeter.analysis.results import Candidate, Row, Setting, settings_of
 from asrmeter.report.catalogue import Texts
 from asrmeter.report.figures.style import LineStyle, colour_of, line_of, mark_of, marker_of, names_in, variants_in
-from asrmeter.study.grid import usual_duration
+from asrmeter.study.grid import reference_duration
 
 # More than these cannot be told apart, or make the panels too narrow.
 MOST_CANDIDATES, MOST_CLASSES = 12, 6
@@ -39,7 +39,7 @@ class Subject:
     def durations_s(self) -> list[int]:
         """The duration classes that are drawn (s), the usual one among them."""
         durations_s = sorted({row["duration_s"] for row in self.cells})
-        return spread(durations_s, usual_duration(durations_s)) if durations_s else []
+        return spread(durations_s, reference_duration(durations_s)) if durations_s else []
 
     @cached_property
     def batch_sizes(self) -> list[int]:
@@ -92,7 +92,7 @@ class Subject:
         """
         kept = list(rows)
         if len(kept) > most:
-            usual = usual_duration({row["duration_s"] for row in kept})
+            usual = reference_duration({row["duration_s"] for row in kept})
             kept = [row for row in kept if row["duration_s"] == usual]
         if len(kept) > most:
             sizes = sorted({row["batch_size"] for row in kept})

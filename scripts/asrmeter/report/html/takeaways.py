@@ -38,7 +38,7 @@ from asrmeter.report.formatting import (
     short_basis,
     whole,
 )
-from asrmeter.study.grid import usual_duration
+from asrmeter.study.grid import reference_duration
 
 AS_EFFECT = {"ratio": "as_ratio", "difference": "as_difference"}
 Takeaway = tuple[Markup, list[str]]
@@ -303,7 +303,7 @@ def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: 
     }
     if not several:
         return words["takeaway"]["throughput_single"], []
-    duration_s = usual_duration(several)
+    duration_s = reference_duration(several)
     of_class = [one for one in settings if (one.device, one.duration_s) == (device, duration_s)]
     batches = {one.batch_size for one in of_class}
     first, last = min(batches), max(batches)

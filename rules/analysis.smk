@@ -1,0 +1,86 @@
+"""
+From records to tables.
+
+Needs: the records of all cells, profiles, ceilings, counts of FLOPs, Whisper's spelling table
+Makes: <results>/tables/{cells,passes,transcripts,noise,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside
+"""
+
+PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
+# Those of other machines that cells were measured on stay beside them.
+CEILINGS = [
+    f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY["devices"]
+]
+
+
+rule tables:
+    "Score every transcript and gather all cells."
+    input:
+        code("collect.py"),
+        cells=ALL_CELLS,
+        study=saved_study,
+        flops="<results>/tables/flops.parquet",
+        words=PLAN.archives(["openai-whisper"]),
+    output:
+        expand(
+            "<results>/tables/{table}.{ending}",
+            table=["cells", "passes", "transcripts", "noise"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        "<results>/logs/tables.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        results=subpath(input.study, parent=True),
+        folder=subpath(output[0], parent=True),
+        made_of=PLAN.fingerprints.to_json(),
+    shell:
+        r"""
+        python scripts/collect.py \
+            --study {input.study:q} \
+            --measurements {params.results:q}/measurements \
+            --downloads {params.results:q}/downloads \
+            --flops {input.flops:q} \
+            --fingerprints {params.made_of:q} \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule bottlenecks:
+    "Work out what holds each cell back, and put the 2025 study's tables beside."
+    input:
+        code("bottlenecks.py"),
+        f"{BASE}/resources/edlm2025.csv",
+        profiles=PROFILES,
+        ceilings=CEILINGS,
+        study="<results>/study.json",
+        cells="<results>/tables/cells.parquet",
+        flops="<results>/tables/flops.parquet",
+    output:
+        expand(
+            "<results>/tables/{table}.{ending}",
+            table=["operators", "ceilings", "roofline", "scaling", "edlm2025"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        "<results>/logs/bottlenecks.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        results=subpath(input.study, parent=True),
+        folder=subpath(output[0], parent=True),
+        made_of=PLAN.fingerprints.to_json(),
+    shell:
+        r"""
+        python scripts/bottlenecks.py \
+            --study {input.study:q} \
+            --cells {input.cells:q} \
+            --flops {input.flops:q} \
+            --profiles {input.profiles:q} \
+            --fingerprints {params.made_of:q} \
+            --ceilings {params.results:q}/ceilings \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """

@@ -1,0 +1,40 @@
+"""
+The run as a whole: whether it can write, and how far it has come.
+
+Needs: the cells of the study
+Makes: a line on the terminal and in <results>/logs/progress.log whenever a cell begins or ends
+Steps: try to write; forget earlier attempts; listen to Snakemake's own log; nothing of it runs in the jobs
+"""
+
+from asrmeter.common.files import check_room
+from asrmeter.measure import retries
+from asrmeter.workflow.progress import RunProgress
+
+# Only on a cluster: beside a measurement nothing may wake up.
+POLL_S = 30
+PROGRESS = RunProgress(Path(PLAN.results), snakemake_api.progress_line(logger))
+
+
+onstart:
+    with errors_in_one_line():
+        # Before the first job, and not hours later where the first cell is written.
+        check_room(Path(PLAN.results) / ownership.FILE)
+    if not workflow.touch:
+        jobs = snakemake_api.planned_jobs(workflow)
+        for job in jobs:
+            if job.has_attempts and job.is_needed:
+                retries.forget(Path(job.outputs[0]))
+        to_measure, done = PLAN.cells_of_jobs(jobs)
+        PROGRESS.begin(to_measure, done, None if workflow.local_exec else POLL_S)
+        logger.addHandler(PROGRESS)
+
+
+onsuccess:
+    PROGRESS.end()
+
+
+onerror:
+    # Where one cell of a job fails for good, Snakemake removes what the others have measured.
+    for cell in PROGRESS.to_measure:
+        retries.put_back(Path(PLAN.record(cell)))
+    PROGRESS.end()

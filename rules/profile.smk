@@ -1,0 +1,52 @@
+"""
+Profiles: where the time of a pass goes.
+
+Needs: a model folder, the corpus
+Makes: <results>/profiles/<model>/<variant>/<device>/<duration>s-b<batch>.{parquet,trace.json.gz}
+Steps: one job for each profiled cell, alone on the machine, never within a measurement
+"""
+
+
+rule profile_cpu:
+    "Profile the operators of one cell on the CPU: a table, and a trace to look at."
+    input:
+        model=lambda wildcards: MODELS[wildcards.model],
+        manifest=SEGMENTS,
+    output:
+        operators="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.trace.json.gz",
+    log:
+        "<results>/logs/profile/{model}/{variant}/cpu/{duration}s-b{batch}.log",
+    # The last ones write that the cell takes its job down.
+    retries: PLAN.retries
+    conda:
+        "../envs/measure.yaml"
+    threads: MEASURE_THREADS
+    resources:
+        **measuring_resources(mem_mb=memory_mb("cpu")),
+    params:
+        cell=lambda wildcards: PLAN.profile_options(cell_of(wildcards, "cpu")),
+    shell:
+        r"""
+        python scripts/profile_operators.py {params.cell:q} \
+            --model-folder {input.model:q} \
+            --segments {input.manifest:q} \
+            --timeout-s {resources.timeout_s:q} \
+            --attempt {resources.attempt_no:q} \
+            --trace {output.trace:q} \
+            --output {output.operators:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+use rule profile_cpu as profile_cuda with:
+    output:
+        operators="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.trace.json.gz",
+    log:
+        "<results>/logs/profile/{model}/{variant}/cuda/{duration}s-b{batch}.log",
+    resources:
+        **measuring_resources(mem_mb=memory_mb("cuda")),
+        gpu=1,
+    params:
+        cell=lambda wildcards: PLAN.profile_options(cell_of(wildcards, "cuda")),

@@ -1,0 +1,157 @@
+"""When cells, profiles, model folders and corpora are made again: the options and fingerprints that each depends on."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora import kinds
+from asrmeter.models import catalogue
+from asrmeter.study.grid import Cell
+
+# Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
+CORPUS_VERSION = 1
+FOLDER_VERSION = 1
+# Raised when profiles, or the ceilings of a machine, come to mean something else.
+PROFILE_VERSION = 1
+CEILINGS_VERSION = 1
+
+# Keys of `protocol` that decide when a cell has been timed enough.
+STOP_RULE = ("target", "min_passes", "max_passes", "budget_s")
+# Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
+_NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprints:
+    """Digests of what each model folder, by the model's name, and the corpus must be made of."""
+
+    models: dict[str, str] = dataclasses.field(default_factory=dict)
+    corpus: str | None = None
+
+    @classmethod
+    def of(cls, study: dict[str, Any]) -> Self:
+        """Return the fingerprints of a complete study."""
+        return cls({model: model_fingerprint(study, model) for model in study["models"]}, corpus_fingerprint(study))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the fingerprints that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        """Return them as JSON, for a command line."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+NO_FINGERPRINTS = Fingerprints()
+
+
+def measure_options(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> list[str]:
+    """Return the options of `measure.py` that decide what a cell measures: when they change, it is measured again."""
+    protocol = {key: value for key, value in study["protocol"].items() if key not in _NOT_OF_A_CELL}
+    return _options(study, cell, made_of, protocol)
+
+
+def profile_options(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> list[str]:
+    """Return the options of `profile_operators.py` that decide what a profile shows: see `measure_options`."""
+    protocol = {"version": PROFILE_VERSION, "timed_batches": study["protocol"]["timed_batches"]}
+    return _options(study, cell, made_of, protocol)
+
+
+def _options(study: dict[str, Any], cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
+    values = {
+        "model": cell.model,
+        "model-key": made_of.models[cell.model],
+        "corpus-key": made_of.corpus,
+        "variant": cell.variant,
+        "variant-options": json.dumps(study["variants"][cell.variant]),
+        "device": cell.device,
+        "duration-s": cell.duration_s,
+        "batch-size": cell.batch_size,
+        "threads": study["threads"],
+        "seed": study["seed"],
+        "protocol": json.dumps(protocol),
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def check_records(
+    study: dict[str, Any], headers: Mapping[Path, tuple[Cell, Mapping[str, Any]]], made_of: Fingerprints
+) -> None:
+    """Raise AsrmeterError if the header of a record, or of a profile, differs from what a complete study plans.
+
+    A field that an older header lacks counts as right, and so does a model or corpus without a fingerprint.
+    """
+    others = {
+        path: why
+        for path, (cell, header) in headers.items()
+        if (why := _difference(_planned(study, cell, made_of), header))
+    }
+    if others:
+        first, why = next(iter(others.items()))
+        all_alike = len(others) == len(headers) > 1
+        to_delete = os.path.commonpath(others) if all_alike else ", ".join(map(str, others))
+        raise AsrmeterError(
+            f"{first}: belongs to another study or version ({why}), as {len(others)} of {len(headers)} are; "
+            f"delete {to_delete} and run again"
+        )
+
+
+def _planned(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> dict[str, Any]:
+    """Return what the header of the cell's record, or profile, must hold."""
+    protocol = study["protocol"]
+    return {
+        **{field.name: getattr(cell, field.name) for field in dataclasses.fields(cell) if field.name != "again"},
+        "options": study["variants"].get(cell.variant),
+        "threads": None if study["threads"] == "auto" else int(study["threads"]),
+        "seed": study["seed"],
+        "protocol": protocol["version"],
+        "profile_version": PROFILE_VERSION,
+        "n_timed_batches": protocol["timed_batches"],
+        "stop_rule": {name: protocol[name] for name in STOP_RULE},
+        "energy_window_s": protocol["energy_window_s"],
+        "corpus": study["corpus"]["name"],
+        "model_key": made_of.models.get(cell.model),
+        "corpus_key": made_of.corpus,
+    }
+
+
+def _difference(planned: Mapping[str, Any], header: Mapping[str, Any]) -> str | None:
+    for name, value in planned.items():
+        own = header.get(name)
+        if None not in (own, value) and own != value:
+            return f"{name} {json.dumps(own)}, where {json.dumps(value)} is planned"
+    return None
+
+
+def corpus_fingerprint(study: dict[str, Any]) -> str:
+    """Return a digest of everything that decides which audio a duration class holds."""
+    options = study["corpus"]
+    # The expected hash of the selection checks it, and does not change it.
+    chosen_by = {key: value for key, value in options.items() if key != "selection_sha256"}
+    return _digest(CORPUS_VERSION, chosen_by, study["seed"], kinds.kind(options["kind"]).fingerprint_inputs(options))
+
+
+def model_fingerprint(study: dict[str, Any], model: str) -> str:
+    """Return a digest of everything that decides what a model folder holds."""
+    settings = study["models"][model]
+    seed = study["seed"] if settings["weights"] == "random" else None
+    return _digest(FOLDER_VERSION, settings["weights"], seed, catalogue.fingerprint_inputs(model, settings))
+
+
+def recorded_fingerprint(record: Path) -> str | None:
+    """Return the fingerprint in the JSON record of a folder; None if there is no record."""
+    try:
+        fingerprint: str | None = json.loads(record.read_text()).get("key")
+    except (OSError, ValueError):
+        return None
+    return fingerprint
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,239 @@
+"""The plan of a run: which jobs a study needs, in which order, from which inputs, and what each asks a cluster for."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora import kinds
+from asrmeter.machine.facts import machine_id
+from asrmeter.measure import retries
+from asrmeter.models import catalogue as models
+from asrmeter.records import status
+from asrmeter.sources import packages
+from asrmeter.study import grid, ownership
+from asrmeter.study.fingerprints import (
+    Fingerprints,
+    check_records,
+    measure_options,
+    profile_options,
+    recorded_fingerprint,
+)
+from asrmeter.study.grid import Cell
+from asrmeter.workflow import job_resources
+
+# Three matrices, and four times the largest working set.
+MACHINE_PEAKS_MB = 8000
+
+
+@dataclass(frozen=True)
+class MadeFolder:
+    """A folder that a run makes: the file or folder that rules take as input, and the record of what it was made of."""
+
+    output: str
+    record: Path
+    fingerprint: str | None
+
+    @property
+    def is_current(self) -> bool:
+        """True if the folder is there and was made of what the study names."""
+        return recorded_fingerprint(self.record) == self.fingerprint
+
+    @property
+    def is_stale(self) -> bool:
+        """True if the folder is there and was made of something else."""
+        return recorded_fingerprint(self.record) not in (None, self.fingerprint)
+
+
+class PlannedJob(NamedTuple):
+    """A job of Snakemake's DAG. `is_needed` says that it will run, `has_attempts` that it counts its attempts."""
+
+    number: int
+    outputs: list[str]
+    is_needed: bool
+    has_attempts: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a complete study. Paths are relative to the checkout, as rules name them.
+
+    `on_cluster` says that jobs run on other machines, of which nothing is known here.
+    """
+
+    study: dict[str, Any]
+    on_cluster: bool = False
+
+    @property
+    def results(self) -> str:
+        """The results folder."""
+        return str(self.study["results"])
+
+    @property
+    def corpus(self) -> str:
+        """The corpus' name."""
+        return str(self.study["corpus"]["name"])
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The cells by id, in the order in which they are measured."""
+        return {cell.id: cell for cell in grid.execution_order(self.study)}
+
+    @cached_property
+    def priorities(self) -> dict[str, int]:
+        """The priority of each cell's job: the cells that come first have the highest."""
+        return {cell: len(self.cells) - position for position, cell in enumerate(self.cells)}
+
+    @property
+    def top_priority(self) -> int:
+        """The priority of jobs that run before any cell."""
+        return len(self.cells) + 1
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """What model folders and the corpus must be made of."""
+        return Fingerprints.of(self.study)
+
+    @cached_property
+    def models(self) -> dict[str, MadeFolder]:
+        """The model folders by the model's name."""
+        return {
+            model: MadeFolder(folder := f"{self.results}/models/{model}", Path(folder, "provenance.json"), fingerprint)
+            for model, fingerprint in self.fingerprints.models.items()
+        }
+
+    @cached_property
+    def segments(self) -> MadeFolder:
+        """The corpus' manifest."""
+        folder = f"{self.results}/corpus/{self.corpus}"
+        return MadeFolder(f"{folder}/segments.json", Path(folder, "selection.json"), self.fingerprints.corpus)
+
+    @property
+    def machine(self) -> str:
+        """The folder of the machine's peaks: a cluster's nodes are not known beforehand."""
+        return "cluster" if self.on_cluster else machine_id()
+
+    @property
+    def retries(self) -> int:
+        """How often Snakemake tries a measuring job again. The last attempts record that the job died."""
+        return retries.RETRIES if self.on_cluster else retries.MOST
+
+    @property
+    def timeout_s(self) -> int:
+        """Seconds after which a worker is ended."""
+        return int(self.study["protocol"]["timeout_s"])
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The number formats that the machine's peaks are measured in."""
+        return sorted({variant["dtype"] for variant in self.study["variants"].values()})
+
+    def record(self, cell: str) -> str:
+        """Return the path of a cell's record."""
+        return f"{self.results}/measurements/{cell}.parquet"
+
+    def profiles(self) -> list[str]:
+        """Return the ids of the cells whose operators are profiled."""
+        return [cell.id for cell in grid.profiled(self.study)]
+
+    def cell(self, model: str, variant: str, device: str, size: str) -> Cell:
+        """Return a cell by the parts of its id; `size` is such as 30s-b4.
+
+        Raises:
+            AsrmeterError: the study has no such cell.
+        """
+        name = f"{model}/{variant}/{device}/{size}"
+        if name not in self.cells:
+            raise AsrmeterError(
+                f"{name} is not a cell of the study {self.study['name']}; add its model, variant, device, duration or "
+                "batch size"
+            )
+        return self.cells[name]
+
+    def measure_options(self, cell: Cell) -> list[str]:
+        """Return the options of `measure.py` that a cell depends on."""
+        return measure_options(self.study, cell, self.fingerprints)
+
+    def profile_options(self, cell: Cell) -> list[str]:
+        """Return the options of `profile_operators.py` that a profile depends on."""
+        return profile_options(self.study, cell, self.fingerprints)
+
+    def memory_mb(self, cell: Cell, attempt: int) -> int:
+        """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
+        audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
+        settings = self.study["models"][cell.model]
+        once = job_resources.memory_mb(Path(self.results), cell.model, settings, cell.device, audio_s)
+        return min(attempt, retries.MOST) * once
+
+    def measuring_resources(self) -> dict[str, Any]:
+        """Return the resources that all measuring jobs share. None of them changes what is measured."""
+        return {
+            "serial_slot": 1,
+            # SLURM then gives the job a node of its own. Other executors ignore it.
+            "slurm_extra": "--exclusive",
+            "timeout_s": self.timeout_s,
+            # Every measuring job has it, though only cells read it: members of a group must agree on a text.
+            "larger_than_oom": "--larger-than-oom" if self.study["protocol"]["larger_than_oom"] else "",
+            "runtime": job_resources.minutes(self.timeout_s),
+        }
+
+    @cached_property
+    def packages(self) -> dict[str, packages.Package]:
+        """Every pinned package by name."""
+        return packages.catalogue()
+
+    def archives(self, names: list[str]) -> list[str]:
+        """Return the downloaded archives of packages."""
+        return [f"{self.results}/downloads/{self.packages[name].archive}" for name in names]
+
+    def model_archives(self, model: str) -> list[str]:
+        """Return the archives that a model folder is made from."""
+        return self.archives(models.archives(model, self.study["models"][model]))
+
+    def corpus_archives(self) -> list[str]:
+        """Return the archives that the corpus is made from."""
+        options = self.study["corpus"]
+        return self.archives(kinds.kind(options["kind"]).archives(options))
+
+    def stale_outputs(self) -> dict[str, str]:
+        """Return what another study or version has left in the results folder: output of a rule -> what to delete."""
+        stale = {}
+        if ownership.load_saved(self.study) not in (None, self.study):
+            saved = f"{self.results}/{ownership.FILE}"
+            stale[saved] = saved
+        for made in (*self.models.values(), self.segments):
+            if made.is_stale:
+                stale[made.output] = os.path.dirname(made.record)
+        return stale
+
+    def cells_of_jobs(self, jobs: Iterable[PlannedJob]) -> tuple[dict[int, str], set[str]]:
+        """Return the cells that a run measures by the number of their job, and the cells of its other jobs."""
+        cell_of_file = {self.record(cell): cell for cell in self.cells}
+        of_jobs = [(job, cell_of_file[file]) for job in jobs for file in job.outputs if file in cell_of_file]
+        to_measure = {job.number: cell for job, cell in of_jobs if job.is_needed}
+        return to_measure, {cell for _, cell in of_jobs} - set(to_measure.values())
+
+    def check_untracked(self, is_untracked: Callable[[str], bool]) -> None:
+        """Refuse outputs of another study or version that Snakemake would take for the study's own.
+
+        Snakemake makes stale outputs again because it remembers how they were made. `is_untracked` says of a path that
+        a file is there and Snakemake does not remember it, as after `.snakemake` was deleted.
+
+        Raises:
+            AsrmeterError: such outputs are there. It says what to delete.
+        """
+        stale = dict.fromkeys(to_delete for path, to_delete in self.stale_outputs().items() if is_untracked(path))
+        if stale:
+            raise AsrmeterError(
+                f"{', '.join(stale)}: was made by another version or study, or of something else, and .snakemake "
+                "does not remember how; delete it and run again"
+            )
+        records = {
+            Path(path): (cell, status.header(Path(path)))
+            for cell in self.cells.values()
+            if is_untracked(path := self.record(cell.id))
+        }
+        check_records(self.study, records, self.fingerprints)
