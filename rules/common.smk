@@ -20,7 +20,7 @@ from asrmeter.records import run_folders
 from asrmeter.study import fingerprints, grid, ownership, validation, yaml_file
 from asrmeter.workflow import import_closure, snakemake_api
 from asrmeter.workflow.plan import MACHINE_PEAKS_MB, Plan
-from asrmeter.workflow.snakemake_api import errors_in_one_line
+from asrmeter.workflow.snakemake_api import errors_in_one_line, or_exit
 
 snakemake_api.put_own_python_first()
 LOCAL = snakemake_api.runs_here(workflow)
@@ -91,11 +91,16 @@ def code(script):
     return import_closure.closure(BASE / "scripts" / script, BASE)
 
 
+def saved_study(wildcards):
+    "The saved study. Outputs of another study or version are refused where Snakemake would take them for its own."
+    or_exit(PLAN.check_untracked, snakemake_api.is_untracked(workflow))
+    return f"{PLAN.results}/{ownership.FILE}"
+
+
 def cell_of(wildcards, device):
     "The planned cell of a file. Any other is refused."
     size = f"{wildcards.duration}s-b{wildcards.batch}"
-    with errors_in_one_line():
-        return PLAN.cell(wildcards.model, wildcards.variant, device, size)
+    return or_exit(PLAN.cell, wildcards.model, wildcards.variant, device, size)
 
 
 def memory_mb(device):

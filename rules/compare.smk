@@ -9,12 +9,6 @@ No output, so that it runs whenever it is asked for, and no tables as inputs, so
 """
 
 
-def compared_runs(wildcards):
-    "The folders of both runs. A study that names none, or a run without tables, is refused."
-    with errors_in_one_line():
-        return run_folders.compared(STUDY)
-
-
 rule compare:
     "Say which cells and models are as before, which are better or worse, and where that cannot be told."
     log:
@@ -22,7 +16,7 @@ rule compare:
     conda:
         "../envs/report.yaml"
     params:
-        runs=compared_runs,
+        runs=lambda wildcards: or_exit(run_folders.compared, STUDY),
         guard=["--guard"] if STUDY["compare"]["guard"] else [],
     shell:
         r"""

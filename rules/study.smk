@@ -28,10 +28,3 @@ rule study:
             --output {output:q} \
             2> >(tee {log:q} >&2)
         """
-
-
-def saved_study(wildcards):
-    "The saved study. Results of another study or version are refused where Snakemake would take them for its own."
-    with errors_in_one_line():
-        PLAN.check_untracked(snakemake_api.is_untracked(workflow))
-    return f"{PLAN.results}/{ownership.FILE}"

@@ -1,173 +1,128 @@
-"""The planner: which cells, in which order, depending on what."""
+"""The plan of a run: what each job needs, and what another study has left."""
 
-from collections import Counter
+import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from asrmeter.corpora.batches import batches, class_sha256, timed
-from asrmeter.study import grid, validation
-from asrmeter.study.fingerprints import (
-    Fingerprints,
-    corpus_fingerprint,
-    measure_options,
-    model_fingerprint,
-    profile_options,
-)
-from asrmeter.workflow import import_closure
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.records import cell_record
+from asrmeter.study import validation
+from asrmeter.workflow.plan import Plan, PlannedJob
 
-ROOT = Path(__file__).parents[2]
-MADE_OF = Fingerprints({"whisper-base": "m", "whisper-tiny": "n"}, "c")
+CELL = "whisper-base/fp32/cpu/5s-b1"
 
 
-def a_study(**changes: Any) -> dict[str, Any]:
-    base = {
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The plan of a study in an empty checkout."""
+    monkeypatch.chdir(tmp_path)
+    return plan_of()
+
+
+def plan_of(**changes: Any) -> Plan:
+    study = {
         "name": "t",
-        "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}},
-        "devices": ["cpu", "cuda"],
+        "models": {"whisper-base": {"weights": "packaged"}, "whisper-tiny": {"weights": "random"}},
+        "devices": ["cpu"],
+        "durations_s": [5, 15],
+        "batch_sizes": [1, 2],
     }
-    return validation.with_defaults(base | changes, "t.yaml")
+    return Plan(validation.with_defaults(study | changes, "t.yaml"))
 
 
-def test_the_grid_is_whole() -> None:
-    cells = grid.cells(a_study(batch_sizes=[1, 2, 4]))
-    assert len(cells) == len(set(cells)) == 2 * 1 * 2 * 4 * 3
-    assert cells[0].id.count("/") == 3
+def write_json(path: str | Path, content: Any) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content))
 
 
-def test_too_much_audio_at_once_is_left_out() -> None:
-    cells = grid.cells(a_study(max_batch_audio_s=60, batch_sizes=[1, 4]))
-    assert {(c.duration_s, c.batch_size) for c in cells} == {(5, 1), (5, 4), (15, 1), (15, 4), (30, 1), (60, 1)}
+def write_record(plan: Plan, **changes: Any) -> str:
+    """Write a record of CELL as the plan has it, but for `changes`; return its path."""
+    header: dict[str, Any] = dict.fromkeys(name for name, _ in cell_record.CELL_FIELDS)
+    header |= {"status": "ok", "events": {}, "seed": plan.study["seed"]} | changes
+    cell_record.write(Path(plan.record(CELL)), header, [])
+    return plan.record(CELL)
 
 
-def test_the_order_is_seeded_and_mixes_the_models() -> None:
-    first, again, other = (
-        grid.execution_order(a_study()),
-        grid.execution_order(a_study()),
-        grid.execution_order(a_study(seed=1)),
-    )
-    assert first == again
-    assert first != other and sorted(first) == sorted(other)
-    assert {cell for cell in first if not cell.again} == set(grid.cells(a_study()))
-    half = [cell.model for cell in first[: len(first) // 2]]
-    assert min(Counter(half).values()) >= len(half) // 4
+def test_cells_are_measured_in_the_order_of_their_priorities(plan: Plan) -> None:
+    assert len(plan.cells) == 2 * 2 * 2 + 1
+    assert list(plan.priorities.values()) == list(range(len(plan.cells), 0, -1))
+    assert plan.top_priority > max(plan.priorities.values())
 
 
-def test_smaller_batches_come_first() -> None:
-    order = grid.execution_order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
-    of_group: dict[tuple[str, str, int], list[int]] = {}
-    for cell in order:
-        of_group.setdefault((cell.model, cell.device, cell.duration_s), []).append(cell.batch_size)
-    assert set(map(tuple, of_group.values())) == {(1, 4, 8)}
+def test_a_cell_outside_the_study_is_refused(plan: Plan) -> None:
+    assert plan.cell("whisper-base", "fp32", "cpu", "5s-b1").id == CELL
+    with pytest.raises(AsrmeterError, match=r"^whisper-base/fp32/cuda/5s-b1 is not a cell of the study t; add its"):
+        plan.cell("whisper-base", "fp32", "cuda", "5s-b1")
 
 
-def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
-    study = a_study()
-    order = grid.execution_order(study)
-    assert [(cell.device, cell.duration_s, cell.batch_size) for cell in order[:2]] == [("cpu", 5, 1), ("cuda", 5, 1)]
-    assert grid.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
-    assert order[-1].id == f"{order[1].id}-again"
-    assert len(grid.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
-    assert grid.execution_order(a_study(protocol={"aa_pairs": 0})) and not grid.aa_pairs(
-        a_study(protocol={"aa_pairs": 0})
-    )
+def test_a_second_attempt_asks_for_twice_the_memory(plan: Plan) -> None:
+    once, twice, thrice = (plan.memory_mb(plan.cells[CELL], attempt) for attempt in (1, 2, 3))
+    assert twice == thrice == 2 * once
 
 
-def profiled(**changes: Any) -> list[tuple[str, int, int]]:
-    study = a_study(**changes)
-    return [(cell.device, cell.duration_s, cell.batch_size) for cell in grid.profiled(study)]
+def test_a_cluster_has_more_attempts_and_no_machine(plan: Plan) -> None:
+    there = Plan(plan.study, on_cluster=True)
+    assert there.machine == "cluster" != plan.machine
+    assert there.retries > plan.retries
 
 
-def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() -> None:
-    of_one = {"models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "batch_sizes": [1, 2, 4]}
-    assert profiled(**of_one) == [(device, 30, batch) for device in ("cpu", "cuda") for batch in (1, 4)]
-    assert profiled(**of_one | {"durations_s": [60, 40]}) == [(d, 40, b) for d in ("cpu", "cuda") for b in (1, 4)]
-    assert profiled(**of_one, max_batch_audio_s=60) == [(d, 30, b) for d in ("cpu", "cuda") for b in (1, 2)]
-    # Of what is measured at all.
-    assert profiled(**of_one, max_batch_audio_s=20) == [(d, 15, 1) for d in ("cpu", "cuda")]
-    wanted = {"durations_s": [5], "batch_sizes": [2]}
-    assert profiled(**of_one, profile=wanted) == [("cpu", 5, 2), ("cuda", 5, 2)]
-    assert profiled(**of_one, profile={"durations_s": []}) == []
+def test_archives_are_those_of_models_and_corpus(plan: Plan) -> None:
+    assert all(path.startswith("results/downloads/") for path in plan.corpus_archives())
+    assert any("whisper_base" in path for path in plan.model_archives("whisper-base"))
 
 
-def test_a_profile_hangs_on_what_it_shows_and_not_on_how_long_is_measured() -> None:
-    study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
-    cell = grid.profiled(study)[0]
-    shown = profile_options(study, cell, MADE_OF)
-    assert shown == profile_options(longer, cell, MADE_OF)
-    assert shown != profile_options(others, cell, MADE_OF)
-    assert measure_options(study, cell, MADE_OF) != measure_options(longer, cell, MADE_OF)
+def test_a_folder_is_current_or_stale_by_its_fingerprint(plan: Plan) -> None:
+    made = plan.models["whisper-base"]
+    assert not made.is_current and not made.is_stale
+    write_json(made.record, {"key": made.fingerprint})
+    assert made.is_current and not made.is_stale
+    write_json(made.record, {"key": "another"})
+    assert made.is_stale and not made.is_current
 
 
-def test_keys_follow_what_they_stand_for() -> None:
-    base = a_study()
-    assert model_fingerprint(base, "whisper-base") == model_fingerprint(a_study(seed=1), "whisper-base")
-    assert model_fingerprint(base, "whisper-tiny") != model_fingerprint(a_study(seed=1), "whisper-tiny")
-    assert corpus_fingerprint(base) == corpus_fingerprint(a_study(durations_s=[5]))
-    assert corpus_fingerprint(base) != corpus_fingerprint(a_study(seed=1))
+def test_stale_outputs_are_those_of_another_study(plan: Plan) -> None:
+    assert plan.stale_outputs() == {}
+    write_json("results/study.json", plan.study | {"seed": 7})
+    write_json("results/models/whisper-tiny/provenance.json", {"key": "another"})
+    write_json("results/models/whisper-base/provenance.json", {"key": plan.models["whisper-base"].fingerprint})
+    write_json(f"results/corpus/{plan.corpus}/selection.json", {"key": "another"})
+    assert plan.stale_outputs() == {
+        "results/study.json": "results/study.json",
+        "results/models/whisper-tiny": "results/models/whisper-tiny",
+        f"results/corpus/{plan.corpus}/segments.json": f"results/corpus/{plan.corpus}",
+    }
 
 
-def test_a_longer_timeout_measures_nothing_again() -> None:
-    def options(**protocol: int) -> list[str]:
-        study = a_study(protocol=protocol)
-        return measure_options(study, grid.cells(study)[0], MADE_OF)
-
-    assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
-    assert options() != options(budget_s=7)
+def test_stale_outputs_are_refused_only_if_untracked(plan: Plan) -> None:
+    write_json("results/models/whisper-tiny/provenance.json", {"key": "another"})
+    plan.check_untracked(lambda path: False)
+    with pytest.raises(AsrmeterError, match=r"^results/models/whisper-tiny: was made by another version or study, or"):
+        plan.check_untracked(lambda path: "models" in path)
 
 
-@given(n=st.integers(1, 40), size=st.integers(1, 17), seed=st.integers(0, 5))
-def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -> None:
-    ids = [f"s{i}" for i in range(n)]
-    made = batches(ids, size, seed)
-    assert made == batches(ids, size, seed)
-    assert all(len(batch) == size for batch in made)
-    counts = Counter(i for batch in made for i in batch)
-    assert set(counts) == set(ids)
-    assert len(made) == -(-n // size)
+def test_a_record_of_another_seed_is_refused_only_if_untracked(plan: Plan) -> None:
+    path = write_record(plan, seed=7)
+    plan.check_untracked(lambda path: False)
+    with pytest.raises(AsrmeterError, match=rf"^{path}: belongs to another study or version \(seed 7, where 42 is"):
+        plan.check_untracked(lambda path: Path(path).exists())
+    write_record(plan)
+    plan.check_untracked(lambda path: Path(path).exists())
 
 
-def test_the_batches_that_are_timed_lie_between_the_shortest_and_the_longest() -> None:
-    assert timed([5.0], 2) == [0]
-    assert timed([9.0, 1.0, 5.0], 1) == [2]
-    assert timed([8.0, 1.0, 7.0, 3.0, 5.0, 2.0, 4.0, 6.0], 2) == [2, 3]
-    assert timed([3.0, 1.0], 9) == [0, 1]
+def test_a_run_measures_the_cells_of_the_jobs_that_it_needs(plan: Plan) -> None:
+    first, second, *_ = plan.cells
+    jobs = [
+        PlannedJob(1, ["results/study.json"], is_needed=True, has_attempts=False),
+        PlannedJob(2, [plan.record(first)], is_needed=True, has_attempts=True),
+        PlannedJob(3, [plan.record(second)], is_needed=False, has_attempts=True),
+    ]
+    assert plan.cells_of_jobs(jobs) == ({2: first}, {second})
 
 
-def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:
-    rows = [{"segment_id": "a", "sha256": "1", "text": "x"}, {"segment_id": "b", "sha256": "2", "text": "y"}]
-    assert class_sha256(rows) == class_sha256(rows[::-1])
-    assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"text": "z"}])
-    assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"sha256": "3"}])
-
-
-def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
-    (tmp_path / "scripts" / "lib").mkdir(parents=True)
-    for name, text in {
-        "a.py": "import os\nfrom lib.b import x\n",
-        "lib/__init__.py": "",
-        "lib/b.py": "def f():\n    from lib import c\n",
-        "lib/c.py": "",
-        "lib/unused.py": "",
-    }.items():
-        (tmp_path / "scripts" / name).write_text(text)
-    found = import_closure.closure(tmp_path / "scripts" / "a.py", tmp_path)
-    assert found == ["scripts/a.py", "scripts/lib/__init__.py", "scripts/lib/b.py", "scripts/lib/c.py"]
-
-
-def test_the_report_does_not_hang_on_measuring() -> None:
-    made_of = import_closure.closure(ROOT / "scripts" / "render.py", ROOT)
-    assert "scripts/asrmeter/report/html/page.py" in made_of
-    assert not {
-        "scripts/asrmeter/measure/worker.py",
-        "scripts/measure.py",
-        "scripts/asrmeter/measure/stop_rule.py",
-    } & set(made_of)
-
-
-def test_the_reference_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
-    assert grid.reference_duration([5, 15, 30, 60]) == 30
-    assert grid.reference_duration({60, 20}) == 20
-    assert grid.reference_duration([90, 60]) == 60
+def test_measuring_jobs_of_a_study_agree_on_their_resources(plan: Plan) -> None:
+    assert plan.measuring_resources()["larger_than_oom"] == ""
+    tried = plan_of(protocol={"larger_than_oom": True, "timeout_s": 70, "budget_s": 5}).measuring_resources()
+    assert (tried["larger_than_oom"], tried["timeout_s"]) == ("--larger-than-oom", 70)
+    assert tried["runtime"] * 60 > 70

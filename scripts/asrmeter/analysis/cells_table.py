@@ -480,8 +480,8 @@ def gather(
     `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with.
 
     Raises:
-        AsrmeterError: a cell's file is missing or broken, is of another study or version, or cells that belong together
-            were measured on different audio or weights.
+        AsrmeterError: a cell's file is missing or broken, belongs to another study or version, or cells that belong
+            together were measured on different audio or weights.
     """
     records = {cell: cell_record.read(_path(measurements, cell)) for cell in grid.execution_order(study)}
     check_records(

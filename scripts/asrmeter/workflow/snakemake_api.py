@@ -9,10 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.workflow.plan import PlannedJob
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -22,6 +24,12 @@ def errors_in_one_line() -> Iterator[None]:
         yield
     except AsrmeterError as error:
         sys.exit(f"error: {error}")
+
+
+def or_exit(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function, and end Snakemake with the message of an AsrmeterError: see `errors_in_one_line`."""
+    with errors_in_one_line():
+        return function(*arguments)
 
 
 def put_own_python_first() -> None:
