@@ -13,6 +13,7 @@ COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-he
 .PHONY: run slurm test lint format lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
+	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
 
 slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs on top

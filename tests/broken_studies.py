@@ -541,23 +541,6 @@ BROKEN = [
     Broken("a comparison with nothing", _in("compare", '{first: ""}'), ': compare.first: "" must not be empty'),
 ]
 
-# Arguments on the command line that Snakemake cannot read, and the message for each.
-ARGUMENTS = [
-    (
-        ["--configfile", "studies/edlm2052.yaml"],
-        "studies/edlm2052.yaml: there is no such file (did you mean edlm2025.yaml?)",
-    ),
-    (["--configfile=no/such.yaml"], "no/such.yaml: there is no such file"),
-    (["--configfile", "studies"], "studies: is a folder; give the file of a study"),
-    (
-        ["--configfiles", "config.yaml", "README.md"],
-        "README.md, line 3, column 2: is not YAML (while scanning an alias",
-    ),
-    (["--config", "protocol.budget_s=3"], "--config protocol.budget_s=3: give key=value; for a key within a key: key="),
-    (["-C", "seed"], "--config seed: give key=value; for a key within a key: key='{inner: value}'"),
-    (["--config", "seed=1", "a b=1"], "--config a b=1: give key=value"),
-]
-
 # Values of --config over the smallest study, and the message for each.
 COMMAND_LINES = [
     (["modles={}"], ": unknown key modles (did you mean models?); allowed are name"),

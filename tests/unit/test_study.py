@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+import check_study
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.paths import ROOT
 from asrmeter.models.catalogue import catalogue
@@ -82,6 +83,15 @@ def test_whole_numbers_are_written_as_such_in_names() -> None:
         LEAST | {"durations_s": [5.0], "batch_sizes": "[1.0]", "devices": ["cpu"]}, "mine.yaml"
     )
     assert [cell.id for cell in grid.cells(whole)] == ["whisper-base/fp32/cpu/5s-b1"]
+
+
+def test_check_study_names_the_study_or_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_study.main([str(ROOT / "studies" / "edlm2025.yaml")])
+    assert capsys.readouterr().out.endswith("edlm2025.yaml: the study edlm2025, 202 cells\n")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: a\nmodels: {whisper-base: {}\n")
+    with pytest.raises(AsrmeterError, match=r"broken.yaml, line 3, column 1: is not YAML"):
+        check_study.main([str(broken)])
 
 
 @pytest.mark.parametrize("broken", [*UNREADABLE, *BROKEN], ids=lambda broken: broken.what)

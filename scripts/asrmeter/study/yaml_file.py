@@ -1,10 +1,8 @@
 """Read the file of a study. Errors name line and column, which Snakemake does not."""
 
-import argparse
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +25,8 @@ _WAYS_OUT = {
     "undefined alias": "* repeats a value that & has named before; put a text that begins with it in quotes",
 }
 _WAY_OUT = "indent keys by spaces, with a colon and a space after each; put a text with other characters in quotes"
-# As Snakemake parses key=value.
-_ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=")
 # YAML 1.1 takes 010 for 8 and 1:30 for 90.
 _UNUSUAL_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
-
-
-def check_arguments(arguments: list[str]) -> None:
-    """Exit with one line if Snakemake's arguments name a file or a value that it cannot read.
-
-    Snakemake reads these before any rule of ours, and its own message names neither file nor line, or is a traceback.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
-    parser.add_argument("--config", "-C", nargs="*", default=[])
-    try:
-        given = parser.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:
-        return  # Snakemake reports it
-    try:
-        for path in given.configfile:
-            read(path)
-        for entry in given.config:
-            if not _ENTRY.match(entry):
-                raise AsrmeterError(f"--config {entry}: give key=value; for a key within a key: key='{{inner: value}}'")
-    except AsrmeterError as error:
-        sys.exit(f"error: {error}")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,21 @@
+"""Check the files of studies: errors name line, key and remedy. Nothing is run, and no code in a file is."""
+
+import argparse
+from pathlib import Path
+
+from asrmeter.study import grid, validation, yaml_file
+from asrmeter.workflow.cli import run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and check each file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="+", type=Path, help="the files")
+    args = parser.parse_args(argv)
+    for path in args.studies:
+        study = validation.with_defaults(yaml_file.read(path), source=str(path))
+        print(f"{path}: the study {study['name']}, {len(grid.execution_order(study))} cells")
+
+
+if __name__ == "__main__":
+    run(main)
