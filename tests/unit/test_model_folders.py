@@ -293,7 +293,7 @@ def test_hub_model_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Pr
 def test_bytes_unlike_the_commit_are_refused_and_fetched_again(hub: Hub, prepare: Prepare, file: str) -> None:
     hub.corrupt(f"*/{file}")
     said = prepare(hub)
-    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it anew" in said
+    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it again" in said
     hub.mend()
     prepare(hub)
     assert prepare.provenance["weights"] == "pretrained"
@@ -319,14 +319,14 @@ def test_random_weights_fetch_no_others(hub: Hub, prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     ("repo", "settings", "client", "words"),
     [
-        ("me/hubert", {}, {}, ["given to signed-in accounts only", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
+        ("me/hubert", {}, {}, ["only signed-in accounts may read it", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
         ("me/hubert", {}, {"token": REFUSED}, ["its terms are not accepted; open https://huggingface.co/me/hubert"]),
         ("me/whisper", {}, {"token": "hf_mistyped"}, ["the Hub refuses the token"]),
         ("me/nothing", {}, {}, ["the Hub has no such repository, or it is private"]),
         ("me/whisper", {"revision": "f" * 40}, {}, ["it has no revision ffff"]),
         ("me/whisper", {"revision": OLDER}, {}, ["me/whisper has no config.json"]),
         ("me/pickled", {}, {}, ["me/pickled has no model.safetensors", "asrmeter opens no other weights"]),
-        ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub"]),
+        ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub"]),
     ],
     ids=["no token", "terms", "bad token", "no repository", "no commit", "no model", "pickle", "offline"],
 )
