@@ -1,4 +1,4 @@
-"""Audio is decoded as it was written, and a file that lacks its end is refused, not shortened."""
+"""Audio is decoded as it was written; a truncated file is refused, not shortened."""
 
 import io
 import math
@@ -65,7 +65,7 @@ def pitch_hz(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("container", "encoding", "slack"), FORMATS)
-def test_what_is_whole_passes_and_what_was_cut_is_refused(container: str, encoding: str, slack: int) -> None:
+def test_whole_files_pass_and_truncated_ones_are_refused(container: str, encoding: str, slack: int) -> None:
     data, n = written(container, encoding), round(LENGTH_S * SAMPLE_RATE_HZ)
     assert n <= len(heard(data)) <= n + slack
     assert pitch_hz(heard(data)) == pytest.approx(TONE_HZ, abs=1)
@@ -82,14 +82,14 @@ def test_what_is_whole_passes_and_what_was_cut_is_refused(container: str, encodi
 
 
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC", "OGG", "MP3"])
-def test_a_file_that_was_cut_anywhere_is_never_a_shorter_one(container: str) -> None:
+def test_file_cut_anywhere_is_never_a_shorter_one(container: str) -> None:
     data = written(container, samples=tone(length_s=0.5))
-    # The last MPEG frame cannot be told from one that the encoder counted too much; of the rest a sample counts.
+    # The last MPEG frame may be one that the encoder only counted; everything else counts to the sample.
     for cut in range(0, len(data) - (400 if container == "MP3" else 2), 97):
         refused(data[:cut])
 
 
-def test_seconds_are_told() -> None:
+def test_truncation_names_the_seconds() -> None:
     data = written("WAV")
     assert refused(data[: 44 + 2 * 19_200]) == "truncated: only 1.20 of 3.40 s can be read"
     assert refused(data[:44]) == "truncated: only 0.00 s can be read"
@@ -98,7 +98,7 @@ def test_seconds_are_told() -> None:
 
 
 def wav(riff_size: int | None = None, data_size: int | None = None, before: bytes = b"", after: bytes = b"") -> bytes:
-    """A WAV file of 16 bits a sample with other chunks around its samples, and sizes as one likes."""
+    """Return a 16-bit WAV file with other chunks around its samples and any sizes in its headers."""
     plain = written("WAV")
     body = (
         before + b"data" + struct.pack("<I", len(plain) - 44 if data_size is None else data_size) + plain[44:] + after
@@ -115,7 +115,7 @@ LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b
     [
         wav(),
         wav(after=LIST),
-        wav(after=LIST)[:-10],  # all sound is there
+        wav(after=LIST)[:-10],  # all samples are there
         wav(before=LIST),
         wav(before=b"LIST" + struct.pack("<I", 13) + b"INFOabcdefghi\0"),
         wav(riff_size=99),
@@ -169,20 +169,20 @@ def test_a_damaged_flac_file_is_refused() -> None:
 
 
 def without_info(mp3: bytes) -> bytes:
-    """Cut the first frame, which holds nothing but the Xing or Info header."""
+    """Cut the first frame, which has the Xing or Info header only."""
     return mp3[mp3.index(mp3[:2], 4) :]
 
 
 def test_mp3_without_a_header_is_read_as_a_whole_or_refused() -> None:
     constant = without_info(written("MP3", bitrate_mode="CONSTANT", compression_level=0.5))
     assert len(heard(constant)) == pytest.approx(LENGTH_S * SAMPLE_RATE_HZ, abs=3 * 1152)
-    # Cut, it cannot be told from a shorter one.
+    # A truncated file looks like a shorter one.
     assert len(heard(constant[: len(constant) // 2])) < LENGTH_S * SAMPLE_RATE_HZ / 2 + 1152
-    # libsndfile takes the first frames' size for that of all, and would stop before the end.
+    # libsndfile assumes the size of the first frames for all, and would stop before the end.
     loud = np.random.default_rng(0).uniform(-0.5, 0.5, 30_000).astype(np.float32)
     variable = without_info(written("MP3", samples=np.concatenate([loud, *[0.001 * loud] * 3])))
     assert refused(variable).startswith("cannot be decoded as a whole (MP3 without a Xing header)")
-    # Here it is the other way round: it expects more than there is, and all is read.
+    # The other way round: it expects more than there is, and reads everything.
     silent_first = without_info(written("MP3", samples=np.concatenate([0 * loud, *[loud] * 3])))
     assert len(heard(silent_first)) == pytest.approx(4 * len(loud), abs=3 * 1152)
 
@@ -198,7 +198,7 @@ def test_an_mp3_file_may_have_tags_at_both_ends() -> None:
 @pytest.mark.parametrize("n_channels", [1, 2])
 def test_any_rate_becomes_16_khz_and_channels_their_mean(rate_hz: int, n_channels: int, tmp_path: Path) -> None:
     mono = tone(rate_hz, length_s=1.05)
-    # The tone at different strengths, and what is opposite on both sides cancels out.
+    # The tone at different levels; what is opposite in both channels cancels out.
     side = 0.2 * np.ones_like(mono)
     path = tmp_path / "a.wav"
     soundfile.write(path, mono if n_channels == 1 else np.stack([mono + side, mono - side], axis=1), rate_hz, "FLOAT")
@@ -210,7 +210,7 @@ def test_any_rate_becomes_16_khz_and_channels_their_mean(rate_hz: int, n_channel
     assert abs(samples[800:-800].mean()) < 0.01
 
 
-def test_what_is_no_audio_is_refused_in_a_few_words(tmp_path: Path) -> None:
+def test_files_that_are_not_audio_are_refused_briefly(tmp_path: Path) -> None:
     assert refused(b"") == "is empty (0 bytes)"
     assert refused(b"\0\0\0\x20ftypM4A " + bytes(99)) == (
         "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
@@ -227,6 +227,6 @@ def test_what_is_no_audio_is_refused_in_a_few_words(tmp_path: Path) -> None:
         decode(tmp_path)
 
 
-def test_what_is_encoded_is_heard_again(tmp_path: Path) -> None:
+def test_encoded_samples_are_decoded_again(tmp_path: Path) -> None:
     encode(tmp_path / "clip", tone())
     assert np.abs(decode(tmp_path / "clip") - tone()).max() <= 2**-15

@@ -71,13 +71,13 @@ def listed(capsys: pytest.CaptureFixture[str], results: Path, *options: str) -> 
         (["--model", "nobody"], []),
     ],
 )
-def test_a_cell_has_to_match_every_filter(
+def test_cell_has_to_match_every_filter(
     results: Path, capsys: pytest.CaptureFixture[str], options: list[str], found: list[str]
 ) -> None:
     assert listed(capsys, results, *options) == found
 
 
-def test_the_table_says_what_became_of_each(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_shows_the_outcome_of_each_cell(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells.main([str(results)])
     heading, *rows, counted = capsys.readouterr().out.splitlines()
     assert heading.split() == [
@@ -135,7 +135,7 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     assert capsys.readouterr().out == "0 of 3 cells\n"
 
 
-def test_all_are_deleted_only_when_that_is_said(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deleting_all_needs_the_option(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cells.main([str(results), "--delete"])
     assert "without a filter would delete every cell; add --all" in capsys.readouterr().err
@@ -146,13 +146,13 @@ def test_all_are_deleted_only_when_that_is_said(results: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("changes", [{"measured_at": "yesterday"}, {"measured_at": None}, {"events": None}])
-def test_a_header_that_is_none_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -> None:
     found = query.read_record(write(tmp_path, "m/fp32/cpu/5s-b1", **changes))
     assert found.status == "unreadable"
     assert "its header" in found.reason
 
 
-def test_a_mistake_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AsrmeterError, match="has no measurements; name the results folder of a run"):
         cells.main([str(tmp_path)])
     with pytest.raises(SystemExit):

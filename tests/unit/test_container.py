@@ -1,4 +1,4 @@
-"""The container's recipe, as far as it can be looked at without an engine that builds it."""
+"""The container's recipe, checked without building it."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Return the recipe's instructions with what follows each; what is none fails."""
+    """Return the recipe's instructions with their arguments; any other line fails."""
     lines = [line for line in RECIPE.read_text().splitlines() if line and not line.startswith("#")]
     text = "\n".join(lines).replace("\\\n", "")
     found = [re.fullmatch(r"(FROM|RUN|ARG|COPY|ENV) (\S.*)", line) for line in text.splitlines()]
@@ -34,7 +34,7 @@ def test_base_image_has_the_python_of_the_environments() -> None:
     assert re.fullmatch(rf"docker\.io/library/python:{series}\.\d+-slim-[a-z]+", base)
 
 
-def test_what_it_copies_is_in_the_folder_that_it_is_built_with() -> None:
+def test_copied_file_is_in_the_build_context() -> None:
     (built,) = re.findall(r"(podman build .*)", RECIPE.read_text())
     assert built in README
     file, context = re.fullmatch(r"podman build --tag asrmeter --file (\S+) (\S+)", built).groups()  # type: ignore[union-attr]
@@ -42,12 +42,12 @@ def test_what_it_copies_is_in_the_folder_that_it_is_built_with() -> None:
     (copied,) = arguments("COPY")
     source, target = copied.split()
     assert (ROOT / context / source).is_file()
-    # And what is installed is just that.
+    # And exactly that is installed.
     (install,) = [rest for rest in arguments("RUN") if "pip install" in rest]
     assert install.endswith(f" --requirement {target}{source}")
     assert source == "run.lock"
 
 
 @pytest.mark.parametrize("command", arguments("RUN"))
-def test_its_commands_are_ones_of_a_shell(command: str) -> None:
+def test_commands_are_valid_shell(command: str) -> None:
     subprocess.run(["sh", "-n", "-c", command], check=True)

@@ -1,4 +1,4 @@
-"""The lock and the environments say the same, and each environment lists what its rules import, and nothing else."""
+"""The environments agree with the lock, and each lists exactly what its rules import."""
 
 import re
 
@@ -11,7 +11,7 @@ import envs
 from envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
 
 each = pytest.mark.parametrize("name", FILES)
-# Who runs Snakemake needs these; no rule's command does.
+# Snakemake needs these; no rule's command does.
 NOT_IN_A_RULE = {"jsonschema", "snakemake"}
 
 
@@ -46,7 +46,7 @@ def test_both_locks_agree() -> None:
     assert {name: dev.get(name) for name in locked()} == locked()
 
 
-def test_one_list_holds_what_the_environments_hold_together() -> None:
+def test_run_in_lists_what_all_environments_list() -> None:
     text = (ROOT / "requirements" / "run.in").read_text()
     wanted = {Requirement(line).name for line in text.splitlines() if not line.startswith("#")}
     together = set().union(*(listed(path.read_text()) for path in FILES.values()))
@@ -75,12 +75,12 @@ def test_a_package_that_nothing_imports_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("script", "environment", "lacking"),
     [
-        # At the head of its own file; in a function of a module that it imports.
+        # Imported at the head of its own file; in a function of a module that it imports.
         ("plot.py", "analysis", "matplotlib"),
         ("collect.py", "corpus", "jiwer"),
-        # In a module loaded by its name, and only with speech from the Hub.
+        # In a module that is loaded by name, for speech from the Hub only.
         ("build_corpus.py", "report", "datasets"),
-        # In a process of its own, by `python -m`, and in the runtime that this loads.
+        # In a process of its own, by `python -m`, and in the runtime that it loads.
         ("measure.py", "flops", "soundfile"),
         ("measure.py", "analysis", "tokenizers"),
     ],

@@ -1,4 +1,4 @@
-"""Files are whole or not there."""
+"""Files are written as a whole or not at all."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, list_files, write_atomically
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "file.txt"
     with pytest.raises(RuntimeError), atomic(target) as part:
         part.write_text("half")
@@ -46,7 +46,7 @@ def test_scratch_of_a_killed_writer_goes_with_the_next_write(tmp_path: Path) -> 
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
+def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     for name in ("old", "new"):
         with atomic(target) as part:
@@ -56,7 +56,7 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+def test_full_disk_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AsrmeterError, match=r"file: no space left on the disk; free some"), atomic(tmp_path / "file"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -72,7 +72,7 @@ def test_a_place_where_no_folder_can_be_made_is_named() -> None:
         write_atomically(Path("/proc/none/file"), "text")
 
 
-def test_a_list_files_tells_of_every_file_that_is_not_hidden(tmp_path: Path) -> None:
+def test_list_files_leaves_out_hidden_files_only(tmp_path: Path) -> None:
     home = tmp_path / "f"
     for name in ("b.txt", "a/x.bin", "a-b", ".hidden", "a/.git/config"):
         write_atomically(home / name, name)

@@ -83,14 +83,14 @@ def test_mixed_folder_keeps_good_files_and_names_bad_ones(durations: str, tmp_pa
 
 
 def spoken_in(home: Path, metadata: str, **settings: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the texts of what is heard, and what was skipped and why."""
+    """Return the texts of the utterances, and the skipped files with the reasons."""
     name = "metadata.jsonl" if metadata.startswith("{") else "metadata.csv"
     (home / name).write_text(metadata, encoding="utf-8")
     speech = FOLDER.load(options(home, **settings), home / "downloads")
     return {utterance.id: utterance.text for utterance in speech.utterances}, speech.skipped
 
 
-def test_everything_that_can_be_wrong_with_a_file_is_told(tmp_path: Path) -> None:
+def test_every_fault_of_a_file_is_reported(tmp_path: Path) -> None:
     home = tmp_path / "f"
     for name in ("good.wav", "unlisted.MP3", "null.wav", "deep/er/good.flac", ".hidden.wav"):
         record(home / name)
@@ -137,7 +137,7 @@ def test_metadata_is_read_as_programs_write_it(metadata: str, tmp_path: Path) ->
     assert spoken_in(tmp_path, metadata) == ({"a.wav": "said"}, {})
 
 
-def test_names_are_found_however_they_are_written(tmp_path: Path) -> None:
+def test_names_are_found_in_any_encoding_of_accents(tmp_path: Path) -> None:
     record(tmp_path / "sub" / "u\u0308ber.wav")
     assert spoken_in(tmp_path, "file_name,text\nsub\\\u00fcber.wav,ja\n") == ({"sub/\u00fcber.wav": "ja"}, {})
 
@@ -186,7 +186,7 @@ def test_names_are_found_however_they_are_written(tmp_path: Path) -> None:
         ("metadata.jsonl", "\n", "metadata.jsonl lists no file; each needs a line with file_name and text"),
     ],
 )
-def test_what_is_wrong_with_the_metadata_is_said_in_one_line(
+def test_mistakes_in_the_metadata_are_one_line(
     name: str | None, content: str | bytes, message: str, tmp_path: Path
 ) -> None:
     record(tmp_path / "f" / "a.wav")
@@ -249,7 +249,7 @@ def test_fingerprint_inputs_change_with_the_speech_only(tmp_path: Path) -> None:
     seen = [inputs()]
     (home / "README.txt").write_text("new")
     (home / ".b.wav").touch()
-    record(home / "more.WAV")  # in no line: it is named as left out when the corpus is made anew
+    record(home / "more.WAV")  # not listed: reported when the corpus is built again
     assert inputs() == seen[0]
     os.utime(home / "a" / "00.wav", ns=(1, 1))
     seen.append(inputs())
@@ -265,7 +265,7 @@ def test_fingerprint_inputs_change_with_the_speech_only(tmp_path: Path) -> None:
     assert [name for name, _, _ in seen[-1][1]] == sorted(name for name, _, _ in seen[-1][1])
 
 
-def test_the_planner_is_quick_with_many_files(tmp_path: Path) -> None:
+def test_planner_is_quick_with_many_files(tmp_path: Path) -> None:
     for i in range(2_000):
         (tmp_path / f"{i}.wav").touch()
     (tmp_path / "metadata.csv").write_text("\n".join(["file_name,text", *(f"{i}.wav,said" for i in range(2_000))]))
@@ -276,7 +276,7 @@ def test_the_planner_is_quick_with_many_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("durations", ["joined", "natural"])
-def test_what_is_longer_than_every_class_is_named(durations: str, tmp_path: Path) -> None:
+def test_utterances_longer_than_every_class_are_named(durations: str, tmp_path: Path) -> None:
     record(tmp_path / "f" / "short.wav", 2)
     record(tmp_path / "f" / "long.wav", 4.5)
     (tmp_path / "f" / "metadata.csv").write_text("file_name,text\nshort.wav,said\nlong.wav,much\n")
@@ -296,7 +296,7 @@ def test_class_without_segments_names_those_that_have_some(tmp_path: Path) -> No
         built(tmp_path / "f", tmp_path, [3, 10, 30])
 
 
-def test_a_file_that_changes_in_between_is_not_mistaken(tmp_path: Path) -> None:
+def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     record(tmp_path / "a.wav")
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
     speech = FOLDER.load(options(tmp_path), tmp_path)

@@ -32,7 +32,7 @@ HEARD = "So, in 2021, Mr. Smith's e-commerce store was OK."  # as Whisper writes
         ("uh-huh <QUESTIONMARK> well <EXCLAMATIONPOINT>", "WELL"),
         ("YOU <UNK> IT <unk>", "YOU IT"),
         ("<SIL>", ""), ("<MUSIC>", ""), ("<NOISE>", ""), ("<OTHER>", ""), ("", ""),
-        # Not in the rules: other hesitations, figures, punctuation that a model writes, brackets of another kind.
+        # Not in the rules: other fillers, digits, a model's punctuation, other brackets.
         ("HMM, 21 <LAUGH> UM,", "HMM, 21 <LAUGH> UM,"),
         (REFERENCE, "SO IN TWENTY TWENTY ONE MISTER SMITH'S E COMMERCE STORE WAS OKAY"),
         (HEARD, "SO, IN 2021, MR. SMITH'S E COMMERCE STORE WAS OK."),
@@ -42,7 +42,7 @@ def test_texts_are_scored_as_the_corpus_does(text: str, scored: str) -> None:
     assert official(text) == scored
 
 
-def test_the_corpus_own_scoring_counts_figures_and_punctuation() -> None:
+def test_corpus_own_scoring_counts_digits_and_punctuation() -> None:
     errors = scoring.compare(official(REFERENCE), official(HEARD))
     # SO/SO, TWENTY/2021, MISTER/MR. OKAY/OK. substituted, IN kept, the other TWENTY and ONE deleted.
     assert (errors.n_words, errors.n_errors) == (12, 6)
@@ -113,7 +113,7 @@ def test_times_in_single_precision_leave_no_gap_after_hours() -> None:
 
 @st.composite
 def annotated(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, list[tuple[float, str]]]]:
-    """Rows that tile some recordings without gaps, and every spoken word with the time at which it is in the middle."""
+    """Rows that tile some recordings without gaps, and every spoken word with the time of its middle."""
     rows: list[dict[str, Any]] = []
     spoken: dict[str, list[tuple[float, str]]] = {}
     for recording in range(draw(st.integers(1, 3))):

@@ -1,4 +1,4 @@
-"""Speech from the Hub, by the real clients, from a server that speaks its interface: whole, cut, offline, refused."""
+"""Speech from a local Hub server, by the real clients: complete, cut off, offline, refused."""
 
 import json
 import os
@@ -25,7 +25,7 @@ ACCEPTED, NOT_ACCEPTED = "hf_accepted_the_terms", "hf_knows_no_terms"
 SELECTION = "f4476de22342da7c8a72d026336305f05a59b0c0aeddf805582e1bd786722d12"
 PAGE = "https://huggingface.co/datasets/speechcolab/gigaspeech"
 N_ROWS = 90
-# The clients wait for half a minute in all before they give up; here they do not.
+# The clients retry for half a minute before they give up; here they do not wait.
 IMPATIENT = """
 import runpy, sys, datasets
 from huggingface_hub.utils import _http
@@ -39,7 +39,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture(scope="module")
 def recordings() -> dict[str, np.ndarray]:
-    """Three recordings of thirty segments each, of 1 to 3 s; noise, so that no sample is like another."""
+    """Three recordings of thirty segments each, of 1 to 3 s; noise, so that all samples differ."""
     rng = np.random.default_rng(7)
     return {
         name: rng.integers(-(2**15), 2**15, 60 * SAMPLE_RATE_HZ).astype(np.int16) for name in ("POD1", "YOU1", "YOU2")
@@ -113,7 +113,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the one line that says what went wrong."""
+    """Return the error, which is one line."""
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -156,7 +156,7 @@ def test_the_whole_path(hub: Hub, run: Run, rows: list[dict[str, Any]], recordin
         assert not path.is_file() or ACCEPTED.encode() not in path.read_bytes(), path
 
 
-def test_what_is_there_needs_no_hub(hub: Hub, run: Run) -> None:
+def test_cached_speech_needs_no_hub(hub: Hub, run: Run) -> None:
     assert run(hub).returncode == 0
     first, asked = run.bytes_by_file(), len(hub.requests)
     for how in ({"offline": True}, {"token": None, "offline": True}):
@@ -173,7 +173,7 @@ def test_what_is_there_needs_no_hub(hub: Hub, run: Run) -> None:
     assert run.bytes_by_file() == first
 
 
-def test_a_fetch_that_is_cut_off_goes_on_where_it_stopped(hub: Hub, run: Run, rows: list[dict[str, Any]]) -> None:
+def test_fetch_that_is_cut_off_continues_where_it_stopped(hub: Hub, run: Run, rows: list[dict[str, Any]]) -> None:
     assert run(hub, {"segments_per_class": 1}, durations_s=(5,)).returncode == 0
     hub.cut("*dev/validation-00001*", after=1000, times=FOREVER)
     message = refused(run(hub))
@@ -183,14 +183,14 @@ def test_a_fetch_that_is_cut_off_goes_on_where_it_stopped(hub: Hub, run: Run, ro
     hub.requests.clear()
     done = run(hub)
     assert done.returncode == 0, done.stderr
-    # Those of the other file, and of the first study, came before.
+    # The clips of the other file, and of the first study, were cached before.
     assert "clips to fetch" in done.stderr
     n_missing, n_wanted = map(int, done.stderr.split(" clips to fetch")[0].split()[-3::2])
     assert 0 < n_missing < n_wanted
     assert run.selection["selection_sha256"] == SELECTION
 
 
-def test_a_connection_that_breaks_once_is_no_error(hub: Hub, run: Run) -> None:
+def test_connection_that_breaks_once_is_not_an_error(hub: Hub, run: Run) -> None:
     hub.cut("*dev/validation-00000*", after=20_000)
     done = run(hub)
     assert done.returncode == 0, done.stderr
@@ -242,7 +242,7 @@ def test_clip_that_differs_from_its_row_is_named_and_replaced(rows: list[dict[st
     ],
     ids=["token", "terms", "bad token", "commit", "tag", "repository", "config", "split", "offline", "selection"],
 )
-def test_what_is_refused_says_why_and_what_to_do(
+def test_refusal_says_why_and_what_to_do(
     hub: Hub, run: Run, how: dict[str, Any], corpus: dict[str, Any], words: list[str]
 ) -> None:
     message = refused(run(hub, corpus, **how))
@@ -292,7 +292,7 @@ SPOKEN = [(f"text number {i}", 1.5 + 0.05 * i) for i in range(12)]
 
 @pytest.fixture(scope="module")
 def sounds() -> list[tuple[str, bytes]]:
-    """Twelve utterances, among them one without text and one that is no audio."""
+    """Twelve utterances, one of them without text and one that is not audio."""
     rng = np.random.default_rng(5)
     made = [(text, wav(rng.uniform(-1, 1, round(seconds * 8000)), 8000)) for text, seconds in SPOKEN]
     made[3] = (" ", made[3][1])
@@ -303,7 +303,7 @@ def sounds() -> list[tuple[str, bytes]]:
 HUB = {"kind": "hub", "id": "me/speech", "text": "sentence", "segments_per_class": None}
 
 
-def test_any_data_set_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+def test_any_dataset_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) -> None:
     with Hub([librispeech(sounds)]) as hub:
         done = run(hub, HUB, durations_s=(5,), token=None)
         assert done.returncode == 0, done.stderr
@@ -331,16 +331,16 @@ def test_any_data_set_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) ->
         assert run.bytes_by_file() == first
 
 
-def test_a_data_set_that_is_cut_off_goes_on(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+def test_dataset_that_is_cut_off_continues(run: Run, sounds: list[tuple[str, bytes]]) -> None:
     with Hub([librispeech(sounds)]) as hub:
-        hub.cut("*test-00001*", after=2**16, times=FOREVER)  # more than is read of what stands at the end of a file
+        hub.cut("*test-00001*", after=2**16, times=FOREVER)  # more than is read of the footer
         assert "run again: complete files are kept" in refused(run(hub, HUB, durations_s=(5,)))
         hub.mend()
         hub.requests.clear()
         done = run(hub, HUB, durations_s=(5,))
         assert done.returncode == 0, done.stderr
         assert [entry["name"] for entry in run.selection["skipped"]] == ["row-000003", "row-000007"]
-        # Of the first file, only what stands at its end is read again.
+        # Only the footer of the first file is read again.
         begins = {
             number: min(int(r.range.split("=")[1].split("-")[0]) for r in hub.asked(f"*test-0000{number}*") if r.range)
             for number in (0, 1)

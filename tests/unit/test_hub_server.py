@@ -1,4 +1,4 @@
-"""The Hub of the tests answers the real clients as the Hub does: huggingface_hub and datasets, in their own process."""
+"""The tests' Hub answers the real clients as the Hub does: huggingface_hub and datasets, in their own process."""
 
 import hashlib
 import http.client
@@ -20,7 +20,7 @@ from hub_server import FOREVER, Hub, Repo
 OLD, NEW, GONE = "a" * 40, "b" * 40, "c" * 40
 ACCEPTED, NOT_ACCEPTED, INVALID = "hf_accepted", "hf_not_accepted", "hf_invalid"
 
-# huggingface_hub keeps what it received of a file in pieces of 10 MB: only from the second on a download can go on.
+# huggingface_hub stores pieces of 10 MB: a download can continue from the second piece on only.
 WEIGHTS = os.urandom(12_000_000)
 MODEL = {"config.json": b"{}", "model.safetensors": WEIGHTS, "other.bin": os.urandom(1000), "onnx/model.onnx": b"onnx"}
 
@@ -105,7 +105,7 @@ def stream(name, config="en", **more):
 
 
 def run(hub: Hub, home: Path, script: str, *, token: str | None = None, offline: bool = False) -> Any:
-    """What the client's script calls `result`."""
+    """Return the value of `result` in the client's script."""
     beginning = BEGINNING if "stream(" in script else BEGINNING.replace("import datasets, ", "import ")
     client = subprocess.run(
         [sys.executable, "-c", f"{beginning}\n{script}\nprint(json.dumps(result))"],
@@ -171,7 +171,7 @@ GATED = {
 
 
 @pytest.mark.parametrize("token", GATED)
-def test_what_a_client_may_not_have_is_told_by_its_kind(hub: Hub, tmp_path: Path, token: str | None) -> None:
+def test_refusals_reach_the_client_by_their_kind(hub: Hub, tmp_path: Path, token: str | None) -> None:
     result = run(
         hub,
         tmp_path / "home",
@@ -230,7 +230,7 @@ result = {
     }
 
 
-def test_nobody_answers_when_the_hub_is_gone(tmp_path: Path) -> None:
+def test_hub_that_is_gone_does_not_answer(tmp_path: Path) -> None:
     with Hub() as hub:
         pass
     script = 'result = outcome(lambda: api.model_info("owner/model"))'
@@ -238,7 +238,7 @@ def test_nobody_answers_when_the_hub_is_gone(tmp_path: Path) -> None:
 
 
 def test_datasets_streams_what_is_needed(hub: Hub, tmp_path: Path) -> None:
-    # Longer than what is read of the footer and of other columns: what is cut is the audio.
+    # More than is read of the footer and of other columns: the cut is in the audio.
     hub.cut("*/en/*.parquet", after=200_000)
     result = run(
         hub,
@@ -317,7 +317,7 @@ def test_a_file_may_be_read_in_part(hub: Hub, tmp_path: Path, capfd: pytest.Capt
     assert (status, body, headers["Content-Length"], headers["X-Linked-Size"]) == (200, b"", "10", "10")
     assert headers["X-Linked-Etag"] == headers["ETag"] == f'"{sha256(b"0123456789")}"'
     assert (headers["X-Repo-Commit"], headers["Accept-Ranges"]) == (OLD, "bytes")
-    # What `git hash-object` says of an empty file.
+    # The output of `git hash-object` for an empty file.
     assert get("empty", method="HEAD")[2]["ETag"] == '"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"'
     connection.close()
     assert capfd.readouterr() == ("", "")

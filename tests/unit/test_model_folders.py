@@ -1,4 +1,4 @@
-"""Model folders: from a folder, from the Hub by the real client, with random weights; whole, or refused in one line."""
+"""Model folders from a local folder, from the Hub by the real client, with random weights; or refused in one line."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def copy(whisper: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["whisper", "hubert"])
-def test_a_local_folder_is_taken_as_it_is(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_local_folder_is_copied_unchanged(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     source: Path = request.getfixturevalue(name)
     (source / "notes.txt").write_text("of mine")
     told = made(tmp_path / "model", path=str(source))
@@ -82,7 +82,7 @@ def test_a_local_folder_is_taken_as_it_is(name: str, tmp_path: Path, request: py
     assert told["parameters"] > 1000 and "notes.txt" not in told["sha256"]
     assert told["weights_sha256"] == told["sha256"]["model.safetensors"]
     assert heard(tmp_path / "model", told["family"]) == heard(source, told["family"]) != ""
-    # A copy: who alters the source does not alter what was measured.
+    # A copy: altering the source does not alter what was measured.
     assert not (tmp_path / "model" / "model.safetensors").samefile(source / "model.safetensors")
 
 
@@ -129,7 +129,7 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
         assert told["parameters"] == made(tmp_path / "own" / source.name, path=str(source))["parameters"]
         ours, theirs = (load_file(path / "model.safetensors") for path in (target, source))
         assert ours.keys() == theirs.keys() and any(not torch.equal(ours[key], theirs[key]) for key in ours)
-        # What says that weights are random goes with them.
+        # The record that weights are random is copied too.
         assert made(tmp_path / "copied" / source.name, path=str(target))["weights"] == "random"
 
 
@@ -162,7 +162,7 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
         *("index elsewhere", "index of nothing", "generation", "link"),
     ],
 )
-def test_what_is_damaged_or_of_another_kind_is_refused(damage: Any, message: str, copy: Path, tmp_path: Path) -> None:
+def test_damaged_or_unknown_models_are_refused(damage: Any, message: str, copy: Path, tmp_path: Path) -> None:
     damage(copy)
     with pytest.raises(AsrmeterError, match=message) as caught:
         made(tmp_path / "model", path=str(copy))
@@ -176,7 +176,7 @@ def relink(path: Path) -> None:
 
 
 def in_parts(model: Path, part: str) -> None:
-    """Have the weights be a part with an index that names `part`."""
+    """Make the weights a part with an index that names `part`."""
     tensors = load_file(model / "model.safetensors")
     (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
     write(model / "model.safetensors.index.json", {"weight_map": dict.fromkeys(tensors, part)})
@@ -214,7 +214,7 @@ def hub(whisper: Path, hubert: Path) -> Iterator[Hub]:
         yield server
 
 
-# The client waits for half a minute in all before it gives up; here it does not.
+# The client retries for half a minute before it gives up; here it does not wait.
 IMPATIENT = """
 import runpy, sys
 from huggingface_hub.utils import _http
@@ -236,7 +236,7 @@ class Prepare:
     def __call__(
         self, hub: Hub, repo: str = "me/whisper", client: dict[str, Any] | None = None, **settings: Any
     ) -> str:
-        """Run it; return what it said, or "error: ..." if that was how it ended."""
+        """Run it; return its output, or "error: ..." if it failed."""
         settings = {"id": repo, "revision": COMMIT} | settings
         done = subprocess.run(
             [
@@ -294,13 +294,13 @@ def test_hub_model_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Pr
 def test_bytes_unlike_the_commit_are_refused_and_fetched_again(hub: Hub, prepare: Prepare, file: str) -> None:
     hub.corrupt(f"*/{file}")
     said = prepare(hub)
-    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it anew" in said
+    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it again" in said
     hub.mend()
     prepare(hub)
     assert prepare.provenance["weights"] == "pretrained"
 
 
-def test_a_cache_that_was_damaged_is_found(hub: Hub, prepare: Prepare) -> None:
+def test_damaged_cache_is_detected(hub: Hub, prepare: Prepare) -> None:
     prepare(hub)
     shutil.rmtree(prepare.output)
     (blob,) = (prepare.home / "hf").rglob("model.safetensors")
@@ -320,18 +320,18 @@ def test_random_weights_fetch_no_others(hub: Hub, prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     ("repo", "settings", "client", "words"),
     [
-        ("me/hubert", {}, {}, ["given to signed-in accounts only", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
+        ("me/hubert", {}, {}, ["only signed-in accounts may read it", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
         ("me/hubert", {}, {"token": REFUSED}, ["its terms are not accepted; open https://huggingface.co/me/hubert"]),
         ("me/whisper", {}, {"token": "hf_mistyped"}, ["the Hub refuses the token"]),
         ("me/nothing", {}, {}, ["the Hub has no such repository, or it is private"]),
         ("me/whisper", {"revision": "f" * 40}, {}, ["it has no revision ffff"]),
         ("me/whisper", {"revision": OLDER}, {}, ["me/whisper has no config.json"]),
         ("me/pickled", {}, {}, ["me/pickled has no model.safetensors", "asrmeter opens no other weights"]),
-        ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub"]),
+        ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub"]),
     ],
     ids=["no token", "terms", "bad token", "no repository", "no commit", "no model", "pickle", "offline"],
 )
-def test_what_is_refused_says_why_and_what_to_do(
+def test_refusal_says_why_and_what_to_do(
     hub: Hub, prepare: Prepare, repo: str, settings: dict[str, Any], client: dict[str, Any], words: list[str]
 ) -> None:
     said = prepare(hub, repo, client, **settings)
@@ -341,7 +341,7 @@ def test_what_is_refused_says_why_and_what_to_do(
 
 def test_a_gated_model_with_a_token(hub: Hub, prepare: Prepare) -> None:
     said = prepare(hub, "me/hubert", {"token": TOKEN})
-    # How far it has come is a line, not a bar.
+    # Progress is a line, not a bar.
     assert re.search(r"^\d+ of \d+ MB$", said, re.MULTILINE) and "\r" not in said
     assert prepare.provenance["family"] == "ctc"
     for path in prepare.home.rglob("*"):

@@ -50,9 +50,7 @@ def test_altered_missing_and_empty_archives_are_named(downloads: tuple[Path, dic
         Archives(folder, known).read("w", "w/data.bin")
 
 
-def test_a_package_that_cannot_be_had_is_an_error_with_a_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_that_cannot_be_fetched_names_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -65,7 +63,7 @@ def test_a_package_that_cannot_be_had_is_an_error_with_a_way_out(
     assert not (tmp_path / "x" / wanted.archive).exists()
 
 
-def test_pip_is_given_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_gets_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
     def watch(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":

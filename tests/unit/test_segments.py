@@ -47,7 +47,7 @@ def recordings(spoken: list[Utterance]) -> dict[str, np.ndarray]:
 
 
 @given(st.lists(st.floats(0.2, 20), min_size=1, max_size=30), st.sampled_from([5, 15, 30, 60]), st.booleans())
-def test_joining_keeps_every_promise(lengths_s: list[float], duration_s: int, one_recording: bool) -> None:
+def test_joined_segments_keep_every_promise(lengths_s: list[float], duration_s: int, one_recording: bool) -> None:
     spoken = utterances(lengths_s, one_recording)
     clip = hear(spoken)
     used: list[Utterance] = []
@@ -84,7 +84,7 @@ def test_within_recordings_gaps_and_full_utterances_stay_apart() -> None:
     elsewhere = Utterance("v", "other", 0, 2 * SAMPLE_RATE_HZ, "v", "s", "free")
     joined = join_utterances([first, second, third, elsewhere], 5, JoinPolicy.WITHIN)
     assert [segment.utterances for segment in joined] == [(first, second), (third,)]
-    # A gap: the 3 s before it fill too little of 5 s, and the 1 s behind it too.
+    # A gap: the 3 s before it and the 1 s after it fill too little of 5 s each.
     assert join_utterances([first, third], 5, JoinPolicy.WITHIN) == [Segment("5s-000", 5, (third,))]
 
 

@@ -1,4 +1,4 @@
-"""Intervals that mean what they say: how often they cover the truth, stopping rule included."""
+"""Coverage of the intervals, with the stop rule included."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from asrmeter.measure.stop_rule import StopRule
 
 RULE = StopRule(target=0.025, min_passes=5, max_passes=200, budget_s=1e9)
 N_RUNS = 1000
-# Three batches of different length: their content is no noise.
+# Three batches of different length: content does not count as noise.
 CONTENT_S = np.array([1.0, 1.6, 0.7])
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -36,7 +36,7 @@ def disturbed(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def drifting(rng: np.random.Generator, n: int) -> np.ndarray:
-    """The machine gets slower by 5 % in the course of the cell; the truth is what it was in the middle."""
+    """The machine gets slower by 5 % during the cell; the truth is its speed in the middle."""
     return normal(rng, n) * np.linspace(0.975, 1.025, n)
 
 
@@ -68,7 +68,7 @@ def coverage(draw: Draw, n_batches: int) -> float:
         if draw is not drifting:
             everything = draw(np.random.default_rng(seed), most * n_batches).reshape(most, n_batches) * content
         for n_rounds in range(stats.MIN_ROUNDS, most + 1):
-            if draw is drifting:  # over the time that was measured, however long it was
+            if draw is drifting:  # over the measured time, whatever its length
                 noise = draw(np.random.default_rng(seed), n_rounds * n_batches)
                 everything = noise.reshape(n_rounds, n_batches) * content
             rounds = everything[:n_rounds].tolist()
@@ -101,11 +101,11 @@ def test_the_interval_covers_the_true_median(draw: Draw, n_batches: int) -> None
     ],
 )
 def test_where_it_covers_less(draw: Draw, least: float, most: float) -> None:
-    # What the documentation says of the limits; the noise floor (A/A) is there for these.
+    # The documented limits; the noise floor (A/A) covers these cases.
     assert least <= coverage(draw, 2) <= most
 
 
-def test_content_is_no_noise() -> None:
+def test_content_does_not_count_as_noise() -> None:
     rounds = [[1.0, 10.0], [1.001, 10.01], [0.999, 9.99], [1.0, 10.0]]
     low, high = stats.blocked_interval(rounds) or (0, 0)
     assert stats.blocked_median(rounds) == pytest.approx(5.5)
@@ -116,7 +116,7 @@ def test_one_batch_has_the_plain_median() -> None:
     assert stats.blocked_median([[3.0], [1.0], [2.0]]) == 2.0
 
 
-def test_an_interval_needs_rounds_enough() -> None:
+def test_interval_needs_enough_rounds() -> None:
     assert stats.blocked_interval([]) is None
     assert stats.blocked_interval([[1.0]] * 4) is None
     assert stats.blocked_interval([[1.0, 1.0]] * 2) is None
@@ -139,7 +139,7 @@ def test_a_ratio_needs_two_pairs() -> None:
     assert low == 0.0 and high is not None and 0.4 <= high < 2
 
 
-def test_a_percentile_is_given_only_where_the_count_carries_it() -> None:
+def test_percentile_needs_enough_values() -> None:
     assert stats.p95([1.0] * 58) is None
     assert stats.p95(list(range(59))) == pytest.approx(55.1)
 

@@ -1,4 +1,4 @@
-"""Studies: defaults, and an error in one line for everything that is not allowed."""
+"""Studies: defaults, and an error of one line for each mistake."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.Monk
         assert line.startswith(f"{path}{wanted}")
 
 
-def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     whole = validation.with_defaults(LEAST, "mine.yaml")
     ownership.check_results_owner(whole)  # there is no folder yet
@@ -122,7 +122,7 @@ def test_a_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("owner", ["[]", '"mine"', "{}", "{", ""])
-def test_a_results_folder_whose_study_cannot_be_told_is_anybodys(
+def test_results_without_a_readable_study_belong_to_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -157,11 +157,11 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"kind": "hub", "id": "me/x", "name": "mine"}, "mine"),
     ],
 )
-def test_a_corpus_without_a_name_gets_one(corpus: dict[str, Any], name: str) -> None:
+def test_corpus_without_a_name_gets_one(corpus: dict[str, Any], name: str) -> None:
     assert validation.with_defaults(LEAST | {"corpus": corpus}, "mine.yaml")["corpus"]["name"] == name
 
 
-def test_what_weights_a_model_has_follows_from_where_it_is() -> None:
+def test_default_weights_follow_from_the_origin() -> None:
     known = {"id": "me/mine", "revision": "0" * 40}
     models = {"whisper-small": {"weights": "hub"}, "mine": known, "drawn": known | {"weights": "random"}}
     whole = validation.with_defaults(LEAST | {"models": models}, "mine.yaml")
@@ -177,8 +177,8 @@ def test_catalogue_entries_are_complete() -> None:
 
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))])
-def test_a_complete_study_is_a_study_that_says_the_same(path: Path) -> None:
+def test_complete_study_is_valid_and_unchanged(path: Path) -> None:
     whole = validation.with_defaults(yaml.safe_load(path.read_text()), path.name)
     again = validation.with_defaults(json.loads(json.dumps(whole)), "study.json")
-    # On this machine `auto` may have found no GPU, which is then no longer a finding but a choice.
+    # `auto` may have found no GPU on this machine; the complete study names its devices and has no note.
     assert again | {"device_note": whole["device_note"]} == whole

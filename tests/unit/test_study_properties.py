@@ -1,4 +1,4 @@
-"""Whatever a study says, it is planned, or refused in lines that a person can read."""
+"""Any study is planned, or refused with readable lines."""
 
 import argparse
 import copy
@@ -37,7 +37,7 @@ def _some(values: Any, most: int) -> st.SearchStrategy[list[Any]]:
 
 
 def _of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Return values that a number, truth or choice of the schema allows; of large ones the smaller."""
+    """Return values that the schema allows for a number, boolean or choice, without very large ones."""
     if "const" in schema:
         return st.just(schema["const"])
     if "enum" in schema:
@@ -70,7 +70,7 @@ def _keys(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def studies(draw: st.DrawFn) -> dict[str, Any]:
-    """A study that is valid as far as the schema and the catalogue go, written as a person may."""
+    """A study that schema and catalogue allow, as a user may write it."""
     properties = SCHEMA["properties"]
     variant = _keys(properties["variants"]["additionalProperties"])
     grid = {
@@ -86,7 +86,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     }
     models = {name: draw(st.sampled_from(MODELS[name])) for name in draw(_some(st.sampled_from(sorted(MODELS)), 3))}
     said = {"name": draw(names), "models": models} | draw(st.fixed_dictionaries({}, optional=grid))
-    # What a schema cannot say.
+    # Rules that a schema cannot express.
     protocol = said.get("protocol", {})
     if protocol.get("min_passes", 5) > protocol.get("max_passes", 300):
         protocol["max_passes"] = protocol["min_passes"]
@@ -183,7 +183,7 @@ def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
 
 
 def _turned(value: Any) -> Any:
-    """Return the same with all keys in the opposite order."""
+    """Return the same value with all keys in reverse order."""
     if isinstance(value, dict):
         return {key: _turned(value[key]) for key in reversed(value)}
     return value
@@ -224,7 +224,7 @@ values = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid and complete study, in which a thing or two are something else, elsewhere, or gone."""
+    """A complete study in which one or two values are replaced, moved or removed."""
     said = _complete(draw(studies()))
     for _ in range(draw(st.integers(1, 2))):
         places = list(_all_places(said))

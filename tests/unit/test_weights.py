@@ -1,4 +1,4 @@
-"""CTranslate2's binary format: read, refused when damaged, and turned into transformers' names."""
+"""CTranslate2's binary format: read, converted to transformers' names, and refused when damaged."""
 
 import struct
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def small_whisper() -> WhisperForConditionalGeneration:
 
 
 def written(network: WhisperForConditionalGeneration, folder: Path) -> bytes:
-    """What CTranslate2's own converter writes."""
+    """Return the output of CTranslate2's own converter."""
     spec = WhisperLoader().get_model_spec(network)
     spec.register_vocabulary([str(i) for i in range(network.config.vocab_size)])
     spec.validate()
