@@ -14,7 +14,7 @@ from asrmeter.analysis import batch_scaling, edlm2025, roofline
 from asrmeter.analysis.results import cell_of, on_one_machine
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
-from asrmeter.records.machine_peaks import CEILINGS
+from asrmeter.records.machine_peaks import PEAK_RATES
 from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
     operators, ceilings = (
         gathered(args.profiles, OPERATORS),
-        gathered(sorted(args.ceilings.glob("*/*.parquet")), CEILINGS),
+        gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES),
     )
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))

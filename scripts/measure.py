@@ -1,4 +1,4 @@
-"""Measure one cell: start a worker, wait for it, write what it found. A cell that fails is a record too.
+"""Measure one cell: start a worker, wait for it, write what it measured. A cell that fails gets a record too.
 
 While the worker measures, this process sleeps in the kernel and has imported nothing but the standard library.
 """
@@ -12,43 +12,95 @@ import statistics
 import time
 from typing import Any
 
-from asrmeter.common.files import check_room
 from asrmeter.common.paths import ROOT
 from asrmeter.machine import probes
 from asrmeter.machine.facts import machine_facts, node
-from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure import spec as cell_spec
-from asrmeter.measure.retries import Attempts
-from asrmeter.measure.supervisor import attend
+from asrmeter.measure.job import Job, run_job
+from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
 from asrmeter.study.fingerprints import STOP_RULE
 from asrmeter.workflow.cli import run
 
-
-def measure(
-    spec: dict[str, Any], timeout_s: float, lock: int
-) -> tuple[str, str | None, dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Run the worker; return (status, reason, events by name, passes). `lock`: see `supervisor.attend`."""
-    outcome = attend(spec, timeout_s, lock, ROOT)
-    by_name = {name: event for name, event in outcome.by_name.items() if name != "pass"}
-    by_name["waited"] = {"parent_cpu_s": outcome.awake_s}
-    passes = [event | {"phase": phase(event, by_name)} for event in outcome.named("pass")]
-    if outcome.status == "ok" and not by_name["latency"]["converged"]:
-        return "unconverged", f"{by_name['latency']['reason']} before the interval was narrow enough", by_name, passes
-    return outcome.status, outcome.reason, by_name, passes
+Event = dict[str, Any]
+# Where files lie, and what is drawn from the seed: the record names them in other ways or not at all.
+_NOT_IN_HEADER = ("model_folder", "batches", "segments")
 
 
-def phase(entry: dict[str, Any], told: dict[str, dict[str, Any]]) -> str:
-    """Return the phase that a pass turned out to belong to, which for a timed one is known only at the end."""
-    if entry["phase"] != "latency" or "latency" not in told:
+class CellJob(Job):
+    """Measures a cell."""
+
+    keeps_record = True
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__((args.output,), args.attempt, args.timeout_s)
+        self._args = args
+        self._header: dict[str, Any] = {}
+        self._clock_ahead_s = 0.0
+
+    def prepare(self) -> dict[str, Any]:
+        """Return the spec of the cell, and begin its record."""
+        # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
+        logging.info("measuring %s on %s", self.title, node() or platform.node())
+        protocol = json.loads(self._args.protocol)
+        spec = cell_spec.specify(self._args) | {
+            "stop_rule": {key: protocol[key] for key in STOP_RULE},
+            "energy_window_s": protocol["energy_window_s"],
+        }
+        self._header = {key: value for key, value in spec.items() if key not in _NOT_IN_HEADER}
+        self._header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
+        self._header |= machine_facts(ROOT) | {"before": probes.activity(), "started_at_s": time.time()}
+        self._clock_ahead_s = probes.clock_ahead_s()
+        return spec
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Refuse a cell whose batch is larger than one that ran out of memory."""
+        too_large = None if self._args.larger_than_oom else siblings.smaller_out_of_memory(self.output)
+        if too_large is None:
+            return None
+        return (
+            "unsupported",
+            f"larger than the batch of {too_large} that ran out of memory; protocol.larger_than_oom tries it",
+        )
+
+    def write(self, outcome: Outcome) -> str:
+        """Write the record."""
+        status, reason, events, passes = interpret(outcome)
+        header = self._header | {"status": status, "reason": reason, "events": events, "after": probes.activity()}
+        # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
+        header["clock_jump_s"] = probes.clock_ahead_s() - self._clock_ahead_s
+        ended_at = datetime.datetime.fromtimestamp(time.time() - header["clock_jump_s"], datetime.UTC)
+        header["measured_at"] = ended_at.isoformat(timespec="seconds")
+
+        from asrmeter.records import cell_record  # pyarrow
+
+        cell_record.write(self.output, header, passes)
+        return summary(status, reason, passes)
+
+
+def interpret(outcome: Outcome) -> tuple[str, str | None, dict[str, Event], list[Event]]:
+    """Return status, reason, events by name, and passes with their phase."""
+    events = {name: event for name, event in outcome.by_name.items() if name != "pass"}
+    if outcome.supervisor_cpu_s is not None:
+        events["waited"] = {"parent_cpu_s": outcome.supervisor_cpu_s}
+    passes = [event | {"phase": phase(event, events)} for event in outcome.named("pass")]
+    if outcome.status == "ok" and not events["latency"]["converged"]:
+        reason = f"{events['latency']['reason']} before the interval was narrow enough"
+        return "unconverged", reason, events, passes
+    return outcome.status, outcome.reason, events, passes
+
+
+def phase(entry: Event, events: dict[str, Event]) -> str:
+    """Return the phase that a pass belongs to: which of the timed ones count is known only at the end."""
+    if entry["phase"] != "latency" or "latency" not in events:
         return str(entry["phase"])
-    if entry["attempt"] < told["latency"]["attempt"]:
+    if entry["attempt"] < events["latency"]["attempt"]:
         return "disturbed"
-    return "warmup" if entry["round"] < told["latency"]["n_unsteady"] else "latency"
+    return "warmup" if entry["round"] < events["latency"]["n_unsteady"] else "latency"
 
 
-def summary(status: str, reason: str | None, passes: list[dict[str, Any]]) -> str:
-    """Return a cell in a line, for who watches the run."""
+def summary(status: str, reason: str | None, passes: list[Event]) -> str:
+    """Return a cell in a line, for the log."""
     timed = [entry for entry in passes if entry["phase"] == "latency"]
     why = f"{status}: {reason}" if reason else status
     if not timed:
@@ -59,54 +111,13 @@ def summary(status: str, reason: str | None, passes: list[dict[str, Any]]) -> st
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the command line, measure the cell and write its file."""
+    """Read the command line, measure the cell and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
     cell_spec.add_arguments(parser)
     parser.add_argument(
         "--larger-than-oom", action="store_true", help="try even where a smaller batch has run out of memory"
     )
-    args = parser.parse_args(argv)
-
-    protocol = json.loads(args.protocol)
-    attempts = Attempts(args.output, args.attempt)
-    with exclusive_lock() as lock:
-        if attempts.restore():
-            logging.info("%s: was measured before its job ended; it is kept", args.output.with_suffix(""))
-            return
-        check_room(args.output)
-        # Who watches a run on a cluster reads it in the log: `asrmeter.run_progress`.
-        logging.info("measuring %s on %s", args.output.with_suffix(""), node() or platform.node())
-        spec = cell_spec.specify(args) | {
-            "stop_rule": {key: protocol[key] for key in STOP_RULE},
-            "energy_window_s": protocol["energy_window_s"],
-        }
-        header = {key: value for key, value in spec.items() if key not in ("model_folder", "batches", "segments")}
-        header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
-        header |= machine_facts(ROOT) | {"before": probes.activity(), "started_at_s": time.time()}
-        clock_ahead_s = probes.clock_ahead_s()
-        told: dict[str, dict[str, Any]] = {}
-        passes: list[dict[str, Any]] = []
-        too_large = None if args.larger_than_oom else siblings.smaller_out_of_memory(args.output)
-        status: str
-        reason: str | None
-        if died := attempts.begin():
-            status, reason = "killed", died
-        elif too_large is not None:
-            status = "unsupported"
-            reason = f"larger than the batch of {too_large} that ran out of memory; protocol.larger_than_oom tries it"
-        else:
-            status, reason, told, passes = measure(spec, args.timeout_s, lock)
-        header |= {"status": status, "reason": reason, "events": told, "after": probes.activity()}
-        # Somebody may have set the clock meanwhile: begin and end are by the clock as it was at the beginning.
-        header["clock_jump_s"] = probes.clock_ahead_s() - clock_ahead_s
-        ended_at = datetime.datetime.fromtimestamp(time.time() - header["clock_jump_s"], datetime.UTC)
-        header["measured_at"] = ended_at.isoformat(timespec="seconds")
-
-        from asrmeter.records import cell_record  # pyarrow: not before the measurement is over
-
-        cell_record.write(args.output, header, passes)
-        attempts.keep(out_of_memory=status == "oom")
-    logging.info("%s: %s", args.output.with_suffix(""), summary(status, reason, passes))
+    run_job(CellJob(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -1,323 +1,41 @@
-"""Check how quiet the machine is: run the same work again and again, and see how far its times lie apart."""
+"""Check how quiet the machine is: repeat the same work and see how far its times lie apart."""
 
 import argparse
 import json
 import logging
-import math
-import os
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from asrmeter.common import files, stats
+from asrmeter.common import files
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.machine import interference, probes
-from asrmeter.machine.facts import available_cpus, cuda_missing
+from asrmeter.machine import noise_check
+from asrmeter.machine.facts import available_cpus
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.workflow.cli import run
 
-# Five passes are the least that an interval of their median can be had from: that is needed of two halves.
-WARMUP_S, LEAST_PASSES = 1.0, 12
-# More than this, and models that differ by a tenth cannot be told apart.
-UNFIT_FLOOR = 0.1
-# Half of a core gone: with two threads passes take up to twice as long.
-UNFIT_WAITING_THREADS = 0.5
-# Named are the busiest, if they used more than a hundredth of a core.
-N_NAMED, NAMED_CPU_CORES = 3, 0.01
-
-REMEDIES = {
-    "cores": "end or pause them, or measure later",
-    "steal": "other virtual machines share this host: take a dedicated one, or measure at another time",
-    "clock": "fix the clock: governor `performance`, turbo off",
-    "wall_clock": "let time be set before, and slowly from then on (chrony, or ntpd without steps)",
-    "heat": "cool the machine: free its vents, let it rest, or lower its power limit",
-    "gpu_slowdown": "`nvidia-smi -q -d PERFORMANCE` says more; cool the card, check its power cables",
-    "gpu_shared": "`nvidia-smi` lists them; end them",
-}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far the times of the same work lie apart; all but the first two relative to the median."""
-
-    n_passes: int
-    median_s: float
-    interquartile_range: float
-    largest_excess: float
-    halves_difference: float
-    drift: float
-    noise_floor: float
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong and what to do about it. A `spoils` of 0 is a hint, 1 makes the machine noisy, 2 unfit."""
-
-    what: str
-    remedy: str
-    spoils: int
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What was seen of the machine; `activity` is the report of a `disturbance.Watch`."""
-
-    activity: dict[str, Any]
-    busiest: list[str]
-    n_cpus: int
-    governor: str | None
-    swap_bytes: int
-    swapped_pages: int
-    gpus: list[dict[str, Any]]
-
-
-def spread_of(passes_s: Sequence[float]) -> Spread:
-    """Return how far passes of the same work lie apart.
-
-    The noise floor is what two measurements of the same thing may differ by: the largest of the 95 % half-width of the
-    difference between the medians of two interleaved halves (A/A), of that difference itself, and of the drift from
-    the first third to the last.
-    """
-    median_s = statistics.median(passes_s)
-    quartiles = statistics.quantiles(passes_s, n=4)
-    halves = [passes_s[0::2], passes_s[1::2]]
-    third = len(passes_s) // 3
-    difference = _relative_difference(*halves)
-    drift = _relative_difference(passes_s[:third], passes_s[-third:])
-    half_width = math.hypot(*(_half_width(half) for half in halves))
-    return Spread(
-        n_passes=len(passes_s),
-        median_s=median_s,
-        interquartile_range=(quartiles[2] - quartiles[0]) / median_s,
-        largest_excess=max(passes_s) / median_s - 1,
-        halves_difference=difference,
-        drift=drift,
-        noise_floor=max(half_width, abs(difference), abs(drift)),
-    )
-
-
-def _relative_difference(first: Sequence[float], second: Sequence[float]) -> float:
-    return statistics.median(second) / statistics.median(first) - 1
-
-
-def _half_width(passes_s: Sequence[float]) -> float:
-    low, high = stats.blocked_interval([[seconds] for seconds in passes_s]) or (0.0, math.inf)
-    return (high - low) / 2 / statistics.median(passes_s)
-
-
-def problems(seen: Readings, threads: int) -> list[Problem]:
-    """Return what is wrong with the machine, the worst first."""
-    found = []
-    if threads > seen.n_cpus:
-        remedy = f"set `threads` in the study to {seen.n_cpus} or to auto, or give the container more cores"
-        found.append(Problem(f"{threads} threads have to share {seen.n_cpus} cores", remedy, 2))
-    waiting = seen.activity["mean"]["waiting_threads"]
-    for cause, clause in interference.disturbances(seen.activity, threads).items():
-        unfit = cause == "cores" and (waiting or 0) > UNFIT_WAITING_THREADS
-        who = f"; the busiest in sight: {', '.join(seen.busiest)}" if cause == "cores" and seen.busiest else ""
-        found.append(Problem(clause + who, REMEDIES[cause], 2 if unfit else 1))
-    if seen.swapped_pages:
-        remedy = "end what fills the memory; a model that is swapped out is measured with the disk"
-        found.append(Problem(f"{seen.swapped_pages} pages went to swap or came back", remedy, 1))
-    elif seen.swap_bytes:
-        remedy = "it may be paged in during a pass; with enough memory free: sudo swapoff -a && sudo swapon -a"
-        found.append(Problem(f"{seen.swap_bytes / 2**20:.0f} MiB lie in swap", remedy, 0))
-    if seen.governor not in (None, "performance"):
-        remedy = "sudo cpupower frequency-set -g performance"
-        found.append(Problem(f"the clock follows the load (governor `{seen.governor}`)", remedy, 0))
-    if (n_cores := seen.activity["n_cores"]) < threads <= seen.n_cpus:
-        remedy = f"try `threads: {n_cores}` in the study, one a core: often steadier, and not slower"
-        found.append(Problem(f"{threads} threads run as hyper-threads on {n_cores} cores", remedy, 0))
-    for gpu in seen.gpus:
-        for cause, clause in interference.gpu_disturbances(gpu).items():
-            found.append(Problem(f"{gpu['name']}: {clause}", REMEDIES[cause], 1))
-        if gpu["persistence_mode"] is False:
-            remedy = "sudo nvidia-smi -pm 1, or the driver starts anew with each cell"
-            found.append(Problem(f"{gpu['name']}: persistence mode is off", remedy, 0))
-    return sorted(found, key=lambda problem: -problem.spoils)
-
-
-def verdict(spread: Spread, found: Sequence[Problem], target: float) -> str:
-    """Return `quiet`, `noisy` or `unfit`; quiet is a noise floor within the study's target and nothing wrong."""
-    spoils = max((problem.spoils for problem in found), default=0)
-    if spread.noise_floor > UNFIT_FLOOR or spoils > 1:
-        return "unfit"
-    return "noisy" if spread.noise_floor > target or spoils else "quiet"
-
-
-def text(spread: Spread, found: Sequence[Problem], seen: Readings, threads: int, target: float) -> list[str]:
-    """Return what to tell a person, line by line; the verdict comes last."""
-    direction = "slower" if spread.drift > 0 else "faster"
-    floor = _percent(spread.noise_floor)
-    lines = [
-        f"{spread.n_passes} passes of the same work, {1000 * spread.median_s:.0f} ms each, threads: {threads}",
-        f"  half of them lie within {_percent(spread.interquartile_range)} (interquartile range), "
-        f"the slowest took {_percent(spread.largest_excess)} more than the median",
-        f"  A/A: two interleaved halves differ by {_percent(abs(spread.halves_difference))}; "
-        f"the last third was {_percent(abs(spread.drift))} {direction} than the first",
-        f"  differences under {floor} cannot be seen on this machine now",
-    ]
-    for gpu in seen.gpus:
-        lines.append(f"  {gpu['name']}: {gpu['gpu_mhz'] or '?'} MHz, {gpu['gpu_temperature_c'] or '?'} °C")
-    for problem in found:
-        lines += [f"  {'wrong' if problem.spoils else 'hint'}: {problem.what}", f"      -> {problem.remedy}"]
-    came_out = verdict(spread, found, target)
-    if came_out != "quiet" and not any(problem.spoils for problem in found):
-        lines.append("  no cause in sight: heat, or neighbours of a virtual machine, which are not seen from inside")
-    ends = {
-        "quiet": "QUIET: good to measure on",
-        "noisy": f"NOISY: measurements will differ by {floor} or more without a cause (target {_percent(target)})"
-        if spread.noise_floor > target
-        else "NOISY: the times are steady now, but what is wrong above will mark cells as disturbed",
-        "unfit": "NOT FIT to measure on now",
-    }
-    return [*lines, ends[came_out]]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
-
-
-def fixed_work(threads: int) -> Callable[[], None]:
-    """Return work of 50 to 150 ms on a usual machine that is like a speech model's, after warming up with it.
-
-    For each thread: the first matrix products over 30 s of speech in an encoder of whisper-tiny's size, and two steps
-    of its decoder, each with many small products and the large one that gives every word a score.
-    """
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    speech, token = torch.randn(1500, 384), torch.randn(1, 384)
-    up, down, across = torch.randn(384, 1536), torch.randn(1536, 384), torch.randn(384, 384) / 20
-    words = torch.randn(384, 51865)
-
-    @torch.inference_mode()
-    def work() -> None:
-        for _ in range(threads):
-            torch.nn.functional.gelu(speech @ up) @ down
-            for _ in range(2):
-                state = token
-                for _ in range(24):
-                    state = state @ across
-                state @ words
-
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < WARMUP_S:
-        work()
-    return work
-
-
-def check(threads: int, seconds: float) -> tuple[Spread, Readings]:
-    """Run the fixed work for some seconds; return how far its times lie apart and what was seen of the machine."""
-    work = fixed_work(threads)
-    used_s_before, swapped_before = _cpu_s_of_others(), _swapped_pages()
-    watch = interference.Watch("cpu")
-    begin = time.perf_counter()
-    passes_s: list[float] = []
-    while len(passes_s) < LEAST_PASSES or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        work()
-        passes_s.append(time.perf_counter() - start)
-        watch.sample()
-    activity = watch.report()
-    return spread_of(passes_s), Readings(
-        activity=activity,
-        busiest=_busiest(used_s_before, _cpu_s_of_others(), activity["seconds"]),
-        n_cpus=available_cpus(),
-        governor=probes.governor(),
-        swap_bytes=1024 * (_count("/proc/meminfo", "SwapTotal:") - _count("/proc/meminfo", "SwapFree:")),
-        swapped_pages=_swapped_pages() - swapped_before,
-        gpus=[] if cuda_missing() else _gpus(),
-    )
-
-
-Process = tuple[int, int, str]
-
-
-def _cpu_s_of_others() -> dict[Process, float]:
-    """Return the CPU seconds of every other process in sight, by its number, start and name."""
-    used_s: dict[Process, float] = {}
-    for entry in os.listdir("/proc"):
-        told = probes.read(f"/proc/{entry}/stat") if entry.isdigit() and int(entry) != os.getpid() else None
-        if told:
-            # The name stands in parentheses, and may hold some itself.
-            name, fields = told.partition("(")[2].rpartition(")")[0], told.rpartition(")")[2].split()
-            used_s[int(entry), int(fields[19]), name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return used_s
-
-
-def _busiest(before: dict[Process, float], after: dict[Process, float], seconds: float) -> list[str]:
-    """Return the processes that used most, with the cores that they used. Those that ended in between are not seen."""
-    cores = {process: (used_s - before.get(process, 0.0)) / seconds for process, used_s in after.items()}
-    named = sorted((process for process in cores if cores[process] >= NAMED_CPU_CORES), key=lambda p: -cores[p])
-    return [
-        f"{''.join(sign if sign.isprintable() else '?' for sign in name)} (pid {pid}) {cores[pid, started, name]:.2f}"
-        for pid, started, name in named[:N_NAMED]
-    ]
-
-
-def _swapped_pages() -> int:
-    """Return how many pages went to swap or came back since boot."""
-    return _count("/proc/vmstat", "pswpin") + _count("/proc/vmstat", "pswpout")
-
-
-def _count(path: str, name: str) -> int:
-    """Return the number beside a name; 0 where it is not told, as there is no swap then."""
-    return sum(int(line.split()[1]) for line in (probes.read(path) or "").splitlines() if line.split()[0] == name)
-
-
-def _gpus() -> list[dict[str, Any]]:
-    """Return name, persistence mode and activity of every NVIDIA GPU."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
-        return []
-    return [
-        {"name": pynvml.nvmlDeviceGetName(card), "persistence_mode": _persistence_mode(card)}
-        | interference.gpu_activity(card, own_context=False)
-        for card in cards
-    ]
-
-
-def _persistence_mode(card: Any) -> bool | None:
-    import pynvml
-
-    try:
-        return bool(pynvml.nvmlDeviceGetPersistenceMode(card))
-    except pynvml.NVMLError:
-        return None
-
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the command line, check the machine, say what came out."""
+    """Read the command line, check the machine, log the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", default="auto", help="CPU threads, or auto for every core that may be used")
-    parser.add_argument("--seconds", type=float, default=10, help="how long to look")
+    parser.add_argument("--threads", default="auto", help="CPU threads, or auto for all available cores")
+    parser.add_argument("--seconds", type=float, default=10, help="how long to measure")
     parser.add_argument("--target", type=float, default=0.025, help="noise floor that counts as quiet, as a share")
-    parser.add_argument("--json", type=Path, help="write what was found to this file, too")
+    parser.add_argument("--json", type=Path, help="write the result to this file, too")
     parser.add_argument("--strict", action="store_true", help="fail unless the machine is quiet")
     args = parser.parse_args(argv)
     threads = available_cpus() if args.threads == "auto" else int(args.threads)
 
     with exclusive_lock():
-        spread, seen = check(threads, args.seconds)
-    found = problems(seen, threads)
-    came_out = verdict(spread, found, args.target)
-    for line in text(spread, found, seen, threads, args.target):
+        spread, state = noise_check.check(threads, args.seconds)
+    found = noise_check.problems(state, threads)
+    verdict = noise_check.verdict_of(spread, found, args.target)
+    for line in noise_check.report_lines(spread, found, state, threads, args.target):
         logging.info(line)
     if args.json:
-        content = {"verdict": came_out, "threads": threads, "target": args.target, "spread": asdict(spread)}
-        content |= {"problems": [asdict(problem) for problem in found], "readings": asdict(seen)}
-        with files.atomic(args.json) as path:
-            path.write_text(json.dumps(content, indent=1) + "\n")
-    if args.strict and came_out != "quiet":
+        content = {"verdict": verdict, "threads": threads, "target": args.target, "spread": asdict(spread)}
+        content |= {"problems": [asdict(problem) for problem in found], "machine_state": asdict(state)}
+        files.write_atomically(args.json, json.dumps(content, indent=1) + "\n")
+    if args.strict and verdict != "quiet":
         raise AsrmeterError("the machine is not quiet enough to measure on; see above")
 
 

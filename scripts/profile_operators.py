@@ -5,7 +5,6 @@ imported nothing but the standard library.
 """
 
 import argparse
-import logging
 import os
 import statistics
 from collections import Counter
@@ -13,42 +12,80 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from asrmeter.common.files import check_room
-from asrmeter.common.paths import ROOT
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.machine.facts import machine_facts
-from asrmeter.machine.lock import exclusive_lock
+from asrmeter.machine.facts import machine_id
 from asrmeter.measure import spec as cell_spec
-from asrmeter.measure.retries import Attempts
-from asrmeter.measure.supervisor import Outcome, attend
+from asrmeter.measure.job import Job, run_job
+from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
 from asrmeter.study import grid
 from asrmeter.workflow.cli import run
 
-# Groups that are named in the line about a cell.
-_N_TOLD = 4
+# How many groups the summary names.
+_N_NAMED = 4
 
-# What is written down of the cell, so that the profile of another study or version is known; see `plan.check_records`.
+# Values of the cell that tell a profile from that of another study or version; see `grid.check_records`.
 _PLANNED = (
     *("model", "model_key", "corpus", "corpus_key", "variant", "options", "device", "duration_s", "batch_size"),
     *("threads", "seed", "n_timed_batches"),
 )
 
 
+class ProfileJob(Job):
+    """Profiles a cell."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__((args.output, args.trace), args.attempt, args.timeout_s)
+        self._args, self._trace = args, args.trace
+        self._spec: dict[str, Any] = {}
+        self._cell_id, self._results = "", Path()
+
+    def prepare(self) -> dict[str, Any]:
+        """Return the spec of the cell, and remove an old trace."""
+        self._spec = cell_spec.specify(self._args) | {"task": "profile", "trace_file": str(self._trace)}
+        self._trace.unlink(missing_ok=True)
+        cell = grid.Cell(*(self._spec[field.name] for field in fields(grid.Cell) if field.name in self._spec))
+        self._cell_id, self._results = cell.id, results_folder(self.output, cell.id)
+        return self._spec
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Refuse a cell that could not be measured."""
+        return why_not_measured(self._results, self._cell_id)
+
+    def write(self, outcome: Outcome) -> str:
+        """Write the rows; an empty trace if there is no profile."""
+        import pyarrow as pa
+
+        from asrmeter.common import parquet
+        from asrmeter.measure.operator_attribution import write_trace
+        from asrmeter.records.operator_rows import OPERATORS, rows_of
+
+        profiled = outcome.status == "ok"
+        if not profiled:
+            write_trace([], self._trace)
+        header = {name: self._spec[name] for name in OPERATORS.names if name in self._spec}
+        header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id()}
+        header["trace"] = os.path.relpath(self._trace, self._results) if profiled else None
+        rows = rows_of(header, outcome.events)
+        planned = {name: self._spec[name] for name in _PLANNED} | {"profile_version": self._spec["protocol"]}
+        parquet.save(self.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
+        return summary(rows)
+
+
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Return a cell's rows in a line, for who watches the run: the groups that took most, the mean of the repeats."""
+    """Return a cell's rows in a line, for the log: the groups with the largest shares, averaged over the repeats."""
     cell = rows[0]
     if cell["repeat"] is None:
         return f"{cell['status']}: {cell['reason']}"
     n_repeats = len({row["repeat"] for row in rows})
     parts = []
-    for name, of_what in (("cpu_share", "the pass"), ("cuda_share", "the device's busy time")):
+    for name, whole in (("cpu_share", "the pass"), ("cuda_share", "the device's busy time")):
         shares: Counter[str] = Counter()
         for row in rows:
             shares[row["group"]] += row[name] or 0
-        told = [f"{group} {share / n_repeats:.0%}" for group, share in shares.most_common(_N_TOLD) if share]
-        if told:
-            parts.append(f"{', '.join(told)} of {of_what}")
+        named = [f"{group} {share / n_repeats:.0%}" for group, share in shares.most_common(_N_NAMED) if share]
+        if named:
+            parts.append(f"{', '.join(named)} of {whole}")
     idle = [row["device_idle_share"] for row in rows if row["device_idle_share"] is not None]
     if idle:
         parts.append(f"device idle {statistics.fmean(idle):.0%}")
@@ -56,14 +93,14 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return f"{'; '.join(parts)}; profiling added {cell['overhead']:.0%}; {covered:.1%} of the pass covered"
 
 
-def results_folder(output: Path, cell: grid.Cell) -> Path:
-    """Return the results folder, if the cell's file stands where the rule puts it; or else the folder that it is in."""
-    in_its_place = f"/profiles/{cell.id}.parquet"
-    return Path(str(output).removesuffix(in_its_place)) if f"/{output}".endswith(in_its_place) else output.parent
+def results_folder(output: Path, cell_id: str) -> Path:
+    """Return the results folder if the output lies where the rule puts it, else the folder that it lies in."""
+    as_by_rule = f"/profiles/{cell_id}.parquet"
+    return Path(str(output).removesuffix(as_by_rule)) if f"/{output}".endswith(as_by_rule) else output.parent
 
 
-def why_not(results: Path, cell_id: str) -> tuple[str, str] | None:
-    """Return the status and the reason that a profile has without being tried: that the cell could not be measured."""
+def why_not_measured(results: Path, cell_id: str) -> tuple[str, str] | None:
+    """Return status and reason of a profile whose cell could not be measured, None for all others."""
     record = results / "measurements" / f"{cell_id}.parquet"
     status = siblings.status(record)
     if status is None or status in MEASURED_STATUS:
@@ -78,41 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--trace", type=Path, required=True, help="the last profiled pass, as gzipped JSON for Perfetto"
     )
-    args = parser.parse_args(argv)
-
-    attempts = Attempts(args.output, args.attempt)
-    with exclusive_lock() as lock:
-        check_room(args.output, args.trace)
-        spec = cell_spec.specify(args) | {"task": "profile", "trace_file": str(args.trace)}
-        args.trace.unlink(missing_ok=True)
-        cell = grid.Cell(*(spec[field.name] for field in fields(grid.Cell) if field.name in spec))
-        results = results_folder(args.output, cell)
-        if died := attempts.begin():
-            outcome = Outcome("killed", died, [], 0)
-        elif failed := why_not(results, cell.id):
-            outcome = Outcome(*failed, [], 0)
-        else:
-            outcome = attend(spec, args.timeout_s, lock, ROOT)
-        machine_id = machine_facts(ROOT)["machine_id"]
-
-    # numpy and pyarrow: not before the worker has ended.
-    import pyarrow as pa
-
-    from asrmeter.common import parquet
-    from asrmeter.measure.operator_attribution import write_trace
-    from asrmeter.records.operator_rows import OPERATORS, rows_of
-
-    done = outcome.status == "ok"
-    if not done:
-        write_trace([], args.trace)
-    header = {name: spec[name] for name in OPERATORS.names if name in spec}
-    header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id}
-    header["trace"] = os.path.relpath(args.trace, results) if done else None
-    rows = rows_of(header, outcome.events)
-    planned = {name: spec[name] for name in _PLANNED} | {"profile_version": spec["protocol"]}
-    parquet.save(args.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
-    attempts.done()
-    logging.info("%s: %s", args.output.with_suffix(""), summary(rows))
+    run_job(ProfileJob(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -236,8 +236,8 @@ class Shell:
 @contextlib.contextmanager
 def sides_of(cell: Cell, chosen: Sequence[str]) -> Iterator[dict[str, Measure]]:
     """Yield what takes part in a pair: asrmeter with each of the chosen workers, and last the bare loop."""
-    environment = {key: value for key, value in os.environ.items() if key != launcher.SWITCH}
-    switch = {"direct": {launcher.SWITCH: "0"}, "forked": {}}
+    environment = {key: value for key, value in os.environ.items() if key != launcher.FORK_SERVER_VARIABLE}
+    switch = {"direct": {launcher.FORK_SERVER_VARIABLE: "0"}, "forked": {}}
     shells = {worker: Shell(SHELLS[worker], environment | switch[worker]) for worker in chosen}
     try:
         by_asrmeter = {

@@ -69,7 +69,7 @@ def test_another_purpose_or_price_measures_nothing(finished: Checkout) -> None:
 def test_changed_measuring_code_measures_nothing(finished: Checkout) -> None:
     with (
         finished.changed("scripts/measure.py", commented),
-        finished.changed("scripts/asrmeter/measure/worker.py", commented),
+        finished.changed("scripts/asrmeter/measure/child.py", commented),
     ):
         assert finished.plan() == {}
 

@@ -13,14 +13,14 @@ from asrmeter.analysis.edlm2025 import EDLM2025
 from asrmeter.analysis.results import cell_name
 from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
 from asrmeter.flops.table import FLOPS
-from asrmeter.records.machine_peaks import CEILINGS
+from asrmeter.records.machine_peaks import PEAK_RATES
 from asrmeter.records.operator_rows import OPERATORS
 
 Row = dict[str, Any]
 SCHEMAS = {
     "flops": FLOPS,
     "operators": OPERATORS,
-    "ceilings": CEILINGS,
+    "ceilings": PEAK_RATES,
     "roofline": ROOFLINE,
     "scaling": SCALING,
     "edlm2025": EDLM2025,

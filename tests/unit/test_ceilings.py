@@ -1,4 +1,4 @@
-"""What the machine can do at best: the ceilings' rules, whole rows, and other ways to measure the same."""
+"""The peak rates of a machine: the rules of its ceilings, whole rows, and other ways to measure the same."""
 
 import math
 import os
@@ -21,14 +21,14 @@ from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock
 from asrmeter.measure.retries import Attempts
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.measure.tasks import peaks
-from asrmeter.records.machine_peaks import CEILINGS, Ceilings
+from asrmeter.records.machine_peaks import PEAK_RATES, MachinePeaks
 
 pytestmark = pytest.mark.alone
 
 MIB = 2**20
 # Two measurements of one rate may differ by this much.
 AGREEMENT = 0.15
-# A neighbour may spoil a few tries in a row; the best of all tries counts.
+# A neighbour may spoil a few attempts in a row; the best of all counts.
 MOST_TRIES = 8
 IDENTITY = {"machine_id": "m", "device": "cpu", "threads": 2}
 MEMORY = ("read", "copy")
@@ -103,21 +103,21 @@ print(best / 1e9)
 
 
 def compute(dtype: str, flop_per_s: float, **changes: Any) -> dict[str, Any]:
-    return dict.fromkeys(CEILINGS.names) | IDENTITY | {"dtype": dtype, "flop_per_s": flop_per_s} | changes
+    return dict.fromkeys(PEAK_RATES.names) | IDENTITY | {"dtype": dtype, "flop_per_s": flop_per_s} | changes
 
 
 def memory(mib: int, bytes_per_s: float, kind: str = "read") -> dict[str, Any]:
     found = {"kind": kind, "working_set_bytes": mib * MIB, "bytes_per_s": bytes_per_s}
-    return dict.fromkeys(CEILINGS.names) | IDENTITY | found
+    return dict.fromkeys(PEAK_RATES.names) | IDENTITY | found
 
 
-def ceilings(*rows: dict[str, Any]) -> Ceilings:
-    found = Ceilings.of(rows, "m", "cpu", 2)
+def ceilings(*rows: dict[str, Any]) -> MachinePeaks:
+    found = MachinePeaks.of(rows, "m", "cpu", 2)
     assert found is not None
     return found
 
 
-def test_the_best_matrix_product_of_a_dtype_counts() -> None:
+def test_peaks_best_matrix_product_of_a_dtype() -> None:
     found = ceilings(compute("float32", 3.0), compute("float32", 4.0), compute("bfloat16", 9.0))
     assert [found.flop_per_s(dtype) for dtype in ("float32", "bfloat16", "float16")] == [4.0, 9.0, None]
     assert found.bytes_per_s(MIB) is None
@@ -137,24 +137,24 @@ def test_the_best_matrix_product_of_a_dtype_counts() -> None:
         (9999, 10.0),  # above the largest: the largest
     ],
 )
-def test_a_working_set_is_as_fast_as_the_next_smaller_one_or_any_larger(mib: float, rate: float) -> None:
+def test_peaks_working_set_between_measured_sizes(mib: float, rate: float) -> None:
     rows = [memory(16, 20.0), memory(1, 90.0), memory(4, 50.0), memory(64, 40.0), memory(1024, 10.0)]
     assert ceilings(*rows).bytes_per_s(mib * MIB) == rate
 
 
-def test_what_is_faster_counts() -> None:
+def test_peaks_faster_of_read_and_copy() -> None:
     assert ceilings(memory(1, 5.0), memory(1, 6.0, "copy")).bytes_per_s(MIB) == 6
 
 
-def test_ceilings_are_those_of_the_machine_the_device_and_the_threads() -> None:
-    failed = dict.fromkeys(CEILINGS.names) | IDENTITY | {"status": "error"}
+def test_peaks_of_a_machine_device_and_threads() -> None:
+    failed = dict.fromkeys(PEAK_RATES.names) | IDENTITY | {"status": "error"}
     rows = [compute("float32", 4.0), compute("float32", 8.0, threads=4), compute("float32", 9.0, device="cuda"), failed]
     rows.append(compute("float32", 99.0, machine_id="another"))
     assert ceilings(*rows).flop_per_s("float32") == 4.0
-    on_cuda = Ceilings.of(rows, "m", "cuda", threads=7)
+    on_cuda = MachinePeaks.of(rows, "m", "cuda", threads=7)
     assert on_cuda is not None and on_cuda.flop_per_s("float32") == 9.0
-    assert Ceilings.of(rows, "m", "cpu", threads=1) is None
-    assert Ceilings.of([failed], "m", "cpu", threads=2) is None
+    assert MachinePeaks.of(rows, "m", "cpu", threads=1) is None
+    assert MachinePeaks.of([failed], "m", "cpu", threads=2) is None
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str, budget_s: float = 0.1) -> list[dict[str, Any]]:
@@ -163,11 +163,11 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str, budget_s: 
     monkeypatch.setattr(script, "BUDGET_S", budget_s)
     script.main([*options, "--output", str(folder / "table.parquet")])
     table = pq.read_table(folder / "table.parquet")
-    assert table.schema.equals(CEILINGS)
+    assert table.schema.equals(PEAK_RATES)
     return table.to_pylist()
 
 
-def test_every_rate_is_a_whole_row(
+def test_script_writes_a_whole_row_for_each_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -199,7 +199,7 @@ def test_every_rate_is_a_whole_row(
         ),
     ],
 )
-def test_a_device_that_fails_is_one_row_that_says_why(
+def test_script_device_that_fails_is_one_row(
     options: list[str], status: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (row,) = run(tmp_path, monkeypatch, *options)
@@ -208,20 +208,18 @@ def test_a_device_that_fails_is_one_row_that_says_why(
     assert {row[name] for name in ("kind", "flop_per_s", "bytes_per_s", "n_runs")} == {None}
 
 
-def test_ceilings_that_took_their_job_down_twice_are_one_row_that_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_script_job_that_died_twice_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for attempt in (1, 2):
         assert Attempts(tmp_path / "table.parquet", attempt).begin() is None
     (row,) = run(tmp_path, monkeypatch, "--device", "cpu", "--attempt", "3")
     assert row["status"] == "killed" and "ended 2 times without a record" in row["reason"]
 
 
-def test_a_dtype_that_the_device_cannot_multiply_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = rates("cpu", ["uint16", "float32"], monkeypatch, 0.02)
-    (bad,) = (row for row in told if row["status"] != "ok")
+def test_unsupported_dtype_leaves_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rates("cpu", ["uint16", "float32"], monkeypatch, 0.02)
+    (bad,) = (row for row in found if row["status"] != "ok")
     assert bad["dtype"] == "uint16" and bad["status"] == "error" and "not implemented" in bad["reason"]
-    own = Ceilings.of(told, "m", "cpu", 2)
+    own = MachinePeaks.of(found, "m", "cpu", 2)
     assert own is not None and own.flop_per_s("float32")
 
 
@@ -229,10 +227,9 @@ def rates(device: str, dtypes: list[str], monkeypatch: pytest.MonkeyPatch, budge
     """Measure in this process with the threads that torch has; return the rows."""
     events: list[dict[str, Any]] = []
     spec = {"device": device, "threads": torch.get_num_threads(), "dtypes": dtypes, "budget_s": budget_s}
-    peaks.measure(spec, lambda event, **fields: events.append({"event": event, **fields}))
-    assert events[-1] == {"event": "done"}
-    table = script.rows(Outcome("ok", None, events, 0.0), IDENTITY | {"device": device})
-    return pa.Table.from_pylist(table, schema=CEILINGS).to_pylist()
+    peaks.PeakMeasurement(spec, lambda event, **fields: events.append({"event": event, **fields})).run()
+    table = script.rows(Outcome("ok", None, events), IDENTITY | {"device": device})
+    return pa.Table.from_pylist(table, schema=PEAK_RATES).to_pylist()
 
 
 def alternate(
@@ -264,12 +261,12 @@ def output(*command: str) -> list[float]:
 
 
 def products() -> float:
-    """Return the best GFLOP/s of matrix products in float32, as `measure` finds it."""
-    figures = list(peaks.matmul_figures("cpu", "float32"))
+    """Return the best GFLOP/s of matrix products in float32, as `PeakMeasurement` finds it."""
+    benchmarks = list(peaks.matmul_benchmarks("cpu", "float32"))
     for _ in range(5):
-        for figure in figures:
-            figure.run()
-    return max(figure.work / figure.best_s for figure in figures) / 1e9
+        for benchmark in benchmarks:
+            benchmark.run()
+    return max(benchmark.work / benchmark.best_s for benchmark in benchmarks) / 1e9
 
 
 def test_matrix_products_are_as_fast_as_numpys() -> None:
@@ -283,34 +280,32 @@ def test_matrix_products_are_as_fast_as_numpys() -> None:
     strict=False,
 )
 @pytest.mark.skipif(not shutil.which("gcc"), reason="the loops that memory is measured with beside need gcc")
-def test_memory_is_as_fast_as_plain_loops_find_it(tmp_path: Path) -> None:
+def test_memory_is_as_fast_as_in_plain_loops(tmp_path: Path) -> None:
     (tmp_path / "loops.c").write_text(LOOPS)
     # Without the last option the copy would become a call of memcpy, which goes past the caches for large sets.
     options = ["-O3", "-march=native", "-ffast-math", "-pthread", "-fno-tree-loop-distribute-patterns"]
     subprocess.run(["gcc", *options, "-o", tmp_path / "loops", tmp_path / "loops.c"], check=True)
     limit = peaks.MEMORY_SHARE * peaks.free_bytes("cpu")
-    n_bytes = [size for size in (16 * MIB, 512 * MIB) if size <= limit]
-    figures = [figure for figure in peaks.memory_figures("cpu") if figure.working_set_bytes in n_bytes]
+    sizes = [size for size in (16 * MIB, 512 * MIB) if size <= limit]
+    benchmarks = [one for one in peaks.memory_benchmarks("cpu") if one.working_set_bytes in sizes]
 
     def ours() -> dict[str, float]:
         for _ in range(6):
-            for figure in figures:
-                figure.run()
-        return {f"{figure.kind} {figure.working_set_bytes}": figure.work / figure.best_s / 1e9 for figure in figures}
+            for benchmark in benchmarks:
+                benchmark.run()
+        return {f"{one.kind} {one.working_set_bytes}": one.work / one.best_s / 1e9 for one in benchmarks}
 
     def theirs() -> dict[str, float]:
         n_threads = str(torch.get_num_threads())
-        found = {size: output(str(tmp_path / "loops"), n_threads, str(size)) for size in n_bytes}
+        found = {size: output(str(tmp_path / "loops"), n_threads, str(size)) for size in sizes}
         return {
-            f"{figure.kind} {figure.working_set_bytes}": found[figure.working_set_bytes][MEMORY.index(figure.kind)]
-            for figure in figures
-            if figure.working_set_bytes
+            f"{kind} {size}": rate for size in sizes for kind, rate in zip(("read", "copy"), found[size], strict=True)
         }
 
     assert not disagreeing(alternate(ours, theirs))
 
 
-def test_no_layer_of_a_model_is_faster_than_the_ceilings() -> None:
+def test_no_layer_of_a_model_is_faster_than_the_peaks() -> None:
     linear, attention = torch.nn.functional.linear, torch.nn.functional.scaled_dot_product_attention
     speech, weights, wide = torch.randn(1500, 384), torch.randn(384, 384), torch.randn(1536, 384)
     heads, kernel, frames = torch.randn(1, 6, 1500, 64), torch.randn(384, 384, 3), torch.randn(1, 384, 3000)
@@ -323,7 +318,9 @@ def test_no_layer_of_a_model_is_faster_than_the_ceilings() -> None:
     # A step of a decoder: 150 MB of weights, one tensor after the other.
     token, layer_weights = torch.randn(1, 1024), [torch.randn(1024, 1024) for _ in range(36)]
     n_bytes = sum(weight.nbytes for weight in layer_weights)
-    figures = [figure for figure in peaks.memory_figures("cpu") if figure.working_set_bytes in (2**27, 2**28)]
+    benchmarks = [
+        benchmark for benchmark in peaks.memory_benchmarks("cpu") if benchmark.working_set_bytes in (2**27, 2**28)
+    ]
 
     def step() -> None:
         for weight in layer_weights:
@@ -331,9 +328,9 @@ def test_no_layer_of_a_model_is_faster_than_the_ceilings() -> None:
 
     def ceiling() -> dict[str, float]:
         for _ in range(3):
-            for figure in figures:
-                figure.run()
-        rows = [dict.fromkeys(CEILINGS.names) | IDENTITY | figure.told() for figure in figures]
+            for benchmark in benchmarks:
+                benchmark.run()
+        rows = [dict.fromkeys(PEAK_RATES.names) | IDENTITY | benchmark.columns() for benchmark in benchmarks]
         memory_rate = ceilings(*rows).bytes_per_s(n_bytes)
         assert memory_rate is not None
         return dict.fromkeys(layers, products()) | {"step": memory_rate / 1e9}
@@ -357,10 +354,10 @@ def quickest(work: Callable[[], Any]) -> float:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_gpus_ceilings_agree_with_a_timed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peaks_of_a_gpu_agree_with_a_timed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rates("cuda", ["float32", "bfloat16"], monkeypatch, 1.0)
     copied = {row["working_set_bytes"]: row["bytes_per_s"] for row in rows if row["kind"] == "copy"}
-    found = Ceilings.of(rows, "m", "cuda", 1)
+    found = MachinePeaks.of(rows, "m", "cuda", 1)
     assert found is not None
     matrix = torch.randn(8192, 8192, device="cuda")
     source, target = torch.ones(2, 2**27, device="cuda")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-# Stands for the worker: tells who it is, then does what the cell says.
+# Replaces the measuring process: says who it is, then does what the spec says.
 WORKER = """
 import json, os, signal, time
-def slim_down(): pass
+def block_unused_imports(): pass
 def preload():
     with open(os.environ["PRELOADS"], "a") as stream:
         stream.write("x")
@@ -32,7 +32,7 @@ def run(spec):
         os.kill(os.getpid(), spec["signal"])
     return spec.get("code", 0)
 """
-# Stands for the measuring parent.
+# Replaces the measuring job.
 PARENT = """
 import json, os, sys, tempfile, time
 from pathlib import Path
@@ -44,10 +44,10 @@ with tempfile.TemporaryFile() as events:
     timed_out = code is None
     code = worker.kill() if timed_out else code
     events.seek(0)
-    told = json.loads(events.read() or b"{}")
-print(json.dumps(told | {"kind": type(worker).__name__, "code": code, "timed_out": timed_out}), flush=True)
+    event = json.loads(events.read() or b"{}")
+print(json.dumps(event | {"kind": type(worker).__name__, "code": code, "timed_out": timed_out}), flush=True)
 """
-# Stands for Snakemake: its name is what the parent looks for.
+# Replaces Snakemake: its name is what the job looks for.
 OWNER = """
 import subprocess, sys
 for line in sys.stdin:
@@ -65,7 +65,7 @@ class Run:
             (package / room).mkdir(parents=True)
         for name in ("measure/launcher.py", "measure/fork_server.py", "machine/snakemake_process.py"):
             shutil.copy(SCRIPTS / "asrmeter" / name, package / name)
-        (package / "measure" / "worker.py").write_text(WORKER)
+        (package / "measure" / "child.py").write_text(WORKER)
         (folder / "parent.py").write_text(PARENT)
         (folder / "snakemake").write_text(OWNER)
         self.preloads = folder / "preloads"
@@ -80,7 +80,7 @@ class Run:
         )
 
     def job(self, **spec: Any) -> dict[str, Any]:
-        """Run a job and return what came of it."""
+        """Run a job and return its result."""
         self.begin(**spec)
         assert self.process.stdout is not None
         found: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class Run:
         self.process.stdin.flush()
 
     def begin_and_find(self, server: int, **spec: Any) -> int:
-        """Start a job and return the process id of its cell."""
+        """Start a job and return the process id of its worker."""
         self.begin(**spec)
         children = Path(f"/proc/{server}/task/{server}/children")
         assert comes_true(lambda: bool(children.read_text().split()))
@@ -129,7 +129,7 @@ def comes_true(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_every_cell_is_a_fresh_process_of_one_server(run: Run) -> None:
+def test_server_forks_a_fresh_process_for_every_job(run: Run) -> None:
     first, second = run.job(), run.job(code=3)
     assert first["kind"] == second["kind"] == "ForkedWorker"
     assert (first["code"], second["code"]) == (0, 3)
@@ -140,24 +140,24 @@ def test_every_cell_is_a_fresh_process_of_one_server(run: Run) -> None:
     assert first["preload_cpu_s"] > 0
 
 
-def test_other_threads_are_another_server(run: Run) -> None:
+def test_server_is_another_for_other_threads(run: Run) -> None:
     assert run.job(threads=1)["parent"] != run.job(threads=2)["parent"]
 
 
-def test_a_killed_cell_leaves_the_server_as_it_was(run: Run) -> None:
+def test_server_survives_a_killed_worker(run: Run) -> None:
     first, second = run.job(signal=int(signal.SIGKILL)), run.job()
     assert (first["code"], second["code"]) == (-9, 0)
     assert first["parent"] == second["parent"]
 
 
-def test_a_cell_that_takes_too_long_is_ended(run: Run) -> None:
+def test_worker_that_takes_too_long_is_killed(run: Run) -> None:
     found = run.job(sleep_s=60, timeout_s=1)
     assert (found["timed_out"], found["code"]) == (True, -9)
     assert not alive(found["pid"])
     assert run.job()["code"] == 0
 
 
-def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
+def test_server_killed_kills_its_worker_and_is_replaced(run: Run) -> None:
     server = run.job()["parent"]
     child = run.begin_and_find(server, sleep_s=60)
     os.kill(server, signal.SIGKILL)
@@ -166,7 +166,7 @@ def test_a_killed_server_kills_its_cell_and_is_replaced(run: Run) -> None:
     assert run.job()["parent"] != server
 
 
-def test_a_process_whose_parent_has_ended_before_it_was_watched_ends_too() -> None:
+def test_die_with_parent_that_has_ended_already() -> None:
     code = """
 import os, time
 from asrmeter.measure import launcher
@@ -182,17 +182,17 @@ if os.fork() == 0:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_nothing_is_left_when_the_run_ends_or_dies(run: Run) -> None:
+def test_server_and_worker_end_with_the_run(run: Run) -> None:
     server = run.job()["parent"]
     child = run.begin_and_find(server, sleep_s=60)
     run.process.kill()
     assert comes_true(lambda: not alive(server) and not alive(child))
 
 
-def test_the_switch_and_a_missing_snakemake_start_the_worker_directly(tmp_path: Path) -> None:
+def test_worker_starts_directly_without_snakemake(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.process.communicate("", timeout=30)
-    (tmp_path / "scripts" / "asrmeter" / "measure" / "worker.py").write_text(
+    (tmp_path / "scripts" / "asrmeter" / "measure" / "child.py").write_text(
         WORKER + "import sys\nos._exit(run({'preload_cpu_s': None} | json.load(sys.stdin)))"
     )
     command = [sys.executable, str(tmp_path / "parent.py"), "{}", str(tmp_path / "scripts")]

@@ -161,7 +161,7 @@ def test_the_report_does_not_hang_on_measuring() -> None:
     made_of = import_closure.closure(ROOT / "scripts" / "render.py", ROOT)
     assert "scripts/asrmeter/report/html/page.py" in made_of
     assert not {
-        "scripts/asrmeter/measure/worker.py",
+        "scripts/asrmeter/measure/child.py",
         "scripts/measure.py",
         "scripts/asrmeter/measure/stop_rule.py",
     } & set(made_of)

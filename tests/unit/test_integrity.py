@@ -313,13 +313,13 @@ def test_a_model_folder_for_which_the_disk_is_too_small_is_not_there(small: Path
     assert list(small.iterdir()) == []
 
 
-def test_what_a_worker_tells_needs_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_of_a_worker_need_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
     (tmp_path / "scripts" / "asrmeter" / "measure").mkdir(parents=True)
-    told = 'import json, os, sys\nos.write(json.load(sys.stdin)["events"], b\'{"event": "done"}\\n\')\n'
-    (tmp_path / "scripts" / "asrmeter" / "measure" / "worker.py").write_text(told)
-    outcome = supervisor.attend({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
+    code = 'import json, os, sys\nos.write(json.load(sys.stdin)["events"], b\'{"event": "done"}\\n\')\n'
+    (tmp_path / "scripts" / "asrmeter" / "measure" / "child.py").write_text(code)
+    outcome = supervisor.run_supervised({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
     assert (outcome.status, outcome.events) == ("ok", [{"event": "done"}])
 
 

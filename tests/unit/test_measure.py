@@ -1,4 +1,4 @@
-"""The measuring parent: whatever becomes of the worker, there is a status and a reason."""
+"""The measuring job: whatever happens to the worker, there is a status and a reason."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import measure
-from asrmeter.measure import retries, supervisor, worker
+from asrmeter.measure import job, retries, supervisor, tasks
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
 from made_inputs import sign_corpus, sign_model
@@ -20,7 +20,7 @@ PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
 
 
 @pytest.mark.parametrize(
-    ("code", "timeout_s", "told", "status", "reason"),
+    ("code", "timeout_s", "events", "status", "reason"),
     [
         (0, None, DONE, "ok", None),
         (-9, None, {}, "killed", "ended by SIGKILL after 3 passes"),
@@ -32,31 +32,31 @@ PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
         (0, None, {}, "error", "exit code 0"),
     ],
 )
-def test_every_end_of_a_worker_has_a_status(
-    code: int, timeout_s: float | None, told: dict[str, dict[str, Any]], status: str, reason: str | None
+def test_classify_exit_gives_status_and_reason(
+    code: int, timeout_s: float | None, events: dict[str, dict[str, Any]], status: str, reason: str | None
 ) -> None:
-    found = supervisor.conclude(code, timeout_s, [*PASSES, *({"event": name} | told[name] for name in told)])
+    found = supervisor.classify_exit(code, timeout_s, [*PASSES, *({"event": name} | events[name] for name in events)])
     assert found[0] == status
     assert found[1] is None if reason is None else reason in str(found[1])
 
 
-def test_a_kill_for_want_of_memory_is_told_from_another() -> None:
-    assert supervisor.conclude(-9, None, PASSES, out_of_memory=True) == (
+def test_classify_exit_out_of_memory_is_no_other_kill() -> None:
+    assert supervisor.classify_exit(-9, None, PASSES, out_of_memory=True) == (
         "oom",
         "the kernel ended the worker after 3 passes: the machine's memory ran out",
     )
-    assert supervisor.conclude(-11, None, PASSES, out_of_memory=True)[0] == "killed"
+    assert supervisor.classify_exit(-11, None, PASSES, out_of_memory=True)[0] == "killed"
 
 
-def test_what_a_timed_pass_belongs_to_is_known_at_the_end() -> None:
-    told = {"latency": {"attempt": 2, "n_unsteady": 1}}
+def test_phase_of_timed_passes() -> None:
+    events = {"latency": {"attempt": 2, "n_unsteady": 1}}
     passes = [{"phase": "latency", "attempt": attempt, "round": round} for attempt in (1, 2) for round in (0, 1)]
-    assert [measure.phase(entry, told) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
+    assert [measure.phase(entry, events) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
     assert measure.phase(passes[0], {}) == "latency"
-    assert measure.phase({"phase": "memory"}, told) == "memory"
+    assert measure.phase({"phase": "memory"}, events) == "memory"
 
 
-def test_a_cell_is_told_in_a_line() -> None:
+def test_summary_of_a_cell() -> None:
     passes = [
         {"phase": "warmup", "latency_s": 9.0, "audio_s": 5.0},
         {"phase": "latency", "latency_s": 2.0, "audio_s": 5.0},
@@ -78,80 +78,87 @@ def test_a_cell_is_told_in_a_line() -> None:
         (ValueError("x\ny"), "error"),
     ],
 )
-def test_exceptions_become_statuses(error: BaseException, status: str) -> None:
-    found, reason = worker.classify(error)
+def test_classify_error_gives_a_status(error: BaseException, status: str) -> None:
+    found, reason = tasks.classify_error(error)
     assert found == status
     assert "\n" not in reason
 
 
-def test_of_a_full_gpu_only_the_figures_are_told() -> None:
+def test_classify_error_drops_allocator_advice() -> None:
     short_of = "CUDA out of memory. Tried to allocate 68.67 GiB. GPU 0 has 139.80 GiB of which 49.07 GiB is free."
     advice = " Including non-PyTorch memory, this process has 90.72 GiB in use. Try setting PYTORCH_CUDA_ALLOC_CONF"
     error = type("OutOfMemoryError", (RuntimeError,), {})(short_of + advice)
-    assert worker.classify(error) == ("oom", f"OutOfMemoryError: {short_of}")
+    assert tasks.classify_error(error) == ("oom", f"OutOfMemoryError: {short_of}")
 
 
 def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let the parent start a worker of another make."""
+    """Make jobs start a worker that runs this code."""
     package = tmp_path / "scripts" / "asrmeter" / "measure"
     package.mkdir(parents=True, exist_ok=True)
     head = "import json, os, signal, sys, time\nspec = json.load(sys.stdin)\nevents = open(spec['events'], 'w')\n"
-    (package / "worker.py").write_text(head + code)
-    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    (package / "child.py").write_text(head + code)
+    monkeypatch.setattr(job, "ROOT", tmp_path)
 
 
 SPEC = {"threads": 3}
+
+
+def interpreted(timeout_s: float, root: Path) -> tuple[str, str | None, dict[str, Any], list[dict[str, Any]]]:
+    """Run the worker of a checkout; return status, reason, events and passes."""
+    return measure.interpret(supervisor.run_supervised(SPEC, timeout_s, sys.stderr.fileno(), root))
+
+
 OUT_OF_MEMORY = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
 ONE_PASS = 'events.write(\'{"event": "pass", "phase": "latency"}\\n\'); events.flush()\n'
 
 
-def test_passes_before_a_kill_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_killed_keeps_its_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead(ONE_PASS + "os.kill(os.getpid(), signal.SIGKILL)", monkeypatch, tmp_path)
-    status, reason, _, passes = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    status, reason, _, passes = interpreted(30, tmp_path)
     assert (status, len(passes)) == ("killed", 1)
     assert "SIGKILL after 1 passes" in str(reason)
 
 
-def test_a_half_written_event_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_half_written_event_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead(ONE_PASS + 'events.write(\'{"event": "pa\'); events.flush(); os._exit(4)', monkeypatch, tmp_path)
-    status, _, _, passes = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    status, _, _, passes = interpreted(30, tmp_path)
     assert (status, len(passes)) == ("error", 1)
 
 
-def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead("time.sleep(60)", monkeypatch, tmp_path)
     before = os.times()
-    status, reason, _, _ = measure.measure(SPEC, 1.0, lock=sys.stderr.fileno())
+    status, reason, _, _ = interpreted(1.0, tmp_path)
     after = os.times()
     assert (status, reason) == ("timeout", "ended after timeout_s = 1 and 0 passes")
     assert after.user + after.system - before.user - before.system < 0.1
 
 
-def test_a_wide_interval_is_told_with_what_ended_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = [{"event": "latency", "converged": False, "reason": "budget_s = 2 was spent"}, {"event": "done"}]
-    lines = "".join(json.dumps(event) + "\n" for event in told)
+def test_unconverged_cell_says_what_ended_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    events = [{"event": "latency", "converged": False, "reason": "budget_s = 2 was spent"}, {"event": "done"}]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
     run_instead(f"events.write({lines!r}); events.close()", monkeypatch, tmp_path)
-    status, reason, _, _ = measure.measure(SPEC, 30, lock=sys.stderr.fileno())
+    status, reason, _, _ = interpreted(30, tmp_path)
     assert (status, reason) == ("unconverged", "budget_s = 2 was spent before the interval was narrow enough")
 
 
-def test_the_workers_threads_are_the_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_has_the_threads_of_the_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Snakemake does
     code = "events.write(json.dumps({'event': 'latency', 'converged': os.environ['OMP_NUM_THREADS'] == '3'}) + '\\n')\n"
     run_instead(code + 'events.write(\'{"event": "done"}\\n\'); events.close()', monkeypatch, tmp_path)
-    assert measure.measure(SPEC, 30, lock=sys.stderr.fileno())[0] == "ok"
+    assert interpreted(30, tmp_path)[0] == "ok"
 
 
-def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
+def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
-        "import os, sys, measure; from pathlib import Path\n"
-        f"measure.ROOT = Path({str(tmp_path)!r})\n"
-        "measure.measure({'threads': 1}, 60, lock=2)"
+        "from pathlib import Path\n"
+        "from asrmeter.measure.supervisor import run_supervised\n"
+        f"run_supervised({{'threads': 1}}, 60, 2, Path({str(tmp_path)!r}))"
     )
     package = tmp_path / "scripts" / "asrmeter" / "measure"
     package.mkdir(parents=True, exist_ok=True)
     pid_file = tmp_path / "pid"
-    (package / "worker.py").write_text(
+    (package / "child.py").write_text(
         f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
     )
     parent = os.spawnve(
@@ -212,10 +219,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
     return output
 
 
-def test_a_cell_that_takes_its_job_down_twice_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_that_dies_twice_writes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("", monkeypatch, tmp_path)
     with monkeypatch.context() as dying:
-        dying.setattr(measure, "measure", lambda *_: sys.exit("as if killed"))
+        dying.setattr(job, "run_supervised", lambda *_: sys.exit("as if killed"))
         for attempt in (1, 2):
             with pytest.raises(SystemExit):
                 measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}")
@@ -224,13 +231,11 @@ def test_a_cell_that_takes_its_job_down_twice_is_a_record(tmp_path: Path, monkey
     assert "ended 2 times without a record" in header["reason"]
     assert passes == []
     assert header["threads"] == len(os.sched_getaffinity(0))
-    # Whoever runs it anew begins at one.
+    # A new run begins at one.
     assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
 
 
-def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)
     content = output.read_bytes()
@@ -245,7 +250,7 @@ def test_a_later_attempt_keeps_what_an_earlier_one_has_measured(
     assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["reason"]
 
 
-def test_a_run_forgets_what_an_earlier_one_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_forgets_records_of_an_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)
     output.unlink()
@@ -259,9 +264,7 @@ def test_a_run_forgets_what_an_earlier_one_has_left(tmp_path: Path, monkeypatch:
     assert not output.exists()
 
 
-def test_out_of_memory_is_believed_only_with_all_the_memory_that_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_is_kept_from_the_second_attempt_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     first = measured(tmp_path, monkeypatch, 2)
     assert cell_record.read(first)[0]["status"] == "oom"
@@ -271,7 +274,7 @@ def test_out_of_memory_is_believed_only_with_all_the_memory_that_there_is(
     assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0]["status"] == "oom"
 
 
-def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempt_keeps_copies_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError
 
@@ -285,9 +288,7 @@ def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: p
     assert retries.Attempts(output, 2).restore() and output.read_text() == "measured"
 
 
-def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batch_above_one_out_of_memory_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     statuses = {
         batch_size: cell_record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"]
@@ -301,7 +302,7 @@ def test_batches_above_one_that_ran_out_of_memory_are_not_tried(
     assert cell_record.read(asked)[0]["status"] == "oom"
 
 
-def test_siblings_of_another_duration_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smaller_out_of_memory_ignores_other_durations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead('events.write(\'{"event": "failed", "status": "oom", "reason": ""}\\n\')\n', monkeypatch, tmp_path)
     path = measured(tmp_path, monkeypatch, 2)
     assert siblings.status(path) == "oom"

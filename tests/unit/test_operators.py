@@ -23,7 +23,8 @@ from asrmeter import runtimes
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.measure.operator_attribution import BETWEEN, Event, attribute, group_of, range_of
 from asrmeter.measure.retries import Attempts
-from asrmeter.measure.tasks import profile as profiler
+from asrmeter.measure.tasks import UnsupportedError
+from asrmeter.measure.tasks import profile as profile_task
 from asrmeter.records import cell_record, operator_rows
 from asrmeter.records.operator_rows import OPERATORS
 from made_inputs import sign_corpus, sign_model
@@ -282,7 +283,7 @@ def test_modules_with_a_range(path: str, kind: str, name: str | None) -> None:
 
 
 def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "cpu") -> dict[str, Any]:
-    """What a worker is given; a corpus of two segments of noise, long enough for a pass of some 0.1 s."""
+    """Return the spec of a cell; its corpus is two segments of noise, long enough for a pass of about 0.1 s."""
     seconds = 30 if family == "ctc" else 5
     segments = []
     for i in range(2):
@@ -297,11 +298,11 @@ def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "c
     }
 
 
-def told_by(spec: dict[str, Any]) -> list[dict[str, Any]]:
+def events_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     threads = torch.get_num_threads()
     try:
-        profiler.measure(spec, lambda event, **fields: events.append({"event": event} | fields))
+        profile_task.CellProfile(spec, lambda event, **fields: events.append({"event": event} | fields)).run()
     finally:
         torch.set_num_threads(threads)
     return events
@@ -330,12 +331,12 @@ def shares(rows: list[dict[str, Any]], by: str) -> dict[str, float]:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: pytest.CaptureFixture[str]) -> None:
     spec = specify(whisper, "whisper", attention)
-    told = told_by(spec)
+    events = events_of(spec)
     assert "USDT" not in capfd.readouterr().err
-    assert [entry["event"] for entry in told][-1] == "done"
+    assert events[-1]["event"] == "profile"
     # A busy machine disturbs the first attempt: the second one counts then.
-    plain = [entry["latency_s"] for entry in told if entry["event"] == "pass" and entry["phase"] == "plain"][-3:]
-    profiles = [entry for entry in told if entry["event"] == "profile"][-2:]
+    plain = [entry["latency_s"] for entry in events if entry["event"] == "pass" and entry["phase"] == "plain"][-3:]
+    profiles = [entry for entry in events if entry["event"] == "profile"][-2:]
     assert len(plain) == 3 and [entry["repeat"] for entry in profiles] == [1, 2]
     for entry in profiles:
         assert sum(row["cpu_self_s"] for row in entry["rows"]) == pytest.approx(entry["pass_s"], rel=0.02)
@@ -360,12 +361,12 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
 
 @pytest.mark.alone
 def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiler, "N_PROFILED", 10)
+    monkeypatch.setattr(profile_task, "N_PROFILED", 10)
     # Without the features: their large buffers are of fresh pages or not, by what the process has freed before, and in
     # a model as small as this one that is a tenth of the pass.
     profiles = [
         [row for row in entry["rows"] if row["stage"] != "features"]
-        for entry in told_by(specify(whisper, "whisper"))
+        for entry in events_of(specify(whisper, "whisper"))
         if entry["event"] == "profile"
     ]
     calls = [{(row["stage"], row["operator"], row["n_calls"]) for row in rows} for rows in profiles]
@@ -387,8 +388,8 @@ def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: p
 
 
 def test_a_ctc_pass_has_no_decoder(ctc: Path) -> None:
-    told = told_by(specify(ctc, "ctc"))
-    for entry in told:
+    events = events_of(specify(ctc, "ctc"))
+    for entry in events:
         if entry["event"] == "profile":
             assert set(shares(entry["rows"], "stage")) == {"features", "encoder", "output_layer", "text"}
             assert 0.98 < entry["covered"] < 1.02
@@ -396,7 +397,7 @@ def test_a_ctc_pass_has_no_decoder(ctc: Path) -> None:
 
 def test_the_trace_opens_and_tells_nothing_else(whisper: Path) -> None:
     spec = specify(whisper, "whisper")
-    told_by(spec)
+    events_of(spec)
     text = gzip.decompress(Path(spec["trace_file"]).read_bytes()).decode()
     trace = json.loads(text)
     assert set(trace) == {"traceEvents"}
@@ -416,7 +417,7 @@ def test_hooks_are_gone_afterwards_and_passes_are_the_same(whisper: Path, monkey
     loaded: list[Any] = []
     load = runtimes.load
     monkeypatch.setattr(runtimes, "load", lambda *args, **named: loaded.append(load(*args, **named)) or loaded[0])
-    told_by(specify(whisper, "whisper"))
+    events_of(specify(whisper, "whisper"))
 
     def hooks(model: torch.nn.Module) -> list[tuple[str, int]]:
         modules = model.named_modules()
@@ -427,9 +428,9 @@ def test_hooks_are_gone_afterwards_and_passes_are_the_same(whisper: Path, monkey
 
 
 def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with profiler._without_notices():
+    with profile_task._without_notices():
         os.write(2, b"USDT:2026-11-24 profiler_start\nsomething is wrong\n")
-    with pytest.raises(ValueError), profiler._without_notices():
+    with pytest.raises(ValueError), profile_task._without_notices():
         os.write(2, b"out of luck\n")
         raise ValueError
     assert capfd.readouterr().err == "something is wrong\nout of luck\n"
@@ -437,19 +438,20 @@ def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[s
 
 def test_times_that_do_not_add_up_are_told() -> None:
     rows, busy_s = attribute([span("encoder", 0, 100_000)])
-    assert profiler._told(rows, busy_s, 0.102)["covered"] == pytest.approx(0.98, abs=0.001)
-    assert profiler._told(rows, busy_s, 0.2)["covered"] == pytest.approx(0.5)
+    assert profile_task._shares(rows, busy_s, 0.102)["covered"] == pytest.approx(0.98, abs=0.001)
+    assert profile_task._shares(rows, busy_s, 0.2)["covered"] == pytest.approx(0.5)
 
 
-def test_a_machine_without_cuda_is_told(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_without_cuda_is_unsupported(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert [entry["event"] for entry in told_by(specify(ctc, "ctc", device="cuda"))] == ["unsupported"]
+    with pytest.raises(UnsupportedError, match="no CUDA device on this machine"):
+        events_of(specify(ctc, "ctc", device="cuda"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_pass_on_cuda_is_its_kernels_and_its_waiting(whisper: Path) -> None:
-    told = told_by(specify(whisper, "whisper", device="cuda"))
-    for entry in told:
+    events = events_of(specify(whisper, "whisper", device="cuda"))
+    for entry in events:
         if entry["event"] == "profile":
             cuda_s = sum(row["cuda_self_s"] for row in entry["rows"])
             assert 0 < cuda_s == pytest.approx((1 - entry["device_idle_share"]) * entry["pass_s"])

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from asrmeter.analysis import batch_scaling, roofline
-from asrmeter.records.machine_peaks import CEILINGS
+from asrmeter.records.machine_peaks import PEAK_RATES
 
 GIGA = 1e9
 
 
 def a_ceiling(**changes: Any) -> dict[str, Any]:
-    row = dict.fromkeys(CEILINGS.names) | {"machine_id": "m", "device": "cpu", "threads": 2, "status": "ok"}
+    row = dict.fromkeys(PEAK_RATES.names) | {"machine_id": "m", "device": "cpu", "threads": 2, "status": "ok"}
     return row | changes
 
 

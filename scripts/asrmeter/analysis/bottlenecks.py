@@ -8,7 +8,7 @@ from typing import Any
 
 from asrmeter.analysis.results import Row, cell_of, latency_of, read_rows
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.records.machine_peaks import MachinePeaks
 
 # In the order of legends and tables.
 GROUPS = (
@@ -121,7 +121,7 @@ def profiles(operators: Sequence[Row]) -> list[Profile]:
     return [Profile(rows[0], tuple(rows)) for _, rows in sorted(of_cell.items())]
 
 
-def working_sets(ceilings: Ceilings) -> list[int]:
+def working_sets(ceilings: MachinePeaks) -> list[int]:
     """Return the sizes (bytes) of the smallest and the largest working set whose memory rate counts as a ceiling."""
     sizes = sorted({size for size, _ in ceilings.memory})
     return sorted({*sizes[:1], *sizes[-1:]})

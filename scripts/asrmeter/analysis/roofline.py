@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.records.machine_peaks import MachinePeaks
 
 Row = Mapping[str, Any]
 LOSSES = ("compute", "memory", "overhead", "padding")
@@ -84,7 +84,7 @@ class Stage:
     padding_of_bytes: float
     note: str | None = None
 
-    def row(self, dtype: str, ceilings: Ceilings | None) -> dict[str, Any]:
+    def row(self, dtype: str, ceilings: MachinePeaks | None) -> dict[str, Any]:
         """Return the columns of the table that are this stage's own."""
         found: dict[str, Any] = {
             "dtype": dtype,
@@ -128,7 +128,7 @@ def rows(
         if cell["status"] not in MEASURED_STATUS or cell["latency_s_median"] is None:
             continue
         identity = {name: cell[name] for name in IDENTITY}
-        of_machine = Ceilings.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
+        of_machine = MachinePeaks.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
         dtype = dtypes[cell["variant"]]
         stages = [
             stage.row(dtype, of_machine)

@@ -182,7 +182,7 @@ def own_gpu() -> str:
     return f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"
 
 
-def measure(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
+def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
     """Meter windows of passes, and of idling with the model loaded where the device's power is measured.
 
     Nothing that goes wrong is raised, in `run` neither: what there is of windows is returned with the reason in `note`.

@@ -1,8 +1,8 @@
-"""The process that imports torch and transformers once a run and forks a fresh process for every cell.
+"""The process that imports torch and transformers once a run and forks a fresh process for every job.
 
-It serves one cell at a time, asleep in the kernel while that is measured, and ends when the Snakemake that it serves
-ends. The libraries of a measurement are imported here and not used: no thread, no OpenMP region and no CUDA context
-exists before the fork. See `asrmeter.measure.launcher` for the other side.
+It serves one job at a time and sleeps in the kernel meanwhile. It ends when its owner, the Snakemake process of the
+run, ends. It imports the libraries of a measurement but does not use them: before the fork there is no thread, no
+OpenMP region and no CUDA context. `asrmeter.measure.launcher` is the other side.
 """
 
 import argparse
@@ -14,15 +14,15 @@ import signal
 import socket
 import struct
 
-from asrmeter.measure import launcher, worker
+from asrmeter.measure import child, launcher
 
 
 def serve(owner: int, address: str) -> None:
-    """Import, listen at the abstract socket `address`, serve until the process `owner` ends."""
-    launcher.call_process("asrmeter-server")
+    """Import, then listen on the abstract socket `address` and serve until the process `owner` ends."""
+    launcher.set_process_name("asrmeter-server")
     ends = os.pidfd_open(owner)
-    worker.slim_down()
-    worker.preload()
+    child.block_unused_imports()
+    child.preload()
     preload = os.times()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"\0{address}")
@@ -33,39 +33,39 @@ def serve(owner: int, address: str) -> None:
             return
         connection, _ = listener.accept()
         with connection:
-            if launcher.is_own(connection) and not _serve_one(
+            if launcher.is_same_user(connection) and not _serve_one(
                 connection, listener, ends, preload.user + preload.system
             ):
                 return
 
 
 def _serve_one(connection: socket.socket, listener: socket.socket, ends: int, preload_cpu_s: float) -> bool:
-    """Measure one cell in a child; return whether the owner still lives. The child ends when the other side does."""
+    """Do one job in a forked worker; return whether the owner still lives. The worker ends when the other side does."""
     head, descriptors, _, _ = socket.recv_fds(connection, 8, 4)
     if len(head) < 8 or len(descriptors) < 4:
-        return True  # only asked whether somebody listens
-    events, _lock, out, err = descriptors  # the child only holds the lock, by having it open
+        return True  # the other side only checked that somebody listens
+    events, _lock, out, err = descriptors  # the worker holds the lock by keeping it open
     spec = json.loads(_receive(connection, struct.unpack("<Q", head)[0]))
     spec |= {"events": events, "preload_cpu_s": preload_cpu_s}
     server = os.getpid()
-    child = os.fork()
-    if child == 0:
+    worker = os.fork()
+    if worker == 0:
         launcher.die_with_parent(server)
-        launcher.call_process("asrmeter-worker")
+        launcher.set_process_name("asrmeter-worker")
         listener.close()
         connection.close()
         os.dup2(out, 1)
         os.dup2(err, 2)
-        os._exit(worker.run(spec))
+        os._exit(child.run(spec))
     for descriptor in descriptors:
         os.close(descriptor)
-    finished = os.pidfd_open(child)
+    finished = os.pidfd_open(worker)
     ready = _wait(finished, connection.fileno(), ends)
     if finished not in ready:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+        os.kill(worker, signal.SIGKILL)
+    _, status = os.waitpid(worker, 0)
     os.close(finished)
-    with contextlib.suppress(OSError):  # a parent that is gone wants to know nothing
+    with contextlib.suppress(OSError):  # the other side may be gone
         connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     return ends not in ready
 
@@ -90,7 +90,7 @@ def _receive(connection: socket.socket, n_bytes: int) -> bytes:
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--owner", type=int, required=True, help="process id of the run that is served")
+    parser.add_argument("--owner", type=int, required=True, help="process id of the Snakemake whose run is served")
     parser.add_argument("--address", required=True, help="name of the abstract socket")
     args = parser.parse_args()
     serve(args.owner, args.address)

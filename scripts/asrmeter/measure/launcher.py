@@ -1,7 +1,7 @@
-"""Starting a worker and waiting for it without a wake-up. Standard library only: the measuring parent uses it.
+"""Start a worker, the process that measures, and wait for it without waking up. Standard library only.
 
-Importing torch and transformers costs seconds for every cell. Beneath Snakemake a fork server imports them once a run
-(`fork_server`): every cell is still a fresh process, forked before any thread or CUDA context exists. Without
+Importing torch and transformers costs seconds for every job. Under Snakemake a fork server imports them once a run
+(`fork_server`). Every job still gets a fresh process, forked before any thread or CUDA context exists. Without
 Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly.
 """
 
@@ -23,10 +23,10 @@ from typing import Any, Protocol
 
 from asrmeter.machine import snakemake_process
 
-SWITCH = "ASRMETER_FORK_SERVER"
+FORK_SERVER_VARIABLE = "ASRMETER_FORK_SERVER"
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
-# Libraries read these when they are loaded; Snakemake sets them to the threads of the job, which are not the cell's.
+# Libraries read these when they are loaded. Snakemake sets them to the threads of the job, not to those of the cell.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -45,18 +45,18 @@ _KILLED = -signal.SIGKILL
 
 
 class Worker(Protocol):
-    """A process that measures one cell."""
+    """A process that does one task."""
 
     def wait(self, timeout_s: float) -> int | None:
-        """Sleep until it ends; return its exit code (negative: the signal that ended it), or None after the time."""
+        """Sleep until it ends; return its exit code (negative: the signal that ended it), or None after `timeout_s`."""
 
     def kill(self) -> int:
-        """End it and return its exit code."""
+        """Kill it and return its exit code."""
 
 
 def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker:
-    """Start a worker for a cell; it inherits the descriptors `events` (told to) and `lock` (held while it lives)."""
-    owner = None if os.environ.get(SWITCH) == "0" else snakemake_process.process()
+    """Start a worker. It inherits the descriptors `events`, to write to, and `lock`, to hold while it lives."""
+    owner = None if os.environ.get(FORK_SERVER_VARIABLE) == "0" else snakemake_process.process()
     if owner is not None:
         connection = _connect(owner, spec["threads"], scripts)
         if connection is not None:
@@ -69,7 +69,7 @@ class DirectWorker:
 
     def __init__(self, spec: dict[str, Any], events: int, lock: int, scripts: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "asrmeter.measure.worker"],
+            [sys.executable, "-m", "asrmeter.measure.child"],
             stdin=subprocess.PIPE,
             env=_environment(spec["threads"], scripts),
             pass_fds=(events, lock),
@@ -77,12 +77,12 @@ class DirectWorker:
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
-            told = spec | {"events": events, "parent_cpu_s": _startup_cpu_s(spec)}
-            self._process.stdin.write(json.dumps(told).encode())
+            message = spec | {"events": events, "parent_cpu_s": _startup_cpu_s(spec)}
+            self._process.stdin.write(json.dumps(message).encode())
             self._process.stdin.close()
 
     def wait(self, timeout_s: float) -> int | None:
-        """See `Worker`; Popen.wait(timeout) would wake up twenty times a second."""
+        """See `Worker`. Popen.wait(timeout) would wake up twenty times a second."""
         descriptor = os.pidfd_open(self._process.pid)
         try:
             return self._process.wait() if readable(descriptor, timeout_s) else None
@@ -96,7 +96,7 @@ class DirectWorker:
 
 
 class ForkedWorker:
-    """A worker forked by the server; the server ends it when this end of the connection closes."""
+    """A worker forked by the server, which kills it when this end of the connection closes."""
 
     def __init__(self, connection: socket.socket, spec: dict[str, Any], events: int, lock: int) -> None:
         self._connection = connection
@@ -109,8 +109,8 @@ class ForkedWorker:
         """See `Worker`."""
         if not readable(self._connection.fileno(), timeout_s):
             return None
-        told = self._connection.recv(64)
-        return int(told) if told else _KILLED  # the server is gone, and its child with it
+        exit_code = self._connection.recv(64)
+        return int(exit_code) if exit_code else _KILLED  # the server is gone, and the worker with it
 
     def kill(self) -> int:
         """See `Worker`."""
@@ -119,36 +119,36 @@ class ForkedWorker:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its parent, the process `parent`, ends; end it if that is gone already."""
+    """Make the kernel kill this process when its parent, the process `parent`, ends; exit if that has ended already."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def call_process(name: str) -> None:
-    """Name this process for `ps` and `pgrep`, in at most 15 letters: a fork shows its server's command line."""
+def set_process_name(name: str) -> None:
+    """Set the name that `ps` and `pgrep` show, 15 characters at most; a fork has its server's command line."""
     _LIBC.prctl(_PR_SET_NAME, name.encode())
 
 
 def readable(descriptor: int, timeout_s: float) -> bool:
-    """Sleep until a descriptor can be read or the time is over; return which."""
+    """Sleep until a descriptor can be read or the time is over; return whether it can be read."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
 
 
-def is_own(connection: socket.socket) -> bool:
-    """Return whether the process at the other end belongs to the same user: abstract sockets know no permissions."""
+def is_same_user(connection: socket.socket) -> bool:
+    """Return whether the process at the other end belongs to the same user: abstract sockets have no permissions."""
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return bool(user == os.getuid())
 
 
 def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
-    """Return a connection to the run's fork server, starting it if need be; None if it does not come up."""
+    """Return a connection to the run's fork server, which is started if necessary; None if it does not start."""
     key = f"{os.getuid()} {owner} {snakemake_process.started(owner)} {threads} {sys.executable} {scripts} {Path.cwd()}"
     address = f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-    connection = _try(address)
+    connection = _connect_to(address)
     if connection is not None:
         return connection
     server = subprocess.Popen(
@@ -162,7 +162,7 @@ def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
     deadline = time.monotonic() + _SERVER_STARTS_WITHIN_S
     while time.monotonic() < deadline and server.poll() is None:
         time.sleep(0.05)
-        connection = _try(address)
+        connection = _connect_to(address)
         if connection is not None:
             return connection
     server.kill()  # nothing may run beside the measurement
@@ -170,18 +170,18 @@ def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
     return None
 
 
-def _try(address: str) -> socket.socket | None:
+def _connect_to(address: str) -> socket.socket | None:
     connection = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(OSError):
         connection.connect(address)
-        if is_own(connection):
+        if is_same_user(connection):
             return connection
     connection.close()
     return None
 
 
 def _startup_cpu_s(spec: dict[str, Any]) -> float:
-    """Return the CPU time of this process, but for what it spent on checking the cell's files."""
+    """Return the CPU time of this process without the time that it spent on checking the cell's files."""
     return time.process_time() - float(spec.get("check_cpu_s", 0))
 
 

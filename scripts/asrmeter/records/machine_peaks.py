@@ -1,4 +1,7 @@
-"""What the machine can do at best, as a table and as the ceilings of a roofline. `peak_rates` measures it."""
+"""What the machine can do at best: a table of rates, and the ceilings of a roofline.
+
+`asrmeter.measure.tasks.peaks` measures the rates.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,19 +12,20 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
-# A row a rate; what does not apply or was not measured is null. A device that failed has one row that says why.
-CEILINGS = pa.schema(
+# One row for each rate; a value that does not apply or was not measured is null. A device that failed has one row that
+# says why.
+PEAK_RATES = pa.schema(
     [
         ("machine_id", _TEXT),
         ("device", _TEXT),
         ("device_name", _TEXT),
         ("threads", _INTEGER),
-        # matmul, or what was done to memory: read, copy (see `peak_rates.memory_figures`)
+        # matmul, or what was done to memory: read, copy (see `memory_benchmarks` there)
         ("kind", _TEXT),
         ("dtype", _TEXT),
-        # side of the weights, which several times as many rows are multiplied by
+        # side of the square weights; the other matrix has several times as many rows
         ("matrix_size", _INTEGER),
-        # all bytes that are touched: of a copy, source and target
+        # all bytes that are touched: for a copy, source and target
         ("working_set_bytes", _INTEGER),
         # 2 FLOP a multiply-add
         ("flop_per_s", _NUMBER),
@@ -30,7 +34,7 @@ CEILINGS = pa.schema(
         ("n_runs", _INTEGER),
         ("float32_matmul_precision", _TEXT),
         ("status", _TEXT),
-        # of a rate that is `ok`: what disturbed the machine meanwhile
+        # if the status is `ok`: what disturbed the machine meanwhile
         ("reason", _TEXT),
         ("measured_at", _TEXT),
         ("torch_version", _TEXT),
@@ -39,11 +43,11 @@ CEILINGS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """The highest rates of a device; each is one that it really reached, and nothing is clipped to it.
+class MachinePeaks:
+    """The highest rates of a device. It really reached each of them, and nothing is clipped to them.
 
-    So a share above 1 is possible in one way only: the machine was slower while its ceilings were measured. Several
-    measurements of the machine may be given together, and the highest counts.
+    So a share of a peak is above 1 only if the machine was slower while its peaks were measured. Several measurements
+    of the machine can be given together, and the highest rate counts.
 
     Attributes:
         compute: (dtype, FLOP/s).
@@ -55,9 +59,9 @@ class Ceilings:
 
     @classmethod
     def of(cls, rows: Iterable[Row], machine_id: str, device: str, threads: int) -> Self | None:
-        """Return the ceilings of a device by the rows of the table, or None if nothing was measured there.
+        """Return the peaks of a device by the rows of the table, or None if nothing was measured on it.
 
-        `threads` are those of the CPU: on another device they lift no ceiling.
+        `threads` are those of the CPU: they do not matter for the peaks of another device.
         """
         own = [
             row
@@ -76,11 +80,11 @@ class Ceilings:
     def bytes_per_s(self, working_set_bytes: float) -> float | None:
         """Return the highest rate (bytes/s) at which a working set of this size can move, again and again.
 
-        A set that grows only leaves caches. So of the sizes that were measured, the next smaller one (or the same) is
-        at least as fast, the next larger one need not be: where a cache ends between the two, this set may still fit.
-        And what any larger set reached, this one reaches too, which mends a figure that a neighbour spoiled. The
-        largest one measured stands for all above. Below the smallest one starting an operator takes longer than the
-        memory does, and the highest rate of all is the ceiling.
+        A set that grows only leaves caches. So the next smaller size that was measured (or the same) is at least as
+        fast. The next larger one may be slower: if a cache ends between the two, this set still fits. Whatever any
+        larger set reached, this set reaches too, which corrects a rate that a neighbour spoiled. Sets above the largest
+        measured size have its rate. Below the smallest, starting an operator takes longer than the memory does, and the
+        highest rate of all is the peak.
         """
         least = max((size for size, _ in self.memory if size <= working_set_bytes), default=0)
         return max((rate for size, rate in self.memory if size >= least), default=None)

@@ -1,4 +1,4 @@
-"""The table of operators: what a row is, and how a profile becomes rows."""
+"""The table of operators: its schema, and how a profile becomes rows."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ import pyarrow as pa
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 
-# A row is an operator of a stage in a profiled pass; a cell that failed has a single one.
+# One row for each operator of a stage in a profiled pass; a single row for a cell that failed.
 _CELL_COLUMNS = [
     ("model", _TEXT),
     ("weights", _TEXT),
@@ -53,14 +53,14 @@ OPERATORS = pa.schema(
 
 
 def rows_of(header: Row, events: Iterable[Row]) -> list[Row]:
-    """Return the rows of a cell for the table `OPERATORS` from what the worker told.
+    """Return the rows of a cell for the table `OPERATORS`, made from the worker's events.
 
     `header` has the cell's values, status, reason, trace and machine_id. A cell that failed has one row, of nulls.
     """
-    told = list(events)
+    events = list(events)
     cell = dict.fromkeys(OPERATORS.names) | header
-    cell["attention"] = next((event["attention"] for event in told if event["event"] == "ready"), None)
-    profiles = [event for event in told if event["event"] == "profile"] if header["status"] == "ok" else []
+    cell["attention"] = next((event["attention"] for event in events if event["event"] == "ready"), None)
+    profiles = [event for event in events if event["event"] == "profile"] if header["status"] == "ok" else []
     if header["device"] == "cpu":
         cell["cuda_note"] = "a CPU cell has no CUDA time"
     elif not profiles:
@@ -70,10 +70,10 @@ def rows_of(header: Row, events: Iterable[Row]) -> list[Row]:
     rows = []
     for profile in profiles:
         busy_s = sum(row["cuda_self_s"] or 0 for row in profile["rows"])
-        passed = {name: profile[name] for name, _ in _PASS_COLUMNS}
+        of_pass = {name: profile[name] for name, _ in _PASS_COLUMNS}
         for row in profile["rows"]:
             shares = {"cpu_share": row["cpu_self_s"] / profile["pass_s"]}
             if busy_s:
                 shares["cuda_share"] = row["cuda_self_s"] / busy_s
-            rows.append(cell | passed | {"repeat": profile["repeat"]} | row | shares)
+            rows.append(cell | of_pass | {"repeat": profile["repeat"]} | row | shares)
     return rows or [cell]

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from asrmeter.analysis.bottlenecks import GROUPS, profiles, working_sets
 from asrmeter.analysis.results import Row, cell_of
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
-from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.records.machine_peaks import MachinePeaks
 from asrmeter.report.figures.context import Subject
 from asrmeter.report.figures.grid import model_handles, sign, variant_handles
 from asrmeter.report.figures.style import (
@@ -71,8 +71,8 @@ def roofline_figure(subject: Subject) -> Figure:
         several = len({name for one, name in panels if one == device}) > 1
         panel.set_title(f"{device} · {subject.say('machine', machine_id=machine_id)}" if several else device)
         threads = next((row["threads"] for row in subject.cells if cell_of(row) == cell_of(own[0])), 0)
-        ceilings = Ceilings.of(tables.ceilings, own[0]["machine_id"], device, threads)
-        _roofline_panel(panel, own, ceilings or Ceilings((), ()), subject)
+        ceilings = MachinePeaks.of(tables.ceilings, own[0]["machine_id"], device, threads)
+        _roofline_panel(panel, own, ceilings or MachinePeaks((), ()), subject)
     for panel in list(axes)[len(panels) :]:
         panel.set_axis_off()
     stages = subject.words["limit_why"]
@@ -132,7 +132,7 @@ def stages_figure(subject: Subject) -> Figure:
     return _stacked(panels, parts, subject, left_out)
 
 
-def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, subject: Subject) -> None:
+def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: MachinePeaks, subject: Subject) -> None:
     """Draw the ceilings of a device and the stages that ran on it."""
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -170,7 +170,7 @@ def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: Ceilings, subj
 
 
 def _memory_line(
-    panel: Axes, n_bytes: int, ceilings: Ceilings, top_gflop_per_s: float, largest: bool, subject: Subject
+    panel: Axes, n_bytes: int, ceilings: MachinePeaks, top_gflop_per_s: float, largest: bool, subject: Subject
 ) -> None:
     """Draw the ceiling that memory sets, up to where that of matrix products is lower, and label it above."""
     gbyte_per_s = (ceilings.bytes_per_s(n_bytes) or 0.0) / 1e9

@@ -13,7 +13,7 @@ from asrmeter.analysis.bottlenecks import Bottlenecks, working_sets
 from asrmeter.analysis.results import Row, cell_name, cell_of
 from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
-from asrmeter.records.machine_peaks import Ceilings
+from asrmeter.records.machine_peaks import MachinePeaks
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
 from asrmeter.report.html.edlm2025 import comparison_2025
@@ -191,7 +191,7 @@ def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
     def line(what: str, place: str, rate: float | None, unit: str) -> list[Entry]:
         return [text_entry(what), text_entry(place), number_entry(rate, place, 1e-9), text_entry(unit)]
 
-    reached = Ceilings.of(rows, *(rows[0][name] for name in ("machine_id", "device", "threads")))
+    reached = MachinePeaks.of(rows, *(rows[0][name] for name in ("machine_id", "device", "threads")))
     if reached:
         for dtype in sorted({dtype for dtype, _ in reached.compute}):
             rate = reached.flop_per_s(dtype)

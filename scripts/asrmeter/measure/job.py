@@ -1,0 +1,80 @@
+"""A measuring job: hold the machine, start the process that measures, wait for it, and write a record in any case.
+
+While the worker measures, the job sleeps in the kernel and has imported nothing but the standard library.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from asrmeter.common.files import check_room
+from asrmeter.common.paths import ROOT
+from asrmeter.machine.lock import exclusive_lock
+from asrmeter.measure.retries import Attempts
+from asrmeter.measure.supervisor import Outcome, run_supervised
+
+
+class Job(ABC):
+    """What a job measures and how it writes that down; `run_job` runs it.
+
+    Attributes:
+        files: what it writes; the first one is its record.
+        attempt: which attempt of Snakemake's job this is, from 1.
+        timeout_s: the worker is killed after this many seconds.
+        keeps_record: whether a later attempt takes over a finished record instead of measuring again.
+    """
+
+    keeps_record = False
+
+    def __init__(self, files: tuple[Path, ...], attempt: int, timeout_s: float) -> None:
+        self.files, self.attempt, self.timeout_s = files, attempt, timeout_s
+
+    @property
+    def output(self) -> Path:
+        """The record."""
+        return self.files[0]
+
+    @property
+    def title(self) -> str:
+        """What the job is called in the log."""
+        return str(self.output.with_suffix(""))
+
+    @abstractmethod
+    def prepare(self) -> dict[str, Any]:
+        """Check the inputs and return the spec of the worker. Nothing runs on the machine beside it.
+
+        Raises:
+            AsrmeterError: an input is not what it should be.
+        """
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Return status and reason of a job that need not be tried, None for all others."""
+        return None
+
+    @abstractmethod
+    def write(self, outcome: Outcome) -> str:
+        """Write the files and return a summary in a line. Only this may import more than the standard library."""
+
+
+def run_job(job: Job) -> None:
+    """Run a job alone on the machine. Whatever happens to the worker, the job writes its files."""
+    attempts = Attempts(job.output, job.attempt)
+    with exclusive_lock() as lock:
+        if job.keeps_record and attempts.restore():
+            logging.info("%s: was measured before its job ended; it is kept", job.title)
+            return
+        check_room(*job.files)
+        spec = job.prepare()
+        if died := attempts.begin():
+            outcome = Outcome("killed", died)
+        elif refusal := job.refusal():
+            outcome = Outcome(*refusal)
+        else:
+            outcome = run_supervised(spec, job.timeout_s, lock, ROOT)
+        summary = job.write(outcome)
+        if job.keeps_record:
+            attempts.keep(out_of_memory=outcome.status == "oom")
+        else:
+            attempts.done()
+    logging.info("%s: %s", job.title, summary)

@@ -1,0 +1,160 @@
+"""Measuring a cell: the phases of the table in MEASURING.md, a method each, in this order."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from asrmeter.machine.interference import Watch, why_disturbed
+from asrmeter.measure import energy
+from asrmeter.measure.memory import PeakMemory
+from asrmeter.measure.stop_rule import StopRule
+from asrmeter.measure.tasks import EventSink
+from asrmeter.measure.tasks.batch_runner import BatchRunner
+from asrmeter.measure.tasks.device import load_runtime, open_device
+from asrmeter.runtimes.base import mark_cost_s
+
+if TYPE_CHECKING:
+    from asrmeter.runtimes.base import Runtime
+
+
+class CellMeasurement:
+    """Measures the cell `spec` (see `asrmeter.measure.spec`), each phase with its own passes.
+
+    So no probe runs inside a timed pass.
+    """
+
+    _gpu: str | None
+    _memory: PeakMemory
+    _runtime: "Runtime"
+    _runner: BatchRunner
+
+    def __init__(self, spec: dict[str, Any], emit: EventSink) -> None:
+        self._spec, self._emit = spec, emit
+        self._device: str = spec["device"]
+        self._timed_batches: list[int] = spec["timed_batches"]
+        self._rule = StopRule(**spec["stop_rule"])
+        # Seconds of passes so far: a machine is warm after a certain time of work.
+        self._worked_s = 0.0
+
+    def run(self) -> None:
+        """Go through the phases."""
+        self.load()
+        self.measure_memory()
+        self.warm_up()
+        self.measure_latency()
+        self.measure_energy()
+        self.transcribe_rest()
+
+    def load(self) -> None:
+        """Load model and audio; emit what the start-up cost, and what the model is."""
+        self._gpu = open_device(self._spec)
+        self._memory = PeakMemory(self._device)
+        self._runtime = load_runtime(self._spec)
+        self._runner = BatchRunner(self._spec, self._runtime, self._emit)
+        self._emit(
+            "ready",
+            startup_cpu_s=time.process_time() + self._spec["parent_cpu_s"],
+            preload_cpu_s=self._spec.get("preload_cpu_s"),
+            model_rss_bytes=self._memory.rss_bytes,
+            model_device_bytes=self._memory.device_bytes,
+            **(_gpu_facts() if self._gpu else {}),
+            gpu_uuid=self._gpu,
+            decoding=self._runtime.decoding(),
+            attention=self._runtime.attention,
+        )
+
+    def measure_memory(self) -> None:
+        """Run the longest batch once; emit the peaks of memory. The model's scores must be finite."""
+        self._memory.reset()
+        with _finite_output(self._runtime.head):
+            self._worked_s += self._runner.run("memory", self._runner.longest)
+        self._emit(
+            "memory",
+            peak_rss_bytes=self._memory.peak_rss_bytes,
+            peak_device_bytes=self._memory.peak_device_bytes,
+        )
+
+    def warm_up(self) -> None:
+        """Run the timed batches until the one-off costs of the first passes are over."""
+        for batch in itertools.cycle(self._timed_batches):
+            if self._rule.warm(self._worked_s):
+                return
+            self._worked_s += self._runner.run("warmup", batch)
+
+    def measure_latency(self) -> None:
+        """Time rounds until the stop rule ends them; once more if the machine was disturbed meanwhile."""
+        found = self._time_rounds(attempt=1)
+        if found["disturbance"]:
+            self._emit("disturbed", **found)
+            found = self._time_rounds(attempt=2)
+        self._emit("latency", **found, stage_marks_s=self._runner.n_marks * mark_cost_s(self._device))
+
+    def _time_rounds(self, attempt: int) -> dict[str, Any]:
+        rule, watch = self._rule, Watch(self._device, self._gpu)
+        rounds: list[list[float]] = []
+        while not rounds or not (rule.converged(rule.steady(rounds)) or rule.exhausted(rounds)):
+            rounds.append([])
+            for batch in self._timed_batches:
+                rounds[-1].append(self._runner.run("latency", batch, round=len(rounds) - 1, attempt=attempt))
+                watch.sample()
+        report = watch.report()
+        return {
+            "converged": rule.converged(rule.steady(rounds)),
+            "reason": rule.exhausted(rounds),
+            "n_unsteady": rule.n_unsteady(rounds),
+            "attempt": attempt,
+            "watch": report,
+            "disturbance": why_disturbed(report, self._spec["threads"]),
+        }
+
+    def measure_energy(self) -> None:
+        """Meter windows of whole rounds, so that the joules of all models are those of the same audio."""
+
+        def run_round() -> None:
+            for batch in self._timed_batches:
+                self._runner.transcribe(batch)
+
+        metered = energy.meter_windows(self._device, run_round, self._spec["energy_window_s"])
+        for window in metered["windows"]:
+            window["n_passes"] *= len(self._timed_batches)
+        self._emit("energy", **metered)
+
+    def transcribe_rest(self) -> None:
+        """Run the batches that no phase has transcribed, for the WER. Random weights have none."""
+        if self._spec["weights"] == "pretrained":
+            for batch in self._runner.untranscribed:
+                self._runner.run("transcript", batch)
+
+
+@contextlib.contextmanager
+def _finite_output(head: torch.nn.Module) -> Iterator[None]:
+    """Reject a model whose scores are not finite: it would be fast, and wrong.
+
+    Raises:
+        FloatingPointError: a score is infinite or not a number.
+    """
+
+    def check(_module: Any, _inputs: Any, scores: torch.Tensor) -> None:
+        # The extremes take no memory of their own, and are not finite if any score is not.
+        if not all(torch.isfinite(extreme) for extreme in torch.aminmax(scores)):
+            raise FloatingPointError(
+                f"the model's output in {scores.dtype} is infinite or not a number; measure it in float32 or bfloat16"
+            )
+
+    hook = head.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _gpu_facts() -> dict[str, str]:
+    """Return the name of the GPU and the version of its driver."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    return {"gpu_name": torch.cuda.get_device_name(), "driver_version": pynvml.nvmlSystemGetDriverVersion()}

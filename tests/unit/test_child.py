@@ -1,0 +1,85 @@
+"""The measuring process: its tasks, its events, and what it keeps out."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrmeter.measure import child, tasks
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_task_of_the_registry_can_be_loaded(name: str) -> None:
+    task = tasks.load(name)
+    assert callable(task.run) and task.__doc__
+
+
+def events_of(outcome: Exception | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[int, list[Any]]:
+    """Run a task that emits a pass and then raises `outcome`; return the exit code and the events."""
+
+    class Task:
+        def __init__(self, spec: dict[str, Any], emit: tasks.EventSink) -> None:
+            self._emit = emit
+
+        def run(self) -> None:
+            self._emit("pass", latency_s=1.0)
+            if outcome:
+                raise outcome
+
+    monkeypatch.setattr(tasks, "load", {"cell": Task}.__getitem__)
+    path = tmp_path / "events"
+    code = child.run({"events": os.open(path, os.O_WRONLY | os.O_CREAT)})
+    first, *rest = [json.loads(line) for line in path.read_text().splitlines()]
+    assert first == {"event": "pass", "latency_s": 1.0}
+    return code, rest
+
+
+def test_run_ends_with_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert events_of(None, monkeypatch, tmp_path) == (0, [{"event": "done"}])
+
+
+def test_run_of_an_unsupported_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    error = tasks.UnsupportedError("no CUDA device")
+    assert events_of(error, monkeypatch, tmp_path) == (0, [{"event": "unsupported", "reason": "no CUDA device"}])
+
+
+def test_run_of_a_task_that_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"event": "failed", "status": "error", "reason": "ValueError: wrong"}
+    assert events_of(ValueError("wrong"), monkeypatch, tmp_path) == (1, [event])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_blocked_packages_look_as_if_not_installed() -> None:
+    code = (
+        "import importlib.util\n"
+        "from asrmeter.measure import child\n"
+        "child.block_unused_imports()\n"
+        "for name in child.UNUSED:\n"
+        "    assert importlib.util.find_spec(name) is None, name\n"
+        "    try:\n"
+        "        __import__(name)\n"
+        "    except ModuleNotFoundError:\n"
+        "        continue\n"
+        "    raise AssertionError(f'{name} was imported')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_child_imports_no_library_before_it_blocks_some() -> None:
+    code = (
+        "import sys\n"
+        "import asrmeter.measure.child\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'soundfile'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
