@@ -2,7 +2,7 @@
 The tables.
 
 Needs: every cell's file, the study, counts of FLOPs, the spelling table of Whisper's English normaliser
-Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts,noise}.{parquet,csv}
+Makes: <results>/study.json, <results>/tables/{cells,passes,transcripts,repeatability}.{parquet,csv}
 Steps: write down the study, score the transcripts, gather
 """
 
@@ -41,7 +41,7 @@ rule tables:
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "passes", "transcripts", "noise"],
+            table=["cells", "passes", "transcripts", "repeatability"],
             ending=["parquet", "csv"],
         ),
     log:

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
+from asrmeter.analysis.bottlenecks import operators_table
 from asrmeter.analysis.results import cell_of, on_one_machine
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import CEILINGS
-from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.study import grid
 from asrmeter.workflow.cli import run
 
@@ -50,10 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     study = read_json(args.study, alone=True)
     grid.check_records(study, headers(args.profiles, grid.profiled(study)), args.keys)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
-    operators, ceilings = (
-        gathered(args.profiles, OPERATORS),
-        gathered(sorted(args.ceilings.glob("*/*.parquet")), CEILINGS),
-    )
+    operators = operators_table(args.profiles)
+    ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), CEILINGS)
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
     comparable, _ = on_one_machine(cells)
@@ -66,8 +64,8 @@ def main(argv: list[str] | None = None) -> None:
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
     }
     write(tables, args.output_folder)
-    verdicts = Counter(row.get("verdict") or "not known" for row in judged if row["stage"] == roofline.PASS)
-    logging.info("bound by %s", ", ".join(f"{verdict}: {n}" for verdict, n in verdicts.most_common()) or "nothing")
+    bounds = Counter(row.get("bound") or "not known" for row in judged if row["stage"] == roofline.PASS)
+    logging.info("bound by %s", ", ".join(f"{bound}: {n}" for bound, n in bounds.most_common()) or "nothing")
 
 
 if __name__ == "__main__":

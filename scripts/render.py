@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", type=Path, required=True, help="normalised study (JSON)")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
-    parser.add_argument("--noise", type=Path, required=True, help="noise table (Parquet)")
+    parser.add_argument("--repeatability", type=Path, required=True, help="repeatability table (Parquet)")
     for name in BOTTLENECK_COLUMNS:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         study=study,
         cells=cells,
         transcripts=transcripts,
-        noise=read_rows(arguments.noise, NOISE_COLUMNS),
+        repeatability=read_rows(arguments.repeatability, NOISE_COLUMNS),
         bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS}),
         selection=read_json(arguments.selection, shape=SELECTION),
         segments=segments,

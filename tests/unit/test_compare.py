@@ -312,7 +312,7 @@ def test_a_models_segments_are_pooled_and_each_is_drawn_once_however_often_it_wa
 
 def powered(joules: float, method: str = "rapl", **changes: Any) -> Row:
     """Return a cell with that energy, measured in windows that lie 2 % apart."""
-    own = {"energy_j_per_sample": joules, "energy_method_cpu": method, "energy_spread": 0.02, "noise_floor": 0.01}
+    own = {"energy_j_per_sample": joules, "energy_method_cpu": method, "energy_range_rel": 0.02, "noise_floor": 0.01}
     return cell(**own | changes)
 
 
@@ -323,11 +323,11 @@ def powered(joules: float, method: str = "rapl", **changes: Any) -> Row:
         (powered(101.9), Verdict.SAME, ""),
         (powered(103), Verdict.HIGHER, ""),
         (powered(97), Verdict.LOWER, ""),
-        (powered(103, energy_spread=0.04), Verdict.SAME, ""),
+        (powered(103, energy_range_rel=0.04), Verdict.SAME, ""),
         (powered(103, status="unconverged"), Verdict.HIGHER, ""),
         (powered(103, disturbed=True, disturbance="steal 9 %"), Verdict.AMBIGUOUS, "disturbed in after: steal 9 %"),
         (
-            powered(103, energy_spread=None, noise_floor=None),
+            powered(103, energy_range_rel=None, noise_floor=None),
             Verdict.AMBIGUOUS,
             "after: neither several windows nor a noise floor",
         ),

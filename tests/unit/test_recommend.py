@@ -191,10 +191,10 @@ def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None
         assert frugal and frugal.setting.model == "less"
         return not frugal.runner_up_ties
 
-    assert least(0.03, noise_floor=0.01, energy_spread=0.02)
-    assert not least(0.03, noise_floor=0.01, energy_spread=0.05)
-    assert not least(0.03, noise_floor=0.05, energy_spread=0.02)
-    modelled = {"energy_method_gpu": "tdp_constant", "energy_spread": None}
+    assert least(0.03, noise_floor=0.01, energy_range_rel=0.02)
+    assert not least(0.03, noise_floor=0.01, energy_range_rel=0.05)
+    assert not least(0.03, noise_floor=0.05, energy_range_rel=0.02)
+    modelled = {"energy_method_gpu": "tdp_constant", "energy_range_rel": None}
     assert not least(0.03, noise_floor=0.05, **modelled)
     assert least(0.03, noise_floor=None, **modelled)
 

@@ -442,7 +442,7 @@ def test_all_words_are_used():
     paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = load_words(TEMPLATES, "en")
-    templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
+    templated = {"sections", "method", "fact", "cells", "bound_help", "edlm2025_metric"}
     # By the names of the default scenarios, which stand in the schema, and of the published tables.
     templated |= {"scenario", "scenario_short", "scenario_for", "edlm2025_why", "edlm2025_unit"}
     unused = [
@@ -461,7 +461,12 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
     (tmp_path / "selection.json").write_text(json.dumps(example_selection()))
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
-    options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
+    options = {
+        "study": tmp_path / "study.json",
+        "cells": tables[0],
+        "transcripts": tables[1],
+        "repeatability": tables[2],
+    }
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

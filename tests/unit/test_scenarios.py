@@ -282,7 +282,7 @@ def test_the_gate_stands_where_fp32_was_to_be_run_and_failed() -> None:
 
 
 def test_energy_that_cannot_be_compared_is_said_to_be_left_out() -> None:
-    measured = model("on-gpu", 0.1, 0.1, device="cuda", energy_method_gpu="nvml_counter", energy_spread=0.01)
+    measured = model("on-gpu", 0.1, 0.1, device="cuda", energy_method_gpu="nvml_counter", energy_range_rel=0.01)
     modelled = model("on-cpu", 1.0, 0.1, energy_j_per_sample=0.1)
     advice = of([measured, modelled], prefer="energy")
     assert (chosen(advice), advice.n_unranked, advice.is_sure) == ("on-gpu", 1, False)

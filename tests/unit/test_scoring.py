@@ -204,7 +204,7 @@ def test_collect_scores_a_record_by_every_normaliser(
     for rate in ("wer", "cer", "wer_plain", "cer_plain"):
         name, ending = rate[:3], rate[3:]
         assert cell[f"{name}_ci_low{ending}"] <= cell[rate] <= cell[f"{name}_ci_high{ending}"]
-    assert (cell["n_empty"], cell["n_hallucinated"], cell["n_unstable"], cell["wer_note"]) == (0, 1, 0, None)
+    assert (cell["n_empty"], cell["n_hallucinated"], cell["n_nondeterministic"], cell["wer_note"]) == (0, 1, 0, None)
     assert cell["normaliser_plain"] == "plain 1" and cell["normaliser"].startswith("whisper-english (openai-whisper 2")
     assert [row["is_hallucinated"] for row in made["transcripts"]] == [False, False, True]
     for column in ("wer", "cer", "cer_plain", "normaliser", "n_characters", "n_empty", "n_hallucinated"):

@@ -33,7 +33,7 @@ SEGMENTS = [
 FLOPS: list[dict[str, Any]] = [
     {
         "model": "whisper-base",
-        "in_study": True,
+        "is_studied": True,
         "duration_s": 5,
         "batch_size": 2,
         "note": None,
@@ -42,7 +42,7 @@ FLOPS: list[dict[str, Any]] = [
         "decoder_mac_per_token": 1_000_000,
         "decoder_mac_per_position": 100_000,
     },
-    {"model": "wav2vec2-base-960h", "in_study": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
+    {"model": "wav2vec2-base-960h", "is_studied": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
 ]
 NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
 
@@ -154,11 +154,11 @@ def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp
         "c": "five",
     }
     assert {row["model"] for row in made["transcripts"]} == {"whisper-base"}
-    assert made["cells"][1]["n_unstable"] == 2  # a and b; c has the same text twice
+    assert made["cells"][1]["n_nondeterministic"] == 2  # a and b; c has the same text twice
 
 
 @pytest.mark.parametrize(
-    ("passes", "n_unstable"),
+    ("passes", "n_nondeterministic"),
     [
         ([], None),
         ([a_pass(1.0, ["a", "b"], ["x", "y"])], None),
@@ -166,8 +166,10 @@ def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp
         ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "a"], ["y", "X"], phase="disturbed")], 1),
     ],
 )
-def test_texts_that_differ_between_passes_are_counted(passes: list[dict[str, Any]], n_unstable: int | None) -> None:
-    assert cells_table.Measured(a_header("whisper-base"), passes, [], "t").n_unstable == n_unstable
+def test_texts_that_differ_between_passes_are_counted(
+    passes: list[dict[str, Any]], n_nondeterministic: int | None
+) -> None:
+    assert cells_table.Measured(a_header("whisper-base"), passes, [], "t").n_nondeterministic == n_nondeterministic
 
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
@@ -206,13 +208,13 @@ def test_padding_is_what_was_worked_through_beyond_the_audio(processed_s: list[A
     passes = [a_pass(1.0, ["a", "b"], ["x", "y"]) | {"processed_s": seconds} for seconds in processed_s]
     passes.append(a_pass(1.0, ["a", "b"], ["x", "y"], phase="warmup") | {"processed_s": [100.0, 100.0]})
     cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
-    assert cell.padding_share == (share if share is None else pytest.approx(share))
+    assert cell.encoder_padding_share == (share if share is None else pytest.approx(share))
 
 
 def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
     older = [{name: value for name, value in entry.items() if name != "processed_s"} for entry in PASSES]
-    assert cells_table.Measured(a_header("whisper-base"), older, [], "t").padding_share is None
-    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").padding_share is None
+    assert cells_table.Measured(a_header("whisper-base"), older, [], "t").encoder_padding_share is None
+    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").encoder_padding_share is None
 
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
@@ -292,9 +294,9 @@ def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: P
     assert cell["achieved_gflops"] == pytest.approx(0.22 / 2.0)
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
-    assert cell["waiting_share"] == pytest.approx(1 - 6 / 8)
+    assert cell["decoder_padding_share"] == pytest.approx(1 - 6 / 8)
     alike = cells_table.Measured(a_header("whisper-base", weights="random"), PASSES, [], "t")
-    assert alike.waiting_share == 0.0
+    assert alike.decoder_padding_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
     assert ctc["gflop_note"] == "disagree"
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), old), **CTC})
@@ -344,7 +346,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
         path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
         cell_record.write(path, a_header("whisper-base"), a_round(0, latency_s))
     made = cells_table.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
-    (pair,), (cell,) = made["noise"].to_pylist(), made["cells"].to_pylist()
+    (pair,), (cell,) = made["repeatability"].to_pylist(), made["cells"].to_pylist()
     assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
     assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)
     assert made["passes"].num_rows == 1, "the second measurement is no cell"
@@ -352,7 +354,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
 
 def test_without_a_pair_there_is_no_floor_and_a_reason(tmp_path: Path) -> None:
     made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY["models"]})
-    assert made["noise"] == []
+    assert made["repeatability"] == []
     assert {(cell["noise_floor"], cell["noise_floor_note"]) for cell in made["cells"]} == {
         (None, "protocol.aa_pairs is 0: no cell was measured twice")
     }
@@ -365,7 +367,7 @@ def test_codecarbon_and_the_counter_stand_side_by_side() -> None:
     cell = cells_table.Measured(a_header("whisper-base", events={"energy": energy}), [], [], "t")
     assert cell.energy_j_per_sample("counter_cpu") == 10.0
     assert cell.energy_counter_difference == pytest.approx(0.01)
-    assert cell.energy_spread == pytest.approx(4 / 101)
+    assert cell.energy_range_rel == pytest.approx(4 / 101)
     assert cell.energy_j_per_sample("counter_gpu") is None
 
 

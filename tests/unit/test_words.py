@@ -195,7 +195,7 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
 
 def test_every_word_of_figures_has_its_glyphs() -> None:
     glyphs = FT2Font(findfont(FontProperties(family="DejaVu Sans"), fallback_to_default=False)).get_charmap()
-    parts = ("drawing", "group", "stage", "limit_why", "basis", "size", "why_null")
+    parts = ("drawing", "group", "stage", "bound_why", "basis", "size", "why_null")
     signs = {sign for part in parts for text in RUSSIAN[part].values() for sign in text}
     assert {sign for sign in signs if ord(sign) not in glyphs} == set()
 

@@ -24,7 +24,7 @@ SCALING = pa.schema(
         ("samples_per_s", _NUMBER),
         ("speedup_over_smallest", _NUMBER),
         ("energy_saving_over_smallest", _NUMBER),
-        ("limit", _TEXT),
+        ("bound", _TEXT),
         ("note", _TEXT),
     ]
 )
@@ -33,10 +33,10 @@ SCALING = pa.schema(
 def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
     """Yield a row for each (model, variant, device, duration) with a cell that was measured and not disturbed.
 
-    `verdicts` are the rows of the table `roofline`. `limit` is the verdict of the cell at the saturation batch.
+    `verdicts` are the rows of the table `roofline`. `bound` is that of the cell at the saturation batch.
     """
     judged = {
-        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("verdict")
+        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("bound")
         for row in verdicts
         if row["stage"] == roofline.PASS
     }
@@ -66,7 +66,7 @@ def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, A
         "samples_per_s": at["samples_per_s"],
         "speedup_over_smallest": at["samples_per_s"] / smallest["samples_per_s"],
         "energy_saving_over_smallest": _ratio(smallest["energy_j_per_sample"], at["energy_j_per_sample"]),
-        "limit": judged.get((*group, at["batch_size"])),
+        "bound": judged.get((*group, at["batch_size"])),
         "note": None if saturated else _why_no_more(timed, members),
     }
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from asrmeter.analysis.results import Row, cell_of, latency_of, read_rows
+from asrmeter.common import parquet
 from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records import operator_rows
 from asrmeter.records.machine_peaks import Ceilings
 
 # In the order of legends and tables.
@@ -15,19 +19,23 @@ GROUPS = (
     "matmul", "attention", "convolution", "normalisation", "activation", "memory", "synchronisation", "python", "other",
 )  # fmt: skip
 
+# A profile's record keeps its names, so that nothing is profiled again; the table has the field's.
+_RENAMED = {"covered": "profile_coverage"}
+OPERATORS = pa.schema([field.with_name(_RENAMED.get(field.name, field.name)) for field in operator_rows.OPERATORS])
+
 # What figures and report read of each table.
 _CELL = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 _GROUP = ("model", "weights", "variant", "device", "duration_s")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "flops": (
-        "model", "family", "in_study", "duration_s", "batch_size", "n_windows", "n_tokens_mean", "encoder_gmac",
+        "model", "family", "is_studied", "duration_s", "batch_size", "n_windows", "n_tokens_mean", "encoder_gmac",
         "encoder_gflop", "decoder_gflop_per_step", "decoder_gflop", "total_gflop", "decoder_mac_per_token",
         "decoder_mac_per_position", "edlm2025_encoder", "edlm2025_unit", "edlm2025_decoder_gflop_per_step",
         "checked_against", "not_counted", "note",
     ),
     "operators": (
         *_CELL, "repeat", "stage", "group", "operator", "n_calls", "cpu_self_s", "cpu_share", "cuda_self_s",
-        "cuda_share", "pass_s", "plain_pass_s", "overhead", "covered", "device_idle_share",
+        "cuda_share", "pass_s", "plain_pass_s", "overhead", "profile_coverage", "device_idle_share",
         "disturbance", "status", "reason",
         "cuda_note", "trace",
     ),
@@ -38,15 +46,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "roofline": (
         *_CELL, "dtype", "stage", "flop_per_byte", "gflop_per_s", "ceiling_gflop_per_s", "ceiling_bytes_per_s",
         "compute_share", "memory_share", "compute_time_share", "memory_time_share", "overhead_time_share",
-        "padding_time_share", "verdict", "note",
+        "padding_time_share", "bound", "note",
     ),
     "scaling": (
         *_GROUP, "batch_sizes", "saturation_batch", "saturated", "samples_per_s", "speedup_over_smallest",
-        "energy_saving_over_smallest", "limit", "note",
+        "energy_saving_over_smallest", "bound", "note",
     ),
     "edlm2025": (
         "table", "model", "device", "metric", "unit", "published_low", "published_high", "published_text",
-        "published_note", "reproduced_low", "reproduced_high", "ours_low", "ours_high", "ours_unit", "n", "note",
+        "published_note", "reproduced_low", "reproduced_high", "measured_low", "measured_high", "measured_unit", "n",
+        "note",
     ),
 }  # fmt: skip
 
@@ -111,6 +120,15 @@ class Profile:
     def by_group(self, column: str) -> dict[str, float]:
         """Return the sum of a column for each group."""
         return self.sums(lambda row: row["group"], column)
+
+
+def operators_table(files: Sequence[Path]) -> pa.Table:
+    """Return the table `operators` from the files of the profiled cells.
+
+    Raises:
+        AsrmeterError: a file is missing, broken or holds something else.
+    """
+    return parquet.gathered(files, operator_rows.OPERATORS).rename_columns(OPERATORS.names)
 
 
 def profiles(operators: Sequence[Row]) -> list[Profile]:

@@ -30,7 +30,7 @@ _COUNTS_OF_CELLS = {"n_errors": "wer_errors", "n_words": "wer_words"}
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell's record with what is worked out from it. `pairs` are the rows of the table `noise`."""
+    """One cell's record with what is worked out from it. `pairs` are the rows of the table `repeatability`."""
 
     header: Row
     passes: list[Row]
@@ -103,7 +103,7 @@ class Measured:
         return statistics.fmean(itertools.chain.from_iterable(p[name] for p in self.timed)) if self.timed else None
 
     @property
-    def stages_share(self) -> float | None:
+    def stage_coverage(self) -> float | None:
         """The sum of a pass' stages over its latency, the median of the passes: 1 if the stages are the whole."""
         shares = [sum(entry[f"{stage}_s"] for stage in STAGES) / entry["latency_s"] for entry in self.timed]
         return statistics.median(shares) if shares else None
@@ -130,7 +130,7 @@ class Measured:
         return statistics.median(per_sample) if per_sample else None
 
     @property
-    def energy_spread(self) -> float | None:
+    def energy_range_rel(self) -> float | None:
         """Range of the own part's windows over their median; None for a single window."""
         per_sample = self.energies_j_per_sample(self.own_part)
         if len(per_sample) < 2:
@@ -184,7 +184,7 @@ class Measured:
         return rates
 
     @property
-    def n_unstable(self) -> int | None:
+    def n_nondeterministic(self) -> int | None:
         """Segments whose text was not the same in every pass; None where none was transcribed twice.
 
         Greedy decoding repeats itself to the letter, but for rounding: that of CUDA, and that of other padding where a
@@ -194,7 +194,7 @@ class Measured:
         return sum(len(set(texts)) > 1 for texts in repeated) if repeated else None
 
     @property
-    def padding_share(self) -> float | None:
+    def encoder_padding_share(self) -> float | None:
         """Share of the seconds that the encoder worked through in the timed passes beyond those of the audio.
 
         That is padding, and what windows share. Never below 0: long-form decoding may stop before the audio does. None
@@ -211,7 +211,7 @@ class Measured:
         return None if any(entry.get(name) is None for entry in self.timed) else self.per_pass(lambda p: p[name])
 
     @property
-    def waiting_share(self) -> float | None:
+    def decoder_padding_share(self) -> float | None:
         """Share of the rows that the decoder was run on whose text had ended: a batch waits for its longest text.
 
         A row's own runs are one for each token of its text, and the one that reads the prompt. None where a segment
@@ -346,14 +346,14 @@ CELL_COLUMNS: list[Column] = [
     ("latency_s_ci_high", _NUMBER, lambda cell: cell.latency_interval[1]),
     ("latency_s_p95", _NUMBER, lambda cell: stats.p95([entry["latency_s"] for entry in cell.timed])),
     *((f"{stage}_s_median", _NUMBER, lambda cell, stage=stage: cell.median(f"{stage}_s")) for stage in STAGES),
-    ("stages_share", _NUMBER, lambda cell: cell.stages_share),
-    ("stage_marks_s", _NUMBER, _told("latency", "stage_marks_s")),
+    ("stage_coverage", _NUMBER, lambda cell: cell.stage_coverage),
+    ("stage_timer_overhead_s", _NUMBER, _told("latency", "stage_marks_s")),
     ("noise_floor", _NUMBER, lambda cell: cell.noise.get("floor")),
     ("noise_floor_note", _TEXT, lambda cell: cell.noise.get("note")),
     ("disturbed", _FLAG, lambda cell: bool(cell.event("latency", "disturbance")) if cell.timed else None),
     ("disturbance", _TEXT, _told("latency", "disturbance")),
     ("n_attempts", _INTEGER, _told("latency", "attempt")),
-    ("foreign_cpu_cores", _NUMBER, lambda cell: cell.watched("mean", "foreign_cpu_cores")),
+    ("other_processes_cpu_cores", _NUMBER, lambda cell: cell.watched("mean", "foreign_cpu_cores")),
     ("waiting_threads", _NUMBER, lambda cell: cell.watched("mean", "waiting_threads")),
     ("steal_share", _NUMBER, lambda cell: cell.watched("mean", "steal_share")),
     ("cpu_mhz_min", _NUMBER, lambda cell: cell.watched("worst", "cpu_mhz_min")),
@@ -366,7 +366,7 @@ CELL_COLUMNS: list[Column] = [
     ("n_tokens_mean", _NUMBER, lambda cell: cell.per_segment("n_tokens")),
     ("n_windows_mean", _NUMBER, lambda cell: cell.per_segment("n_windows")),
     ("audio_s_mean", _NUMBER, lambda cell: _ratio(cell.per_pass(lambda p: p["audio_s"]), cell.header["batch_size"])),
-    ("padding_share", _NUMBER, lambda cell: cell.padding_share),
+    ("encoder_padding_share", _NUMBER, lambda cell: cell.encoder_padding_share),
     ("energy_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample(cell.own_part)),
     ("energy_net_j_per_sample", _NUMBER, lambda cell: cell.energy_net_j_per_sample()),
     ("energy_cpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("cpu")),
@@ -375,7 +375,7 @@ CELL_COLUMNS: list[Column] = [
     ("energy_counter_cpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("counter_cpu")),
     ("energy_counter_gpu_j_per_sample", _NUMBER, lambda cell: cell.energy_j_per_sample("counter_gpu")),
     ("energy_counter_difference", _NUMBER, lambda cell: cell.energy_counter_difference),
-    ("energy_spread", _NUMBER, lambda cell: cell.energy_spread),
+    ("energy_range_rel", _NUMBER, lambda cell: cell.energy_range_rel),
     ("n_energy_windows", _INTEGER, lambda cell: len(cell.windows)),
     ("counter_tick_s", _NUMBER, _told("energy", "counter_tick_s")),
     ("counter_note", _TEXT, _told("energy", "counter_note")),
@@ -392,7 +392,7 @@ CELL_COLUMNS: list[Column] = [
     ("n_hallucinated", _INTEGER, _counted("is_hallucinated")),
     ("wer_note", _TEXT, lambda cell: wer_note(cell.header, cell.passes)),
     ("n_segments", _INTEGER, lambda cell: len(cell.header["segments"])),
-    ("n_unstable", _INTEGER, lambda cell: cell.n_unstable),
+    ("n_nondeterministic", _INTEGER, lambda cell: cell.n_nondeterministic),
     ("decoding", _TEXT, lambda cell: _as_json(cell.event("ready", "decoding"))),
     ("encoder_gflop", _NUMBER, lambda cell: cell.encoder_gflop),
     ("decoder_gflop", _NUMBER, lambda cell: cell.decoder_gflop),
@@ -400,11 +400,11 @@ CELL_COLUMNS: list[Column] = [
     ("achieved_gflops", _NUMBER, lambda cell: _ratio(cell.gflop, cell.latency_s)),
     ("gflop_note", _TEXT, lambda cell: cell.gflop_note),
     *((f"{count.name}_mean", _NUMBER, _decoder_per_pass(count.name)) for count in fields(DecoderWork)),
-    ("waiting_share", _NUMBER, lambda cell: cell.waiting_share),
+    ("decoder_padding_share", _NUMBER, lambda cell: cell.decoder_padding_share),
     ("startup_cpu_s", _NUMBER, _told("ready", "startup_cpu_s")),
-    ("preload_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
+    ("fork_server_import_cpu_s", _NUMBER, _told("ready", "preload_cpu_s")),
     ("parent_cpu_s", _NUMBER, _told("waited", "parent_cpu_s")),
-    ("check_cpu_s", _NUMBER, _from_header("check_cpu_s")),
+    ("integrity_check_cpu_s", _NUMBER, _from_header("check_cpu_s")),
     ("protocol", _INTEGER, _from_header("protocol")),
     ("machine_id", _TEXT, _from_header("machine_id")),
     ("node", _TEXT, _from_header("node")),
@@ -433,7 +433,7 @@ CELL_COLUMNS: list[Column] = [
 ]
 CELLS = pa.schema([(name, kind) for name, kind, _ in CELL_COLUMNS])
 PASSES = cell_record.SCHEMA
-NOISE = pa.schema(
+REPEATABILITY = pa.schema(
     [
         *(CELLS.field(name) for name in repeatability.IDENTITY),
         *((f"{name}{ending}", _NUMBER) for ending in ("", "_again") for name in repeatability.LATENCY),
@@ -474,7 +474,7 @@ def gather(
     flops: Sequence[Row],
     keys: grid.Keys = grid.NO_KEYS,
 ) -> dict[str, pa.Table]:
-    """Return the tables `cells`, `passes`, `transcripts` and `noise` of a complete study, cells sorted.
+    """Return the tables `cells`, `passes`, `transcripts` and `repeatability` of a complete study, cells sorted.
 
     `flops` are the rows of the table of that name; `keys` those of what had to be measured with.
 
@@ -493,7 +493,7 @@ def gather(
         repeatability.pair(*(_latency(Measured(*records[cell], [], study["name"])) for cell in (first, again)))
         for first, again in grid.aa_pairs(study)
     ]
-    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
+    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["is_studied"]}
 
     cells: list[Row] = []
     passes: list[Row] = []
@@ -511,7 +511,7 @@ def gather(
         "cells": pa.Table.from_pylist(cells, schema=CELLS),
         "passes": pa.Table.from_pylist(passes, schema=PASSES),
         "transcripts": pa.Table.from_pylist(transcripts, schema=TRANSCRIPTS),
-        "noise": pa.Table.from_pylist(pairs, schema=NOISE),
+        "repeatability": pa.Table.from_pylist(pairs, schema=REPEATABILITY),
     }
 
 
@@ -527,7 +527,7 @@ def _latency(cell: Measured) -> Row:
 def score(header: Row, passes: list[Row], normalisers: Mapping[str, Normaliser]) -> list[Row]:
     """Return a row for each segment of the class: texts and errors; nothing where `wer_note` says why.
 
-    Decoding is deterministic, so the first pass in which a segment occurs stands for all; `n_unstable` says if not.
+    Decoding is deterministic, so the first text of a segment counts; `n_nondeterministic` says how many had others.
     `normalisers` are those of `scoring.normalisers`; the one without an ending decides what is empty or hallucinated.
     """
     if wer_note(header, passes):

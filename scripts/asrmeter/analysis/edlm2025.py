@@ -47,9 +47,9 @@ EDLM2025 = pa.schema(
         # the published figure by its formula, from this run's counts
         ("reproduced_low", _NUMBER),
         ("reproduced_high", _NUMBER),
-        ("ours_low", _NUMBER),
-        ("ours_high", _NUMBER),
-        ("ours_unit", _TEXT),
+        ("measured_low", _NUMBER),
+        ("measured_high", _NUMBER),
+        ("measured_unit", _TEXT),
         ("n", _INTEGER),
         ("note", _TEXT),
     ]
@@ -96,9 +96,9 @@ def rows(run: Run, published: Path = PUBLISHED) -> Iterator[dict[str, Any]]:
                 "published_note": row["note"] or None,
                 "reproduced_low": min(found.reproduced, default=None),
                 "reproduced_high": max(found.reproduced, default=None),
-                "ours_low": min(found.values, default=None),
-                "ours_high": max(found.values, default=None),
-                "ours_unit": (found.unit or row["unit"] or None) if found.values else None,
+                "measured_low": min(found.values, default=None),
+                "measured_high": max(found.values, default=None),
+                "measured_unit": (found.unit or row["unit"] or None) if found.values else None,
                 "n": len(found.values),
                 "note": note,
             }
@@ -178,7 +178,7 @@ def _flops(run: Run, row: Row) -> Found:
     """FLOP as they are, and the published figure by its formula. Whisper's encoder: one window of 30 s."""
     counted = [f for f in run.flops if f["model"] == row["model"] and f["encoder_gflop"] is not None]
     # Those of a batch are those of its segments, and only the study's own have a transcript: the last one stays.
-    ranked = sorted(counted, key=lambda f: (f["in_study"], -f["batch_size"]))
+    ranked = sorted(counted, key=lambda f: (f["is_studied"], -f["batch_size"]))
     by_duration = {f["duration_s"]: f for f in ranked if f["duration_s"] in DURATIONS_S}
     own = [f for _, f in sorted(by_duration.items())]
     if not own:

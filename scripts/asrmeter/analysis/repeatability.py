@@ -15,7 +15,7 @@ CELL_COLUMNS = (*IDENTITY, *HARDWARE, "status", "reason", *LATENCY)
 
 
 def pair(first: Row, again: Row) -> Row:
-    """Return the row of a pair in the table `noise`, given `CELL_COLUMNS` of both measurements.
+    """Return the row of a pair in the table `repeatability`, given `CELL_COLUMNS` of both measurements.
 
     `relative_difference` is that of the medians over their mean; `overlap` says whether the intervals do. Both are None
     where `note` says why.

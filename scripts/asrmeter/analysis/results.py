@@ -27,14 +27,16 @@ CELL_COLUMNS = (
     "reason", "n_passes", "latency_s_median", "latency_s_ci_low", "latency_s_ci_high", "latency_s_p95",
     "features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median", "samples_per_s", "rtfx",
     "energy_j_per_sample", "energy_cpu_j_per_sample", "energy_gpu_j_per_sample", "energy_ram_j_per_sample",
-    "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "energy_spread",
+    "energy_net_j_per_sample", "energy_method_cpu", "energy_method_gpu", "energy_note", "energy_range_rel",
     "n_energy_windows", "energy_counter_difference", "counter_note", "idle_power_w", "peak_rss_bytes",
-    "model_rss_bytes", "peak_device_bytes", "model_device_bytes", "n_windows_mean", "n_tokens_mean", "padding_share",
+    "model_rss_bytes", "peak_device_bytes", "model_device_bytes", "n_windows_mean", "n_tokens_mean",
+    "encoder_padding_share",
     "wer", "wer_ci_low", "wer_ci_high", "wer_plain", "wer_corpus", "wer_words", "cer", "cer_ci_low", "cer_ci_high",
-    "n_substitutions", "n_deletions", "n_insertions", "n_empty", "n_hallucinated", "n_unstable", "n_segments",
-    "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "preload_cpu_s",
+    "n_substitutions", "n_deletions", "n_insertions", "n_empty", "n_hallucinated", "n_nondeterministic", "n_segments",
+    "audio_s_mean", "tokens_per_s", "gflop_per_sample", "achieved_gflops", "gflop_note", "fork_server_import_cpu_s",
     "startup_cpu_s",
-    "n_batches", "n_warmup_passes", "stages_share", "disturbed", "disturbance", "n_attempts", "foreign_cpu_cores",
+    "n_batches", "n_warmup_passes", "stage_coverage", "disturbed", "disturbance", "n_attempts",
+    "other_processes_cpu_cores",
     "steal_share", "cpu_mhz_min", "temperature_c_max", "n_throttle_events", "n_foreign_gpu_processes",
     "protocol", "noise_floor", "noise_floor_note", "machine_id", "cpu_name", "n_cpus", "memory_bytes", "os",
     "gpu_name", "driver_version", "python_version", "torch_version", "transformers_version", "normaliser",
@@ -190,8 +192,8 @@ def energy_of(row: Row) -> Estimate | None:
     if not row["energy_j_per_sample"] or not row["audio_s_mean"]:
         return None
     value = row["energy_j_per_sample"] / row["audio_s_mean"]
-    floor = max((one for one in (row["noise_floor"], row["energy_spread"]) if one is not None), default=None)
-    scattered = row["energy_spread"] is not None and energy_method(row) not in MODELLED_METHODS
+    floor = max((one for one in (row["noise_floor"], row["energy_range_rel"]) if one is not None), default=None)
+    scattered = row["energy_range_rel"] is not None and energy_method(row) not in MODELLED_METHODS
     return Estimate(value, value, value, floor) if scattered else Estimate(value, floor=floor)
 
 

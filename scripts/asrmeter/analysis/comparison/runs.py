@@ -32,7 +32,7 @@ SETTINGS = (
 COLUMNS = (
     "model", "variant", "device", "duration_s", "batch_size", "status", "reason", "latency_s_median",
     "latency_s_ci_low", "latency_s_ci_high", "noise_floor", "audio_s_mean", "disturbed", "disturbance",
-    "wer", "wer_ci_low", "wer_ci_high", "normaliser", "energy_j_per_sample", "energy_spread", "energy_method_cpu",
+    "wer", "wer_ci_low", "wer_ci_high", "normaliser", "energy_j_per_sample", "energy_range_rel", "energy_method_cpu",
     "energy_method_gpu", *SAME_WORK, *SETTINGS,
 )  # fmt: skip
 # As many as anyone reads; compare.py --csv writes all.

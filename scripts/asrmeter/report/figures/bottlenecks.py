@@ -75,7 +75,7 @@ def roofline_figure(subject: Subject) -> Figure:
         _roofline_panel(panel, own, ceilings or Ceilings((), ()), subject)
     for panel in list(axes)[len(panels) :]:
         panel.set_axis_off()
-    stages = subject.words["limit_why"]
+    stages = subject.words["bound_why"]
     handles = [
         *model_handles(subject, names_in(points, "model"), "none"),
         *variant_handles(subject, names_in(points, "variant")),

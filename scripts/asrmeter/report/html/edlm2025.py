@@ -24,7 +24,7 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
     measured = [row for row in rows if row["table"] != STARS]
     counted = [row for row in measured if row["reproduced_low"] is not None]
     sentences = [
-        say["beside"].format(n=sum(row["ours_low"] is not None for row in measured), total=len(measured)),
+        say["beside"].format(n=sum(row["measured_low"] is not None for row in measured), total=len(measured)),
         *([say["again"].format(n=sum(map(_is_reproduced, counted)), total=len(counted))] if counted else []),
     ]
     return {"sentences": sentences if rows else [say["nothing"]], "table": _table(rows, ours, words)}
@@ -68,7 +68,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         text_column("model", lambda row: row["model"]),
         text_column("device", lambda row: row["device"] or ""),
         span("published", "published", "unit", _in_full),
-        span("ours", "ours", "ours_unit"),
+        span("measured", "measured", "measured_unit"),
         text_column("differs", lambda row: _difference(row, stars_of, words)),
         quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
         span("reproduced", "reproduced", "unit"),
@@ -88,10 +88,10 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
             else say["same" if given == row["published_text"] else "stars"]
         )
     published = [end for end in (row["published_low"], row["published_high"]) if end is not None]
-    ours = [end for end in (row["ours_low"], row["ours_high"]) if end is not None]
+    ours = [end for end in (row["measured_low"], row["measured_high"]) if end is not None]
     if not published or not ours:
         return row["note"] or words["why_null"]["not_measured"]
-    if row["unit"] and row["ours_unit"] != row["unit"]:
+    if row["unit"] and row["measured_unit"] != row["unit"]:
         return say["other_unit"].format(why=why)
     low, high = min(published), max(published)
     if low <= min(ours) and max(ours) <= high:

@@ -61,8 +61,8 @@ def _sentences(profile: Profile, words: Words) -> list[Markup]:
     sentences = [_overhead(profile, words)]
     if disturbance := profile.first["disturbance"]:
         sentences.append(say["disturbed"].format(disturbance=disturbance))
-    if (covered := profile.mean("covered")) is not None:
-        sentences.append(say["covered"].format(share=percent(covered)))
+    if (coverage := profile.mean("profile_coverage")) is not None:
+        sentences.append(say["coverage"].format(share=percent(coverage)))
     if (idle := profile.mean("device_idle_share")) is not None:
         sentences.append(say["idle"].format(share=percent(idle)))
     by_operator = profile.sums(lambda row: (row["operator"], row["group"]), profile.own_share)

@@ -34,8 +34,8 @@ from asrmeter.report.html.tables import (
     duration_table,
     failures_table,
     models_table,
-    noise_table,
     overview_table,
+    repeatability_table,
     skipped_table,
     stars_table,
     weights_table,
@@ -45,7 +45,7 @@ from asrmeter.report.html.transcripts import transcripts_section
 from asrmeter.report.theme import INK
 
 TEMPLATE = "report.html.j2"
-DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
+DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "repeatability", *COLUMNS))
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
@@ -73,7 +73,7 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
 class Inputs:
     """What a report is made of: a complete study, and the rows of its tables.
 
-    `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
+    `repeatability` holds the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
@@ -81,7 +81,7 @@ class Inputs:
     study: Mapping[str, Any]
     cells: Sequence[Row]
     transcripts: Sequence[Row]
-    noise: Sequence[Row]
+    repeatability: Sequence[Row]
     bottlenecks: Bottlenecks
     selection: Mapping[str, Any]
     segments: Mapping[str, Row] = field(default_factory=dict)
@@ -131,7 +131,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
         "provenance": provenance_section(study, all_cells, selection, words),
-        "noise": noise_table(inputs.noise, words),
+        "repeatability": repeatability_table(inputs.repeatability, words),
         "weights": weights_table(cells, words),
         "downloads": DOWNLOADS,
     }

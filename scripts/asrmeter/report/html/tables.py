@@ -117,7 +117,7 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
             quantity(key, lambda row: missing, scale, digits)
             for key, scale, digits in (
                 ("n_attempts", 1.0, whole),
-                ("foreign_cpu_cores", 1.0, number),
+                ("other_processes_cpu_cores", 1.0, number),
                 ("steal_share", 100.0, number),
                 ("cpu_mhz_min", 1.0, whole),
                 ("temperature_c_max", 1.0, whole),
@@ -129,7 +129,7 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
     return table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
 
 
-def noise_table(noise: Iterable[Row], words: Words) -> Table:
+def repeatability_table(pairs: Iterable[Row], words: Words) -> Table:
     """Return the cells that were measured twice, with both latencies and how far these lie apart."""
     say = words["provenance"]
 
@@ -154,7 +154,9 @@ def noise_table(noise: Iterable[Row], words: Words) -> Table:
 
     keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
     numeric = "latency_s_median latency_again relative_difference"
-    return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric, "noise")
+    return table_from(
+        "repeatability", say["repeatability_caption"], keys, map(line, pairs), words, numeric, "repeatability"
+    )
 
 
 def compared_models_table(part: ByMetric, words: Words) -> Table:
@@ -283,8 +285,8 @@ def _overview_columns(words: Words) -> list[Column]:
     def why(row: Row) -> str:
         return ""
 
-    def limit(row: Row) -> str:
-        return words["limit"][row["verdict"]] if row["verdict"] else ""
+    def bound(row: Row) -> str:
+        return words["bound"][row["bound"]] if row["bound"] else ""
 
     def basis(row: Row) -> str:
         modelled = energy_method(row) in MODELLED_METHODS
@@ -297,7 +299,7 @@ def _overview_columns(words: Words) -> list[Column]:
         variant,
         device,
         _status_column(words),
-        text_column("limit", limit),
+        text_column("bound", bound),
         text_column("energy_is", basis),
         duration_s,
         batch_size,
@@ -332,14 +334,14 @@ def _speed_columns(words: Words) -> list[Column]:
         quantity("samples_per_s", why),
         quantity("tokens_per_s", why),
         *(quantity(stage, why) for stage in STAGES),
-        quantity("stages_share", why, scale=100),
-        quantity("padding_share", why, scale=100),
+        quantity("stage_coverage", why, scale=100),
+        quantity("encoder_padding_share", why, scale=100),
         quantity("n_windows_mean", why),
         quantity("n_tokens_mean", why),
         *(quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
         quantity("threads", why, digits=whole),
         quantity("startup_cpu_s", why),
-        quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
+        quantity("fork_server_import_cpu_s", lambda row: missing["no_fork_server"]),
         text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
     ]
 
@@ -369,7 +371,7 @@ def _resource_columns(words: Words) -> list[Column]:
         quantity("energy_ram_j_per_sample", why_energy),
         quantity("idle_power_w", why_energy),
         quantity("n_energy_windows", why_energy, digits=whole),
-        quantity("energy_spread", lambda row: missing["one_window"], scale=100),
+        quantity("energy_range_rel", lambda row: missing["one_window"], scale=100),
         quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         quantity("peak_rss_bytes", why, scale=1e-9),
         quantity("model_rss_bytes", why, scale=1e-9),
@@ -397,7 +399,7 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
         interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
         *(quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
         *(quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
-        quantity("n_unstable", lambda row: missing["not_repeated"], digits=whole),
+        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=whole),
         quantity("wer_words", why, digits=whole),
         quantity("n_segments", why, digits=whole),
     ]
