@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
 from asrmeter.analysis.bottlenecks import operators_table
-from asrmeter.analysis.results import cell_of, on_one_machine
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import CEILINGS
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), CEILINGS)
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
-    comparable, _ = on_one_machine(cells)
+    comparable, _ = split_by_hardware(cells)
     published = edlm2025.rows(edlm2025.Run(comparable, flops, operators.to_pylist()))
     tables = {
         "operators": operators,

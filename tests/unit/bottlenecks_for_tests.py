@@ -10,8 +10,8 @@ from tables_for_tests import Cell
 from asrmeter.analysis.batch_scaling import GROUP, SCALING
 from asrmeter.analysis.bottlenecks import OPERATORS, Bottlenecks
 from asrmeter.analysis.edlm2025 import EDLM2025
-from asrmeter.analysis.results import cell_name
 from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
+from asrmeter.analysis.table_rows import cell_name
 from asrmeter.flops.table import FLOPS
 from asrmeter.records.machine_peaks import CEILINGS
 

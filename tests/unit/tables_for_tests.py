@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter.analysis.results import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
+from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
+from asrmeter.analysis.table_rows import cell_name
 from asrmeter.study import validation
 
 Cell = dict[str, Any]
+CELL_COLUMNS = CELLS.names
 
 MODELS = {
     "whisper-tiny.en": ("pretrained", 1.0),
@@ -264,7 +266,7 @@ def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tu
     """Write cells, transcripts and the noise of the cells the way the pipeline does, and return the paths."""
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "repeatability.parquet"
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(cells, columns=list(CELL_COLUMNS)).to_parquet(paths[0])
-    pd.DataFrame(transcripts, columns=[*TRANSCRIPT_COLUMNS, "audio_s"]).to_parquet(paths[1])
-    pd.DataFrame(example_noise(cells), columns=list(NOISE_COLUMNS)).to_parquet(paths[2])
+    pd.DataFrame(cells, columns=CELL_COLUMNS).to_parquet(paths[0])
+    pd.DataFrame(transcripts, columns=TRANSCRIPTS.names).to_parquet(paths[1])
+    pd.DataFrame(example_noise(cells), columns=REPEATABILITY.names).to_parquet(paths[2])
     return paths

@@ -6,7 +6,7 @@ formulas, which its note names.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from asrmeter.analysis.results import BASELINE
 from asrmeter.common.paths import RESOURCES
+from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.study.edlm2025 import DURATIONS_S
 
-Row = Mapping[str, Any]
 PUBLISHED = RESOURCES / "edlm2025.csv"
 BATCH_SIZE = 16
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 # What the study called operators -> (our group, column of the share).
 _OPERATORS = {
     "addmm_share": ("matmul", "cuda_share"),
@@ -34,24 +33,24 @@ _OPERATORS = {
 
 EDLM2025 = pa.schema(
     [
-        ("table", _TEXT),
-        ("model", _TEXT),
-        ("device", _TEXT),
-        ("metric", _TEXT),
-        ("unit", _TEXT),
-        ("published_low", _NUMBER),
-        ("published_high", _NUMBER),
+        ("table", TEXT),
+        ("model", TEXT),
+        ("device", TEXT),
+        ("metric", TEXT),
+        ("unit", TEXT),
+        ("published_low", NUMBER),
+        ("published_high", NUMBER),
         # as printed, where it is no number
-        ("published_text", _TEXT),
-        ("published_note", _TEXT),
+        ("published_text", TEXT),
+        ("published_note", TEXT),
         # the published figure by its formula, from this run's counts
-        ("reproduced_low", _NUMBER),
-        ("reproduced_high", _NUMBER),
-        ("measured_low", _NUMBER),
-        ("measured_high", _NUMBER),
-        ("measured_unit", _TEXT),
-        ("n", _INTEGER),
-        ("note", _TEXT),
+        ("reproduced_low", NUMBER),
+        ("reproduced_high", NUMBER),
+        ("measured_low", NUMBER),
+        ("measured_high", NUMBER),
+        ("measured_unit", TEXT),
+        ("n", INTEGER),
+        ("note", TEXT),
     ]
 )
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records.machine_peaks import Ceilings
 
-Row = Mapping[str, Any]
 LOSSES = ("compute", "memory", "overhead", "padding")
 PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
 # A stage that reaches this share of a ceiling is bound by it. Real kernels reach some half of it: their matrices are
@@ -32,38 +32,37 @@ PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
 BOUND_FROM = 1 / 3
 FASTER = "faster than its ceilings: the machine was slower while they were measured; delete them and run again"
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 _UNJUDGED = dict.fromkeys(("bound", *(f"{loss}_time_share" for loss in LOSSES)))
 IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 
 ROOFLINE = pa.schema(
     [
-        ("model", _TEXT),
-        ("weights", _TEXT),
-        ("variant", _TEXT),
-        ("device", _TEXT),
-        ("duration_s", _INTEGER),
-        ("batch_size", _INTEGER),
-        ("machine_id", _TEXT),
-        ("dtype", _TEXT),
+        ("model", TEXT),
+        ("weights", TEXT),
+        ("variant", TEXT),
+        ("device", TEXT),
+        ("duration_s", INTEGER),
+        ("batch_size", INTEGER),
+        ("machine_id", TEXT),
+        ("dtype", TEXT),
         # encoder, decoder (Whisper's, output layer included), or the whole pass
-        ("stage", _TEXT),
-        ("seconds", _NUMBER),
-        ("gflop", _NUMBER),
+        ("stage", TEXT),
+        ("seconds", NUMBER),
+        ("gflop", NUMBER),
         # the least traffic there can be: modelled
-        ("min_traffic_bytes", _NUMBER),
-        ("flop_per_byte", _NUMBER),
-        ("gflop_per_s", _NUMBER),
-        ("min_traffic_bytes_per_s", _NUMBER),
-        ("ceiling_gflop_per_s", _NUMBER),
-        ("ceiling_bytes_per_s", _NUMBER),
+        ("min_traffic_bytes", NUMBER),
+        ("flop_per_byte", NUMBER),
+        ("gflop_per_s", NUMBER),
+        ("min_traffic_bytes_per_s", NUMBER),
+        ("ceiling_gflop_per_s", NUMBER),
+        ("ceiling_bytes_per_s", NUMBER),
         # of the ceilings
-        ("compute_share", _NUMBER),
-        ("memory_share", _NUMBER),
+        ("compute_share", NUMBER),
+        ("memory_share", NUMBER),
         # of the seconds: what they were spent on
-        *((f"{loss}_time_share", _NUMBER) for loss in LOSSES),
-        ("bound", _TEXT),
-        ("note", _TEXT),
+        *((f"{loss}_time_share", NUMBER) for loss in LOSSES),
+        ("bound", TEXT),
+        ("note", TEXT),
     ]
 )
 

@@ -10,12 +10,13 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import Bottlenecks, working_sets
-from asrmeter.analysis.results import Row, cell_name, cell_of
 from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS
+from asrmeter.analysis.table_rows import cell_name, cell_of, with_columns
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
 from asrmeter.records.machine_peaks import Ceilings
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
+from asrmeter.report.formatting import NULL, cell_links, display_name, join, number, percent, size, truncate_list, whole
 from asrmeter.report.html.edlm2025 import comparison_2025
 from asrmeter.report.html.flops import operations
 from asrmeter.report.html.operators import operators_section, operators_takeaway
@@ -59,7 +60,7 @@ def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
     judged: list[Row] = []
     for cell in cells:
         whole_pass, encoder, decoder = (rows.get((cell_of(cell), stage)) for stage in (PASS, ENCODER, DECODER))
-        found = dict(cell)
+        found: dict[str, Any] = {}
         for prefix, row in (("", whole_pass), ("encoder_", encoder), ("decoder_", decoder)):
             for name in ("compute_share", "memory_share", "flop_per_byte", "gflop_per_s"):
                 found[f"{prefix}{name}"] = row[name] if row else None
@@ -67,7 +68,7 @@ def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
             found[name] = whole_pass[name] if whole_pass else None
         note = whole_pass["note"] if whole_pass else None
         found["why_no_bound"] = "" if found["bound"] else note or cell["reason"] or ""
-        judged.append(found)
+        judged.append(with_columns(cell, found))
     return judged
 
 
@@ -89,7 +90,7 @@ def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     if unknown:
         missing = words["why_null"]["not_measured"]
         reasons = list(dict.fromkeys(row["why_no_bound"] or missing for row in unknown))
-        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=first_few(reasons, words))
+        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=truncate_list(reasons, words))
         sentences.append({"text": text, "evidence": cell_links(map(cell_name, unknown))})
     return sentences
 
@@ -127,7 +128,7 @@ def why(row: Row, words: Words) -> str:
                 stage=words["bound_why"][stage], share=percent(shares[nearest]), ceiling=words["bound"][nearest]
             ))  # fmt: skip
     reason = words["bound_why"][limit].format(share=percent(row[f"{limit}_time_share"]))
-    return words["bound_why"]["whole"].format(reason=reason, stages=listed(stages)) if stages else reason
+    return words["bound_why"]["whole"].format(reason=reason, stages=join(stages)) if stages else reason
 
 
 def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
@@ -228,7 +229,7 @@ def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any]:
         else:
             sentences.append(
                 say["most"].format(
-                    name=name_of((best["model"], best["variant"])),
+                    name=display_name((best["model"], best["variant"])),
                     device=best["device"],
                     duration=best["duration_s"],
                     speedup=number(best["speedup_over_smallest"]),
@@ -257,7 +258,7 @@ def _scaling_table(scaling: Sequence[Row], words: Words) -> Table:
         variant,
         device,
         duration_s,
-        text_column("batch_sizes", lambda row: listed(map(str, row["batch_sizes"]))),
+        text_column("batch_sizes", lambda row: join(map(str, row["batch_sizes"]))),
         Column("saturation_batch", saturation),
         quantity("samples_per_s", noted),
         quantity("speedup_over_smallest", noted),
@@ -278,7 +279,7 @@ def _counts(rows: Iterable[Row], words: Words) -> Markup:
     """Return how many cells have which verdict, the most frequent first."""
     counted = Counter(row["bound"] for row in rows)
     ranked = sorted(counted, key=lambda limit: (-counted[limit], LOSSES.index(limit)))
-    return listed(
+    return join(
         words["bottlenecks"]["count"].format(verdict=words["bound"][limit], n=counted[limit]) for limit in ranked
     )
 
@@ -298,12 +299,12 @@ def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]
     differing = {name: own for name, own in sorted(by_model.items()) if _most_frequent(own) != most}
     text = say["most_frequent"].format(
         device=device,
-        verdicts=listed(words["bound"][limit] for limit in LOSSES if limit in most),
+        verdicts=join(words["bound"][limit] for limit in LOSSES if limit in most),
         n=sum(row["bound"] in most for row in rows),
         total=len(rows),
     )
     parts = [
-        say["differs"].format(name=name_of(name), counts=_counts(own, words)) for name, own in differing.items()
+        say["differs"].format(name=display_name(name), counts=_counts(own, words)) for name, own in differing.items()
     ] or [say["none_differs"]]
     evidence = [row for own in differing.values() for row in own] or [row for row in rows if row["bound"] in most]
     return {"text": Markup(" ").join([text, *parts]), "evidence": cell_links(map(cell_name, evidence))}
@@ -323,7 +324,7 @@ def _roofline_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) 
             words["takeaway"]["roofline"].format(
                 device=device,
                 stage=words["bound_why"][nearest["stage"]],
-                name=name_of((nearest["model"], nearest["variant"])),
+                name=display_name((nearest["model"], nearest["variant"])),
                 share=percent(nearest[f"{bound}_share"]),
                 ceiling=words["bound"][bound],
             )
@@ -340,7 +341,7 @@ def _stages_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) ->
     columns = [f"{stage}_s_median" for stage in STAGES]
     longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
     counted = Counter(longest.values())
-    counts = listed(
+    counts = join(
         words["takeaway"]["stage_count"].format(stage=words["stage"][stage], n=n) for stage, n in counted.most_common()
     )
     others = [cell for cell, stage in longest.items() if stage != counted.most_common(1)[0][0]]

@@ -5,12 +5,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.ranking import decisive_duration
-from asrmeter.analysis.results import BASELINE, Row, settings_of
+from asrmeter.analysis.ranking import comparison_duration
+from asrmeter.analysis.results import BASELINE, results_of
 from asrmeter.analysis.star_rating import stars
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NARROW_SPACE, NULL, number, unit_2025, whole
-from asrmeter.report.html.table_model import Column, Entry, Table, in_full, quantity, table_of, text_column, with_unit
+from asrmeter.report.html.table_model import (
+    Column,
+    Entry,
+    Table,
+    full_precision,
+    quantity,
+    table_of,
+    text_column,
+    with_unit,
+)
 
 STARS = "stars"
 # The order in which the study printed them.
@@ -32,8 +42,8 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
 
 def _stars(cells: Sequence[Row]) -> dict[str, str]:
     """Return each model's stars as the study printed its own, with a dash for what was not measured."""
-    settings = [setting for setting in settings_of(cells) if setting.variant == BASELINE]
-    of_class = [setting for setting in settings if setting.duration_s == decisive_duration(settings)]
+    results = [result for result in results_of(cells) if result.variant == BASELINE]
+    of_class = [result for result in results if result.duration_s == comparison_duration(results)]
     return {
         model: "/".join(NULL if given[measure] is None else str(given[measure]) for measure in _STARS_OF)
         for (model, _), given in stars(of_class).items()
@@ -59,7 +69,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
                 return Entry(NULL, "", row["note"] or missing["not_measured"])
             ends = [end for end in (low, high) if end is not None]
             text = "\u2009–\u2009".join(dict.fromkeys(map(as_printed, ends)))
-            return Entry(with_unit(text, unit_2025(row[unit], words)), in_full((ends[0], ends[-1])))
+            return Entry(with_unit(text, unit_2025(row[unit], words)), full_precision((ends[0], ends[-1])))
 
         return Column(key, entry)
 

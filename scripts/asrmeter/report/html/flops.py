@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.results import Row
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NULL, number, unit_2025, whole
 from asrmeter.report.html.table_model import (
