@@ -2,7 +2,7 @@
 From records to tables.
 
 Needs: the records of all cells, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,passes,transcripts,noise,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Makes: <results>/tables/{cells,passes,transcripts,repeatability,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside
 """
 
@@ -24,7 +24,7 @@ rule tables:
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "passes", "transcripts", "noise"],
+            table=["cells", "passes", "transcripts", "repeatability"],
             ending=["parquet", "csv"],
         ),
     log:

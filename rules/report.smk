@@ -82,7 +82,7 @@ rule report:
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
-        noise="<results>/tables/noise.parquet",
+        repeatability="<results>/tables/repeatability.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -112,7 +112,7 @@ rule report:
             --study {input.study:q} \
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
-            --noise {input.noise:q} \
+            --repeatability {input.repeatability:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \
             --ceilings {input.ceilings:q} \

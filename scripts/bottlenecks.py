@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
-from asrmeter.analysis.results import cell_of, on_one_machine
+from asrmeter.analysis.bottlenecks import operators_table
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import PEAK_RATES
-from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.workflow.cli import run
@@ -53,13 +54,11 @@ def main(argv: list[str] | None = None) -> None:
     study = read_json(args.study, alone=True)
     check_records(study, headers(args.profiles, grid.profiled(study)), args.fingerprints)
     dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
-    operators, ceilings = (
-        gathered(args.profiles, OPERATORS),
-        gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES),
-    )
+    operators = operators_table(args.profiles)
+    ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES)
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
     judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
-    comparable, _ = on_one_machine(cells)
+    comparable, _ = split_by_hardware(cells)
     published = edlm2025.rows(edlm2025.Run(comparable, flops, operators.to_pylist()))
     tables = {
         "operators": operators,
@@ -69,8 +68,8 @@ def main(argv: list[str] | None = None) -> None:
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),
     }
     write(tables, args.output_folder)
-    verdicts = Counter(row.get("verdict") or "not known" for row in judged if row["stage"] == roofline.PASS)
-    logging.info("bound by %s", ", ".join(f"{verdict}: {n}" for verdict, n in verdicts.most_common()) or "nothing")
+    bounds = Counter(row.get("bound") or "not known" for row in judged if row["stage"] == roofline.PASS)
+    logging.info("bound by %s", ", ".join(f"{bound}: {n}" for bound, n in bounds.most_common()) or "nothing")
 
 
 if __name__ == "__main__":

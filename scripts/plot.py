@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
-from asrmeter.analysis.results import CELL_COLUMNS, on_one_machine, read_rows
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.table_rows import read_rows
 from asrmeter.common.files import write_atomically
 from asrmeter.report.catalogue import load_texts
-from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.registry import FIGURES, figure_svg
 from asrmeter.workflow.cli import run
 
@@ -24,11 +25,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--language", default="en", help="language of the words in the figures (default: %(default)s)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
-    cells, _ = on_one_machine(read_rows(arguments.cells, CELL_COLUMNS))
+    cells, _ = split_by_hardware(read_rows(arguments.cells))
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
-    subject = Subject(cells, tables.of(cells), load_texts(arguments.template_folder, arguments.language))
+    context = FigureContext(cells, tables.of(cells), load_texts(arguments.template_folder, arguments.language))
     for name in FIGURES:
-        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, subject))
+        write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from xml.etree import ElementTree
 
-from asrmeter.analysis.bottlenecks import COLUMNS as BOTTLENECK_COLUMNS
+from asrmeter.analysis.bottlenecks import KEYS as BOTTLENECK_TABLES
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.comparison.runs import Run, compare
-from asrmeter.analysis.results import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, read_rows
+from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json, write_atomically
 from asrmeter.report.catalogue import load_words
@@ -34,8 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", type=Path, required=True, help="normalised study (JSON)")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
-    parser.add_argument("--noise", type=Path, required=True, help="noise table (Parquet)")
-    for name in BOTTLENECK_COLUMNS:
+    parser.add_argument("--repeatability", type=Path, required=True, help="repeatability table (Parquet)")
+    for name in BOTTLENECK_TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
     study = read_study(arguments.study)
-    cells = read_rows(arguments.cells, CELL_COLUMNS)
-    transcripts = read_rows(arguments.transcripts, TRANSCRIPT_COLUMNS)
+    cells = read_rows(arguments.cells)
+    transcripts = read_rows(arguments.transcripts, TRANSCRIPT_KEY)
     segments = {row["segment_id"]: row for row in read_json(arguments.segments, shape=SEGMENTS)}
     audio: dict[str, str] | None = None
     if study["report"]["embed_audio"]:
@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         study=study,
         cells=cells,
         transcripts=transcripts,
-        noise=read_rows(arguments.noise, NOISE_COLUMNS),
-        bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_COLUMNS}),
+        repeatability=read_rows(arguments.repeatability),
+        bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_TABLES}),
         selection=read_json(arguments.selection, shape=SELECTION),
         segments=segments,
         audio=audio,

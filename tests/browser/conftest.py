@@ -22,7 +22,7 @@ from tables_for_tests import (
 
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.report.catalogue import load_texts, load_words
-from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.registry import FIGURES, figure_svg
 from asrmeter.report.html.page import Inputs, render, report_context
 
@@ -64,7 +64,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         {name: tone() for name in ("house-5-0", "house-60-0")},
         comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
-    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    subject = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, "en"))
     figures = {name: figure_svg(name, subject) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"

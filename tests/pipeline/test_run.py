@@ -53,7 +53,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "cells",
         "passes",
         "transcripts",
-        "noise",
+        "repeatability",
         "flops",
         "operators",
         "ceilings",
@@ -177,12 +177,12 @@ def test_stages_add_up_to_the_latency(timed: list[Row]) -> None:
 
 def test_the_stages_are_the_whole_and_their_marks_cost_next_to_nothing(cells: list[Row]) -> None:
     for row in cells:
-        assert row["stages_share"] == pytest.approx(1, abs=0.01)
-        assert 0 < row["stage_marks_s"] < 0.001 * row["latency_s_median"]
+        assert row["stage_coverage"] == pytest.approx(1, abs=0.01)
+        assert 0 < row["stage_timer_overhead_s"] < 0.001 * row["latency_s_median"]
 
 
 def test_a_cell_that_was_measured_twice_shows_the_noise_floor(finished: Checkout, cells: list[Row]) -> None:
-    (pair,) = rows(finished, "noise")
+    (pair,) = rows(finished, "repeatability")
     assert Cell(*(pair[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id == CELLS[0]
     first, again = (cell_record.read(finished.cell(name))[0] for name in (CELLS[0], MEASURED[-1]))
     # The first of all and the last of all.

@@ -8,13 +8,12 @@ import pyarrow.parquet as pq
 from tables_for_tests import Cell
 
 from asrmeter.analysis.batch_scaling import GROUP, SCALING
-from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.bottlenecks import OPERATORS, Bottlenecks
 from asrmeter.analysis.edlm2025 import EDLM2025
-from asrmeter.analysis.results import cell_name
 from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
+from asrmeter.analysis.table_rows import cell_name
 from asrmeter.flops.table import FLOPS
 from asrmeter.records.machine_peaks import PEAK_RATES
-from asrmeter.records.operator_rows import OPERATORS
 
 Row = dict[str, Any]
 SCHEMAS = {
@@ -37,11 +36,11 @@ def row_of(name: str, **values: Any) -> Row:
     return row
 
 
-def stage_rows(cell: Cell, verdict: str | None = "compute", note: str | None = None) -> list[Row]:
-    """Return the roofline rows of a cell: its stages and its pass; without a verdict `note` says why."""
+def stage_rows(cell: Cell, bound: str | None = "compute", note: str | None = None) -> list[Row]:
+    """Return the roofline rows of a cell: its stages and its pass; without a bound `note` says why."""
     identity = {name: cell[name] for name in IDENTITY}
     peak, seconds = PEAK_GFLOPS[cell["device"]], cell["latency_s_median"]
-    shares = {f"{loss}_time_share": {True: 0.55, False: 0.15}[loss == verdict] if verdict else None for loss in LOSSES}
+    shares = {f"{loss}_time_share": {True: 0.55, False: 0.15}[loss == bound] if bound else None for loss in LOSSES}
     rows = []
     stages = (
         [("encoder", 0.6, 220.0), ("decoder", 0.1, 2.4)] if cell["family"] == "whisper" else [("encoder", 0.5, 95.0)]
@@ -57,13 +56,13 @@ def stage_rows(cell: Cell, verdict: str | None = "compute", note: str | None = N
                 stage=stage,
                 seconds=seconds,
                 gflop=gflop_per_s * seconds,
-                least_bytes=gflop_per_s * seconds / flop_per_byte * 1e9,
+                min_traffic_bytes=gflop_per_s * seconds / flop_per_byte * 1e9,
                 flop_per_byte=flop_per_byte * cell["batch_size"] ** 0.5,
                 gflop_per_s=gflop_per_s,
                 ceiling_gflop_per_s=peak,
-                compute_share=share if verdict else None,
-                memory_share=0.7 - share if verdict and stage != "pass" else None,
-                verdict=verdict,
+                compute_share=share if bound else None,
+                memory_share=0.7 - share if bound and stage != "pass" else None,
+                bound=bound,
                 note=note,
             )
         )
@@ -108,7 +107,7 @@ def profile_rows(cell: Cell, overhead: float = 0.12, trace: str | None = "", **c
         "pass_s": plain_s * (1 + overhead),
         "plain_pass_s": plain_s,
         "overhead": overhead,
-        "covered": 0.97,
+        "profile_coverage": 0.97,
         "device_idle_share": 0.35 if cuda else None,
         "status": "ok",
         "cuda_note": None if cuda else NO_CUDA,
@@ -166,7 +165,7 @@ def flops_row(model: str = "whisper-base", duration_s: int = 30, batch_size: int
         "flops",
         model=model,
         family="whisper" if whisper else "ctc",
-        in_study=True,
+        is_studied=True,
         duration_s=duration_s,
         batch_size=batch_size,
         n_windows=n_windows,
@@ -203,7 +202,7 @@ def scaling_row(cell: Cell, saturation_batch: int | None = None, **changes: Any)
             "samples_per_s": 3.0,
             "speedup_over_smallest": 1.3,
             "energy_saving_over_smallest": 1.2,
-            "limit": "compute",
+            "bound": "compute",
             "note": None if saturation_batch else "no larger batch was measured",
         }
         | changes,
@@ -221,9 +220,9 @@ def published_row(**changes: Any) -> Row:
         "published_low": 1040.0,
         "published_high": 2086.0,
         "published_note": "Colab Xeon",
-        "ours_low": 410.0,
-        "ours_high": 1220.0,
-        "ours_unit": "ms",
+        "measured_low": 410.0,
+        "measured_high": 1220.0,
+        "measured_unit": "ms",
         "n": 12,
     }
     return row_of("edlm2025", **row | changes)
@@ -250,7 +249,7 @@ def example_bottlenecks(cells: list[Cell]) -> Bottlenecks:
             flops_row(
                 "whisper-small",
                 30,
-                in_study=False,
+                is_studied=False,
                 decoder_gflop_per_step=None,
                 decoder_gflop=None,
                 total_gflop=None,
@@ -271,7 +270,12 @@ def example_bottlenecks(cells: list[Cell]) -> Bottlenecks:
         edlm2025=[
             published_row(),
             published_row(
-                device="cuda", ours_low=None, ours_high=None, ours_unit=None, n=0, note="not measured in this run"
+                device="cuda",
+                measured_low=None,
+                measured_high=None,
+                measured_unit=None,
+                n=0,
+                note="not measured in this run",
             ),
             published_row(
                 table="flops",
@@ -282,9 +286,9 @@ def example_bottlenecks(cells: list[Cell]) -> Bottlenecks:
                 published_high=59.8,
                 reproduced_low=59.84,
                 reproduced_high=59.84,
-                ours_low=64.1,
-                ours_high=64.1,
-                ours_unit="GFLOP",
+                measured_low=64.1,
+                measured_high=64.1,
+                measured_unit="GFLOP",
                 n=4,
             ),
             published_row(
@@ -294,8 +298,8 @@ def example_bottlenecks(cells: list[Cell]) -> Bottlenecks:
                 unit="stars",
                 published_low=None,
                 published_high=None,
-                ours_low=None,
-                ours_high=None,
+                measured_low=None,
+                measured_high=None,
                 note="a judgement, not a measurement",
             ),
         ],

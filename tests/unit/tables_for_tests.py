@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter.analysis.results import CELL_COLUMNS, NOISE_COLUMNS, TRANSCRIPT_COLUMNS, cell_name
+from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
+from asrmeter.analysis.table_rows import cell_name
 from asrmeter.study import validation
 
 Cell = dict[str, Any]
+CELL_COLUMNS = CELLS.names
 
 MODELS = {
     "whisper-tiny.en": ("pretrained", 1.0),
@@ -46,12 +48,12 @@ def cell(
         "n_passes": 12,
         "n_batches": 2,
         "n_warmup_passes": 6,
-        "stages_share": 0.998,
-        "padding_share": 0.04,
+        "stage_coverage": 0.998,
+        "encoder_padding_share": 0.04,
         "noise_floor": NOISE_FLOORS[device],
         "disturbed": False,
         "n_attempts": 1,
-        "foreign_cpu_cores": 0.01,
+        "other_processes_cpu_cores": 0.01,
         "steal_share": 0.0,
         "n_throttle_events": 0,
         "latency_s_median": latency_s,
@@ -71,7 +73,7 @@ def cell(
         "energy_method_gpu": "nvml_counter" if device == "cuda" else "none",
         "energy_note": "no RAPL counter on this machine: CPU energy is modelled from load and TDP",
         "n_energy_windows": 3 if device == "cuda" else 1,
-        "energy_spread": 0.008 if device == "cuda" else None,
+        "energy_range_rel": 0.008 if device == "cuda" else None,
         "energy_counter_difference": 0.001 if device == "cuda" else None,
         "counter_note": None if device == "cuda" else "no counter of the CPU can be read",
         "peak_rss_bytes": 1.24e9 * slowness,
@@ -91,7 +93,7 @@ def cell(
         "cer_ci_high": wer and wer * 0.5,
         "n_empty": wer and 0,
         "n_hallucinated": wer and 1,
-        "n_unstable": 0,
+        "n_nondeterministic": 0,
         "n_substitutions": wer and 20,
         "n_deletions": wer and 6,
         "n_insertions": wer and 4,
@@ -207,7 +209,7 @@ def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
             reason = "half-width of the interval 17.5 % after 10 s, target 2.5 %"
             cells[index] = row | wide | {"status": "unconverged", "reason": reason}
         if place == ("whisper-base", "cpu", 30, 1):
-            seen = {"foreign_cpu_cores": 0.6, "steal_share": 0.02, "n_attempts": 2}
+            seen = {"other_processes_cpu_cores": 0.6, "steal_share": 0.02, "n_attempts": 2}
             cells[index] = row | seen | {"disturbed": True, "disturbance": "other processes took 0.6 cores"}
     return cells
 
@@ -262,9 +264,9 @@ def example_segments() -> dict[str, dict[str, Any]]:
 
 def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and the noise of the cells the way the pipeline does, and return the paths."""
-    paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "noise.parquet"
+    paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "repeatability.parquet"
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(cells, columns=list(CELL_COLUMNS)).to_parquet(paths[0])
-    pd.DataFrame(transcripts, columns=[*TRANSCRIPT_COLUMNS, "audio_s"]).to_parquet(paths[1])
-    pd.DataFrame(example_noise(cells), columns=list(NOISE_COLUMNS)).to_parquet(paths[2])
+    pd.DataFrame(cells, columns=CELL_COLUMNS).to_parquet(paths[0])
+    pd.DataFrame(transcripts, columns=TRANSCRIPTS.names).to_parquet(paths[1])
+    pd.DataFrame(example_noise(cells), columns=REPEATABILITY.names).to_parquet(paths[2])
     return paths

@@ -32,12 +32,17 @@ def timed(latency_s: float, half_width: float = 0.01, **changes: Any) -> Row:
     return cell(**{"noise_floor": 0.02, **latency, **changes})
 
 
+def part(comparison: Comparison, name: str) -> ByMetric:
+    """Return the part of a comparison that is by the metric with that name."""
+    return next(one for one in comparison.by_metric if one.metric.name == name)
+
+
 def compared(first: list[Row], second: list[Row], texts: tuple[list[Row], list[Row]] = ([], [])) -> Comparison:
     return compare(*(Run.of(*run) for run in zip(NAMES, (first, second), texts, strict=True)))
 
 
 def by_latency(first: list[Row], second: list[Row]) -> ByMetric:
-    return compared(first, second).by("latency")
+    return part(compared(first, second), "latency")
 
 
 def judged(first: Row, second: Row) -> tuple[Verdict, str]:
@@ -70,17 +75,17 @@ def test_a_cell_that_met_other_hardware_than_most_of_its_run_is_no_slower_cell()
     found = compared(run(1, 2.0), run(4, 2.0))
     # Both runs were on both machines: as wholes they do not differ.
     assert not found.other_machine
-    reasons = {pair.cell.batch_size: (pair.verdict, pair.reason) for pair in found.by("latency").pairs}
+    reasons = {pair.cell.batch_size: (pair.verdict, pair.reason) for pair in part(found, "latency").pairs}
     elsewhere = "measured on other hardware than most of its run"
     assert reasons == {
         1: (Verdict.NOT_COMPARABLE, f"before: {elsewhere}"),
         2: (Verdict.SAME, ""),
         4: (Verdict.NOT_COMPARABLE, f"after: {elsewhere}"),
     }
-    assert {pair.verdict for pair in found.by("wer").pairs} <= {Verdict.SAME, Verdict.AMBIGUOUS}
+    assert {pair.verdict for pair in part(found, "wer").pairs} <= {Verdict.SAME, Verdict.INCONCLUSIVE}
     # Runs that were made on one machine each are compared as ever, and it is said.
     whole = compared([timed(1.0)], [timed(2.0, machine_id="slow")])
-    assert whole.other_machine and [pair.verdict for pair in whole.by("latency").pairs] == [Verdict.SLOWER]
+    assert whole.other_machine and [pair.verdict for pair in part(whole, "latency").pairs] == [Verdict.SLOWER]
 
 
 def test_within_the_floor_intervals_apart_are_still_the_same_cell() -> None:
@@ -98,9 +103,9 @@ def test_within_the_floor_intervals_apart_are_still_the_same_cell() -> None:
         (timed(1.5, disturbed=True, disturbance="steal 9 %"), "disturbed in after: steal 9 %"),
     ],
 )
-def test_what_cannot_be_told_is_ambiguous_with_its_reason_in_either_order(second, reason) -> None:
-    assert judged(timed(1.0), second) == (Verdict.AMBIGUOUS, reason)
-    assert judged(second, timed(1.0)) == (Verdict.AMBIGUOUS, reason.replace("after", "before"))
+def test_what_cannot_be_told_is_inconclusive_with_its_reason_in_either_order(second, reason) -> None:
+    assert judged(timed(1.0), second) == (Verdict.INCONCLUSIVE, reason)
+    assert judged(second, timed(1.0)) == (Verdict.INCONCLUSIVE, reason.replace("after", "before"))
 
 
 def test_disturbance_matters_only_where_there_is_a_difference() -> None:
@@ -171,7 +176,7 @@ def test_cells_of_one_run_only_are_missing_and_settings_that_differ_are_named() 
     comparison = compared(first, second)
     assert [(cell.batch_size, name) for cell, name in comparison.missing] == [(2, "before"), (4, "after")]
     assert comparison.differing == (("torch_version", "2.8.0", "2.9.0"),)
-    assert comparison.n_cells == len(comparison.by("latency").pairs) == 1
+    assert comparison.n_cells == len(part(comparison, "latency").pairs) == 1
 
 
 class Machine:
@@ -240,7 +245,7 @@ def by_wer(first: list[int], second: list[int], changes: Row | None = None, text
     rows = [cell(wer=sum(errors) / (20 * len(errors) or 1)) for errors in (first, second)]
     rows[1] |= changes or {}
     texts = spoken(rows[0], first), spoken(rows[1], second, text=text)
-    (pair,) = compared([rows[0]], [rows[1]], texts).by("wer").pairs
+    (pair,) = part(compared([rows[0]], [rows[1]], texts), "wer").pairs
     return pair
 
 
@@ -269,9 +274,9 @@ def test_texts_that_are_the_same_are_the_same_even_of_one_segment() -> None:
         (0, 0, 0),
     )
     reason = "fewer than two segments with words"
-    assert (by_wer([2], [3]).verdict, by_wer([2], [3]).reason) == (Verdict.AMBIGUOUS, reason)
+    assert (by_wer([2], [3]).verdict, by_wer([2], [3]).reason) == (Verdict.INCONCLUSIVE, reason)
     # As many errors, but others: that is no proof.
-    assert by_wer([2], [2], text="other: ").verdict is Verdict.AMBIGUOUS
+    assert by_wer([2], [2], text="other: ").verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -280,8 +285,8 @@ def test_texts_that_are_the_same_are_the_same_even_of_one_segment() -> None:
         ({"corpus_sha256": "other"}, Verdict.NOT_COMPARABLE, "other audio"),
         ({"weights_sha256": "other"}, Verdict.NOT_COMPARABLE, "other weights"),
         ({"normaliser": "plain"}, Verdict.NOT_COMPARABLE, "another normaliser"),
-        ({"status": "oom", "reason": "too large", "wer": None}, Verdict.AMBIGUOUS, "after: oom, too large"),
-        ({"wer": None}, Verdict.AMBIGUOUS, "after: it was not scored"),
+        ({"status": "oom", "reason": "too large", "wer": None}, Verdict.INCONCLUSIVE, "after: oom, too large"),
+        ({"wer": None}, Verdict.INCONCLUSIVE, "after: it was not scored"),
     ],
 )
 def test_what_wer_cannot_tell_has_its_reason(changes: Row, verdict: Verdict, reason: str) -> None:
@@ -301,18 +306,18 @@ def test_random_weights_have_no_verdict_by_wer() -> None:
 def test_a_models_segments_are_pooled_and_each_is_drawn_once_however_often_it_was_transcribed() -> None:
     cells = [cell(batch_size=batch, wer=0.1) for batch in (1, 4)]
     texts = [[text for row in cells for text in spoken(row, errors)] for errors in ([1, 2, 3], [2, 3, 4])]
-    (model,) = compared(cells, cells, (texts[0], texts[1])).by("wer").models
+    (model,) = part(compared(cells, cells, (texts[0], texts[1])), "wer").models
     assert (model.change, model.judged) == (Verdict.WORSE, True)
     assert model.effect and model.effect.value == pytest.approx(3 / 60)
     # One segment is one, in two cells too.
     texts = [[text for row in cells for text in spoken(row, errors)] for errors in ([1], [2])]
-    (model,) = compared(cells, cells, (texts[0], texts[1])).by("wer").models
+    (model,) = part(compared(cells, cells, (texts[0], texts[1])), "wer").models
     assert (model.change, model.judged) == (None, False)
 
 
 def powered(joules: float, method: str = "rapl", **changes: Any) -> Row:
     """Return a cell with that energy, measured in windows that lie 2 % apart."""
-    own = {"energy_j_per_sample": joules, "energy_method_cpu": method, "energy_spread": 0.02, "noise_floor": 0.01}
+    own = {"energy_j_per_sample": joules, "energy_method_cpu": method, "energy_range_rel": 0.02, "noise_floor": 0.01}
     return cell(**own | changes)
 
 
@@ -323,22 +328,22 @@ def powered(joules: float, method: str = "rapl", **changes: Any) -> Row:
         (powered(101.9), Verdict.SAME, ""),
         (powered(103), Verdict.HIGHER, ""),
         (powered(97), Verdict.LOWER, ""),
-        (powered(103, energy_spread=0.04), Verdict.SAME, ""),
+        (powered(103, energy_range_rel=0.04), Verdict.SAME, ""),
         (powered(103, status="unconverged"), Verdict.HIGHER, ""),
-        (powered(103, disturbed=True, disturbance="steal 9 %"), Verdict.AMBIGUOUS, "disturbed in after: steal 9 %"),
+        (powered(103, disturbed=True, disturbance="steal 9 %"), Verdict.INCONCLUSIVE, "disturbed in after: steal 9 %"),
         (
-            powered(103, energy_spread=None, noise_floor=None),
-            Verdict.AMBIGUOUS,
+            powered(103, energy_range_rel=None, noise_floor=None),
+            Verdict.INCONCLUSIVE,
             "after: neither several windows nor a noise floor",
         ),
-        (failed(powered(1), "oom", "too large"), Verdict.AMBIGUOUS, "after: oom, too large"),
+        (failed(powered(1), "oom", "too large"), Verdict.INCONCLUSIVE, "after: oom, too large"),
         (powered(103, "cpu_load_model"), Verdict.NOT_COMPARABLE, "other energy methods: rapl, cpu_load_model"),
         (powered(103, "none", energy_j_per_sample=None), Verdict.NOT_COMPARABLE, "other energy methods: rapl, none"),
         (powered(103, audio_s_mean=29.0), Verdict.NOT_COMPARABLE, "other batches were timed"),
     ],
 )
 def test_energy_is_compared_by_the_same_method_and_its_windows(second: Row, verdict: Verdict, reason: str) -> None:
-    (pair,) = compared([powered(100)], [second]).by("energy").pairs
+    (pair,) = part(compared([powered(100)], [second]), "energy").pairs
     assert (pair.verdict, pair.reason) == (verdict, reason)
     assert pair.first and pair.first.value == pytest.approx(100 / 30) and pair.first.low is None
 
@@ -352,11 +357,11 @@ def energies(*joules: float, method: str = "rapl") -> list[Row]:
 
 def test_modelled_energy_is_a_part_of_its_own_that_no_guard_looks_at() -> None:
     measured = compared(energies(100, 100, 100), energies(110, 110, 110))
-    assert [model.change for model in measured.by("energy").models] == [Verdict.HIGHER]
+    assert [model.change for model in part(measured, "energy").models] == [Verdict.HIGHER]
     assert measured.regressions == ["energy: whisper-base/fp32 higher"]
     modelled = compared(energies(1, 1, 1, method="tdp_constant"), energies(2, 2, 2, method="tdp_constant"))
     assert [part.metric.name for part in modelled.by_metric] == ["latency", "energy_modelled"]
-    assert [model.change for model in modelled.by("energy_modelled").models] == [Verdict.HIGHER]
+    assert [model.change for model in part(modelled, "energy_modelled").models] == [Verdict.HIGHER]
     assert modelled.regressions == []
 
 
@@ -434,13 +439,13 @@ def test_worse_texts_are_a_regression_and_better_ones_are_none() -> None:
     # No machine drifts in what it hears.
     both = [cell(model, wer=0.1) for model in MODELS[:2]]
     texts = [[text for row in both for text in spoken(row, errors)] for errors in ([2, 3, 4], [4, 5, 6])]
-    assert len(compared(both, both, (texts[0], texts[1])).by("wer").changed) == 2
+    assert len(part(compared(both, both, (texts[0], texts[1])), "wer").changed) == 2
 
 
 def test_two_machines_are_compared_and_said_to_be_two() -> None:
     first, slower = slower_run()
     other = compared(first, [row | {"machine_id": "other"} for row in slower])
-    assert other.other_machine and len(other.by("latency").changed) == 2
+    assert other.other_machine and len(part(other, "latency").changed) == 2
     assert not compared(first, slower).other_machine
     assert "the machines differ: what changed may be theirs" in script.as_text(other).splitlines()
 
@@ -459,7 +464,7 @@ def test_of_many_pairs_those_that_differ_are_shown_first() -> None:
     first = [timed(1.0, batch_size=batch) for batch in range(1, MOST_SHOWN + 51)]
     second = [*first[:-1], timed(2.0, batch_size=MOST_SHOWN + 50)]
     comparison = compared(first, second)
-    shown = comparison.by("latency").shown
+    shown = part(comparison, "latency").shown
     assert (len(shown), shown[0].verdict) == (MOST_SHOWN, Verdict.SLOWER)
     assert f"shown {MOST_SHOWN} of {MOST_SHOWN + 50}; the whole comparison: python" in script.as_text(comparison)
 
@@ -543,7 +548,7 @@ def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path,
     script.main([str(tmp_path / "a"), str(tmp_path / "b")])
     lines = capsys.readouterr().out.splitlines()
     n = len(cells) - 1
-    assert f"{n} cells: {n - 2} same, 2 ambiguous; 100 % of the intervals overlap" in lines
+    assert f"{n} cells: {n - 2} same, 2 inconclusive; 100 % of the intervals overlap" in lines
     assert any(line.startswith("wav2vec2-base-960h/fp32/cpu/60s-b1") and "killed" in line for line in lines)
     assert f"only in {tmp_path / 'b'}: whisper-new/fp32/cpu/30s-b1" in lines
     nothing = "no model changed"

@@ -36,7 +36,7 @@ def test_every_published_row_is_there_with_its_range() -> None:
         published = list(csv.DictReader(stream))
     rows = found(cells=[])
     assert len(rows) == len(published) > 50
-    assert all(row["ours_low"] is None and row["note"] for row in rows.values())
+    assert all(row["measured_low"] is None and row["note"] for row in rows.values())
     tiny = rows["latency", "whisper-tiny", "cpu", "latency_per_sample"]
     assert (tiny["published_low"], tiny["published_high"], tiny["unit"]) == (489, 1046, "ms")
     assert {row["model"] for row in rows.values() if row["table"] == "latency"} == set(MODELS)
@@ -45,13 +45,13 @@ def test_every_published_row_is_there_with_its_range() -> None:
 def test_ranges_are_over_durations_and_batches_of_the_baseline() -> None:
     rows = found()
     latency = rows["latency", "whisper-tiny", "cpu", "latency_per_sample"]
-    assert (latency["ours_low"], latency["ours_high"], latency["n"], latency["note"]) == (1000, 2000, 2, None)
+    assert (latency["measured_low"], latency["measured_high"], latency["n"], latency["note"]) == (1000, 2000, 2, None)
     speedup = rows["speedup", "whisper-tiny", "cuda/cpu", "speedup"]
-    assert (speedup["ours_low"], speedup["ours_high"], speedup["n"]) == (20, 20, 1)
+    assert (speedup["measured_low"], speedup["measured_high"], speedup["n"]) == (20, 20, 1)
     saving = rows["energy_saving", "whisper-tiny", "cuda/cpu", "saving"]
-    assert saving["ours_low"] == 10
-    assert rows["throughput", "whisper-tiny", "cuda", "max_samples_per_s"]["ours_high"] == 20
-    assert rows["wer", "whisper-tiny", None, "wer"]["ours_low"] == 0.1
+    assert saving["measured_low"] == 10
+    assert rows["throughput", "whisper-tiny", "cuda", "max_samples_per_s"]["measured_high"] == 20
+    assert rows["wer", "whisper-tiny", None, "wer"]["measured_low"] == 0.1
     assert rows["speedup", "whisper-base", "cuda/cpu", "speedup"]["note"] == "needs the CPU and a GPU"
 
 
@@ -63,29 +63,34 @@ def test_what_failed_or_was_disturbed_is_left_out_and_another_variant_is_named()
 
 
 def test_a_study_without_batch_1_has_its_own_steps() -> None:
-    theirs = {"model": "whisper-tiny", "in_study": False, "batch_size": 1, "duration_s": 5, "n_windows": 1}
+    theirs = {"model": "whisper-tiny", "is_studied": False, "batch_size": 1, "duration_s": 5, "n_windows": 1}
     theirs |= {"encoder_gflop": 36.937728, "decoder_gflop_per_step": None, "edlm2025_encoder": 23.1552}
     theirs |= {"edlm2025_decoder_gflop_per_step": 0.014156, "decoder_mac_per_token": 1, "decoder_mac_per_position": 1}
-    own = theirs | {"in_study": True, "batch_size": 4, "encoder_gflop": 4 * 36.937728, "decoder_gflop_per_step": 0.264}
+    own = theirs | {
+        "is_studied": True,
+        "batch_size": 4,
+        "encoder_gflop": 4 * 36.937728,
+        "decoder_gflop_per_step": 0.264,
+    }
     rows = found(flops=[own, theirs])
-    assert rows["flops", "whisper-tiny", None, "encoder_gflops"]["ours_low"] == pytest.approx(36.937728)
+    assert rows["flops", "whisper-tiny", None, "encoder_gflops"]["measured_low"] == pytest.approx(36.937728)
     step = rows["flops", "whisper-tiny", None, "decoder_gflops_per_step"]
-    assert (step["ours_low"], step["note"]) == (pytest.approx(0.066), None)
+    assert (step["measured_low"], step["note"]) == (pytest.approx(0.066), None)
 
 
 def test_batching_says_which_batch_it_took() -> None:
     rows = found()
     cpu = rows["batching", "all", "cpu", "batch16_over_batch1"]
-    assert (cpu["ours_high"], cpu["note"]) == (2.0, None)
+    assert (cpu["measured_high"], cpu["note"]) == (2.0, None)
     cuda = rows["batching", "whisper-tiny", "cuda", "batch16_over_batch1"]
-    assert (cuda["ours_high"], cuda["note"]) == (2.0, "batch 4 over 1, not 16")
-    assert rows["energy_batching", "all", "cuda", "energy_saving_by_batching"]["ours_high"] == 2.0
+    assert (cuda["measured_high"], cuda["note"]) == (2.0, "batch 4 over 1, not 16")
+    assert rows["energy_batching", "all", "cuda", "energy_saving_by_batching"]["measured_high"] == 2.0
 
 
 def test_operations_come_as_they_are_and_by_the_studys_formula() -> None:
     counted = {
         "model": "whisper-tiny",
-        "in_study": False,
+        "is_studied": False,
         "batch_size": 1,
         "duration_s": 60,
         "n_windows": 2,
@@ -96,10 +101,10 @@ def test_operations_come_as_they_are_and_by_the_studys_formula() -> None:
     longer = counted | {"duration_s": 120, "encoder_gflop": 150.0}
     rows = found(flops=[counted, longer])
     encoder = rows["flops", "whisper-tiny", None, "encoder_gflops"]
-    assert (encoder["ours_low"], encoder["reproduced_low"]) == (36.937728, 23.1552)
+    assert (encoder["measured_low"], encoder["reproduced_low"]) == (36.937728, 23.1552)
     assert round(encoder["reproduced_low"], 1) == encoder["published_low"]
     step = rows["flops", "whisper-tiny", None, "decoder_gflops_per_step"]
-    assert step["ours_low"] == pytest.approx(0.06557568)
+    assert step["measured_low"] == pytest.approx(0.06557568)
     assert "the first step" in step["note"]
     assert rows["flops", "whisper-base", None, "encoder_gflops"]["note"] == "not counted"
 
@@ -111,8 +116,8 @@ def test_operators_are_those_of_a_gpu() -> None:
         for group, share in (("matmul", 0.3), ("matmul", 0.2), ("attention", 0.5))
     ]
     row = found(operators=parts)["operators", "whisper", "cuda", "addmm_share"]
-    assert (row["ours_low"], row["ours_high"], row["n"]) == (50, 50, 1)
+    assert (row["measured_low"], row["measured_high"], row["n"]) == (50, 50, 1)
     other = [part | {"variant": "fp16", "group": "attention", "cuda_share": 1.0} for part in parts]
-    assert found(operators=[*parts, *other])["operators", "whisper", "cuda", "attention_share"]["ours_high"] == 50
+    assert found(operators=[*parts, *other])["operators", "whisper", "cuda", "attention_share"]["measured_high"] == 50
     on_cpu = [part | {"device": "cpu"} for part in parts]
     assert found(operators=on_cpu)["operators", "whisper", "cuda", "addmm_share"]["note"] == "no profile on a GPU"

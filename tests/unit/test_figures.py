@@ -11,11 +11,11 @@ from tables_for_tests import cell, example_cells, failed, write_tables
 
 import plot
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
-from asrmeter.analysis.results import settings_of
+from asrmeter.analysis.results import results_of
 from asrmeter.report.catalogue import load_texts
 from asrmeter.report.figures import cells as of_cells
 from asrmeter.report.figures import registry
-from asrmeter.report.figures.context import MOST_CANDIDATES, Subject
+from asrmeter.report.figures.context import MOST_CANDIDATES, FigureContext
 from asrmeter.report.figures.grid import RING_SIZE
 from asrmeter.report.figures.pareto import steps
 from asrmeter.report.figures.registry import FIGURES
@@ -27,28 +27,28 @@ TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
 
 
-def subject(cells, tables=None):
-    return Subject(cells, tables or Bottlenecks(), TEXTS)
+def context(cells, tables=None):
+    return FigureContext(cells, tables or Bottlenecks(), TEXTS)
 
 
 def figure_svg(name, cells, tables=None):
-    return registry.figure_svg(name, subject(cells, tables))
+    return registry.figure_svg(name, context(cells, tables))
 
 
 def latency_figure(cells):
-    return of_cells.latency_figure(subject(cells))
+    return of_cells.latency_figure(context(cells))
 
 
 def energy_figure(cells):
-    return of_cells.energy_figure(subject(cells))
+    return of_cells.energy_figure(context(cells))
 
 
 def throughput_figure(cells, tables=None):
-    return of_cells.throughput_figure(subject(cells, tables))
+    return of_cells.throughput_figure(context(cells, tables))
 
 
 def wer_figure(cells):
-    return of_cells.wer_figure(subject(cells))
+    return of_cells.wer_figure(context(cells))
 
 
 def labels(figure):
@@ -133,7 +133,7 @@ def test_variants_of_a_model_differ_where_no_line_is_drawn():
     cells = [cell(variant=variant) for variant in ("fp32", "bf16")]
     tables = Bottlenecks(roofline=[row for one in cells for row in stage_rows(one)])
     for name in ("roofline", "pareto", "wer"):
-        figure = FIGURES[name](subject(cells, tables))
+        figure = FIGURES[name](context(cells, tables))
         assert "+ inside: bf16" in labels(figure)
         assert [line.get_marker() for line in figure.axes[0].get_lines()].count("+") == (2 if name == "roofline" else 1)
 
@@ -148,11 +148,11 @@ def marks(axes, marker):
 def test_a_ring_marks_where_larger_batches_bring_no_more():
     cells = [cell(batch_size=size) for size in (1, 2, 4)]
     for draw in (of_cells.throughput_figure, of_cells.rtfx_figure):
-        figure = draw(subject(cells, Bottlenecks(scaling=[scaling_row(cells[0], 2)])))
+        figure = draw(context(cells, Bottlenecks(scaling=[scaling_row(cells[0], 2)])))
         rings = [line for line in figure.axes[0].get_lines() if line.get_markersize() == RING_SIZE]
         assert [list(line.get_xdata()) for line in rings] == [[2]]
         assert "ring: larger batches bring no more" in labels(figure)
-        figure = draw(subject(cells, Bottlenecks(scaling=[scaling_row(cells[0])])))
+        figure = draw(context(cells, Bottlenecks(scaling=[scaling_row(cells[0])])))
         assert "ring: larger batches bring no more" not in labels(figure)
 
 
@@ -164,9 +164,9 @@ def test_models_that_have_a_wer_stand_around_their_class():
 
 def test_throughput_is_in_segments_and_rtfx_in_seconds():
     (one,) = cells = [cell(batch_size=4)]
-    assert marks(of_cells.throughput_figure(subject(cells)).axes[0], "o") == [(4, one["samples_per_s"])]
-    assert marks(of_cells.rtfx_figure(subject(cells)).axes[0], "o") == [(4, one["rtfx"])]
-    assert marks(of_cells.latency_batch_figure(subject(cells)).axes[0], "o") == [(4, one["latency_s_median"])]
+    assert marks(of_cells.throughput_figure(context(cells)).axes[0], "o") == [(4, one["samples_per_s"])]
+    assert marks(of_cells.rtfx_figure(context(cells)).axes[0], "o") == [(4, one["rtfx"])]
+    assert marks(of_cells.latency_batch_figure(context(cells)).axes[0], "o") == [(4, one["latency_s_median"])]
 
 
 def test_net_energy_is_a_dash_below_and_its_absence_has_a_reason():
@@ -178,10 +178,10 @@ def test_net_energy_is_a_dash_below_and_its_absence_has_a_reason():
 
 
 def test_memory_is_that_of_the_device_in_gb():
-    figure = of_cells.memory_figure(subject([cell(peak_rss_bytes=2e9), cell(device="cuda", peak_device_bytes=3e9)]))
+    figure = of_cells.memory_figure(context([cell(peak_rss_bytes=2e9), cell(device="cuda", peak_device_bytes=3e9)]))
     assert [marks(axes, "o") for axes in figure.axes] == [[(30, 2.0)], [(30, 3.0)]]
     assert ["process" in title for title in titles(figure)] == [True, False]
-    nothing = of_cells.memory_figure(subject([cell(peak_rss_bytes=None)]))
+    nothing = of_cells.memory_figure(context([cell(peak_rss_bytes=None)]))
     assert "Memory was not measured" in message(nothing)
 
 
@@ -189,7 +189,7 @@ def test_gpu_over_cpu_is_of_pairs_with_what_both_intervals_allow():
     times = {"latency_s_median": 2.0, "latency_s_ci_low": 1.8, "latency_s_ci_high": 2.2}
     fast = {"latency_s_median": 0.5, "latency_s_ci_low": 0.4, "latency_s_ci_high": 0.55}
     cells = [cell(**times), cell(device="cuda", **fast), cell(batch_size=2, **times)]
-    figure = of_cells.gpu_over_cpu_figure(subject(cells))
+    figure = of_cells.gpu_over_cpu_figure(context(cells))
     assert titles(figure) == ["cuda / cpu · batch 1"]
     assert marks(figure.axes[0], "o") == [(30, 4.0)]
     (pair,) = over_cpu(cells)
@@ -199,7 +199,7 @@ def test_gpu_over_cpu_is_of_pairs_with_what_both_intervals_allow():
 
 def test_without_both_devices_gpu_over_cpu_says_why():
     def said(cells):
-        return message(of_cells.gpu_over_cpu_figure(subject(cells)))
+        return message(of_cells.gpu_over_cpu_figure(context(cells)))
 
     assert "only cpu was measured" in said([cell()])
     assert "no such kernel" in said([cell(), failed(cell(device="cuda"), "unsupported", "no such kernel")])
@@ -214,7 +214,7 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
         cell("c", device="cuda", wer=0.055, energy_j_per_sample=None, **kept),
         cell("wav2vec2-base-960h"),
     ]
-    figure = FIGURES["pareto"](subject(cells))
+    figure = FIGURES["pareto"](context(cells))
     assert titles(figure) == ["cpu · 30 s of audio", "cuda · 30 s of audio"]
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
@@ -223,18 +223,18 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
     # One member has no line.
     assert "Pareto front" not in labels(figure)
     traded = [cell("quick", wer=0.3, latency_s_median=1.0), cell("good", wer=0.05, latency_s_median=2.0)]
-    assert "Pareto front" in labels(FIGURES["pareto"](subject(traded)))
+    assert "Pareto front" in labels(FIGURES["pareto"](context(traded)))
     assert "wav2vec2-base-960h (random)" not in labels(figure)
     assert "measured with measured" in " ".join(figure.get_supxlabel().split())
     assert any("Wh per hour of audio (modelled)" in label for label in labels(figure))
-    unknown = FIGURES["pareto"](subject([cell(energy_j_per_sample=None)]))
+    unknown = FIGURES["pareto"](context([cell(energy_j_per_sample=None)]))
     assert "WER and latency" in unknown.get_supxlabel()
-    assert "no front" in message(FIGURES["pareto"](subject([cell("wav2vec2-base-960h")])))
+    assert "no front" in message(FIGURES["pareto"](context([cell("wav2vec2-base-960h")])))
 
 
 def test_the_steps_of_the_front_go_down():
-    settings = settings_of([cell("a", wer=0.1, latency_s_median=1.0), cell("b", wer=0.12, latency_s_median=2.0)])
-    assert steps(settings) == [(1.0, 0.1)]
+    results = results_of([cell("a", wer=0.1, latency_s_median=1.0), cell("b", wer=0.12, latency_s_median=2.0)])
+    assert steps(results) == [(1.0, 0.1)]
 
 
 def test_words_of_another_language_are_in_all_figures():
@@ -242,7 +242,7 @@ def test_words_of_another_language_are_in_all_figures():
     cells = example_cells(("cpu", "cuda"))
     tables = example_bottlenecks(cells)
     for name in FIGURES:
-        svg = registry.figure_svg(name, Subject(cells, tables, texts))
+        svg = registry.figure_svg(name, FigureContext(cells, tables, texts))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -251,7 +251,7 @@ def test_words_of_another_language_are_in_all_figures():
 def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
-    drawn = subject(cells, tables)
+    drawn = context(cells, tables)
     others = ("stages", "operators", "gpu_over_cpu")
     figures = [draw(drawn) for name, draw in FIGURES.items() if name not in others]
     assert len(figures) == 9

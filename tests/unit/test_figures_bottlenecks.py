@@ -7,7 +7,7 @@ from bottlenecks_for_tests import ceiling_rows, example_bottlenecks, failed_prof
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from tables_for_tests import cell, example_cells, failed
-from test_figures import figure_svg, labels, message, subject, titles
+from test_figures import context, figure_svg, labels, message, titles
 
 from asrmeter.analysis.bottlenecks import GROUPS, Bottlenecks
 from asrmeter.report.figures import bottlenecks
@@ -18,15 +18,15 @@ NAMES = ("roofline", "stages", "operators")
 
 
 def roofline_figure(cells, tables):
-    return bottlenecks.roofline_figure(subject(cells, tables))
+    return bottlenecks.roofline_figure(context(cells, tables))
 
 
 def operators_figure(cells, tables):
-    return bottlenecks.operators_figure(subject(cells, tables))
+    return bottlenecks.operators_figure(context(cells, tables))
 
 
 def stages_figure(cells, tables):
-    return bottlenecks.stages_figure(subject(cells, tables))
+    return bottlenecks.stages_figure(context(cells, tables))
 
 
 def bars(axes):

@@ -7,11 +7,11 @@ from itertools import product
 import pytest
 from bottlenecks_for_tests import ceiling_rows, profile_rows, scaling_row, stage_rows
 from tables_for_tests import cell
-from test_figures import labels, subject
+from test_figures import context, labels
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.ranking import highest_rtfx
-from asrmeter.analysis.results import settings_of
+from asrmeter.analysis.results import results_of
 from asrmeter.report.figures.bottlenecks import MOST_BARS, operators_figure, stages_figure
 from asrmeter.report.figures.cells import latency_figure
 from asrmeter.report.figures.context import MOST_CANDIDATES, MOST_CLASSES, spread
@@ -59,7 +59,7 @@ def large():
         roofline=[part for row in cells for part in stage_rows(row)],
         scaling=[scaling_row(row, 8) for row in cells if row["batch_size"] == 1],
     )
-    return subject(cells, tables)
+    return context(cells, tables)
 
 
 def test_all_figures_are_small_and_quickly_drawn(large) -> None:
@@ -75,17 +75,17 @@ def test_what_is_left_out_is_said_with_where_it_is(large) -> None:
     assert "6 of 10 duration classes" in " ".join(note.split())
     assert "tables/cells.csv" in note
     assert "batch sizes" not in note
-    assert subject([cell()]).left_out == ""
+    assert context([cell()]).left_out == ""
 
 
 def test_the_fastest_the_front_and_the_fastest_of_the_accurate_are_drawn(large) -> None:
     assert len(large.candidates) == MOST_CANDIDATES
-    settings = settings_of(large.cells)
-    fastest = highest_rtfx(settings)
-    best = min((one for one in settings if one.wer), key=lambda one: one.wer.value)
-    accurate = highest_rtfx([one for one in settings if one.wer and not one.wer.differs_from(best.wer)])
+    results = results_of(large.cells)
+    fastest = highest_rtfx(results)
+    best = min((one for one in results if one.wer), key=lambda one: one.wer.value)
+    accurate = highest_rtfx([one for one in results if one.wer and not one.wer.differs_from(best.wer)])
     assert fastest and accurate
-    assert {fastest.setting.candidate, best.candidate, accurate.setting.candidate} <= set(large.candidates)
+    assert {fastest.first.candidate, best.candidate, accurate.first.candidate} <= set(large.candidates)
 
 
 def test_every_drawn_model_looks_different_without_colour(large) -> None:

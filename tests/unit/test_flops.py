@@ -173,7 +173,7 @@ def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) ->
         for row in rows(Model("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), classes)
     }
     assert list(own) == [(5, 1), (5, 2), (15, 1), (30, 1), (60, 1)]
-    assert [row["in_study"] for row in own.values()] == [True, True, False, False, False]
+    assert [row["is_studied"] for row in own.values()] == [True, True, False, False, False]
     one, two, long = own[5, 1], own[5, 2], own[60, 1]
     assert set(one) == set(FLOPS.names)
     assert two["encoder_gflop"] == 2 * one["encoder_gflop"] == 4 * one["encoder_gmac"] == 2 * 36.937728

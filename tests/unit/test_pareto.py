@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tables_for_tests import cell
 
 from asrmeter.analysis import pareto
-from asrmeter.analysis.results import Setting, settings_of
+from asrmeter.analysis.results import CellResult, results_of
 
 
 def row(model: str, wer: float, latency_s: float, joules: float | None = 1.0, **changes: Any) -> dict[str, Any]:
@@ -29,16 +29,16 @@ def row(model: str, wer: float, latency_s: float, joules: float | None = 1.0, **
 
 
 def found(*rows: dict[str, Any]) -> pareto.Front:
-    return pareto.front(settings_of(rows))
+    return pareto.front(results_of(rows))
 
 
-def models(settings: tuple[Setting, ...]) -> list[str]:
-    return [setting.model for setting in settings]
+def models(results: tuple[CellResult, ...]) -> list[str]:
+    return [result.model for result in results]
 
 
 def test_who_is_beaten_in_all_is_left_behind_and_trade_offs_stay() -> None:
     front = found(row("exact", 0.04, 2.0, 9.0), row("fast", 0.09, 0.5, 2.0), row("bad", 0.1, 2.5, 10.0))
-    assert (models(front.members), models(front.others)) == (["exact", "fast"], ["bad"])
+    assert (models(front.members), models(front.dominated)) == (["exact", "fast"], ["bad"])
     assert front.duration_s == 30 and front.with_energy
 
 
@@ -73,7 +73,7 @@ def test_only_the_usual_class_and_only_what_has_a_wer_take_part() -> None:
     front = found(
         row("a", 0.06, 1.0), row("a", 0.01, 0.1, duration_s=5), row("b", 0.01, 0.1, weights="random"), cell(wer=None)
     )
-    assert (front.duration_s, models(front.members), front.others) == (30, ["a"], ())
+    assert (front.duration_s, models(front.members), front.dominated) == (30, ["a"], ())
     assert found(cell(wer=None)) == pareto.Front(None, (), (), {})
 
 
@@ -84,11 +84,11 @@ LEVELS = st.sampled_from([1.0, 1.005, 1.02, 1.5, 3.0])
 def test_the_front_is_never_empty_and_everyone_else_is_beaten(drawn: list[tuple[float, float, float, str]]) -> None:
     rows = [row(f"m{i}", 0.05 * w, s, e, device=d) for i, (w, s, e, d) in enumerate(drawn)]
     front = found(*rows)
-    assert front.members and len(front.members) + len(front.others) == len(rows)
-    lowest = min(setting.wer.value for setting in (*front.members, *front.others) if setting.wer)
-    assert any(setting.wer and setting.wer.value == lowest for setting in front.members)
-    everyone = (*front.members, *front.others)
-    for beaten in front.others:
+    assert front.members and len(front.members) + len(front.dominated) == len(rows)
+    lowest = min(result.wer.value for result in (*front.members, *front.dominated) if result.wer)
+    assert any(result.wer and result.wer.value == lowest for result in front.members)
+    everyone = (*front.members, *front.dominated)
+    for beaten in front.dominated:
         assert any(
             one.wer and beaten.wer and one.wer.value <= beaten.wer.value and one.latency.value <= beaten.latency.value
             for one in everyone

@@ -32,7 +32,7 @@ from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
-from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.registry import FIGURES, figure_svg
 from asrmeter.report.formatting import anchor, number
 from asrmeter.report.html import page as report
@@ -98,8 +98,8 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     language = study["report"]["language"]
-    subject = Subject(cells, bottlenecks, load_texts(TEMPLATES, language))
-    figures = {name: figure_svg(name, subject) if drawn else DRAWN for name in FIGURES}
+    context = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, language))
+    figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     inputs = report.Inputs(
@@ -363,9 +363,9 @@ def test_disturbed_cells_are_marked_counted_and_listed_with_their_reason() -> No
     assert 'title="2.1 cores taken by others">ok, disturbed<td' in html
     assert "1 of 2 cells were disturbed" in text
     assert "Disturbed while it was measured: 2.1 cores taken by others." in text
-    listed = re.search(r'<table id="table-disturbed".*?</table>', html, flags=re.DOTALL)
-    assert listed and text_of(listed[0]).count("2.1 cores taken by others") == 1
-    assert "whisper-base/fp32/cpu/30s-b1" in listed[0] and "30s-b2" not in listed[0]
+    join = re.search(r'<table id="table-disturbed".*?</table>', html, flags=re.DOTALL)
+    assert join and text_of(join[0]).count("2.1 cores taken by others") == 1
+    assert "whisper-base/fp32/cpu/30s-b1" in join[0] and "30s-b2" not in join[0]
     assert "disturbed<td" not in rendered([cell()])
     assert 'id="table-disturbed"' not in rendered([cell()])
 
@@ -442,7 +442,7 @@ def test_all_words_are_used():
     paths.append(TEMPLATES / report.TEMPLATE)
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     words = load_words(TEMPLATES, "en")
-    templated = {"sections", "method", "fact", "cells", "limit_help", "edlm2025_metric"}
+    templated = {"sections", "method", "fact", "cells", "bound_help", "edlm2025_metric"}
     # By the names of the default scenarios, which stand in the schema, and of the published tables.
     templated |= {"scenario", "scenario_short", "scenario_for", "edlm2025_why", "edlm2025_unit"}
     unused = [
@@ -461,7 +461,12 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
     (tmp_path / "selection.json").write_text(json.dumps(example_selection()))
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
-    options = {"study": tmp_path / "study.json", "cells": tables[0], "transcripts": tables[1], "noise": tables[2]}
+    options = {
+        "study": tmp_path / "study.json",
+        "cells": tables[0],
+        "transcripts": tables[1],
+        "repeatability": tables[2],
+    }
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

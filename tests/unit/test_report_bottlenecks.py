@@ -22,7 +22,7 @@ from bottlenecks_for_tests import (
 from tables_for_tests import cell, example_cells, failed
 from test_report import TEMPLATES, Page, rendered, text_of
 
-from asrmeter.analysis.bottlenecks import COLUMNS, GROUPS, Bottlenecks, profiles
+from asrmeter.analysis.bottlenecks import GROUPS, KEYS, Bottlenecks, profiles
 from asrmeter.analysis.roofline import LOSSES
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import operator_attribution
@@ -56,24 +56,24 @@ def table(html, name):
     return rows
 
 
-def test_the_tables_have_the_columns_that_are_read_and_the_words_for_what_they_hold() -> None:
-    assert COLUMNS.keys() == SCHEMAS.keys()
-    for name, columns in COLUMNS.items():
-        assert set(columns) <= set(SCHEMAS[name].names), name
+def test_tables_have_their_keys_and_words_for_every_group() -> None:
+    assert KEYS.keys() == SCHEMAS.keys()
+    for name, key in KEYS.items():
+        assert set(key) <= set(SCHEMAS[name].names), name
     assert set(GROUPS) == {*operator_attribution.GROUPS, operator_attribution.PYTHON, operator_attribution.OTHER}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("limit", LOSSES)
-def test_each_verdict_has_its_reason_and_what_would_help(limit: str, device: str) -> None:
+@pytest.mark.parametrize("bound", LOSSES)
+def test_each_verdict_has_its_reason_and_what_would_help(bound: str, device: str) -> None:
     one = cell(device=device)
-    html = section([one], roofline=stage_rows(one, limit))
+    html = section([one], roofline=stage_rows(one, bound))
     shown = markup.unescape(text_of(html))
-    assert f"{WORDS['limit'][limit]} on {device}: 1 of 1 cells" in shown
-    assert WORDS["limit_help"][f"{limit}_{device}"].replace("\xa0", " ") in shown
-    assert WORDS["limit_means"][limit] in shown
+    assert f"{WORDS['bound'][bound]} on {device}: 1 of 1 cells" in shown
+    assert WORDS["bound_help"][f"{bound}_{device}"].replace("\xa0", " ") in shown
+    assert WORDS["bound_means"][bound] in shown
     (row,) = table(html, "verdicts")
-    assert row["Held back by"] == (WORDS["limit"][limit], None)
+    assert row["Held back by"] == (WORDS["bound"][bound], None)
     assert row["Why"][0].startswith("55.0 % of the pass ")
     assert row["Why"][0].endswith("; encoder at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
     assert row["Of the compute ceiling (%)"][0] == "40.0"
@@ -182,7 +182,7 @@ def test_a_failed_profile_is_named_with_its_reason() -> None:
 def test_three_sentences_say_what_sets_the_2025_study_apart() -> None:
     rows = [
         flops_row(),
-        flops_row("whisper-small", in_study=False, edlm2025_encoder=50.0, decoder_gflop_per_step=None, note="none"),
+        flops_row("whisper-small", is_studied=False, edlm2025_encoder=50.0, decoder_gflop_per_step=None, note="none"),
         flops_row("wav2vec2-base-960h", 5),
         flops_row("wav2vec2-base-960h", 30, edlm2025_encoder=160.0),
         # Not of that study.
@@ -219,7 +219,7 @@ def test_saturation_is_said_or_that_it_was_not_reached() -> None:
     cells = [cell(batch_size=b) for b in (1, 2, 4)]
     rows = [
         scaling_row(cells[0], 2, speedup_over_smallest=1.5),
-        scaling_row(cell("whisper-tiny.en"), energy_saving_over_smallest=None, limit=None),
+        scaling_row(cell("whisper-tiny.en"), energy_saving_over_smallest=None, bound=None),
     ]
     html = section([*cells, cell("whisper-tiny.en")], scaling=rows)
     found = {row["Model"][0]: row for row in table(html, "scaling")}
@@ -290,7 +290,7 @@ def test_tables_are_read_and_one_that_lacks_a_column_is_an_error(tmp_path: Path)
     tables = example_bottlenecks(example_cells())
     paths = write_bottlenecks(tmp_path, tables)
     read = Bottlenecks.read(paths)
-    assert [row["verdict"] for row in read.roofline] == [row["verdict"] for row in tables.roofline]
+    assert [row["bound"] for row in read.roofline] == [row["bound"] for row in tables.roofline]
     with pytest.raises(AsrmeterError, match="lacks"):
         Bottlenecks.read({"roofline": paths["scaling"]})
 

@@ -23,7 +23,7 @@ CEILING_ROWS = [
 ]
 FLOPS: dict[str, Any] = {
     "model": "w",
-    "in_study": True,
+    "is_studied": True,
     "duration_s": 5,
     "batch_size": 1,
     "encoder_parameters": 10_000_000,
@@ -40,7 +40,7 @@ def a_cell(**changes: Any) -> dict[str, Any]:
         **{"model": "w", "family": "whisper", "weights": "random", "variant": "fp32", "device": "cpu"},
         **{"duration_s": 5, "batch_size": 1, "machine_id": "m", "threads": 2, "latency_s_median": 1.0},
         **{"encoder_s_median": 0.5, "decoder_s_median": 0.4, "encoder_gflop": 40.0, "decoder_gflop": 4.0},
-        **{"n_windows_mean": 1.0, "padding_share": 0.0, "waiting_share": 0.0, "gflop_note": None},
+        **{"n_windows_mean": 1.0, "encoder_padding_share": 0.0, "decoder_padding_share": 0.0, "gflop_note": None},
         **{"n_decoder_runs_mean": 10.0, "n_decoder_rows_mean": 10.0, "n_decoder_positions_mean": 100.0},
         **{"samples_per_s": 1.0, "energy_j_per_sample": 8.0, "noise_floor": 0.01, "status": "ok", "reason": None},
         **{"disturbed": False, "disturbance": None},
@@ -58,15 +58,15 @@ def test_a_stage_is_bound_by_what_takes_longer() -> None:
     found = judged(a_cell())
     encoder, decoder = found["encoder"], found["decoder"]
     assert encoder["compute_share"] == pytest.approx(0.4 / 0.5)
-    assert encoder["least_bytes"] == 4 * (10_000_000 + 1_000_000)
+    assert encoder["min_traffic_bytes"] == 4 * (10_000_000 + 1_000_000)
     assert encoder["memory_share"] == pytest.approx(4 * 11e6 / (10 * GIGA) / 0.5)
     assert encoder["flop_per_byte"] == pytest.approx(40e9 / 44e6)
-    assert encoder["verdict"] == "compute"
+    assert encoder["bound"] == "compute"
     # Weights ten times; keys and values of 1500 positions of the encoder's output ten times, of the others once each.
-    least_bytes = 4 * (10 * 50_000_000 + (10 * 1500 + 100) * 2_000)
-    assert decoder["least_bytes"] == least_bytes
-    assert decoder["memory_share"] == pytest.approx(least_bytes / (10 * GIGA) / 0.4)
-    assert decoder["verdict"] == "memory"
+    min_traffic_bytes = 4 * (10 * 50_000_000 + (10 * 1500 + 100) * 2_000)
+    assert decoder["min_traffic_bytes"] == min_traffic_bytes
+    assert decoder["memory_share"] == pytest.approx(min_traffic_bytes / (10 * GIGA) / 0.4)
+    assert decoder["bound"] == "memory"
 
 
 def test_the_pass_is_split_into_what_its_time_was_spent_on() -> None:
@@ -76,14 +76,14 @@ def test_the_pass_is_split_into_what_its_time_was_spent_on() -> None:
     assert found["memory_time_share"] == pytest.approx(0.4)
     assert found["overhead_time_share"] == pytest.approx(0.1)
     assert found["padding_time_share"] == 0
-    assert (found["gflop"], found["gflop_per_s"], found["verdict"]) == (44.0, 44.0, "compute")
+    assert (found["gflop"], found["gflop_per_s"], found["bound"]) == (44.0, 44.0, "compute")
 
 
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
         ({}, "compute"),
-        ({"padding_share": 0.83}, "padding"),
+        ({"encoder_padding_share": 0.83}, "padding"),
         ({"decoder_s_median": 2.4, "latency_s_median": 3.0}, "overhead"),
         (
             {"encoder_gflop": 4.0, "encoder_s_median": 0.05, "decoder_s_median": 0.25, "latency_s_median": 0.31},
@@ -94,31 +94,31 @@ def test_the_pass_is_split_into_what_its_time_was_spent_on() -> None:
     ],
 )
 def test_the_largest_share_of_the_time_is_the_verdict(changes: dict[str, Any], verdict: str) -> None:
-    assert judged(a_cell(**changes))["pass"]["verdict"] == verdict
+    assert judged(a_cell(**changes))["pass"]["bound"] == verdict
 
 
 def test_rows_that_wait_are_padding_of_the_decoder_but_not_the_weights_that_they_share() -> None:
     two = {"batch_size": 2, "n_decoder_rows_mean": 20.0, "n_decoder_positions_mean": 200.0}
-    found = judged(a_cell(waiting_share=0.5, **two))
+    found = judged(a_cell(decoder_padding_share=0.5, **two))
     weights, caches = 10 * 50_000_000, (20 * 1500 + 200) * 2_000
     assert found["decoder"]["padding_time_share"] == pytest.approx(0.5 * caches / (weights + caches))
     assert found["pass"]["padding_time_share"] == pytest.approx(found["decoder"]["padding_time_share"] * 0.4)
     # Where arithmetic takes longer, each row takes its own.
-    found = judged(a_cell(waiting_share=0.5, decoder_gflop=38.0, **two))
+    found = judged(a_cell(decoder_padding_share=0.5, decoder_gflop=38.0, **two))
     assert (found["decoder"]["padding_time_share"], found["decoder"]["compute_time_share"]) == (0.5, 0.5)
 
 
 def test_what_long_form_waits_for_is_not_known_and_said() -> None:
-    assert judged(a_cell(waiting_share=None))["pass"]["note"] is None  # alone, nothing waits
-    found = judged(a_cell(waiting_share=None, batch_size=2))
+    assert judged(a_cell(decoder_padding_share=None))["pass"]["note"] is None  # alone, nothing waits
+    found = judged(a_cell(decoder_padding_share=None, batch_size=2))
     assert "not known in long form" in found["decoder"]["note"] and "not known" in found["pass"]["note"]
-    assert found["pass"]["verdict"] == "compute"
+    assert found["pass"]["bound"] == "compute"
 
 
 def test_a_disturbed_cell_keeps_its_figures_and_has_no_verdict() -> None:
     found = judged(a_cell(disturbed=True, disturbance="others were busy"))
     for row in found.values():
-        assert (row["verdict"], row["overhead_time_share"], row["note"]) == (None, None, "disturbed: others were busy")
+        assert (row["bound"], row["overhead_time_share"], row["note"]) == (None, None, "disturbed: others were busy")
     assert found["pass"]["gflop_per_s"] == 44.0
 
 
@@ -129,17 +129,17 @@ def test_a_cell_that_failed_is_not_judged_by_what_it_had_done(status: str) -> No
 
 
 def test_a_ctc_models_head_belongs_to_its_encoder() -> None:
-    nothing = dict.fromkeys(("decoder_gflop", "waiting_share", "n_decoder_runs_mean"))
+    nothing = dict.fromkeys(("decoder_gflop", "decoder_padding_share", "n_decoder_runs_mean"))
     found = judged(a_cell(family="ctc", **nothing))
     assert set(found) == {"encoder", "pass"}
     assert found["encoder"]["seconds"] == 0.9
-    assert found["pass"]["verdict"] == "compute"
+    assert found["pass"]["bound"] == "compute"
 
 
 def test_nothing_is_above_a_ceiling() -> None:
     found = judged(a_cell(encoder_s_median=0.39))
     for stage in ("encoder", "pass"):
-        assert found[stage]["compute_share"] is found[stage]["verdict"] is None
+        assert found[stage]["compute_share"] is found[stage]["bound"] is None
         assert "faster than its ceilings" in found[stage]["note"]
     assert found["encoder"]["gflop_per_s"] == pytest.approx(40 / 0.39)
 
@@ -149,13 +149,13 @@ def test_ceilings_are_those_of_the_machine_and_dtype() -> None:
     half = [row | ({"dtype": "bfloat16"} if row["kind"] == "matmul" else {}) for row in CEILING_ROWS]
     for ceilings in ([], others, half):
         found = judged(a_cell(), ceilings=ceilings)["pass"]
-        assert (found["verdict"], found["gflop"]) == (None, 44.0)
+        assert (found["bound"], found["gflop"]) == (None, 44.0)
         assert "no ceilings were measured" in found["note"]
 
 
 def test_what_was_not_counted_has_no_verdict_and_a_reason() -> None:
     found = judged(a_cell(decoder_gflop=None, gflop_note="the record does not tell"))
-    assert found["pass"]["verdict"] is found["decoder"]["gflop"] is None
+    assert found["pass"]["bound"] is found["decoder"]["gflop"] is None
     assert found["pass"]["note"] == "the record does not tell"
     assert judged(a_cell(latency_s_median=None)) == {}
 
@@ -174,14 +174,14 @@ def at(batch_size: int, samples_per_s: float | None, **changes: Any) -> dict[str
 def test_where_no_verdict_is_known_larger_batches_are_told_all_the_same(changes: dict[str, Any], ceilings: Any) -> None:
     cell = a_cell(**changes)
     verdicts = list(roofline.rows([cell], [FLOPS], ceilings, {"fp32": "float32"}))
-    assert scaled(cell, verdicts=verdicts)["limit"] is None
+    assert scaled(cell, verdicts=verdicts)["bound"] is None
 
 
 def test_saturation_is_the_smallest_batch_that_no_larger_one_beats() -> None:
-    verdict = {"stage": "pass", "batch_size": 4, "verdict": "compute", **{n: a_cell()[n] for n in batch_scaling.GROUP}}
+    verdict = {"stage": "pass", "batch_size": 4, "bound": "compute", **{n: a_cell()[n] for n in batch_scaling.GROUP}}
     cells = [at(1, 1.0), at(2, 1.8, energy_j_per_sample=5.0), at(4, 3.0, energy_j_per_sample=4.0), at(8, 3.1)]
     row = scaled(*cells, verdicts=[verdict])
-    assert (row["saturation_batch"], row["saturated"], row["limit"], row["note"]) == (4, True, "compute", None)
+    assert (row["saturation_batch"], row["saturated"], row["bound"], row["note"]) == (4, True, "compute", None)
     assert (row["speedup_over_smallest"], row["energy_saving_over_smallest"]) == (3.0, 2.0)
     assert row["batch_sizes"] == [1, 2, 4, 8]
 

@@ -5,19 +5,27 @@ from typing import Any
 import pytest
 from tables_for_tests import cell, example_study, failed
 
-from asrmeter.analysis.results import settings_of
-from asrmeter.analysis.scenarios import GATE, LIMITS, Advice, Missing, Outcome, advise, word_accuracy_kept
+from asrmeter.analysis.results import results_of
+from asrmeter.analysis.scenarios import (
+    GATE,
+    LIMITS,
+    NoRecommendation,
+    Outcome,
+    Recommendation,
+    recommend,
+    word_accuracy_kept,
+)
 
 
-def asked(**limits: Any) -> Advice:
+def asked(**limits: Any) -> Recommendation:
     """Return what a scenario with those limits comes to, on three models."""
     return of(CELLS, **limits)
 
 
-def of(cells: list[dict[str, Any]], **limits: Any) -> Advice:
+def of(cells: list[dict[str, Any]], **limits: Any) -> Recommendation:
     """Return what a scenario with those limits comes to, on those cells."""
-    (advice,) = advise(settings_of(cells), example_study({"scenarios": {"mine": limits}}))
-    return advice
+    (recommendation,) = recommend(results_of(cells), example_study({"scenarios": {"mine": limits}}))
+    return recommendation
 
 
 def model(name: str, latency_s: float, wer: float, **changes: Any) -> dict[str, Any]:
@@ -42,8 +50,8 @@ def model(name: str, latency_s: float, wer: float, **changes: Any) -> dict[str, 
 CELLS = [model("small", 0.5, 0.20), model("middle", 1.0, 0.10), model("large", 3.0, 0.05)]
 
 
-def chosen(advice: Advice) -> str | None:
-    return advice.pick.setting.model if advice.pick else None
+def chosen(recommendation: Recommendation) -> str | None:
+    return recommendation.ranking.first.model if recommendation.ranking else None
 
 
 @pytest.mark.parametrize(
@@ -76,37 +84,39 @@ def test_only_devices_that_are_allowed_are_looked_at() -> None:
     cells = [*CELLS, model("large", 0.1, 0.05, device="cuda")]
     assert (chosen(of(cells)), chosen(of(cells, devices=["cpu"]))) == ("large", "small")
     nobody = of(CELLS, devices=["cuda"])
-    assert (nobody.pick, nobody.missing) == (None, Missing.NOTHING_MEASURED)
+    assert (nobody.ranking, nobody.missing) == (None, NoRecommendation.NOTHING_MEASURED)
 
 
 def test_the_class_is_the_usual_one_or_that_which_is_asked_for() -> None:
     cells = [*CELLS, model("large", 0.1, 0.05, duration_s=5)]
     assert (of(cells).duration_s, of(cells, duration_s=5).duration_s) == (30, 5)
     assert chosen(of(cells, duration_s=5)) == "large"
-    assert of(cells, duration_s=15).missing is Missing.NOTHING_MEASURED
+    assert of(cells, duration_s=15).missing is NoRecommendation.NOTHING_MEASURED
 
 
 def test_memory_is_that_of_the_device() -> None:
     on_gpu = model("small", 0.5, 0.2, device="cuda", peak_rss_bytes=9e9, peak_device_bytes=1e9)
     assert chosen(of([on_gpu], max_memory_gb=2)) == "small"
-    assert of([on_gpu | {"peak_device_bytes": 3e9}], max_memory_gb=2).missing is Missing.NONE_MEETS
+    assert of([on_gpu | {"peak_device_bytes": 3e9}], max_memory_gb=2).missing is NoRecommendation.NONE_MEETS
 
 
 @pytest.mark.parametrize(
     ("cells", "missing"),
     [
-        ([], Missing.NOTHING_MEASURED),
-        ([failed(cell(), "oom", "too large")], Missing.NOTHING_MEASURED),
-        ([cell("wav2vec2-base-960h", wer=0.1)], Missing.ALL_RANDOM),
-        ([cell(wer=None)], Missing.NOTHING_SCORED),
-        ([cell(wer=None), cell("wav2vec2-base-960h")], Missing.NOTHING_SCORED),
-        ([model("small", 1, 0.1, n_segments=5)], Missing.TOO_FEW_SEGMENTS),
-        ([model("small", 1, 0.1, wer_ci_low=None, wer_ci_high=None)], Missing.TOO_FEW_SEGMENTS),
+        ([], NoRecommendation.NOTHING_MEASURED),
+        ([failed(cell(), "oom", "too large")], NoRecommendation.NOTHING_MEASURED),
+        ([cell("wav2vec2-base-960h", wer=0.1)], NoRecommendation.ALL_RANDOM),
+        ([cell(wer=None)], NoRecommendation.NOTHING_SCORED),
+        ([cell(wer=None), cell("wav2vec2-base-960h")], NoRecommendation.NOTHING_SCORED),
+        ([model("small", 1, 0.1, n_segments=5)], NoRecommendation.TOO_FEW_SEGMENTS),
+        ([model("small", 1, 0.1, wer_ci_low=None, wer_ci_high=None)], NoRecommendation.TOO_FEW_SEGMENTS),
     ],
 )
-def test_without_data_nothing_is_recommended_and_it_is_said_why(cells: list[dict[str, Any]], missing: Missing) -> None:
-    advice = of(cells)
-    assert (advice.pick, advice.missing) == (None, missing)
+def test_without_data_nothing_is_recommended_and_it_is_said_why(
+    cells: list[dict[str, Any]], missing: NoRecommendation
+) -> None:
+    recommendation = of(cells)
+    assert (recommendation.ranking, recommendation.missing) == (None, missing)
 
 
 def test_random_weights_are_never_recommended() -> None:
@@ -115,24 +125,27 @@ def test_random_weights_are_never_recommended() -> None:
 
 def test_energy_decides_only_where_it_is_known() -> None:
     cells = [row | {"energy_j_per_sample": None} for row in CELLS]
-    assert of(cells, prefer="energy").missing is Missing.NO_ENERGY
+    assert of(cells, prefer="energy").missing is NoRecommendation.NO_ENERGY
     assert chosen(of(cells, prefer="latency")) == "small"
 
 
 def test_what_was_not_measured_meets_no_limit() -> None:
     cells = [CELLS[0] | {"latency_s_p95": None}, CELLS[1]]
-    advice = of(cells, max_latency_s_p95=9)
-    assert chosen(advice) == "middle" and advice.ruled_out == {"max_latency_s_p95": 1}
-    assert advice.nearest and [check.outcome for check in advice.nearest[1]] == [Outcome.UNKNOWN, Outcome.MET]
+    recommendation = of(cells, max_latency_s_p95=9)
+    assert chosen(recommendation) == "middle" and recommendation.ruled_out == {"max_latency_s_p95": 1}
+    assert recommendation.nearest and [check.outcome for check in recommendation.nearest[1]] == [
+        Outcome.UNKNOWN,
+        Outcome.MET,
+    ]
 
 
 def test_it_is_told_how_many_each_limit_rules_out_and_what_came_nearest() -> None:
-    advice = asked(max_wer=0.15, max_latency_s_median=0.9)
-    assert (advice.n_considered, advice.n_meeting) == (3, 0)
-    assert advice.ruled_out == {"max_wer": 1, "max_latency_s_median": 2}
-    assert advice.missing is Missing.NONE_MEETS
+    recommendation = asked(max_wer=0.15, max_latency_s_median=0.9)
+    assert (recommendation.n_considered, recommendation.n_meeting) == (3, 0)
+    assert recommendation.ruled_out == {"max_wer": 1, "max_latency_s_median": 2}
+    assert recommendation.missing is NoRecommendation.NONE_MEETS
     # Small and middle fail one limit each; of these small is the faster one.
-    assert advice.nearest and advice.nearest[0].model == "small"
+    assert recommendation.nearest and recommendation.nearest[0].model == "small"
 
 
 @pytest.mark.parametrize(
@@ -141,10 +154,12 @@ def test_it_is_told_how_many_each_limit_rules_out_and_what_came_nearest() -> Non
 )
 def test_a_limit_inside_the_interval_is_only_likely_met(limit: float, outcome: Outcome) -> None:
     row = model("middle", 1.0, 0.10, wer_ci_high=0.11)
-    advice = of([row], max_wer=limit)
-    checks = advice.checks if advice.pick else advice.nearest[1] if advice.nearest else ()
+    recommendation = of([row], max_wer=limit)
+    checks = (
+        recommendation.checks if recommendation.ranking else recommendation.nearest[1] if recommendation.nearest else ()
+    )
     assert {check.key: check.outcome for check in checks}["max_wer"] is outcome
-    assert (advice.pick is None) is (outcome is Outcome.MISSED)
+    assert (recommendation.ranking is None) is (outcome is Outcome.MISSED)
 
 
 def test_without_an_interval_a_limit_is_only_likely_met() -> None:
@@ -158,22 +173,24 @@ def test_without_an_interval_a_limit_is_only_likely_met() -> None:
 @pytest.mark.parametrize(("floor", "ties"), [(0.02, False), (0.2, True)])
 def test_a_lead_inside_the_noise_floor_is_a_tie(floor: float, ties: bool) -> None:
     cells = [model("one", 1.0, 0.1, noise_floor=floor), model("two", 1.1, 0.1, noise_floor=floor)]
-    pick = of(cells).pick
-    assert pick and pick.runner_up and pick.runner_up.model == "two"
-    assert pick.runner_up_ties is ties
+    ranking = of(cells).ranking
+    assert ranking and ranking.runner_up and ranking.runner_up.model == "two"
+    assert ranking.runner_up_ties is ties
 
 
 def test_overlapping_intervals_of_latency_tie_whatever_the_floor() -> None:
     wide = {"latency_s_ci_low": 0.5, "latency_s_ci_high": 1.5, "noise_floor": 0.0}
-    pick = of([model("one", 1.0, 0.1, **wide), model("two", 1.1, 0.1, **wide)]).pick
-    assert pick and pick.runner_up_ties
+    ranking = of([model("one", 1.0, 0.1, **wide), model("two", 1.1, 0.1, **wide)]).ranking
+    assert ranking and ranking.runner_up_ties
 
 
 def test_of_those_whose_wer_cannot_be_told_apart_the_fastest_is_the_most_accurate() -> None:
     cells = [model("slow", 3.0, 0.050), model("quick", 1.0, 0.052), model("bad", 0.1, 0.3)]
-    advice = of(cells, prefer="accuracy")
-    assert chosen(advice) == "quick"
-    assert advice.pick and advice.pick.runner_up and advice.pick.runner_up.model == "slow"
+    recommendation = of(cells, prefer="accuracy")
+    assert chosen(recommendation) == "quick"
+    assert (
+        recommendation.ranking and recommendation.ranking.runner_up and recommendation.ranking.runner_up.model == "slow"
+    )
 
 
 def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
@@ -183,8 +200,8 @@ def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
     def variant(cells: list[dict[str, Any]], gate: float | None = 0.99) -> str | None:
         variants = {row["variant"]: {} for row in cells} if cells else {}
         study = example_study({"scenarios": {"mine": {}}, "accuracy_gate": gate}, variants=variants)
-        (advice,) = advise(settings_of(cells), study)
-        return advice.pick.setting.variant if advice.pick else None
+        (recommendation,) = recommend(results_of(cells), study)
+        return recommendation.ranking.first.variant if recommendation.ranking else None
 
     # 0.99 of a word accuracy of 0.9 is 0.891.
     assert variant(with_int8(0.108)) == "int8"
@@ -203,9 +220,9 @@ def test_word_accuracy_is_held_against_fp32_on_the_same_device_where_it_was_run(
         model("middle", 1.0, 0.20, device="cuda"),
         model("middle", 1.0, 0.28, device="cuda", variant="int8"),
     ]
-    settings = settings_of(cells)
-    int8 = next(setting for setting in settings if setting.variant == "int8")
-    assert word_accuracy_kept(int8, settings) == pytest.approx(0.72 / 0.80)
+    results = results_of(cells)
+    int8 = next(result for result in results if result.variant == "int8")
+    assert word_accuracy_kept(int8, results) == pytest.approx(0.72 / 0.80)
     assert word_accuracy_kept(int8, [int8]) is None
 
 
@@ -227,8 +244,8 @@ def test_the_order_of_cells_does_not_matter() -> None:
 )
 def test_advice_is_sure_only_if_all_that_it_rests_on_is(changes: dict[str, Any], sure: bool) -> None:
     cells = [model("quick", 1.0, 0.2) | changes, model("slow", 2.0, 0.2)]
-    advice = of(cells, max_wer=0.3)
-    assert chosen(advice) == "quick" and advice.is_sure is sure
+    recommendation = of(cells, max_wer=0.3)
+    assert chosen(recommendation) == "quick" and recommendation.is_sure is sure
 
 
 def test_who_is_surely_more_accurate_is_so_however_fast() -> None:
@@ -246,9 +263,13 @@ def test_whoever_cannot_be_told_from_the_pick_itself_ties_with_it_by_accuracy() 
         model("a", 0.5, 0.052, **wide),
         model("b", 0.2, 0.060, wer_ci_low=0.055, wer_ci_high=0.065),
     ]
-    advice = of(cells, prefer="accuracy")
-    assert chosen(advice) == "a" and advice.pick and [tie.model for tie in advice.pick.ties] == ["b"]
-    assert not advice.is_sure
+    recommendation = of(cells, prefer="accuracy")
+    assert (
+        chosen(recommendation) == "a"
+        and recommendation.ranking
+        and [tie.model for tie in recommendation.ranking.ties] == ["b"]
+    )
+    assert not recommendation.is_sure
 
 
 def test_twice_the_errors_inside_the_intervals_are_no_sure_win() -> None:
@@ -256,8 +277,8 @@ def test_twice_the_errors_inside_the_intervals_are_no_sure_win() -> None:
         model("careful", 1.0, 0.050, wer_ci_low=0.02, wer_ci_high=0.10),
         model("quick", 0.1, 0.095, wer_ci_low=0.06, wer_ci_high=0.14),
     ]
-    advice = of(cells, prefer="accuracy")
-    assert chosen(advice) == "quick" and not advice.is_sure
+    recommendation = of(cells, prefer="accuracy")
+    assert chosen(recommendation) == "quick" and not recommendation.is_sure
 
 
 def test_nothing_is_sure_while_any_other_model_ties_or_is_unclear() -> None:
@@ -277,28 +298,28 @@ def test_a_runner_up_of_another_machine_or_that_was_disturbed_is_not_surely_beat
 def test_the_gate_stands_where_fp32_was_to_be_run_and_failed() -> None:
     study = example_study({"scenarios": {"mine": {}}}, variants={"fp32": {}, "int8": {}})
     cells = [model("a", 1.0, 0.9, variant="int8"), failed(model("a", 2.0, 0.05), "oom", "too large")]
-    (advice,) = advise(settings_of(cells), study)
-    assert advice.missing is Missing.NONE_MEETS and advice.ruled_out == {GATE: 1}
+    (recommendation,) = recommend(results_of(cells), study)
+    assert recommendation.missing is NoRecommendation.NONE_MEETS and recommendation.ruled_out == {GATE: 1}
 
 
 def test_energy_that_cannot_be_compared_is_said_to_be_left_out() -> None:
-    measured = model("on-gpu", 0.1, 0.1, device="cuda", energy_method_gpu="nvml_counter", energy_spread=0.01)
+    measured = model("on-gpu", 0.1, 0.1, device="cuda", energy_method_gpu="nvml_counter", energy_range_rel=0.01)
     modelled = model("on-cpu", 1.0, 0.1, energy_j_per_sample=0.1)
-    advice = of([measured, modelled], prefer="energy")
-    assert (chosen(advice), advice.n_unranked, advice.is_sure) == ("on-gpu", 1, False)
+    recommendation = of([measured, modelled], prefer="energy")
+    assert (chosen(recommendation), recommendation.n_unranked, recommendation.is_sure) == ("on-gpu", 1, False)
     nothing = of([CELLS[0] | {"energy_j_per_sample": 0.0}, CELLS[1]], prefer="energy")
     assert (chosen(nothing), nothing.n_unranked) == ("middle", 1)
 
 
 def test_modelled_energy_tells_nothing_apart() -> None:
     cells = [model("a", 1.0, 0.1, energy_j_per_sample=10.0), model("b", 1.0, 0.1, energy_j_per_sample=20.0)]
-    advice = of(cells, prefer="energy")
-    assert advice.pick and advice.pick.runner_up_unclear and not advice.is_sure
+    recommendation = of(cells, prefer="energy")
+    assert recommendation.ranking and recommendation.ranking.runner_up_undecided and not recommendation.is_sure
 
 
 def test_a_model_that_lacks_the_class_is_named_and_does_not_take_the_advice_from_all() -> None:
     short = {"duration_s": 5, "n_segments": 2}
     cells = [*CELLS, *(model(name, 0.1, 0.1, **short) for name in ("small", "middle", "large", "only-short"))]
-    advice = of(cells)
-    assert advice.duration_s == 30 and chosen(advice) == "small"
-    assert advice.left_out == (("only-short", "fp32"),) and not advice.is_sure
+    recommendation = of(cells)
+    assert recommendation.duration_s == 30 and chosen(recommendation) == "small"
+    assert recommendation.left_out == (("only-short", "fp32"),) and not recommendation.is_sure

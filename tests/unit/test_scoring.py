@@ -17,7 +17,7 @@ import pytest
 from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
 
 import collect
-from asrmeter.analysis import cells_table, scoring
+from asrmeter.analysis import columns, scoring
 from asrmeter.analysis.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
 from asrmeter.common import parquet
 from asrmeter.flops.table import FLOPS
@@ -204,7 +204,7 @@ def test_collect_scores_a_record_by_every_normaliser(
     for rate in ("wer", "cer", "wer_plain", "cer_plain"):
         name, ending = rate[:3], rate[3:]
         assert cell[f"{name}_ci_low{ending}"] <= cell[rate] <= cell[f"{name}_ci_high{ending}"]
-    assert (cell["n_empty"], cell["n_hallucinated"], cell["n_unstable"], cell["wer_note"]) == (0, 1, 0, None)
+    assert (cell["n_empty"], cell["n_hallucinated"], cell["n_nondeterministic"], cell["wer_note"]) == (0, 1, 0, None)
     assert cell["normaliser_plain"] == "plain 1" and cell["normaliser"].startswith("whisper-english (openai-whisper 2")
     assert [row["is_hallucinated"] for row in made["transcripts"]] == [False, False, True]
     for column in ("wer", "cer", "cer_plain", "normaliser", "n_characters", "n_empty", "n_hallucinated"):
@@ -242,7 +242,7 @@ def test_each_normaliser_has_its_columns() -> None:
     of_cells += "cer cer_ci_low cer_ci_high n_characters n_character_errors"
     of_texts = "normaliser reference_normalised hypothesis_normalised n_words n_errors n_substitutions n_deletions "
     of_texts += "n_insertions n_characters n_character_errors"
-    for names, schema in ((of_cells, cells_table.CELLS), (of_texts, cells_table.TRANSCRIPTS)):
+    for names, schema in ((of_cells, columns.CELLS), (of_texts, columns.TRANSCRIPTS)):
         wanted = [f"{name}{ending}" for ending in NORMALISERS for name in names.split()]
         assert set(wanted) <= set(schema.names)
         assert len(schema.names) == len(set(schema.names))

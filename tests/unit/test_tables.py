@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
-from asrmeter.analysis import cells_table
+from asrmeter.analysis import cells_table, columns
+from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.analysis.scoring import NORMALISERS, PLAIN
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
@@ -33,7 +34,7 @@ SEGMENTS = [
 FLOPS: list[dict[str, Any]] = [
     {
         "model": "whisper-base",
-        "in_study": True,
+        "is_studied": True,
         "duration_s": 5,
         "batch_size": 2,
         "note": None,
@@ -42,7 +43,7 @@ FLOPS: list[dict[str, Any]] = [
         "decoder_mac_per_token": 1_000_000,
         "decoder_mac_per_position": 100_000,
     },
-    {"model": "wav2vec2-base-960h", "in_study": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
+    {"model": "wav2vec2-base-960h", "is_studied": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
 ]
 NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
 
@@ -154,11 +155,11 @@ def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp
         "c": "five",
     }
     assert {row["model"] for row in made["transcripts"]} == {"whisper-base"}
-    assert made["cells"][1]["n_unstable"] == 2  # a and b; c has the same text twice
+    assert made["cells"][1]["n_nondeterministic"] == 2  # a and b; c has the same text twice
 
 
 @pytest.mark.parametrize(
-    ("passes", "n_unstable"),
+    ("passes", "n_nondeterministic"),
     [
         ([], None),
         ([a_pass(1.0, ["a", "b"], ["x", "y"])], None),
@@ -166,8 +167,10 @@ def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp
         ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "a"], ["y", "X"], phase="disturbed")], 1),
     ],
 )
-def test_texts_that_differ_between_passes_are_counted(passes: list[dict[str, Any]], n_unstable: int | None) -> None:
-    assert cells_table.Measured(a_header("whisper-base"), passes, [], "t").n_unstable == n_unstable
+def test_texts_that_differ_between_passes_are_counted(
+    passes: list[dict[str, Any]], n_nondeterministic: int | None
+) -> None:
+    assert MeasuredCell(a_header("whisper-base"), passes).accuracy.n_nondeterministic == n_nondeterministic
 
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
@@ -205,14 +208,14 @@ def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
 def test_padding_is_what_was_worked_through_beyond_the_audio(processed_s: list[Any], share: float | None) -> None:
     passes = [a_pass(1.0, ["a", "b"], ["x", "y"]) | {"processed_s": seconds} for seconds in processed_s]
     passes.append(a_pass(1.0, ["a", "b"], ["x", "y"], phase="warmup") | {"processed_s": [100.0, 100.0]})
-    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
-    assert cell.padding_share == (share if share is None else pytest.approx(share))
+    cell = MeasuredCell(a_header("whisper-base"), passes)
+    assert cell.work.encoder_padding_share == (share if share is None else pytest.approx(share))
 
 
 def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
     older = [{name: value for name, value in entry.items() if name != "processed_s"} for entry in PASSES]
-    assert cells_table.Measured(a_header("whisper-base"), older, [], "t").padding_share is None
-    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").padding_share is None
+    assert MeasuredCell(a_header("whisper-base"), older).work.encoder_padding_share is None
+    assert MeasuredCell(a_header("whisper-base"), []).work.encoder_padding_share is None
 
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
@@ -236,10 +239,10 @@ def test_energy_with_a_counter_has_a_net_share() -> None:
     windows = [{"n_passes": 5, "seconds": 5.0, "cpu_j": 100.0 + i, "gpu_j": None, "ram_j": 10.0} for i in range(3)]
     idle = [{"n_passes": 1, "seconds": 5.0, "cpu_j": 25.0, "gpu_j": None, "ram_j": 10.0}]
     events = {"energy": {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": idle}}
-    cell = cells_table.Measured(a_header("whisper-base", events=events), [], [], "t")
-    assert cell.idle_power_w == 5.0
-    assert cell.energy_j_per_sample("cpu") == pytest.approx(10.1)
-    assert cell.energy_net_j_per_sample() == pytest.approx(10.1 - 5 * 0.5)
+    cell = MeasuredCell(a_header("whisper-base", events=events), [])
+    assert cell.energy.idle_power_w == 5.0
+    assert cell.energy.j_per_sample("cpu") == pytest.approx(10.1)
+    assert cell.energy.net_j_per_sample == pytest.approx(10.1 - 5 * 0.5)
 
 
 def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
@@ -272,7 +275,7 @@ def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> No
         return dict(zip([*names, *(f"{name}_plain" for name in names)], counts, strict=True))
 
     scored = [segment(1, 4, 2, 20, 2, 5, 3, 24), segment(0, 6, 0, 30, 1, 5, 2, 26)]
-    rates = cells_table.Measured(a_header("whisper-base"), [], scored, "t").error_rates
+    rates = MeasuredCell(a_header("whisper-base"), [], scored).accuracy.error_rates
     assert (rates["wer"], rates["cer"], rates["wer_plain"], rates["cer_plain"]) == (0.1, 0.04, 0.3, 0.1)
     # Of two segments the bootstrap draws one twice often enough: the ends are the segments' own rates.
     assert (rates["wer_ci_low"], rates["wer_ci_high"]) == (0.0, 0.25)
@@ -292,9 +295,9 @@ def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: P
     assert cell["achieved_gflops"] == pytest.approx(0.22 / 2.0)
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
-    assert cell["waiting_share"] == pytest.approx(1 - 6 / 8)
-    alike = cells_table.Measured(a_header("whisper-base", weights="random"), PASSES, [], "t")
-    assert alike.waiting_share == 0.0
+    assert cell["decoder_padding_share"] == pytest.approx(1 - 6 / 8)
+    alike = MeasuredCell(a_header("whisper-base", weights="random"), PASSES)
+    assert alike.work.decoder_padding_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
     assert ctc["gflop_note"] == "disagree"
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), old), **CTC})
@@ -323,19 +326,23 @@ def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[di
 
 def test_the_median_is_blocked_by_batch() -> None:
     passes = [*a_round(0, 1.0, 10.0), *a_round(1, 1.2, 10.4), *a_round(2, 1.1, 10.2)]
-    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
-    assert (cell.n_batches, len(cell.rounds), cell.latency_s) == (2, 3, pytest.approx((1.1 + 10.2) / 2))
-    low, high = cell.latency_interval
+    cell = MeasuredCell(a_header("whisper-base"), passes)
+    assert (cell.timing.n_batches, len(cell.timing.rounds), cell.timing.latency_s) == (
+        2,
+        3,
+        pytest.approx((1.1 + 10.2) / 2),
+    )
+    low, high = cell.timing.latency_interval
     assert low is not None and high is not None and 4 < low < 5.65 < high < 7
-    assert cell.median("encoder_s") == pytest.approx(0.2)
+    assert cell.timing.median("encoder_s") == pytest.approx(0.2)
 
 
 def test_a_round_that_was_cut_off_and_what_was_not_timed_count_for_nothing() -> None:
     passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0), *a_round(2, 50.0)]
-    cell = cells_table.Measured(a_header("whisper-base"), passes, [], "t")
-    assert (len(cell.timed), len(cell.rounds), cell.latency_s) == (3, 1, 1.5)
-    assert cell.latency_interval == (None, None)
-    assert cells_table.Measured(a_header("whisper-base"), [], [], "t").latency_s is None
+    cell = MeasuredCell(a_header("whisper-base"), passes)
+    assert (len(cell.timing.passes), len(cell.timing.rounds), cell.timing.latency_s) == (3, 1, 1.5)
+    assert cell.timing.latency_interval == (None, None)
+    assert MeasuredCell(a_header("whisper-base"), []).timing.latency_s is None
 
 
 def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) -> None:
@@ -344,7 +351,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
         path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
         cell_record.write(path, a_header("whisper-base"), a_round(0, latency_s))
     made = cells_table.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
-    (pair,), (cell,) = made["noise"].to_pylist(), made["cells"].to_pylist()
+    (pair,), (cell,) = made["repeatability"].to_pylist(), made["cells"].to_pylist()
     assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
     assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)
     assert made["passes"].num_rows == 1, "the second measurement is no cell"
@@ -352,7 +359,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
 
 def test_without_a_pair_there_is_no_floor_and_a_reason(tmp_path: Path) -> None:
     made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY["models"]})
-    assert made["noise"] == []
+    assert made["repeatability"] == []
     assert {(cell["noise_floor"], cell["noise_floor_note"]) for cell in made["cells"]} == {
         (None, "protocol.aa_pairs is 0: no cell was measured twice")
     }
@@ -362,11 +369,11 @@ def test_codecarbon_and_the_counter_stand_side_by_side() -> None:
     window = {"n_passes": 5, "seconds": 5.0, "gpu_j": None, "ram_j": 1.0, "counter_gpu_j": None}
     windows = [window | {"cpu_j": joules, "counter_cpu_j": 100.0} for joules in (98.0, 102.0, 101.0)]
     energy = {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": []}
-    cell = cells_table.Measured(a_header("whisper-base", events={"energy": energy}), [], [], "t")
-    assert cell.energy_j_per_sample("counter_cpu") == 10.0
-    assert cell.energy_counter_difference == pytest.approx(0.01)
-    assert cell.energy_spread == pytest.approx(4 / 101)
-    assert cell.energy_j_per_sample("counter_gpu") is None
+    cell = MeasuredCell(a_header("whisper-base", events={"energy": energy}), [])
+    assert cell.energy.j_per_sample("counter_cpu") == 10.0
+    assert cell.energy.counter_difference == pytest.approx(0.01)
+    assert cell.energy.range_rel == pytest.approx(4 / 101)
+    assert cell.energy.j_per_sample("counter_gpu") is None
 
 
 def test_the_cells_table_has_the_promised_columns() -> None:
@@ -378,5 +385,5 @@ def test_the_cells_table_has_the_promised_columns() -> None:
         "wer_ci_high, n_segments, tokens_per_s, gflop_per_sample, achieved_gflops, converged, startup_cpu_s, protocol, "
         "machine_id, commit"
     )
-    assert set(promised.split(", ")) <= set(cells_table.CELLS.names)
-    assert len(cells_table.CELLS.names) == len(set(cells_table.CELLS.names))
+    assert set(promised.split(", ")) <= set(columns.CELLS.names)
+    assert len(columns.CELLS.names) == len(set(columns.CELLS.names))

@@ -21,7 +21,7 @@ from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figures.bottlenecks import roofline_figure
-from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.registry import FIGURES, figure_svg
 from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
@@ -195,7 +195,7 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
 
 def test_every_word_of_figures_has_its_glyphs() -> None:
     glyphs = FT2Font(findfont(FontProperties(family="DejaVu Sans"), fallback_to_default=False)).get_charmap()
-    parts = ("drawing", "group", "stage", "limit_why", "basis", "size", "why_null")
+    parts = ("drawing", "group", "stage", "bound_why", "basis", "size", "why_null")
     signs = {sign for part in parts for text in RUSSIAN[part].values() for sign in text}
     assert {sign for sign in signs if ord(sign) not in glyphs} == set()
 
@@ -203,10 +203,10 @@ def test_every_word_of_figures_has_its_glyphs() -> None:
 def test_thousands_are_set_apart_as_the_language_does() -> None:
     cells = example_cells(("cuda",))
     for texts, apart in ((ENGLISH, "48,000"), (RUSSIAN, "48\u202f000")):
-        subject = Subject(cells, example_bottlenecks(cells), texts)
-        assert any(apart in text.get_text() for axes in roofline_figure(subject).axes for text in axes.texts)
-        assert (subject.tick(0.5), subject.tick(20.0)) == ("0.5", "20")
-    assert figure_svg("roofline", Subject(cells, example_bottlenecks(cells), RUSSIAN))
+        context = FigureContext(cells, example_bottlenecks(cells), texts)
+        assert any(apart in text.get_text() for axes in roofline_figure(context).axes for text in axes.texts)
+        assert (context.tick(0.5), context.tick(20.0)) == ("0.5", "20")
+    assert figure_svg("roofline", FigureContext(cells, example_bottlenecks(cells), RUSSIAN))
 
 
 def test_sizes_and_units_come_from_the_catalogue() -> None:

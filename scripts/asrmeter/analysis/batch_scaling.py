@@ -6,26 +6,26 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis import roofline
+from asrmeter.common.stats import ratio
+from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 
-Row = Mapping[str, Any]
 # A larger batch has to bring more than this, and more than the noise floor, or the smaller one is as good.
 LEAST_GAIN = 0.05
-_TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 GROUP = ("model", "weights", "variant", "device", "duration_s")
 
 SCALING = pa.schema(
     [
-        *((name, _INTEGER if name == "duration_s" else _TEXT) for name in GROUP),
-        ("batch_sizes", pa.list_(_INTEGER)),
-        ("saturation_batch", _INTEGER),
+        *((name, INTEGER if name == "duration_s" else TEXT) for name in GROUP),
+        ("batch_sizes", pa.list_(INTEGER)),
+        ("saturation_batch", INTEGER),
         # whether a larger batch was tried, and brought no more
-        ("saturated", _FLAG),
-        ("samples_per_s", _NUMBER),
-        ("speedup_over_smallest", _NUMBER),
-        ("energy_saving_over_smallest", _NUMBER),
-        ("limit", _TEXT),
-        ("note", _TEXT),
+        ("saturated", FLAG),
+        ("samples_per_s", NUMBER),
+        ("speedup_over_smallest", NUMBER),
+        ("energy_saving_over_smallest", NUMBER),
+        ("bound", TEXT),
+        ("note", TEXT),
     ]
 )
 
@@ -33,10 +33,10 @@ SCALING = pa.schema(
 def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
     """Yield a row for each (model, variant, device, duration) with a cell that was measured and not disturbed.
 
-    `verdicts` are the rows of the table `roofline`. `limit` is the verdict of the cell at the saturation batch.
+    `verdicts` are the rows of the table `roofline`. `bound` is that of the cell at the saturation batch.
     """
     judged = {
-        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("verdict")
+        tuple(row[name] for name in (*GROUP, "batch_size")): row.get("bound")
         for row in verdicts
         if row["stage"] == roofline.PASS
     }
@@ -65,8 +65,8 @@ def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, A
         "saturated": saturated,
         "samples_per_s": at["samples_per_s"],
         "speedup_over_smallest": at["samples_per_s"] / smallest["samples_per_s"],
-        "energy_saving_over_smallest": _ratio(smallest["energy_j_per_sample"], at["energy_j_per_sample"]),
-        "limit": judged.get((*group, at["batch_size"])),
+        "energy_saving_over_smallest": ratio(smallest["energy_j_per_sample"], at["energy_j_per_sample"]),
+        "bound": judged.get((*group, at["batch_size"])),
         "note": None if saturated else _why_no_more(timed, members),
     }
 
@@ -79,7 +79,3 @@ def _why_no_more(timed: Sequence[Row], members: Sequence[Row]) -> str:
         why = "disturbed" if next_one["disturbed"] else f"{next_one['status']}: {next_one['reason']}"
         return f"batch {next_one['batch_size']}: {why}"
     return "only one batch size was measured" if len(timed) == 1 else "no larger batch was measured"
-
-
-def _ratio(numerator: float | None, denominator: float | None) -> float | None:
-    return None if numerator is None or not denominator else numerator / denominator

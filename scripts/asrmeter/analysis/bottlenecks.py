@@ -6,8 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from asrmeter.analysis.results import Row, cell_of, latency_of, read_rows
+import pyarrow as pa
+
+from asrmeter.analysis.results import latency_of
+from asrmeter.analysis.table_rows import CELL_KEY, cell_of, read_rows, with_columns
+from asrmeter.common import parquet
+from asrmeter.common.stats import ratio
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.records import operator_rows
 from asrmeter.records.machine_peaks import MachinePeaks
 
 # In the order of legends and tables.
@@ -15,40 +22,19 @@ GROUPS = (
     "matmul", "attention", "convolution", "normalisation", "activation", "memory", "synchronisation", "python", "other",
 )  # fmt: skip
 
-# What figures and report read of each table.
-_CELL = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
-_GROUP = ("model", "weights", "variant", "device", "duration_s")
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "flops": (
-        "model", "family", "in_study", "duration_s", "batch_size", "n_windows", "n_tokens_mean", "encoder_gmac",
-        "encoder_gflop", "decoder_gflop_per_step", "decoder_gflop", "total_gflop", "decoder_mac_per_token",
-        "decoder_mac_per_position", "edlm2025_encoder", "edlm2025_unit", "edlm2025_decoder_gflop_per_step",
-        "checked_against", "not_counted", "note",
-    ),
-    "operators": (
-        *_CELL, "repeat", "stage", "group", "operator", "n_calls", "cpu_self_s", "cpu_share", "cuda_self_s",
-        "cuda_share", "pass_s", "plain_pass_s", "overhead", "covered", "device_idle_share",
-        "disturbance", "status", "reason",
-        "cuda_note", "trace",
-    ),
-    "ceilings": (
-        "machine_id", "device", "device_name", "threads", "kind", "dtype", "matrix_size", "working_set_bytes",
-        "flop_per_s", "bytes_per_s", "n_runs", "status", "reason",
-    ),
-    "roofline": (
-        *_CELL, "dtype", "stage", "flop_per_byte", "gflop_per_s", "ceiling_gflop_per_s", "ceiling_bytes_per_s",
-        "compute_share", "memory_share", "compute_time_share", "memory_time_share", "overhead_time_share",
-        "padding_time_share", "verdict", "note",
-    ),
-    "scaling": (
-        *_GROUP, "batch_sizes", "saturation_batch", "saturated", "samples_per_s", "speedup_over_smallest",
-        "energy_saving_over_smallest", "limit", "note",
-    ),
-    "edlm2025": (
-        "table", "model", "device", "metric", "unit", "published_low", "published_high", "published_text",
-        "published_note", "reproduced_low", "reproduced_high", "ours_low", "ours_high", "ours_unit", "n", "note",
-    ),
-}  # fmt: skip
+# A profile's record keeps its names, so that nothing is profiled again; the table has the field's.
+_RENAMED = {"covered": "profile_coverage"}
+OPERATORS = pa.schema([field.with_name(_RENAMED.get(field.name, field.name)) for field in operator_rows.OPERATORS])
+
+# The columns without which a row of a table says nothing.
+KEYS: dict[str, tuple[str, ...]] = {
+    "flops": ("model", "duration_s", "batch_size"),
+    "operators": CELL_KEY,
+    "ceilings": ("device", "kind"),
+    "roofline": (*CELL_KEY, "stage"),
+    "scaling": ("model", "variant", "device", "duration_s"),
+    "edlm2025": ("table", "metric"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ class Bottlenecks:
         Raises:
             AsrmeterError: a table is not there or lacks a column.
         """
-        return cls(**{name: read_rows(path, COLUMNS[name]) for name, path in paths.items()})
+        return cls(**{name: read_rows(path, KEYS[name]) for name, path in paths.items()})
 
     def of(self, cells: Sequence[Row]) -> "Bottlenecks":
         """Return the tables with the rooflines of these cells and of no others."""
@@ -113,6 +99,15 @@ class Profile:
         return self.sums(lambda row: row["group"], column)
 
 
+def operators_table(files: Sequence[Path]) -> pa.Table:
+    """Return the table `operators` from the files of the profiled cells.
+
+    Raises:
+        AsrmeterError: a file is missing, broken or holds something else.
+    """
+    return parquet.gathered(files, operator_rows.OPERATORS).rename_columns(OPERATORS.names)
+
+
 def profiles(operators: Sequence[Row]) -> list[Profile]:
     """Return the profiles of all cells, sorted by cell."""
     of_cell: dict[Any, list[Row]] = {}
@@ -137,24 +132,22 @@ def over_cpu(cells: Sequence[Row]) -> list[Row]:
     on_cpu = {_place(row): row for row in measured if row["device"] == "cpu"}
     pairs = [(on_cpu[_place(row)], row) for row in measured if row["device"] != "cpu" and _place(row) in on_cpu]
     return [
-        {
-            **row,
-            "device": f"{row['device']} / cpu",
-            "devices": (cpu["device"], row["device"]),
-            "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
-            "disturbed": cpu["disturbed"] or row["disturbed"],
-            "told_apart": latency_of(cpu).differs_from(latency_of(row)),
-            "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
-            "over_cpu_low": _ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
-            "over_cpu_high": _ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),
-        }
+        with_columns(
+            row,
+            {
+                "device": f"{row['device']} / cpu",
+                "devices": (cpu["device"], row["device"]),
+                "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
+                "disturbed": cpu["disturbed"] or row["disturbed"],
+                "told_apart": latency_of(cpu).differs_from(latency_of(row)),
+                "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
+                "over_cpu_low": ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
+                "over_cpu_high": ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),
+            },
+        )
         for cpu, row in pairs
     ]
 
 
 def _place(row: Row) -> tuple[object, ...]:
     return row["model"], row["variant"], row["duration_s"], row["batch_size"]
-
-
-def _ratio(numerator: float | None, denominator: float | None) -> float | None:
-    return None if numerator is None or not denominator else numerator / denominator

@@ -6,7 +6,7 @@ formulas, which its note names.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from asrmeter.analysis.results import BASELINE
 from asrmeter.common.paths import RESOURCES
+from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.study.edlm2025 import DURATIONS_S
 
-Row = Mapping[str, Any]
 PUBLISHED = RESOURCES / "edlm2025.csv"
 BATCH_SIZE = 16
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
 # What the study called operators -> (our group, column of the share).
 _OPERATORS = {
     "addmm_share": ("matmul", "cuda_share"),
@@ -34,24 +33,24 @@ _OPERATORS = {
 
 EDLM2025 = pa.schema(
     [
-        ("table", _TEXT),
-        ("model", _TEXT),
-        ("device", _TEXT),
-        ("metric", _TEXT),
-        ("unit", _TEXT),
-        ("published_low", _NUMBER),
-        ("published_high", _NUMBER),
+        ("table", TEXT),
+        ("model", TEXT),
+        ("device", TEXT),
+        ("metric", TEXT),
+        ("unit", TEXT),
+        ("published_low", NUMBER),
+        ("published_high", NUMBER),
         # as printed, where it is no number
-        ("published_text", _TEXT),
-        ("published_note", _TEXT),
+        ("published_text", TEXT),
+        ("published_note", TEXT),
         # the published figure by its formula, from this run's counts
-        ("reproduced_low", _NUMBER),
-        ("reproduced_high", _NUMBER),
-        ("ours_low", _NUMBER),
-        ("ours_high", _NUMBER),
-        ("ours_unit", _TEXT),
-        ("n", _INTEGER),
-        ("note", _TEXT),
+        ("reproduced_low", NUMBER),
+        ("reproduced_high", NUMBER),
+        ("measured_low", NUMBER),
+        ("measured_high", NUMBER),
+        ("measured_unit", TEXT),
+        ("n", INTEGER),
+        ("note", TEXT),
     ]
 )
 
@@ -96,9 +95,9 @@ def rows(run: Run, published: Path = PUBLISHED) -> Iterator[dict[str, Any]]:
                 "published_note": row["note"] or None,
                 "reproduced_low": min(found.reproduced, default=None),
                 "reproduced_high": max(found.reproduced, default=None),
-                "ours_low": min(found.values, default=None),
-                "ours_high": max(found.values, default=None),
-                "ours_unit": (found.unit or row["unit"] or None) if found.values else None,
+                "measured_low": min(found.values, default=None),
+                "measured_high": max(found.values, default=None),
+                "measured_unit": (found.unit or row["unit"] or None) if found.values else None,
                 "n": len(found.values),
                 "note": note,
             }
@@ -178,7 +177,7 @@ def _flops(run: Run, row: Row) -> Found:
     """FLOP as they are, and the published figure by its formula. Whisper's encoder: one window of 30 s."""
     counted = [f for f in run.flops if f["model"] == row["model"] and f["encoder_gflop"] is not None]
     # Those of a batch are those of its segments, and only the study's own have a transcript: the last one stays.
-    ranked = sorted(counted, key=lambda f: (f["in_study"], -f["batch_size"]))
+    ranked = sorted(counted, key=lambda f: (f["is_studied"], -f["batch_size"]))
     by_duration = {f["duration_s"]: f for f in ranked if f["duration_s"] in DURATIONS_S}
     own = [f for _, f in sorted(by_duration.items())]
     if not own:

@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.stats import Estimate
+from asrmeter.common.table_types import Row
 
-Row = dict[str, Any]
-
-IDENTITY = ("model", "variant", "device", "duration_s", "batch_size")
 LATENCY = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 HARDWARE = ("machine_id", "device_name")
 # The columns of `cells` that a pair is compared by.
-CELL_COLUMNS = (*IDENTITY, *HARDWARE, "status", "reason", *LATENCY)
+CELL_COLUMNS = (*CELL_KEY, *HARDWARE, "status", "reason", *LATENCY)
 
 
-def pair(first: Row, again: Row) -> Row:
-    """Return the row of a pair in the table `noise`, given `CELL_COLUMNS` of both measurements.
+def pair(first: Row, again: Row) -> dict[str, Any]:
+    """Return the row of a pair in the table `repeatability`, given `CELL_COLUMNS` of both measurements.
 
     `relative_difference` is that of the medians over their mean; `overlap` says whether the intervals do. Both are None
     where `note` says why.
     """
-    row = {name: first[name] for name in (*IDENTITY, *HARDWARE, *LATENCY)}
+    row = {name: first[name] for name in (*CELL_KEY, *HARDWARE, *LATENCY)}
     row |= {f"{name}_again": again[name] for name in LATENCY}
     a, b = (Estimate(*(cell[name] for name in LATENCY)) for cell in (first, again))
     if None not in (a.value, b.value) and any(first[name] != again[name] for name in HARDWARE):
@@ -41,7 +40,7 @@ def pair(first: Row, again: Row) -> Row:
     }
 
 
-def floor(pairs: Sequence[Row], cell: Row) -> Row:
+def floor(pairs: Sequence[Row], cell: Row) -> dict[str, Any]:
     """Return the noise floor of a cell, `floor`, as a part of its latency; or None with the reason in `note`.
 
     It is that of the device and hardware that the cell was measured on: `cell` has the columns `device` and `HARDWARE`.

@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records.machine_peaks import MachinePeaks
 
-Row = Mapping[str, Any]
 LOSSES = ("compute", "memory", "overhead", "padding")
 PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
 # A stage that reaches this share of a ceiling is bound by it. Real kernels reach some half of it: their matrices are
@@ -32,38 +32,37 @@ PASS, ENCODER, DECODER = "pass", "encoder", "decoder"
 BOUND_FROM = 1 / 3
 FASTER = "faster than its ceilings: the machine was slower while they were measured; delete them and run again"
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
-_UNJUDGED = dict.fromkeys(("verdict", *(f"{loss}_time_share" for loss in LOSSES)))
+_UNJUDGED = dict.fromkeys(("bound", *(f"{loss}_time_share" for loss in LOSSES)))
 IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 
 ROOFLINE = pa.schema(
     [
-        ("model", _TEXT),
-        ("weights", _TEXT),
-        ("variant", _TEXT),
-        ("device", _TEXT),
-        ("duration_s", _INTEGER),
-        ("batch_size", _INTEGER),
-        ("machine_id", _TEXT),
-        ("dtype", _TEXT),
+        ("model", TEXT),
+        ("weights", TEXT),
+        ("variant", TEXT),
+        ("device", TEXT),
+        ("duration_s", INTEGER),
+        ("batch_size", INTEGER),
+        ("machine_id", TEXT),
+        ("dtype", TEXT),
         # encoder, decoder (Whisper's, output layer included), or the whole pass
-        ("stage", _TEXT),
-        ("seconds", _NUMBER),
-        ("gflop", _NUMBER),
+        ("stage", TEXT),
+        ("seconds", NUMBER),
+        ("gflop", NUMBER),
         # the least traffic there can be: modelled
-        ("least_bytes", _NUMBER),
-        ("flop_per_byte", _NUMBER),
-        ("gflop_per_s", _NUMBER),
-        ("least_bytes_per_s", _NUMBER),
-        ("ceiling_gflop_per_s", _NUMBER),
-        ("ceiling_bytes_per_s", _NUMBER),
+        ("min_traffic_bytes", NUMBER),
+        ("flop_per_byte", NUMBER),
+        ("gflop_per_s", NUMBER),
+        ("min_traffic_bytes_per_s", NUMBER),
+        ("ceiling_gflop_per_s", NUMBER),
+        ("ceiling_bytes_per_s", NUMBER),
         # of the ceilings
-        ("compute_share", _NUMBER),
-        ("memory_share", _NUMBER),
+        ("compute_share", NUMBER),
+        ("memory_share", NUMBER),
         # of the seconds: what they were spent on
-        *((f"{loss}_time_share", _NUMBER) for loss in LOSSES),
-        ("verdict", _TEXT),
-        ("note", _TEXT),
+        *((f"{loss}_time_share", NUMBER) for loss in LOSSES),
+        ("bound", TEXT),
+        ("note", TEXT),
     ]
 )
 
@@ -78,7 +77,7 @@ class Stage:
     name: str
     seconds: float
     flop: float | None
-    least_bytes: float | None
+    min_traffic_bytes: float | None
     working_set_bytes: float
     padding_of_flop: float
     padding_of_bytes: float
@@ -91,21 +90,21 @@ class Stage:
             "stage": self.name,
             "seconds": self.seconds,
             "gflop": None if self.flop is None else self.flop / 1e9,
-            "least_bytes": self.least_bytes,
+            "min_traffic_bytes": self.min_traffic_bytes,
         }
-        if self.flop is None or self.least_bytes is None:
+        if self.flop is None or self.min_traffic_bytes is None:
             return found
         found |= {
-            "flop_per_byte": self.flop / self.least_bytes,
+            "flop_per_byte": self.flop / self.min_traffic_bytes,
             "gflop_per_s": self.flop / self.seconds / 1e9,
-            "least_bytes_per_s": self.least_bytes / self.seconds,
+            "min_traffic_bytes_per_s": self.min_traffic_bytes / self.seconds,
         }
         flop_per_s = ceilings.flop_per_s(dtype) if ceilings else None
         bytes_per_s = ceilings.bytes_per_s(self.working_set_bytes) if ceilings else None
         if flop_per_s is None or bytes_per_s is None:
             return found | {"note": "no ceilings were measured on its machine"}
         found |= {"ceiling_gflop_per_s": flop_per_s / 1e9, "ceiling_bytes_per_s": bytes_per_s}
-        compute_s, memory_s = self.flop / flop_per_s, self.least_bytes / bytes_per_s
+        compute_s, memory_s = self.flop / flop_per_s, self.min_traffic_bytes / bytes_per_s
         if max(compute_s, memory_s) > self.seconds:
             return found | {"note": FASTER}
         bound = "compute" if compute_s >= memory_s else "memory"
@@ -123,7 +122,7 @@ def rows(
     cells: Sequence[Row], flops: Sequence[Row], ceilings: Sequence[Row], dtypes: Mapping[str, str]
 ) -> Iterator[Row]:
     """Yield the rows of every cell that was measured: its stages, then the pass. `dtypes` are those of the variants."""
-    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["in_study"]}
+    counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["is_studied"]}
     for cell in cells:
         if cell["status"] not in MEASURED_STATUS or cell["latency_s_median"] is None:
             continue
@@ -154,8 +153,8 @@ def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
         encoder_bytes,
         bytes_each * (flops["encoder_parameters"] or 0),
         # Its operations outweigh its traffic by far: one share will do for both.
-        cell["padding_share"] or 0.0,
-        cell["padding_share"] or 0.0,
+        cell["encoder_padding_share"] or 0.0,
+        cell["encoder_padding_share"] or 0.0,
     )
     if cell["family"] == "ctc":
         return [encoder]
@@ -170,7 +169,7 @@ def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:
         return Stage(DECODER, seconds, flop, None, 0.0, 0.0, 0.0)
     weights = runs * flops["decoder_parameters"]
     caches = (positions + rows * flops["cross_positions"]) * flops["kv_elements_per_position"]
-    waiting = 0.0 if cell["batch_size"] == 1 else cell["waiting_share"]
+    waiting = 0.0 if cell["batch_size"] == 1 else cell["decoder_padding_share"]
     note = "what its rows wait for is not known in long form" if waiting is None else None
     waiting = waiting or 0.0
     traffic = weights + caches
@@ -186,18 +185,21 @@ def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
     """Return the row of the pass: the work of its stages; what was spent beside them is overhead."""
     seconds = cell["latency_s_median"]
     found: dict[str, Any] = {"dtype": dtype, "stage": PASS, "seconds": seconds}
-    if any(stage["gflop"] is None or stage["least_bytes"] is None for stage in stages):
+    if any(stage["gflop"] is None or stage["min_traffic_bytes"] is None for stage in stages):
         return found | {"note": cell["gflop_note"]}
-    flop, least_bytes = 1e9 * sum(stage["gflop"] for stage in stages), sum(stage["least_bytes"] for stage in stages)
+    flop, min_traffic_bytes = (
+        1e9 * sum(stage["gflop"] for stage in stages),
+        sum(stage["min_traffic_bytes"] for stage in stages),
+    )
     found |= {
         "gflop": flop / 1e9,
-        "least_bytes": least_bytes,
-        "flop_per_byte": flop / least_bytes,
+        "min_traffic_bytes": min_traffic_bytes,
+        "flop_per_byte": flop / min_traffic_bytes,
         "gflop_per_s": flop / seconds / 1e9,
-        "least_bytes_per_s": least_bytes / seconds,
+        "min_traffic_bytes_per_s": min_traffic_bytes / seconds,
     }
     note = next((stage["note"] for stage in stages if stage.get("note")), None)
-    if not all(stage.get("verdict") for stage in stages):
+    if not all(stage.get("bound") for stage in stages):
         return found | {"note": note}
     # Medians of stages need not add up to that of the pass.
     whole_s = max(seconds, sum(stage["seconds"] for stage in stages))
@@ -211,4 +213,4 @@ def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
 
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"verdict": max(LOSSES, key=lambda loss: row[f"{loss}_time_share"])}
+    return row | {"bound": max(LOSSES, key=lambda loss: row[f"{loss}_time_share"])}

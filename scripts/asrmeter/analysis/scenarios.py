@@ -1,9 +1,9 @@
-"""What to run for a purpose: the study's scenarios, each a set of limits, and what decides among those that meet them.
+"""Recommendations for the study's scenarios: each is a set of limits, and a preference among what meets them.
 
-Looked at are the settings of one duration class on the devices that may be used, with pretrained weights and a WER over
-segments enough to carry an interval: without that nobody is recommended. A setting meets a limit if its value does; it
-surely does if its whole interval does. A value that was not measured meets no limit. A variant other than fp32 also has
-to keep a share of the word accuracy (1 - WER) of the same model's fp32, as MLPerf Inference asks of its submissions.
+Considered are the results of one duration class on the allowed devices, with pretrained weights and a WER over enough
+segments for an interval: without one nothing is recommended. A result meets a limit if its value does; it surely does
+if its whole interval does. A value that was not measured meets no limit. A variant other than fp32 also has to keep a
+share of the word accuracy (1 - WER) of the same model's fp32, as MLPerf Inference asks of its submissions.
 """
 
 from collections import Counter
@@ -14,21 +14,21 @@ from typing import Any
 
 from asrmeter.analysis.ranking import (
     LEAST_SEGMENTS,
-    Pick,
-    decisive_duration,
+    Ranking,
+    comparison_duration,
     highest_rtfx,
     lowest_energy,
     lowest_latency,
     lowest_wer,
 )
-from asrmeter.analysis.results import BASELINE, Candidate, Setting, comparable_energy
+from asrmeter.analysis.results import BASELINE, Candidate, CellResult, comparable_energy
 from asrmeter.common.stats import Estimate
 
 GATE = "accuracy_gate"
 
 
 class Outcome(StrEnum):
-    """How a setting stands to a limit; `likely`: its value meets it, but its interval reaches over or is not known."""
+    """Whether a result meets a limit; `likely`: its value does, but its interval extends beyond or is not known."""
 
     MET = "met"
     LIKELY = "likely"
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Missing(StrEnum):
+class NoRecommendation(StrEnum):
     """Why nothing is recommended."""
 
     NOTHING_MEASURED = "nothing_measured"
@@ -49,27 +49,27 @@ class Missing(StrEnum):
 
 @dataclass(frozen=True)
 class Limit:
-    """A constraint of a scenario: what it is asked of, and whether that has to be at most or at least so much."""
+    """A constraint of a scenario: the value that it limits, and whether from above or from below."""
 
-    value: Callable[[Setting], Estimate | None]
+    value: Callable[[CellResult], Estimate | None]
     at_most: bool = True
 
-    def check(self, key: str, setting: Setting, limit: float) -> "Check":
-        """Hold a setting against the limit."""
-        return Check(key, self.value(setting), limit, self.at_most)
+    def check(self, key: str, result: CellResult, limit: float) -> "Check":
+        """Compare a result with the limit."""
+        return Check(key, self.value(result), limit, self.at_most)
 
 
 # A constraint is a line here, a key in the study's schema, and words in the catalogue.
 LIMITS: dict[str, Limit] = {
-    "max_wer": Limit(lambda setting: setting.wer),
-    "max_latency_s_median": Limit(lambda setting: setting.latency),
-    "max_latency_s_p95": Limit(lambda setting: setting.latency_p95),
-    "min_rtfx": Limit(lambda setting: setting.rtfx, at_most=False),
+    "max_wer": Limit(lambda result: result.wer),
+    "max_latency_s_median": Limit(lambda result: result.latency),
+    "max_latency_s_p95": Limit(lambda result: result.latency_p95),
+    "min_rtfx": Limit(lambda result: result.rtfx, at_most=False),
     "max_memory_gb": Limit(
-        lambda setting: Estimate.exact(setting.memory_bytes / 1e9) if setting.memory_bytes is not None else None
+        lambda result: Estimate.exact(result.memory_bytes / 1e9) if result.memory_bytes is not None else None
     ),
 }
-PREFERENCES: dict[str, Callable[[Sequence[Setting]], Pick | None]] = {
+PREFERENCES: dict[str, Callable[[Sequence[CellResult]], Ranking | None]] = {
     "throughput": highest_rtfx,
     "latency": lowest_latency,
     "energy": lowest_energy,
@@ -79,7 +79,7 @@ PREFERENCES: dict[str, Callable[[Sequence[Setting]], Pick | None]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """A setting held against one limit: its value (None where it was not measured), the limit, and what came out."""
+    """A result compared with one limit: its value (None where it was not measured), the limit, and the outcome."""
 
     key: str
     value: Estimate | None
@@ -88,7 +88,7 @@ class Check:
 
     @property
     def outcome(self) -> Outcome:
-        """How the value stands to the limit."""
+        """Whether the value meets the limit."""
         if self.value is None:
             return Outcome.UNKNOWN
         if not self._holds(self.value.value):
@@ -101,129 +101,137 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Advice:
-    """What a scenario comes to.
+class Recommendation:
+    """The recommendation for one scenario.
 
-    `asked` are its settings in the study, `duration_s` the class that was looked at. `pick` is the recommended setting
-    with its runner-up, and `checks` hold it against the limits; None where `missing` says why. `n_considered` settings
-    were looked at, with a WER over `n_segments` segments, and `n_meeting` of them met all limits; `ruled_out` says how
-    many each limit rules out. `nearest` is the setting of another model that misses the fewest limits, with its checks;
-    where nothing is recommended, of any.
+    `asked` is the scenario as the study states it, `duration_s` the class that was considered. `ranking` has the
+    recommended result and its runner-up, `checks` compare it with the limits; where there is none, `missing` says why.
+    `n_considered` results have a WER over `n_segments` segments, `n_meeting` of them meet all limits; `ruled_out` has
+    how many each limit rules out. `nearest` is the result of another model that misses the fewest limits, with its
+    checks; where nothing is recommended, of any model.
     """
 
     name: str
     asked: Mapping[str, Any]
     duration_s: int | None
-    pick: Pick | None = None
+    ranking: Ranking | None = None
     checks: tuple[Check, ...] = ()
     n_considered: int = 0
     n_meeting: int = 0
     ruled_out: Mapping[str, int] = field(default_factory=dict)
-    nearest: tuple[Setting, tuple[Check, ...]] | None = None
+    nearest: tuple[CellResult, tuple[Check, ...]] | None = None
     n_segments: int = 0
     n_unranked: int = 0
     left_out: tuple[Candidate, ...] = ()
-    missing: Missing | None = None
+    missing: NoRecommendation | None = None
 
     @property
     def is_sure(self) -> bool:
-        """Whether all it rests on was measured well enough: limits met, the runner-up beaten, nothing disturbed."""
-        if self.pick is None or self.n_unranked or self.left_out:
+        """Whether the evidence is complete: limits met by whole intervals, the runner-up beaten, nothing disturbed."""
+        if self.ranking is None or self.n_unranked or self.left_out:
             return False
-        setting, runner_up = self.pick.setting, self.pick.runner_up
-        rivals = {other.candidate for other in (*self.pick.ties, *self.pick.unclear)} - {setting.candidate}
-        if self.asked["prefer"] == "energy" and setting.energy_is_modelled:
+        result, runner_up = self.ranking.first, self.ranking.runner_up
+        rivals = {other.candidate for other in (*self.ranking.ties, *self.ranking.undecided)} - {result.candidate}
+        if self.asked["prefer"] == "energy" and result.energy_is_modelled:
             return False
-        fair = runner_up is None or (not runner_up.disturbance and runner_up.hardware[0] == setting.hardware[0])
+        fair = runner_up is None or (not runner_up.disturbance and runner_up.hardware[0] == result.hardware[0])
         met = all(check.outcome is Outcome.MET for check in self.checks)
-        return not rivals and fair and met and setting.converged and not setting.disturbance
+        return not rivals and fair and met and result.converged and not result.disturbance
 
 
-def advise(settings: Sequence[Setting], study: Mapping[str, Any]) -> list[Advice]:
-    """Return what each scenario of a complete study comes to; `settings` are all that were measured."""
-    # A study that never runs fp32 has nothing to hold a variant against.
+def recommend(results: Sequence[CellResult], study: Mapping[str, Any]) -> list[Recommendation]:
+    """Return the recommendation for each scenario of a complete study; `results` are all that were measured."""
+    # A study that never runs fp32 has nothing to compare a variant with.
     gate = study["report"][GATE] if BASELINE in study["variants"] else None
-    return [_advise(name, asked, settings, gate) for name, asked in study["report"]["scenarios"].items()]
+    return [_recommend(name, asked, results, gate) for name, asked in study["report"]["scenarios"].items()]
 
 
-def word_accuracy_kept(setting: Setting, settings: Sequence[Setting]) -> float | None:
-    """Return the word accuracy of a setting over that of the same model's fp32; None without both.
+def word_accuracy_kept(result: CellResult, results: Sequence[CellResult]) -> float | None:
+    """Return the word accuracy of a result over that of the same model's fp32; None without both.
 
     fp32 is taken at the same duration, and where it was run there, on the same device and at the same batch size.
     """
-    if setting.wer is None:
+    if result.wer is None:
         return None
-    if setting.variant == BASELINE:
+    if result.variant == BASELINE:
         return 1.0
     references = [
         other
-        for other in settings
-        if (other.model, other.variant, other.duration_s) == (setting.model, BASELINE, setting.duration_s) and other.wer
+        for other in results
+        if (other.model, other.variant, other.duration_s) == (result.model, BASELINE, result.duration_s) and other.wer
     ]
 
-    def distance(other: Setting) -> tuple[bool, int, str]:
-        return other.device != setting.device, abs(other.batch_size - setting.batch_size), other.device
+    def distance(other: CellResult) -> tuple[bool, int, str]:
+        return other.device != result.device, abs(other.batch_size - result.batch_size), other.device
 
     reference = min(references, key=distance, default=None)
     if reference is None or reference.wer is None or reference.wer.value >= 1:
         return None
-    return (1 - setting.wer.value) / (1 - reference.wer.value)
+    return (1 - result.wer.value) / (1 - reference.wer.value)
 
 
-def _advise(name: str, asked: Mapping[str, Any], settings: Sequence[Setting], gate: float | None) -> Advice:
-    allowed = [setting for setting in settings if asked["devices"] is None or setting.device in asked["devices"]]
-    duration_s = asked["duration_s"] or decisive_duration(allowed)
-    of_class = [setting for setting in allowed if setting.duration_s == duration_s]
-    scored = [setting for setting in of_class if setting.wer]
-    telling = [setting for setting in scored if _tells(setting)]
-    n_segments = max((setting.n_segments for setting in scored), default=0)
-    nothing = Advice(name, asked, duration_s, n_segments=n_segments)
-    if missing := _why_nobody(of_class, scored, telling):
+def _recommend(
+    name: str, asked: Mapping[str, Any], results: Sequence[CellResult], gate: float | None
+) -> Recommendation:
+    allowed = [result for result in results if asked["devices"] is None or result.device in asked["devices"]]
+    duration_s = asked["duration_s"] or comparison_duration(allowed)
+    of_class = [result for result in allowed if result.duration_s == duration_s]
+    scored = [result for result in of_class if result.wer]
+    well_scored = [result for result in scored if _is_well_scored(result)]
+    n_segments = max((result.n_segments for result in scored), default=0)
+    nothing = Recommendation(name, asked, duration_s, n_segments=n_segments)
+    if missing := _why_none(of_class, scored, well_scored):
         return replace(nothing, missing=missing)
-    references = [setting for setting in settings if (setting.variant, setting.duration_s) == (BASELINE, duration_s)]
-    compared = {setting.candidate for setting in scored}
-    pretrained = dict.fromkeys(setting.candidate for setting in allowed if setting.weights != "random")
+    references = [result for result in results if (result.variant, result.duration_s) == (BASELINE, duration_s)]
+    compared = {result.candidate for result in scored}
+    pretrained = dict.fromkeys(result.candidate for result in allowed if result.weights != "random")
     left_out = tuple(candidate for candidate in pretrained if candidate not in compared)
-    checks = {setting: tuple(_checks(setting, asked, references, gate)) for setting in telling}
-    meeting = [setting for setting in telling if all(map(_passes, checks[setting]))]
+    checks = {result: tuple(_checks(result, asked, references, gate)) for result in well_scored}
+    meeting = [result for result in well_scored if all(map(_passes, checks[result]))]
     failed = Counter(check.key for own in checks.values() for check in own if not _passes(check))
-    looked_at = replace(nothing, n_considered=len(telling), n_meeting=len(meeting), ruled_out=failed, left_out=left_out)
+    considered = replace(
+        nothing, n_considered=len(well_scored), n_meeting=len(meeting), ruled_out=failed, left_out=left_out
+    )
     if asked["prefer"] == "energy":
-        looked_at = replace(looked_at, n_unranked=len(meeting) - len(comparable_energy(meeting)))
+        considered = replace(considered, n_unranked=len(meeting) - len(comparable_energy(meeting)))
     rank = PREFERENCES[asked["prefer"]]
-    pick = rank(meeting)
-    others = [one for one in telling if one not in meeting and (not pick or one.candidate != pick.setting.candidate)]
+    ranking = rank(meeting)
+    others = [
+        one for one in well_scored if one not in meeting and (not ranking or one.candidate != ranking.first.candidate)
+    ]
     nearest = _nearest(others, checks, rank)
-    if pick is None:
-        missing = Missing.NO_ENERGY if meeting else Missing.NONE_MEETS
-        return replace(looked_at, missing=missing, nearest=nearest)
-    return replace(looked_at, pick=pick, checks=checks[pick.setting], nearest=nearest)
+    if ranking is None:
+        missing = NoRecommendation.NO_ENERGY if meeting else NoRecommendation.NONE_MEETS
+        return replace(considered, missing=missing, nearest=nearest)
+    return replace(considered, ranking=ranking, checks=checks[ranking.first], nearest=nearest)
 
 
-def _tells(setting: Setting) -> bool:
-    """Whether a WER rests on segments enough to recommend by."""
-    return setting.n_segments >= LEAST_SEGMENTS and setting.wer is not None and setting.wer.low is not None
+def _is_well_scored(result: CellResult) -> bool:
+    """Whether a WER has enough segments to base a recommendation on."""
+    return result.n_segments >= LEAST_SEGMENTS and result.wer is not None and result.wer.low is not None
 
 
-def _why_nobody(of_class: Sequence[Setting], scored: Sequence[Setting], telling: Sequence[Setting]) -> Missing | None:
-    if telling:
+def _why_none(
+    of_class: Sequence[CellResult], scored: Sequence[CellResult], well_scored: Sequence[CellResult]
+) -> NoRecommendation | None:
+    if well_scored:
         return None
     if scored:
-        return Missing.TOO_FEW_SEGMENTS
+        return NoRecommendation.TOO_FEW_SEGMENTS
     if not of_class:
-        return Missing.NOTHING_MEASURED
-    random = all(setting.weights == "random" for setting in of_class)
-    return Missing.ALL_RANDOM if random else Missing.NOTHING_SCORED
+        return NoRecommendation.NOTHING_MEASURED
+    random = all(result.weights == "random" for result in of_class)
+    return NoRecommendation.ALL_RANDOM if random else NoRecommendation.NOTHING_SCORED
 
 
 def _checks(
-    setting: Setting, asked: Mapping[str, Any], settings: Sequence[Setting], gate: float | None
+    result: CellResult, asked: Mapping[str, Any], results: Sequence[CellResult], gate: float | None
 ) -> Iterator[Check]:
     for key, limit in LIMITS.items():
         if asked[key] is not None:
-            yield limit.check(key, setting, asked[key])
+            yield limit.check(key, result, asked[key])
     if gate is not None:
-        kept = word_accuracy_kept(setting, settings)
+        kept = word_accuracy_kept(result, results)
         # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
         yield Check(GATE, None if kept is None else Estimate.exact(kept), gate, at_most=False)
 
@@ -233,15 +241,15 @@ def _passes(check: Check) -> bool:
 
 
 def _nearest(
-    settings: Sequence[Setting],
-    checks: Mapping[Setting, tuple[Check, ...]],
-    rank: Callable[[Sequence[Setting]], Pick | None],
-) -> tuple[Setting, tuple[Check, ...]] | None:
+    results: Sequence[CellResult],
+    checks: Mapping[CellResult, tuple[Check, ...]],
+    rank: Callable[[Sequence[CellResult]], Ranking | None],
+) -> tuple[CellResult, tuple[Check, ...]] | None:
     """Return the first by rank of those that fail the fewest limits."""
 
-    def n_failed(setting: Setting) -> int:
-        return sum(not _passes(check) for check in checks[setting])
+    def n_failed(result: CellResult) -> int:
+        return sum(not _passes(check) for check in checks[result])
 
-    fewest = min(map(n_failed, settings), default=0)
-    first = rank([setting for setting in settings if n_failed(setting) == fewest])
-    return (first.setting, checks[first.setting]) if first else None
+    fewest = min(map(n_failed, results), default=0)
+    first = rank([result for result in results if n_failed(result) == fewest])
+    return (first.first, checks[first.first]) if first else None

@@ -11,10 +11,6 @@ from importlib.metadata import version
 
 import jiwer
 
-# Only its normaliser is used here: that torch is not there is nothing to warn of.
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
 from asrmeter.corpora.kinds import gigaspeech
 from asrmeter.sources.packages import Archives, catalogue
 
@@ -63,6 +59,10 @@ class Errors:
 
 def whisper_english(archives: Archives) -> Normaliser:
     """Return Whisper's English normaliser with its table of British spellings (Radford et al., 2022, appendix C)."""
+    # Only the normaliser is used here: a warning about missing torch would mislead.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
     made_of = f"openai-whisper {catalogue()['openai-whisper'].version}, transformers {version('transformers')}"
     normalise = EnglishTextNormalizer(json.loads(archives.read(**_SPELLING)))
     # It takes a millisecond, and each cell of a class has the same references.

@@ -60,6 +60,11 @@ class Estimate:
         return self.low <= other.high and other.low <= self.high
 
 
+def ratio(numerator: float | None, denominator: float | None) -> float | None:
+    """Return a quotient; None where a part of it is missing, or it would divide by zero."""
+    return None if numerator is None or not denominator else numerator / denominator
+
+
 def blocked_median(rounds: Sequence[Sequence[float]]) -> float:
     """Return the mean over batches of each batch's median.
 

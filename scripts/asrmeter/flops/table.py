@@ -26,7 +26,7 @@ FLOPS = pa.schema(
     [
         ("model", _TEXT),
         ("family", _TEXT),
-        ("in_study", _FLAG),
+        ("is_studied", _FLAG),
         ("duration_s", _INTEGER),
         ("batch_size", _INTEGER),
         # windows of a segment of nominal length, tokens of the class' mean reference text
@@ -71,7 +71,7 @@ class Model:
 
     name: str
     config: Mapping[str, Any]
-    in_study: bool
+    is_studied: bool
     tokenizer: tokenizers.Tokenizer | None = None
     n_prompt: int = 0
 
@@ -102,12 +102,12 @@ def rows(model: Model, classes: Classes) -> Iterator[Row]:
 
     An architecture that cannot be counted, however that shows, costs its figures and not the report: a note says why.
     """
-    grid = [(place, model, classes) for place in (classes.grid if model.in_study else ())]
+    grid = [(place, model, classes) for place in (classes.grid if model.is_studied else ())]
     if model.name in MODELS:
         others = [
-            (duration_s, 1) for duration_s in DURATIONS_S if not model.in_study or (duration_s, 1) not in classes.grid
+            (duration_s, 1) for duration_s in DURATIONS_S if not model.is_studied or (duration_s, 1) not in classes.grid
         ]
-        grid += [(place, replace(model, in_study=False), Classes()) for place in others]
+        grid += [(place, replace(model, is_studied=False), Classes()) for place in others]
     architecture: Architecture | None = None
     for (duration_s, batch_size), own_model, own_classes in grid:
         try:
@@ -121,7 +121,7 @@ def rows(model: Model, classes: Classes) -> Iterator[Row]:
 def _empty(model: Model, duration_s: int, batch_size: int) -> Row:
     return dict.fromkeys(FLOPS.names) | {
         "model": model.name,
-        "in_study": model.in_study,
+        "is_studied": model.is_studied,
         "duration_s": duration_s,
         "batch_size": batch_size,
     }

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.analysis.comparison.rules import Metric
-from asrmeter.analysis.results import BASELINE, Candidate, Setting
+from asrmeter.analysis.results import BASELINE, Candidate, CellResult
 from asrmeter.common.stats import Estimate
 from asrmeter.common.vocabulary import MODELLED_METHODS
 from asrmeter.report.catalogue import Texts, Words
@@ -110,7 +110,7 @@ def cell_link(cell: str) -> Markup:
     return Markup('<a class="cell" href="#{}">{}</a>').format(anchor(cell), cell)
 
 
-class Links(list[Markup]):
+class CellLinks(list[Markup]):
     """Links to cells, and how many more cells there are."""
 
     def __init__(self, cells: Sequence[str]) -> None:
@@ -119,44 +119,44 @@ class Links(list[Markup]):
         self.n_more = len(cells) - len(first)
 
 
-def cell_links(cells: Iterable[str]) -> Links:
+def cell_links(cells: Iterable[str]) -> CellLinks:
     """Return a link to each cell, once; to the first if there are very many."""
-    return Links(list(dict.fromkeys(cells)))
+    return CellLinks(list(dict.fromkeys(cells)))
 
 
-def listed(parts: Iterable[str]) -> Markup:
+def join(parts: Iterable[str]) -> Markup:
     """Return the parts with commas between them."""
     return Markup(", ").join(parts)
 
 
-def enumerated(parts: Sequence[str], words: Words) -> Markup:
+def join_and(parts: Sequence[str], words: Words) -> Markup:
     """Return the parts as a sentence lists them: a, b and c."""
     if len(parts) < 2:
-        return listed(parts)
-    return words["answer"]["and"].format(first=listed(parts[:-1]), last=parts[-1])
+        return join(parts)
+    return words["answer"]["and"].format(first=join(parts[:-1]), last=parts[-1])
 
 
-def first_few(parts: Sequence[str], words: Words, few: int = FEW) -> Markup:
+def truncate_list(parts: Sequence[str], words: Words, few: int = FEW) -> Markup:
     """Return a few of the parts with commas between them, and how many more there are."""
     n_more = len(parts) - few
     more = [words["answer"]["more"].format(n=n_more)] if n_more > 0 else []
-    return listed([*parts[:few], *more])
+    return join([*parts[:few], *more])
 
 
-def name_of(candidate: Candidate) -> Markup:
+def display_name(candidate: Candidate) -> Markup:
     """Return a model's name, with its variant where that is not the baseline."""
     model, variant = candidate
     return Markup("<b>{}</b>").format(model) if variant == BASELINE else Markup("<b>{}</b> ({})").format(model, variant)
 
 
-def place_of(setting: Setting) -> dict[str, str]:
+def result_fields(result: CellResult) -> dict[str, str]:
     """Return what sentences say about a setting."""
     return {
-        "name": name_of(setting.candidate),
-        "device": setting.device,
-        "batch": str(setting.batch_size),
-        "duration": str(setting.duration_s),
-        "audio": number(setting.audio_s),
+        "name": display_name(result.candidate),
+        "device": result.device,
+        "batch": str(result.batch_size),
+        "duration": str(result.duration_s),
+        "audio": number(result.audio_s),
     }
 
 
@@ -175,6 +175,6 @@ def energy_basis(method: str, words: Words) -> str:
     return words["basis"]["modelled" if method in MODELLED_METHODS else "measured"].format(method=method)
 
 
-def short_basis(setting: Setting, words: Words) -> Markup:
+def short_basis(result: CellResult, words: Words) -> Markup:
     """Return whether a setting's energy was measured or modelled, in a word."""
-    return words["basis"]["modelled_short" if setting.energy_is_modelled else "measured_short"]
+    return words["basis"]["modelled_short" if result.energy_is_modelled else "measured_short"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
+from asrmeter.analysis.comparison.rules import CellInRun, CellPair, Metric, ModelSummary, Pair, Verdict, counted
 from asrmeter.analysis.results import Candidate, energy_method, energy_of, latency_of, n_errors
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
@@ -18,25 +18,25 @@ class Latency(Metric):
 
     name, unit = "latency", "s"
     lower, higher = Verdict.FASTER, Verdict.SLOWER
-    enough = "three converged cells, and most of its cells, to compare"
+    min_evidence = "three converged cells, and most of its cells, to compare"
 
-    def has(self, sides: Sides) -> bool:
+    def has(self, sides: CellPair) -> bool:
         """Every cell is one to be timed: one that failed in both runs is listed here."""
         return True
 
-    def estimate(self, side: Side) -> Estimate | None:
+    def estimate(self, side: CellInRun) -> Estimate | None:
         """Return the latency of a cell, if it was measured."""
         return latency_of(side.row) if side.is_measured else None
 
-    def no_figure(self, side: Side) -> str:
+    def missing_reason(self, side: CellInRun) -> str:
         """Return why a latency has no interval to go by."""
         if side.row["status"] != "ok":
             return f"{side.row['status']}, {side.row['reason'] or 'no reason was recorded'}"
         return "" if side.is_measured and side.row["latency_s_ci_low"] is not None else "no interval"
 
-    def other_work(self, first: Side, second: Side) -> str:
+    def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """The same batches must have been timed, too."""
-        return super().other_work(first, second) or _other_batches(first, second)
+        return super().incomparable_reason(first, second) or _other_batches(first, second)
 
 
 class Wer(Metric):
@@ -45,20 +45,20 @@ class Wer(Metric):
     name, unit, scale = "wer", "%", 100.0
     lower, higher = Verdict.BETTER, Verdict.WORSE
     effect, drifts = "difference", False
-    enough = "two segments with words that both runs scored"
+    min_evidence = "two segments with words that both runs scored"
 
-    def estimate(self, side: Side) -> Estimate | None:
+    def estimate(self, side: CellInRun) -> Estimate | None:
         """Return the WER of a cell; with random weights it has none."""
         value, low, high = (side.row[key] for key in ("wer", "wer_ci_low", "wer_ci_high"))
         return None if value is None or not side.is_measured else Estimate(value, low, high)
 
-    def no_figure(self, side: Side) -> str:
+    def missing_reason(self, side: CellInRun) -> str:
         """Return why a cell has no WER, or no texts to compare it by."""
         return side.failure or ("" if self.estimate(side) and side.texts else "it was not scored")
 
-    def other_work(self, first: Side, second: Side) -> str:
+    def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """The same segments must have been transcribed and scored in the same way, too."""
-        if reason := super().other_work(first, second):
+        if reason := super().incomparable_reason(first, second):
             return reason
         if self.estimate(first) and self.estimate(second):
             if first.row["normaliser"] != second.row["normaliser"]:
@@ -69,27 +69,27 @@ class Wer(Metric):
                 return "other segments were scored"
         return ""
 
-    def unclear(self, first: Side, second: Side) -> str:
+    def inconclusive_reason(self, first: CellInRun, second: CellInRun) -> str:
         """One segment alone says nothing of others, unless nothing changed at all."""
-        if reason := super().unclear(first, second):
+        if reason := super().inconclusive_reason(first, second):
             return reason
         effect = self.effect_of(first, second)
         return "" if effect and effect.low is not None else "fewer than two segments with words"
 
-    def doubt(self, first: Side, second: Side) -> str:
+    def confounder(self, first: CellInRun, second: CellInRun) -> str:
         """Return "": what disturbs a machine does not change what a model hears."""
         return ""
 
-    def effect_of(self, first: Side, second: Side) -> Estimate | None:
+    def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
         """Return the difference of both WERs, 0 exactly where all texts are the same."""
         whole = all(self.estimate(side) and side.texts for side in (first, second))
         return _difference([(first, second)]) if whole else None
 
-    def are_same(self, first: Side, second: Side) -> bool:
+    def are_same(self, first: CellInRun, second: CellInRun) -> bool:
         """Tell whether the interval of the difference contains 0."""
         return _contains_zero(self.effect_of(first, second))
 
-    def summary(self, candidate: Candidate, pairs: Mapping[Pair, Sides]) -> ModelSummary:
+    def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
         """Pool what can be compared, even of cells with one segment each."""
         pooled = [
             both
@@ -110,28 +110,28 @@ class Energy(Metric):
 
     name, unit = "energy", "Wh/h"
     lower, higher = Verdict.LOWER, Verdict.HIGHER
-    enough = "three cells, and most of its cells, whose energy can be compared"
+    min_evidence = "three cells, and most of its cells, whose energy can be compared"
     modelled: ClassVar[bool] = False
 
-    def has(self, sides: Sides) -> bool:
+    def has(self, sides: CellPair) -> bool:
         """Measured and modelled figures are not mixed: where one run has measured, both would have to."""
         methods = {energy_method(side.row) for side in sides if self.estimate(side)}
         return bool(methods) and methods.issubset(MODELLED_METHODS) is self.modelled
 
-    def estimate(self, side: Side) -> Estimate | None:
+    def estimate(self, side: CellInRun) -> Estimate | None:
         """Return the energy of a cell, with what it scatters by as a floor."""
         energy = energy_of(side.row) if side.is_measured else None
         return replace(energy, low=None, high=None) if energy else None
 
-    def no_figure(self, side: Side) -> str:
+    def missing_reason(self, side: CellInRun) -> str:
         """Return why a cell has no energy, or one that nothing says how far it scatters."""
         if energy := self.estimate(side):
             return "" if energy.floor is not None else "neither several windows nor a noise floor"
         return side.failure or "no energy"
 
-    def other_work(self, first: Side, second: Side) -> str:
+    def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """The same batches must have been run, and their energy found in the same way, too."""
-        if reason := super().other_work(first, second) or _other_batches(first, second):
+        if reason := super().incomparable_reason(first, second) or _other_batches(first, second):
             return reason
         methods = [energy_method(side.row) for side in (first, second) if side.is_measured]
         return f"other energy methods: {', '.join(methods)}" if len(set(methods)) > 1 else ""
@@ -147,14 +147,14 @@ class ModelledEnergy(Energy):
 METRICS: tuple[Metric, ...] = (Latency(), Wer(), Energy(), ModelledEnergy())
 
 
-def _other_batches(first: Side, second: Side) -> str:
+def _other_batches(first: CellInRun, second: CellInRun) -> str:
     lengths = first.row["audio_s_mean"], second.row["audio_s_mean"]
     if first.is_measured and second.is_measured and None not in lengths and not math.isclose(*lengths):
         return "other batches were timed"
     return ""
 
 
-def _difference(pooled: Sequence[Sides]) -> Estimate:
+def _difference(pooled: Sequence[CellPair]) -> Estimate:
     """Return the second WER minus the first of all segments of some cells, with its paired interval.
 
     A segment that was transcribed in several cells (batch sizes, devices) is one item that is drawn.

@@ -2,8 +2,8 @@
 
 The rule for a cell. Where the two runs did not do the same work (other audio, weights, batches,
 protocol, normaliser, energy method), it is `not_comparable`. Where one of them has no figure that carries a verdict
-(a failed cell, no interval, too few segments), it is `ambiguous`. It is `same` as far as was measured; and if it
-differs, it is `ambiguous` again where a run was disturbed. Else the verdict says what the second run is.
+(a failed cell, no interval, too few segments), it is `inconclusive`. It is `same` as far as was measured; and if it
+differs, it is `inconclusive` again where a run was disturbed. Else the verdict says what the second run is.
 
 The same as far as was measured. Latency: the intervals overlap, or the difference is within the noise floor of either
 run. Energy: the difference is within the spread of the windows or the noise floor, the largest of both runs. WER: both
@@ -24,9 +24,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from asrmeter.analysis.results import Candidate, Row, cell_of, disturbance_of
+from asrmeter.analysis.results import Candidate, disturbance_of
+from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.study.grid import Cell
 
@@ -50,15 +52,15 @@ class Verdict(StrEnum):
     WORSE = "worse"
     LOWER = "lower"
     HIGHER = "higher"
-    AMBIGUOUS = "ambiguous"
+    INCONCLUSIVE = "inconclusive"
     NOT_COMPARABLE = "not_comparable"
 
 
-UNTOLD = (Verdict.AMBIGUOUS, Verdict.NOT_COMPARABLE)
+UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE)
 
 
 @dataclass(frozen=True)
-class Side:
+class CellInRun:
     """A cell as one of two runs has it: its row of the cells table, and its transcripts by segment.
 
     `elsewhere`: it was measured on other hardware than most of its run.
@@ -80,7 +82,7 @@ class Side:
         return "" if self.is_measured else f"{self.row['status']}, {self.row['reason'] or 'no reason was recorded'}"
 
 
-Sides = tuple[Side, Side]
+CellPair = tuple[CellInRun, CellInRun]
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Metric(ABC):
 
     `lower` and `higher` are what the second run is called then, `unit` is that of the values times `scale`. `effect`
     says whether two values make a `ratio` or a `difference`. `drifts`: a machine may change it for all models alike.
-    `guarded`: more of it is a regression. `enough` says what a model needs to be judged.
+    `guarded`: more of it is a regression. `min_evidence` says what a model needs to be judged.
     """
 
     name: ClassVar[str]
@@ -142,61 +144,61 @@ class Metric(ABC):
     scale: ClassVar[float] = 1.0
     drifts: ClassVar[bool] = True
     guarded: ClassVar[bool] = True
-    enough: ClassVar[str]
+    min_evidence: ClassVar[str]
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts that there are by this metric."""
-        return Verdict.SAME, self.lower, self.higher, *UNTOLD
+        return Verdict.SAME, self.lower, self.higher, *UNDECIDED
 
-    def has(self, sides: Sides) -> bool:
+    def has(self, sides: CellPair) -> bool:
         """Tell whether a pair of cells is one to be compared: one of them has a figure."""
         return any(self.estimate(side) is not None for side in sides)
 
     @abstractmethod
-    def estimate(self, side: Side) -> Estimate | None:
+    def estimate(self, side: CellInRun) -> Estimate | None:
         """Return the value of a cell, or None if it has none."""
 
     @abstractmethod
-    def no_figure(self, side: Side) -> str:
+    def missing_reason(self, side: CellInRun) -> str:
         """Return why nothing about a cell can be told by its figure, or ""."""
 
-    def other_work(self, first: Side, second: Side) -> str:
+    def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """Return why two cells of the same name did not do the same work, or not on the runs' own hardware, or ""."""
         work = next((why for key, why in SAME_WORK.items() if first.row[key] != second.row[key]), "")
         return work or (of_either(_other_hardware, (first, second)) if self.drifts else "")
 
-    def unclear(self, first: Side, second: Side) -> str:
+    def inconclusive_reason(self, first: CellInRun, second: CellInRun) -> str:
         """Return why two cells that did the same work cannot be told apart or called the same, or ""."""
-        return of_either(self.no_figure, (first, second))
+        return of_either(self.missing_reason, (first, second))
 
-    def doubt(self, first: Side, second: Side) -> str:
+    def confounder(self, first: CellInRun, second: CellInRun) -> str:
         """Return why a difference may come from elsewhere, or ""."""
         reason = of_either(lambda side: disturbance_of(side.row), (first, second))
         return f"disturbed in {reason}" if reason else ""
 
-    def effect_of(self, first: Side, second: Side) -> Estimate | None:
+    def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
         """Return what became of the value, with its interval; None without two values."""
         before, after = self.estimate(first), self.estimate(second)
         return stats.quotient(before, after) if before and after else None
 
-    def are_same(self, first: Side, second: Side) -> bool:
+    def are_same(self, first: CellInRun, second: CellInRun) -> bool:
         """Tell whether two cells with figures are the same as far as was measured."""
         before, after = self.estimate(first), self.estimate(second)
         return before is not None and after is not None and before.ties_with(after)
 
-    def judge(self, sides: Sides) -> Pair:
+    def judge(self, sides: CellPair) -> Pair:
         """Apply the rule for a cell."""
         first, second = map(self.estimate, sides)
         verdict, reason = self._verdict(sides)
         effect = None if verdict is Verdict.NOT_COMPARABLE else self.effect_of(*sides)
         return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason)
 
-    def summary(self, candidate: Candidate, pairs: Mapping[Pair, Sides]) -> ModelSummary:
+    def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
         """Apply the rule for a model to its pairs, each with the cells that it is of."""
         counts = counted(pairs)
         n_comparable = len(pairs) - counts.get(Verdict.NOT_COMPARABLE, 0)
-        n_told = len(pairs) - sum(counts.get(verdict, 0) for verdict in UNTOLD)
+        n_told = len(pairs) - sum(counts.get(verdict, 0) for verdict in UNDECIDED)
         change = None
         for verdict, opposite in ((self.lower, self.higher), (self.higher, self.lower)):
             if _is_enough(counts.get(verdict, 0), n_comparable) and opposite not in counts:
@@ -210,19 +212,19 @@ class Metric(ABC):
         neutral = 1.0 if self.effect == "ratio" else 0.0
         return self.lower if effect is not None and effect.value < neutral else self.higher
 
-    def _verdict(self, sides: Sides) -> tuple[Verdict, str]:
-        if reason := self.other_work(*sides):
+    def _verdict(self, sides: CellPair) -> tuple[Verdict, str]:
+        if reason := self.incomparable_reason(*sides):
             return Verdict.NOT_COMPARABLE, reason
-        if reason := self.unclear(*sides):
-            return Verdict.AMBIGUOUS, reason
+        if reason := self.inconclusive_reason(*sides):
+            return Verdict.INCONCLUSIVE, reason
         if self.are_same(*sides):
             return Verdict.SAME, ""
-        if reason := self.doubt(*sides):
-            return Verdict.AMBIGUOUS, reason
+        if reason := self.confounder(*sides):
+            return Verdict.INCONCLUSIVE, reason
         return self.direction(self.effect_of(*sides)), ""
 
 
-def _other_hardware(side: Side) -> str:
+def _other_hardware(side: CellInRun) -> str:
     return "measured on other hardware than most of its run" if side.elsewhere else ""
 
 
@@ -236,7 +238,7 @@ def _is_enough(n: int, n_comparable: int) -> bool:
     return n >= LEAST_CHANGED_CELLS and n > n_comparable / 2
 
 
-def of_either(why: Callable[[Side], str], sides: Sides) -> str:
+def of_either(why: Callable[[CellInRun], str], sides: CellPair) -> str:
     """Return what holds of either cell, each with the name of its run, or ""."""
     reasons = [why(side) for side in sides]
     if reasons[0] and reasons[0] == reasons[1]:

@@ -19,21 +19,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrmeter.analysis.comparison.metrics import METRICS
-from asrmeter.analysis.comparison.rules import SAME_WORK, Metric, ModelSummary, Pair, Side, Sides, Verdict, counted
-from asrmeter.analysis.results import TRANSCRIPT_COLUMNS, Candidate, Row, cell_of, on_one_machine, read_rows
+from asrmeter.analysis.comparison.rules import (
+    CellInRun,
+    CellPair,
+    Metric,
+    ModelSummary,
+    Pair,
+    Verdict,
+    counted,
+)
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.results import Candidate
+from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, cell_of, read_rows
 from asrmeter.common.files import atomic
+from asrmeter.common.table_types import Row
 from asrmeter.records.run_folders import tables_of
 from asrmeter.study.grid import Cell
 
 SETTINGS = (
     "machine_id", "device_name", "driver_version", "threads", "os", "python_version", "torch_version",
     "transformers_version", "decoding", "commit",
-)  # fmt: skip
-COLUMNS = (
-    "model", "variant", "device", "duration_s", "batch_size", "status", "reason", "latency_s_median",
-    "latency_s_ci_low", "latency_s_ci_high", "noise_floor", "audio_s_mean", "disturbed", "disturbance",
-    "wer", "wer_ci_low", "wer_ci_high", "normaliser", "energy_j_per_sample", "energy_spread", "energy_method_cpu",
-    "energy_method_gpu", *SAME_WORK, *SETTINGS,
 )  # fmt: skip
 # As many as anyone reads; compare.py --csv writes all.
 MOST_SHOWN = 200
@@ -53,12 +58,12 @@ class Run:
 
     @classmethod
     def of(cls, name: str, cells: Iterable[Row], transcripts: Iterable[Row]) -> "Run":
-        """Return the run whose tables these are; they need the columns `COLUMNS` and `TRANSCRIPT_COLUMNS`."""
+        """Return the run of these rows of its tables."""
         texts: defaultdict[Cell, dict[str, Row]] = defaultdict(dict)
         for row in transcripts:
             texts[cell_of(row)][row["segment_id"]] = row
         by_cell = {cell_of(row): row for row in cells}
-        _, elsewhere = on_one_machine([*by_cell.values()])
+        _, elsewhere = split_by_hardware([*by_cell.values()])
         return cls(name, by_cell, texts, frozenset(map(cell_of, elsewhere)))
 
     @classmethod
@@ -69,11 +74,11 @@ class Run:
             AsrmeterError: it has no such tables.
         """
         cells, transcripts = tables_of(folder)
-        return cls.of(str(folder), read_rows(cells, COLUMNS), read_rows(transcripts, TRANSCRIPT_COLUMNS))
+        return cls.of(str(folder), read_rows(cells), read_rows(transcripts, TRANSCRIPT_KEY))
 
-    def side(self, cell: Cell) -> Side:
+    def side(self, cell: Cell) -> CellInRun:
         """Return a cell as this run has it."""
-        return Side(self.name, self.cells[cell], self.texts.get(cell, {}), cell in self.elsewhere)
+        return CellInRun(self.name, self.cells[cell], self.texts.get(cell, {}), cell in self.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -138,10 +143,6 @@ class Comparison:
     lost: tuple[Candidate, ...]
     differing: tuple[tuple[str, str, str], ...]
 
-    def by(self, name: str) -> ByMetric:
-        """Return the part of the metric with that name."""
-        return next(part for part in self.by_metric if part.metric.name == name)
-
     @property
     def other_machine(self) -> bool:
         """Whether the runs were made on different machines."""
@@ -162,7 +163,7 @@ class Comparison:
                     "the machine may have drifted"
                 )
             elif not part.judged:
-                found.append(f"{metric.name}: nothing could be judged (no model has {metric.enough})")
+                found.append(f"{metric.name}: nothing could be judged (no model has {metric.min_evidence})")
         if self.failed:
             found.append(f"failed: {few([f'{cell.id} ({why})' for cell, why in self.failed])}")
         if self.lost:
@@ -223,8 +224,8 @@ def write_csv(comparison: Comparison, path: Path) -> None:
                 )
 
 
-def _by(metric: Metric, sides: Sequence[Sides], differing: bool) -> ByMetric:
-    judged: defaultdict[Candidate, dict[Pair, Sides]] = defaultdict(dict)
+def _by(metric: Metric, sides: Sequence[CellPair], differing: bool) -> ByMetric:
+    judged: defaultdict[Candidate, dict[Pair, CellPair]] = defaultdict(dict)
     for both in sides:
         pair = metric.judge(both)
         judged[pair.candidate][pair] = both

@@ -7,7 +7,8 @@ from itertools import chain, zip_longest
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.pareto import Front, front
-from asrmeter.analysis.results import Candidate, Row, Setting, settings_of
+from asrmeter.analysis.results import Candidate, CellResult, results_of
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Texts
 from asrmeter.report.figures.style import LineStyle, colour_of, line_of, mark_of, marker_of, names_in, variants_in
 from asrmeter.study.grid import reference_duration
@@ -17,7 +18,7 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 
 
 @dataclass(frozen=True)
-class Subject:
+class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures."""
 
     cells: Sequence[Row]
@@ -28,12 +29,12 @@ class Subject:
     def candidates(self) -> list[Candidate]:
         """The models and variants that are drawn, sorted: all of them, unless there are too many."""
         everyone = sorted({candidate_of(row) for row in self.cells})
-        return everyone if len(everyone) <= MOST_CANDIDATES else sorted(_telling(self._settings, self.front))
+        return everyone if len(everyone) <= MOST_CANDIDATES else sorted(_telling(self._results, self.front))
 
     @cached_property
     def front(self) -> Front:
         """The Pareto front of all settings."""
-        return front(self._settings)
+        return front(self._results)
 
     @cached_property
     def durations_s(self) -> list[int]:
@@ -61,12 +62,12 @@ class Subject:
             ("shown_batches", len(self.batch_sizes), len({row["batch_size"] for row in self.cells})),
         ):
             if n < total:
-                parts.append(self.say(key, n=n, total=total))
-        return self.say("shown", parts=", ".join(parts)) if parts else ""
+                parts.append(self.text(key, n=n, total=total))
+        return self.text("shown", parts=", ".join(parts)) if parts else ""
 
     @cached_property
-    def _settings(self) -> list[Setting]:
-        return settings_of(self.cells)
+    def _results(self) -> list[CellResult]:
+        return results_of(self.cells)
 
     @cached_property
     def _models(self) -> list[str]:
@@ -102,9 +103,9 @@ class Subject:
             kept = kept[:most]
         if len(kept) == len(rows):
             return kept, ""
-        return kept, self.say("shown_rows", n=len(kept), total=len(rows), durations=_joined(kept, "duration_s"))
+        return kept, self.text("shown_rows", n=len(kept), total=len(rows), durations=_joined(kept, "duration_s"))
 
-    def say(self, key: str, **values: object) -> str:
+    def text(self, key: str, **values: object) -> str:
         """Return a text of the catalogue's section `drawing`."""
         return self.words["drawing"][key].format(**values)
 
@@ -152,15 +153,15 @@ def spread(values: Sequence[int], wanted: int | None = None) -> list[int]:
     return [values[place] for place in sorted(places)]
 
 
-def _telling(settings: Sequence[Setting], found: Front) -> set[Candidate]:
+def _telling(results: Sequence[CellResult], found: Front) -> set[Candidate]:
     """Return who says most, in turn: from the Pareto front, the fastest, the fastest of the most accurate."""
-    by_rtfx = sorted(settings, key=lambda setting: -setting.rtfx.value)
-    scored = [setting.wer for setting in (*found.members, *found.others) if setting.wer]
+    by_rtfx = sorted(results, key=lambda result: -result.rtfx.value)
+    scored = [result.wer for result in (*found.members, *found.dominated) if result.wer]
     lowest = min(scored, key=lambda wer: wer.value, default=None)
     accurate = [
-        setting
-        for setting in by_rtfx
-        if setting.duration_s == found.duration_s and lowest and setting.wer and not setting.wer.differs_from(lowest)
+        result
+        for result in by_rtfx
+        if result.duration_s == found.duration_s and lowest and result.wer and not result.wer.differs_from(lowest)
     ]
     rankings = [dict.fromkeys(one.candidate for one in ranking) for ranking in (found.members, by_rtfx, accurate)]
     in_turn = dict.fromkeys(one for one in chain.from_iterable(zip_longest(*rankings)) if one)

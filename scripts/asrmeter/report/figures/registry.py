@@ -16,12 +16,12 @@ from asrmeter.report.figures.cells import (
     throughput_figure,
     wer_figure,
 )
-from asrmeter.report.figures.context import Subject
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.pareto import pareto_figure
 from asrmeter.report.figures.style import STYLE
 from asrmeter.report.figures.svg import svg_of
 
-FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
+FIGURES: Mapping[str, Callable[[FigureContext], Figure]] = {
     "pareto": pareto_figure,
     "latency": latency_figure,
     "latency_batch": latency_batch_figure,
@@ -37,7 +37,7 @@ FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
 }
 
 
-def figure_svg(name: str, subject: Subject) -> str:
+def figure_svg(name: str, context: FigureContext) -> str:
     """Return one of `FIGURES` as SVG; the same tables and words give the same bytes."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        return svg_of(FIGURES[name](subject))
+        return svg_of(FIGURES[name](context))

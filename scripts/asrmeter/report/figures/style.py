@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from asrmeter.analysis.results import Row
+from asrmeter.common.table_types import Row
 from asrmeter.report.theme import INK
 
 # Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from asrmeter.analysis.results import Row
 from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.table_types import Row
 
 # Of the file, base64 included; with all else the report stays below 5 MB.
 MOST_BYTES = 3_000_000

@@ -10,12 +10,13 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import Bottlenecks, working_sets
-from asrmeter.analysis.results import Row, cell_name, cell_of
 from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS
+from asrmeter.analysis.table_rows import cell_name, cell_of, with_columns
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
 from asrmeter.records.machine_peaks import MachinePeaks
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, cell_links, first_few, listed, name_of, number, percent, size, whole
+from asrmeter.report.formatting import NULL, cell_links, display_name, join, number, percent, size, truncate_list, whole
 from asrmeter.report.html.edlm2025 import comparison_2025
 from asrmeter.report.html.flops import operations
 from asrmeter.report.html.operators import operators_section, operators_takeaway
@@ -53,29 +54,29 @@ def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words)
 def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
     """Return each cell with what `roofline` says of its pass, and of its stages by `encoder_` and `decoder_`.
 
-    `why_no_verdict` says why there is none, "" where there is one.
+    `why_no_bound` says why there is none, "" where there is one.
     """
     rows = {(cell_of(row), row["stage"]): row for row in roofline}
     judged: list[Row] = []
     for cell in cells:
         whole_pass, encoder, decoder = (rows.get((cell_of(cell), stage)) for stage in (PASS, ENCODER, DECODER))
-        found = dict(cell)
+        found: dict[str, Any] = {}
         for prefix, row in (("", whole_pass), ("encoder_", encoder), ("decoder_", decoder)):
             for name in ("compute_share", "memory_share", "flop_per_byte", "gflop_per_s"):
                 found[f"{prefix}{name}"] = row[name] if row else None
-        for name in ("verdict", *(f"{limit}_time_share" for limit in LOSSES)):
+        for name in ("bound", *(f"{bound}_time_share" for bound in LOSSES)):
             found[name] = whole_pass[name] if whole_pass else None
         note = whole_pass["note"] if whole_pass else None
-        found["why_no_verdict"] = "" if found["verdict"] else note or cell["reason"] or ""
-        judged.append(found)
+        found["why_no_bound"] = "" if found["bound"] else note or cell["reason"] or ""
+        judged.append(with_columns(cell, found))
     return judged
 
 
 def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     """Return which verdict holds for how many cells, and for each device which models differ, with their cells."""
     say = words["bottlenecks"]
-    known = [row for row in judged if row["verdict"]]
-    unknown = [row for row in judged if not row["verdict"]]
+    known = [row for row in judged if row["bound"]]
+    unknown = [row for row in judged if not row["bound"]]
     sentences = [
         {
             "text": say["counts"].format(n=len(known), total=len(judged), counts=_counts(known, words))
@@ -88,8 +89,8 @@ def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
         sentences.append(_of_device([row for row in known if row["device"] == device], device, words))
     if unknown:
         missing = words["why_null"]["not_measured"]
-        reasons = list(dict.fromkeys(row["why_no_verdict"] or missing for row in unknown))
-        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=first_few(reasons, words))
+        reasons = list(dict.fromkeys(row["why_no_bound"] or missing for row in unknown))
+        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=truncate_list(reasons, words))
         sentences.append({"text": text, "evidence": cell_links(map(cell_name, unknown))})
     return sentences
 
@@ -98,15 +99,15 @@ def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     """Return for each verdict and device that occurs: what it means, what would help, and the cells."""
     found = []
     for limit in LOSSES:
-        for device in sorted({row["device"] for row in judged if row["verdict"] == limit}):
-            cells = [cell_name(row) for row in judged if (row["verdict"], row["device"]) == (limit, device)]
+        for device in sorted({row["device"] for row in judged if row["bound"] == limit}):
+            cells = [cell_name(row) for row in judged if (row["bound"], row["device"]) == (limit, device)]
             found.append(
                 {
                     "title": words["bottlenecks"]["advice_title"].format(
-                        verdict=words["limit"][limit], device=device, n=len(cells), total=len(judged)
+                        verdict=words["bound"][limit], device=device, n=len(cells), total=len(judged)
                     ),
-                    "meaning": words["limit_means"][limit],
-                    "help": words["limit_help"][f"{limit}_{device}"],
+                    "meaning": words["bound_means"][limit],
+                    "help": words["bound_help"][f"{limit}_{device}"],
                     "evidence": cell_links(cells),
                 }
             )
@@ -115,19 +116,19 @@ def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
 
 def why(row: Row, words: Words) -> str:
     """Return the reason of a cell's verdict, from the shares of its time and how near its stages come to ceilings."""
-    limit = row["verdict"]
+    limit = row["bound"]
     if not limit:
-        return row["why_no_verdict"] or words["why_null"]["not_measured"]
+        return row["why_no_bound"] or words["why_null"]["not_measured"]
     stages = []
     for stage in (ENCODER, DECODER):
         shares = {bound: row[f"{stage}_{bound}_share"] for bound in ("compute", "memory")}
         if None not in shares.values():
             nearest = max(shares, key=lambda bound: shares[bound])
-            stages.append(words["limit_why"]["stage"].format(
-                stage=words["limit_why"][stage], share=percent(shares[nearest]), ceiling=words["limit"][nearest]
+            stages.append(words["bound_why"]["stage"].format(
+                stage=words["bound_why"][stage], share=percent(shares[nearest]), ceiling=words["bound"][nearest]
             ))  # fmt: skip
-    reason = words["limit_why"][limit].format(share=percent(row[f"{limit}_time_share"]))
-    return words["limit_why"]["whole"].format(reason=reason, stages=listed(stages)) if stages else reason
+    reason = words["bound_why"][limit].format(share=percent(row[f"{limit}_time_share"]))
+    return words["bound_why"]["whole"].format(reason=reason, stages=join(stages)) if stages else reason
 
 
 def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
@@ -135,19 +136,19 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
     missing = words["why_null"]
 
     def why_null(row: Row) -> str:
-        return row["why_no_verdict"] or row["gflop_note"] or missing["not_measured"]
+        return row["why_no_bound"] or row["gflop_note"] or missing["not_measured"]
 
     def why_no_stage(row: Row) -> str:
         return missing["no_decoder"] if row["family"] == "ctc" else why_null(row)
 
     def verdict(row: Row) -> Entry:
-        if not row["verdict"]:
-            return Entry(NULL, "", row["why_no_verdict"] or missing["not_measured"])
-        return text_entry(words["limit"][row["verdict"]])
+        if not row["bound"]:
+            return Entry(NULL, "", row["why_no_bound"] or missing["not_measured"])
+        return text_entry(words["bound"][row["bound"]])
 
     columns = [
         *name_columns(),
-        Column("limit", verdict, numeric=False),
+        Column("bound", verdict, numeric=False),
         quantity("compute_time_share", why_null, scale=100),
         quantity("memory_time_share", why_null, scale=100),
         quantity("overhead_time_share", why_null, scale=100),
@@ -228,7 +229,7 @@ def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any]:
         else:
             sentences.append(
                 say["most"].format(
-                    name=name_of((best["model"], best["variant"])),
+                    name=display_name((best["model"], best["variant"])),
                     device=best["device"],
                     duration=best["duration_s"],
                     speedup=number(best["speedup_over_smallest"]),
@@ -257,34 +258,34 @@ def _scaling_table(scaling: Sequence[Row], words: Words) -> Table:
         variant,
         device,
         duration_s,
-        text_column("batch_sizes", lambda row: listed(map(str, row["batch_sizes"]))),
+        text_column("batch_sizes", lambda row: join(map(str, row["batch_sizes"]))),
         Column("saturation_batch", saturation),
         quantity("samples_per_s", noted),
         quantity("speedup_over_smallest", noted),
         quantity("energy_saving_over_smallest", lambda row: words["why_null"]["no_energy"]),
-        Column("limit_there", lambda row: _limit_entry(row, words), numeric=False),
+        Column("bound_there", lambda row: _limit_entry(row, words), numeric=False),
         text_column("note", lambda row: row["note"] or ""),
     ]
     return table_of("scaling", say["caption"], columns, scaling, words, source="scaling")
 
 
 def _limit_entry(row: Row, words: Words) -> Entry:
-    if row["limit"] is None:
+    if row["bound"] is None:
         return Entry(NULL, "", words["why_null"]["no_verdict"])
-    return text_entry(words["limit"][row["limit"]])
+    return text_entry(words["bound"][row["bound"]])
 
 
 def _counts(rows: Iterable[Row], words: Words) -> Markup:
     """Return how many cells have which verdict, the most frequent first."""
-    counted = Counter(row["verdict"] for row in rows)
+    counted = Counter(row["bound"] for row in rows)
     ranked = sorted(counted, key=lambda limit: (-counted[limit], LOSSES.index(limit)))
-    return listed(
-        words["bottlenecks"]["count"].format(verdict=words["limit"][limit], n=counted[limit]) for limit in ranked
+    return join(
+        words["bottlenecks"]["count"].format(verdict=words["bound"][limit], n=counted[limit]) for limit in ranked
     )
 
 
 def _most_frequent(rows: Iterable[Row]) -> set[str]:
-    counted = Counter(row["verdict"] for row in rows)
+    counted = Counter(row["bound"] for row in rows)
     return {limit for limit, n in counted.items() if n == max(counted.values())}
 
 
@@ -298,14 +299,14 @@ def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]
     differing = {name: own for name, own in sorted(by_model.items()) if _most_frequent(own) != most}
     text = say["most_frequent"].format(
         device=device,
-        verdicts=listed(words["limit"][limit] for limit in LOSSES if limit in most),
-        n=sum(row["verdict"] in most for row in rows),
+        verdicts=join(words["bound"][limit] for limit in LOSSES if limit in most),
+        n=sum(row["bound"] in most for row in rows),
         total=len(rows),
     )
     parts = [
-        say["differs"].format(name=name_of(name), counts=_counts(own, words)) for name, own in differing.items()
+        say["differs"].format(name=display_name(name), counts=_counts(own, words)) for name, own in differing.items()
     ] or [say["none_differs"]]
-    evidence = [row for own in differing.values() for row in own] or [row for row in rows if row["verdict"] in most]
+    evidence = [row for own in differing.values() for row in own] or [row for row in rows if row["bound"] in most]
     return {"text": Markup(" ").join([text, *parts]), "evidence": cell_links(map(cell_name, evidence))}
 
 
@@ -322,10 +323,10 @@ def _roofline_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) 
         sentences.append(
             words["takeaway"]["roofline"].format(
                 device=device,
-                stage=words["limit_why"][nearest["stage"]],
-                name=name_of((nearest["model"], nearest["variant"])),
+                stage=words["bound_why"][nearest["stage"]],
+                name=display_name((nearest["model"], nearest["variant"])),
                 share=percent(nearest[f"{bound}_share"]),
-                ceiling=words["limit"][bound],
+                ceiling=words["bound"][bound],
             )
         )
         evidence.append(cell_name(nearest))
@@ -340,7 +341,7 @@ def _stages_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) ->
     columns = [f"{stage}_s_median" for stage in STAGES]
     longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
     counted = Counter(longest.values())
-    counts = listed(
+    counts = join(
         words["takeaway"]["stage_count"].format(stage=words["stage"][stage], n=n) for stage, n in counted.most_common()
     )
     others = [cell for cell, stage in longest.items() if stage != counted.most_common(1)[0][0]]

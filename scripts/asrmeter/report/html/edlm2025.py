@@ -5,12 +5,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.ranking import decisive_duration
-from asrmeter.analysis.results import BASELINE, Row, settings_of
+from asrmeter.analysis.ranking import comparison_duration
+from asrmeter.analysis.results import BASELINE, results_of
 from asrmeter.analysis.star_rating import stars
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NARROW_SPACE, NULL, number, unit_2025, whole
-from asrmeter.report.html.table_model import Column, Entry, Table, in_full, quantity, table_of, text_column, with_unit
+from asrmeter.report.html.table_model import (
+    Column,
+    Entry,
+    Table,
+    full_precision,
+    quantity,
+    table_of,
+    text_column,
+    with_unit,
+)
 
 STARS = "stars"
 # The order in which the study printed them.
@@ -24,7 +34,7 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
     measured = [row for row in rows if row["table"] != STARS]
     counted = [row for row in measured if row["reproduced_low"] is not None]
     sentences = [
-        say["beside"].format(n=sum(row["ours_low"] is not None for row in measured), total=len(measured)),
+        say["beside"].format(n=sum(row["measured_low"] is not None for row in measured), total=len(measured)),
         *([say["again"].format(n=sum(map(_is_reproduced, counted)), total=len(counted))] if counted else []),
     ]
     return {"sentences": sentences if rows else [say["nothing"]], "table": _table(rows, ours, words)}
@@ -32,8 +42,8 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
 
 def _stars(cells: Sequence[Row]) -> dict[str, str]:
     """Return each model's stars as the study printed its own, with a dash for what was not measured."""
-    settings = [setting for setting in settings_of(cells) if setting.variant == BASELINE]
-    of_class = [setting for setting in settings if setting.duration_s == decisive_duration(settings)]
+    results = [result for result in results_of(cells) if result.variant == BASELINE]
+    of_class = [result for result in results if result.duration_s == comparison_duration(results)]
     return {
         model: "/".join(NULL if given[measure] is None else str(given[measure]) for measure in _STARS_OF)
         for (model, _), given in stars(of_class).items()
@@ -59,7 +69,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
                 return Entry(NULL, "", row["note"] or missing["not_measured"])
             ends = [end for end in (low, high) if end is not None]
             text = "\u2009–\u2009".join(dict.fromkeys(map(as_printed, ends)))
-            return Entry(with_unit(text, unit_2025(row[unit], words)), in_full((ends[0], ends[-1])))
+            return Entry(with_unit(text, unit_2025(row[unit], words)), full_precision((ends[0], ends[-1])))
 
         return Column(key, entry)
 
@@ -68,7 +78,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         text_column("model", lambda row: row["model"]),
         text_column("device", lambda row: row["device"] or ""),
         span("published", "published", "unit", _in_full),
-        span("ours", "ours", "ours_unit"),
+        span("measured", "measured", "measured_unit"),
         text_column("differs", lambda row: _difference(row, stars_of, words)),
         quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
         span("reproduced", "reproduced", "unit"),
@@ -88,10 +98,10 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
             else say["same" if given == row["published_text"] else "stars"]
         )
     published = [end for end in (row["published_low"], row["published_high"]) if end is not None]
-    ours = [end for end in (row["ours_low"], row["ours_high"]) if end is not None]
+    ours = [end for end in (row["measured_low"], row["measured_high"]) if end is not None]
     if not published or not ours:
         return row["note"] or words["why_null"]["not_measured"]
-    if row["unit"] and row["ours_unit"] != row["unit"]:
+    if row["unit"] and row["measured_unit"] != row["unit"]:
         return say["other_unit"].format(why=why)
     low, high = min(published), max(published)
     if low <= min(ours) and max(ours) <= high:

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.results import Row
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NULL, number, unit_2025, whole
 from asrmeter.report.html.table_model import (
@@ -47,7 +47,9 @@ def per_segment(flops: Sequence[Row]) -> list[Row]:
     """
     smallest: dict[Any, Row] = {}
     # The study's own first: only these have a transcript.
-    for row in sorted(flops, key=lambda row: (row["model"], row["duration_s"], not row["in_study"], row["batch_size"])):
+    for row in sorted(
+        flops, key=lambda row: (row["model"], row["duration_s"], not row["is_studied"], row["batch_size"])
+    ):
         smallest.setdefault((row["model"], row["duration_s"]), row)
     return [_of_segment(row) for row in smallest.values()]
 
@@ -94,14 +96,14 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
         known = number_entry(row["edlm2025_encoder"], why(row))
         return Entry(with_unit(known.text, unit_2025(row["edlm2025_unit"], words)), known.sort) if known.sort else known
 
-    def in_study(row: Row) -> Markup:
-        return words["provenance"]["yes" if row["in_study"] else "no"]
+    def is_studied(row: Row) -> Markup:
+        return words["provenance"]["yes" if row["is_studied"] else "no"]
 
     model, _, _, duration_s, _ = name_columns()
     columns = [
         model,
         duration_s,
-        text_column("in_study", in_study),
+        text_column("is_studied", is_studied),
         quantity("n_windows", why, digits=whole),
         quantity("encoder_gmac", why),
         quantity("encoder_gflop", why),

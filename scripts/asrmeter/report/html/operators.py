@@ -9,10 +9,11 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import GROUPS, Profile, profiles
-from asrmeter.analysis.results import Row, cell_name
+from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import anchor, cell_link, listed, number, percent, whole
+from asrmeter.report.formatting import anchor, cell_link, join, number, percent, whole
 from asrmeter.report.html.table_model import Entry, Table, number_entry, table_from, text_entry
 from asrmeter.report.html.takeaways import Takeaway
 
@@ -43,7 +44,7 @@ def operators_takeaway(operators: Sequence[Row], words: Words) -> Takeaway:
     if not done:
         return words["operators"]["none"], []
     largest = Counter(max(shares, key=lambda group: shares[group]) for shares in map(_shares, done) if shares)
-    counts = listed(
+    counts = join(
         words["takeaway"]["group_count"].format(group=words["group"][group], n=n) for group, n in largest.most_common()
     )
     return words["takeaway"]["operators"].format(total=len(done), counts=counts), [cell_name(p.first) for p in done]
@@ -61,8 +62,8 @@ def _sentences(profile: Profile, words: Words) -> list[Markup]:
     sentences = [_overhead(profile, words)]
     if disturbance := profile.first["disturbance"]:
         sentences.append(say["disturbed"].format(disturbance=disturbance))
-    if (covered := profile.mean("covered")) is not None:
-        sentences.append(say["covered"].format(share=percent(covered)))
+    if (coverage := profile.mean("profile_coverage")) is not None:
+        sentences.append(say["coverage"].format(share=percent(coverage)))
     if (idle := profile.mean("device_idle_share")) is not None:
         sentences.append(say["idle"].format(share=percent(idle)))
     by_operator = profile.sums(lambda row: (row["operator"], row["group"]), profile.own_share)
@@ -70,7 +71,7 @@ def _sentences(profile: Profile, words: Words) -> list[Markup]:
     ranked = sorted(by_operator, key=lambda one: (-by_operator[one], one))
     longest = [one for one in ranked if one[1] != "python"][:N_LONGEST]
     if longest:
-        named = listed(say["operator"].format(name=one[0], share=percent(by_operator[one])) for one in longest)
+        named = join(say["operator"].format(name=one[0], share=percent(by_operator[one])) for one in longest)
         sentences.append(say["longest"].format(operators=named, clock=_clock(profile, words)))
     if trace := profile.first["trace"]:
         # Quoted, a path cannot be taken for another scheme.

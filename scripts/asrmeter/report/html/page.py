@@ -15,16 +15,19 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from asrmeter.analysis.bottlenecks import COLUMNS, Bottlenecks
+from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.comparison.runs import MOST_SHOWN, Comparison
-from asrmeter.analysis.ranking import LEAST_SEGMENTS, recommend
-from asrmeter.analysis.results import Row, cell_of, on_one_machine, settings_of
-from asrmeter.analysis.scenarios import advise
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.ranking import LEAST_SEGMENTS, rank_all
+from asrmeter.analysis.results import results_of
+from asrmeter.analysis.scenarios import recommend
+from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, cell_links, first_few, number, percent, scaled
+from asrmeter.report.formatting import NULL, cell_links, number, percent, scaled, truncate_list
 from asrmeter.report.html.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
-from asrmeter.report.html.cards import answer, facts
+from asrmeter.report.html.cards import answer, key_figures
 from asrmeter.report.html.provenance import provenance_section
 from asrmeter.report.html.tables import (
     cells_tables,
@@ -34,8 +37,8 @@ from asrmeter.report.html.tables import (
     duration_table,
     failures_table,
     models_table,
-    noise_table,
     overview_table,
+    repeatability_table,
     skipped_table,
     stars_table,
     weights_table,
@@ -45,7 +48,7 @@ from asrmeter.report.html.transcripts import transcripts_section
 from asrmeter.report.theme import INK
 
 TEMPLATE = "report.html.j2"
-DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "noise", *COLUMNS))
+DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "repeatability", *KEYS))
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
@@ -73,7 +76,7 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
 class Inputs:
     """What a report is made of: a complete study, and the rows of its tables.
 
-    `noise` holds the pairs of the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
+    `repeatability` holds the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
@@ -81,7 +84,7 @@ class Inputs:
     study: Mapping[str, Any]
     cells: Sequence[Row]
     transcripts: Sequence[Row]
-    noise: Sequence[Row]
+    repeatability: Sequence[Row]
     bottlenecks: Bottlenecks
     selection: Mapping[str, Any]
     segments: Mapping[str, Row] = field(default_factory=dict)
@@ -97,11 +100,11 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     """
     study, selection = inputs.study, inputs.selection
     all_cells = sorted(inputs.cells, key=cell_of)
-    cells, elsewhere = on_one_machine(all_cells)
+    cells, elsewhere = split_by_hardware(all_cells)
     bottlenecks = inputs.bottlenecks.of(cells)
-    settings = settings_of(cells, inputs.transcripts)
-    recommendation = recommend(settings)
-    advices = advise(settings, study)
+    results = results_of(cells, inputs.transcripts)
+    recommendation = rank_all(results)
+    recommendations = recommend(results, study)
     takeaways: dict[str, Callable[[], Takeaway]] = {
         name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
     }
@@ -114,13 +117,13 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "language": study["report"]["language"],
         "study_name": study["name"],
         "machine": machine_line(all_cells, words),
-        "answer": answer(advices, study["report"]["tariff"], words),
+        "answer": answer(recommendations, study["report"]["tariff"], words),
         "rules": _rules(study["report"], words),
-        "facts": facts(recommendation, words),
+        "facts": key_figures(recommendation, words),
         "caveats": caveats(study, selection, cells, elsewhere, recommendation, words),
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
-        "stars": stars_table(settings, recommendation, words),
+        "stars": stars_table(results, recommendation, words),
         "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
@@ -131,7 +134,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
         "provenance": provenance_section(study, all_cells, selection, words),
-        "noise": noise_table(inputs.noise, words),
+        "repeatability": repeatability_table(inputs.repeatability, words),
         "weights": weights_table(cells, words),
         "downloads": DOWNLOADS,
     }
@@ -207,8 +210,8 @@ def _rules(report: Mapping[str, Any], words: Words) -> list[Markup]:
 def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
     """Return how it was measured, with the values of the study's protocol."""
     protocol = study["protocol"]
-    settings = {key: f"{value:g}" for key, value in protocol.items()} | {"target": percent(protocol["target"])}
-    return [text.format(**settings, seed=study["seed"]) for text in words["method"].values()]
+    results = {key: f"{value:g}" for key, value in protocol.items()} | {"target": percent(protocol["target"])}
+    return [text.format(**results, seed=study["seed"]) for text in words["method"].values()]
 
 
 def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
@@ -230,7 +233,7 @@ def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
             for part in comparison.by_metric
         ],
         "missing": [
-            say["only_in"].format(name=name, n=len(cells), cells=first_few(cells, words, MOST_SHOWN))
+            say["only_in"].format(name=name, n=len(cells), cells=truncate_list(cells, words, MOST_SHOWN))
             for name, cells in of_run.items()
         ],
         "differing": [

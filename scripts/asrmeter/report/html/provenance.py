@@ -7,9 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.results import Row, noise_floors
+from asrmeter.analysis.hardware import noise_floors
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, listed, number, percent, plain
+from asrmeter.report.formatting import NULL, join, number, percent, plain
 
 COMMAND = "make run STUDY=study.json"
 
@@ -41,7 +42,7 @@ def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Mark
     classes = [say["class"].format(**entry) for entry in selection["classes"]]
     facts = [
         (words["setting"]["origin"], plain(selection["origin"])),
-        (words["setting"]["segments"], listed(classes)),
+        (words["setting"]["segments"], join(classes)),
         (words["setting"]["selection_sha256"], selection["selection_sha256"]),
     ]
     return [*facts, (words["setting"]["dropped"], plain(selection["dropped"]))] if selection["dropped"] else facts

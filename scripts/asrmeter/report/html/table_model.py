@@ -6,7 +6,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from asrmeter.analysis.results import Row, cell_name
+from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import LARGE, NULL, anchor, interval, number, whole
@@ -136,7 +137,7 @@ def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], sc
         text = interval(row[low], row[high], scale)
         if text == NULL:
             return Entry(text, "", _reason(row, why))
-        return Entry(text, in_full((row[low], row[high]), scale))
+        return Entry(text, full_precision((row[low], row[high]), scale))
 
     return Column(key, entry)
 
@@ -150,10 +151,10 @@ def number_entry(
     value: float | None, why: str | None, scale: float = 1.0, digits: Callable[[float | None], str] = number
 ) -> Entry:
     """Return a number, or a dash with the reason for which it is missing."""
-    return Entry(NULL, "", why or "") if value is None else Entry(digits(value * scale), in_full([value], scale))
+    return Entry(NULL, "", why or "") if value is None else Entry(digits(value * scale), full_precision([value], scale))
 
 
-def in_full(values: Iterable[float], scale: float = 1.0) -> str:
+def full_precision(values: Iterable[float], scale: float = 1.0) -> str:
     """Return numbers with all of their digits, as an entry with numbers is sorted by."""
     return " ".join(repr(value * scale).removesuffix(".0") for value in values)
 

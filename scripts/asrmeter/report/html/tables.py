@@ -10,20 +10,13 @@ from markupsafe import Markup
 
 from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair
 from asrmeter.analysis.comparison.runs import ByMetric
-from asrmeter.analysis.ranking import Pick, Recommendation, highest_rtfx, lowest_energy, lowest_latency
-from asrmeter.analysis.results import (
-    BASELINE,
-    Candidate,
-    Row,
-    Setting,
-    cell_name,
-    disturbance_of,
-    energy_method,
-    settings_of,
-)
+from asrmeter.analysis.ranking import Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
+from asrmeter.analysis.results import BASELINE, Candidate, CellResult, disturbance_of, energy_method, results_of
 from asrmeter.analysis.scenarios import word_accuracy_kept
 from asrmeter.analysis.star_rating import MEASURES, MOST, stars
+from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.stats import Estimate
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MODELLED_METHODS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
@@ -34,20 +27,20 @@ from asrmeter.report.formatting import (
     cell_link,
     effect_texts,
     energy_basis,
-    first_few,
     interval,
     number,
     percent,
-    place_of,
+    result_fields,
     scaled,
     short_basis,
+    truncate_list,
     whole,
 )
 from asrmeter.report.html.table_model import (
     Column,
     Entry,
     Table,
-    in_full,
+    full_precision,
     interval_column,
     lines_of,
     name_columns,
@@ -117,7 +110,7 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
             quantity(key, lambda row: missing, scale, digits)
             for key, scale, digits in (
                 ("n_attempts", 1.0, whole),
-                ("foreign_cpu_cores", 1.0, number),
+                ("other_processes_cpu_cores", 1.0, number),
                 ("steal_share", 100.0, number),
                 ("cpu_mhz_min", 1.0, whole),
                 ("temperature_c_max", 1.0, whole),
@@ -129,7 +122,7 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
     return table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
 
 
-def noise_table(noise: Iterable[Row], words: Words) -> Table:
+def repeatability_table(pairs: Iterable[Row], words: Words) -> Table:
     """Return the cells that were measured twice, with both latencies and how far these lie apart."""
     say = words["provenance"]
 
@@ -154,7 +147,9 @@ def noise_table(noise: Iterable[Row], words: Words) -> Table:
 
     keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
     numeric = "latency_s_median latency_again relative_difference"
-    return table_from("noise", say["noise_caption"], keys, map(line, noise), words, numeric, "noise")
+    return table_from(
+        "repeatability", say["repeatability_caption"], keys, map(line, pairs), words, numeric, "repeatability"
+    )
 
 
 def compared_models_table(part: ByMetric, words: Words) -> Table:
@@ -208,25 +203,25 @@ def weights_table(cells: Sequence[Row], words: Words) -> Table:
     return table_from("weights", words["provenance"]["caption"], ["model", "weights", "weights_sha256"], lines, words)
 
 
-def duration_table(found: Recommendation, words: Words) -> Table:
+def duration_table(found: StudyRankings, words: Words) -> Table:
     """Return the best settings for each duration class."""
     pool = words["answer"]["pool_accurate" if found.accuracies else "pool_speed"]
     lines = [
         [
-            Entry(str(advice.duration_s), str(advice.duration_s)),
-            _first(advice.throughput, words),
-            Entry(number(advice.throughput.setting.rtfx.value), repr(advice.throughput.setting.rtfx.value)),
-            _first(advice.latency, words),
-            Entry(number(advice.latency.setting.latency.value), repr(advice.latency.setting.latency.value)),
+            Entry(str(best.duration_s), str(best.duration_s)),
+            _first(best.throughput, words),
+            Entry(number(best.throughput.first.rtfx.value), repr(best.throughput.first.rtfx.value)),
+            _first(best.latency, words),
+            Entry(number(best.latency.first.latency.value), repr(best.latency.first.latency.value)),
         ]
-        for advice in found.by_duration
+        for best in found.by_duration
     ]
     keys = ["duration_s", "throughput_setting", "best_rtfx", "latency_setting", "lowest_latency"]
     caption = words["answer"]["by_duration_caption"].format(pool=pool)
     return table_from("by-duration", caption, keys, lines, words, "duration_s best_rtfx lowest_latency")
 
 
-def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> Table:
+def models_table(cells: Sequence[Row], found: StudyRankings, words: Words) -> Table:
     """Return each model and variant at its best, the most accurate first."""
     candidates = sorted({(row["model"], row["variant"]) for row in cells})
     ranked = sorted(candidates, key=lambda one: (_rank(one, found), one))
@@ -238,17 +233,17 @@ def models_table(cells: Sequence[Row], found: Recommendation, words: Words) -> T
     lines = [_model_line(candidate, cells, found, words) for candidate in ranked]
     if {variant for _, variant in candidates} != {BASELINE}:
         keys.insert(4, "word_accuracy_kept")
-        scored = {setting.candidate: setting for setting in found.accuracies}
+        scored = {result.candidate: result for result in found.accuracies}
         for candidate, line in zip(ranked, lines, strict=True):
-            setting = scored.get(candidate)
-            kept = word_accuracy_kept(setting, found.accuracies) if setting else None
+            result = scored.get(candidate)
+            kept = word_accuracy_kept(result, found.accuracies) if result else None
             line.insert(4, number_entry(kept, words["why_null"]["no_reference"], 100))
     return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
 
 
-def stars_table(measured: Sequence[Setting], found: Recommendation, words: Words) -> Table:
+def stars_table(measured: Sequence[CellResult], found: StudyRankings, words: Words) -> Table:
     """Return the stars of each model and variant in the class by which models are compared."""
-    settings = [setting for setting in measured if setting.duration_s == found.duration_s]
+    results = [result for result in measured if result.duration_s == found.duration_s]
 
     def entry(n: int | None) -> Entry:
         if n is None:
@@ -258,7 +253,7 @@ def stars_table(measured: Sequence[Setting], found: Recommendation, words: Words
 
     lines = [
         [*map(text_entry, candidate), *(entry(given[measure]) for measure in MEASURES)]
-        for candidate, given in stars(settings).items()
+        for candidate, given in stars(results).items()
     ]
     keys = ["model", "variant", "stars_accuracy", "stars_speed", "stars_energy", "stars_memory"]
     caption = words["stars"]["caption"].format(duration=NULL if found.duration_s is None else found.duration_s)
@@ -283,8 +278,8 @@ def _overview_columns(words: Words) -> list[Column]:
     def why(row: Row) -> str:
         return ""
 
-    def limit(row: Row) -> str:
-        return words["limit"][row["verdict"]] if row["verdict"] else ""
+    def bound(row: Row) -> str:
+        return words["bound"][row["bound"]] if row["bound"] else ""
 
     def basis(row: Row) -> str:
         modelled = energy_method(row) in MODELLED_METHODS
@@ -297,7 +292,7 @@ def _overview_columns(words: Words) -> list[Column]:
         variant,
         device,
         _status_column(words),
-        text_column("limit", limit),
+        text_column("bound", bound),
         text_column("energy_is", basis),
         duration_s,
         batch_size,
@@ -332,14 +327,14 @@ def _speed_columns(words: Words) -> list[Column]:
         quantity("samples_per_s", why),
         quantity("tokens_per_s", why),
         *(quantity(stage, why) for stage in STAGES),
-        quantity("stages_share", why, scale=100),
-        quantity("padding_share", why, scale=100),
+        quantity("stage_coverage", why, scale=100),
+        quantity("encoder_padding_share", why, scale=100),
         quantity("n_windows_mean", why),
         quantity("n_tokens_mean", why),
         *(quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
         quantity("threads", why, digits=whole),
         quantity("startup_cpu_s", why),
-        quantity("preload_cpu_s", lambda row: missing["no_fork_server"]),
+        quantity("fork_server_import_cpu_s", lambda row: missing["no_fork_server"]),
         text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
     ]
 
@@ -369,7 +364,7 @@ def _resource_columns(words: Words) -> list[Column]:
         quantity("energy_ram_j_per_sample", why_energy),
         quantity("idle_power_w", why_energy),
         quantity("n_energy_windows", why_energy, digits=whole),
-        quantity("energy_spread", lambda row: missing["one_window"], scale=100),
+        quantity("energy_range_rel", lambda row: missing["one_window"], scale=100),
         quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         quantity("peak_rss_bytes", why, scale=1e-9),
         quantity("model_rss_bytes", why, scale=1e-9),
@@ -397,41 +392,41 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
         interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
         *(quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
         *(quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
-        quantity("n_unstable", lambda row: missing["not_repeated"], digits=whole),
+        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=whole),
         quantity("wer_words", why, digits=whole),
         quantity("n_segments", why, digits=whole),
     ]
 
 
-def _first(pick: Pick, words: Words) -> Entry:
+def _first(ranking: Ranking, words: Words) -> Entry:
     """Return the first of a ranking with a link to its cell, and those that are as good below it."""
-    link = _linked(pick.setting, words)
-    if not pick.ties:
+    link = _linked(ranking.first, words)
+    if not ranking.ties:
         return text_entry(link)
-    ties = first_few([_linked(setting, words) for setting in pick.ties], words)
+    ties = truncate_list([_linked(result, words) for result in ranking.ties], words)
     return text_entry(with_note(link, words["answer"]["as_good"].format(settings=ties)))
 
 
-def _linked(setting: Setting, words: Words) -> Markup:
+def _linked(result: CellResult, words: Words) -> Markup:
     """Return a setting in words, with a link to its cell."""
-    text = words["answer"]["setting"].format(**place_of(setting))
-    return Markup('<a href="#{}">{}</a>').format(anchor(setting.cell), text)
+    text = words["answer"]["setting"].format(**result_fields(result))
+    return Markup('<a href="#{}">{}</a>').format(anchor(result.cell), text)
 
 
-def _rank(candidate: Candidate, found: Recommendation) -> float:
+def _rank(candidate: Candidate, found: StudyRankings) -> float:
     wer = found.accuracy_of(candidate)
     return wer.value if wer else math.inf
 
 
-def _model_line(candidate: Candidate, cells: Sequence[Row], found: Recommendation, words: Words) -> list[Entry]:
+def _model_line(candidate: Candidate, cells: Sequence[Row], found: StudyRankings, words: Words) -> list[Entry]:
     rows = [row for row in cells if (row["model"], row["variant"]) == candidate]
-    settings = settings_of(rows)
+    results = results_of(rows)
     missing = words["why_null"]
     why_wer = missing["random" if rows[0]["weights"] == "random" else "not_pooled"]
     why = next((row["reason"] for row in rows if row["reason"]), missing["not_measured"])
     fastest, quickest, frugal = (
-        pick.setting if pick else None
-        for pick in (highest_rtfx(settings), lowest_latency(settings), lowest_energy(settings))
+        ranking.first if ranking else None
+        for ranking in (highest_rtfx(results), lowest_latency(results), lowest_energy(results))
     )
     why_energy = next((row["energy_note"] for row in rows if row["energy_note"]), why)
     memory = max((row["peak_rss_bytes"] for row in rows if row["peak_rss_bytes"] is not None), default=None)
@@ -460,7 +455,7 @@ def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> 
         return Entry(NULL, "", why)
     below = interval(estimate.low, estimate.high, scale)
     known = [end for end in (estimate.value, estimate.low, estimate.high) if end is not None]
-    return Entry(with_note(number(estimate.value * scale), below), in_full(known, scale))
+    return Entry(with_note(number(estimate.value * scale), below), full_precision(known, scale))
 
 
 def _effect_entry(effect: Estimate | None, metric: Metric, why: str) -> Entry:
@@ -471,17 +466,17 @@ def _effect_entry(effect: Estimate | None, metric: Metric, why: str) -> Entry:
     return Entry(value if between == NULL else with_note(value, between), repr(effect.value))
 
 
-def _best_entry(setting: Setting | None, value: float | None, why: str, place: Markup, **more: str) -> Entry:
+def _best_entry(result: CellResult | None, value: float | None, why: str, place: Markup, **more: str) -> Entry:
     """Return a number that links to the cell where it was reached, with its place below."""
-    if setting is None or value is None:
+    if result is None or value is None:
         return Entry(NULL, "", why)
-    link = Markup('<a href="#{}">{}</a>').format(anchor(setting.cell), number(value))
-    return Entry(with_note(link, place.format(**place_of(setting), **more)), repr(value))
+    link = Markup('<a href="#{}">{}</a>').format(anchor(result.cell), number(value))
+    return Entry(with_note(link, place.format(**result_fields(result), **more)), repr(value))
 
 
-def _largest_stage(setting: Setting | None, rows: Sequence[Row], words: Words) -> str:
+def _largest_stage(result: CellResult | None, rows: Sequence[Row], words: Words) -> str:
     """Return the stage that takes most of a pass at a model's fastest setting."""
-    row = next((row for row in rows if setting and cell_name(row) == setting.cell), None)
+    row = next((row for row in rows if result and cell_name(row) == result.cell), None)
     seconds = {stage: row[stage] for stage in STAGES if row and row[stage] is not None}
     if not seconds or not sum(seconds.values()):
         return NULL

@@ -11,31 +11,25 @@ from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import over_cpu
 from asrmeter.analysis.comparison.runs import ByMetric, Comparison
+from asrmeter.analysis.hardware import noise_floors
 from asrmeter.analysis.pareto import front
-from asrmeter.analysis.ranking import Recommendation
-from asrmeter.analysis.results import (
-    Candidate,
-    Row,
-    Setting,
-    cell_name,
-    comparable_energy,
-    energy_method,
-    noise_floors,
-    settings_of,
-)
+from asrmeter.analysis.ranking import StudyRankings
+from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, energy_method, results_of
+from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, MODELLED_METHODS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
     FEW,
     cell_link,
+    display_name,
     effect_text,
-    first_few,
-    listed,
-    name_of,
+    join,
     number,
     percent,
-    place_of,
+    result_fields,
     short_basis,
+    truncate_list,
     whole,
 )
 from asrmeter.study.grid import reference_duration
@@ -49,7 +43,7 @@ def caveats(
     selection: Mapping[str, Any],
     cells: Sequence[Row],
     elsewhere: Sequence[Row],
-    found: Recommendation,
+    found: StudyRankings,
     words: Words,
 ) -> list[str]:
     """Return what a reader has to know before acting on the answer."""
@@ -71,19 +65,19 @@ def caveats(
     if disturbed:
         caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
     if skipped := [entry["name"] for entry in selection["skipped"]]:
-        caveats.append(say["skipped"].format(n=len(skipped), names=first_few(skipped, words)))
+        caveats.append(say["skipped"].format(n=len(skipped), names=truncate_list(skipped, words)))
     if found.accuracies:
         caveats.append(_accuracy_caveat(found.accuracies[0], words))
     if others := _other_classes(cells, found, words):
-        caveats.append(say["other_classes"].format(classes=listed(others)))
+        caveats.append(say["other_classes"].format(classes=join(others)))
     if modelled:
         devices = sorted({row["device"] for row in modelled})
         methods = sorted({energy_method(row) for row in modelled})
-        caveats.append(say["modelled"].format(devices=listed(devices), methods=listed(methods)))
+        caveats.append(say["modelled"].format(devices=join(devices), methods=join(methods)))
     if with_energy:
         caveats.append(say["own_component"])
     if random:
-        caveats.append(say["random"].format(models=listed(random)))
+        caveats.append(say["random"].format(models=join(random)))
     if unconverged:
         caveats.append(say["unconverged"].format(n=len(unconverged), total=total))
     if failed:
@@ -116,7 +110,7 @@ def compared(comparison: Comparison, words: Words) -> list[Markup]:
         sentences.append(say["machines"])
     if comparison.failed:
         cells = [cell_link(cell.id) for cell, _ in comparison.failed]
-        sentences.append(say["failed"].format(n=len(cells), cells=first_few(cells, words)))
+        sentences.append(say["failed"].format(n=len(cells), cells=truncate_list(cells, words)))
     return sentences
 
 
@@ -126,11 +120,11 @@ def _changes(part: ByMetric, words: Words) -> Markup:
     if part.drifted and part.drift:
         return say["drifted"].format(verdict=words["verdict"][part.drift])
     changes = [
-        say["change"].format(name=name_of(model.candidate), verdict=words["verdict"][model.change])
+        say["change"].format(name=display_name(model.candidate), verdict=words["verdict"][model.change])
         for model in part.changed
         if model.change
     ]
-    return listed(changes) or say["none_changed" if part.judged else "none_judged"]
+    return join(changes) or say["none_changed" if part.judged else "none_judged"]
 
 
 def compared_by(part: ByMetric, words: Words) -> list[Markup]:
@@ -138,12 +132,12 @@ def compared_by(part: ByMetric, words: Words) -> list[Markup]:
     say, metric = words["comparison"], part.metric
     # Where runs are compared segment by segment, overlapping intervals of their own say nothing.
     share = part.overlap_share if metric.effect == "ratio" else None
-    counts = listed(say["count"].format(n=n, verdict=words["verdict"][verdict]) for verdict, n in part.counts.items())
+    counts = join(say["count"].format(n=n, verdict=words["verdict"][verdict]) for verdict, n in part.counts.items())
     overlap = say["overlap"].format(share=percent(share)) if share is not None else ""
     sentences = [say["counts"].format(n=len(part.pairs), counts=counts, overlap=overlap)]
     sentences += [
         say["changed"].format(
-            name=name_of(model.candidate),
+            name=display_name(model.candidate),
             verdict=words["verdict"][model.change],
             effect=say[AS_EFFECT[metric.effect]].format(effect=effect_text(model.effect, metric)),
         )
@@ -159,26 +153,26 @@ def compared_by(part: ByMetric, words: Words) -> list[Markup]:
     return sentences
 
 
-def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _latency_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say how latency grows from the shortest to the longest class that all models have, at the smallest batch."""
-    settings = settings_of(cells)
+    results = results_of(cells)
     if found.interactive is None:
         return words["missing"]["no_latency"], []
-    quickest = found.interactive.setting
-    batch = min(setting.batch_size for setting in settings if setting.device == quickest.device)
-    of_candidate: dict[Candidate, dict[int, Setting]] = {}
-    for setting in settings:
-        if (setting.device, setting.batch_size) == (quickest.device, batch):
-            of_candidate.setdefault(setting.candidate, {})[setting.duration_s] = setting
+    quickest = found.interactive.first
+    batch = min(result.batch_size for result in results if result.device == quickest.device)
+    of_candidate: dict[Candidate, dict[int, CellResult]] = {}
+    for result in results:
+        if (result.device, result.batch_size) == (quickest.device, batch):
+            of_candidate.setdefault(result.candidate, {})[result.duration_s] = result
     common = sorted(set.intersection(*map(set, of_candidate.values())))
     if len(common) < 2:
-        shortest = min(settings, key=lambda setting: setting.latency.value)
+        shortest = min(results, key=lambda result: result.latency.value)
         sentence = words["takeaway"]["latency_single"]
-        return sentence.format(**place_of(shortest), value=number(shortest.latency.value)), [shortest.cell]
+        return sentence.format(**result_fields(shortest), value=number(shortest.latency.value)), [shortest.cell]
     ends = [(of_class[common[0]], of_class[common[-1]]) for of_class in of_candidate.values()]
     growth = [
         words["takeaway"]["latency_growth"].format(
-            name=name_of(short.candidate), ratio=number(long.latency.value / short.latency.value)
+            name=display_name(short.candidate), ratio=number(long.latency.value / short.latency.value)
         )
         for short, long in ends
     ]
@@ -190,21 +184,21 @@ def _latency_takeaway(cells: Sequence[Row], found: Recommendation, words: Words)
         ratio=number(last_s / first_s),
         batch=batch,
         device=quickest.device,
-        growth=first_few(growth, words),
+        growth=truncate_list(growth, words),
     )
-    return sentence, [setting.cell for pair in ends for setting in pair]
+    return sentence, [result.cell for pair in ends for result in pair]
 
 
-def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _throughput_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say where a larger batch gains most over the smallest one, if it gains anything beyond the intervals."""
-    settings = settings_of(cells)
-    if not settings:
+    results = results_of(cells)
+    if not results:
         return words["missing"]["no_latency"], []
-    base = min(setting.batch_size for setting in settings)
-    firsts = {(one.candidate, one.device, one.duration_s): one for one in settings if one.batch_size == base}
+    base = min(result.batch_size for result in results)
+    firsts = {(one.candidate, one.device, one.duration_s): one for one in results if one.batch_size == base}
     pairs = [
         (firsts[more.candidate, more.device, more.duration_s], more)
-        for more in settings
+        for more in results
         if more.batch_size > base and (more.candidate, more.device, more.duration_s) in firsts
     ]
     if not pairs:
@@ -212,99 +206,101 @@ def _throughput_takeaway(cells: Sequence[Row], found: Recommendation, words: Wor
     gains = [
         (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and more.rtfx.differs_from(one.rtfx)
     ]
-    unclear = [
+    undecided = [
         (one, more)
         for one, more in pairs
         if more.rtfx.value > one.rtfx.value
         and not more.rtfx.ties_with(one.rtfx)
         and None in (one.rtfx.low, more.rtfx.low)
     ]
-    if not gains and not unclear:
+    if not gains and not undecided:
         return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
 
-    def gain(pair: tuple[Setting, Setting]) -> float:
+    def gain(pair: tuple[CellResult, CellResult]) -> float:
         return pair[1].rtfx.value / pair[0].rtfx.value
 
-    one, more = max(gains or unclear, key=gain)
+    one, more = max(gains or undecided, key=gain)
     if not gains:
         key = "throughput_unclear"
     else:
-        key = "throughput" if gain((one, more)) >= max(map(gain, unclear), default=0) else "throughput_known"
+        key = "throughput" if gain((one, more)) >= max(map(gain, undecided), default=0) else "throughput_known"
     sentence = words["takeaway"][key].format(
-        **place_of(more), from_batch=one.batch_size, to_batch=more.batch_size, ratio=number(gain((one, more)))
+        **result_fields(more), from_batch=one.batch_size, to_batch=more.batch_size, ratio=number(gain((one, more)))
     )
     return sentence, [one.cell, more.cell]
 
 
-def _energy_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _energy_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say between which watt-hours an hour of audio lies, and whether they were measured."""
-    settings = settings_of(cells)
-    energies = comparable_energy(settings)
-    if not settings:
+    results = results_of(cells)
+    energies = comparable_energy(results)
+    if not results:
         return words["missing"]["no_latency"], []
     if not energies:
         reason = next((row["energy_note"] for row in cells if row["energy_note"]), words["why_null"]["not_measured"])
         return words["caveat"]["no_energy"].format(reason=reason), []
-    low, high = (choose(energies, key=lambda setting: energies[setting].value) for choose in (min, max))
+    low, high = (choose(energies, key=lambda result: energies[result].value) for choose in (min, max))
     tied = energies[low].ties_with(energies[high])
     sentence = words["takeaway"]["energy_same" if tied else "energy"].format(
         low=number(energies[low].value),
-        low_name=name_of(low.candidate),
+        low_name=display_name(low.candidate),
         low_device=low.device,
         high=number(energies[high].value),
-        high_name=name_of(high.candidate),
+        high_name=display_name(high.candidate),
         high_device=high.device,
         basis=short_basis(low, words),
     )
     return sentence, [low.cell, high.cell]
 
 
-def _wer_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _wer_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Name the model with the lowest pooled WER, and those that cannot be told from it."""
     if not found.accuracies:
         return words["missing"]["nothing_to_compare"], []
     first = found.accuracies[0]
     assert first.wer is not None  # it is among the scored ones
-    tied = [name_of(one) for one in found.as_accurate if one != first.candidate]
+    tied = [display_name(one) for one in found.as_accurate if one != first.candidate]
     sentence = words["takeaway"]["wer"].format(
-        name=name_of(first.candidate),
+        name=display_name(first.candidate),
         wer=percent(first.wer.value),
-        others=words["takeaway"]["wer_tied"].format(names=listed(tied)) if tied else words["takeaway"]["wer_clear"],
+        others=words["takeaway"]["wer_tied"].format(names=join(tied)) if tied else words["takeaway"]["wer_clear"],
     )
-    return sentence, [setting.cell for setting in found.accuracies]
+    return sentence, [result.cell for result in found.accuracies]
 
 
-def _pareto_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _pareto_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say who is on the Pareto front, and of what it is one."""
-    say, found_front = words["takeaway"], front(settings_of(cells))
+    say, found_front = words["takeaway"], front(results_of(cells))
     members = found_front.members
     if not members:
         return say["pareto_none"], []
     sentence = say["pareto"].format(
         n=len(members),
-        total=len(members) + len(found_front.others),
+        total=len(members) + len(found_front.dominated),
         duration=found_front.duration_s,
         objectives=say["objectives" if found_front.with_energy else "objectives_no_energy"],
-        names=first_few([name_of(one) for one in dict.fromkeys(setting.candidate for setting in members)], words),
+        names=truncate_list(
+            [display_name(one) for one in dict.fromkeys(result.candidate for result in members)], words
+        ),
     )
-    return sentence, [setting.cell for setting in members]
+    return sentence, [result.cell for result in members]
 
 
-def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _latency_batch_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say how latency grows from the smallest to the largest batch, in the usual duration class."""
-    settings = settings_of(cells)
+    results = results_of(cells)
     if found.interactive is None:
         return words["missing"]["no_latency"], []
-    device = found.interactive.setting.device
+    device = found.interactive.first.device
     several = {
         duration_s
-        for duration_s in {setting.duration_s for setting in settings}
-        if len({one.batch_size for one in settings if (one.device, one.duration_s) == (device, duration_s)}) > 1
+        for duration_s in {result.duration_s for result in results}
+        if len({one.batch_size for one in results if (one.device, one.duration_s) == (device, duration_s)}) > 1
     }
     if not several:
         return words["takeaway"]["throughput_single"], []
     duration_s = reference_duration(several)
-    of_class = [one for one in settings if (one.device, one.duration_s) == (device, duration_s)]
+    of_class = [one for one in results if (one.device, one.duration_s) == (device, duration_s)]
     batches = {one.batch_size for one in of_class}
     first, last = min(batches), max(batches)
     at = {(one.candidate, one.batch_size): one for one in of_class}
@@ -312,48 +308,48 @@ def _latency_batch_takeaway(cells: Sequence[Row], found: Recommendation, words: 
     ends = sorted(pairs, key=lambda pair: pair[0].latency.value / pair[1].latency.value)
     growth = [
         words["takeaway"]["latency_growth"].format(
-            name=name_of(small.candidate), ratio=number(large.latency.value / small.latency.value)
+            name=display_name(small.candidate), ratio=number(large.latency.value / small.latency.value)
         )
         for small, large in ends
     ]
     sentence = words["takeaway"]["latency_batch"].format(
-        first=first, last=last, duration=duration_s, device=device, growth=first_few(growth, words)
+        first=first, last=last, duration=duration_s, device=device, growth=truncate_list(growth, words)
     )
-    return sentence, [setting.cell for pair in ends[:FEW] for setting in pair]
+    return sentence, [result.cell for pair in ends[:FEW] for result in pair]
 
 
-def _rtfx_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _rtfx_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say between which values RTFx lies, and where."""
-    settings = settings_of(cells)
-    if not settings:
+    results = results_of(cells)
+    if not results:
         return words["missing"]["no_latency"], []
-    ends = {end: choose(settings, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
-    places = {f"{end}_{key}": value for end, one in ends.items() for key, value in place_of(one).items()}
+    ends = {end: choose(results, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
+    places = {f"{end}_{key}": value for end, one in ends.items() for key, value in result_fields(one).items()}
     values = {end: number(one.rtfx.value) for end, one in ends.items()}
     return words["takeaway"]["rtfx"].format(**places, **values), [one.cell for one in ends.values()]
 
 
-def _memory_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _memory_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say for each device which cells take the least and the most memory."""
-    peaks = {setting: setting.memory_bytes for setting in settings_of(cells) if setting.memory_bytes is not None}
+    peaks = {result: result.memory_bytes for result in results_of(cells) if result.memory_bytes is not None}
     sentences, evidence = [], []
-    for device in sorted({setting.device for setting in peaks}):
-        own = [setting for setting in peaks if setting.device == device]
-        low, high = (choose(own, key=lambda setting: peaks[setting]) for choose in (min, max))
+    for device in sorted({result.device for result in peaks}):
+        own = [result for result in peaks if result.device == device]
+        low, high = (choose(own, key=lambda result: peaks[result]) for choose in (min, max))
         sentences.append(
             words["takeaway"]["memory"].format(
                 device=device,
                 low=number(peaks[low] / 1e9),
-                low_name=name_of(low.candidate),
+                low_name=display_name(low.candidate),
                 high=number(peaks[high] / 1e9),
-                high_name=name_of(high.candidate),
+                high_name=display_name(high.candidate),
             )
         )
         evidence += [low.cell, high.cell]
     return Markup(" ").join(sentences) or words["takeaway"]["memory_none"], evidence
 
 
-def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: Recommendation, words: Words) -> Takeaway:
+def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
     """Say how much faster the GPU is, and in how many pairs beyond intervals and noise floor."""
     pairs = sorted(over_cpu(cells), key=lambda pair: pair["over_cpu"])
     if not pairs:
@@ -370,7 +366,7 @@ def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: Recommendation, words: W
 
 
 # In the report's order.
-TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]] = {
+TAKEAWAYS: dict[str, Callable[[Sequence[Row], StudyRankings, Words], Takeaway]] = {
     "pareto": _pareto_takeaway,
     "latency": _latency_takeaway,
     "latency_batch": _latency_batch_takeaway,
@@ -383,29 +379,29 @@ TAKEAWAYS: dict[str, Callable[[Sequence[Row], Recommendation, Words], Takeaway]]
 }
 
 
-def _accuracy_caveat(setting: Setting, words: Words) -> Markup:
+def _accuracy_caveat(result: CellResult, words: Words) -> Markup:
     return words["caveat"]["accuracy"].format(
-        n_segments=setting.n_segments,
-        n_words=whole(setting.n_words),
-        duration=setting.duration_s,
-        batch=setting.batch_size,
+        n_segments=result.n_segments,
+        n_words=whole(result.n_words),
+        duration=result.duration_s,
+        batch=result.batch_size,
     )
 
 
-def _other_classes(cells: Sequence[Row], found: Recommendation, words: Words) -> list[Markup]:
+def _other_classes(cells: Sequence[Row], found: StudyRankings, words: Words) -> list[Markup]:
     """Return the classes in which another model makes the fewest errors by value, each with that model."""
     if not found.accuracies:
         return []
-    best: dict[int, Setting] = {}
-    for setting in settings_of(cells):
-        if setting.wer and setting.batch_size == found.accuracies[0].batch_size:
-            known = best.get(setting.duration_s)
-            if known is None or known.wer is None or setting.wer.value < known.wer.value:
-                best[setting.duration_s] = setting
+    best: dict[int, CellResult] = {}
+    for result in results_of(cells):
+        if result.wer and result.batch_size == found.accuracies[0].batch_size:
+            known = best.get(result.duration_s)
+            if known is None or known.wer is None or result.wer.value < known.wer.value:
+                best[result.duration_s] = result
     return [
-        words["caveat"]["other_class"].format(name=name_of(setting.candidate), duration=duration_s)
-        for duration_s, setting in sorted(best.items())
-        if setting.candidate != found.accuracies[0].candidate
+        words["caveat"]["other_class"].format(name=display_name(result.candidate), duration=duration_s)
+        for duration_s, result in sorted(best.items())
+        if result.candidate != found.accuracies[0].candidate
     ]
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import jiwer
 from markupsafe import Markup
 
-from asrmeter.analysis.results import Row, cell_name, n_errors
+from asrmeter.analysis.results import n_errors
+from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import cell_link, listed, name_of, number
+from asrmeter.report.formatting import cell_link, display_name, join, number
 
 # As many as anyone reads; transcripts.csv has all.
 MOST_SEGMENTS, MOST_TEXTS = 40, 200
@@ -121,7 +123,7 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bo
         name=name,
         title=say["segment" if n_errors(worst) else "segment_clean"].format(
             name=name,
-            model=name_of((worst["model"], worst["variant"])),
+            model=display_name((worst["model"], worst["variant"])),
             errors=_errors(worst, words),
             duration=number(known["audio_s"]) if known else worst["duration_s"],
         ),
@@ -129,7 +131,7 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bo
         reference=worst["reference"] or "",
         texts=tuple(
             Text(
-                name=name_of((row["model"], row["variant"])),
+                name=display_name((row["model"], row["variant"])),
                 cell=cell_link(cell_name(row)),
                 errors=_errors(row, words),
                 runs=tuple(_shortened(aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or ""))),
@@ -147,7 +149,7 @@ def _source(known: Row) -> str:
     if not known:
         return ""
     pieces = list(dict.fromkeys(utterance.rpartition(":")[0] or utterance for utterance in known["utterances"]))
-    return str(listed(filter(None, (known["source"], *pieces))).unescape())
+    return str(join(filter(None, (known["source"], *pieces))).unescape())
 
 
 def _errors(row: Row, words: Words) -> Markup:

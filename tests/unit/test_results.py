@@ -6,31 +6,33 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tables_for_tests import cell, transcripts_of, write_tables
+from tables_for_tests import CELL_COLUMNS, cell, transcripts_of, write_tables
 
-from asrmeter.analysis.results import CELL_COLUMNS, TRANSCRIPT_COLUMNS, on_one_machine, read_rows, settings_of
+from asrmeter.analysis.hardware import split_by_hardware
+from asrmeter.analysis.results import results_of
+from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
 
 
 def test_a_setting_knows_its_wer_unless_weights_are_random_or_nothing_was_scored() -> None:
     one = cell(wer=0.06, wer_ci_low=0.05, wer_ci_high=0.08)
-    assert settings_of([one])[0].wer == Estimate(0.06, 0.05, 0.08)
-    assert settings_of([one | {"weights": "random"}])[0].wer is None
-    assert settings_of([cell(wer=None)])[0].wer is None
-    assert settings_of([cell(wer=0.0, wer_ci_low=None, wer_ci_high=None)])[0].wer == Estimate(0.0)
+    assert results_of([one])[0].wer == Estimate(0.06, 0.05, 0.08)
+    assert results_of([one | {"weights": "random"}])[0].wer is None
+    assert results_of([cell(wer=None)])[0].wer is None
+    assert results_of([cell(wer=0.0, wer_ci_low=None, wer_ci_high=None)])[0].wer == Estimate(0.0)
 
 
 def test_the_memory_of_a_setting_is_that_of_its_device() -> None:
     on_cpu = cell(peak_rss_bytes=2e9, peak_device_bytes=None)
     on_cuda = cell(device="cuda", peak_rss_bytes=2e9, peak_device_bytes=3e9)
-    assert [setting.memory_bytes for setting in settings_of([on_cpu, on_cuda])] == [2_000_000_000, 3_000_000_000]
-    assert settings_of([cell(device="cuda", peak_device_bytes=None)])[0].memory_bytes is None
+    assert [result.memory_bytes for result in results_of([on_cpu, on_cuda])] == [2_000_000_000, 3_000_000_000]
+    assert results_of([cell(device="cuda", peak_device_bytes=None)])[0].memory_bytes is None
 
 
 def test_what_is_no_finite_number_was_not_measured(tmp_path: Path) -> None:
     found = [cell(rtfx=value, batch_size=n) for n, value in enumerate((math.inf, -math.inf, math.nan, 2.0), 1)]
-    rows = read_rows(write_tables(tmp_path, found, [])[0], ["batch_size", "rtfx"])
+    rows = read_rows(write_tables(tmp_path, found, [])[0])
     assert [row["rtfx"] for row in rows] == [None, None, None, 2.0]
 
 
@@ -51,9 +53,9 @@ def test_a_file_that_is_no_table_is_named_in_one_printable_line(content: bytes, 
 )
 def test_a_row_without_its_name_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "cells.parquet"
-    pd.DataFrame([cell() | changes], columns=list(CELL_COLUMNS)).to_parquet(path)
+    pd.DataFrame([cell() | changes], columns=CELL_COLUMNS).to_parquet(path)
     with pytest.raises(AsrmeterError) as caught:
-        read_rows(path, CELL_COLUMNS)
+        read_rows(path)
     assert str(caught.value).startswith(f"{path}: {message}") and str(caught.value).isprintable()
 
 
@@ -61,7 +63,7 @@ def test_a_transcript_has_its_counts(tmp_path: Path) -> None:
     rows = transcripts_of(cell())
     rows[0]["n_words"] = None
     with pytest.raises(AsrmeterError, match=r"transcripts\.parquet: n_words is missing in a row"):
-        read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_COLUMNS)
+        read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_KEY)
 
 
 def test_of_each_device_only_the_hardware_that_most_cells_were_measured_on_counts() -> None:
@@ -69,11 +71,11 @@ def test_of_each_device_only_the_hardware_that_most_cells_were_measured_on_count
     few = cell(batch_size=4, machine_id="b")
     on_gpu = cell(device="cuda", machine_id="b", device_name="GPU")
     failed = cell(batch_size=8, machine_id="c", status="oom")
-    kept, elsewhere = on_one_machine([*many, few, on_gpu, failed])
+    kept, elsewhere = split_by_hardware([*many, few, on_gpu, failed])
     assert kept == [*many, on_gpu, failed] and elsewhere == [few]
-    assert on_one_machine([]) == ([], [])
+    assert split_by_hardware([]) == ([], [])
     # As many here as there: the same are chosen whatever the order.
     even = [many[0], few]
-    assert on_one_machine(even)[1] == on_one_machine(even[::-1])[1]
+    assert split_by_hardware(even)[1] == split_by_hardware(even[::-1])[1]
     other_gpu = cell(device="cuda", batch_size=2, machine_id="b", device_name="another GPU")
-    assert len(on_one_machine([on_gpu, other_gpu])[1]) == 1
+    assert len(split_by_hardware([on_gpu, other_gpu])[1]) == 1

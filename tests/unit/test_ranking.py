@@ -8,16 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tables_for_tests import cell, example_cells, failed, transcripts_of, write_tables
 
-from asrmeter.analysis.ranking import decisive_duration, lowest_wer, recommend
-from asrmeter.analysis.results import (
-    CELL_COLUMNS,
-    Setting,
-    cell_name,
-    comparable_energy,
-    noise_floors,
-    read_rows,
-    settings_of,
-)
+from asrmeter.analysis.hardware import noise_floors
+from asrmeter.analysis.ranking import comparison_duration, lowest_wer, rank_all
+from asrmeter.analysis.results import CellResult, comparable_energy, results_of
+from asrmeter.analysis.table_rows import cell_name, read_rows, with_columns
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
 
@@ -41,67 +35,67 @@ def test_without_an_interval_nothing_is_told_apart_nor_tied():
 
 def test_rtfx_interval_is_the_latency_interval_turned_over():
     row = cell(latency_s_median=2.0, latency_s_ci_low=1.6, latency_s_ci_high=2.5, rtfx=10.0)
-    (setting,) = settings_of([row])
-    assert (setting.rtfx.low, setting.rtfx.high) == (8.0, 12.5)
+    (result,) = results_of([row])
+    assert (result.rtfx.low, result.rtfx.high) == (8.0, 12.5)
 
 
 def test_energy_is_per_hour_of_real_audio():
-    (setting,) = settings_of([cell(energy_j_per_sample=50.0, audio_s_mean=25.0)])
-    assert setting.energy and setting.energy.value == 2.0
+    (result,) = results_of([cell(energy_j_per_sample=50.0, audio_s_mean=25.0)])
+    assert result.energy and result.energy.value == 2.0
 
 
 def test_failed_cells_are_no_settings_and_unconverged_ones_are():
     rows = [failed(cell(), "oom", "too large"), cell(batch_size=2, status="unconverged", reason="noisy")]
-    (setting,) = settings_of(rows)
-    assert (setting.batch_size, setting.converged) == (2, False)
+    (result,) = results_of(rows)
+    assert (result.batch_size, result.converged) == (2, False)
 
 
 def test_models_are_compared_in_the_longest_usual_class_that_has_segments_enough() -> None:
-    def settings(n_segments: dict[int, int]) -> list[Setting]:
-        return settings_of([cell(duration_s=duration_s, n_segments=n) for duration_s, n in n_segments.items()])
+    def results(n_segments: dict[int, int]) -> list[CellResult]:
+        return results_of([cell(duration_s=duration_s, n_segments=n) for duration_s, n in n_segments.items()])
 
-    assert decisive_duration(settings({5: 9, 15: 6, 30: 5, 60: 9})) == 15
-    assert decisive_duration(settings({5: 9, 15: 6, 30: 6, 60: 9})) == 30
-    assert decisive_duration(settings({5: 3, 15: 2, 30: 2, 60: 9})) == 5
-    assert decisive_duration(settings({60: 1, 90: 1})) == 90
-    assert decisive_duration([]) is None
+    assert comparison_duration(results({5: 9, 15: 6, 30: 5, 60: 9})) == 15
+    assert comparison_duration(results({5: 9, 15: 6, 30: 6, 60: 9})) == 30
+    assert comparison_duration(results({5: 3, 15: 2, 30: 2, 60: 9})) == 5
+    assert comparison_duration(results({60: 1, 90: 1})) == 90
+    assert comparison_duration([]) is None
 
 
 def test_models_are_compared_in_a_class_that_all_have() -> None:
     cells = [cell("whisper-base", duration_s=d) for d in (5, 30)] + [cell("whisper-tiny.en", duration_s=5)]
-    assert {setting.duration_s for setting in recommend(settings_of(cells)).accuracies} == {5}
+    assert {result.duration_s for result in rank_all(results_of(cells)).accuracies} == {5}
     nothing_shared = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30)]
-    assert recommend(settings_of(nothing_shared)).accuracies == ()
+    assert rank_all(results_of(nothing_shared)).accuracies == ()
 
 
 def test_accuracies_are_those_of_the_smallest_batch_that_all_have_and_of_one_device() -> None:
     cells = [cell("whisper-base", batch_size=b) for b in (1, 2)] + [cell("whisper-tiny.en", batch_size=2)]
     cells.append(cell("whisper-tiny.en", "cuda", batch_size=2))
-    found = recommend(settings_of(cells)).accuracies
-    assert [setting.cell for setting in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
+    found = rank_all(results_of(cells)).accuracies
+    assert [result.cell for result in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
 
 
 def test_overlapping_intervals_are_as_accurate_and_random_weights_have_no_accuracy() -> None:
     cells = [scored("good", 0.05), scored("same", 0.08), scored("bad", 0.4), cell("wav2vec2-base-960h", wer=0.0)]
-    found = recommend(settings_of(cells))
+    found = rank_all(results_of(cells))
     assert found.as_accurate == (("good", "fp32"), ("same", "fp32"))
-    assert [setting.model for setting in found.accuracies] == ["good", "same", "bad"]
+    assert [result.model for result in found.accuracies] == ["good", "same", "bad"]
     assert found.accuracy_of(("wav2vec2-base-960h", "fp32")) is None
 
 
 def test_the_most_accurate_is_the_fastest_of_those_that_cannot_be_told_apart() -> None:
     cells = [scored("good", 0.05, rtfx=5.0), scored("same", 0.08, rtfx=8.0), scored("bad", 0.4, rtfx=50.0)]
-    pick = lowest_wer(settings_of(cells))
-    assert pick and (pick.setting.model, pick.runner_up and pick.runner_up.model) == ("same", "good")
-    alone = lowest_wer(settings_of([cells[0], cells[2]]))
-    assert alone and (alone.setting.model, alone.runner_up and alone.runner_up.model) == ("good", "bad")
-    assert lowest_wer(settings_of([cell("wav2vec2-base-960h")])) is None
+    ranking = lowest_wer(results_of(cells))
+    assert ranking and (ranking.first.model, ranking.runner_up and ranking.runner_up.model) == ("same", "good")
+    alone = lowest_wer(results_of([cells[0], cells[2]]))
+    assert alone and (alone.first.model, alone.runner_up and alone.runner_up.model) == ("good", "bad")
+    assert lowest_wer(results_of([cell("wav2vec2-base-960h")])) is None
 
 
 def test_what_is_fastest_whatever_the_accuracy_may_be_random_and_nothing_else() -> None:
-    found = recommend(settings_of(example_cells()))
-    assert found.fastest and found.fastest.setting.model == "wav2vec2-base-960h"
-    assert all(advice.throughput.setting.weights == "pretrained" for advice in found.by_duration)
+    found = rank_all(results_of(example_cells()))
+    assert found.fastest and found.fastest.first.model == "wav2vec2-base-960h"
+    assert all(best.throughput.first.weights == "pretrained" for best in found.by_duration)
 
 
 def test_accuracies_are_told_apart_by_the_same_segments() -> None:
@@ -115,20 +109,20 @@ def test_accuracies_are_told_apart_by_the_same_segments() -> None:
     cells = [scored("good", 0.10, 0.09), scored("bad", 0.14, 0.09)]
     hard = [0, 1, 9, 2, 12, 0]
     apart = [*texts("good", hard), *texts("bad", [n + 2 for n in hard])]
-    assert recommend(settings_of(cells, apart)).as_accurate == (("good", "fp32"),)
-    assert recommend(settings_of(cells)).as_accurate == (("good", "fp32"), ("bad", "fp32"))
+    assert rank_all(results_of(cells, apart)).as_accurate == (("good", "fp32"),)
+    assert rank_all(results_of(cells)).as_accurate == (("good", "fp32"), ("bad", "fp32"))
     mixed = [*texts("good", hard), *texts("bad", [5, 0, 4, 8, 12, 1])]
-    assert len(recommend(settings_of(cells, mixed)).as_accurate) == 2
+    assert len(rank_all(results_of(cells, mixed)).as_accurate) == 2
     # Of other segments nothing follows but what the intervals say.
-    assert len(recommend(settings_of(cells, [*texts("good", hard), *texts("bad", [9, 9])])).as_accurate) == 2
+    assert len(rank_all(results_of(cells, [*texts("good", hard), *texts("bad", [9, 9])])).as_accurate) == 2
 
 
 def test_overlapping_latencies_are_ties():
     one = cell("whisper-base", latency_s_median=1.0, latency_s_ci_low=0.9, latency_s_ci_high=1.1, rtfx=30.0)
     two = cell("whisper-tiny.en", latency_s_median=1.05, latency_s_ci_low=1.0, latency_s_ci_high=1.2, rtfx=28.6)
-    found = recommend(settings_of([one, two]))
+    found = rank_all(results_of([one, two]))
     assert found.fastest and found.fastest.runner_up_ties
-    apart = recommend(settings_of([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}]))
+    apart = rank_all(results_of([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}]))
     assert apart.fastest and not apart.fastest.runner_up_ties
 
 
@@ -153,25 +147,25 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
         timed(model, latency_s, noise_floor=floor)
         for model, latency_s, floor in zip(("quick", "slow"), (1.0, 1.0 + slower_by), floors, strict=True)
     ]
-    found = recommend(settings_of(cells))
-    for pick in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
-        assert pick and pick.setting.model == "quick"
-        assert pick.runner_up_ties is not wins
-        assert len(pick.ties) == (not wins)
-        assert not pick.runner_up_unclear
+    found = rank_all(results_of(cells))
+    for ranking in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
+        assert ranking and ranking.first.model == "quick"
+        assert ranking.runner_up_ties is not wins
+        assert len(ranking.ties) == (not wins)
+        assert not ranking.runner_up_undecided
 
 
 def test_above_the_floor_overlapping_intervals_still_tie() -> None:
-    found = recommend(settings_of([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)]))
+    found = rank_all(results_of([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)]))
     assert found.fastest and found.fastest.runner_up_ties
 
 
 def test_without_an_interval_a_large_difference_is_unclear_and_one_within_the_floor_a_tie() -> None:
     nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
-    large = recommend(settings_of([timed("quick", 1.0), timed("slow", 1.3) | nothing])).fastest
-    small = recommend(settings_of([timed("quick", 1.0), timed("slow", 1.005) | nothing])).fastest
-    assert large and (large.runner_up_ties, large.runner_up_unclear) == (False, True)
-    assert small and (small.runner_up_ties, small.runner_up_unclear) == (True, False)
+    large = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.3) | nothing])).fastest
+    small = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.005) | nothing])).fastest
+    assert large and (large.runner_up_ties, large.runner_up_undecided) == (False, True)
+    assert small and (small.runner_up_ties, small.runner_up_undecided) == (True, False)
 
 
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1))
@@ -187,14 +181,14 @@ def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None
     def least(difference: float, **changes: Any) -> bool:
         cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
         cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))
-        frugal = recommend(settings_of(cells)).frugal
-        assert frugal and frugal.setting.model == "less"
+        frugal = rank_all(results_of(cells)).frugal
+        assert frugal and frugal.first.model == "less"
         return not frugal.runner_up_ties
 
-    assert least(0.03, noise_floor=0.01, energy_spread=0.02)
-    assert not least(0.03, noise_floor=0.01, energy_spread=0.05)
-    assert not least(0.03, noise_floor=0.05, energy_spread=0.02)
-    modelled = {"energy_method_gpu": "tdp_constant", "energy_spread": None}
+    assert least(0.03, noise_floor=0.01, energy_range_rel=0.02)
+    assert not least(0.03, noise_floor=0.01, energy_range_rel=0.05)
+    assert not least(0.03, noise_floor=0.05, energy_range_rel=0.02)
+    modelled = {"energy_method_gpu": "tdp_constant", "energy_range_rel": None}
     assert not least(0.03, noise_floor=0.05, **modelled)
     assert least(0.03, noise_floor=None, **modelled)
 
@@ -205,23 +199,23 @@ def test_the_largest_floor_of_a_device_is_told() -> None:
 
 
 def test_measured_energy_is_not_ranked_against_modelled():
-    settings = settings_of([cell(device="cpu", energy_j_per_sample=1.0), cell(device="cuda", energy_j_per_sample=9.0)])
-    assert [setting.device for setting in comparable_energy(settings)] == ["cuda"]
+    results = results_of([cell(device="cpu", energy_j_per_sample=1.0), cell(device="cuda", energy_j_per_sample=9.0)])
+    assert [result.device for result in comparable_energy(results)] == ["cuda"]
 
 
 def test_shortest_wait_is_compared_within_its_duration_class():
     cells = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30, latency_s_median=0.9)]
-    found = recommend(settings_of(cells))
-    assert found.interactive and found.interactive.setting.duration_s == 5
+    found = rank_all(results_of(cells))
+    assert found.interactive and found.interactive.first.duration_s == 5
     assert found.interactive.runner_up is None
 
 
 def test_each_class_has_its_own_advice():
     cells = example_cells()
-    found = recommend(settings_of(cells))
-    assert [advice.duration_s for advice in found.by_duration] == [5, 15, 30, 60]
-    assert [advice.throughput.setting.batch_size for advice in found.by_duration] == [4, 4, 2, 1]
-    assert {advice.latency.setting.batch_size for advice in found.by_duration} == {1}
+    found = rank_all(results_of(cells))
+    assert [best.duration_s for best in found.by_duration] == [5, 15, 30, 60]
+    assert [best.throughput.first.batch_size for best in found.by_duration] == [4, 4, 2, 1]
+    assert {best.latency.first.batch_size for best in found.by_duration} == {1}
 
 
 def test_cells_are_named_by_their_place():
@@ -230,12 +224,19 @@ def test_cells_are_named_by_their_place():
 
 def test_read_rows_turns_nan_into_none(tmp_path: Path):
     path, *_ = write_tables(tmp_path, [cell(energy_j_per_sample=float("nan")), cell(batch_size=2)], [])
-    assert [row["energy_j_per_sample"] is None for row in read_rows(path, CELL_COLUMNS)] == [True, False]
+    assert [row["energy_j_per_sample"] is None for row in read_rows(path)] == [True, False]
 
 
 def test_read_rows_names_what_is_lacking(tmp_path: Path):
     path, *_ = write_tables(tmp_path, [cell()], [])
-    with pytest.raises(AsrmeterError, match="lacks colour"):
+    with pytest.raises(
+        AsrmeterError,
+        match=r"cells\.parquet: lacks the column colour, as an older version .* tables again, and measures",
+    ):
         read_rows(path, ["model", "colour"])
+    (row,) = read_rows(path)
+    for asked in (row, with_columns(row, {"more": 1})):
+        with pytest.raises(AsrmeterError, match=r"cells\.parquet: lacks the column colour"):
+            asked["colour"]
     with pytest.raises(AsrmeterError, match="cannot be read"):
         read_rows(tmp_path / "nowhere.parquet", ["model"])

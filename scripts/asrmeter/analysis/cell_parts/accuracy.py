@@ -1,0 +1,69 @@
+"""How well a cell transcribed: error rates, and texts that were not the same in every pass."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from asrmeter.analysis.scoring import ENDINGS
+from asrmeter.common import stats
+from asrmeter.common.stats import ratio
+from asrmeter.common.table_types import Row
+
+# Each rate's numerator and denominator, summed over the segments.
+ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The texts of a cell: `passes` are all of its passes, `scored` its rows of the table `transcripts`."""
+
+    passes: Sequence[Row]
+    scored: Sequence[Row]
+
+    def normaliser(self, ending: str) -> str | None:
+        """Return the normaliser behind the columns with an ending; None without a score."""
+        return self.scored[0].get(f"normaliser{ending}") if self.scored else None
+
+    def count(self, name: str) -> int | None:
+        """Return the sum of a column over the segments; None without a score."""
+        return sum(row[name] for row in self.scored) if self.scored and name in self.scored[0] else None
+
+    @cached_property
+    def error_rates(self) -> dict[str, float | None]:
+        """WER and CER over all segments, each with its 95 % bootstrap interval over segments, by column."""
+        rates: dict[str, float | None] = {}
+        for (rate, (errors, units)), ending in itertools.product(ERROR_RATES.items(), ENDINGS):
+            scored = [row for row in self.scored if f"{errors}{ending}" in row]
+            wrong, total = ([row[f"{name}{ending}"] for row in scored] for name in (errors, units))
+            low, high = stats.ratio_interval(wrong, total) or (None, None)
+            rates[f"{rate}{ending}"] = ratio(sum(wrong), sum(total))
+            rates |= {f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
+        return rates
+
+    @property
+    def n_nondeterministic(self) -> int | None:
+        """Segments whose text was not the same in every pass; None where none was transcribed twice.
+
+        Greedy decoding repeats itself exactly, but for rounding: that of CUDA, and that of other padding where a
+        segment is part of several batches.
+        """
+        repeated = [texts for texts in texts_of(self.passes).values() if len(texts) > 1]
+        return sum(len(set(texts)) > 1 for texts in repeated) if repeated else None
+
+
+def texts_of(passes: Sequence[Row]) -> dict[str, list[str]]:
+    """Return the texts of each segment in the order of the passes, of any phase."""
+    texts: dict[str, list[str]] = {}
+    for entry in passes:
+        for segment_id, text in zip(entry["segment_ids"], entry["texts"], strict=True):
+            texts.setdefault(segment_id, []).append(text)
+    return texts
+
+
+def wer_note(header: Row, passes: Sequence[Row]) -> str | None:
+    """Return why a cell has no WER, or None if it has one."""
+    if header["weights"] == "random":
+        return "random weights transcribe nothing"
+    n_seen, n_all = len(texts_of(passes)), len(header["segments"])
+    return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"

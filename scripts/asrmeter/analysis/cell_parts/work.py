@@ -1,0 +1,96 @@
+"""What a cell computed in a pass, padding included. 1 MAC = 2 FLOP."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from asrmeter.analysis.cell_parts.timing import Timing
+from asrmeter.common.stats import ratio
+from asrmeter.common.table_types import Row
+
+# The decoder's work is the sum of these, times the counts of windows, tokens and positions.
+_DECODER_MACS = ("cross_kv_mac_per_window", "decoder_mac_per_token", "decoder_mac_per_position")
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of a cell's timed passes; `flops` is its row of that table, empty if nothing was counted."""
+
+    family: str
+    weights: str
+    timing: Timing
+    flops: Row
+
+    @property
+    def encoder_padding_share(self) -> float | None:
+        """Share of the seconds that the encoder processed in the timed passes beyond those of the audio.
+
+        That is padding, and the overlap of windows. Never below 0: long-form decoding may stop before the audio does.
+        None where the record does not have it.
+        """
+        processed_s: list[Any] = [entry.get("processed_s") for entry in self.timing.passes]
+        if None in processed_s:
+            return None
+        audio_share = ratio(sum(entry["audio_s"] for entry in self.timing.passes), sum(map(sum, processed_s)))
+        return None if audio_share is None else max(0.0, 1 - audio_share)
+
+    def decoder_per_pass(self, name: str) -> float | None:
+        """Return a field of `DecoderWork`, the mean of the timed passes; None where the record does not have it."""
+        if any(entry.get(name) is None for entry in self.timing.passes):
+            return None
+        return self.timing.per_pass(lambda entry: entry[name])
+
+    @property
+    def decoder_padding_share(self) -> float | None:
+        """Share of the decoder's rows whose text had already ended: a batch runs until its longest text ends.
+
+        A row needs one run for each token of its text, and one that reads the prompt. None where a segment took several
+        windows, whose timestamps are not in the text, and where there is no decoder. With random weights all rows take
+        the same number of runs.
+        """
+        rows = self.decoder_per_pass("n_decoder_rows")
+        if rows and self.weights == "random":
+            return 0.0
+        if not rows or any(n > 1 for entry in self.timing.passes for n in entry["n_windows"]):
+            return None
+        own = self.timing.per_pass(lambda entry: sum(entry["n_tokens"]) + len(entry["n_tokens"]))
+        return None if own is None else max(0.0, 1 - own / rows)
+
+    @property
+    def _n_windows(self) -> float | None:
+        return self.timing.per_pass(lambda entry: sum(entry["n_windows"]))
+
+    @cached_property
+    def encoder_gflop(self) -> float | None:
+        """What the encoder computes in a pass, padding included; a CTC model's head is in it."""
+        per_window = self.flops.get("encoder_mac_per_window")
+        return None if per_window is None or self._n_windows is None else 2e-9 * per_window * self._n_windows
+
+    @cached_property
+    def decoder_gflop(self) -> float | None:
+        """What the decoder computes in a pass, padding and the keys and values of each window included.
+
+        None where there is no decoder, or the record does not have what it was run on.
+        """
+        tokens, positions = (self.decoder_per_pass(f"n_decoder_{name}") for name in ("tokens", "positions"))
+        counts = (self._n_windows, tokens, positions)
+        if self.flops.get("decoder_mac_per_token") is None or None in counts:
+            return None
+        macs = [self.flops[name] for name in _DECODER_MACS]
+        return 2e-9 * sum(n * mac for n, mac in zip(counts, macs, strict=True) if n is not None)
+
+    @property
+    def gflop(self) -> float | None:
+        """What a pass computes; None where a part of it is not known."""
+        if self.family == "ctc" or self.encoder_gflop is None:
+            return self.encoder_gflop
+        return None if self.decoder_gflop is None else self.encoder_gflop + self.decoder_gflop
+
+    @property
+    def gflop_note(self) -> str | None:
+        """Why there is no count of floating-point operations."""
+        if self.gflop is not None:
+            return None
+        if not self.timing.passes:
+            return "no pass was timed"
+        return self.flops.get("note") or "the record does not say what the decoder was run on; measure it again"
