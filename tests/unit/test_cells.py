@@ -119,10 +119,8 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     before = {path for path in results.rglob("*") if path.is_file()}
     cells.main([str(results), "--status", "oom", "killed", "unconverged", "--delete"])
     gone = {str(path.relative_to(results)) for path in before if not path.exists()}
-    assert gone == {
-        "measurements/whisper-base/fp32/cpu/5s-b4.parquet",
-        "measurements/whisper-base/fp32/cuda/5s-b4.parquet",
-        "measurements/gone/fp32/cpu/5s-b1.parquet",
+    records = ("whisper-base/fp32/cpu/5s-b4", "whisper-base/fp32/cuda/5s-b4", "gone/fp32/cpu/5s-b1")
+    assert gone == {f"measurements/{cell}.{ending}" for cell in records for ending in ("parquet", "json")} | {
         "profiles/whisper-base/fp32/cpu/5s-b4.parquet",
         "profiles/whisper-base/fp32/cpu/5s-b4.trace.json.gz",
     }

@@ -19,7 +19,7 @@ from test_tables import PASSES, STUDY, a_header
 
 import bottlenecks
 import measure
-from asrmeter.common import checksums, parquet
+from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import check_room
 from asrmeter.measure import supervisor
@@ -97,13 +97,32 @@ def test_damage_in_any_table_is_found(tmp_path: Path, schema: Any) -> None:
             assert "t.parquet: " in str(error) and "delete it and run again" in str(error)
 
 
-def test_other_programs_read_what_is_sealed_and_what_is_not_sealed_is_read(whole: Path) -> None:
+def test_other_programs_read_a_record_and_it_reads_theirs(whole: Path) -> None:
     table = pq.read_table(whole, page_checksum_verification=True)
     assert table.num_rows == len(PASSES) * 20
     pq.write_table(table, whole)
-    assert not checksums.is_damaged(whole.read_bytes())
-    assert cell_record.read(whole)[0] == siblings.header(whole) == HEADER
+    assert cell_record.read(whole)[0] == HEADER
+
+
+def test_the_status_is_that_of_the_json_beside_the_record(whole: Path) -> None:
+    assert siblings.header(whole) == HEADER
     assert siblings.status(whole) == "ok"
+    whole.unlink()
+    assert siblings.header(whole) == {} and siblings.status(whole) is None
+
+
+def test_a_record_without_json_is_of_an_older_version(whole: Path) -> None:
+    siblings.json_of(whole).unlink()
+    assert siblings.header(whole) == {}
+    assert siblings.status(whole) == siblings.UNKNOWN
+    assert cell_record.read(whole)[0] == HEADER
+
+
+def test_json_of_another_record_says_nothing(whole: Path, tmp_path: Path) -> None:
+    other = tmp_path / "60s-b1.parquet"
+    cell_record.write(other, HEADER | {"status": "oom"}, [])
+    siblings.json_of(whole).write_bytes(siblings.json_of(other).read_bytes())
+    assert siblings.header(whole) == {} and siblings.status(whole) is None
 
 
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:

@@ -309,6 +309,7 @@ def test_smaller_out_of_memory_ignores_other_durations(tmp_path: Path, monkeypat
     assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
     assert siblings.smaller_out_of_memory(tmp_path / "5s-b2.parquet") is None
     assert siblings.smaller_out_of_memory(tmp_path / "15s-b4.parquet") is None
+    siblings.json_of(tmp_path / "5s-b1.parquet").write_bytes(siblings.json_of(path).read_bytes())
     for broken in (b"", b"PAR1", b"broken", b"PAR1\xff\xff\xff\x7fPAR1", path.read_bytes()[:-1]):
         (tmp_path / "5s-b1.parquet").write_bytes(broken)
         assert siblings.status(tmp_path / "5s-b1.parquet") is None

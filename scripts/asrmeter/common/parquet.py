@@ -1,5 +1,9 @@
-"""Tables as files: every one as Parquet and as CSV, whole or not there, and damage is found."""
+"""Tables as files: Parquet and CSV, whole or not there. A Parquet file carries the hash of its own bytes.
 
+The sha256 is in the file's metadata. It is that of all bytes, with `_BLANK` in its own place.
+"""
+
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -10,12 +14,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from asrmeter.common import checksums
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import atomic, write_atomically
 
-# Under which a header stands among the metadata of a schema.
-_HEADER = b"asrmeter"
+# Keys of a file's metadata.
+_HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
+_BLANK = b"0" * 64
 
 
 def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
@@ -47,16 +51,18 @@ def read(file: Path) -> pa.Table:
 
 
 def opened(file: Path) -> pq.ParquetFile:
-    """Return a Parquet file to read from, after a look at its bytes: pyarrow takes what it finds for what was written.
+    """Return a Parquet file to read from, after a check of its bytes. A file without a checksum counts as whole.
 
     Raises:
-        AsrmeterError: its bytes are others than were written.
-        OSError, ValueError, pyarrow.ArrowException: it is missing or no Parquet file.
+        AsrmeterError: the bytes are not those that were written.
+        OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
     content = file.read_bytes()
-    if checksums.is_damaged(content):
+    found = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    checksum = (found.metadata.metadata or {}).get(_CHECKSUM)
+    if checksum and hashlib.sha256(_replace_last(content, checksum, _BLANK)).hexdigest().encode() != checksum:
         raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
-    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    return found
 
 
 def header_of(table: pa.Table) -> dict[str, Any]:
@@ -75,14 +81,20 @@ def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -
 
 
 def as_parquet(table: pa.Table, header: Mapping[str, Any] | None = None) -> bytes:
-    """Return the bytes of a Parquet file that `opened` knows from any others."""
+    """Return the bytes of a Parquet file with its checksum."""
     if header is not None:
         table = table.replace_schema_metadata({_HEADER: json.dumps(header)})
     stream = io.BytesIO()
     with pq.ParquetWriter(stream, table.schema, write_page_checksum=True) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({checksums.KEY: checksums.BLANK})
-    return checksums.seal(stream.getvalue())
+        writer.add_key_value_metadata({_CHECKSUM: _BLANK})
+    content = stream.getvalue()
+    return _replace_last(content, _BLANK, hashlib.sha256(content).hexdigest().encode())
+
+
+def _replace_last(content: bytes, old: bytes, new: bytes) -> bytes:
+    before, _, after = content.rpartition(old)
+    return before + new + after
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:

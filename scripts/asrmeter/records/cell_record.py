@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.files import write_atomically
 from asrmeter.common.vocabulary import STAGES, DecoderWork
+from asrmeter.records import status
 
 # The columns that say which cell a row belongs to and how it went.
 CELL_FIELDS = [
@@ -46,10 +48,12 @@ SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
 
 
 def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> None:
-    """Write a cell's file as a whole. A cell without a pass gets one row whose pass columns are null."""
+    """Write a record, and the JSON file beside it. A cell without a pass gets one row whose pass columns are null."""
     cell = {name: header[name] for name, _ in CELL_FIELDS}
     rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
-    parquet.save(path, pa.Table.from_pylist(rows, schema=SCHEMA), header)
+    content = parquet.as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), header)
+    status.write(path, content, header)
+    write_atomically(path, content)
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import cell_record
-from asrmeter.records.status import UNREADABLE
+from asrmeter.records.status import UNREADABLE, json_of
 
 # Stands for every status of a cell without a measurement.
 FAILED = "failed"
@@ -157,7 +157,8 @@ def delete(records: Sequence[RecordSummary], results: Path) -> int:
     for n_deleted, record in enumerate(records):
         profile = results / "profiles" / f"{record.cell}.parquet"
         failed = profile.is_file() and not _is_profiled(profile)
-        for path in (record.path, *((profile, profile.with_suffix(".trace.json.gz")) if failed else ())):
+        of_profile = (profile, profile.with_suffix(".trace.json.gz")) if failed else ()
+        for path in (record.path, json_of(record.path), *of_profile):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

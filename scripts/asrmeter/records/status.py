@@ -1,24 +1,41 @@
-"""What came of a cell, or its siblings: the same model, variant, device and duration at other batch sizes.
+"""The status of a cell, without pyarrow: from the JSON file beside its record.
 
-Standard library only, as the measuring parent reads it.
+`30s-b4.json` beside `30s-b4.parquet` has the record's header and the sha256 of the record. It is written before the
+record. So a record without it is of an older version, and one with another hash is damaged or was put there by hand.
 """
 
+import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asrmeter.common import checksums
+from asrmeter.common.files import sha256_of, write_atomically
 
-# What stands for the status of a record that is damaged.
+# Stands for the status of a record that is damaged.
 UNREADABLE = "unreadable"
-# In Thrift's compact form: the key, and the type and length of a text that begins with a brace.
-_HEADER = re.compile(rb"\x08asrmeter\x18[\x80-\xff]*[\x00-\x7f]\{")
+# Stands for the status of a record without a JSON file: older versions wrote none.
+UNKNOWN = "unknown"
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
 
 
+def json_of(record: Path) -> Path:
+    """Return the JSON file beside a record."""
+    return record.with_suffix(".json")
+
+
+def write(record: Path, content: bytes, header: Mapping[str, Any]) -> None:
+    """Write the JSON file beside a record that is about to be written with this content and header."""
+    beside = {"sha256": hashlib.sha256(content).hexdigest(), "header": header}
+    write_atomically(json_of(record), json.dumps(beside))
+
+
 def smaller_out_of_memory(cell: Path) -> int | None:
-    """Return the least batch size below the cell's that ran out of memory; None if there is no such sibling."""
+    """Return the smallest batch size below the cell's that ran out of memory, None if none did.
+
+    Compared are the records of the same model, variant, device and duration, which are in one folder.
+    """
     own = _NAME.fullmatch(cell.name)
     if own is None or not cell.parent.is_dir():
         return None
@@ -33,22 +50,20 @@ def smaller_out_of_memory(cell: Path) -> int | None:
     return min(found, default=None)
 
 
-def status(path: Path) -> str | None:
-    """Return the status of a cell's file; None if there is none, or damage."""
-    found = header(path).get("status")
+def status(record: Path) -> str | None:
+    """Return the status of a record; None if there is no record, or it is damaged."""
+    if record.is_file() and not json_of(record).exists():
+        return UNKNOWN
+    found = header(record).get("status")
     return found if isinstance(found, str) else None
 
 
-def header(path: Path) -> dict[str, Any]:
-    """Return the header of a cell's file, read from the plain text in its footer; empty if there is none, or damage."""
+def header(record: Path) -> dict[str, Any]:
+    """Return the header of a record; empty if there is no record or no JSON file, or either is damaged."""
     try:
-        content = path.read_bytes()
-        if checksums.is_damaged(content):
-            return {}
-        footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
-        if found := _HEADER.search(footer):
-            # What follows the text is not ours.
-            return dict(json.JSONDecoder().raw_decode(footer[found.end() - 1 :].decode(errors="replace"))[0])
-    except (OSError, ValueError, RecursionError):
+        beside = json.loads(json_of(record).read_text(encoding="utf-8"))
+        if beside["sha256"] == sha256_of(record):
+            return dict(beside["header"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return {}

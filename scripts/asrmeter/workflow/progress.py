@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.records.status import UNREADABLE, status
+from asrmeter.records.status import UNKNOWN, UNREADABLE, status
 
 # Fewer cells say nothing of the others: the first ones are the shortest.
 _LEAST_CELLS = 3
@@ -82,7 +82,7 @@ class Cells:
     def failed(self) -> Counter[str]:
         """How many cells have each status that stands for no measurement."""
         counts = self.earlier + Counter(self.ended.values())
-        return Counter({name: n for name, n in counts.items() if name not in MEASURED_STATUS})
+        return Counter({name: n for name, n in counts.items() if name not in (*MEASURED_STATUS, UNKNOWN)})
 
     def line(self, news: Sequence[str] = ()) -> str:
         """Return all that in one line; `news` are cells that ended just now, of which those that failed are named."""
