@@ -16,7 +16,7 @@ CEILINGS = [
 rule tables:
     "Score every transcript and gather all cells."
     input:
-        code("collect.py"),
+        code("make_tables.py"),
         cells=ALL_CELLS,
         study=saved_study,
         flops="<results>/tables/flops.parquet",
@@ -37,7 +37,7 @@ rule tables:
         made_of=PLAN.fingerprints.to_json(),
     shell:
         r"""
-        python scripts/collect.py \
+        python scripts/make_tables.py \
             --study {input.study:q} \
             --measurements {params.results:q}/measurements \
             --downloads {params.results:q}/downloads \

@@ -21,7 +21,7 @@ rule noise:
         target=STUDY["protocol"]["target"],
     shell:
         r"""
-        python scripts/noise.py \
+        python scripts/check_noise.py \
             --threads {params.threads:q} \
             --target {params.target:q} \
             2> >(tee {log:q} >&2)

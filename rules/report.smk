@@ -31,7 +31,7 @@ with errors_in_one_line():
 rule figures:
     "Draw every figure."
     input:
-        code("plot.py"),
+        code("make_figures.py"),
         cells="<results>/tables/cells.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -58,7 +58,7 @@ rule figures:
         language=STUDY["report"]["language"],
     shell:
         r"""
-        python scripts/plot.py \
+        python scripts/make_figures.py \
             --cells {input.cells:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
@@ -74,7 +74,7 @@ rule figures:
 rule report:
     "Render the report, one self-contained file."
     input:
-        code("render.py"),
+        code("make_report.py"),
         "report/style.css",
         "report/tables.js",
         WORDS,
@@ -108,7 +108,7 @@ rule report:
         other_run=OTHER_RUN,
     shell:
         r"""
-        python scripts/render.py \
+        python scripts/make_report.py \
             --study {input.study:q} \
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \

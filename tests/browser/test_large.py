@@ -35,9 +35,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     report = folder / "report.html"
     drawn_from = {name: tables[name] for name in ("cells", "roofline", "ceilings", "operators", "scaling")}
     words = {"template_folder": TEMPLATES}
-    drawn_s = run("plot.py", **drawn_from, **words, output_folder=folder / "figures")
+    drawn_s = run("make_figures.py", **drawn_from, **words, output_folder=folder / "figures")
     figures = [folder / "figures" / f"{name}.svg" for name in FIGURES]
-    rendered_s = run("render.py", **tables, **words, compare_with=[], figures=figures, output=report)
+    rendered_s = run("make_report.py", **tables, **words, compare_with=[], figures=figures, output=report)
     print(f"10,000 cells: drawn in {drawn_s:.1f}, rendered in {rendered_s:.1f} CPU s, {report.stat().st_size:,} bytes")
     return report, drawn_s + rendered_s
 

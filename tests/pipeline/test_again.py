@@ -148,7 +148,7 @@ def test_cells_deleted_by_a_filter_are_measured_alone_with_profiles_that_failed_
         table = pq.read_table(profile)
         column = pa.array(["killed"] * len(table), table.schema.field("status").type)
         pq.write_table(table.set_column(table.schema.get_field_index("status"), "status", column), profile)
-        ran = finished.step("scripts/cells.py", "results", "--model", "wav2vec2-base-960h", "--delete")
+        ran = finished.step("scripts/list_cells.py", "results", "--model", "wav2vec2-base-960h", "--delete")
         assert ran.code == 0, ran.output
         assert "2 of 5 cells\ndeleted: 2 cells, and the failed profiles of 1 of them" in ran.output
         dry = finished.run("--dry-run")

@@ -74,10 +74,10 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
     done = "cells: 1 of 1 done (1 failed: 1 killed), none left"
     assert progress(prepared)[-2:] == [
         f"{done}; {CELL} killed",
-        f"{done}; which and why: python scripts/cells.py results --status failed",
+        f"{done}; which and why: python scripts/list_cells.py results --status failed",
     ]
 
-    deleted = prepared.step("scripts/cells.py", "results", "--status", "failed", "--delete")
+    deleted = prepared.step("scripts/list_cells.py", "results", "--status", "failed", "--delete")
     assert deleted.code == 0 and "SIGKILL" in deleted.output, deleted.output
     assert "deleted: 1 cell; run the same command as before to measure them again" in deleted.output
     assert prepared.run(RECORD).jobs == {"measure_cpu": 1}

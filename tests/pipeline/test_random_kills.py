@@ -58,7 +58,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
 
     checkout.run(limit_s=300)
     # A cell whose worker was killed is a record that says so; this is how it is measured again.
-    done = checkout.step("scripts/cells.py", "results", "--status", "killed", "--delete")
+    done = checkout.step("scripts/list_cells.py", "results", "--status", "killed", "--delete")
     assert done.code in (0, 1), done.output
     checkout.run(limit_s=300)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import cells
+import list_cells
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record, query
 from asrmeter.study import grid, validation
@@ -45,7 +45,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def listed(capsys: pytest.CaptureFixture[str], results: Path, *options: str) -> list[str]:
-    cells.main([str(results), "--files", *options])
+    list_cells.main([str(results), "--files", *options])
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert all(path.is_file() for path in paths) or "--delete" in options
     return sorted("/".join(path.with_suffix("").parts[-3:]) for path in paths)
@@ -78,7 +78,7 @@ def test_cell_has_to_match_every_filter(
 
 
 def test_table_shows_the_outcome_of_each_cell(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cells.main([str(results)])
+    list_cells.main([str(results)])
     heading, *rows, counted = capsys.readouterr().out.splitlines()
     assert heading.split() == [
         "cell",
@@ -104,7 +104,7 @@ def test_table_shows_the_outcome_of_each_cell(results: Path, capsys: pytest.Capt
     assert [row for row in rows if "Example GPU" in row and "cuda/5s-b1" in row]
     (broken,) = [row for row in rows if " unreadable " in row]
     assert "cannot be read as a cell (" in broken and broken.endswith("; delete it and run again")
-    cells.main([str(results), "--model", "gone"])
+    list_cells.main([str(results), "--model", "gone"])
     heading, *_, counted = capsys.readouterr().out.splitlines()
     assert "node" not in heading
     assert counted == "1 of 6 cells"
@@ -117,7 +117,7 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
         pq.write_table(pa.table({"status": [status]}), profile)
         profile.with_suffix(".trace.json.gz").touch()
     before = {path for path in results.rglob("*") if path.is_file()}
-    cells.main([str(results), "--status", "oom", "killed", "unconverged", "--delete"])
+    list_cells.main([str(results), "--status", "oom", "killed", "unconverged", "--delete"])
     gone = {str(path.relative_to(results)) for path in before if not path.exists()}
     records = ("whisper-base/fp32/cpu/5s-b4", "whisper-base/fp32/cuda/5s-b4", "gone/fp32/cpu/5s-b1")
     assert gone == {f"measurements/{cell}.{ending}" for cell in records for ending in ("parquet", "json")} | {
@@ -129,13 +129,13 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     assert said[1].startswith("deleted: 3 cells, and the failed profiles of 1 of them; run the same command as before")
     assert said[2] == "snakemake --cores all --resources gpu=1"
     assert said[3] == "except for 1 that the study no longer has, such as gone/fp32/cpu/5s-b1"
-    cells.main([str(results), "--status", "oom", "--delete"])
+    list_cells.main([str(results), "--status", "oom", "--delete"])
     assert capsys.readouterr().out == "0 of 3 cells\n"
 
 
 def test_deleting_all_needs_the_option(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cells.main([str(results), "--delete"])
+        list_cells.main([str(results), "--delete"])
     assert "without a filter would delete every cell; add --all" in capsys.readouterr().err
     assert len(listed(capsys, results)) == 6
     (results / "study.json").unlink()
@@ -152,7 +152,7 @@ def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -
 
 def test_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AsrmeterError, match="has no measurements; name the results folder of a run"):
-        cells.main([str(tmp_path)])
+        list_cells.main([str(tmp_path)])
     with pytest.raises(SystemExit):
-        cells.main([str(tmp_path), "--older-than", "soon"])
+        list_cells.main([str(tmp_path), "--older-than", "soon"])
     assert "soon is neither an age (30m, 12h, 7d, 2w) nor a time" in capsys.readouterr().err

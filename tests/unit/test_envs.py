@@ -76,8 +76,8 @@ def test_a_package_that_nothing_imports_is_noticed() -> None:
     ("script", "environment", "lacking"),
     [
         # Imported at the head of its own file; in a function of a module that it imports.
-        ("plot.py", "analysis", "matplotlib"),
-        ("collect.py", "corpus", "jiwer"),
+        ("make_figures.py", "analysis", "matplotlib"),
+        ("make_tables.py", "corpus", "jiwer"),
         # In a module that is loaded by name, for speech from the Hub only.
         ("build_corpus.py", "report", "datasets"),
         # In a process of its own, by `python -m`, and in the runtime that it loads.

@@ -9,7 +9,7 @@ from bottlenecks_for_tests import example_bottlenecks, scaling_row, stage_rows, 
 from matplotlib.colors import to_rgb
 from tables_for_tests import cell, example_cells, failed, write_tables
 
-import plot
+import make_figures
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
 from asrmeter.analysis.results import results_of
 from asrmeter.report.catalogue import load_texts
@@ -335,7 +335,7 @@ def test_command_line_makes_every_figure(tmp_path: Path):
     cells, *_ = write_tables(tmp_path, example_cells(), [])
     paths = write_bottlenecks(tmp_path, example_bottlenecks(example_cells()))
     options = {"cells": cells, "output-folder": tmp_path / "figures", "template-folder": TEMPLATES}
-    options |= {name: paths[name] for name in plot.TABLES}
-    plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
+    options |= {name: paths[name] for name in make_figures.TABLES}
+    make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
     assert made == sorted(FIGURES)

@@ -158,7 +158,7 @@ def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
 
 
 def test_the_report_does_not_hang_on_measuring() -> None:
-    made_of = import_closure.closure(ROOT / "scripts" / "render.py", ROOT)
+    made_of = import_closure.closure(ROOT / "scripts" / "make_report.py", ROOT)
     assert "scripts/asrmeter/report/html/page.py" in made_of
     assert not {
         "scripts/asrmeter/measure/child.py",

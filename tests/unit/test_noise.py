@@ -18,7 +18,7 @@ import fake_nvml
 import pytest
 from test_disturbance import busy_neighbours, report
 
-import noise as script
+import check_noise as script
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.machine import noise_check
 from asrmeter.machine.facts import available_cpus

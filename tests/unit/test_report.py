@@ -27,7 +27,7 @@ from tables_for_tests import (
 )
 
 import asrmeter
-import render
+import make_report
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
@@ -480,11 +480,11 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
 def test_command_line_writes_the_report(tmp_path: Path):
     cells = example_cells()
     command = command_line(tmp_path, cells)
-    render.main([*command, "--compare-with"])
+    make_report.main([*command, "--compare-with"])
     assert (tmp_path / "report.html").read_text() == rendered(cells)
     other = [row | {"torch_version": "2.7.1"} for row in cells]
     write_tables(tmp_path / "other", other, example_transcripts(other))
-    render.main([*command, "--compare-with", str(tmp_path / "other")])
+    make_report.main([*command, "--compare-with", str(tmp_path / "other")])
     comparison = compare(Run.read(tmp_path / "other"), Run.of("results", cells, example_transcripts(cells)))
     assert (tmp_path / "report.html").read_text() == rendered(cells, comparison=comparison)
 
@@ -545,7 +545,7 @@ def test_a_file_that_is_not_as_expected_is_named_in_one_line(name: str, content:
     else:
         path.write_text(content)
     with pytest.raises(AsrmeterError) as caught:
-        render.main([*command, "--compare-with"])
+        make_report.main([*command, "--compare-with"])
     assert str(caught.value).startswith(f"{path}: {message}") and str(caught.value).isprintable()
     assert not (tmp_path / "report.html").exists()
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
 
-import collect
+import make_tables
 from asrmeter.analysis import columns, scoring
 from asrmeter.analysis.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
 from asrmeter.common import parquet
@@ -178,14 +178,14 @@ def measured(tmp_path: Path) -> Iterator[Path]:
 
 
 def collected(measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
-    """Run `collect.py` with a spelling table of its own and return what it wrote."""
-    monkeypatch.setattr(collect, "Archives", lambda folder: archives)
+    """Run `make_tables.py` with a spelling table of its own and return what it wrote."""
+    monkeypatch.setattr(make_tables, "Archives", lambda folder: archives)
     study, output = measured.parent / "study.json", measured.parent / "tables"
     study.write_text(json.dumps(STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 0}}))
     parquet.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
     places = {"study": study, "measurements": measured, "downloads": measured.parent, "output-folder": output}
     places["flops"] = output / "flops.parquet"
-    collect.main([part for option, path in places.items() for part in (f"--{option}", str(path))])
+    make_tables.main([part for option, path in places.items() for part in (f"--{option}", str(path))])
     return {name: pq.read_table(output / f"{name}.parquet").to_pylist() for name in ("cells", "transcripts")}
 
 

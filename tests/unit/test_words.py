@@ -16,7 +16,7 @@ from matplotlib.ft2font import FT2Font
 from tables_for_tests import cell, example_cells, example_selection, example_transcripts, write_tables
 from test_report import LATENCIES, rendered
 
-import plot
+import make_figures
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
@@ -180,12 +180,12 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     cells = example_cells(("cpu", "cuda"))
     paths = write_tables(tmp_path, cells, [])
     bottlenecks = write_bottlenecks(tmp_path, example_bottlenecks(cells))
-    options = {name: bottlenecks[name] for name in plot.TABLES}
+    options = {name: bottlenecks[name] for name in make_figures.TABLES}
     options |= {"cells": paths[0], "template-folder": TEMPLATES, "language": "ru", "output-folder": tmp_path}
     with warnings.catch_warnings():
         # A glyph that DejaVu Sans lacks.
         warnings.simplefilter("error")
-        plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
+        make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     for name in FIGURES:
         said = re.findall("<text[^>]*>(.*?)</text>", (tmp_path / f"{name}.svg").read_text(encoding="utf-8"))
         assert re.search("[а-яё]{4}", " ".join(said)), name

@@ -184,7 +184,7 @@ class RunProgress(logging.Handler):
                 self._cells.running.clear()
             if event == _END and self._cells.failed:
                 self._tell(
-                    f"{self._cells.line()}; which and why: python scripts/cells.py {self._results} --status failed"
+                    f"{self._cells.line()}; which and why: python scripts/list_cells.py {self._results} --status failed"
                 )
             elif self._cells.line() != self._known:
                 self._tell(self._cells.line(news))

@@ -24,12 +24,12 @@ from asrmeter.workflow.cli import aligned, run
 RERUN = "snakemake --cores all --resources gpu=1"
 EXAMPLES = f"""\
 each filter takes several values, and a cell has to match every filter:
-  python scripts/cells.py results                       all cells, the newest last
-  python scripts/cells.py results --status {FAILED}       those without a measurement, and why
-  python scripts/cells.py results --status oom unsupported --delete       with the larger batches that were not tried
-  python scripts/cells.py results --older-than 7d --device cuda
-  python scripts/cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
-  python scripts/cells.py results --reason "no space" --files | xargs ls -l
+  python scripts/list_cells.py results                     all cells, the newest last
+  python scripts/list_cells.py results --status {FAILED}       those without a measurement, and why
+  python scripts/list_cells.py results --status oom unsupported --delete   with the batches not tried
+  python scripts/list_cells.py results --older-than 7d --device cuda
+  python scripts/list_cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
+  python scripts/list_cells.py results --reason "no space" --files | xargs ls -l
 """
 
 
