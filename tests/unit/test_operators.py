@@ -448,6 +448,12 @@ def test_profile_without_cuda_is_unsupported(ctc: Path, monkeypatch: pytest.Monk
         events_of(specify(ctc, "ctc", device="cuda"))
 
 
+def test_profile_without_torch_is_unsupported(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "load", lambda *_, **__: object())
+    with pytest.raises(UnsupportedError, match="only models that torch runs"):
+        events_of(specify(ctc, "ctc"))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_pass_on_cuda_is_its_kernels_and_its_waiting(whisper: Path) -> None:
     events = events_of(specify(whisper, "whisper", device="cuda"))

@@ -244,6 +244,17 @@ def test_half_precision(tmp_path: Path, model_type: str) -> None:
     assert len(hear(runtime, noise(0.5, 0.4))) == 2
 
 
+def test_scores_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
+    runtime = load(ctc_folder(tmp_path / "model", "wav2vec2", False))
+    with runtime.check_scores():
+        hear(runtime, noise(0.5))
+    with torch.no_grad():
+        runtime.head.bias[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="float32 is infinite or not a number"), runtime.check_scores():
+        hear(runtime, noise(0.5))
+    hear(runtime, noise(0.5))  # the check ends with its block
+
+
 def test_outputs_that_no_file_names_spell_nothing(tmp_path: Path) -> None:
     folder = ctc_folder(tmp_path / "model", "wav2vec2", False)
     write(folder / "vocab.json", {"<pad>": 0})
