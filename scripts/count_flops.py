@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write
-from asrmeter.flops.table import FLOPS, Classes, Model, rows
+from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import family_of
 from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
@@ -21,19 +21,19 @@ from asrmeter.study.edlm2025 import MODELS
 from asrmeter.workflow.cli import run
 
 
-def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
+def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
     """Yield the study's models, by their folders in `folder`, and those of the 2025 study by the catalogue."""
     for name in study["models"]:
         integrity.model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         if family_of(config) == "whisper":
             n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])
-            yield Model(name, config, True, read_tokenizer(folder / name), n_prompt)
+            yield CountedModel(name, config, True, read_tokenizer(folder / name), n_prompt)
         else:
-            yield Model(name, config, True)
+            yield CountedModel(name, config, True)
     for name in MODELS:
         if name not in study["models"]:
-            yield Model(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
+            yield CountedModel(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,11 +47,11 @@ def main(argv: list[str] | None = None) -> None:
 
     study = read_json(args.study, alone=True)
     grid = sorted({(cell.duration_s, cell.batch_size) for cell in plan.cells(study)})
-    classes = Classes(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
+    batch_grid = BatchGrid(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
     table: list[dict[str, Any]] = []
     for model in models_of(study, args.models):
         begin = time.monotonic()
-        own = list(rows(model, classes))
+        own = list(rows(model, batch_grid))
         notes = {row["note"] for row in own if row["total_gflop"] is None}
         logging.info("%s: %d rows in %.1f s%s", model.name, len(own), time.monotonic() - begin, _told(notes))
         table += own
