@@ -94,7 +94,7 @@ def test_a_batch_is_that_many_times_the_work_of_all_layers() -> None:
     assert three.agrees
 
 
-def test_what_is_not_counted_is_named_and_what_is_unknown_is_missed() -> None:
+def test_not_counted_operators_are_named() -> None:
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.addbmm(x[0], x, x) @ x[0].cos()
@@ -158,7 +158,7 @@ def segments(duration_s: int, *seconds: float) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) -> None:
+def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path / "model")
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     # As OpenAI's add the prompt and the end to every text, which are not its own.
@@ -207,7 +207,7 @@ def test_no_number_where_the_counters_disagree(monkeypatch: pytest.MonkeyPatch) 
     assert row["note"] == "the closed formula disagrees"
 
 
-def test_an_architecture_that_cannot_be_counted_costs_only_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_architecture_that_cannot_be_counted_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise TypeError("no such\noperator")
 

@@ -351,7 +351,7 @@ SHIPPED: dict[str, Any] = {
 }
 
 
-def test_how_somebody_once_decoded_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_decoding_settings_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = whisper_folder(tmp_path / "model")
     edit(folder / "generation_config.json", **SHIPPED)
     edit(folder / "preprocessor_config.json", return_attention_mask=True)
@@ -376,9 +376,7 @@ def test_suppressed_tokens_and_penalties_are_the_models_own(tmp_path: Path) -> N
     assert text not in heard.text.split()
 
 
-def test_an_english_whisper_from_before_there_were_generation_configs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_english_whisper_without_generation_config(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = whisper_folder(tmp_path / "model", multilingual=False)
     (folder / "generation_config.json").unlink()
     transformers.utils.logging.enable_propagation()
