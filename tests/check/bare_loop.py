@@ -229,7 +229,7 @@ class Shell:
         return int(self._process.stdout.readline())
 
     def end(self) -> None:
-        """End it, and with it the server of the run for which it stands."""
+        """End it, and with it the server of the run that it replaces."""
         self._process.communicate()
 
 

@@ -101,7 +101,7 @@ class Plain:
         return [" ".join(re.sub("<.+?>", "", text).split()) for text in texts]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str]) -> list[str]:
-        """Generate a fixed number of tokens, as random weights never stop: in each window a share of the longest text."""
+        """Generate a fixed number of tokens, as random weights never stop: a share of the longest text a window."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._processor.tokenizer(text).input_ids) for text in references) // n_windows)
         parts = []
