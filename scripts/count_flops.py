@@ -11,7 +11,7 @@ import pyarrow as pa
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write
 from asrmeter.flops.study_models import models_of
-from asrmeter.flops.table import FLOPS, Classes, rows
+from asrmeter.flops.table import FLOPS, BatchGrid, rows
 from asrmeter.study import grid as plan
 from asrmeter.workflow.cli import run
 
@@ -27,11 +27,11 @@ def main(argv: list[str] | None = None) -> None:
 
     study = read_json(args.study, alone=True)
     grid = sorted({(cell.duration_s, cell.batch_size) for cell in plan.cells(study)})
-    classes = Classes(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
+    batch_grid = BatchGrid(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
     table: list[dict[str, Any]] = []
     for model in models_of(study, args.models):
         begin = time.monotonic()
-        own = list(rows(model, classes))
+        own = list(rows(model, batch_grid))
         notes = {row["note"] for row in own if row["total_gflop"] is None}
         logging.info("%s: %d rows in %.1f s%s", model.name, len(own), time.monotonic() - begin, _format_notes(notes))
         table += own

@@ -12,6 +12,7 @@ import statistics
 import time
 from typing import Any
 
+from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.paths import ROOT
 from asrmeter.machine import probes
 from asrmeter.machine.facts import machine_facts, node
@@ -19,7 +20,6 @@ from asrmeter.measure import spec as cell_spec
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
-from asrmeter.study.fingerprints import STOP_RULE
 from asrmeter.workflow.cli import run
 
 Event = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Does asrmeter measure what a bare loop measures? Both measure a cell of a finished study in turn.
+"""Compare asrmeter with a bare loop: both measure a cell of a finished study in turn.
 
 In pairs, forwards and backwards in turn (A B B A A B ...): A is `scripts/measure.py`, with its worker started directly
 or forked from a run's server; B is a fresh process of `plain.py`, which knows nothing of asrmeter and makes the same
@@ -43,12 +43,12 @@ from check import plain
 
 ROOT = Path(__file__).parents[2]
 
-# By the name of a process above itself measure.py knows whether there is a run whose server can fork its worker.
+# measure.py looks for a process of this name above itself: a run whose server can fork its worker.
 SHELLS = {"direct": "sh", "forked": "snakemake"}
-# What asrmeter repeated because it was disturbed counts too: the plain loop does not choose either.
+# Passes that asrmeter repeated because of interference count too: the plain loop does not choose either.
 TIMED = ("latency", "disturbed")
 TAIL = 0.025
-# Passes in one process scatter less than processes, and cost less: so many more of them, in this part of the time.
+# Passes in one process scatter less than processes, and take less time: more pairs, in this part of the time.
 STAGE_PAIRS, STAGE_SHARE = 20, 0.2
 STAGE_TIMING = "stage timing"
 EXIT_CODES = {"within": 0, "outside": 1, "undecided": 3}
@@ -72,7 +72,7 @@ class Ratio:
 
 
 def ratio_of(ratios: Sequence[float], within: float) -> Ratio:
-    """Return what the ratios of pairs say together, and whether that lies within `within` of 1."""
+    """Return the combined ratio of pairs, and whether it is within `within` of 1."""
     means = sorted(math.sqrt(a * b) for a, b in itertools.combinations_with_replacement(ratios, 2))
     # How many of the equally likely choices of signs have each sum of positive ranks.
     n_choices = [1]
@@ -108,7 +108,7 @@ def measure_pairs(
     """Measure all `sides` in turn until it is decided how each compares with the last of them, or the time is over.
 
     Returns:
-        the seconds by side of each pair, which `tell` is told too, and the ratio of each side but the last.
+        the seconds by side of each pair, with which `tell` is called, and the ratio of each side but the last.
     """
     ends_at_s = time.monotonic() + limit_s
     *others, base = sides
@@ -137,20 +137,20 @@ class Cell:
         if shell.run(self._command, self._log):
             raise AsrmeterError(f"measure.py failed:\n{self._log.read_text()}")
         self.header, self._passes = cell_record.read(self._output)
-        told = self.header["events"]
+        events = self.header["events"]
         if self.header["status"] not in ("ok", "unconverged"):
             raise AsrmeterError(f"the cell was not measured: {self.header['status']}, {self.header['reason']}")
-        if (told["ready"]["preload_cpu_s"] is not None) != (worker == "forked"):
+        if (events["ready"]["preload_cpu_s"] is not None) != (worker == "forked"):
             raise AsrmeterError(f"the worker was not {worker}")
-        self.disturbances += [event["disturbance"] for event in (told.get("disturbed"),) if event]
+        self.disturbances += [event["disturbance"] for event in (events.get("disturbed"),) if event]
         return blocked_median(self._passes, [entry["latency_s"] for entry in self._passes])
 
     def by_plain_loop(self) -> float:
         """Make the passes of the latest measurement in a plain loop; return the blocked median in seconds."""
         with exclusive_lock():
-            (found,) = plain.run([self.told([entry["segment_ids"] for entry in self._passes])])
+            (found,) = plain.run([self.plain_cell([entry["segment_ids"] for entry in self._passes])])
         if found["texts"] != [entry["texts"] for entry in self._passes]:
-            raise AsrmeterError("the plain loop heard other words than asrmeter: they did not do the same work")
+            raise AsrmeterError("the plain loop and asrmeter have different texts: they did not do the same work")
         return blocked_median(self._passes, found["seconds"])
 
     def stage_timing(self) -> dict[str, Measure]:
@@ -158,14 +158,14 @@ class Cell:
         from asrmeter import runtimes
         from asrmeter.runtimes.base import Timeline
 
-        told, device = self.told([]), self.header["device"]
-        model = plain.Plain(told)
+        own, device = self.plain_cell([]), self.header["device"]
+        model = plain.Plain(own)
         runtime = runtimes.load(
-            *(told["family"], Path(told["model_folder"]), told["options"], device),
-            random_weights=told["weights"] == "random",
+            *(own["family"], Path(own["model_folder"]), own["options"], device),
+            random_weights=own["weights"] == "random",
         )
         batches = {tuple(entry["segment_ids"]) for entry in self._passes if entry["phase"] in TIMED}
-        speech = plain.speech(Path(told["segments"]), itertools.chain(*batches))
+        speech = plain.speech(Path(own["segments"]), itertools.chain(*batches))
 
         def with_marks(waveforms: list[Any], references: list[str]) -> None:
             timeline = Timeline(device)
@@ -180,13 +180,13 @@ class Cell:
 
         return {STAGE_TIMING: lambda: a_round(with_marks), "bare": lambda: a_round(model.transcribe)}
 
-    def told(self, passes: list[list[str]]) -> dict[str, Any]:
-        """Return what the plain loop is told of the cell."""
+    def plain_cell(self, passes: list[list[str]]) -> dict[str, Any]:
+        """Return the cell as the plain loop gets it."""
         return plain.cell(self._results, self.header, passes)
 
     def _options(self, budget_s: float) -> list[str]:
-        """The options of measure.py: those of the study, but for when to stop."""
-        header, told = self.header, self.told([])
+        """Return the options of measure.py: those of the study, except for the stop rule."""
+        header, own = self.header, self.plain_cell([])
         protocol = header["stop_rule"] | {
             "version": header["protocol"],
             "timed_batches": len(header["timed_batches"]),
@@ -200,7 +200,7 @@ class Cell:
                 key: header[key]
                 for key in ("model", "variant", "device", "duration_s", "batch_size", "threads", "seed")
             },
-            **{key: told[key] for key in ("model_folder", "segments")},
+            **{key: own[key] for key in ("model_folder", "segments")},
             "variant_options": json.dumps(header["options"]),
             "protocol": json.dumps(protocol),
             "output": self._output,
@@ -229,7 +229,7 @@ class Shell:
         return int(self._process.stdout.readline())
 
     def end(self) -> None:
-        """End it, and with it the server of the run for which it stands."""
+        """End it, and with it the server of the run that it replaces."""
         self._process.communicate()
 
 

@@ -1,6 +1,6 @@
-"""A plain loop over passes, as anyone would write it with transformers: what asrmeter is checked against.
+"""A plain loop over passes, as anyone would write it with transformers, to check asrmeter against.
 
-Nothing of asrmeter is imported here. Run as a process it reads a JSON list of cells (see `cell`) from standard input,
+This imports nothing of asrmeter. Run as a process it reads a JSON list of cells (see `cell`) from standard input,
 makes their passes in one loop, and writes a JSON line for each cell: the `seconds` and the `texts` of its passes.
 """
 
@@ -22,7 +22,7 @@ WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
 
 
 def cell(results: Path, header: dict[str, Any], passes: Iterable[list[str]], idle_s: float = 0) -> dict[str, Any]:
-    """Return what the process is told of a cell: which model to load, how, and the segment ids of each pass.
+    """Return a cell as the process gets it: which model to load, how, and the segment ids of each pass.
 
     `header` is that of the cell's record in the folder `results`; after the passes the process idles for `idle_s`.
     """
@@ -57,7 +57,7 @@ def speech(segments: Path, ids: Iterable[str]) -> dict[str, tuple[np.ndarray, st
 
 
 class Plain:
-    """A model by transformers, with the decoding that asrmeter uses: greedy, and sequential beyond 30 s."""
+    """A model by transformers, with asrmeter's decoding: greedy, and sequential beyond 30 s."""
 
     def __init__(self, cell: dict[str, Any]) -> None:
         import torch
@@ -95,13 +95,13 @@ class Plain:
         import torch
 
         tokens = self._model(**self._inputs(waveforms, padding=True)).logits.argmax(dim=-1)
-        # What the padding of shorter segments says is not their text.
+        # The output for the padding of shorter segments is not part of their text.
         n_frames = self._model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms]))
         texts = self._processor.batch_decode([row[:n] for row, n in zip(tokens, n_frames, strict=True)])
         return [" ".join(re.sub("<.+?>", "", text).split()) for text in texts]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str]) -> list[str]:
-        """Random weights do not stop by themselves: every window gets its share of the longest reference."""
+        """Generate a fixed number of tokens, as random weights never stop: a share of the longest text a window."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._processor.tokenizer(text).input_ids) for text in references) // n_windows)
         parts = []

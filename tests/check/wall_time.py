@@ -1,4 +1,4 @@
-"""How much longer a finished study took than one Python process that makes the same passes in a loop.
+"""Compare the time of a finished study with that of one Python process that makes the same passes in a loop.
 
 A study's measuring lasts from the start of its first measuring job to the end of its last record. The process (see
 `plain.py`) loads each model once, makes the passes that the records tell of, of all phases and those of the energy
@@ -69,19 +69,19 @@ class Cell:
         started_s = self.header["started_at_s"]
         if not self.passes:
             return {"no pass was made": self.wall_s}
-        told = [entry for entry in self.passes if entry["phase"] == "transcript"]
+        transcripts = [entry for entry in self.passes if entry["phase"] == "transcript"]
         timed = [entry for entry in self.passes if entry["phase"] != "transcript"]
         spent = {
             "Snakemake, start of the job": started_s - self.begin_s,
             "job to first pass": timed[0]["started_at_s"] - started_s,
-            "between passes": _gaps_s(timed) + _gaps_s(told),
+            "between passes": _gaps_s(timed) + _gaps_s(transcripts),
         }
         metered_s = self.metered_s + self.idle_s
-        if told:
-            spent["energy set-up"] = told[0]["started_at_s"] - timed[-1]["ended_at_s"] - metered_s
-            spent["last pass to record"] = self.end_s - told[-1]["ended_at_s"]
+        if transcripts:
+            spent["energy set-up"] = transcripts[0]["started_at_s"] - timed[-1]["ended_at_s"] - metered_s
+            spent["last pass to record"] = self.end_s - transcripts[-1]["ended_at_s"]
         else:
-            # No pass follows the energy windows: the two cannot be told apart.
+            # No pass follows the energy windows: the two cannot be separated.
             spent["energy set-up, and to record"] = self.end_s - timed[-1]["ended_at_s"] - metered_s
         return spent
 
@@ -130,11 +130,11 @@ def whole_run_s(snakemake: Path, cells: Sequence[Cell]) -> float | None:
 def run_loop(results: Path, cells: Sequence[Cell]) -> tuple[float, float]:
     """Make the cells' passes in one process; return (its seconds, those of them inside of passes and idle)."""
     by_model = sorted(cells, key=lambda cell: (cell.header["model"], cell.header["variant"], cell.header["device"]))
-    told = [plain.cell(results, cell.header, cell.batches, cell.idle_s) for cell in by_model if cell.passes]
+    loop_cells = [plain.cell(results, cell.header, cell.batches, cell.idle_s) for cell in by_model if cell.passes]
     begin = time.perf_counter()
-    found = plain.run(told)
+    found = plain.run(loop_cells)
     wall_s = time.perf_counter() - begin
-    return wall_s, sum(sum(cell["seconds"]) for cell in found) + sum(cell["idle_s"] for cell in told)
+    return wall_s, sum(sum(cell["seconds"]) for cell in found) + sum(cell["idle_s"] for cell in loop_cells)
 
 
 def _latency_s(passes: Sequence[dict[str, Any]]) -> float:
@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="results folder of a finished study")
     parser.add_argument("--share", type=int, default=1, help="only each n-th cell, for a quick look")
-    parser.add_argument("--no-loop", action="store_true", help="only what the records tell, without a second run")
+    parser.add_argument("--no-loop", action="store_true", help="use the records only, without a second run")
     args = parser.parse_args(argv)
 
     measured = read(args.results)

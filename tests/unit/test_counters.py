@@ -108,7 +108,7 @@ def test_files_that_only_root_may_read_are_a_reason(as_nobody: Path) -> None:
     assert counter.read() is None
 
 
-def test_a_file_that_goes_away_gives_no_figure_but_a_reason(tree: FakeRapl) -> None:
+def test_file_that_disappears_gives_a_reason(tree: FakeRapl) -> None:
     file = tree.add("intel-rapl:0", "package-0")
     counter = energy_counters.Rapl(tree.powercap)
     before = counter.read()
@@ -118,7 +118,7 @@ def test_a_file_that_goes_away_gives_no_figure_but_a_reason(tree: FakeRapl) -> N
     assert "No such file" in counter.missing
 
 
-def test_a_counter_that_stands_still_gives_no_figure_but_a_reason(tree: FakeRapl) -> None:
+def test_counter_that_stands_still_gives_a_reason(tree: FakeRapl) -> None:
     tree.add("intel-rapl:0", "package-0")
     counter = energy_counters.Rapl(tree.powercap)
     assert counter.joules_between(counter.read(), counter.read()) is None
@@ -131,7 +131,7 @@ def test_the_update_interval_of_files_is_found(tree: FakeRapl) -> None:
         assert energy_counters.Rapl(tree.powercap).tick_s == pytest.approx(0.1, rel=0.4)
 
 
-def test_a_counter_without_updates_is_not_watched_for_ever(tree: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counter_without_updates_watch_ends(tree: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0.2)
     tree.add("intel-rapl:0", "package-0")
     begin = time.perf_counter()
@@ -151,7 +151,7 @@ def test_the_card_is_found_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counter.joules_between(before, counter.read()) == pytest.approx(1234.567)
 
 
-def test_a_card_whose_counter_goes_backwards_gives_no_figure_but_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_card_counter_backwards_gives_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [5_000_000, 5_000_000, 12_000]
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a", energy_mj=lambda: shown.pop(0)))
     counter = energy_counters.Nvml("GPU-a")
@@ -209,20 +209,20 @@ def test_the_update_interval_of_a_card_is_found(monkeypatch: pytest.MonkeyPatch,
     assert clock.now_s <= 1
 
 
-def test_power_that_falls_is_waited_for(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_settle_waits_for_falling_power(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     fake_nvml.install(monkeypatch, card_of_power(clock, {0: 300.0, 0.4: 200.0, 0.9: 120.0, 1.3: 70.0}, 0.02))
     # Half a second is partly before 1.3 s; three that hardly differ follow.
     assert energy_counters.Nvml("GPU-a").settle() == pytest.approx(3.1, abs=0.2)
 
 
-def test_power_that_never_settles_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_settle_ends_where_power_never_settles(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     rising = {i * 0.5: 100.0 * 1.2**i for i in range(20)}
     fake_nvml.install(monkeypatch, card_of_power(clock, rising, 0.02))
     assert energy_counters.Nvml("GPU-a").settle() is None
     assert clock.now_s == pytest.approx(5, abs=0.6)
 
 
-def test_a_card_without_a_counter_is_given_the_whole_wait(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_settle_waits_longest_without_a_counter(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a"))
     assert energy_counters.Nvml("GPU-a").settle() is None
     assert clock.now_s == pytest.approx(5, abs=0.01)

@@ -23,7 +23,7 @@ from asrmeter.machine.interference import GPU_POWER_LIMIT, Watch, disturbances, 
 pytestmark = pytest.mark.alone
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-LONG_ENOUGH_S = 1.1 * interference.LEAST_INTERVAL_S
+LONG_ENOUGH_S = 1.1 * interference.MIN_INTERVAL_S
 
 
 def write_stat(folder: Path, seconds: dict[int, tuple[float, float, float]]) -> None:
@@ -72,7 +72,7 @@ def work(watch: Watch, seconds: float) -> None:
         watch.sample()
 
 
-def test_busy_neighbours_are_noticed_and_called_a_disturbance() -> None:
+def test_busy_neighbours_are_a_disturbance() -> None:
     n_cpus = len(os.sched_getaffinity(0))
     with busy_neighbours(n_cpus):
         watch = Watch("cpu")
@@ -123,13 +123,13 @@ def test_rates_are_differences_of_the_cores_that_may_be_used(tmp_path: Path) -> 
 
 def test_a_moment_is_too_short_for_a_rate() -> None:
     seen = Watch("cpu").report()
-    assert seen["seconds"] < interference.LEAST_INTERVAL_S
+    assert seen["seconds"] < interference.MIN_INTERVAL_S
     rates = ("foreign_cpu_cores", "waiting_threads", "steal_share")
     assert [seen["mean"][rate] for rate in rates] == [seen["worst"][rate] for rate in rates] == [None] * 3
     assert why_disturbed(seen, threads=2) is None
 
 
-def test_a_machine_that_says_nothing_is_not_called_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_without_readings_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interference, "_waited_s", lambda: None)
     watch = Watch("cpu", prefix=str(tmp_path))
     time.sleep(LONG_ENOUGH_S)
@@ -213,13 +213,13 @@ def test_a_quiet_machine_is_not_disturbed() -> None:
         ("gpu_shared", {"n_foreign_gpu_processes": 2}, "2 other processes had the GPU open"),
     ],
 )
-def test_each_disturbance_has_its_clause(cause: str, seen: dict[str, Any], clause: str) -> None:
+def test_disturbance_has_its_clause(cause: str, seen: dict[str, Any], clause: str) -> None:
     found = disturbances(report(**seen), threads=2)
     assert list(found) == [cause]
     assert clause in found[cause]
 
 
-def test_all_disturbances_are_told() -> None:
+def test_why_disturbed_names_all_causes() -> None:
     reason = why_disturbed(report(waiting_threads=1.0, steal_share=0.5), threads=2)
     assert reason is not None and "waited" in reason and "; the hypervisor" in reason
 
@@ -334,7 +334,7 @@ def test_the_gpu_is_watched(gpu: Gpu) -> None:
     ("pids", "own_context", "others"),
     [([4], False, 1), ([4], True, 0), ([4, 5], True, 1), ([], True, 0), ([], False, 0), (None, True, None)],
 )
-def test_processes_are_counted_as_their_numbers_may_be_those_of_the_host(
+def test_gpu_processes_are_counted_not_recognised(
     pids: list[int] | None, own_context: bool, others: int | None, gpu: Gpu
 ) -> None:
     gpu.pids = pids
@@ -351,7 +351,7 @@ def test_an_older_driver_is_asked_by_older_names(gpu: Gpu) -> None:
     assert seen["n_foreign_gpu_processes"] is None
 
 
-def test_a_gpu_that_does_not_tell_is_unknown_and_no_disturbance(gpu: Gpu) -> None:
+def test_gpu_that_does_not_answer_is_no_disturbance(gpu: Gpu) -> None:
     gpu.reasons = gpu.mhz = gpu.temperature_c = gpu.pids = None
     seen = Watch("cuda", gpu.uuid).report()
     told = {key: value for key, value in seen["worst"].items() if "gpu" in key}
@@ -360,7 +360,7 @@ def test_a_gpu_that_does_not_tell_is_unknown_and_no_disturbance(gpu: Gpu) -> Non
     assert why_disturbed(seen, threads=2) is None
 
 
-def test_where_there_is_no_such_gpu_only_the_machine_is_watched(gpu: Gpu) -> None:
+def test_watch_with_unknown_gpu_watches_the_machine(gpu: Gpu) -> None:
     assert not any("gpu" in key for key in Watch("cuda", "GPU-2").report()["worst"])
     assert not any("gpu" in key for key in Watch("cuda").report()["worst"])
     assert not any("gpu" in key for key in Watch("cpu", gpu.uuid).report()["worst"])

@@ -61,7 +61,7 @@ def no_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less for power to settle."""
     monkeypatch.setattr(energy_counters, "SETTLE_STEP_S", 0.05)
-    monkeypatch.setattr(energy_counters, "SETTLE_MOST_S", 1.0)
+    monkeypatch.setattr(energy_counters, "SETTLE_MAX_S", 1.0)
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *cards: fake_nvml.Card) -> fake_nvml.FakeNvml:
@@ -139,7 +139,7 @@ def test_a_socket_that_cannot_be_read_any_more_is_no_figure(rapl: FakeRapl) -> N
 
 
 @pytest.mark.usefixtures("quickly")
-def test_three_windows_and_idling_where_a_counter_measures_the_cpu(rapl: FakeRapl) -> None:
+def test_windows_three_and_idle_where_cpu_has_a_counter(rapl: FakeRapl) -> None:
     rapl.add("intel-rapl:0", "package-0")
 
     def work() -> None:
@@ -180,7 +180,7 @@ def test_the_load_model_is_tdp_by_share_of_cpu_time() -> None:
 
 
 @pytest.mark.usefixtures("no_rapl")
-def test_one_window_and_no_idling_where_the_cpu_is_modelled() -> None:
+def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
     found = energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.1)
     assert found["method_cpu"] == "cpu_load_model"
     assert len(found["windows"]) == 1
@@ -242,7 +242,7 @@ def test_a_card_without_a_counter_is_metered_by_its_power(monkeypatch: pytest.Mo
     assert energy_counters.Nvml(GPU).missing == "NVML's energy counter: Not Supported"
 
 
-def test_a_card_whose_counter_goes_backwards_is_not_metered_by_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_card_counter_backwards_is_not_replaced_by_power(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [7_000_000]
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=lambda: shown[0]))
     meter = energy.Meter(energy_counters.Nvml(GPU))
@@ -343,7 +343,7 @@ def test_windows_before_a_pass_that_fails_are_kept(rapl: FakeRapl, monkeypatch: 
 
 
 @pytest.mark.usefixtures("no_rapl")
-def test_an_interruption_is_nobody_elses_business() -> None:
+def test_interruption_is_not_caught() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -402,7 +402,7 @@ assert set(sys.modules) == before, set(sys.modules) - before
 """
 
 
-def test_a_preloaded_process_imports_nothing_prints_nothing_and_asks_no_slurm() -> None:
+def test_preloaded_process_is_silent_and_asks_no_slurm() -> None:
     paths = os.pathsep.join(str(Path(__file__).parents[i] / part) for i, part in [(2, "scripts"), (0, "")])
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": paths, "SLURM_JOB_ID": "7", "SLURM_JOBID": "7"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True)

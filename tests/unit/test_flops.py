@@ -15,7 +15,7 @@ from asrmeter import runtimes
 from asrmeter.flops import architectures, formulas
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import count
-from asrmeter.flops.table import FLOPS, Classes, Model, rows
+from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Timeline
@@ -94,7 +94,7 @@ def test_a_batch_is_that_many_times_the_work_of_all_layers() -> None:
     assert three.agrees
 
 
-def test_what_is_not_counted_is_named_and_what_is_unknown_is_missed() -> None:
+def test_not_counted_operators_are_named() -> None:
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.addbmm(x[0], x, x) @ x[0].cos()
@@ -158,7 +158,7 @@ def segments(duration_s: int, *seconds: float) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) -> None:
+def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path / "model")
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     # As OpenAI's add the prompt and the end to every text, which are not its own.
@@ -167,10 +167,10 @@ def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) ->
         single="<|startoftranscript|> $A <|endoftext|>", special_tokens=around
     )
     assert len(tokenizer.encode("w1 w2 w3 w4").ids) == 6
-    classes = Classes([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1, n_timed=1)
+    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1, n_timed=1)
     own = {
         (row["duration_s"], row["batch_size"]): row
-        for row in rows(Model("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), classes)
+        for row in rows(CountedModel("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), batch_grid)
     }
     assert list(own) == [(5, 1), (5, 2), (15, 1), (30, 1), (60, 1)]
     assert [row["is_studied"] for row in own.values()] == [True, True, False, False, False]
@@ -188,9 +188,9 @@ def test_the_table_holds_the_grid_and_what_the_2025_study_had(tmp_path: Path) ->
 
 
 def test_a_ctc_model_is_counted_as_its_timed_batches_are_padded() -> None:
-    classes = Classes([(5, 1), (5, 2)], segments(5, 3.0, 4.0, 5.0), seed=1, n_timed=5)
+    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 3.0, 4.0, 5.0), seed=1, n_timed=5)
     config = config_of("wav2vec2-base-960h")
-    own = {row["batch_size"]: row for row in rows(Model("mine", config, True), classes)}
+    own = {row["batch_size"]: row for row in rows(CountedModel("mine", config, True), batch_grid)}
     model = Architecture(config)
     each = {s: model.encoder(s * HZ).total_macs for s in (3, 4, 5)}
     assert own[1]["encoder_mac_per_window"] == round(sum(each.values()) / 3)
@@ -202,17 +202,17 @@ def test_a_ctc_model_is_counted_as_its_timed_batches_are_padded() -> None:
 
 def test_no_number_where_the_counters_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formulas, "ctc_macs", lambda config, n_samples: 1)
-    (row,) = rows(Model("mine", config_of("wav2vec2-base-960h"), True), Classes([(5, 1)], segments(5, 3.0)))
+    (row,) = rows(CountedModel("mine", config_of("wav2vec2-base-960h"), True), BatchGrid([(5, 1)], segments(5, 3.0)))
     assert row["encoder_gflop"] is row["total_gflop"] is row["encoder_mac_per_window"] is None
     assert row["note"] == "the closed formula disagrees"
 
 
-def test_an_architecture_that_cannot_be_counted_costs_only_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_architecture_that_cannot_be_counted_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise TypeError("no such\noperator")
 
     monkeypatch.setattr(architectures, "count", fail)
-    (row,) = rows(Model("mine", config_of("wav2vec2-base-960h"), True), Classes([(5, 1)], segments(5, 3.0)))
+    (row,) = rows(CountedModel("mine", config_of("wav2vec2-base-960h"), True), BatchGrid([(5, 1)], segments(5, 3.0)))
     assert (row["model"], row["total_gflop"]) == ("mine", None)
     assert row["note"] == "not counted: TypeError: no such operator"
     assert set(row) == set(FLOPS.names)

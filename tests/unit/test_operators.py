@@ -91,7 +91,7 @@ def test_own_time_is_without_what_is_nested() -> None:
     assert busy_s is None and {row["cuda_self_s"] for row in rows} == {None}
 
 
-def test_modules_are_stages_within_a_stage_and_the_order_of_events_does_not_matter() -> None:
+def test_attribute_modules_are_stages_in_any_event_order() -> None:
     events = [
         span("features", 0, 10),
         op("stft", 2, 8),
@@ -126,7 +126,7 @@ def test_modules_are_stages_within_a_stage_and_the_order_of_events_does_not_matt
     assert spent(attribute(events[::-1])[0]) == expected
 
 
-def test_what_other_threads_do_or_lies_outside_of_the_pass_is_not_of_it() -> None:
+def test_attribute_excludes_other_threads_and_times() -> None:
     events = [
         op("zeros", 0, 5),
         span("encoder", 10, 50),
@@ -177,7 +177,7 @@ def test_waiting_by_another_name_is_waiting(name: str, kind: str) -> None:
     assert spent(attribute(waited)[0])["encoder", "synchronisation", name] == 50
 
 
-def test_waiting_for_the_device_is_apart_and_a_launch_is_its_operators() -> None:
+def test_attribute_waiting_is_apart_launch_is_operators() -> None:
     times = spent(attribute(GPU)[0])
     assert sum(times.values()) == 200
     assert times == {
@@ -196,7 +196,7 @@ def test_waiting_for_the_device_is_apart_and_a_launch_is_its_operators() -> None
     }
 
 
-def test_what_the_device_does_is_of_the_operator_that_launched_it() -> None:
+def test_attribute_kernels_go_to_their_launcher() -> None:
     rows, busy_s = attribute(GPU)
     assert spent(rows, "cuda_self_s") == {
         ("encoder", "matmul", "addmm"): 50,
@@ -208,7 +208,7 @@ def test_what_the_device_does_is_of_the_operator_that_launched_it() -> None:
     assert busy_s == pytest.approx(70e-6)
 
 
-def test_kernels_at_once_are_busy_time_once_and_those_of_nobody_are_told_by_name() -> None:
+def test_attribute_overlapping_and_orphaned_kernels() -> None:
     events = [
         *(span("encoder", 0, 50), op("addmm", 0, 5, correlation=2)),
         *(span("text", 50, 100), op("sum", 55, 60, correlation=3, thread=OTHER_THREAD)),
@@ -395,7 +395,7 @@ def test_a_ctc_pass_has_no_decoder(ctc: Path) -> None:
             assert 0.98 < entry["covered"] < 1.02
 
 
-def test_the_trace_opens_and_tells_nothing_else(whisper: Path) -> None:
+def test_trace_opens_and_holds_nothing_private(whisper: Path) -> None:
     spec = specify(whisper, "whisper")
     events_of(spec)
     text = gzip.decompress(Path(spec["trace_file"]).read_bytes()).decode()
@@ -436,7 +436,7 @@ def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == "something is wrong\nout of luck\n"
 
 
-def test_times_that_do_not_add_up_are_told() -> None:
+def test_covered_share_of_a_pass() -> None:
     rows, busy_s = attribute([span("encoder", 0, 100_000)])
     assert profile_task._shares(rows, busy_s, 0.102)["covered"] == pytest.approx(0.98, abs=0.001)
     assert profile_task._shares(rows, busy_s, 0.2)["covered"] == pytest.approx(0.5)
@@ -446,6 +446,12 @@ def test_profile_without_cuda_is_unsupported(ctc: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UnsupportedError, match="no CUDA device on this machine"):
         events_of(specify(ctc, "ctc", device="cuda"))
+
+
+def test_profile_without_torch_is_unsupported(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "load", lambda *_, **__: object())
+    with pytest.raises(UnsupportedError, match="only models that torch runs"):
+        events_of(specify(ctc, "ctc"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

@@ -10,7 +10,7 @@ def test_a_second_of_work_ends_the_warm_up() -> None:
     assert RULE.warm(WARM_AFTER_S)
 
 
-def test_first_rounds_that_are_slower_than_the_rest_belong_to_the_warm_up() -> None:
+def test_slow_first_rounds_belong_to_the_warm_up() -> None:
     assert RULE.n_unsteady([[1.0]]) == 0
     assert RULE.n_unsteady([[1.04, 2.0], [1.0, 2.0]]) == 0
     assert RULE.n_unsteady([[1.5, 2.9], [1.0, 2.0]]) == 1
@@ -22,13 +22,13 @@ def test_a_slow_round_later_on_stays() -> None:
     assert RULE.n_unsteady([[1.0], [1.5], [1.0], [1.0]]) == 0
 
 
-def test_a_machine_that_only_ever_gets_faster_does_not_warm_up_for_ever() -> None:
+def test_warm_up_ends_if_every_round_is_faster() -> None:
     faster = [[0.9**i] for i in range(20)]
     assert RULE.n_unsteady(faster) == MAX_UNSTEADY_ROUNDS
     assert RULE.n_unsteady(faster[:3]) == 2
 
 
-def test_a_narrow_interval_converges_but_not_before_the_least_count() -> None:
+def test_converged_needs_a_minimum_of_passes() -> None:
     assert not RULE.converged([[1.0]] * 5)
     assert RULE.converged([[1.0]] * 6)
     assert RULE.converged([[1.0, 5.0]] * 3)

@@ -244,6 +244,17 @@ def test_half_precision(tmp_path: Path, model_type: str) -> None:
     assert len(hear(runtime, noise(0.5, 0.4))) == 2
 
 
+def test_scores_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
+    runtime = load(ctc_folder(tmp_path / "model", "wav2vec2", False))
+    with runtime.check_scores():
+        hear(runtime, noise(0.5))
+    with torch.no_grad():
+        runtime.head.bias[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="float32 is infinite or not a number"), runtime.check_scores():
+        hear(runtime, noise(0.5))
+    hear(runtime, noise(0.5))  # the check ends with its block
+
+
 def test_outputs_that_no_file_names_spell_nothing(tmp_path: Path) -> None:
     folder = ctc_folder(tmp_path / "model", "wav2vec2", False)
     write(folder / "vocab.json", {"<pad>": 0})
@@ -340,7 +351,7 @@ SHIPPED: dict[str, Any] = {
 }
 
 
-def test_how_somebody_once_decoded_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_decoding_settings_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = whisper_folder(tmp_path / "model")
     edit(folder / "generation_config.json", **SHIPPED)
     edit(folder / "preprocessor_config.json", return_attention_mask=True)
@@ -365,9 +376,7 @@ def test_suppressed_tokens_and_penalties_are_the_models_own(tmp_path: Path) -> N
     assert text not in heard.text.split()
 
 
-def test_an_english_whisper_from_before_there_were_generation_configs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_english_whisper_without_generation_config(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = whisper_folder(tmp_path / "model", multilingual=False)
     (folder / "generation_config.json").unlink()
     transformers.utils.logging.enable_propagation()

@@ -1,9 +1,9 @@
-"""The parts of a model that are counted, from its configuration alone: encoder, decoder, output layer.
+"""Count the parts of a model from its configuration alone: encoder, decoder, output layer.
 
-Layers of a stack are alike from the second on, so the work is linear in their number, and a model is counted with one
-layer and with two: in seconds, where all layers of a large one would take minutes.
+All layers of a stack but the first are alike, so the work is linear in their number. A model is counted with one layer
+and with two, which takes seconds; all layers of a large model would take minutes.
 
-Feature extraction is not counted: it is no part of the network, and takes some thousandth of its work.
+Feature extraction is not counted: it is not part of the network, and takes about a thousandth of its work.
 """
 
 import copy
@@ -25,12 +25,12 @@ from asrmeter.runtimes.transformers_ctc import network_class
 
 @dataclass(frozen=True)
 class Decoder:
-    """What a decoder with caches does, in MAC a sequence.
+    """The work of a decoder with caches, in MAC a sequence.
 
-    A run over n new tokens whose self-attention sees p positions (those before and the new ones) takes
-    n * `per_token` + n * p * `per_position`, and once a window `cross_kv` for the keys and values of the encoder's
-    output. The output layer is part of `per_token`. `not_counted` names operators, `agrees` says whether torch's
-    counter finds the same.
+    A run over n new tokens whose self-attention sees p positions (earlier and new ones) takes
+    n * `per_token` + n * p * `per_position`. Each window takes `cross_kv` once, for the keys and values of the
+    encoder's output. `per_token` includes the output layer. `not_counted` names operators, and `agrees` says whether
+    torch's counter agrees.
     """
 
     per_token: int
@@ -40,7 +40,7 @@ class Decoder:
     agrees: bool
 
     def run(self, n_new: int, n_positions: int) -> int:
-        """Return the MAC of one run over `n_new` tokens, the cross-attention's keys and values left out."""
+        """Return the MAC of one run over `n_new` tokens, without the cross-attention's keys and values."""
         return n_new * (self.per_token + n_positions * self.per_position)
 
     def transcript(self, n_prompt: int, n_steps: int) -> int:
@@ -66,9 +66,9 @@ class Architecture:
         self._ctc = cache(self._ctc_run)
 
     def encoder(self, n_samples: int) -> Count:
-        """Count one run of the encoder over `n_samples` of audio (16 kHz); Whisper's is always over 30 s.
+        """Count one run of the encoder over `n_samples` of audio (16 kHz); Whisper's always sees 30 s.
 
-        For a CTC model its head is included.
+        The head of a CTC model is included.
         """
         return self._window if self.family == "whisper" else self._ctc(n_samples)
 
@@ -112,7 +112,7 @@ class Architecture:
                 self.config.decoder_layers, lambda model: count(_DecoderRun(model, n_past), (token,))
             )
 
-        # The work is linear in the positions, and the first run makes the keys and values of the encoder's output too.
+        # The work is linear in the positions. The first run also makes the keys and values of the encoder's output.
         first, second, third = map(run_after, range(3))
         per_position = third.total_macs - second.total_macs
         per_token = second.total_macs - 2 * per_position
@@ -121,13 +121,13 @@ class Architecture:
         return Decoder(per_token, per_position, cross_kv, second.not_counted, agrees)
 
     def closed_encoder_macs(self, n_samples: int) -> int | None:
-        """Return what the closed formula says of `encoder`; None where there is none."""
+        """Return the MAC of `encoder` by the closed formula, None if there is none."""
         if self.family == "whisper":
             return formulas.whisper_encoder_macs(self.config)
         return formulas.ctc_macs(self.config, n_samples)
 
     def encoder_elements(self, n_samples: int) -> int:
-        """Return how many numbers one run of the encoder takes in and puts out."""
+        """Return how many numbers one run of the encoder reads and writes."""
         if self.family == "whisper":
             n_positions = self.config.max_source_positions
             return int(n_positions * (2 * self.config.num_mel_bins + self.config.d_model))
@@ -136,14 +136,15 @@ class Architecture:
 
     @property
     def encoder_parameters(self) -> int:
-        """Weights that a run of the encoder reads; all of a CTC model's, whose head is counted with its encoder."""
+        """Weights that a run of the encoder reads; all weights of a CTC model, as its head counts as encoder."""
         return _size(self.model.get_encoder() if self.family == "whisper" else self.model)
 
     @property
     def decoder_parameters(self) -> int | None:
         """Weights that a run of the decoder with its output layer reads.
 
-        Of the embeddings it reads a row, and those that make the encoder's keys and values are used once a window.
+        Without the embeddings, of which it reads a row, and without the weights that make the encoder's keys and
+        values, which are used once a window.
         """
         if self.family != "whisper":
             return None
@@ -154,7 +155,7 @@ class Architecture:
 
     @property
     def kv_elements(self) -> int | None:
-        """Numbers that the caches of keys and values hold for each position, over all layers of the decoder."""
+        """Numbers that the caches of keys and values hold for each position, in all layers of the decoder."""
         return 2 * self.config.decoder_layers * self.config.d_model if self.family == "whisper" else None
 
 
@@ -163,7 +164,7 @@ def _size(module: torch.nn.Module) -> int:
 
 
 class _DecoderRun(torch.nn.Module):
-    """A run of Whisper's decoder over one token after `n_past` others, with the caches as they are by then."""
+    """A run of Whisper's decoder over one token after `n_past` others, with filled caches."""
 
     def __init__(self, model: Any, n_past: int) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""Counting multiply-accumulates of a module by fvcore, without weights and without computing: on the meta device.
+"""Count the multiply-accumulates of a module with fvcore on the meta device: without weights or computation.
 
-fvcore counts one for a multiply-accumulate, which is two floating-point operations. It knows matrix products and
-convolutions; attention and `baddbmm` get handles here. Normalisations are set apart: they hold no products of matrices,
-and fvcore's five operations an element are not multiply-accumulates. What it has no handle for is listed by name.
-torch's own counter (`torch.utils.flop_counter`, two for a multiply-accumulate) counts the same module a second time.
+fvcore counts a multiply-accumulate, which is two floating-point operations, as one. It knows matrix products and
+convolutions; this module adds handles for attention and `baddbmm`. Normalisations are kept apart: they contain no
+products of matrices, and fvcore's five operations an element are not multiply-accumulates. Operators without a handle
+are listed by name. torch's own counter (`torch.utils.flop_counter`, two for a multiply-accumulate) counts the same
+module a second time.
 """
 
 import math
@@ -22,8 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 META = torch.device("meta")
-# fvcore's names of what it counts -> ours.
-CONVOLUTION, LINEAR, ATTENTION = "conv", "linear", "scaled_dot_product_attention"
+# fvcore's names of operators.
+CONVOLUTION, LINEAR = "conv", "linear"
 _NORMALISATIONS = ("layer_norm", "group_norm", "batch_norm")
 # fvcore's own factor for normalisations with a scale and a shift.
 _PER_NORMALISED_ELEMENT = 5
@@ -31,9 +32,9 @@ _PER_NORMALISED_ELEMENT = 5
 
 @dataclass(frozen=True)
 class Count:
-    """What a module does once: MAC by operator, fvcore's FLOP of normalisations, operators that were not counted.
+    """The work of one run of a module: MAC by operator, fvcore's FLOP of normalisations, operators not counted.
 
-    `torch_flop` is what torch's counter says of the same run.
+    `torch_flop` is the count of the same run by torch's counter.
     """
 
     macs: dict[str, int]
@@ -53,11 +54,11 @@ class Count:
 
     @property
     def agrees(self) -> bool:
-        """Return whether both counters say the same, to the last digit."""
+        """Whether both counters agree to the last digit."""
         return 2 * self.total_macs == self.torch_flop
 
     def with_layers(self, of_two: "Count", n_layers: int) -> "Count":
-        """Return the count of the module with `n_layers`, if this one is of one layer and `of_two` of two."""
+        """Return the count with `n_layers`, where this is the count with one layer and `of_two` with two."""
 
         def line(one: int, two: int) -> int:
             return one + (n_layers - 1) * (two - one)
@@ -94,13 +95,13 @@ def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Count:
 
 
 def _attention_macs(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
-    """Scores and weighted sum, for every query and key: q (..., n, d), k (..., m, d), v (..., m, e)."""
+    """Return the MAC of scores and weighted sum, for q (..., n, d), k (..., m, d), v (..., m, e)."""
     query, key, value = (_shape(tensor) for tensor in inputs[:3])
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
 def _baddbmm_macs(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
-    """A batch of matrix products, added to something: (b, n, k) by (b, k, m)."""
+    """Return the MAC of a batch of matrix products that is added to something: (b, n, k) by (b, k, m)."""
     first, second = (_shape(tensor) for tensor in inputs[1:3])
     return math.prod(first) * second[-1]
 
@@ -112,10 +113,10 @@ def _shape(value: Any) -> list[int]:
 
 @contextmanager
 def _traceable() -> Iterator[None]:
-    """Let fvcore trace a module on the meta device.
+    """Make it possible for fvcore to trace a module on the meta device.
 
-    While a thread is tracing, sizes are tensors to Python, which kernels of the meta device that are written in Python
-    refuse; so these run in another thread. And `convolution` is not traced where such a kernel takes it over, as
+    In a thread that traces, sizes are tensors to Python. Kernels of the meta device that are written in Python do not
+    accept them, so all kernels run in another thread. Where such a kernel implements `convolution`, that is not traced;
     `_convolution` is.
     """
     functional = torch.nn.functional
@@ -141,7 +142,7 @@ class _Elsewhere(TorchDispatchMode):
 
 
 def _beneath_autograd(function: Any, args: Any, kwargs: Any) -> Any:
-    """Call an operator as this thread's caller would have: autograd has had its turn before it was dispatched here."""
+    """Call an operator below autograd, which has already run in the thread that dispatched it."""
     views = torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView)
     with torch._C._AutoDispatchBelowAutograd(), torch._C._ExcludeDispatchKeyGuard(views):
         return function(*args, **kwargs)

@@ -1,13 +1,13 @@
-"""Closed formulas: what the counted figures are checked against, and those behind the 2025 study's figures.
+"""Closed formulas: one set that counts are checked against, and one behind the 2025 study's numbers.
 
-They need a model's configuration and no library. All in MAC unless the name says FLOP; 1 MAC = 2 FLOP.
+They need a model's configuration and no library. All are in MAC unless the name says FLOP; 1 MAC = 2 FLOP.
 """
 
 from typing import Any
 
 from asrmeter.flops.counting import CONVOLUTION, LINEAR, Count
 
-# transformers' kinds of CTC models that are built as wav2vec 2.0 is.
+# model types of transformers with the architecture of wav2vec 2.0.
 _LIKE_WAV2VEC2 = ("wav2vec2", "hubert", "unispeech", "unispeech-sat")
 
 
@@ -25,8 +25,9 @@ def whisper_encoder_macs(config: Any) -> int:
 def whisper_decoder_macs(config: Any, n_positions: int) -> int:
     """Return the MAC of Whisper's decoder for one token whose self-attention sees `n_positions`, output layer included.
 
-    In each of L layers six projections of d x d (those of the encoder's keys and values are made once a window), two of
-    d x f, self-attention over the positions and cross-attention over the n of the encoder; then d x vocabulary.
+    In each of L layers: six projections of d x d (those of the encoder's keys and values run once a window), two of
+    d x f, self-attention over the positions, and cross-attention over the n positions of the encoder. Then d x
+    vocabulary.
     """
     d, f, n = config.d_model, config.decoder_ffn_dim, config.max_source_positions
     layer = 6 * d * d + 2 * d * f + 2 * n_positions * d + 2 * n * d
@@ -39,7 +40,7 @@ def whisper_cross_kv_macs(config: Any) -> int:
 
 
 def ctc_macs(config: Any, n_samples: int) -> int | None:
-    """Return the MAC of a CTC model over `n_samples`, its head included; None if it is not built as wav2vec 2.0 is."""
+    """Return the MAC of a CTC model with its head over `n_samples`; None if its architecture is not wav2vec 2.0's."""
     if config.model_type not in _LIKE_WAV2VEC2 or getattr(config, "add_adapter", False):
         return None
     d, f, n, channels, stem = config.hidden_size, config.intermediate_size, n_samples, 1, 0
@@ -47,7 +48,7 @@ def ctc_macs(config: Any, n_samples: int) -> int | None:
         n = (n - kernel) // stride + 1
         stem += n * channels * width * kernel
         channels = width
-    # The positional convolution is padded on both sides; an even kernel leaves one frame more, which is cut off.
+    # The positional convolution is padded on both sides. An even kernel gives one frame more, which is cut off.
     kernel = config.num_conv_pos_embeddings
     positions = (n + 1 - kernel % 2) * d * (d // config.num_conv_pos_embedding_groups) * kernel
     layers = config.num_hidden_layers * (n * (4 * d * d + 2 * d * f) + 2 * n * n * d)
@@ -57,17 +58,17 @@ def ctc_macs(config: Any, n_samples: int) -> int | None:
 def edlm2025_whisper_encoder_flop(counted: Count) -> int:
     """Return what the 2025 study printed for Whisper's encoder.
 
-    Twice the MAC of linear layers and convolutions, and of four operations for every normalised element, as thop counts
-    them; the products of attention are missing.
+    It is twice the MAC of linear layers, convolutions, and four operations for every normalised element, as thop counts
+    them. The products of attention are missing.
     """
     return 2 * (counted.macs[LINEAR] + counted.macs[CONVOLUTION] + 4 * counted.normalised)
 
 
 def edlm2025_ctc_macs(counted: Count) -> int:
-    """Return what the 2025 study printed for wav2vec 2.0, as GFLOPS: it is MAC.
+    """Return what the 2025 study printed for wav2vec 2.0 as GFLOPS, although it is MAC.
 
-    Those of linear layers and convolutions, and fvcore's five operations for every normalised element; the products of
-    attention are missing.
+    It is the MAC of linear layers and convolutions, and fvcore's five operations for every normalised element. The
+    products of attention are missing.
     """
     return counted.macs[LINEAR] + counted.macs[CONVOLUTION] + 5 * counted.normalised
 
@@ -75,7 +76,7 @@ def edlm2025_ctc_macs(counted: Count) -> int:
 def edlm2025_decoder_flop(config: Any) -> int:
     """Return what the 2025 study printed for one step of Whisper's decoder: 24 d^2 L.
 
-    Twice the MAC of self-attention's four projections and of the feed-forward layers (4 d wide); cross-attention,
+    It is twice the MAC of self-attention's four projections and of the feed-forward layers (4 d wide). Cross-attention,
     attention's products and the output layer are missing.
     """
     return int(24 * config.d_model**2 * config.decoder_layers)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.files import read_json
-from asrmeter.flops.table import Model
+from asrmeter.flops.table import CountedModel
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import family_of
 from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
@@ -13,16 +13,16 @@ from asrmeter.sources import integrity
 from asrmeter.study.edlm2025 import MODELS
 
 
-def models_of(study: dict[str, Any], folder: Path) -> Iterator[Model]:
+def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
     """Yield the models of a study from their folders in `folder`, then those of the 2025 study from the catalogue."""
     for name in study["models"]:
         integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         if family_of(config) == "whisper":
             n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])
-            yield Model(name, config, True, read_tokenizer(folder / name), n_prompt)
+            yield CountedModel(name, config, True, read_tokenizer(folder / name), n_prompt)
         else:
-            yield Model(name, config, True)
+            yield CountedModel(name, config, True)
     for name in MODELS:
         if name not in study["models"]:
-            yield Model(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
+            yield CountedModel(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)

@@ -1,4 +1,4 @@
-"""The table `flops`: what each model of a study, and the five of the 2025 study, compute. 1 MAC = 2 FLOP."""
+"""The table `flops`: the work of each model of a study, and of the five models of the 2025 study. 1 MAC = 2 FLOP."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from asrmeter.study.edlm2025 import DURATIONS_S, MODELS
 Row = dict[str, Any]
 _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
-# One row for each model, duration class and batch size. Figures are of a whole batch of nominal length, but for those
-# by window, token and position, which are of one segment: with them `cells` works out what was really run, padding and
-# waiting included.
+# One row for each model, duration class and batch size. Values are for a whole batch of nominal length, except those by
+# window, token and position, which are for one segment. From these, `cells` computes the work that really ran, with
+# padding and waiting.
 FLOPS = pa.schema(
     [
         ("model", _TEXT),
@@ -32,10 +32,10 @@ FLOPS = pa.schema(
         # windows of a segment of nominal length, tokens of the class' mean reference text
         ("n_windows", _INTEGER),
         ("n_tokens_mean", _NUMBER),
-        # all windows; a CTC model's head is in it
+        # all windows; includes the head of a CTC model
         ("encoder_gmac", _NUMBER),
         ("encoder_gflop", _NUMBER),
-        # one token for each segment, in the middle of the mean transcript; the output layer is in it
+        # one token for each segment, in the middle of the mean transcript; includes the output layer
         ("decoder_gmac_per_step", _NUMBER),
         ("decoder_gflop_per_step", _NUMBER),
         # keys and values of the encoder's output, once a window
@@ -49,7 +49,7 @@ FLOPS = pa.schema(
         ("cross_kv_mac_per_window", _INTEGER),
         ("decoder_mac_per_token", _INTEGER),
         ("decoder_mac_per_position", _INTEGER),
-        # weights that a run reads, and the caches of keys and values that the decoder's reads beside them
+        # weights that a run reads, and the caches of keys and values that a run of the decoder also reads
         ("encoder_parameters", _INTEGER),
         ("decoder_parameters", _INTEGER),
         ("kv_elements_per_position", _INTEGER),
@@ -66,8 +66,8 @@ FLOPS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model to count: its name, the content of its config.json, and if it has a decoder its tokenizer and prompt."""
+class CountedModel:
+    """A model to count: its name, the content of its config.json; with a decoder also its tokenizer and prompt."""
 
     name: str
     config: Mapping[str, Any]
@@ -77,8 +77,8 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """A study's (duration class in s, batch size), the segments of its corpus, and how batches are made of them."""
+class BatchGrid:
+    """The (duration class in s, batch size) of a study, the segments of its corpus, and how to form batches of them."""
 
     grid: Sequence[tuple[int, int]] = ()
     corpus: Sequence[Row] = ()
@@ -97,28 +97,30 @@ class Classes:
         return [round(max(audio_s[i] for i in in_batches[position]) * SAMPLE_RATE_HZ) for position in chosen]
 
 
-def rows(model: Model, classes: Classes) -> Iterator[Row]:
-    """Yield the rows of a model: the study's grid, and what the 2025 study had of it.
+def rows(model: CountedModel, batch_grid: BatchGrid) -> Iterator[Row]:
+    """Yield the rows of a model: the study's grid, and what the 2025 study measured of the model.
 
-    An architecture that cannot be counted, however that shows, costs its figures and not the report: a note says why.
+    A model that cannot be counted, for whatever reason, has rows with a note instead of numbers.
     """
-    grid = [(place, model, classes) for place in (classes.grid if model.is_studied else ())]
+    grid = [(place, model, batch_grid) for place in (batch_grid.grid if model.is_studied else ())]
     if model.name in MODELS:
         others = [
-            (duration_s, 1) for duration_s in DURATIONS_S if not model.is_studied or (duration_s, 1) not in classes.grid
+            (duration_s, 1)
+            for duration_s in DURATIONS_S
+            if not model.is_studied or (duration_s, 1) not in batch_grid.grid
         ]
-        grid += [(place, replace(model, is_studied=False), Classes()) for place in others]
+        grid += [(place, replace(model, is_studied=False), BatchGrid()) for place in others]
     architecture: Architecture | None = None
-    for (duration_s, batch_size), own_model, own_classes in grid:
+    for (duration_s, batch_size), own_model, own_grid in grid:
         try:
             architecture = architecture or Architecture(model.config)
-            yield _row(own_model, architecture, own_classes, duration_s, batch_size)
+            yield _row(own_model, architecture, own_grid, duration_s, batch_size)
         except Exception as error:
             why = f"not counted: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             yield _empty(own_model, duration_s, batch_size) | {"note": why}
 
 
-def _empty(model: Model, duration_s: int, batch_size: int) -> Row:
+def _empty(model: CountedModel, duration_s: int, batch_size: int) -> Row:
     return dict.fromkeys(FLOPS.names) | {
         "model": model.name,
         "is_studied": model.is_studied,
@@ -127,13 +129,15 @@ def _empty(model: Model, duration_s: int, batch_size: int) -> Row:
     }
 
 
-def _row(model: Model, architecture: Architecture, classes: Classes, duration_s: int, batch_size: int) -> Row:
+def _row(
+    model: CountedModel, architecture: Architecture, batch_grid: BatchGrid, duration_s: int, batch_size: int
+) -> Row:
     counted = architecture.encoder(duration_s * SAMPLE_RATE_HZ)
     row = _empty(model, duration_s, batch_size) | {
         "family": architecture.family,
         "not_counted": ", ".join(sorted({*counted.not_counted, "feature extraction"})),
     }
-    lengths = classes.padded_samples(duration_s, batch_size)
+    lengths = batch_grid.padded_samples(duration_s, batch_size)
     runs = [architecture.encoder(n_samples) for n_samples in lengths]
     row["checked_against"], row["note"] = _checked(
         architecture, [counted, *runs], [duration_s * SAMPLE_RATE_HZ, *lengths]
@@ -154,11 +158,11 @@ def _row(model: Model, architecture: Architecture, classes: Classes, duration_s:
     if architecture.family == "ctc":
         printed = formulas.edlm2025_ctc_macs(counted) / 1e9
         return row | {"total_gflop": row["encoder_gflop"], "edlm2025_encoder": printed, "edlm2025_unit": "GMAC"}
-    return row | _decoder(model, architecture, classes, row, counted)
+    return row | _decoder(model, architecture, batch_grid, row, counted)
 
 
-def _decoder(model: Model, architecture: Architecture, classes: Classes, row: Row, counted: Count) -> Row:
-    """Return the columns of a Whisper's decoder."""
+def _decoder(model: CountedModel, architecture: Architecture, batch_grid: BatchGrid, row: Row, counted: Count) -> Row:
+    """Return the columns of Whisper's decoder."""
     decoder, config = architecture.decoder(), architecture.config
     assert decoder is not None
     found: Row = {
@@ -174,7 +178,7 @@ def _decoder(model: Model, architecture: Architecture, classes: Classes, row: Ro
         "edlm2025_decoder_gflop_per_step": formulas.edlm2025_decoder_flop(config) / 1e9,
         "not_counted": ", ".join(sorted({*row["not_counted"].split(", "), *decoder.not_counted})),
     }
-    segments = classes.segments(row["duration_s"])
+    segments = batch_grid.segments(row["duration_s"])
     if not segments or model.tokenizer is None:
         return found | {
             "note": "no transcript to take the decoder's steps from: the model or the class is not in the study"
@@ -197,7 +201,7 @@ def _decoder(model: Model, architecture: Architecture, classes: Classes, row: Ro
 def _checked(
     architecture: Architecture, counts: Sequence[Count], lengths: Sequence[int]
 ) -> tuple[str | None, str | None]:
-    """Return (what the counts were checked against and agree with, why they are not given)."""
+    """Return (what the counts agree with, why there are none); one of the two is None."""
     decoder = architecture.decoder()
     if not all(counted.agrees for counted in counts) or (decoder and not decoder.agrees):
         return None, "fvcore and torch's counter disagree on this architecture"

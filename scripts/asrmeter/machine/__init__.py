@@ -1,4 +1,4 @@
-"""The machine: who may measure on it, what it is, what disturbs a measurement, and which run a job belongs to.
+"""The machine: who may measure on it, its facts, what disturbs a measurement, and which run a job belongs to.
 
-Imports `common`; the standard library only, but for pynvml inside functions.
+Imports `common` and the standard library; pynvml inside functions. `noise_check` also imports torch and numpy.
 """

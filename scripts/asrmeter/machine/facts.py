@@ -1,4 +1,4 @@
-"""What the machine is: its processor, memory, GPU driver and software."""
+"""Facts about the machine: its processor, memory, GPU driver and software."""
 
 import ctypes
 import hashlib
@@ -33,14 +33,14 @@ def cuda_missing() -> str | None:
 
 
 def available_cpus() -> int:
-    """Return how many cores this process may use: those that it is bound to, or a container's share if that is less."""
+    """Return how many cores this process may use: those it is bound to, or the container's share if that is less."""
     bound = len(os.sched_getaffinity(0))
     quota, _, period = (read("/sys/fs/cgroup/cpu.max") or "max 1").partition(" ")
     return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
 
 
 def machine_facts(root: Path) -> dict[str, Any]:
-    """Return what a record must say of the machine and the software that it was measured with.
+    """Return what a record says about the machine and the software.
 
     `root` is the checkout, for its git commit.
     """
@@ -61,17 +61,17 @@ def machine_facts(root: Path) -> dict[str, Any]:
 
 
 def machine_id() -> str:
-    """Return twelve hexadecimal digits that stand for this kind of machine: processor, number of cores and memory.
+    """Return twelve hexadecimal digits that identify this kind of machine: processor, number of cores and memory.
 
-    The nodes of a cluster that are alike are one kind; `node` tells them apart.
+    Equal nodes of a cluster are of one kind; `node` distinguishes them.
     """
-    # A part of the memory is reserved, a little more or less of it from one start to the next.
+    # The kernel reserves some memory, a little more or less at each boot.
     identity = [cpu_name(), str(os.cpu_count()), f"{memory_bytes() / 2**30:.0f} GiB"]
     return hashlib.sha256("\n".join(["asrmeter", *identity]).encode()).hexdigest()[:12]
 
 
 def node() -> str | None:
-    """Return the name of this node of a SLURM cluster; None elsewhere, where a machine's name concerns nobody."""
+    """Return the name of this node of a SLURM cluster; None elsewhere, where the host name is private."""
     return os.environ.get("SLURMD_NODENAME")
 
 
@@ -101,7 +101,7 @@ def _version(package: str) -> str:
 
 
 def _commit(root: Path) -> str | None:
-    """Return the checkout's commit, with "-dirty" when files differ from it; None outside of git."""
+    """Return the checkout's commit, with "-dirty" if files differ from it; None outside git."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)

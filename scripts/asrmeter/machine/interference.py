@@ -1,7 +1,7 @@
-"""What else the machine does while a cell is measured, and from where on that spoils the measurement.
+"""Detect interference during a measurement: CPU contention, steal, throttling, clock jumps, a shared GPU.
 
 Standard library only; pynvml for CUDA. What the machine does not say is None: a container may hide the rest of the
-machine, a virtual machine has no thermometer.
+machine, and a virtual machine has no thermometer.
 """
 
 import contextlib
@@ -15,26 +15,26 @@ from typing import Any
 
 from asrmeter.machine import probes
 
-# Readings are this far apart, and further where they cost more than this part of the time.
+# Readings are this far apart, and further if they would cost more than this part of the time.
 INTERVAL_S, COST_SHARE = 1.0, 1e-3
-# The kernel counts CPU time in steps of 10 ms: over less than this a step would be several percent of a core.
-LEAST_INTERVAL_S = 0.5
+# The kernel counts CPU time in steps of 10 ms: in a shorter interval one step would be several percent of a core.
+MIN_INTERVAL_S = 0.5
 
 # Measured with two threads on two cores, on matrix products and decoder steps of whisper-tiny's size. Alone: up to
-# 0.03 foreign cores and 0.02 waiting threads. Beside a neighbour of 0.05 to 0.07 cores passes took -3 to 4 %
-# longer, which is the scatter; of 0.1 cores 1 to 14 %; of 0.3 11 to 66 %; of 0.5 38 to 95 %; of one core 2.2 to 2.8
-# times as long, and a whole Whisper up to 8 times. Threads wait for each other at the end of every matrix product, so
-# one that is held up holds up all, on any number of cores. One thread with a neighbour of 0.2 to 1 core on the other
-# core took -18 to 12 % longer, 0 in the median of 21 pairs: what counts is whether there is a core for each.
+# 0.03 foreign cores and 0.02 waiting threads. With a neighbour that used 0.05 to 0.07 cores, passes took -3 to 4 %
+# longer, which is the scatter; 0.1 cores: 1 to 14 %; 0.3: 11 to 66 %; 0.5: 38 to 95 %; one core: 2.2 to 2.8 times as
+# long, and a whole Whisper up to 8 times. Threads wait for each other at the end of every matrix product, so one that
+# is held up holds up all, on any number of cores. One thread with a neighbour of 0.2 to 1 core on the other core took
+# -18 to 12 % longer, 0 in the median of 21 pairs: what matters is whether each has a core.
 WAITING_THREADS = 0.1
 FOREIGN_CPU_CORES = 0.1
-# Alone, a virtual machine of two cores lost 0.0 to 0.3 % over seconds; each stolen moment holds up all threads.
+# Alone, a virtual machine of two cores lost 0.0 to 0.3 % over seconds. Each stolen moment holds up all threads.
 STEAL_SHARE = 0.02
-# Of the highest clock seen between passes; where the mean is below it, passes were that much slower.
+# Part of the highest clock seen between passes. If the mean is below it, passes were slower by as much.
 CLOCK_SHARE = 0.9
-# Times are taken by a clock that nobody sets. But what stops the machine for a while shows in the one that is set.
+# Times are taken by a clock that nobody sets. But whatever suspends the machine shows in the wall clock.
 CLOCK_JUMP_S = 0.1
-# NVML's names. A power limit is how a card is meant to work under load: noted, and no disturbance.
+# NVML's names. A card under load normally works at its power limit: that is noted, but is not a disturbance.
 GPU_SLOWDOWNS = ("HwSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "SwThermalSlowdown")
 GPU_POWER_LIMIT = "SwPowerCap"
 
@@ -54,12 +54,12 @@ class _Reading:
 
 
 class Watch:
-    """Looks at the machine from now until `report`, between passes and never inside one.
+    """Watches the machine from now until `report`, between passes and never within one.
 
     Args:
         device: what the cell runs on, `cpu` or `cuda`.
         gpu: the UUID of the GPU, or NVML's handle of it; None for none. This process has a context on it.
-        prefix: put before the paths of all that is read of the machine, but not of this process.
+        prefix: put before the paths of system files, but not before those of this process.
     """
 
     def __init__(self, device: str, gpu: Any = None, prefix: str = "") -> None:
@@ -71,30 +71,30 @@ class Watch:
         self._read()
 
     def sample(self) -> None:
-        """Read, if the last reading is a second ago; call this after each pass."""
+        """Take a reading if the last one is a second ago; call this after each pass."""
         if time.perf_counter() >= self._due_s:
             self._read()
 
     def report(self) -> dict[str, Any]:
-        """Read for the last time; return what was seen.
+        """Take the last reading; return what all of them say.
 
         Returns:
-            `before` and `after`: `machine.activity` and `gpu_activity` at the ends. `mean`: over the whole time.
-            `worst`: in the worst interval between two readings, or the extreme of all readings but the first, which
-            saw an idle machine. `seconds`; `n_cpus`, the cores that this process may use; `n_cores`, the same with two
-            hyper-threads as one.
+            `before` and `after`: `probes.activity` and `gpu_activity` at both ends. `mean`: over the whole time.
+            `worst`: in the worst interval between two readings, or the extreme of all readings except the first, which
+            saw an idle machine. `seconds`. `n_cpus`: the CPUs that this process may use. `n_cores`: the same, where two
+            hyper-threads are one.
 
-            `foreign_cpu_cores`: CPU seconds of everything but this process, per second, on those cores.
-            `own_cpu_cores`: those of this process. `waiting_threads`: the threads of this process that could have run
-            but had no core, on average; stolen time is not in it. `steal_share`: part of those cores' time that a
-            hypervisor gave to others. All None for less than `LEAST_INTERVAL_S`. `n_throttle_events`: how often the
-            processor slowed down for heat, from `before` to `after`. `clock_jump_s`: how far the wall clock was set.
+            `foreign_cpu_cores`: CPU seconds of all other processes, per second, on those CPUs. `own_cpu_cores`: those
+            of this process. `waiting_threads`: how many threads of this process could have run but had no core, on
+            average, without stolen time. `steal_share`: part of those CPUs' time that a hypervisor gave to others. All
+            of these are None for less than `MIN_INTERVAL_S`. `n_throttle_events`: how often the processor slowed down
+            for heat, from `before` to `after`. `clock_jump_s`: by how much the wall clock was set.
         """
         self._read()
         after = self._activity()
         readings = self._readings
-        # The last interval may be but a moment: it counts with the one before it.
-        too_short = len(readings) > 2 and readings[-1].at_s - readings[-2].at_s < LEAST_INTERVAL_S
+        # The last interval may be very short, so it is merged with the one before.
+        too_short = len(readings) > 2 and readings[-1].at_s - readings[-2].at_s < MIN_INTERVAL_S
         ends = [*readings[:-2], readings[-1]] if too_short else readings
         intervals = [_rates(first, last) for first, last in itertools.pairwise(ends)]
         clocks = _known(reading.cpu_mhz for reading in readings[1:])
@@ -124,7 +124,7 @@ class Watch:
         return probes.activity(self._prefix) | (gpu_activity(self._card, own_context=True) if self._card else {})
 
     def _read(self) -> None:
-        # CPU time: beside a busy neighbour a reading takes as long as the neighbour pleases.
+        # CPU time: with a busy neighbour the wall time of a reading can have any length.
         begin_s = time.thread_time()
         reading = _Reading(
             at_s=time.perf_counter(),
@@ -142,13 +142,13 @@ class Watch:
 
 
 def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
-    """Return what spoiled a measurement with so many CPU threads: a clause for each of the causes.
+    """Return what disturbed a measurement with `threads` CPU threads: a clause for each cause.
 
     Causes: `cores` (others used them), `steal`, `clock`, `heat`, `wall_clock`, `gpu_slowdown`, `gpu_shared`.
     """
     mean, worst, n_cpus = report["mean"], report["worst"], report["n_cpus"]
     foreign, waiting, steal = mean["foreign_cpu_cores"], mean["waiting_threads"], mean["steal_share"]
-    # Of a cell on a GPU most threads sleep. How much is left is seen, unless the kernel does not say who waits.
+    # Most threads of a cell on a GPU sleep. Its use of cores is known, unless the kernel does not count waiting.
     spare = max(0.0, report["n_cores"] - (threads if waiting is None else mean["own_cpu_cores"]))
     found = {}
     if waiting is not None and waiting > WAITING_THREADS:
@@ -169,7 +169,7 @@ def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
 
 
 def gpu_disturbances(seen: dict[str, Any]) -> dict[str, str]:
-    """Return what spoils a measurement on a GPU of which this was seen: a clause for each of the causes."""
+    """Return what disturbed a measurement on a GPU, from its readings: a clause for each cause."""
     found = {}
     if slowdowns := [name for name in seen.get("gpu_slowdowns") or () if name in GPU_SLOWDOWNS]:
         found["gpu_slowdown"] = f"the GPU slowed down ({', '.join(slowdowns)})"
@@ -179,12 +179,12 @@ def gpu_disturbances(seen: dict[str, Any]) -> dict[str, str]:
 
 
 def why_disturbed(report: dict[str, Any], threads: int) -> str | None:
-    """Return what spoiled a measurement with so many CPU threads, or None if nothing did."""
+    """Return what disturbed a measurement with `threads` CPU threads, or None if nothing did."""
     return "; ".join(disturbances(report, threads).values()) or None
 
 
 def gpu_handle(gpu: Any) -> Any | None:
-    """Return NVML's handle of a GPU given by its UUID (or by the handle); None if NVML does not know it."""
+    """Return NVML's handle of a GPU, given its UUID or the handle itself; None if NVML does not know it."""
     import pynvml
 
     try:
@@ -195,10 +195,10 @@ def gpu_handle(gpu: Any) -> Any | None:
 
 
 def gpu_activity(card: Any, own_context: bool) -> dict[str, Any]:
-    """Return clock (MHz), temperature (°C), reasons to be slower (NVML's names) and other computing processes of a GPU.
+    """Return clock (MHz), temperature (°C), slowdown reasons (NVML's names) and other computing processes of a GPU.
 
-    A container may show this process under another number, or itself alone. So processes are counted, not recognised:
-    with a context of its own (`own_context`) one of them is this one.
+    A container may show this process under another number, or only this process. So processes are counted, not
+    recognised: if this process has a context (`own_context`), one of them is its own.
     """
     import pynvml
 
@@ -212,7 +212,7 @@ def gpu_activity(card: Any, own_context: bool) -> dict[str, Any]:
     if reasons is None:  # drivers before 535
         reasons = ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)
     names = (*GPU_SLOWDOWNS, GPU_POWER_LIMIT)
-    # By its version: the plain name raises something else than an NVMLError where the driver is older.
+    # With the version in its name: with an older driver the plain function raises an error that is not an NVMLError.
     processes = ask(pynvml.nvmlDeviceGetComputeRunningProcesses_v3)
     return {
         "gpu_mhz": ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM),
@@ -227,12 +227,12 @@ def gpu_activity(card: Any, own_context: bool) -> dict[str, Any]:
 def _rates(first: _Reading, last: _Reading) -> dict[str, float | None]:
     seconds = last.at_s - first.at_s
     rates: dict[str, float | None] = dict.fromkeys(("own_cpu_cores", *_HARMFUL_RATES))
-    if seconds < LEAST_INTERVAL_S:
+    if seconds < MIN_INTERVAL_S:
         return rates
     own_s = last.own_s - first.own_s
     rates["own_cpu_cores"] = own_s / seconds
     if first.waited_s is not None and last.waited_s is not None:
-        # Less than before only if threads have ended.
+        # It decreases only if threads have ended.
         rates["waiting_threads"] = max(0.0, last.waited_s - first.waited_s) / seconds
     if first.cpu and last.cpu:
         rates["foreign_cpu_cores"] = max(0.0, last.cpu.busy_s - first.cpu.busy_s - own_s) / seconds
@@ -253,12 +253,12 @@ def _worst_of_gpu(seen: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _mean_and_worst(report: dict[str, Any], rate: str) -> str:
     mean, worst = report["mean"][rate], report["worst"][rate]
-    # The worst is that of the long intervals; where the others hold more, it says nothing.
+    # The worst is only of long intervals. If the mean is above it, it says nothing.
     return f"{mean:.2f}" if worst is None or worst <= mean else f"{mean:.2f} (at worst {worst:.2f})"
 
 
 def _usable_cpus() -> set[int]:
-    """Return the cores that any thread of this process may use: OpenMP may have bound each to one of them."""
+    """Return the CPUs that any thread of this process may use: OpenMP may have bound each thread to one."""
     cpus = os.sched_getaffinity(0)
     for thread in _threads():
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
@@ -267,12 +267,12 @@ def _usable_cpus() -> set[int]:
 
 
 def _waited_s() -> float | None:
-    """Return the seconds that the threads of this process could have run but had no core, summed over threads.
+    """Return for how many seconds threads of this process could have run but had no core, summed over threads.
 
-    None where the kernel does not count them. The source is /proc/self/task/*/schedstat, in nanoseconds.
+    None if the kernel does not count them. The source is /proc/self/task/*/schedstat, in nanoseconds.
     """
-    told = [probes.read(f"/proc/self/task/{thread}/schedstat") for thread in _threads()]
-    times = [[int(number) for number in text.split()] for text in told if text]
+    stats = [probes.read(f"/proc/self/task/{thread}/schedstat") for thread in _threads()]
+    times = [[int(number) for number in text.split()] for text in stats if text]
     return sum(waited for _, waited, _ in times) / 1e9 if any(ran for ran, _, _ in times) else None
 
 

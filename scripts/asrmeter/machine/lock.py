@@ -1,4 +1,4 @@
-"""Who may measure on the machine now: one measurement at a time, or other work side by side."""
+"""The lock of the machine: one measurement at a time holds it alone, other work shares it."""
 
 import contextlib
 import fcntl
@@ -6,17 +6,17 @@ import logging
 import os
 from collections.abc import Iterator
 
-# Another place for the lock: for tests, and for machines whose users do not share a temporary folder.
+# Another path of the lock: for tests, and for machines whose users do not share a temporary folder.
 LOCK_VARIABLE = "ASRMETER_LOCK"
-# Not the temporary folder of the environment: that may be another for every job.
+# Not in the temporary folder of the environment, which may differ between jobs.
 LOCK = "/tmp/asrmeter.lock"
 
 
 @contextlib.contextmanager
 def exclusive_lock() -> Iterator[int]:
-    """Hold the machine for a measurement; yield the lock's file descriptor, so that a child process may hold it too.
+    """Hold the machine for a measurement; yield the lock's file descriptor, so that a child process can hold it too.
 
-    Waits for measurements and other work of any pipeline on the machine, of this checkout or another.
+    Waits for measurements and other work of every pipeline on the machine, in this checkout or another.
     """
     with _locked(fcntl.LOCK_EX, "waiting for another pipeline on this machine to let this one measure") as descriptor:
         yield descriptor
@@ -24,7 +24,7 @@ def exclusive_lock() -> Iterator[int]:
 
 @contextlib.contextmanager
 def shared_lock() -> Iterator[None]:
-    """Hold the machine together with other work that is no measurement."""
+    """Hold the machine together with other work that does not measure."""
     with _locked(fcntl.LOCK_SH, "waiting for a measurement of another pipeline on this machine to end"):
         yield
 
@@ -45,7 +45,7 @@ def _locked(kind: int, waiting: str) -> Iterator[int]:
 
 
 def _open_for_all(path: str) -> int:
-    """Open the lock file, making it for every user of the machine if it is not there."""
+    """Open the lock file; if it is missing, create it for all users of the machine."""
     # Not in one call: Linux refuses O_CREAT on another user's file in a sticky folder (fs.protected_regular).
     with contextlib.suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

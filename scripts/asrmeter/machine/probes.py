@@ -1,4 +1,4 @@
-"""How busy, fast and hot the machine is now, as Linux says."""
+"""Probes of the machine's state: how busy, fast and hot Linux says it is."""
 
 import functools
 import glob
@@ -11,34 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# As many cores tell of the clock as can be asked in a tenth of a millisecond or two.
-_MOST_CLOCKS = 8
-# Their first sensor is the whole package. Others are of disks, boards and network cards.
+# The clocks of this many cores can be read in one or two tenths of a millisecond.
+_MAX_CLOCKS = 8
+# The first sensor of these chips is that of the whole package. Other chips are in disks, boards and network cards.
 _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
 
 
 def clock_ahead_s() -> float:
-    """Return how far the wall clock is ahead of one that nobody sets: this changes only when it jumps.
+    """Return how far the wall clock is ahead of a clock that nobody sets.
 
-    It does when it is set, and when the machine was suspended.
+    This changes only if the wall clock is set or the machine is suspended.
     """
     return time.time() - time.monotonic()
 
 
 def physical_cores(cpus: Collection[int], prefix: str = "") -> int:
-    """Return how many cores these are: two hyper-threads are one; each counts where the machine does not say."""
+    """Return the number of physical cores: two hyper-threads are one. If the machine does not say, every CPU counts."""
     siblings = [read(f"{prefix}/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") for cpu in cpus]
     return len(siblings) if None in siblings else len(set(siblings))
 
 
 def governor() -> str | None:
-    """Return who sets the first core's clock: `performance`, `powersave`, ...; None where the machine does not say."""
+    """Return the first core's clock governor (`performance`, `powersave`, ...); None if the machine does not say."""
     return read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """Seconds of CPU time since boot, summed over cores: used by anybody, stolen by a hypervisor, of all kinds."""
+    """Seconds of CPU time since boot, summed over cores: used by any process, stolen by a hypervisor, in total."""
 
     busy_s: float
     steal_s: float
@@ -46,7 +46,7 @@ class CpuTime:
 
 
 def cpu_time(cpus: Collection[int] | None = None, prefix: str = "") -> CpuTime | None:
-    """Return the CPU time of all cores, or of those numbered; None where the machine does not say.
+    """Return the CPU time of all cores, or of the given ones; None if the machine does not say.
 
     The source is /proc/stat, in steps of 10 ms. `prefix`, here and elsewhere, is put before every path.
     """
@@ -57,7 +57,7 @@ def cpu_time(cpus: Collection[int] | None = None, prefix: str = "") -> CpuTime |
         if not name.startswith("cpu"):
             break
         if name in names:
-            # user, nice, system, idle, iowait, irq, softirq, steal; a guest's time is in user and nice already.
+            # user, nice, system, idle, iowait, irq, softirq, steal; user and nice include the time of guests.
             table.append([int(tick) for tick in ticks[:8]])
     if not table or len(table[0]) < 8 or not any(map(any, table)):
         return None
@@ -69,9 +69,9 @@ def cpu_time(cpus: Collection[int] | None = None, prefix: str = "") -> CpuTime |
 
 
 def cpu_mhz(prefix: str = "", quick: bool = False) -> float | None:
-    """Return the highest clock (MHz) of a few cores spread over the machine; None where the machine does not say.
+    """Return the highest clock (MHz) of a few cores spread over the machine; None if the machine does not say.
 
-    Where there is no cpufreq, /proc/cpuinfo knows; `quick` leaves that out, as it costs milliseconds on large machines.
+    Without cpufreq it is read from /proc/cpuinfo, unless `quick`: that takes milliseconds on large machines.
     """
     clocks = [float(text) / 1000 for file in _clock_files(prefix) if (text := read(file))]
     if not clocks and not quick:
@@ -81,15 +81,15 @@ def cpu_mhz(prefix: str = "", quick: bool = False) -> float | None:
 
 
 def cpu_temperature_c(prefix: str = "") -> float | None:
-    """Return the temperature of the hottest processor package (°C); None where the machine does not say."""
-    # A sensor may refuse for a moment.
+    """Return the temperature of the hottest processor package (°C); None if the machine does not say."""
+    # A sensor may fail for a moment.
     return max((int(text) / 1000 for file in _thermometers(prefix) if (text := read(file))), default=None)
 
 
 def throttle_events(prefix: str = "") -> int | None:
-    """Return how often cores and packages were slowed down for heat since boot; None where Linux does not count it.
+    """Return how often cores and packages were throttled for heat since boot; None if Linux does not count it.
 
-    A package's event counts once for each of its cores. Only Intel's processors are counted.
+    An event of a package counts once for each of its cores. Only Intel's processors have such counters.
     """
     files = _matching(prefix, "/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle", "*_throttle_count")
     counts = [int(text) for file in files if (text := read(file))]
@@ -99,7 +99,7 @@ def throttle_events(prefix: str = "") -> int | None:
 @functools.cache
 def _clock_files(prefix: str) -> list[str]:
     files = _matching(prefix, "/sys/devices/system/cpu/cpu[0-9]*/cpufreq", "scaling_cur_freq")
-    return files[:: math.ceil(len(files) / _MOST_CLOCKS)] if files else []
+    return files[:: math.ceil(len(files) / _MAX_CLOCKS)] if files else []
 
 
 @functools.cache
@@ -120,8 +120,8 @@ def _matching(prefix: str, folders: str, name: str) -> list[str]:
 def activity(prefix: str = "") -> dict[str, Any]:
     """Return how busy the machine is.
 
-    Load average, CPU time stolen by a hypervisor (s since boot), clock (MHz), temperature (°C) and how often it made
-    the processor slow down (since boot). None for what the machine does not say.
+    That is its load average, the CPU time stolen by a hypervisor (s since boot), its clock (MHz) and temperature (°C),
+    and how often heat throttled the processor (since boot). A value is None if the machine does not say.
     """
     time_ = cpu_time(prefix=prefix)
     return {
@@ -134,13 +134,13 @@ def activity(prefix: str = "") -> dict[str, Any]:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has ended for want of memory since boot; 0 where it does not say."""
+    """Return how many processes the kernel has killed for lack of memory since boot; 0 if it does not say."""
     found = re.search(r"^oom_kill (\d+)$", read("/proc/vmstat") or "", re.MULTILINE)
     return int(found.group(1)) if found else 0
 
 
 def read(path: str) -> str | None:
-    """Return what a file of the system says; None if it is not there or does not answer."""
+    """Return the content of a system file, stripped; None if it cannot be read."""
     try:
         return Path(path).read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""The Snakemake that a job belongs to: which process it is, and how to end with it. Standard library only."""
+"""The Snakemake process that a job belongs to: how to find it, and how to end with it. Standard library only."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def process() -> int | None:
-    """Return the process id of the Snakemake that runs this job, or None."""
+    """Return the process id of the Snakemake that runs this job, None without one."""
     pid = os.getppid()
-    with contextlib.suppress(OSError):  # some machines hide the processes of others
+    with contextlib.suppress(OSError):  # some machines hide the processes of other users
         while pid > 1:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             if any(Path(part).name == "snakemake" for part in command[:3]):
@@ -20,12 +20,12 @@ def process() -> int | None:
 
 
 def started(pid: int) -> str:
-    """Return when a process was started, which with its number stands for it alone."""
+    """Return when a process was started; with the process id this identifies it."""
     return _status(pid)[19]
 
 
 def name() -> str | None:
-    """Return what names the run of Snakemake that this job belongs to, and no other; None without one."""
+    """Return a unique name of the Snakemake run that this job belongs to; None without one."""
     with contextlib.suppress(OSError):  # it ended meanwhile
         owner = process()
         return None if owner is None else f"{owner} {started(owner)}"
@@ -33,10 +33,10 @@ def name() -> str | None:
 
 
 def end_with_it() -> None:
-    """Have this process end when its Snakemake does, however that ends: nothing is measured or written for nobody.
+    """Make this process end when its Snakemake does, however that ends.
 
-    The kernel would do so for a parent only, and between the two is a shell. A thread that sleeps in the kernel until
-    then wakes up for nothing else.
+    The kernel does this only for a parent, and there is a shell between the two. So a thread sleeps in the kernel until
+    then; nothing else wakes it up.
     """
     owner = process()
     if owner is None:

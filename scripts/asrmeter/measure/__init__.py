@@ -1,4 +1,4 @@
-"""How a cell is measured: what a worker is given, who starts and watches it, what it does, when it stops.
+"""Measuring: the job that starts and supervises a worker, the worker and its tasks, energy, memory, the stop rule.
 
 Imports any room below. The worker never imports pyarrow, pandas, librosa or scipy.
 """

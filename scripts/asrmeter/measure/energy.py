@@ -1,8 +1,8 @@
-"""Energy of windows of passes: by codecarbon, with where each figure comes from, and by the hardware's own counters.
+"""Energy of windows of passes: by codecarbon, with the source of each value, and by the hardware's own counters.
 
-codecarbon's own output does not say whether a figure was measured or modelled; its hardware objects do. It estimates a
-CPU without a readable counter as TDP x the process' share of all cores, and RAM as a constant for the number of
-modules: both are models, and kept apart from what a counter says.
+codecarbon's output does not say whether a value was measured or modelled; its hardware objects do. It models a CPU
+without a readable counter as TDP x the process' share of all cores, and RAM as a constant for the number of modules.
+Both are kept apart from the values of counters.
 """
 
 import logging
@@ -20,17 +20,17 @@ from asrmeter.measure import energy_counters
 Result = TypeVar("Result")
 
 J_PER_KWH = 3.6e6
-# Windows of a cell: a counter's spread is worth knowing, a model's is not.
+# Windows of a cell: the spread of a counter is informative, that of a model is not.
 N_WINDOWS_MEASURED, N_WINDOWS_MODELLED = 3, 1
-# A window begins and ends anywhere between two updates of a counter: it must be long beside that.
-LEAST_TICKS = 50
+# A window begins and ends anywhere between two updates of a counter, so it must be much longer than that.
+MIN_TICKS = 50
 _CPU_METHODS = {"intel_rapl": "rapl", "cpu_load": "cpu_load_model", "constant": "tdp_constant"}
 _GPU_NOTES = {"nvml_counter": "NVML's energy counter", "nvml_power": "mean of NVML's power, read every second"}
 
 
 @dataclass(frozen=True)
 class Window:
-    """Joules of one window, by codecarbon and by counters that were read directly; None where there is no figure."""
+    """Joules of one window, by codecarbon and by counters that were read directly; None if there is no value."""
 
     n_passes: int
     seconds: float
@@ -42,10 +42,10 @@ class Window:
 
 
 class Meter:
-    """codecarbon, set up to be quiet: no network, no files, no thread beside the window where none is needed.
+    """codecarbon without side effects: no network, no files, and no thread during a window unless it needs one.
 
     `gpu` is the card that the cell runs on, None on the CPU. Nothing is raised: once codecarbon has failed, `failure`
-    says how, and there are no more figures.
+    says how, and there are no more values.
     """
 
     def __init__(self, gpu: energy_counters.Nvml | None) -> None:
@@ -59,14 +59,14 @@ class Meter:
         self._attempt(self._begin)
 
     def end(self) -> dict[str, float | None]:
-        """End the window; return its `cpu_j`, `gpu_j` and `ram_j`, None where there is no figure."""
+        """End the window; return its `cpu_j`, `gpu_j` and `ram_j`, None if there is no value."""
         return self._attempt(self._end) or {"cpu_j": None, "gpu_j": None, "ram_j": None}
 
     def _attempt(self, step: Callable[[], Result]) -> Result | None:
         if self.failure is None:
             try:
                 return step()
-            except Exception as error:  # a cell is worth having without its energy
+            except Exception as error:  # a cell without energy is still useful
                 self.failure = f"codecarbon failed: {error!r}"
         return None
 
@@ -75,13 +75,13 @@ class Meter:
         import codecarbon
         from codecarbon.core import gpu as gpus
 
-        # Not by UUID: codecarbon takes every letter of "MIG-" off its front, and then does not find "PU-...".
+        # Not by UUID: codecarbon strips all characters of "MIG-" from its start, and does not find "PU-...".
         card_numbers = [] if gpu is None or gpu.index is None else [gpu.index]
-        # It would run nvidia-smi and rocm-smi to know, and meter every GPU beside a cell that runs on the CPU.
+        # Otherwise it runs nvidia-smi and rocm-smi, and meters every GPU even for a cell on the CPU.
         gpus.is_nvidia_system = lambda: bool(card_numbers)
         gpus.is_rocm_system = lambda: False
         self._tracker = codecarbon.OfflineEmissionsTracker(
-            force_carbon_intensity_g_co2e_kwh=0,  # CO2 is not taken from here: no country, and no tables to read
+            force_carbon_intensity_g_co2e_kwh=0,  # CO2 is computed elsewhere: no country, and no tables to read
             output_methods=[],
             log_level="critical",
             measure_power_secs=3600,
@@ -105,12 +105,12 @@ class Meter:
         self.note = self._note(gpu)
 
     def _note(self, gpu: energy_counters.Nvml | None) -> str:
-        """Say what the figures are."""
+        """Describe the values."""
         note = "CPU: whole socket by RAPL" if self.method_cpu == "rapl" else f"CPU: {self._model()}"
         return f"GPU: {_GPU_NOTES.get(self.method_gpu, 'not found by NVML')}; {note}" if gpu else note
 
     def _model(self) -> str:
-        """Say what the model of a CPU without a counter starts from."""
+        """Describe the model of a CPU without a counter."""
         from codecarbon.core import cpu, hardware_cache
 
         by_thread_w = cpu.DEFAULT_POWER_PER_CORE
@@ -123,13 +123,13 @@ class Meter:
     def _begin(self) -> None:
         self._tracker.start_task()
         if self.method_gpu != "nvml_power":
-            # codecarbon's thread wakes every second; only power sampling needs it. Waiting for the interpreter's lock
-            # between its readings of clock and CPU time, it makes the load model err by up to a factor of two.
+            # codecarbon's thread wakes every second; only power sampling needs it. It may wait for the interpreter's
+            # lock between its readings of clock and CPU time, and makes the load model wrong by up to a factor of two.
             self._tracker._scheduler_monitor_power.stop()
 
     def _end(self) -> dict[str, float | None]:
         spent = self._tracker.stop_task()
-        # A counter that it could not read it passes over in silence, or replaces by a reading of the power.
+        # If codecarbon cannot read a counter, it silently skips it, or reads the power instead.
         skipped = self._rapl is not None and any(file.sample_skipped for file in self._rapl._rapl_files)
         replaced = self.method_gpu == "nvml_counter" and any(card._use_power_fallback for card in self._cards)
         for method, energy, lost in (
@@ -146,17 +146,17 @@ class Meter:
 
 
 def preload() -> None:
-    """Import codecarbon, and find the processor's TDP where it will be needed: once, for processes forked afterwards.
+    """Import codecarbon, and look up the processor's TDP if it will be needed: once for all processes forked later.
 
-    NVML is not opened: its state must not be shared over a fork.
+    NVML is not opened: a fork must not share its state.
     """
-    # Inside a SLURM job codecarbon asks scontrol for the allocation and would scale a whole socket's TDP by it.
+    # In a SLURM job codecarbon asks scontrol for the allocation, and would scale the TDP of a whole socket by it.
     for variable in ("SLURM_JOB_ID", "SLURM_JOBID"):
         os.environ.pop(variable, None)
     import cpuinfo
     import pynvml
 
-    # py-cpuinfo runs for a second to find the name that Linux gives away.
+    # py-cpuinfo takes a second to find the name, which Linux knows.
     cpuinfo.get_cpu_info = lambda: {"brand_raw": cpu_name()}
     open_nvml = pynvml.nvmlInit
     pynvml.nvmlInit = lambda: None  # codecarbon opens it again when it looks for GPUs
@@ -167,36 +167,36 @@ def preload() -> None:
     finally:
         pynvml.nvmlInit = open_nvml
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-    # Its model of the CPU divides by a difference of wall-clock times, and somebody may set that clock in between.
+    # Its model of the CPU divides by a difference of wall-clock times, and that clock may be set in between.
     hardware.time = types.SimpleNamespace(time=time.perf_counter, perf_counter=time.perf_counter, sleep=time.sleep)
-    # A user's own configuration of codecarbon (a factor for cooling, a TDP, a server) must not change what joules mean.
+    # A user's configuration of codecarbon (a factor for cooling, a TDP, a server) must not change the joules.
     emissions_tracker.get_hierarchical_config = dict
     if not cpu.is_rapl_available():
         hardware_cache.get_cached_tdp(cpu)
 
 
 def own_gpu() -> str:
-    """Return the UUID of the GPU that torch runs on: NVML counts cards in another order, and the hidden ones too."""
+    """Return the UUID of the GPU that torch runs on: NVML numbers cards in another order, with the hidden ones."""
     import torch
 
     return f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"
 
 
 def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
-    """Meter windows of passes, and of idling with the model loaded where the device's power is measured.
+    """Meter windows of passes, and an idle window with the model loaded if the device's power is measured.
 
-    Nothing that goes wrong is raised, in `run` neither: what there is of windows is returned with the reason in `note`.
+    No error is raised, not even one of `run`: the windows before it are returned, with the reason in `note`.
 
     Args:
         device: what the cell runs on, `cpu` or `cuda`.
         run: does one pass, and synchronises.
-        least_s: seconds that a window lasts at least; it is longer where a counter's updates are rare.
+        least_s: the shortest length of a window in seconds; it is longer if a counter updates rarely.
 
     Returns:
-        `method_cpu` and `method_gpu`, where codecarbon's figures come from, and a `note` about them; `windows` and
-        `idle` (see `Window`); of the device's own counter `counter_tick_s`, the seconds between its updates, and
-        `counter_note`, why it gives no figure; `idle_settled_s`, the seconds until the power had settled before the
-        idle window, None where it had not or could not be watched.
+        `method_cpu` and `method_gpu`, the sources of codecarbon's values, and a `note` about them; `windows` and `idle`
+        (see `Window`); for the device's own counter `counter_tick_s`, the seconds between its updates, and
+        `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the idle
+        window, None if it had not or could not be watched.
     """
     gpu = energy_counters.Nvml(own_gpu()) if device == "cuda" else None
     part = "gpu" if gpu else "cpu"
@@ -207,7 +207,7 @@ def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dic
     meter = Meter(gpu)
     methods = {"cpu": meter.method_cpu, "gpu": meter.method_gpu}
     measured = own.missing is None or methods[part] in MEASURED_METHODS
-    window_s = max([least_s, *(LEAST_TICKS * counter.tick_s for counter in direct.values() if counter.tick_s)])
+    window_s = max([least_s, *(MIN_TICKS * counter.tick_s for counter in direct.values() if counter.tick_s)])
 
     windows: list[Window] = []
     idle: list[Window] = []
@@ -218,7 +218,7 @@ def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dic
         if measured:
             settled_s = own.settle()
             idle.append(_window(meter, direct, lambda: time.sleep(window_s), window_s))
-    except Exception as error:  # a cell is worth having without its energy
+    except Exception as error:  # a cell without energy is still useful
         failure = f"a pass failed: {error!r}"
     found = {name for name in methods if any(getattr(window, f"{name}_j") is not None for window in windows)}
     return {
@@ -235,7 +235,7 @@ def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dic
 def _window(
     meter: Meter, direct: dict[str, energy_counters.Counter], run: Callable[[], object], least_s: float
 ) -> Window:
-    """Call `run` until `least_s` seconds have passed; return the joules of it all."""
+    """Call `run` until `least_s` seconds have passed; return the joules of all calls."""
     meter.begin()
     try:
         before = {name: counter.read() for name, counter in direct.items()}

@@ -1,6 +1,6 @@
-"""Counters of energy that the hardware keeps, read directly: RAPL for processors, NVML for a GPU.
+"""Energy counters of the hardware, read directly: RAPL for processors, NVML for a GPU.
 
-A counter shows the energy since some time in the past; only the difference of two readings means something.
+A counter shows the energy since some time in the past, so only the difference of two readings is meaningful.
 """
 
 import functools
@@ -13,26 +13,27 @@ from typing import Any
 
 POWERCAP = Path("/sys/class/powercap")
 J_PER_UJ, J_PER_MJ = 1e-6, 1e-3
-# The update interval is the median of this many, looked for no longer than this.
+# The update interval is the median of this many intervals, watched for at most this time.
 N_INTERVALS, TICK_SEARCH_S = 5, 1.0
-# Power has settled when so many means of so many seconds differ by less than this part of the largest.
-N_SETTLED, SETTLE_STEP_S, SETTLED_WITHIN, SETTLE_MOST_S = 3, 0.5, 0.05, 5.0
+# Power has settled when this many means over this many seconds differ by less than this part of the largest.
+# The last number is the longest wait in seconds.
+N_SETTLED, SETTLE_STEP_S, SETTLED_WITHIN, SETTLE_MAX_S = 3, 0.5, 0.05, 5.0
 
 Reading = tuple[int, ...]
 
 
 class Counter(ABC):
-    """A counter of energy. `missing` says why it gives no figure, and is None as long as it does."""
+    """An energy counter. `missing` says why it gives no value, and is None as long as it does."""
 
     missing: str | None = None
 
     @abstractmethod
     def read(self) -> Reading | None:
-        """Return what the counter shows; None, with the reason in `missing`, where it cannot be read."""
+        """Return what the counter shows; None, with the reason in `missing`, if it cannot be read."""
 
     @abstractmethod
     def _joules(self, before: Reading, after: Reading) -> float:
-        """Return the joules from one reading to a later one; negative if the counter started anew in between."""
+        """Return the joules from one reading to a later one; negative if the counter was reset in between."""
 
     def joules_between(self, before: Reading | None, after: Reading | None) -> float | None:
         """Return the joules from one reading to a later one; None, with the reason in `missing`, if there are none."""
@@ -47,7 +48,7 @@ class Counter(ABC):
 
     @functools.cached_property
     def tick_s(self) -> float | None:
-        """Seconds from one update of the counter to the next, watched once; None if it hardly moves in a second."""
+        """Seconds from one update of the counter to the next, watched once; None if it has too few in a second."""
         until = time.perf_counter() + TICK_SEARCH_S
         times: list[float] = []
         while len(times) <= N_INTERVALS and (update := self._update(until)):
@@ -55,13 +56,13 @@ class Counter(ABC):
         return statistics.median(b - a for a, b in itertools.pairwise(times)) if len(times) > 1 else None
 
     def settle(self) -> float | None:
-        """Wait until power hardly changes any more, `SETTLE_MOST_S` at most.
+        """Wait until power hardly changes, at most `SETTLE_MAX_S`.
 
         Returns:
-            The seconds that it took; None if the wait ended without it, or there was nothing to watch.
+            The seconds that it took; None if power did not settle, or could not be watched.
         """
         begin = time.perf_counter()
-        until = begin + SETTLE_MOST_S
+        until = begin + SETTLE_MAX_S
         powers: list[float] = []
         last = self._update(until)
         while last:
@@ -79,7 +80,7 @@ class Counter(ABC):
         return None
 
     def _update(self, until: float) -> tuple[float, Reading] | None:
-        """Wait for the counter to change; return the time and what it shows, or None if `until` comes first."""
+        """Wait for the counter to change; return the time and the reading, or None if it does not until `until`."""
         shown = now = self.read()
         while now is not None and shown is not None and time.perf_counter() < until:
             now = self.read()
@@ -89,9 +90,9 @@ class Counter(ABC):
 
 
 class Rapl(Counter):
-    """The energy of all processor packages by Linux' powercap files; AMD's show under the same names as Intel's.
+    """The energy of all processor packages, from Linux' powercap files. AMD's have the same names as Intel's.
 
-    Exact while a package uses less than `max_energy_range_uj` between two readings: minutes at full load.
+    It is exact while a package uses less than `max_energy_range_uj` between two readings: minutes at full load.
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
@@ -100,7 +101,7 @@ class Rapl(Counter):
             for domain in sorted(root.glob("intel-rapl*:*")):
                 name = (domain / "name").read_text().strip()
                 if name.startswith("package"):
-                    # A register that is also mapped into memory (intel-rapl-mmio) shows twice, under the same name.
+                    # A register that is also mapped into memory (intel-rapl-mmio) appears twice, under the same name.
                     range_uj = int((domain / "max_energy_range_uj").read_text())
                     packages.setdefault(name, (domain / "energy_uj", range_uj))
         except (OSError, ValueError) as error:
@@ -112,7 +113,7 @@ class Rapl(Counter):
         self.read()
 
     def read(self) -> Reading | None:
-        """Return the microjoules of all packages, twice over, one after another."""
+        """Return the microjoules of all packages, each read twice in turn."""
         if not self._files:
             return None
         try:
@@ -132,7 +133,10 @@ class Rapl(Counter):
         return sum(spent_uj[i] for i in own) * J_PER_UJ
 
     def _mirrors(self, reading: Reading, one: int, other: int) -> bool:
-        """Return whether `other` showed what `one` did in between: the dies of a package may share its counter."""
+        """Return whether `other`, read between two readings of `one`, lies between them.
+
+        The dies of a package may share its counter.
+        """
         first, between, again = reading[one], reading[other], reading[len(self._files) + one]
         range_uj = self._ranges_uj[one]
         return (between - first) % range_uj <= (again - first) % range_uj
@@ -141,7 +145,7 @@ class Rapl(Counter):
 class Nvml(Counter):
     """The energy of the NVIDIA card with the given UUID since its driver was loaded (Volta and later).
 
-    `index` is NVML's number of the card, None if it does not open or does not know it.
+    `index` is NVML's number of the card; None if NVML does not open or does not know the card.
     """
 
     def __init__(self, uuid: str) -> None:

@@ -5,18 +5,18 @@ import re
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
-# Writing 5 resets the process' peak resident size (Linux, proc(5)).
+# Writing 5 resets the peak resident size of the process (Linux, proc(5)).
 _RESET = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Peaks since `reset`, in bytes. Resident memory counts mapped pages of the weights file too."""
+    """Peaks since `reset`, in bytes. Resident memory includes mapped pages of the weights file."""
 
     def __init__(self, device: str) -> None:
         self._on_cuda = device == "cuda"
 
     def reset(self) -> None:
-        """Forget earlier peaks. Where a container forbids it, the peak is that of the whole process."""
+        """Reset the peaks. Where a container forbids it, the peak is that since the start of the process."""
         with contextlib.suppress(OSError):
             _RESET.write_text("5")
         if self._on_cuda:
@@ -31,7 +31,7 @@ class PeakMemory:
 
     @property
     def device_bytes(self) -> int | None:
-        """Memory that tensors take on the GPU now; None on the CPU."""
+        """Memory of tensors on the GPU now; None on the CPU."""
         if not self._on_cuda:
             return None
         import torch
@@ -45,7 +45,7 @@ class PeakMemory:
 
     @property
     def peak_device_bytes(self) -> int | None:
-        """Peak memory that tensors took on the GPU; None on the CPU."""
+        """Peak memory of tensors on the GPU; None on the CPU."""
         if not self._on_cuda:
             return None
         import torch

@@ -1,7 +1,7 @@
-"""The operators of a pass: from a profiler's events to where the time goes, by stage, group and operator.
+"""Attribute the time of a pass to operators: from a profiler's events to rows by stage, group and operator.
 
-The profiler's raw events become rows by a pure function: torch's own tables take twenty times as long and know neither
-stages nor modules. A worker imports this: nothing of the tables is in here.
+A pure function turns raw events into rows: torch's own tables take twenty times as long, and know neither stages nor
+modules. The worker imports this module, so it must not import pyarrow.
 """
 
 import functools
@@ -21,42 +21,42 @@ from asrmeter.common.files import atomic
 
 Row = dict[str, Any]
 
-# Groups of operators by name, without "aten::": the first that matches. An operator's own time is its dispatch, and on
-# CUDA its kernels' launch too; what it calls is counted by itself.
+# Groups of operators by name, without "aten::"; the first match counts. An operator's own time is its dispatch, and on
+# CUDA the launch of its kernels too. The operators that it calls have their own time.
 GROUPS = {
-    # Waiting for the device, not work. Of copies only those reach this that wait: see `_waits`.
+    # Waiting for the device, not work. The only copies here are those that wait: see `_waits`.
     "synchronisation": r"^cu(da)?(Stream|Device|Ctx|Event)Synchronize|cudaMemcpyAsync",
     "convolution": r"conv(?!ert)",
     "attention": r"scaled_dot_product|attention",
     "matmul": r"(^|_)(mm|bmm|addmm|baddbmm|addbmm|mv|addmv|v?dot|linear|matmul|einsum)(_|$)",
-    # Of a convolution's weights too: wav2vec 2.0 normalises those of its positional one in every pass. Not normal_().
+    # Also of weights: wav2vec 2.0 normalises those of its positional convolution in every pass. Not normal_().
     "normalisation": r"norm(?!al)",
-    # A softmax outside of attention is one over tokens.
+    # A softmax outside of attention is over tokens.
     "activation": r"[gr]elu|silu|glu|tanh|sigmoid|softmax",
     "memory": "|".join(
         (
             r"^(empty|new_empty|resize|zero|new_zeros|ones|new_ones|full|fill|set_)",  # allocation, first content
             r"copy|^(to|clone|contiguous|cat|concat|stack|pad|constant_pad|reflection_pad|repeat|roll|flip)(_|\d|$)",
-            # An embedding is rows of a table.
+            # An embedding reads rows of a table.
             r"index|gather|scatter|masked_(fill|select)|^embedding|^where$",
-            # Views copy nothing; that they are made costs time.
+            # Views copy nothing, but creating them takes time.
             r"view|reshape|^(t|transpose|permute|expand|expand_as|as_strided|slice|select|narrow|squeeze|unsqueeze)_?$",
             r"^(split|split_with_sizes|chunk|unbind|unfold|flatten|alias|detach|diagonal|movedim|real|m?T|numpy_T)_?$",
             r"^(lift_fresh|resolve_conj|resolve_neg)$",
-            # A number's way to the host. The waiting for it is above.
+            # Moving a number to the host. Waiting for it is `synchronisation`.
             r"^(item|_local_scalar_dense|is_nonzero)$",
         )
     ),
 }
-# Within a module of attention these are attention as well, as is what would be "other": the scaling and masking that
-# fused attention does in one operator with them. Projections stay matmul.
+# Within a module of attention these count as attention, and so does what would be "other": the scaling and masking that
+# fused attention does in the same operator. Projections stay matmul.
 _WRITTEN_OUT = re.compile(r"^_?(bmm|baddbmm|softmax)$")
 PYTHON, OTHER = "python", "other"
-# The time of the interpreter and of libraries beside torch, such as numpy: no operator runs.
+# The time of the interpreter and of libraries other than torch, such as numpy, when no operator runs.
 BETWEEN = "(between operators)"
 
-# A Whisper decoder layer's modules -> stage. Residual additions are of decoder_other, as are embeddings and the rest of
-# generation.
+# Module of a Whisper decoder layer -> stage. Residual additions, embeddings and the rest of generation belong to
+# decoder_other.
 _DECODER_STAGES = {
     "self_attn": "decoder_self_attention",
     "self_attn_layer_norm": "decoder_self_attention",
@@ -67,7 +67,7 @@ _DECODER_STAGES = {
     "fc2": "decoder_feed_forward",
     "final_layer_norm": "decoder_feed_forward",
 }
-# Ranges are called PREFIX, stage, and within a module of attention its ending.
+# The name of a range is PREFIX and the stage; for a module of attention the ending follows.
 PREFIX, _IN_ATTENTION = "asrmeter::", "::attention"
 
 # Activity types of kineto.
@@ -89,7 +89,7 @@ def range_of(path: str, kind: str) -> str | None:
 class Event:
     """An event of the profiler: `kind` is kineto's activity type, `thread` the stream of what runs on the device.
 
-    `correlation` is an operator's own number, and shared by a call of the CUDA runtime and what it makes the device do;
+    `correlation` is an operator's own number. A call of the CUDA runtime shares it with what it makes the device do;
     both are `linked` to the operator that they belong to, 0 if to none.
     """
 
@@ -104,7 +104,7 @@ class Event:
 
 
 def read(results: Any) -> list[Event]:
-    """Return the events of kineto's results; of names and shapes, most of which come again, there is one each."""
+    """Return the events of kineto's results. Equal names and shapes are stored once, as most occur often."""
     known: dict[Any, Any] = {}
 
     def event_of(event: Any) -> Event:
@@ -125,7 +125,7 @@ def read(results: Any) -> list[Event]:
 
 @dataclass
 class _Cost:
-    """What an operator of a stage cost in all its calls; in nanoseconds."""
+    """The cost of an operator of a stage in all its calls, in nanoseconds."""
 
     n_calls: int = 0
     cpu_ns: int = 0
@@ -149,9 +149,9 @@ class _Open:
 def attribute(events: Sequence[Event]) -> tuple[list[Row], float | None]:
     """Return the rows of a pass and the seconds that the device was busy, None if it did nothing.
 
-    A row's CPU time is that of the thread of the ranges less what nested events took, so that rows add up to the stages
-    whatever runs beside it. Its CUDA time is that of what its operators launched, where launches overlap only what the
-    earlier ones leave, so that rows add up to the busy time.
+    A row's CPU time is that of the thread of the ranges without nested events, so rows add up to the stages whatever
+    other threads do. Its CUDA time is that of what its operators launched. Where launches overlap, the earlier one
+    counts, so rows add up to the busy time.
     """
     ranges = [event for event in events if event.kind == _RANGE and event.name.startswith(PREFIX)]
     stages, inner = _stages(ranges)
@@ -161,7 +161,7 @@ def attribute(events: Sequence[Event]) -> tuple[list[Row], float | None]:
         *stages,
         *inner,
         *(event for event in operators.values() if event.thread == main),
-        # Calls of the runtime bear another number of the thread. Those that no operator made are the interpreter's.
+        # Calls of the runtime have another thread number. Those that no operator made are the interpreter's.
         *(event for event in _waits(events) if event.linked not in operators or operators[event.linked].thread == main),
     ]
     costs: dict[_Key, _Cost] = defaultdict(_Cost)
@@ -180,7 +180,7 @@ def attribute(events: Sequence[Event]) -> tuple[list[Row], float | None]:
     begins = [stage.start_ns for stage in stages]
 
     def by_time(event: Event) -> _Key:
-        """Return the row of what no operator of the main thread launched: the stage is the one that ran then."""
+        """Return the row of an event that no operator of the main thread launched, by the stage that ran then."""
         launcher = operators.get(event.linked, event)
         stage = stages[max(0, bisect_right(begins, launcher.start_ns) - 1)]
         return stage.name.removeprefix(PREFIX), group_of(launcher.name, False), launcher.name
@@ -206,7 +206,7 @@ def attribute(events: Sequence[Event]) -> tuple[list[Row], float | None]:
 
 
 def _stages(ranges: Iterable[Event]) -> tuple[list[Event], list[Event]]:
-    """Return the ranges that lie in no other, each until the next begins as in a `Timeline`, and all others."""
+    """Return the outermost ranges, each until the next one begins as in a `Timeline`, and all inner ones."""
     outer: list[Event] = []
     inner: list[Event] = []
     for event in sorted(ranges, key=_in_time):
@@ -216,7 +216,7 @@ def _stages(ranges: Iterable[Event]) -> tuple[list[Event], list[Event]]:
 
 
 def _in_time(event: Event) -> tuple[int, int]:
-    """Order events by their beginning, those that others are nested in first."""
+    """Sort key: events by their start, outer ones first."""
     return event.start_ns, -event.end_ns
 
 
@@ -239,9 +239,9 @@ def _waits(events: Iterable[Event]) -> list[Event]:
 
 
 def _walk(events: Iterable[Event]) -> Iterator[_Open]:
-    """Yield the events of a thread that lie in ranges as they close, each with its own time, stage and scope.
+    """Yield the events of a thread within ranges, as they end, each with its own time, stage and scope.
 
-    None outlasts the one that it is nested in: clocks of the device's calls are a little apart.
+    An event is cut off at the end of the one that it is nested in: the clocks of the device's calls differ a little.
     """
     stack: list[_Open] = []
     for event in sorted(events, key=_in_time):
@@ -275,7 +275,7 @@ def group_of(operator: str, in_attention: bool) -> str:
 def write_trace(events: Sequence[Event], path: Path) -> None:
     """Write events as a gzipped trace for Perfetto or chrome://tracing, in microseconds since the first of them.
 
-    Made of names and shapes alone: torch's own export tells the host's name, paths, and when it was.
+    It contains names and shapes only: torch's own export contains the host name, paths and the date.
     """
     first_ns = min((event.start_ns for event in events), default=0)
     with atomic(path) as part, gzip.open(part, "wt", compresslevel=6, encoding="utf-8") as stream:

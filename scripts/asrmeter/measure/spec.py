@@ -1,4 +1,4 @@
-"""What a cell is: the options that name it on a command line, and what a worker is given. Standard library only."""
+"""The spec of a cell: the options that name it on a command line, and what the worker gets. Standard library only."""
 
 import argparse
 import json
@@ -13,10 +13,10 @@ from asrmeter.sources import integrity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every job on a cell has; see `specify`."""
+    """Add the options of every job that measures a cell; see `specify`."""
     parser.add_argument("--model", required=True, help="name of the model")
-    parser.add_argument("--model-key", help="digest of what the model folder must be made of")
-    parser.add_argument("--corpus-key", help="digest of what the corpus must be made of")
+    parser.add_argument("--model-key", help="fingerprint that the model folder must have")
+    parser.add_argument("--corpus-key", help="fingerprint that the corpus must have")
     parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--variant", required=True, help="name of the variant")
@@ -26,23 +26,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
     parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
     parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")
-    parser.add_argument("--threads", required=True, help="CPU threads, or auto for every core that may be used")
+    parser.add_argument("--threads", required=True, help="CPU threads, or auto for all available cores")
     parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
     parser.add_argument("--protocol", required=True, help="the protocol as JSON, as the study has it")
-    parser.add_argument("--timeout-s", type=float, default=600, help="end the worker after this many seconds")
+    parser.add_argument("--timeout-s", type=float, default=600, help="kill the worker after this many seconds")
     parser.add_argument(
-        "--attempt", type=int, default=1, help="which try of a job this is; later ones keep what earlier ones measured"
+        "--attempt",
+        type=int,
+        default=1,
+        help="which attempt of a job this is; later ones keep earlier records",
     )
     parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
 
 
 def specify(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the cell as the worker gets it. To be called alone on the machine: hashing weights takes a core.
+    """Return the spec of the cell. Call it while holding the machine: hashing weights takes a core.
 
-    `check_cpu_s` is the CPU time that looking at every byte of weights and audio took: no part of starting up.
+    `check_cpu_s` is the CPU time of hashing weights and audio. It is not part of the start-up.
 
     Raises:
-        AsrmeterError: the model folder or the corpus is not what it should be.
+        AsrmeterError: the model folder or the corpus has changed since it was made.
     """
     begin_s = time.process_time()
     provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())

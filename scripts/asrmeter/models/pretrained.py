@@ -13,6 +13,7 @@ from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
 from asrmeter.models.catalogue import Origin
+from asrmeter.runtimes.base import TorchRuntime
 from asrmeter.runtimes.transformers_ctc import network_class
 from asrmeter.sources import hub
 
@@ -121,6 +122,7 @@ def check(name: str, family: str, folder: Path) -> int:
     except Exception as error:  # safetensors, tokenizers, torch or transformers may raise any at a damaged file
         message = " ".join(str(error).replace(f"{folder}/", "").replace(str(folder), "its folder").split())[:300]
         raise AsrmeterError(f"{name}: it cannot be loaded ({type(error).__name__}: {message})") from error
+    assert isinstance(loaded, TorchRuntime)
     return sum(parameter.numel() for parameter in loaded.model.parameters())
 
 

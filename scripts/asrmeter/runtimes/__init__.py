@@ -1,4 +1,4 @@
-"""The libraries that run models. Adding one is a class in a file here, named below and in the study's schema."""
+"""The libraries that run models. To add one, write a class in a file here and name it below and in the schema."""
 
 import importlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from asrmeter.common.errors import AsrmeterError
 if TYPE_CHECKING:
     from asrmeter.runtimes.base import Runtime
 
-# (runtime of the variant, family of the model) -> module: class. Loaded when used: importing them costs seconds.
+# (runtime of the variant, family of the model) -> module:class. Loaded when used, as importing one costs seconds.
 _CLASSES = {
     ("transformers", "whisper"): "asrmeter.runtimes.transformers_whisper:TransformersWhisper",
     ("transformers", "ctc"): "asrmeter.runtimes.transformers_ctc:TransformersCtc",
@@ -34,7 +34,7 @@ def family_of(config: Mapping[str, Any]) -> str:
     """Return the family ("whisper" or "ctc") of the model whose config.json is `config`.
 
     Raises:
-        AsrmeterError: no runtime runs such a model, or it lacks the part that writes text.
+        AsrmeterError: no runtime runs such a model, or it has no part that outputs text.
     """
     model_type = config.get("model_type")
     if model_type == "whisper":
@@ -46,7 +46,7 @@ def family_of(config: Mapping[str, Any]) -> str:
             f"the model is neither a Whisper- nor a CTC-type model (model_type {model_type}); "
             f"supported are whisper, {', '.join(CTC_CLASSES)}"
         )
-    # A config that names no class is taken at its type; loading it shows whether the weights are all there.
+    # If a config names no class, its type decides; loading the model shows whether the weights are complete.
     architectures = config.get("architectures") or []
     if architectures and not any(name.endswith(ending) for name in architectures):
         raise AsrmeterError(f"the model has no {part}: config.json says that it is a {', '.join(architectures)}")
@@ -57,10 +57,10 @@ def load(family: str, folder: Path, options: dict[str, Any], device: str, random
     """Load a model folder.
 
     `options` are the variant's (runtime, dtype, attention). With `random_weights` the amount of work is fixed
-    beforehand, since such a model does not know when to stop.
+    beforehand, since such a model never emits an end token reliably.
 
     Raises:
-        AsrmeterError: the folder is not one of a model that can be run.
+        AsrmeterError: the model in the folder cannot be run.
     """
     module, name = _CLASSES[options["runtime"], family].split(":")
     return getattr(importlib.import_module(module), name)(folder, options, device, random_weights)

@@ -1,10 +1,11 @@
-"""What a runtime does: waveforms in, text out, with a mark at the beginning of each stage."""
+"""The interface of runtimes: waveforms in, text out, with a mark at the beginning of each stage."""
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a model made of one segment.
+    """The transcript of one segment, and the work that it took.
 
-    Text, text tokens generated, windows (encoder runs) that it took, seconds that the encoder worked through: padding
-    counts, and audio that two windows share counts twice.
+    `n_tokens` are text tokens, `n_windows` runs of the encoder. `processed_s` are the seconds that the encoder worked
+    through: padding counts, and audio in two windows counts twice.
     """
 
     text: str
@@ -29,10 +30,10 @@ class Hypothesis:
 
 
 class Timeline:
-    """The stages of one pass: a mark ends the stage before it and begins its own; a stage may come again.
+    """The stages of one pass. A mark ends one stage and begins the next; a stage may come more than once.
 
-    On the CPU a mark is a reading of the clock. On CUDA it is an event in the stream, read after the pass, so that a
-    mark waits for nothing and the pass is not slowed down. What a decoder was run on is counted along.
+    On the CPU a mark is a reading of the clock. On CUDA it is an event in the stream, read after the pass: setting it
+    waits for nothing and does not slow the pass down. `decoder_work` counts what the decoder ran on.
     """
 
     def __init__(self, device: str) -> None:
@@ -59,7 +60,7 @@ class Timeline:
 
     @property
     def n_marks(self) -> int:
-        """Marks that were set."""
+        """How many marks were set."""
         return len(self._marks)
 
     def seconds(self) -> dict[str, float]:
@@ -71,7 +72,7 @@ class Timeline:
 
 
 def mark_cost_s(device: str, n: int = 200) -> float:
-    """Return what setting one mark costs, in seconds: what timing the stages adds to a pass is that by its marks."""
+    """Return the seconds that setting one mark takes; times the marks of a pass, this is the cost of timing stages."""
     timeline = Timeline(device)
     begin = time.perf_counter()
     for _ in range(n):
@@ -82,12 +83,10 @@ def mark_cost_s(device: str, n: int = 200) -> float:
 class Runtime(Protocol):
     """A loaded model.
 
-    `model` is the network, `head` its module whose output are the scores of the tokens, `attention` the implementation
-    of attention that it uses ("sdpa" or "eager"), which the variant's need not be: see `transformers_folder.network`.
+    `attention` is the implementation of attention that it uses ("sdpa" or "eager"). It may differ from the variant's:
+    see `transformers_common.network`.
     """
 
-    model: "torch.nn.Module"
-    head: "torch.nn.Module"
     attention: str
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None: ...
@@ -95,8 +94,23 @@ class Runtime(Protocol):
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch: float32 waveforms of shape (n,), 16 kHz, in host memory.
 
-        `references` serve random weights only: they get as many tokens as the reference would take.
+        `references` are for random weights only, which generate as many tokens as the reference has.
         """
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
+
+    def check_scores(self) -> AbstractContextManager[None]:
+        """Reject a model whose scores are not finite in a pass of the block: it would be fast, and wrong.
+
+        Raises:
+            FloatingPointError: a score is infinite or not a number.
+        """
+
+
+@runtime_checkable
+class TorchRuntime(Runtime, Protocol):
+    """A runtime whose model is a torch network, `model`; the output of its module `head` are the tokens' scores."""
+
+    model: "torch.nn.Module"
+    head: "torch.nn.Module"

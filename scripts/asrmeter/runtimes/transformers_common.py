@@ -1,5 +1,7 @@
-"""What loading a model folder by transformers takes, whatever the model's family."""
+"""What the runtimes of transformers share: loading a model folder, and checking scores."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +10,41 @@ import torch
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 
-# Weights that only training uses: many folders leave them out.
+# Weights that only training uses; many folders leave them out.
 _TRAINING_ONLY = ("masked_spec_embed",)
+
+
+class TransformersRuntime:
+    """The base of transformers' runtimes; see `asrmeter.runtimes.base.TorchRuntime`."""
+
+    head: torch.nn.Module
+
+    @contextlib.contextmanager
+    def check_scores(self) -> Iterator[None]:
+        """See `asrmeter.runtimes.base.Runtime`."""
+
+        def check(_module: Any, _inputs: Any, scores: torch.Tensor) -> None:
+            # The extremes take no memory of their own, and are not finite if any score is not.
+            if not all(torch.isfinite(extreme) for extreme in torch.aminmax(scores)):
+                raise FloatingPointError(
+                    f"the model's output in {scores.dtype} is infinite or not a number; "
+                    "measure it in float32 or bfloat16"
+                )
+
+        hook = self.head.register_forward_hook(check)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def network(kind: Any, folder: Path, options: dict[str, Any], device: str) -> Any:
     """Load the weights of `folder` into transformers' class `kind`, for inference on `device`.
 
-    Attention `sdpa` becomes `eager` in the few classes that are only written out; the config of the network says which.
+    Attention `sdpa` becomes `eager` in the few classes that have no other; the config of the network says which it is.
 
     Raises:
-        AsrmeterError: weights are missing, which transformers would make up at random.
+        AsrmeterError: weights are missing, which transformers would fill with random numbers.
     """
     model, found = kind.from_pretrained(
         folder,
@@ -33,7 +59,7 @@ def network(kind: Any, folder: Path, options: dict[str, Any], device: str) -> An
     if missing:
         raise AsrmeterError(f"{folder}: {kind.__name__} needs weights that are missing: {', '.join(missing[:5])}")
     if device == "cuda":
-        # torch's default rounds the factors of float32 convolutions to TF32: a variant is what it says.
+        # torch's default rounds the factors of float32 convolutions to TF32, and then fp32 would not be fp32.
         torch.backends.cudnn.allow_tf32 = False
     return model.to(device).eval()
 
@@ -42,11 +68,11 @@ def feature_extractor(kind: Any, folder: Path, **settings: Any) -> Any:
     """Load the feature extractor of `folder` into transformers' class `kind`; `settings` override the folder's.
 
     Raises:
-        AsrmeterError: it wants another sampling rate than that of the segments.
+        AsrmeterError: its sampling rate is not that of the segments.
     """
     features = kind.from_pretrained(folder, local_files_only=True, **settings)
     if features.sampling_rate != SAMPLE_RATE_HZ:
         raise AsrmeterError(
-            f"{folder}: the model is for audio of {features.sampling_rate} Hz; asrmeter's is of {SAMPLE_RATE_HZ} Hz"
+            f"{folder}: the model is for audio of {features.sampling_rate} Hz; asrmeter's audio has {SAMPLE_RATE_HZ} Hz"
         )
     return features

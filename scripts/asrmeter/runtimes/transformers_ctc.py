@@ -1,4 +1,4 @@
-"""Encoders with a CTC head by transformers (wav2vec 2.0 and its kin): one encoder run, greedy collapse."""
+"""Encoders with a CTC head by transformers (wav2vec 2.0 and its relatives): one encoder run, greedy collapse."""
 
 import json
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_common import feature_extractor, network
+from asrmeter.runtimes.transformers_common import TransformersRuntime, feature_extractor, network
 
-# What transformers' CTC tokenizer takes a folder to mean that does not say otherwise.
+# The defaults of transformers' CTC tokenizer.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 DEFAULT_WORD_DELIMITER = "|"
 
@@ -27,12 +27,12 @@ def network_class(model_type: str) -> Any:
     return getattr(transformers, CTC_CLASSES[model_type])
 
 
-class TransformersCtc:
+class TransformersCtc(TransformersRuntime):
     """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`.
 
-    The folder's preprocessor_config.json says whether the model is given an attention mask. Models with group
-    normalisation are not: beyond a batch of one the shorter segments are padded with zeros that the model sees, which
-    changes its output a little. So it does, less, where convolutions come after the mask: conformers, data2vec, SEW.
+    The folder's preprocessor_config.json says whether the model gets an attention mask. Models with group normalisation
+    do not: in a batch, the shorter segments are padded with zeros that the model sees, which changes its output a
+    little. It changes less where convolutions come after the mask: conformers, data2vec, SEW.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
@@ -41,9 +41,9 @@ class TransformersCtc:
         self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
         self.model = network(network_class(config["model_type"]), folder, options, device)
         self._encoder = getattr(self.model, self.model.base_model_prefix)
-        self.head = self.model.lm_head
+        self.head: torch.nn.Linear = self.model.lm_head
         self.attention: str = self.model.config._attn_implementation
-        # By token; the blank, and outputs of the head that no file names, spell nothing.
+        # By token. The blank, and outputs of the head that no file names, spell nothing.
         self._spelling = [spelling.get(token, "") for token in range(self.head.out_features)]
         self._spelling[self.model.config.pad_token_id] = ""
 
@@ -70,10 +70,9 @@ class TransformersCtc:
 
 
 def collapse(frames: list[int], spelling: list[str]) -> list[str]:
-    """Return what the best token of each frame spells: repeats are one token, then blanks are dropped.
+    """Return what the best tokens of the frames spell: repeats are merged, then tokens that spell nothing are dropped.
 
-    A blank between them keeps double letters apart. Tokens that spell nothing, the blank and special ones, leave
-    nothing.
+    A blank between two equal letters keeps them apart. The blank and special tokens spell nothing.
     """
     return [spelling[token] for token, _ in groupby(frames) if spelling[token]]
 
@@ -88,7 +87,7 @@ def read_spelling(folder: Path) -> dict[int, str]:
     if not vocabulary:
         raise AsrmeterError(f"{folder}: has no vocab.json, which says what a CTC model's tokens spell")
     if any(isinstance(number, dict) for number in vocabulary.values()):
-        raise AsrmeterError(f"{folder}: vocab.json holds a vocabulary for each language; asrmeter runs those with one")
+        raise AsrmeterError(f"{folder}: vocab.json has a vocabulary for each language; asrmeter runs models with one")
     settings = _read_json(folder / "tokenizer_config.json")
     special = set(_special_tokens(DEFAULT_SPECIAL_TOKENS | settings))
     special |= set(_special_tokens(_read_json(folder / "special_tokens_map.json")))
@@ -111,10 +110,10 @@ def _special_tokens(settings: dict[str, Any]) -> Iterator[str]:
 
 
 def _text(token: str | dict[str, Any]) -> str:
-    """Return the text of a token, which tokenizer files give as such or with properties around it."""
+    """Return the text of a token, which tokenizer files give as a string or within a mapping."""
     return token if isinstance(token, str) else token["content"]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a file, nothing where there is none."""
+    """Return the content of a file, an empty mapping if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

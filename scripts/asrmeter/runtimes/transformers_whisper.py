@@ -13,7 +13,7 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_common import feature_extractor, network
+from asrmeter.runtimes.transformers_common import TransformersRuntime, feature_extractor, network
 
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
@@ -21,8 +21,8 @@ START, END = "<|startoftranscript|>", "<|endoftext|>"
 # OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
 MULTILINGUAL_VOCABULARY = 51865
 
-# Of a folder's generation settings these are part of the model. All others (sampling, beams, thresholds, tokens forced
-# by older versions, what is returned) say how somebody once decoded, and are not taken over.
+# The generation settings of a folder that are part of the model. All others (sampling, beams, thresholds, tokens forced
+# by older versions, what is returned) only record how somebody decoded with it, and are ignored.
 PENALTIES = ("repetition_penalty", "no_repeat_ngram_size")
 OWN_SETTINGS = (
     "max_length",
@@ -38,12 +38,12 @@ OWN_SETTINGS = (
 )
 
 
-class TransformersWhisper:
+class TransformersWhisper(TransformersRuntime):
     """A Whisper model; see `asrmeter.runtimes.base.Runtime`."""
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
         self._tokenizer = read_tokenizer(folder)
-        # A mask of the padding is for the long form, which asks for it.
+        # Only the long form needs a mask of the padding, and asks for it.
         self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
         self.model = network(WhisperForConditionalGeneration, folder, options, device)
         settings = self.model.generation_config = own_generation(self.model, self._tokenizer)
@@ -55,7 +55,7 @@ class TransformersWhisper:
         if settings.is_multilingual:
             self._decoding |= {"language": "en", "task": "transcribe"}
         self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
-        self._most_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
+        self._max_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
         self._random_weights = random_weights
         self._timeline: Timeline | None = None
         encoder = self.model.get_encoder()
@@ -78,7 +78,7 @@ class TransformersWhisper:
         return self._long_form(waveforms, timeline)
 
     def _short_form(self, waveforms: list[np.ndarray], timeline: Timeline, **limits: int) -> list[Hypothesis]:
-        """One window a segment: whatever its length, Whisper sees 30 s."""
+        """Transcribe each segment in one window: Whisper always sees 30 s."""
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="max_length")
         timeline.begin("decoder")
@@ -87,7 +87,7 @@ class TransformersWhisper:
         return [self._hypothesis(row, n_windows=1) for row in tokens.tolist()]
 
     def _long_form(self, waveforms: list[np.ndarray], timeline: Timeline) -> list[Hypothesis]:
-        """Window after window, each from the last timestamp of the one before: their number depends on the speech."""
+        """Transcribe window after window, each from the last timestamp of the one before."""
         n_windows = torch.zeros(len(waveforms), dtype=torch.int64)
 
         def count(progress: torch.Tensor) -> None:
@@ -102,10 +102,10 @@ class TransformersWhisper:
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Random weights need not emit an end token or timestamps: windows as the audio has, tokens as the text."""
+        """Do a fixed amount of work, as random weights may never end: windows by the audio, tokens by the text."""
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
-        n_tokens = min(n_tokens, self._most_tokens)
+        n_tokens = min(n_tokens, self._max_tokens)
         total = [Hypothesis("", 0, 0, 0)] * len(waveforms)
         for i in range(n_windows):
             pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
@@ -127,7 +127,7 @@ class TransformersWhisper:
         return dict(inputs.to(self.model.device))
 
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
-        """Text tokens are those below the end-of-text token; special ones and timestamps lie above."""
+        """Decode the text tokens, those below the end-of-text token; special tokens and timestamps are above it."""
         text = [token for token in row if token < self._end]
         return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * WINDOW_S)
 
@@ -147,7 +147,7 @@ class TransformersWhisper:
 
 
 def prompt_length(is_multilingual: bool) -> int:
-    """Return the tokens that decoding begins with: start, language and task if there are several, no timestamps."""
+    """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""
     return 4 if is_multilingual else 2
 
 
@@ -162,14 +162,14 @@ def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
         raise AsrmeterError(f"{folder}: has no tokenizer.json, which says what a Whisper model's tokens spell")
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
     if None in (tokenizer.token_to_id(START), tokenizer.token_to_id(END)):
-        raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not a Whisper model's")
+        raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not the tokenizer of a Whisper model")
     return tokenizer
 
 
 def own_generation(model: WhisperForConditionalGeneration, tokenizer: tokenizers.Tokenizer) -> GenerationConfig:
-    """Return the generation settings that are part of `model`, completed where its folder is old or says nothing.
+    """Return the generation settings that are part of `model`, with defaults for those that its folder lacks.
 
-    The special tokens are those of its tokenizer: the settings may name several or wrong ones.
+    Special tokens are taken from the tokenizer: the settings may name several or wrong ones.
     """
     folders, config = model.generation_config, model.config
     settings: dict[str, Any] = {

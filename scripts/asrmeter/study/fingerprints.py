@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora import kinds
 from asrmeter.models import catalogue
@@ -20,8 +21,6 @@ FOLDER_VERSION = 1
 PROFILE_VERSION = 1
 CEILINGS_VERSION = 1
 
-# Keys of `protocol` that decide when a cell has been timed enough.
-STOP_RULE = ("target", "min_passes", "max_passes", "budget_s")
 # Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
 _NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
 

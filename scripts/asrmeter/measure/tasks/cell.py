@@ -1,9 +1,7 @@
 """Measuring a cell: the phases of the table in MEASURING.md, a method each, in this order."""
 
-import contextlib
 import itertools
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,7 +68,7 @@ class CellMeasurement:
     def measure_memory(self) -> None:
         """Run the longest batch once; emit the peaks of memory. The model's scores must be finite."""
         self._memory.reset()
-        with _finite_output(self._runtime.head):
+        with self._runtime.check_scores():
             self._worked_s += self._runner.run("memory", self._runner.longest)
         self._emit(
             "memory",
@@ -128,28 +126,6 @@ class CellMeasurement:
         if self._spec["weights"] == "pretrained":
             for batch in self._runner.untranscribed:
                 self._runner.run("transcript", batch)
-
-
-@contextlib.contextmanager
-def _finite_output(head: torch.nn.Module) -> Iterator[None]:
-    """Reject a model whose scores are not finite: it would be fast, and wrong.
-
-    Raises:
-        FloatingPointError: a score is infinite or not a number.
-    """
-
-    def check(_module: Any, _inputs: Any, scores: torch.Tensor) -> None:
-        # The extremes take no memory of their own, and are not finite if any score is not.
-        if not all(torch.isfinite(extreme) for extreme in torch.aminmax(scores)):
-            raise FloatingPointError(
-                f"the model's output in {scores.dtype} is infinite or not a number; measure it in float32 or bfloat16"
-            )
-
-    hook = head.register_forward_hook(check)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _gpu_facts() -> dict[str, str]:

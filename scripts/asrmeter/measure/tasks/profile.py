@@ -6,7 +6,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch.autograd.profiler import record_function
@@ -14,13 +14,10 @@ from torch.autograd.profiler import record_function
 from asrmeter.common.vocabulary import DECODER_OTHER, OUTPUT
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
-from asrmeter.measure.tasks import EventSink
+from asrmeter.measure.tasks import EventSink, UnsupportedError
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import load_runtime, open_device
-from asrmeter.runtimes.base import Hypothesis, Timeline
-
-if TYPE_CHECKING:
-    from asrmeter.runtimes.base import Runtime
+from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline, TorchRuntime
 
 N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
 # A pass that takes longer than this runs plainly only once.
@@ -42,6 +39,8 @@ class CellProfile:
         spec, emit = self._spec, self._emit
         gpu = open_device(spec)
         runtime = load_runtime(spec)
+        if not isinstance(runtime, TorchRuntime):
+            raise UnsupportedError("only models that torch runs can be profiled")
         emit("ready", attention=runtime.attention, decoding=runtime.decoding())
         ids = spec["batches"][spec["timed_batches"][0]]
         own = spec | {"batches": [ids], "segments": [row for row in spec["segments"] if row["segment_id"] in ids]}
@@ -102,7 +101,7 @@ class _RangedTimeline(Timeline):
 class _InRanges:
     """A runtime whose stages are ranges in the profile; a `batch_runner.Transcriber`."""
 
-    def __init__(self, runtime: "Runtime", family: str, device: str) -> None:
+    def __init__(self, runtime: Runtime, family: str, device: str) -> None:
         self._runtime, self._device = runtime, device
         self._names = {"decoder": OUTPUT if family == "ctc" else DECODER_OTHER}
 
@@ -115,7 +114,7 @@ class _InRanges:
 
 
 @contextlib.contextmanager
-def _ranges_of_modules(runtime: "Runtime") -> Iterator[None]:
+def _ranges_of_modules(runtime: TorchRuntime) -> Iterator[None]:
     """Make calls of the modules that `range_of` names ranges in the profile."""
     opened: list[record_function] = []
 
