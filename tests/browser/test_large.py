@@ -9,7 +9,7 @@ import pytest
 from large_study import write_large_study
 from pages import TEMPLATES, Open
 
-from asrmeter.report.figures.registry import FIGURES
+from asrmeter.report.figure_registry import FIGURES
 
 pytestmark = pytest.mark.alone
 

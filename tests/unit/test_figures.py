@@ -13,15 +13,16 @@ import plot
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
 from asrmeter.analysis.results import results_of
 from asrmeter.report.catalogue import load_texts
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures import cells as of_cells
-from asrmeter.report.figures import registry
+from asrmeter.report.figures import render
 from asrmeter.report.figures.context import MOST_CANDIDATES, FigureContext
 from asrmeter.report.figures.grid import RING_SIZE
 from asrmeter.report.figures.pareto import steps
-from asrmeter.report.figures.registry import FIGURES
 from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
 from asrmeter.report.figures.svg import attributes_of
 from asrmeter.report.theme import INK
+from asrmeter.workflow import import_closure
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
@@ -32,7 +33,7 @@ def context(cells, tables=None):
 
 
 def figure_svg(name, cells, tables=None):
-    return registry.figure_svg(name, context(cells, tables))
+    return render.figure_svg(name, context(cells, tables))
 
 
 def latency_figure(cells):
@@ -133,7 +134,7 @@ def test_variants_of_a_model_differ_where_no_line_is_drawn():
     cells = [cell(variant=variant) for variant in ("fp32", "bf16")]
     tables = Bottlenecks(roofline=[row for one in cells for row in stage_rows(one)])
     for name in ("roofline", "pareto", "wer"):
-        figure = FIGURES[name](context(cells, tables))
+        figure = render.draw(name, context(cells, tables))
         assert "+ inside: bf16" in labels(figure)
         assert [line.get_marker() for line in figure.axes[0].get_lines()].count("+") == (2 if name == "roofline" else 1)
 
@@ -214,7 +215,7 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
         cell("c", device="cuda", wer=0.055, energy_j_per_sample=None, **kept),
         cell("wav2vec2-base-960h"),
     ]
-    figure = FIGURES["pareto"](context(cells))
+    figure = render.draw("pareto", context(cells))
     assert titles(figure) == ["cpu · 30 s of audio", "cuda · 30 s of audio"]
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
@@ -223,13 +224,13 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
     # One member has no line.
     assert "Pareto front" not in labels(figure)
     traded = [cell("quick", wer=0.3, latency_s_median=1.0), cell("good", wer=0.05, latency_s_median=2.0)]
-    assert "Pareto front" in labels(FIGURES["pareto"](context(traded)))
+    assert "Pareto front" in labels(render.draw("pareto", context(traded)))
     assert "wav2vec2-base-960h (random)" not in labels(figure)
     assert "measured with measured" in " ".join(figure.get_supxlabel().split())
     assert any("Wh per hour of audio (modelled)" in label for label in labels(figure))
-    unknown = FIGURES["pareto"](context([cell(energy_j_per_sample=None)]))
+    unknown = render.draw("pareto", context([cell(energy_j_per_sample=None)]))
     assert "WER and latency" in unknown.get_supxlabel()
-    assert "no front" in message(FIGURES["pareto"](context([cell("wav2vec2-base-960h")])))
+    assert "no front" in message(render.draw("pareto", context([cell("wav2vec2-base-960h")])))
 
 
 def test_the_steps_of_the_front_go_down():
@@ -242,7 +243,7 @@ def test_words_of_another_language_are_in_all_figures():
     cells = example_cells(("cpu", "cuda"))
     tables = example_bottlenecks(cells)
     for name in FIGURES:
-        svg = registry.figure_svg(name, FigureContext(cells, tables, texts))
+        svg = render.figure_svg(name, FigureContext(cells, tables, texts))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -253,7 +254,7 @@ def test_a_model_has_one_colour_in_all_figures():
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
     others = ("stages", "operators", "gpu_over_cpu")
-    figures = [draw(drawn) for name, draw in FIGURES.items() if name not in others]
+    figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
     assert {colour_of(figure, "whisper-tiny.en") for figure in figures} == {COLOURS[2]}
@@ -339,3 +340,14 @@ def test_command_line_makes_every_figure(tmp_path: Path):
     plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
     assert made == sorted(FIGURES)
+
+
+def test_scripts_are_made_of_the_functions_of_figures():
+    scripts = Path(plot.__file__).parent
+    modules = {
+        scripts.joinpath(*reference.partition(":")[0].split(".")).with_suffix(".py")
+        for entry in FIGURES.values()
+        for reference in (entry.draw, entry.takeaway)
+    }
+    made_of = import_closure.closure(Path(plot.__file__), scripts)
+    assert {str(module.relative_to(scripts)) for module in modules} <= set(made_of)

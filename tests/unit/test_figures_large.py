@@ -12,10 +12,11 @@ from test_figures import context, labels
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.ranking import highest_rtfx
 from asrmeter.analysis.results import results_of
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.bottlenecks import MOST_BARS, operators_figure, stages_figure
 from asrmeter.report.figures.cells import latency_figure
 from asrmeter.report.figures.context import MOST_CANDIDATES, MOST_CLASSES, spread
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 
 pytestmark = pytest.mark.alone
 

@@ -5,13 +5,15 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
-from markupsafe import escape
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 from tables_for_tests import (
     cell,
     example_cells,
@@ -27,17 +29,21 @@ from tables_for_tests import (
 )
 
 import asrmeter
+import plot
 import render
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES, FigureEntry, labels, load
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
+from asrmeter.report.figures.style import message
 from asrmeter.report.formatting import anchor, number
 from asrmeter.report.html import page as report
 from asrmeter.report.html import provenance
 from asrmeter.report.html.table_model import with_note
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -121,6 +127,44 @@ def text_of(html):
 @pytest.fixture(scope="module")
 def page():
     return rendered(example_cells(("cpu", "cuda")), drawn=True)
+
+
+def drawn_anew(context: FigureContext) -> Figure:
+    return message(f"{len(context.cells)} cells anew")
+
+
+def said_anew(of: TakeawayContext) -> Takeaway:
+    return Markup("Anew in {} cells.").format(len(of.cells)), [of.results[0].cell]
+
+
+def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = example_cells()
+    command = command_line(tmp_path, cells)
+    templates = shutil.copytree(TEMPLATES, tmp_path / "report")
+    catalogue = templates / "words.en.toml"
+    words = catalogue.read_text(encoding="utf-8").replace("[figure]\n", '[figure]\nanew = "Something new"\n')
+    words = words.replace("[figure_caption]\n", '[figure_caption]\nanew = "What is <em>new</em>."\n')
+    catalogue.write_text(words, encoding="utf-8")
+    monkeypatch.setitem(
+        cast(dict[str, FigureEntry], FIGURES), "anew", FigureEntry("test_report:drawn_anew", "test_report:said_anew")
+    )
+    command[command.index(str(TEMPLATES))] = str(templates)
+    options = {name: tmp_path / f"{name}.parquet" for name in ("cells", *plot.TABLES)}
+    options |= {"template-folder": templates, "output-folder": tmp_path}
+    plot.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
+    place = command.index("--figures")
+    render.main([*command[: place + 1], str(tmp_path / "anew.svg"), *command[place + 1 :]])
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{len(cells)} cells anew" in html and f"Anew in {len(cells)} cells." in html
+    assert '<h3 id="figure-anew">Something new</h3>' in html and "What is <em>new</em>." in html
+    assert labels("anew", catalogue) == {"figure": "Something new", "caption": "What is new."}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_its_functions_and_words(name: str) -> None:
+    assert callable(load(FIGURES[name].draw)) and callable(load(FIGURES[name].takeaway))
+    for language in ("en", "ru"):
+        assert all(labels(name, TEMPLATES / f"words.{language}.toml").values())
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ import plot
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.bottlenecks import roofline_figure
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import complete

@@ -15,7 +15,7 @@ from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import anchor, cell_link, join, number, percent, whole
 from asrmeter.report.html.table_model import Entry, Table, number_entry, table_from, text_entry
-from asrmeter.report.html.takeaways import Takeaway
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 N_LONGEST = 3
 # As many as anyone reads; the table operators has all.
@@ -38,16 +38,17 @@ def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:
     return {"operators": cells, "operators_shown": note}
 
 
-def operators_takeaway(operators: Sequence[Row], words: Words) -> Takeaway:
+def operators_takeaway(of: TakeawayContext) -> Takeaway:
     """Say for how many of the profiled cells which group of operators takes most."""
-    done = [profile for profile in profiles(operators) if not profile.failed]
+    done = [profile for profile in profiles(of.tables.operators) if not profile.failed]
     if not done:
-        return words["operators"]["none"], []
+        return of.words["operators"]["none"], []
     largest = Counter(max(shares, key=lambda group: shares[group]) for shares in map(_shares, done) if shares)
     counts = join(
-        words["takeaway"]["group_count"].format(group=words["group"][group], n=n) for group, n in largest.most_common()
+        of.words["takeaway"]["group_count"].format(group=of.words["group"][group], n=n)
+        for group, n in largest.most_common()
     )
-    return words["takeaway"]["operators"].format(total=len(done), counts=counts), [cell_name(p.first) for p in done]
+    return of.words["takeaway"]["operators"].format(total=len(done), counts=counts), [cell_name(p.first) for p in done]
 
 
 def _shares(profile: Profile) -> dict[str, float]:
