@@ -121,7 +121,7 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
 
-def test_text_is_read_on_white_and_on_black_and_models_differ_without_colour() -> None:
+def test_text_reads_on_both_pages_and_models_differ_in_grey() -> None:
     assert 1.05 / (luminance(INK) + 0.05) >= 4.5 and (luminance(INK) + 0.05) / 0.05 >= 4.5
     assert len(MARKERS) >= MOST_CANDIDATES
     assert len(set(MARKERS)) == len(MARKERS)
@@ -207,7 +207,7 @@ def test_without_both_devices_gpu_over_cpu_says_why():
     assert "no cells" in said([])
 
 
-def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
+def test_the_front_has_full_colour_and_steps_others_fade():
     kept = {"wer_ci_low": 0.05, "wer_ci_high": 0.06}
     cells = [
         cell("a", wer=0.055, **kept),
@@ -311,14 +311,14 @@ def test_a_device_on_which_all_failed_says_so():
     assert figure.axes[1].texts[0].get_text() == "no such kernel"
 
 
-def test_wide_ranges_are_logarithmic_and_narrow_ones_start_at_zero():
+def test_wide_ranges_are_logarithmic_narrow_ones_start_at_zero():
     wide = latency_figure([cell(latency_s_median=0.1), cell(duration_s=5, latency_s_median=2.0)])
     narrow = latency_figure([cell(latency_s_median=0.1), cell(duration_s=5, latency_s_median=0.2)])
     assert wide.axes[0].get_yscale() == "log"
     assert (narrow.axes[0].get_yscale(), narrow.axes[0].get_ylim()[0]) == ("linear", 0)
 
 
-def test_the_baseline_has_solid_lines_whatever_the_names_of_the_others():
+def test_baseline_lines_are_solid_whatever_other_names():
     figure = latency_figure([cell(), cell(variant="bf16"), cell(duration_s=5)])
     lines = dict(zip(labels(figure), figure.legends[0].get_lines(), strict=True))
     assert lines["fp32"].get_linestyle() == "-"

@@ -79,7 +79,7 @@ def test_what_is_left_out_is_said_with_where_it_is(large) -> None:
     assert context([cell()]).left_out == ""
 
 
-def test_the_fastest_the_front_and_the_fastest_of_the_accurate_are_drawn(large) -> None:
+def test_large_study_draws_fastest_front_and_most_accurate(large) -> None:
     assert len(large.candidates) == MOST_CANDIDATES
     results = results_of(large.cells)
     fastest = highest_rtfx(results)

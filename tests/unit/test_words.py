@@ -232,7 +232,7 @@ def test_a_run_of_days_is_told_in_hours() -> None:
         assert "day" not in str(section["machines"])
 
 
-def test_a_run_in_which_the_clock_was_set_back_is_not_told_to_be_shorter_than_its_cells() -> None:
+def test_run_with_clock_set_back_is_not_shorter_than_its_cells() -> None:
     begun = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     minute, hour = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
     rows = [
