@@ -24,10 +24,10 @@ from asrmeter.report.html.table_model import (
     Column,
     Entry,
     Table,
+    entry_columns,
     name_columns,
     number_entry,
     quantity,
-    table_from,
     table_of,
     text_column,
     text_entry,
@@ -182,7 +182,8 @@ def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
         for line in _ceilings_of(rows, words)
     ]
     keys = ["device", "machine", "threads", "ceiling", "measured_with", "rate", "unit"]
-    return table_from("ceilings", words["ceiling"]["caption"], keys, lines, words, "threads rate")
+    columns = entry_columns(keys, {"threads", "rate"})
+    return table_of("ceilings", words["ceiling"]["caption"], columns, lines, words)
 
 
 def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:

@@ -59,7 +59,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         return metrics.get(row["metric"], row["metric"])
 
     # A range with its unit, which need not be the same for both.
-    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column:
+    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column[Row]:
         def entry(row: Row) -> Entry:
             if row["table"] == STARS and prefix != "reproduced":
                 text = row["published_text"] if prefix == "published" else stars_of.get(row["model"])

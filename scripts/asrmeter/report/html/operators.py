@@ -14,7 +14,7 @@ from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import anchor, cell_link, join, number, percent, whole
-from asrmeter.report.html.table_model import Entry, Table, number_entry, table_from, text_entry
+from asrmeter.report.html.table_model import Entry, Table, entry_columns, number_entry, table_of, text_entry
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 N_LONGEST = 3
@@ -140,4 +140,4 @@ def _table(profile: Profile, words: Words) -> Table:
     caption = words["operators"]["caption"].format(cell=cell_name(profile.first), clock=_clock(profile, words))
     name = f"operators-{anchor(cell_name(profile.first))}"
     keys = ["group", "n_calls", "cpu_share", "cuda_share", *stages]
-    return table_from(name, caption, keys, lines, words, " ".join(keys[1:]))
+    return table_of(name, caption, entry_columns(keys, keys[1:]), lines, words)
