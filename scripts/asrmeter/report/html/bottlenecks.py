@@ -1,6 +1,6 @@
-"""What holds each cell back, in the report: verdicts with their reasons and what would help, ceilings, larger batches.
+"""The section of bottlenecks: what bounds each cell, with reasons and remedies, ceilings, and batch scaling.
 
-A verdict comes from the table `roofline`, which says how it is found.
+`analysis.roofline` says how a bound is found.
 """
 
 from collections import Counter
@@ -16,7 +16,17 @@ from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
 from asrmeter.records.machine_peaks import Ceilings
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, cell_links, display_name, join, number, percent, size, truncate_list, whole
+from asrmeter.report.formatting import (
+    NULL,
+    cell_links,
+    display_name,
+    format_count,
+    join,
+    number,
+    percent,
+    size,
+    truncate_list,
+)
 from asrmeter.report.html.edlm2025 import comparison_2025
 from asrmeter.report.html.flops import operations
 from asrmeter.report.html.operators import operators_section
@@ -175,7 +185,7 @@ def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
         [
             text_entry(with_note(rows[0]["device"], rows[0]["device_name"] or NULL)),
             text_entry(rows[0]["machine_id"] or NULL),
-            number_entry(rows[0]["threads"], words["why_null"]["not_measured"], digits=whole),
+            number_entry(rows[0]["threads"], words["why_null"]["not_measured"], digits=format_count),
             *line,
         ]
         for _, rows in sorted(devices.items())

@@ -1,4 +1,4 @@
-"""The top of the report: what to run in each scenario, why, how sure that is, and what it costs."""
+"""The top of the report: for each scenario the recommended model, the reasons, their certainty, and the costs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import anchor, cell_link, join, number, percent, whole
+from asrmeter.report.formatting import anchor, cell_link, format_count, join, number, percent
 from asrmeter.report.html.table_model import Entry, Table, entry_columns, number_entry, table_of, text_entry
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
@@ -117,7 +117,7 @@ def _table(profile: Profile, words: Words) -> Table:
     lines = [
         [
             text_entry(words["group"][group]),
-            number_entry(calls.get(group), words["why_null"]["no_operator"], digits=whole),
+            number_entry(calls.get(group), words["why_null"]["no_operator"], digits=format_count),
             *(entry(shares[column], group, why_null[column]) for column in shares),
             *(number_entry(in_stage.get((group, stage), 0.0), "", 100) for stage in stages),
         ]
@@ -126,7 +126,7 @@ def _table(profile: Profile, words: Words) -> Table:
     lines.append(
         [
             text_entry(words["group"]["all"]),
-            number_entry(sum(calls.values()), "", digits=whole),
+            number_entry(sum(calls.values()), "", digits=format_count),
             *(
                 number_entry(math.fsum(values.values()) if values else None, why_null[column], 100)
                 for column, values in shares.items()

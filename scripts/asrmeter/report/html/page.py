@@ -53,7 +53,7 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
-    """Render the template with its style and script inline; only these very texts are allowed to act."""
+    """Render the template with its style and script inline; the page's policy allows only these."""
     environment = Environment(
         loader=FileSystemLoader(template_folder),
         autoescape=True,
@@ -140,18 +140,18 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "downloads": DOWNLOADS,
     }
     overview = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
-    return context | {"overview": overview, "cells": cells_tables(all_cells, linked_in(context), words)}
+    return context | {"overview": overview, "cells": cells_tables(all_cells, anchors_in(context), words)}
 
 
-def linked_in(shown: Any) -> set[str]:
-    """Return the anchors of all cells that something in what is shown links to."""
+def anchors_in(shown: Any) -> set[str]:
+    """Return the anchors of all cells that are linked to from what is shown."""
     if isinstance(shown, str):
         return set(CELL_LINK.findall(shown)) if isinstance(shown, Markup) else set()
     if is_dataclass(shown):
-        return linked_in(vars(shown))
+        return anchors_in(vars(shown))
     if isinstance(shown, Mapping):
-        return linked_in(shown.values())
-    return set[str]().union(*map(linked_in, shown)) if isinstance(shown, Iterable) else set()
+        return anchors_in(shown.values())
+    return set[str]().union(*map(anchors_in, shown)) if isinstance(shown, Iterable) else set()
 
 
 def inline_svg(name: str, svg: str) -> Markup:

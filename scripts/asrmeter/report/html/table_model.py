@@ -1,4 +1,4 @@
-"""What the report's tables are made of: entries, columns, and tables of them."""
+"""The model of the report's tables: entries, columns and lines."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import LARGE, NULL, anchor, interval, number, whole
+from asrmeter.report.formatting import LARGE, NULL, anchor, format_count, interval, number
 
 T = TypeVar("T")
 # The rows that are shown of a table with more than `LARGE`.
@@ -191,7 +191,7 @@ def with_note(text: str, note: str) -> Markup:
 
 def _shown(n: int, total: int, source: str, words: Words) -> str:
     """Return how many of the rows are shown, "" if all are."""
-    return words["table"]["first"].format(n=n, total=whole(total), source=source) if n < total else ""
+    return words["table"]["first"].format(n=n, total=format_count(total), source=source) if n < total else ""
 
 
 def _field(entry: Entry, numeric: bool) -> str:

@@ -27,13 +27,13 @@ from asrmeter.report.formatting import (
     cell_link,
     effect_texts,
     energy_basis,
+    format_count,
     interval,
     number,
     percent,
     result_fields,
     short_basis,
     truncate_list,
-    whole,
 )
 from asrmeter.report.html.table_model import (
     Column,
@@ -82,7 +82,7 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
     """
     own_scoring = any(row["wer_corpus"] is not None for row in cells)
     shown = cells if len(cells) <= LARGE else [row for row in cells if anchor(cell_name(row)) in linked]
-    note = words["table"]["linked"].format(n=len(shown), total=whole(len(cells))) if shown is not cells else ""
+    note = words["table"]["linked"].format(n=len(shown), total=format_count(len(cells))) if shown is not cells else ""
     return [
         replace(_cells_table(name, columns, (), words), lines=lines_of(shown, columns, name == "speed"), shown=note)
         for name, columns in (
@@ -115,13 +115,13 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
         *(
             quantity(key, lambda row: missing, scale, digits)
             for key, scale, digits in (
-                ("n_attempts", 1.0, whole),
+                ("n_attempts", 1.0, format_count),
                 ("other_processes_cpu_cores", 1.0, number),
                 ("steal_share", 100.0, number),
-                ("cpu_mhz_min", 1.0, whole),
-                ("temperature_c_max", 1.0, whole),
-                ("n_throttle_events", 1.0, whole),
-                ("n_foreign_gpu_processes", 1.0, whole),
+                ("cpu_mhz_min", 1.0, format_count),
+                ("temperature_c_max", 1.0, format_count),
+                ("n_throttle_events", 1.0, format_count),
+                ("n_foreign_gpu_processes", 1.0, format_count),
             )
         ),
     ]
@@ -392,8 +392,8 @@ def _speed_columns(words: Words) -> list[Column[Row]]:
         quantity("encoder_padding_share", why, scale=100),
         quantity("n_windows_mean", why),
         quantity("n_tokens_mean", why),
-        *(quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
-        quantity("threads", why, digits=whole),
+        *(quantity(key, why, digits=format_count) for key in ("n_passes", "n_batches", "n_warmup_passes")),
+        quantity("threads", why, digits=format_count),
         quantity("startup_cpu_s", why),
         quantity("fork_server_import_cpu_s", lambda row: missing["no_fork_server"]),
         text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
@@ -424,7 +424,7 @@ def _resource_columns(words: Words) -> list[Column[Row]]:
         quantity("energy_gpu_j_per_sample", why_gpu),
         quantity("energy_ram_j_per_sample", why_energy),
         quantity("idle_power_w", why_energy),
-        quantity("n_energy_windows", why_energy, digits=whole),
+        quantity("n_energy_windows", why_energy, digits=format_count),
         quantity("energy_range_rel", lambda row: missing["one_window"], scale=100),
         quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         quantity("peak_rss_bytes", why, scale=1e-9),
@@ -451,11 +451,11 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
         *([quantity("wer_corpus", why, scale=100)] if own_scoring else []),
         quantity("cer", why, scale=100),
         interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
-        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
-        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
-        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=whole),
-        quantity("wer_words", why, digits=whole),
-        quantity("n_segments", why, digits=whole),
+        *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("substitutions", "deletions", "insertions")),
+        *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("empty", "hallucinated")),
+        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=format_count),
+        quantity("wer_words", why, digits=format_count),
+        quantity("n_segments", why, digits=format_count),
     ]
 
 

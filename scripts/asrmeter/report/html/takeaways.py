@@ -1,6 +1,6 @@
-"""The report's sentences: the answer, what stands beside it, its caveats, and one sentence a figure.
+"""Sentences of the report: caveats, the comparison with another run, and a takeaway for each figure.
 
-Numbers and links are put into the words of `words.<language>.toml`; each claim comes with the cells that it rests on.
+The catalogue `words.<language>.toml` has the sentences; each claim comes with the cells that it rests on.
 """
 
 import statistics
@@ -26,13 +26,13 @@ from asrmeter.report.formatting import (
     cell_link,
     display_name,
     effect_text,
+    format_count,
     join,
     number,
     percent,
     result_fields,
     short_basis,
     truncate_list,
-    whole,
 )
 from asrmeter.study.grid import usual_duration
 
@@ -381,7 +381,7 @@ def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway:
 def _accuracy_caveat(result: CellResult, words: Words) -> Markup:
     return words["caveat"]["accuracy"].format(
         n_segments=result.n_segments,
-        n_words=whole(result.n_words),
+        n_words=format_count(result.n_words),
         duration=result.duration_s,
         batch=result.batch_size,
     )
