@@ -6,22 +6,16 @@ Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
 
-# In the report's order.
-FIGURES = [
-    "pareto",
-    "latency",
-    "latency_batch",
-    "throughput",
-    "rtfx",
-    "energy",
-    "memory",
-    "gpu_over_cpu",
-    "wer",
-    "roofline",
-    "stages",
-    "operators",
-]
+from asrmeter.report import figure_registry
+
+FIGURES = list(figure_registry.FIGURES)
 WORDS = f"report/words.{STUDY['report']['language']}.toml"
+
+
+def figure_labels(figure):
+    "A function that returns what Snakemake's own report says about a figure; only that report calls it."
+    return lambda wildcards: figure_registry.labels(figure, Path(WORDS))
+
 
 # Where the report compares with another run: what that lacks is said before anything is measured.
 with errors_in_one_line():
@@ -42,9 +36,8 @@ rule figures:
         [
             report(
                 f"<results>/figures/{figure}.svg",
-                caption=f"../report/captions/{figure}.rst",
                 category="Figures",
-                labels={"figure": figure},
+                labels=figure_labels(figure),
             )
             for figure in FIGURES
         ],
@@ -96,7 +89,7 @@ rule report:
     output:
         report(
             "<results>/report.html",
-            caption="../report/captions/report.rst",
+            caption="../report/caption.rst",
             category="Report",
         ),
     log:

@@ -1,23 +1,17 @@
 """Compare two runs by latency, WER and energy: cell by cell and model by model, with the statistics behind it."""
 
 import argparse
-import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from asrmeter.analysis.comparison.rules import Metric, Verdict
-from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, Run, compare, few, write_csv
-from asrmeter.common.stats import Estimate
+from asrmeter.analysis.comparison.runs import Run, compare, write_csv
 from asrmeter.records.run_folders import differ, tables_of
-from asrmeter.report.formatting import NULL, effect_text, interval, number, percent
-from asrmeter.workflow.cli import aligned, run
-
-WHOLE = "the whole comparison: python scripts/compare.py A B --csv FILE"
+from asrmeter.report.text.comparison import as_text, coverage
+from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the comparison, the verdict last; what is faster, worse or higher is the second run."""
+    """Print the comparison, the verdict last: the second run is faster, worse or higher than the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", type=Path, help="results folder, or tables folder, of the run to compare with")
     parser.add_argument("second", type=Path, help="results folder, or tables folder, of the run to be judged")
@@ -33,108 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     print(as_text(comparison), flush=True)
     if arguments.guard:
         regressions = comparison.regressions
-        # On stderr as every error: it is what a log keeps.
-        line = f"REGRESSION: {'; '.join(regressions)}" if regressions else f"no regression{_coverage(comparison)}"
+        # A regression goes to stderr as every error does: that is what the log keeps.
+        line = f"REGRESSION: {'; '.join(regressions)}" if regressions else f"no regression{coverage(comparison)}"
         print(line, file=sys.stderr if regressions else sys.stdout, flush=True)
         sys.exit(1 if regressions else 0)
-
-
-def as_text(comparison: Comparison) -> str:
-    """Return the comparison for a terminal: what differs, each metric, and the models that changed as a last line."""
-    first, second = comparison.names
-    lines = [f"first:  {first}", f"second: {second}"]
-    lines += [f"{key} differs: {before} -> {after}" for key, before, after in comparison.differing]
-    if comparison.other_machine:
-        lines.append("the machines differ: what changed may be theirs")
-    for part in comparison.by_metric:
-        lines += ["", *_of_metric(part)]
-    lines += ["", *(f"failed in {second}: {cell.id} ({why})" for cell, why in comparison.failed[:MOST_SHOWN])]
-    lines += [f"only in {name}: {cell.id}" for cell, name in comparison.missing[:MOST_SHOWN]]
-    if (n_more := len(comparison.missing) - MOST_SHOWN) > 0:
-        lines.append(f"and {n_more} more cells in one run only")
-    return "\n".join([*lines, _verdict(comparison)])
-
-
-def _of_metric(part: ByMetric) -> list[str]:
-    """Return the lines of a metric: cells, models, counts."""
-    metric, shown = part.metric, part.shown
-    heading = ("cell", "first", "second", metric.effect, "floor", "verdict", "why")
-    cells = [
-        (
-            pair.cell.id,
-            _value(pair.first, metric),
-            _value(pair.second, metric),
-            effect_text(pair.effect, metric),
-            percent(pair.effect.floor if pair.effect else None),
-            _word(pair.verdict),
-            pair.reason,
-        )
-        for pair in shown
-    ]
-    effect = {"ratio": "median ratio", "difference": "pooled difference"}[metric.effect]
-    models = [
-        f"{'/'.join(model.candidate)}: {_counted(model.counts)}; {effect} {effect_text(model.effect, metric)}"
-        + (f"; {model.change} as a whole" if model.change else "")
-        for model in part.models
-    ]
-    lines = [f"{_word(metric.name)} ({metric.unit})", *aligned([heading, *cells]), "", *models]
-    if len(shown) < len(part.pairs):
-        lines.insert(1, f"shown {len(shown)} of {len(part.pairs)}; {WHOLE}")
-    if part.drift:
-        lines.append(f"all models are {part.drift} alike: look at the machine and the software first")
-    share = part.overlap_share
-    # Where runs are compared segment by segment their own intervals say nothing.
-    overlap = "" if share is None or metric.effect != "ratio" else f"; {_whole_percent(share)} of the intervals overlap"
-    return [*lines, f"{_counted(part.counts)}{overlap}"]
-
-
-def _verdict(comparison: Comparison) -> str:
-    """Return which models changed as a whole, in one line."""
-    if not comparison.n_cells:
-        return "verdict: no cell in common"
-    said = []
-    for part in comparison.by_metric:
-        changed = {
-            verdict: ["/".join(model.candidate) for model in part.changed if model.change is verdict]
-            for verdict in (part.metric.lower, part.metric.higher)
-        }
-        words = [f"{few(names)} {verdict}" for verdict, names in changed.items() if names]
-        if part.drifted:
-            words = [f"all models {part.drift} alike, so the machine may have drifted"]
-        otherwise = "no model changed" if part.judged else "too little to tell of any model"
-        said.append(f"{_word(part.metric.name)}: {', '.join(words) or otherwise}")
-    return f"verdict: {'; '.join(said)}"
-
-
-def _coverage(comparison: Comparison) -> str:
-    """Return how many models there was enough to judge by: one that was not may hide a regression."""
-    judged = [
-        f"{_word(part.metric.name)} of {len(part.judged)} of {len(part.models)} models"
-        for part in comparison.by_metric
-        if part.metric.guarded
-    ]
-    missing = [name for _, name in comparison.missing].count(comparison.names[0])
-    return f" ({', '.join(judged)} could be judged" + (f"; {missing} cells are missing)" if missing else ")")
-
-
-def _value(estimate: Estimate | None, metric: Metric) -> str:
-    if estimate is None:
-        return NULL
-    value, between = number(estimate.value * metric.scale), interval(estimate.low, estimate.high, metric.scale)
-    return value if between == NULL else f"{value} ({between})"
-
-
-def _whole_percent(share: float) -> str:
-    # Rounded down: 100 % means all.
-    return f"{math.floor(100 * share)} %"
-
-
-def _word(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _counted(counts: Mapping[Verdict, int]) -> str:
-    return f"{sum(counts.values())} cells: {', '.join(f'{n} {_word(verdict)}' for verdict, n in counts.items())}"
 
 
 if __name__ == "__main__":

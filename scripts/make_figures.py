@@ -8,8 +8,9 @@ from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.table_rows import read_rows
 from asrmeter.common.files import write_atomically
 from asrmeter.report.catalogue import load_texts
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 from asrmeter.workflow.cli import run
 
 TABLES = ("roofline", "ceilings", "operators", "scaling")

@@ -76,7 +76,7 @@ def figure_of(path: Path) -> str:
     """Return a figure as SVG.
 
     Raises:
-        AsrmeterError: it cannot be read, or is no SVG or only a part of one.
+        AsrmeterError: it cannot be read, or is not a complete SVG.
     """
     try:
         svg = path.read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def figure_of(path: Path) -> str:
     except (OSError, ValueError, ElementTree.ParseError) as error:
         raise AsrmeterError(f"{path}: cannot be read as SVG ({one_line(error)}); delete it and run again") from error
     if name.rpartition("}")[2] != "svg" or "<svg" not in svg:
-        raise AsrmeterError(f"{path}: is no SVG; delete it and run again")
+        raise AsrmeterError(f"{path}: is not an SVG; delete it and run again")
     return svg
 
 

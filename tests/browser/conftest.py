@@ -22,8 +22,9 @@ from tables_for_tests import (
 
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.page import Inputs, render, report_context
 
 

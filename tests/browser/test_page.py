@@ -93,7 +93,7 @@ def test_tab_alone_leads_from_the_top_to_a_table(report: str, open_page: Open) -
     pytest.fail("no table was reached")
 
 
-def test_without_javascript_the_page_is_complete_and_has_no_controls(report: str, open_page: Open) -> None:
+def test_without_javascript_page_is_complete_without_controls(report: str, open_page: Open) -> None:
     with_script, without = (open_page(report, java_script_enabled=enabled) for enabled in (True, False))
     assert n_visible(with_script, ".tools") > 5
     assert n_visible(without, ".tools, th button, dialog") == 0

@@ -32,7 +32,7 @@ def copied(page: Page, table: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(page.evaluate("navigator.clipboard.readText()"), newline="")))
 
 
-def test_a_click_sorts_up_another_down_and_what_is_missing_stays_last(report: str, open_page: Open) -> None:
+def test_clicks_sort_up_then_down_missing_stays_last(report: str, open_page: Open) -> None:
     page = open_page(report)
     found = {}
     for direction in ("ascending", "descending"):
@@ -73,7 +73,7 @@ def test_short_tables_need_no_filter(report: str, open_page: Open) -> None:
     assert not own.get_by_label("Filter").is_visible()
 
 
-def test_csv_has_units_and_all_digits_and_intervals_in_columns_of_their_own(report: str, open_page: Open) -> None:
+def test_csv_has_units_all_digits_and_interval_columns(report: str, open_page: Open) -> None:
     page = open_page(report, **CLIPBOARD)
     header, *rows = copied(page, "speed")
     names = ["Model", "Variant", "Device", "Audio (s)", "Batch", "Status", "Latency (s)"]
@@ -100,7 +100,7 @@ def test_csv_keeps_what_stands_below_or_beside_a_number(report: str, open_page: 
     assert rows[0][place - 2 : place + 1] == ["1040", "2086", "ms"]
 
 
-def test_csv_is_of_the_rows_that_are_shown_and_text_is_no_formula(report: str, open_page: Open) -> None:
+def test_csv_has_the_shown_rows_and_text_is_not_a_formula(report: str, open_page: Open) -> None:
     page = open_page(report, **CLIPBOARD)
     tools(page, "speed").get_by_label("Filter").fill("killed")
     _, row = copied(page, "speed")
@@ -118,7 +118,7 @@ def test_no_sign_in_front_and_no_wide_one_makes_text_a_formula(text: str, report
     assert page.evaluate("text => field(text)", f"a{text}") == f"a{text}"
 
 
-def test_where_the_clipboard_is_refused_the_rows_are_selected_to_copy(report: str, open_page: Open) -> None:
+def test_refused_clipboard_selects_the_rows_to_copy(report: str, open_page: Open) -> None:
     page = open_page(report)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')) }")
     tools(page, "models").get_by_role("button", name="Copy as CSV").click()

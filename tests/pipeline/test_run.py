@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,13 @@ import pytest
 from asrmeter.common.vocabulary import STAGES
 from asrmeter.machine.facts import machine_id
 from asrmeter.records import cell_record
+from asrmeter.report.figure_registry import FIGURES, labels
 from asrmeter.study.grid import Cell
 from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]
 STEPS = ("study", "flops", "tables", "bottlenecks", "figures", "report")
-FIGURES = (
-    "pareto", "latency", "latency_batch", "throughput", "rtfx", "energy", "memory", "gpu_over_cpu", "wer", "roofline",
-    "operators", "stages",
-)  # fmt: skip
 
 
 def rows(checkout: Checkout, table: str) -> list[Row]:
@@ -216,12 +214,14 @@ def test_the_report_names_every_model(finished: Checkout) -> None:
     assert report.count("<svg") >= len(FIGURES)
 
 
-def test_snakemakes_own_report_holds_ours_and_every_figure_with_its_caption(finished: Checkout) -> None:
+def test_own_report_has_ours_and_each_figure_with_caption(finished: Checkout) -> None:
     target = finished.folder / "own.html"
     finished.run("--report", str(target))
     own = target.read_text()
     target.unlink()
-    assert all(f"{figure}.svg" in own for figure in FIGURES)
+    for figure in FIGURES:
+        words = labels(figure, finished.folder / "report" / "words.en.toml")
+        assert f"{figure}.svg" in own and all(json.dumps(text)[1:-1] in own or text in own for text in words.values())
     assert "report.html" in own
 
 

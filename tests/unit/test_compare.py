@@ -62,11 +62,11 @@ def judged(first: Row, second: Row) -> tuple[Verdict, str]:
         (timed(1.1, noise_floor=None), Verdict.SLOWER),
     ],
 )
-def test_a_cell_changed_only_beyond_its_interval_and_the_larger_floor(second, verdict) -> None:
+def test_cell_changes_only_beyond_interval_and_larger_floor(second, verdict) -> None:
     assert judged(timed(1.0), second) == (verdict, "")
 
 
-def test_a_cell_that_met_other_hardware_than_most_of_its_run_is_no_slower_cell() -> None:
+def test_cell_on_other_hardware_than_its_run_is_not_comparable() -> None:
     def run(slow_batch: int, latency_s: float) -> list[Row]:
         other = {"machine_id": "slow", "latency_s": latency_s}
         rows = [(batch, other if batch == slow_batch else {"latency_s": 1.0}) for batch in (1, 2, 4)]
@@ -88,7 +88,7 @@ def test_a_cell_that_met_other_hardware_than_most_of_its_run_is_no_slower_cell()
     assert whole.other_machine and [pair.verdict for pair in part(whole, "latency").pairs] == [Verdict.SLOWER]
 
 
-def test_within_the_floor_intervals_apart_are_still_the_same_cell() -> None:
+def test_within_the_floor_disjoint_intervals_are_the_same() -> None:
     assert judged(timed(1.0, half_width=0.001), timed(1.019, half_width=0.001))[0] is Verdict.SAME
     assert judged(timed(1.0, half_width=0.001), timed(1.021, half_width=0.001))[0] is Verdict.SLOWER
 
@@ -103,7 +103,7 @@ def test_within_the_floor_intervals_apart_are_still_the_same_cell() -> None:
         (timed(1.5, disturbed=True, disturbance="steal 9 %"), "disturbed in after: steal 9 %"),
     ],
 )
-def test_what_cannot_be_told_is_inconclusive_with_its_reason_in_either_order(second, reason) -> None:
+def test_inconclusive_cells_have_a_reason_in_either_order(second, reason) -> None:
     assert judged(timed(1.0), second) == (Verdict.INCONCLUSIVE, reason)
     assert judged(second, timed(1.0)) == (Verdict.INCONCLUSIVE, reason.replace("after", "before"))
 
@@ -151,14 +151,14 @@ def timed_as(row: Row, ratio: float) -> Row:
         ((0.9, 0.9, 0.9, 1.0, 1.0, 1.0), None),
     ],
 )
-def test_a_model_changed_if_three_and_most_of_its_cells_did_and_none_the_other_way(ratios, change) -> None:
+def test_model_changed_if_three_and_most_cells_did_none_opposite(ratios, change) -> None:
     (model,) = changed(*ratios).models
     assert model.change is change
     assert sum(model.counts.values()) == len(ratios)
     assert model.effect and model.effect.value == pytest.approx(statistics.median(ratios))
 
 
-def test_all_models_alike_are_drift_of_the_machine_unless_a_setting_differs() -> None:
+def test_all_models_alike_are_drift_unless_a_setting_differs() -> None:
     first = [timed(1.0, model=model, duration_s=d, batch_size=b) for model in MODELS[:2] for d, b in PLACES]
     second = [row | timed_as(row, 1.1) for row in first]
     drifted = by_latency(first, second)
@@ -170,7 +170,7 @@ def test_all_models_alike_are_drift_of_the_machine_unless_a_setting_differs() ->
     assert by_latency(first, first).drift is None
 
 
-def test_cells_of_one_run_only_are_missing_and_settings_that_differ_are_named() -> None:
+def test_missing_cells_and_differing_settings_are_named() -> None:
     first = [timed(1.0), timed(1.0, batch_size=2)]
     second = [timed(1.0, torch_version="2.9.0"), timed(1.0, batch_size=4)]
     comparison = compared(first, second)
@@ -258,7 +258,7 @@ def by_wer(first: list[int], second: list[int], changes: Row | None = None, text
         ([4, 0, 8, 1, 2, 5], Verdict.SAME),
     ],
 )
-def test_wer_is_paired_over_segments_so_that_hard_ones_are_no_noise(second: list[int], verdict: Verdict) -> None:
+def test_wer_is_paired_so_that_hard_segments_are_not_noise(second: list[int], verdict: Verdict) -> None:
     first = [3, 0, 9, 1, 2, 5]
     pair = by_wer(first, second)
     assert (pair.verdict, pair.reason) == (verdict, "")
@@ -267,7 +267,7 @@ def test_wer_is_paired_over_segments_so_that_hard_ones_are_no_noise(second: list
     assert by_wer(second, first).verdict is opposite
 
 
-def test_texts_that_are_the_same_are_the_same_even_of_one_segment() -> None:
+def test_identical_texts_are_the_same_even_of_one_segment() -> None:
     one = by_wer([2], [2])
     assert (one.verdict, one.effect and (one.effect.value, one.effect.low, one.effect.high)) == (
         Verdict.SAME,
@@ -303,7 +303,7 @@ def test_random_weights_have_no_verdict_by_wer() -> None:
     assert "wer" not in [part.metric.name for part in compared([row], [row]).by_metric]
 
 
-def test_a_models_segments_are_pooled_and_each_is_drawn_once_however_often_it_was_transcribed() -> None:
+def test_pooled_segments_are_drawn_once_each() -> None:
     cells = [cell(batch_size=batch, wer=0.1) for batch in (1, 4)]
     texts = [[text for row in cells for text in spoken(row, errors)] for errors in ([1, 2, 3], [2, 3, 4])]
     (model,) = part(compared(cells, cells, (texts[0], texts[1])), "wer").models
@@ -355,7 +355,7 @@ def energies(*joules: float, method: str = "rapl") -> list[Row]:
     ]
 
 
-def test_modelled_energy_is_a_part_of_its_own_that_no_guard_looks_at() -> None:
+def test_modelled_energy_is_separate_and_not_guarded() -> None:
     measured = compared(energies(100, 100, 100), energies(110, 110, 110))
     assert [model.change for model in part(measured, "energy").models] == [Verdict.HIGHER]
     assert measured.regressions == ["energy: whisper-base/fp32 higher"]
@@ -390,7 +390,7 @@ def test_what_is_a_regression() -> None:
     assert compared(first, first[1:]).regressions == []
 
 
-def test_a_guard_is_not_silent_where_the_machine_drifted_or_nothing_can_be_told() -> None:
+def test_guard_reports_drift_and_what_could_not_be_judged() -> None:
     first, slower = slower_run()
     (drift,) = compared(first, slower).regressions
     assert drift.startswith("latency: all models slower alike") and drift.endswith("the machine may have drifted")
@@ -408,7 +408,7 @@ def test_a_guard_is_not_silent_where_the_machine_drifted_or_nothing_can_be_told(
     assert compared(wide, wide).regressions == unjudged
 
 
-def test_a_run_twice_as_slow_does_not_pass_because_too_little_of_it_converged() -> None:
+def test_slow_run_does_not_pass_because_too_little_converged() -> None:
     first, _ = slower_run()
     slower = [row | timed_as(row, 2.0) | {"status": "unconverged"} for row in first]
     slower[::6] = [row | {"status": "ok"} for row in slower[::6]]
@@ -423,7 +423,7 @@ def test_a_run_twice_as_slow_does_not_pass_because_too_little_of_it_converged() 
     ]
 
 
-def test_a_model_that_the_second_run_lacks_is_a_regression_unless_the_first_has_not_measured_it() -> None:
+def test_lost_model_is_a_regression_if_the_first_measured_it() -> None:
     first, _ = slower_run()
     (one, other) = (first[: len(PLACES)], first[len(PLACES) :])
     assert compared(first, one).regressions == [f"missing: {other[0]['model']}/fp32"]
@@ -472,7 +472,7 @@ def test_of_many_pairs_those_that_differ_are_shown_first() -> None:
 LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 
-def test_a_study_may_name_runs_to_compare_and_names_none_by_itself() -> None:
+def test_study_may_name_runs_to_compare_default_is_none() -> None:
     whole = validation.with_defaults(LEAST, "mine.yaml")
     assert whole["compare"] == {"first": None, "second": None, "guard": False}
     assert run_folders.of_report(whole) == ([], [])

@@ -50,7 +50,7 @@ def test_each_doubling_costs_a_star_and_a_tie_with_the_best_none() -> None:
     assert set(given["64", "fp32"].values()) == {1}
 
 
-def test_stars_are_of_the_best_setting_and_null_where_nothing_was_measured() -> None:
+def test_stars_are_of_the_best_result_null_if_not_measured() -> None:
     cells = [model("one", 1.0, 0.1), model("one", 9.0, 0.1, batch_size=2), cell("wav2vec2-base-960h", rtfx=1.0)]
     given = stars(results_of(cells))
     assert given["one", "fp32"]["speed"] == 5

@@ -55,7 +55,7 @@ def test_ranges_are_over_durations_and_batches_of_the_baseline() -> None:
     assert rows["speedup", "whisper-base", "cuda/cpu", "speedup"]["note"] == "needs the CPU and a GPU"
 
 
-def test_what_failed_or_was_disturbed_is_left_out_and_another_variant_is_named() -> None:
+def test_failed_and_disturbed_are_left_out_other_variant_named() -> None:
     bad = [CELLS[0] | {"status": "timeout"}, CELLS[1] | {"disturbed": True}]
     assert found(cells=bad)["latency", "whisper-tiny", "cpu", "latency_per_sample"]["n"] == 0
     half = [cell | {"variant": "bf16"} for cell in CELLS[:2]]

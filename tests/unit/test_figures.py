@@ -13,15 +13,16 @@ import make_figures
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
 from asrmeter.analysis.results import results_of
 from asrmeter.report.catalogue import load_texts
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures import cells as of_cells
-from asrmeter.report.figures import registry
+from asrmeter.report.figures import render
 from asrmeter.report.figures.context import MOST_CANDIDATES, FigureContext
 from asrmeter.report.figures.grid import RING_SIZE
 from asrmeter.report.figures.pareto import steps
-from asrmeter.report.figures.registry import FIGURES
 from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
 from asrmeter.report.figures.svg import attributes_of
 from asrmeter.report.theme import INK
+from asrmeter.workflow import import_closure
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
@@ -32,7 +33,7 @@ def context(cells, tables=None):
 
 
 def figure_svg(name, cells, tables=None):
-    return registry.figure_svg(name, context(cells, tables))
+    return render.figure_svg(name, context(cells, tables))
 
 
 def latency_figure(cells):
@@ -120,7 +121,7 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
 
-def test_text_is_read_on_white_and_on_black_and_models_differ_without_colour() -> None:
+def test_text_reads_on_both_pages_and_models_differ_in_grey() -> None:
     assert 1.05 / (luminance(INK) + 0.05) >= 4.5 and (luminance(INK) + 0.05) / 0.05 >= 4.5
     assert len(MARKERS) >= MOST_CANDIDATES
     assert len(set(MARKERS)) == len(MARKERS)
@@ -133,7 +134,7 @@ def test_variants_of_a_model_differ_where_no_line_is_drawn():
     cells = [cell(variant=variant) for variant in ("fp32", "bf16")]
     tables = Bottlenecks(roofline=[row for one in cells for row in stage_rows(one)])
     for name in ("roofline", "pareto", "wer"):
-        figure = FIGURES[name](context(cells, tables))
+        figure = render.draw(name, context(cells, tables))
         assert "+ inside: bf16" in labels(figure)
         assert [line.get_marker() for line in figure.axes[0].get_lines()].count("+") == (2 if name == "roofline" else 1)
 
@@ -206,7 +207,7 @@ def test_without_both_devices_gpu_over_cpu_says_why():
     assert "no cells" in said([])
 
 
-def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
+def test_the_front_has_full_colour_and_steps_others_fade():
     kept = {"wer_ci_low": 0.05, "wer_ci_high": 0.06}
     cells = [
         cell("a", wer=0.055, **kept),
@@ -214,7 +215,7 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
         cell("c", device="cuda", wer=0.055, energy_j_per_sample=None, **kept),
         cell("wav2vec2-base-960h"),
     ]
-    figure = FIGURES["pareto"](context(cells))
+    figure = render.draw("pareto", context(cells))
     assert titles(figure) == ["cpu · 30 s of audio", "cuda · 30 s of audio"]
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
@@ -223,13 +224,13 @@ def test_the_front_is_in_full_colour_with_steps_and_the_others_are_faded():
     # One member has no line.
     assert "Pareto front" not in labels(figure)
     traded = [cell("quick", wer=0.3, latency_s_median=1.0), cell("good", wer=0.05, latency_s_median=2.0)]
-    assert "Pareto front" in labels(FIGURES["pareto"](context(traded)))
+    assert "Pareto front" in labels(render.draw("pareto", context(traded)))
     assert "wav2vec2-base-960h (random)" not in labels(figure)
     assert "measured with measured" in " ".join(figure.get_supxlabel().split())
     assert any("Wh per hour of audio (modelled)" in label for label in labels(figure))
-    unknown = FIGURES["pareto"](context([cell(energy_j_per_sample=None)]))
+    unknown = render.draw("pareto", context([cell(energy_j_per_sample=None)]))
     assert "WER and latency" in unknown.get_supxlabel()
-    assert "no front" in message(FIGURES["pareto"](context([cell("wav2vec2-base-960h")])))
+    assert "no front" in message(render.draw("pareto", context([cell("wav2vec2-base-960h")])))
 
 
 def test_the_steps_of_the_front_go_down():
@@ -242,7 +243,7 @@ def test_words_of_another_language_are_in_all_figures():
     cells = example_cells(("cpu", "cuda"))
     tables = example_bottlenecks(cells)
     for name in FIGURES:
-        svg = registry.figure_svg(name, FigureContext(cells, tables, texts))
+        svg = render.figure_svg(name, FigureContext(cells, tables, texts))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -253,7 +254,7 @@ def test_a_model_has_one_colour_in_all_figures():
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
     others = ("stages", "operators", "gpu_over_cpu")
-    figures = [draw(drawn) for name, draw in FIGURES.items() if name not in others]
+    figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
     assert {colour_of(figure, "whisper-tiny.en") for figure in figures} == {COLOURS[2]}
@@ -310,14 +311,14 @@ def test_a_device_on_which_all_failed_says_so():
     assert figure.axes[1].texts[0].get_text() == "no such kernel"
 
 
-def test_wide_ranges_are_logarithmic_and_narrow_ones_start_at_zero():
+def test_wide_ranges_are_logarithmic_narrow_ones_start_at_zero():
     wide = latency_figure([cell(latency_s_median=0.1), cell(duration_s=5, latency_s_median=2.0)])
     narrow = latency_figure([cell(latency_s_median=0.1), cell(duration_s=5, latency_s_median=0.2)])
     assert wide.axes[0].get_yscale() == "log"
     assert (narrow.axes[0].get_yscale(), narrow.axes[0].get_ylim()[0]) == ("linear", 0)
 
 
-def test_the_baseline_has_solid_lines_whatever_the_names_of_the_others():
+def test_baseline_lines_are_solid_whatever_other_names():
     figure = latency_figure([cell(), cell(variant="bf16"), cell(duration_s=5)])
     lines = dict(zip(labels(figure), figure.legends[0].get_lines(), strict=True))
     assert lines["fp32"].get_linestyle() == "-"
@@ -339,3 +340,14 @@ def test_command_line_makes_every_figure(tmp_path: Path):
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
     assert made == sorted(FIGURES)
+
+
+def test_scripts_are_made_of_the_functions_of_figures():
+    scripts = Path(make_figures.__file__).parent
+    modules = {
+        scripts.joinpath(*reference.partition(":")[0].split(".")).with_suffix(".py")
+        for entry in FIGURES.values()
+        for reference in (entry.draw, entry.takeaway)
+    }
+    made_of = import_closure.closure(Path(make_figures.__file__), scripts)
+    assert {str(module.relative_to(scripts)) for module in modules} <= set(made_of)

@@ -70,7 +70,7 @@ def test_the_roofline_has_a_panel_per_device_with_its_ceilings() -> None:
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
-def test_the_memory_ceiling_is_a_line_of_that_slope_that_ends_at_the_peak() -> None:
+def test_memory_ceiling_has_its_slope_and_ends_at_the_peak() -> None:
     one = cell()
     (axes,) = roofline_figure([one], Bottlenecks(roofline=stage_rows(one), ceilings=ceiling_rows())).axes
     lines = [line.get_xydata() for line in axes.get_lines() if len(line.get_xdata()) == 2]
@@ -79,7 +79,7 @@ def test_the_memory_ceiling_is_a_line_of_that_slope_that_ends_at_the_peak() -> N
     assert all(y <= 280.001 for line in lines for _, y in line)
 
 
-def test_encoder_and_decoder_differ_by_fill_and_a_model_keeps_colour_and_marker() -> None:
+def test_stages_differ_by_fill_models_keep_colour_and_marker() -> None:
     cells = [cell("a"), cell("whisper-base")]
     rows = [row for one in cells for row in stage_rows(one)]
     figure = roofline_figure(cells, Bottlenecks(roofline=rows))
@@ -103,7 +103,7 @@ def test_two_machines_have_a_panel_each() -> None:
     ]
 
 
-def test_operators_are_cpu_time_on_the_cpu_and_device_time_on_cuda() -> None:
+def test_operators_show_cpu_time_on_cpu_device_time_on_cuda() -> None:
     cells = [cell(), cell(device="cuda")]
     figure = operators_figure(cells, Bottlenecks(operators=[row for one in cells for row in profile_rows(one)]))
     assert titles(figure) == ["cpu · CPU time, share of the pass", "cuda · device time, share of its busy time"]

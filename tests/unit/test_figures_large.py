@@ -12,10 +12,11 @@ from test_figures import context, labels
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.ranking import highest_rtfx
 from asrmeter.analysis.results import results_of
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.bottlenecks import MOST_BARS, operators_figure, stages_figure
 from asrmeter.report.figures.cells import latency_figure
 from asrmeter.report.figures.context import MOST_CANDIDATES, MOST_CLASSES, spread
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 
 pytestmark = pytest.mark.alone
 
@@ -78,7 +79,7 @@ def test_what_is_left_out_is_said_with_where_it_is(large) -> None:
     assert context([cell()]).left_out == ""
 
 
-def test_the_fastest_the_front_and_the_fastest_of_the_accurate_are_drawn(large) -> None:
+def test_large_study_draws_fastest_front_and_most_accurate(large) -> None:
     assert len(large.candidates) == MOST_CANDIDATES
     results = results_of(large.cells)
     fastest = highest_rtfx(results)

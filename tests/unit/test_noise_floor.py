@@ -22,7 +22,7 @@ def test_the_difference_is_relative_to_the_mean() -> None:
     assert row["note"] is None
 
 
-def test_intervals_that_touch_overlap_and_without_one_nothing_is_said() -> None:
+def test_touching_intervals_overlap_missing_ones_say_nothing() -> None:
     assert repeatability.pair(cell(1.0, 0.9, 1.1), cell(1.2, 1.1, 1.3))["overlap"] is True
     assert repeatability.pair(cell(1.0), cell(1.2, 1.1, 1.3))["overlap"] is None
 

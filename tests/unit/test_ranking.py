@@ -50,7 +50,7 @@ def test_failed_cells_are_no_settings_and_unconverged_ones_are():
     assert (result.batch_size, result.converged) == (2, False)
 
 
-def test_models_are_compared_in_the_longest_usual_class_that_has_segments_enough() -> None:
+def test_comparison_class_is_longest_usual_with_enough_segments() -> None:
     def results(n_segments: dict[int, int]) -> list[CellResult]:
         return results_of([cell(duration_s=duration_s, n_segments=n) for duration_s, n in n_segments.items()])
 
@@ -68,14 +68,14 @@ def test_models_are_compared_in_a_class_that_all_have() -> None:
     assert rank_all(results_of(nothing_shared)).accuracies == ()
 
 
-def test_accuracies_are_those_of_the_smallest_batch_that_all_have_and_of_one_device() -> None:
+def test_accuracies_are_at_the_smallest_common_batch() -> None:
     cells = [cell("whisper-base", batch_size=b) for b in (1, 2)] + [cell("whisper-tiny.en", batch_size=2)]
     cells.append(cell("whisper-tiny.en", "cuda", batch_size=2))
     found = rank_all(results_of(cells)).accuracies
     assert [result.cell for result in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
 
 
-def test_overlapping_intervals_are_as_accurate_and_random_weights_have_no_accuracy() -> None:
+def test_overlapping_wers_tie_and_random_weights_have_none() -> None:
     cells = [scored("good", 0.05), scored("same", 0.08), scored("bad", 0.4), cell("wav2vec2-base-960h", wer=0.0)]
     found = rank_all(results_of(cells))
     assert found.as_accurate == (("good", "fp32"), ("same", "fp32"))
@@ -83,7 +83,7 @@ def test_overlapping_intervals_are_as_accurate_and_random_weights_have_no_accura
     assert found.accuracy_of(("wav2vec2-base-960h", "fp32")) is None
 
 
-def test_the_most_accurate_is_the_fastest_of_those_that_cannot_be_told_apart() -> None:
+def test_most_accurate_is_the_fastest_of_indistinguishable_ones() -> None:
     cells = [scored("good", 0.05, rtfx=5.0), scored("same", 0.08, rtfx=8.0), scored("bad", 0.4, rtfx=50.0)]
     ranking = lowest_wer(results_of(cells))
     assert ranking and (ranking.first.model, ranking.runner_up and ranking.runner_up.model) == ("same", "good")
@@ -92,7 +92,7 @@ def test_the_most_accurate_is_the_fastest_of_those_that_cannot_be_told_apart() -
     assert lowest_wer(results_of([cell("wav2vec2-base-960h")])) is None
 
 
-def test_what_is_fastest_whatever_the_accuracy_may_be_random_and_nothing_else() -> None:
+def test_only_the_fastest_of_all_may_have_random_weights() -> None:
     found = rank_all(results_of(example_cells()))
     assert found.fastest and found.fastest.first.model == "wav2vec2-base-960h"
     assert all(best.throughput.first.weights == "pretrained" for best in found.by_duration)
@@ -160,7 +160,7 @@ def test_above_the_floor_overlapping_intervals_still_tie() -> None:
     assert found.fastest and found.fastest.runner_up_ties
 
 
-def test_without_an_interval_a_large_difference_is_unclear_and_one_within_the_floor_a_tie() -> None:
+def test_without_interval_large_differences_are_undecided() -> None:
     nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
     large = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.3) | nothing])).fastest
     small = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.005) | nothing])).fastest
@@ -177,7 +177,7 @@ def test_seconds_and_their_reciprocals_are_told_apart_alike(one: float, other: f
     assert seconds[0].differs_from(seconds[1]) != seconds[0].ties_with(seconds[1])
 
 
-def test_energy_wins_only_above_the_floor_and_the_range_of_its_windows() -> None:
+def test_energy_wins_only_above_floor_and_range_of_windows() -> None:
     def least(difference: float, **changes: Any) -> bool:
         cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
         cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))

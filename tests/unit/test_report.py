@@ -5,13 +5,15 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
-from markupsafe import escape
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 from tables_for_tests import (
     cell,
     example_cells,
@@ -27,17 +29,21 @@ from tables_for_tests import (
 )
 
 import asrmeter
+import make_figures
 import make_report
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES, FigureEntry, labels, load
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
+from asrmeter.report.figures.style import message
 from asrmeter.report.formatting import anchor, number
 from asrmeter.report.html import page as report
 from asrmeter.report.html import provenance
 from asrmeter.report.html.table_model import with_note
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -123,6 +129,44 @@ def page():
     return rendered(example_cells(("cpu", "cuda")), drawn=True)
 
 
+def drawn_anew(context: FigureContext) -> Figure:
+    return message(f"{len(context.cells)} cells anew")
+
+
+def said_anew(of: TakeawayContext) -> Takeaway:
+    return Markup("Anew in {} cells.").format(len(of.cells)), [of.results[0].cell]
+
+
+def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = example_cells()
+    command = command_line(tmp_path, cells)
+    templates = shutil.copytree(TEMPLATES, tmp_path / "report")
+    catalogue = templates / "words.en.toml"
+    words = catalogue.read_text(encoding="utf-8").replace("[figure]\n", '[figure]\nanew = "Something new"\n')
+    words = words.replace("[figure_caption]\n", '[figure_caption]\nanew = "What is <em>new</em>."\n')
+    catalogue.write_text(words, encoding="utf-8")
+    monkeypatch.setitem(
+        cast(dict[str, FigureEntry], FIGURES), "anew", FigureEntry("test_report:drawn_anew", "test_report:said_anew")
+    )
+    command[command.index(str(TEMPLATES))] = str(templates)
+    options = {name: tmp_path / f"{name}.parquet" for name in ("cells", *make_figures.TABLES)}
+    options |= {"template-folder": templates, "output-folder": tmp_path}
+    make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
+    place = command.index("--figures")
+    make_report.main([*command[: place + 1], str(tmp_path / "anew.svg"), *command[place + 1 :]])
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{len(cells)} cells anew" in html and f"Anew in {len(cells)} cells." in html
+    assert '<h3 id="figure-anew">Something new</h3>' in html and "What is <em>new</em>." in html
+    assert labels("anew", catalogue) == {"figure": "Something new", "caption": "What is new."}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_its_functions_and_words(name: str) -> None:
+    assert callable(load(FIGURES[name].draw)) and callable(load(FIGURES[name].takeaway))
+    for language in ("en", "ru"):
+        assert all(labels(name, TEMPLATES / f"words.{language}.toml").values())
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -142,7 +186,7 @@ def test_numbers_have_three_significant_digits(value, shown):
     assert number(value) == shown
 
 
-def test_the_page_is_well_formed_and_all_its_links_lead_somewhere(page):
+def test_page_is_well_formed_and_all_links_have_targets(page):
     parsed = Page(page)
     assert len(parsed.ids) == len(set(parsed.ids))
     inside = {link[1:] for link in parsed.links if link.startswith("#")}
@@ -173,7 +217,7 @@ def test_order_of_cells_does_not_matter():
     assert rendered(cells) == rendered(list(reversed(cells)), example_transcripts(cells))
 
 
-def test_each_scenario_is_answered_with_why_runner_up_sureness_costs_and_evidence():
+def test_scenario_cards_have_reasons_rivals_costs_and_evidence():
     html = rendered(example_cells())
     text = text_of(html)
     assert "Run whisper-tiny.en ." in text
@@ -216,7 +260,7 @@ def test_a_gain_without_intervals_is_no_missing_gain() -> None:
     assert "No larger batch is faster" not in text
 
 
-def test_classes_in_which_another_model_makes_fewer_errors_are_named() -> None:
+def test_classes_where_another_model_errs_less_are_named() -> None:
     cells = [cell("whisper-base", wer=0.05), cell("whisper-tiny.en", wer=0.09)]
     cells += [cell("whisper-base", duration_s=5, wer=0.09), cell("whisper-tiny.en", duration_s=5, wer=0.05)]
     text = text_of(rendered(cells))
@@ -304,7 +348,7 @@ def test_failures_are_listed_with_their_reason_or_there_are_none():
     assert re.search(rf"{heading}\s*<p>None\.</p>", rendered([cell()]))
 
 
-def test_noise_floors_stand_beside_the_answer_and_in_the_provenance() -> None:
+def test_noise_floors_are_in_caveats_and_provenance() -> None:
     text = text_of(rendered(example_cells(("cpu", "cuda"))))
     assert "Noise floor of cpu: 1.20 %." in text
     assert "Noise floor of cuda: 0.400 %." in text
@@ -357,7 +401,7 @@ def test_the_shortest_pass_is_that_of_all_models() -> None:
     )
 
 
-def test_disturbed_cells_are_marked_counted_and_listed_with_their_reason() -> None:
+def test_disturbed_cells_are_marked_counted_and_listed() -> None:
     html = rendered([cell(disturbed=True, disturbance="2.1 cores taken by others", n_attempts=2), cell(batch_size=2)])
     text = text_of(html)
     assert 'title="2.1 cores taken by others">ok, disturbed<td' in html
@@ -406,7 +450,7 @@ def test_several_machines_are_all_described():
     assert "Machine other" in text_of(html)
 
 
-def test_a_cell_of_other_hardware_than_its_device_is_shown_and_counts_in_no_comparison():
+def test_cell_on_other_hardware_is_shown_but_not_compared():
     quick = cell("whisper-tiny.en", machine_id="other", device_name="Quick CPU", latency_s_median=0.001, rtfx=9e3)
     html = rendered([cell(), cell(batch_size=2), quick])
     text = text_of(html)
@@ -424,14 +468,14 @@ def test_the_protocol_is_told_with_its_values():
     assert provenance.COMMAND in text
 
 
-def test_inlined_figures_have_ids_of_their_own_and_follow_the_page(page):
+def test_inlined_figures_have_own_ids_and_follow_the_page(page):
     assert 'id="latency-figure_1"' in page
     assert 'id="wer-figure_1"' in page
     assert "#767676" not in page
     assert "<?xml" not in page and "<!DOCTYPE svg" not in page
 
 
-def test_words_that_do_not_exist_are_an_error_that_names_those_that_do():
+def test_missing_catalogue_or_figure_error_names_the_known():
     with pytest.raises(AsrmeterError, match="there are: en, ru"):
         load_words(TEMPLATES, "xx")
 
@@ -501,7 +545,7 @@ def test_a_note_below_is_a_word_of_its_own_where_it_is_copied() -> None:
     assert with_note("not reached", "up to batch 1").striptags() == "not reached up to batch 1"
 
 
-def test_how_many_segments_have_audio_is_said_where_it_was_asked_for() -> None:
+def test_number_of_segments_with_audio_is_given_on_request() -> None:
     assert "Audio of 0 of 40 segments is embedded; the rest" in rendered(example_cells(), audio={})
     assert "Audio of" not in rendered(example_cells())
 
@@ -595,7 +639,7 @@ def test_an_unknown_figure_is_an_error():
         )
 
 
-def test_audio_that_was_left_out_is_named_at_the_top_and_listed_with_its_reason():
+def test_skipped_audio_is_named_at_the_top_and_listed():
     skipped = [{"name": f"{i}<b>.wav", "reason": "truncated: 1.2 of 3.4 s are there"} for i in range(150)]
     shown = text_of(rendered(example_cells(), selection=example_selection(skipped=skipped, dropped={"<MUSIC>": 7})))
     assert "150 audio files were not fit for use and are left out: 0&lt;b&gt;.wav" in shown

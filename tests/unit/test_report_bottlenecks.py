@@ -79,7 +79,7 @@ def test_each_verdict_has_its_reason_and_what_would_help(bound: str, device: str
     assert row["Of the compute ceiling (%)"][0] == "40.0"
 
 
-def test_the_summary_counts_verdicts_and_names_the_models_that_differ_with_their_cells() -> None:
+def test_summary_counts_verdicts_and_names_differing_models() -> None:
     cells = [cell(batch_size=b) for b in (1, 2, 4)] + [
         cell("whisper-tiny.en"),
         failed(cell("whisper-tiny"), "oom", "full"),
@@ -94,7 +94,7 @@ def test_the_summary_counts_verdicts_and_names_the_models_that_differ_with_their
     assert "No model differs from that as a whole." in text(cells[:2], roofline=rows[:6])
 
 
-def test_it_is_said_what_is_counted_what_measured_and_what_modelled() -> None:
+def test_counted_measured_and_modelled_are_told_apart() -> None:
     shown = text([cell()])
     assert "Operations are counted (1 MAC = 2 FLOP) and ceilings are measured on the same machine." in shown
     assert "Memory traffic is modelled, not measured: it is the least there can be" in shown
@@ -128,7 +128,7 @@ def test_ceilings_have_their_unit_and_a_failure_its_reason() -> None:
     assert "No ceilings were measured" in text([cell()])
 
 
-def test_a_profile_says_what_it_cost_its_longest_operators_and_where_its_trace_is() -> None:
+def test_profile_has_overhead_longest_operators_and_trace() -> None:
     html = section([cell()], operators=profile_rows(cell()))
     shown = text_of(html)
     assert "The profiled pass took 12.0 % longer than a plain one" in shown
@@ -141,7 +141,7 @@ def test_a_profile_says_what_it_cost_its_longest_operators_and_where_its_trace_i
     assert "https://ui.perfetto.dev" in shown and 'href="http' not in html
 
 
-def test_a_profile_has_groups_by_stage_and_no_device_time_on_the_cpu() -> None:
+def test_cpu_profile_has_groups_by_stage_and_no_device_time() -> None:
     found = table(section([cell()], operators=profile_rows(cell())), "operators-cell-whisper-base-fp32-cpu-30s-b1")
     by_group = {row["Operators"][0]: row for row in found}
     assert next(iter(by_group)) == "matrix products"
@@ -164,7 +164,7 @@ def test_on_cuda_the_shares_are_those_of_the_device() -> None:
     assert "Longest by CUDA time: aten::addmm 44.0 %" in text_of(html)
 
 
-def test_the_mean_of_the_repeats_counts_and_an_operator_of_only_one_counts_half() -> None:
+def test_profile_takes_the_mean_of_its_repeats() -> None:
     rows = [row for row in profile_rows(cell()) if row["repeat"] == 1 or row["group"] != "convolution"]
     (profile,) = profiles(rows)
     assert profile.by_group("n_calls")["convolution"] == 1
@@ -201,7 +201,7 @@ def test_three_sentences_say_what_sets_the_2025_study_apart() -> None:
     assert text([cell()]).count("(not counted in this run)") == 3
 
 
-def test_operations_are_those_of_one_segment_and_what_is_missing_says_why() -> None:
+def test_operations_are_per_segment_missing_ones_say_why() -> None:
     rows = [flops_row(batch_size=4), flops_row("wav2vec2-base-960h"), flops_row("whisper-x", encoder_gmac=None,
             encoder_gflop=None, total_gflop=None, note="the closed formula disagrees")]  # fmt: skip
     by_model = {row["model"]: row for row in per_segment(rows)}
@@ -215,7 +215,7 @@ def test_operations_are_those_of_one_segment_and_what_is_missing_says_why() -> N
     assert found["whisper-base"]["Not counted"][0] == "feature extraction, softmax"
 
 
-def test_saturation_is_said_or_that_it_was_not_reached() -> None:
+def test_saturation_is_given_or_that_it_was_not_reached() -> None:
     cells = [cell(batch_size=b) for b in (1, 2, 4)]
     rows = [
         scaling_row(cells[0], 2, speedup_over_smallest=1.5),
@@ -240,7 +240,7 @@ def test_saturation_is_said_or_that_it_was_not_reached() -> None:
     assert "No series gains from a larger batch." in text([cell()], scaling=[flat])
 
 
-def test_the_2025_study_stands_beside_this_run_with_stars_by_our_rule() -> None:
+def test_2025_study_is_shown_beside_this_run_with_our_stars() -> None:
     rows = example_bottlenecks([cell()]).edlm2025
     html = section([cell()], edlm2025=rows)
     assert "2 of 3 published figures have one of this run beside them." in text_of(html)

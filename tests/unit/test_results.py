@@ -15,7 +15,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
 
 
-def test_a_setting_knows_its_wer_unless_weights_are_random_or_nothing_was_scored() -> None:
+def test_result_has_a_wer_unless_random_or_not_scored() -> None:
     one = cell(wer=0.06, wer_ci_low=0.05, wer_ci_high=0.08)
     assert results_of([one])[0].wer == Estimate(0.06, 0.05, 0.08)
     assert results_of([one | {"weights": "random"}])[0].wer is None
@@ -66,7 +66,7 @@ def test_a_transcript_has_its_counts(tmp_path: Path) -> None:
         read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_KEY)
 
 
-def test_of_each_device_only_the_hardware_that_most_cells_were_measured_on_counts() -> None:
+def test_split_by_hardware_keeps_the_commonest_of_each_device() -> None:
     many = [cell(batch_size=size, machine_id="a") for size in (1, 2)]
     few = cell(batch_size=4, machine_id="b")
     on_gpu = cell(device="cuda", machine_id="b", device_name="GPU")

@@ -97,7 +97,7 @@ def test_the_largest_share_of_the_time_is_the_verdict(changes: dict[str, Any], v
     assert judged(a_cell(**changes))["pass"]["bound"] == verdict
 
 
-def test_rows_that_wait_are_padding_of_the_decoder_but_not_the_weights_that_they_share() -> None:
+def test_waiting_rows_are_decoder_padding_shared_weights_are_not() -> None:
     two = {"batch_size": 2, "n_decoder_rows_mean": 20.0, "n_decoder_positions_mean": 200.0}
     found = judged(a_cell(decoder_padding_share=0.5, **two))
     weights, caches = 10 * 50_000_000, (20 * 1500 + 200) * 2_000
@@ -171,13 +171,13 @@ def at(batch_size: int, samples_per_s: float | None, **changes: Any) -> dict[str
 
 
 @pytest.mark.parametrize(("changes", "ceilings"), [({"decoder_gflop": None}, CEILING_ROWS), ({}, [])])
-def test_where_no_verdict_is_known_larger_batches_are_told_all_the_same(changes: dict[str, Any], ceilings: Any) -> None:
+def test_scaling_is_given_where_no_bound_is_known(changes: dict[str, Any], ceilings: Any) -> None:
     cell = a_cell(**changes)
     verdicts = list(roofline.rows([cell], [FLOPS], ceilings, {"fp32": "float32"}))
     assert scaled(cell, verdicts=verdicts)["bound"] is None
 
 
-def test_saturation_is_the_smallest_batch_that_no_larger_one_beats() -> None:
+def test_saturation_is_the_smallest_batch_none_larger_beats() -> None:
     verdict = {"stage": "pass", "batch_size": 4, "bound": "compute", **{n: a_cell()[n] for n in batch_scaling.GROUP}}
     cells = [at(1, 1.0), at(2, 1.8, energy_j_per_sample=5.0), at(4, 3.0, energy_j_per_sample=4.0), at(8, 3.1)]
     row = scaled(*cells, verdicts=[verdict])

@@ -139,7 +139,7 @@ def test_what_was_not_measured_meets_no_limit() -> None:
     ]
 
 
-def test_it_is_told_how_many_each_limit_rules_out_and_what_came_nearest() -> None:
+def test_recommendation_has_counts_by_limit_and_the_nearest() -> None:
     recommendation = asked(max_wer=0.15, max_latency_s_median=0.9)
     assert (recommendation.n_considered, recommendation.n_meeting) == (3, 0)
     assert recommendation.ruled_out == {"max_wer": 1, "max_latency_s_median": 2}
@@ -184,7 +184,7 @@ def test_overlapping_intervals_of_latency_tie_whatever_the_floor() -> None:
     assert ranking and ranking.runner_up_ties
 
 
-def test_of_those_whose_wer_cannot_be_told_apart_the_fastest_is_the_most_accurate() -> None:
+def test_accuracy_prefers_the_fastest_of_indistinguishable_wers() -> None:
     cells = [model("slow", 3.0, 0.050), model("quick", 1.0, 0.052), model("bad", 0.1, 0.3)]
     recommendation = of(cells, prefer="accuracy")
     assert chosen(recommendation) == "quick"
@@ -193,7 +193,7 @@ def test_of_those_whose_wer_cannot_be_told_apart_the_fastest_is_the_most_accurat
     )
 
 
-def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
+def test_variant_must_keep_its_share_of_fp32_word_accuracy() -> None:
     def with_int8(wer: float, **more: Any) -> list[dict[str, Any]]:
         return [model("middle", 1.0, 0.10), model("middle", 0.5, wer, variant="int8"), *more.values()]
 
@@ -214,7 +214,7 @@ def test_a_variant_has_to_keep_its_share_of_the_word_accuracy_of_fp32() -> None:
     assert variant([others[1]]) == "int8"
 
 
-def test_word_accuracy_is_held_against_fp32_on_the_same_device_where_it_was_run() -> None:
+def test_word_accuracy_reference_prefers_the_same_device() -> None:
     cells = [
         model("middle", 1.0, 0.10),
         model("middle", 1.0, 0.20, device="cuda"),
@@ -255,7 +255,7 @@ def test_who_is_surely_more_accurate_is_so_however_fast() -> None:
     assert not of([], prefer="accuracy").is_sure
 
 
-def test_whoever_cannot_be_told_from_the_pick_itself_ties_with_it_by_accuracy() -> None:
+def test_results_with_indistinguishable_wer_tie_by_accuracy() -> None:
     exact = {"wer_ci_low": 0.049, "wer_ci_high": 0.051}
     wide = {"wer_ci_low": 0.048, "wer_ci_high": 0.065, "batch_size": 4}
     cells = [
@@ -281,7 +281,7 @@ def test_twice_the_errors_inside_the_intervals_are_no_sure_win() -> None:
     assert chosen(recommendation) == "quick" and not recommendation.is_sure
 
 
-def test_nothing_is_sure_while_any_other_model_ties_or_is_unclear() -> None:
+def test_nothing_is_sure_while_a_rival_ties_or_is_undecided() -> None:
     cells = [model("a", 1.0, 0.1), model("b", 1.1, 0.1)]
     assert of(cells).is_sure
     wide = {"latency_s_ci_low": 0.9, "latency_s_ci_high": 1.4}
@@ -291,7 +291,7 @@ def test_nothing_is_sure_while_any_other_model_ties_or_is_unclear() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"machine_id": "other"}, {"disturbed": True, "disturbance": "others"}])
-def test_a_runner_up_of_another_machine_or_that_was_disturbed_is_not_surely_beaten(changes: dict[str, Any]) -> None:
+def test_disturbed_or_foreign_runner_up_is_not_surely_beaten(changes: dict[str, Any]) -> None:
     assert not of([model("a", 1.0, 0.1), model("b", 1.1, 0.1, **changes)]).is_sure
 
 
@@ -317,7 +317,7 @@ def test_modelled_energy_tells_nothing_apart() -> None:
     assert recommendation.ranking and recommendation.ranking.runner_up_undecided and not recommendation.is_sure
 
 
-def test_a_model_that_lacks_the_class_is_named_and_does_not_take_the_advice_from_all() -> None:
+def test_model_without_the_class_is_named_and_blocks_nothing() -> None:
     short = {"duration_s": 5, "n_segments": 2}
     cells = [*CELLS, *(model(name, 0.1, 0.1, **short) for name in ("small", "middle", "large", "only-short"))]
     recommendation = of(cells)

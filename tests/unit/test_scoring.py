@@ -93,7 +93,7 @@ def test_the_plain_normaliser_leaves_words_and_their_spelling(text: str, expecte
     assert PLAIN(text) == PLAIN(expected) == expected
 
 
-def test_whispers_normaliser_knows_numbers_contractions_and_the_table_of_the_archive(archives: Archives) -> None:
+def test_whisper_normaliser_has_numbers_contractions_spelling(archives: Archives) -> None:
     normalise = scoring.whisper_english(archives)
     assert normalise("Um, Mr. Grey's COLOUR isn't [noise] twenty-five.") == "mister gray is color is not 25"
 
@@ -211,7 +211,7 @@ def test_collect_scores_a_record_by_every_normaliser(
         assert random_weights[column] is None, column
 
 
-def test_scoring_again_gives_the_same_and_the_table_adds_up_to_the_cell(
+def test_scoring_is_deterministic_and_sums_up_to_the_cell(
     measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = collected(measured, archives, monkeypatch)

@@ -143,7 +143,7 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     assert len(made["passes"]) == 4
 
 
-def test_the_first_text_counts_whatever_its_pass_was_for_and_others_are_told(tmp_path: Path) -> None:
+def test_the_first_text_counts_and_differing_ones_are_counted(tmp_path: Path) -> None:
     random = a_header("wav2vec2-base-960h")
     passes = [PASSES[0], a_pass(1.0, ["c", "b"], ["five", "four"], phase="transcript"), *PASSES[1:]]
     made = gathered(
@@ -269,7 +269,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
             cell_record.read(case)
 
 
-def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> None:
+def test_error_rates_are_over_units_of_their_own_normaliser() -> None:
     def segment(*counts: int) -> dict[str, int]:
         names = ("n_errors", "n_words", "n_character_errors", "n_characters")
         return dict(zip([*names, *(f"{name}_plain" for name in names)], counts, strict=True))
@@ -283,7 +283,7 @@ def test_each_rate_is_over_the_words_or_characters_of_its_own_normaliser() -> No
     assert (rates["wer_ci_low_plain"], rates["wer_ci_high_plain"]) == (0.2, 0.4)
 
 
-def test_what_a_pass_computes_is_what_was_run_times_what_was_counted(tmp_path: Path) -> None:
+def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     old = [
         {key: value for key, value in entry.items() if "decoder" not in key or key == "decoder_s"} for entry in PASSES
     ]
@@ -337,7 +337,7 @@ def test_the_median_is_blocked_by_batch() -> None:
     assert cell.timing.median("encoder_s") == pytest.approx(0.2)
 
 
-def test_a_round_that_was_cut_off_and_what_was_not_timed_count_for_nothing() -> None:
+def test_incomplete_rounds_and_untimed_passes_do_not_count() -> None:
     passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0), *a_round(2, 50.0)]
     cell = MeasuredCell(a_header("whisper-base"), passes)
     assert (len(cell.timing.passes), len(cell.timing.rounds), cell.timing.latency_s) == (3, 1, 1.5)

@@ -44,7 +44,7 @@ def test_what_is_marked_is_what_the_wer_counts(reference: str, hypothesis: str) 
     assert " ".join(run.hypothesis for run in runs if run.hypothesis) == hypothesis
 
 
-def test_segments_and_models_stand_the_worst_first_each_model_once() -> None:
+def test_segments_and_models_are_worst_first_each_model_once() -> None:
     cells = [cell(model, batch_size=b) for model in ("whisper-base", "whisper-tiny.en") for b in (1, 2)]
     found = transcripts_section(example_transcripts(cells), example_segments(), {}, WORDS)
     shares = [[_share(text.errors) for text in segment.texts] for segment in found.segments]
@@ -113,7 +113,7 @@ def test_audio_that_no_mp3_can_hold_is_named(rate_hz: int, n_channels: int, tmp_
     assert str(caught.value).isprintable()
 
 
-def test_how_many_can_be_listened_to_is_said_only_where_audio_was_asked_for_and_some_is_left_out() -> None:
+def test_number_with_audio_is_given_only_if_some_is_left_out() -> None:
     rows, segments = transcripts_of(cell()), example_segments()
     names = [name for _, name in shown_first(rows)]
     for made, n_audio in ((None, None), ({}, 0), (names[:3], 3), (names, None)):

@@ -20,9 +20,10 @@ import make_figures
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.bottlenecks import roofline_figure
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.registry import FIGURES, figure_svg
+from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
@@ -231,7 +232,7 @@ def test_a_run_of_days_is_told_in_hours() -> None:
         assert "day" not in str(section["machines"])
 
 
-def test_a_run_in_which_the_clock_was_set_back_is_not_told_to_be_shorter_than_its_cells() -> None:
+def test_run_with_clock_set_back_is_not_shorter_than_its_cells() -> None:
     begun = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     minute, hour = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
     rows = [

@@ -1,4 +1,4 @@
-"""What larger batches bring: from which on they bring no more, and what limits then."""
+"""Batch scaling: the batch size at which throughput saturates, and what bounds the cell there."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 
-# A larger batch has to bring more than this, and more than the noise floor, or the smaller one is as good.
+# A larger batch has to gain more than this, and more than the noise floor, or the smaller one is as good.
 LEAST_GAIN = 0.05
 GROUP = ("model", "weights", "variant", "device", "duration_s")
 
@@ -50,7 +50,7 @@ def rows(cells: Sequence[Row], verdicts: Sequence[Row]) -> Iterator[Row]:
 
 
 def _counts(cell: Row) -> bool:
-    """Return whether a cell's throughput says something of its batch size."""
+    """Return whether a cell's throughput was measured undisturbed."""
     return cell["status"] in MEASURED_STATUS and cell["samples_per_s"] is not None and not cell["disturbed"]
 
 
@@ -72,7 +72,7 @@ def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, A
 
 
 def _why_no_more(timed: Sequence[Row], members: Sequence[Row]) -> str:
-    """Return why nothing is known beyond the largest batch that was timed."""
+    """Return why no batch larger than the largest timed one was measured."""
     larger = [cell for cell in members if cell["batch_size"] > timed[-1]["batch_size"]]
     if larger:
         next_one = min(larger, key=lambda cell: cell["batch_size"])

@@ -1,4 +1,4 @@
-"""The tables of what holds a cell back, as figures and report read them, and what both work out of any table."""
+"""The tables of the bottleneck analysis as figures and report read them, and what both derive from tables."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The published tables of the 2025 study (resources/edlm2025.csv), row by row, with this run's figures beside.
+"""The published tables of the 2025 study (resources/edlm2025.csv), row by row, beside this run's values.
 
-Each published figure is a range over durations and batch sizes, and so is ours; where this run has none, a note says
-why. Cells that were disturbed count for nothing here. Floating-point operations come a third time: by that study's own
-formulas, which its note names.
+Each published value is a range over durations and batch sizes, and so is that of this run; where it has none, a note
+says why. Disturbed cells are left out. Floating-point operations are given a third time, by that study's own formulas,
+which its note names.
 """
 
 import csv
@@ -21,7 +21,7 @@ from asrmeter.study.edlm2025 import DURATIONS_S
 
 PUBLISHED = RESOURCES / "edlm2025.csv"
 BATCH_SIZE = 16
-# What the study called operators -> (our group, column of the share).
+# The study's metrics of operators -> (group, column of the share).
 _OPERATORS = {
     "addmm_share": ("matmul", "cuda_share"),
     "attention_share": ("attention", "cuda_share"),
@@ -40,7 +40,7 @@ EDLM2025 = pa.schema(
         ("unit", TEXT),
         ("published_low", NUMBER),
         ("published_high", NUMBER),
-        # as printed, where it is no number
+        # as printed, where it is not a number
         ("published_text", TEXT),
         ("published_note", TEXT),
         # the published figure by its formula, from this run's counts
@@ -57,7 +57,7 @@ EDLM2025 = pa.schema(
 
 @dataclass(frozen=True)
 class Run:
-    """The tables of a run that figures are taken from."""
+    """The tables of a run that values are taken from."""
 
     cells: Sequence[Row]
     flops: Sequence[Row]

@@ -1,4 +1,4 @@
-"""The noise floor: how far two measurements of the same cell (A/A) lie apart. Nobody wins by less."""
+"""The noise floor: the difference between two measurements of the same cell (A/A). No result wins by less."""
 
 from collections.abc import Sequence
 from typing import Any

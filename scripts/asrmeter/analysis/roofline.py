@@ -1,18 +1,18 @@
-"""How near each cell comes to what its machine can do, and what holds it back. Standard library and pyarrow only.
+"""Roofline analysis: how close each cell comes to its machine's ceilings, and what bounds it.
 
-The roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a stage takes at least its floating-point operations by
-the rate of matrix products, and at least its memory traffic by the rate of memory. The operations are counted. The
-traffic is modelled, and the least there can be: weights once a run, caches of keys and values once a step, input and
-output once; what is computed in between is taken to stay in caches. So no share of a ceiling is above 1 unless the
-machine was slower while its ceilings were measured.
+The roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a stage takes at least its floating-point operations
+over the rate of matrix products, and at least its memory traffic over the rate of memory. The operations are counted.
+The traffic is modelled as its minimum: weights once a run, caches of keys and values once a step, input and output
+once; intermediate results are taken to stay in caches. So no share of a ceiling is above 1 unless the machine was
+slower while its ceilings were measured.
 
-A cell that was disturbed keeps its figures and gets no verdict. What rows wait for in long form is not known: there the
-padding of batches above one is only that of the encoder, and a note says so.
+A disturbed cell keeps its values and gets no bound. In long-form decoding the padding of the decoder is not known:
+there the padding of batches above one is only that of the encoder, and a note says so.
 
-The time of a pass is split into four: spent on padding and on rows that wait for longer ones (`padding`); the rest of
-each stage, which is bound by `compute` or by `memory`, whichever ceiling takes longer, if it reaches a good part of it;
-and `overhead`: stages that come near neither ceiling (operators that are too small to fill the machine, and their
-start), feature extraction, text, and what lies between. The largest is the verdict.
+The time of a pass is split into four parts: `padding`, spent on padded audio and on rows whose text has ended; the rest
+of each stage, bound by `compute` or by `memory`, whichever ceiling takes longer, if the stage reaches `BOUND_FROM` of
+it; and `overhead`: stages that come near neither ceiling (operators too small to fill the machine, and their launches),
+feature extraction, text, and the time between stages. The largest part is the bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ ROOFLINE = pa.schema(
         ("stage", TEXT),
         ("seconds", NUMBER),
         ("gflop", NUMBER),
-        # the least traffic there can be: modelled
+        # modelled
         ("min_traffic_bytes", NUMBER),
         ("flop_per_byte", NUMBER),
         ("gflop_per_s", NUMBER),
@@ -59,7 +59,7 @@ ROOFLINE = pa.schema(
         # of the ceilings
         ("compute_share", NUMBER),
         ("memory_share", NUMBER),
-        # of the seconds: what they were spent on
+        # of the seconds
         *((f"{loss}_time_share", NUMBER) for loss in LOSSES),
         ("bound", TEXT),
         ("note", TEXT),

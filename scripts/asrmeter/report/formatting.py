@@ -34,7 +34,7 @@ def number(value: float | None) -> str:
     return f"{rounded:,.{decimals}f}".replace(",", NARROW_SPACE)
 
 
-def whole(value: float | None) -> str:
+def format_count(value: float | None) -> str:
     """Return a count in full, thousands apart, or a dash for None."""
     return NULL if value is None else f"{value:,.0f}".replace(",", NARROW_SPACE)
 
@@ -50,7 +50,7 @@ def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
 
 
 def effect_texts(effect: Estimate | None, metric: Metric) -> tuple[str, str]:
-    """Return what became of a value from one run to another, and its interval: a ratio, or a difference in points."""
+    """Return the effect of one run against another, and its interval: a ratio, or a difference in points."""
     if effect is None:
         return NULL, NULL
     show = _ratio if metric.effect == "ratio" else _signed
@@ -61,7 +61,7 @@ def effect_texts(effect: Estimate | None, metric: Metric) -> tuple[str, str]:
 
 
 def effect_text(effect: Estimate | None, metric: Metric) -> str:
-    """Return what became of a value in one line, with its interval where it has one."""
+    """Return the effect in one line, with its interval where it has one."""
     value, between = effect_texts(effect, metric)
     return value if between == NULL else f"{value} ({between})"
 
@@ -99,7 +99,8 @@ def plain(value: Any) -> str:
 def anchor(cell: str) -> str:
     """Return the id of a cell's row, no two alike."""
     name = "cell-" + re.sub(r"[^A-Za-z0-9._-]+", "-", cell)
-    # Read from its end such a name has one meaning; a dash in the variant, or a sign that is not kept, makes it two.
+    # Read from its end such a name has one meaning; a dash in the variant, or a character that is not kept, makes it
+    # two.
     if re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._]+/[a-z]+/\d+s-b\d+", cell):
         return name
     return f"{name}_{hashlib.sha256(cell.encode()).hexdigest()[:8]}"

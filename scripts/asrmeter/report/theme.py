@@ -1,4 +1,4 @@
-"""What the page and the figures on it look alike by."""
+"""The look that page and figures share."""
 
 # Lines and text of figures; the page replaces it by its own colour of text, light or dark.
 INK = "#767676"

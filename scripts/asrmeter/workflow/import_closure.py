@@ -3,13 +3,16 @@
 import ast
 import functools
 import os
+import re
 from pathlib import Path
+
+_REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
 
 
 def closure(script: Path, base: Path) -> list[str]:
     """Return the script and all modules of ours that it imports, directly or not, as sorted paths relative to `base`.
 
-    Imports inside of functions count too.
+    Imports inside of functions count too, and functions named by a text (`asrmeter.report.figures.cells:wer_figure`).
     """
     root = script.parent
     found: set[Path] = set()
@@ -32,6 +35,8 @@ def _imported(path: Path, root: Path) -> list[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REFERENCE.fullmatch(node.value):
+            names.add(node.value.partition(":")[0])
     modules = [root.joinpath(*name.split(".")) for name in names]
     candidates = [module.with_name(f"{module.name}.py") for module in modules]
     for module in modules:

@@ -1,4 +1,4 @@
-"""What two runs are compared by: latency, WER and energy, one definition each; `verdicts` has the rules."""
+"""The metrics that two runs are compared by: latency, WER and energy; `rules` has the rules."""
 
 import math
 from collections import Counter
@@ -21,7 +21,7 @@ class Latency(Metric):
     min_evidence = "three converged cells, and most of its cells, to compare"
 
     def has(self, sides: CellPair) -> bool:
-        """Every cell is one to be timed: one that failed in both runs is listed here."""
+        """Every cell is compared: one that failed in both runs is listed here."""
         return True
 
     def estimate(self, side: CellInRun) -> Estimate | None:
@@ -29,7 +29,7 @@ class Latency(Metric):
         return latency_of(side.row) if side.is_measured else None
 
     def missing_reason(self, side: CellInRun) -> str:
-        """Return why a latency has no interval to go by."""
+        """Return why a latency has no interval."""
         if side.row["status"] != "ok":
             return f"{side.row['status']}, {side.row['reason'] or 'no reason was recorded'}"
         return "" if side.is_measured and side.row["latency_s_ci_low"] is not None else "no interval"
@@ -77,7 +77,7 @@ class Wer(Metric):
         return "" if effect and effect.low is not None else "fewer than two segments with words"
 
     def confounder(self, first: CellInRun, second: CellInRun) -> str:
-        """Return "": what disturbs a machine does not change what a model hears."""
+        """Return "": a disturbed machine does not change a transcript."""
         return ""
 
     def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
@@ -90,7 +90,7 @@ class Wer(Metric):
         return _contains_zero(self.effect_of(first, second))
 
     def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
-        """Pool what can be compared, even of cells with one segment each."""
+        """Pool the segments of all comparable cells, even of cells with one segment each."""
         pooled = [
             both
             for pair, both in pairs.items()
@@ -114,17 +114,17 @@ class Energy(Metric):
     modelled: ClassVar[bool] = False
 
     def has(self, sides: CellPair) -> bool:
-        """Measured and modelled figures are not mixed: where one run has measured, both would have to."""
+        """Measured and modelled energies are not mixed: where one run has measured, both would have to."""
         methods = {energy_method(side.row) for side in sides if self.estimate(side)}
         return bool(methods) and methods.issubset(MODELLED_METHODS) is self.modelled
 
     def estimate(self, side: CellInRun) -> Estimate | None:
-        """Return the energy of a cell, with what it scatters by as a floor."""
+        """Return the energy of a cell, with the range of its windows as a floor."""
         energy = energy_of(side.row) if side.is_measured else None
         return replace(energy, low=None, high=None) if energy else None
 
     def missing_reason(self, side: CellInRun) -> str:
-        """Return why a cell has no energy, or one that nothing says how far it scatters."""
+        """Return why a cell has no energy, or no floor for it."""
         if energy := self.estimate(side):
             return "" if energy.floor is not None else "neither several windows nor a noise floor"
         return side.failure or "no energy"
@@ -138,7 +138,7 @@ class Energy(Metric):
 
 
 class ModelledEnergy(Energy):
-    """The same by a model of the device: it follows the running time, and says nothing that latency does not."""
+    """The same by a model of the device: it follows the running time and adds nothing to latency."""
 
     name = "energy_modelled"
     modelled, guarded = True, False

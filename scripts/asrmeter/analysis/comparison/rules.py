@@ -1,18 +1,18 @@
-"""By which rules two runs are compared: one for a cell and one for a model, the same for every metric.
+"""The rules by which two runs are compared: one for a cell and one for a model, the same for every metric.
 
-The rule for a cell. Where the two runs did not do the same work (other audio, weights, batches,
-protocol, normaliser, energy method), it is `not_comparable`. Where one of them has no figure that carries a verdict
-(a failed cell, no interval, too few segments), it is `inconclusive`. It is `same` as far as was measured; and if it
-differs, it is `inconclusive` again where a run was disturbed. Else the verdict says what the second run is.
+The rule for a cell. It is `not_comparable` if the two runs did not do the same work (other audio, weights, batches,
+protocol, normaliser or energy method). It is `inconclusive` if a run has no value with an interval (a failed cell, no
+interval, too few segments), or if the cell differs and a run was disturbed. It is `same` if the measurements do not
+differ. Otherwise the verdict says how the second run compares with the first.
 
-The same as far as was measured. Latency: the intervals overlap, or the difference is within the noise floor of either
-run. Energy: the difference is within the spread of the windows or the noise floor, the largest of both runs. WER: both
-runs transcribed the same segments, so that they are paired; the interval of the difference contains zero.
+When measurements do not differ. Latency: the intervals overlap, or the difference is within the noise floor of either
+run. Energy: the difference is within the range of the windows or the noise floor, the largest of both runs. WER: both
+runs transcribed the same segments, so they are paired, and the interval of the difference contains zero.
 
 The rule for a model. By latency and energy it changed only if at least three of its cells did, these are more than half
-of those that can be compared, and none says the opposite. One pair of runs carries no more: intervals know the noise
-inside a run, and the floor is one sample of the noise between runs, so that a few cells may differ by chance. If as
-many as one cell in five did, in either direction alike, a model of six cells would be called changed by chance twice in
+of those that can be compared, and none has the opposite verdict. One pair of runs supports no more: intervals cover the
+noise inside a run, and the floor is one sample of the noise between runs, so a few cells may differ by chance. If one
+cell in five did, equally often in both directions, a model of six cells would be called changed by chance twice in
 1,000 comparisons. By WER the segments of all its cells are pooled, and the interval of that difference decides.
 """
 
@@ -33,7 +33,7 @@ from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.study.grid import Cell
 
 LEAST_CHANGED_CELLS = 3
-# What must be alike for two cells of the same name to be the same work, and what is said if it is not.
+# Columns that must agree for two cells to be the same work, with the reason that is given if they do not.
 SAME_WORK = {
     "protocol": "another protocol",
     "corpus_sha256": "other audio",
@@ -43,7 +43,7 @@ SAME_WORK = {
 
 
 class Verdict(StrEnum):
-    """What the second run is, compared with the first: of latency, WER or energy."""
+    """How the second run compares with the first: by latency, WER or energy."""
 
     SAME = "same"
     FASTER = "faster"
@@ -61,7 +61,7 @@ UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE)
 
 @dataclass(frozen=True)
 class CellInRun:
-    """A cell as one of two runs has it: its row of the cells table, and its transcripts by segment.
+    """A cell of one of two runs: its row of the table `cells`, and its transcripts by segment.
 
     `elsewhere`: it was measured on other hardware than most of its run.
     """
@@ -73,7 +73,7 @@ class CellInRun:
 
     @property
     def is_measured(self) -> bool:
-        """Whether the cell was measured, even if not to the end."""
+        """Whether the cell was measured, even if it did not converge."""
         return self.row["status"] in MEASURED_STATUS and self.row["latency_s_median"] is not None
 
     @property
@@ -87,10 +87,10 @@ CellPair = tuple[CellInRun, CellInRun]
 
 @dataclass(frozen=True)
 class Pair:
-    """A cell that both runs have, by one metric: its value in each, what became of it, and what follows.
+    """A cell that both runs have, by one metric: its value in each, the effect, and the verdict.
 
-    `effect` is the second value over the first, or the difference of both, as the metric has it; None where there is no
-    such number. `reason` says why nothing can be told, and is "" otherwise.
+    `effect` is the ratio of second to first, or their difference, as the metric defines it; None where a value is
+    missing. `reason` says why the cell is inconclusive or not comparable, and is "" otherwise.
     """
 
     cell: Cell
@@ -115,10 +115,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """All pairs of a model and variant by one metric: how many of each verdict, and whether it changed at all.
+    """All pairs of a model and variant by one metric: how many have each verdict, and whether the model changed.
 
-    `effect` is the median ratio of its cells, or the difference of all segments pooled. `judged` says whether there was
-    enough to tell a change by.
+    `effect` is the median ratio of its cells, or the difference of all segments pooled. `judged` says whether there
+    was enough evidence to judge by.
     """
 
     candidate: Candidate
@@ -129,11 +129,11 @@ class ModelSummary:
 
 
 class Metric(ABC):
-    """One definition of what is compared; the less of it the better.
+    """A quantity that runs are compared by; lower is better.
 
-    `lower` and `higher` are what the second run is called then, `unit` is that of the values times `scale`. `effect`
-    says whether two values make a `ratio` or a `difference`. `drifts`: a machine may change it for all models alike.
-    `guarded`: more of it is a regression. `min_evidence` says what a model needs to be judged.
+    `lower` and `higher` are the verdicts on a second run with less or more of it, `unit` is that of the values times
+    `scale`. `effect` is `ratio` or `difference`. `drifts`: a machine may change it for all models alike. `guarded`:
+    more of it is a regression. `min_evidence` says what a model needs to be judged.
     """
 
     name: ClassVar[str]
@@ -148,11 +148,11 @@ class Metric(ABC):
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts that there are by this metric."""
+        """The verdicts that this metric can have."""
         return Verdict.SAME, self.lower, self.higher, *UNDECIDED
 
     def has(self, sides: CellPair) -> bool:
-        """Tell whether a pair of cells is one to be compared: one of them has a figure."""
+        """Tell whether a pair of cells is to be compared: one of them has a value."""
         return any(self.estimate(side) is not None for side in sides)
 
     @abstractmethod
@@ -161,7 +161,7 @@ class Metric(ABC):
 
     @abstractmethod
     def missing_reason(self, side: CellInRun) -> str:
-        """Return why nothing about a cell can be told by its figure, or ""."""
+        """Return why a cell has no value to judge by, or ""."""
 
     def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """Return why two cells of the same name did not do the same work, or not on the runs' own hardware, or ""."""
@@ -169,21 +169,21 @@ class Metric(ABC):
         return work or (of_either(_other_hardware, (first, second)) if self.drifts else "")
 
     def inconclusive_reason(self, first: CellInRun, second: CellInRun) -> str:
-        """Return why two cells that did the same work cannot be told apart or called the same, or ""."""
+        """Return why two cells that did the same work cannot be judged, or ""."""
         return of_either(self.missing_reason, (first, second))
 
     def confounder(self, first: CellInRun, second: CellInRun) -> str:
-        """Return why a difference may come from elsewhere, or ""."""
+        """Return what else may have caused a difference, or ""."""
         reason = of_either(lambda side: disturbance_of(side.row), (first, second))
         return f"disturbed in {reason}" if reason else ""
 
     def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
-        """Return what became of the value, with its interval; None without two values."""
+        """Return the effect with its interval; None without two values."""
         before, after = self.estimate(first), self.estimate(second)
         return stats.quotient(before, after) if before and after else None
 
     def are_same(self, first: CellInRun, second: CellInRun) -> bool:
-        """Tell whether two cells with figures are the same as far as was measured."""
+        """Tell whether two cells with values do not differ."""
         before, after = self.estimate(first), self.estimate(second)
         return before is not None and after is not None and before.ties_with(after)
 
@@ -195,7 +195,7 @@ class Metric(ABC):
         return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason)
 
     def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
-        """Apply the rule for a model to its pairs, each with the cells that it is of."""
+        """Apply the rule for a model to its pairs, each with its cells."""
         counts = counted(pairs)
         n_comparable = len(pairs) - counts.get(Verdict.NOT_COMPARABLE, 0)
         n_told = len(pairs) - sum(counts.get(verdict, 0) for verdict in UNDECIDED)
@@ -208,7 +208,7 @@ class Metric(ABC):
         return ModelSummary(candidate, counts, effect, change, _is_enough(n_told, n_comparable))
 
     def direction(self, effect: Estimate | None) -> Verdict:
-        """Return in which direction a value changed; from zero it has no ratio, and can only be more."""
+        """Return the direction of a change; a value that was zero has no ratio and can only increase."""
         neutral = 1.0 if self.effect == "ratio" else 0.0
         return self.lower if effect is not None and effect.value < neutral else self.higher
 
@@ -239,7 +239,7 @@ def _is_enough(n: int, n_comparable: int) -> bool:
 
 
 def of_either(why: Callable[[CellInRun], str], sides: CellPair) -> str:
-    """Return what holds of either cell, each with the name of its run, or ""."""
+    """Return the reasons of both cells, each with the name of its run, or ""."""
     reasons = [why(side) for side in sides]
     if reasons[0] and reasons[0] == reasons[1]:
         return f"both: {reasons[0]}"

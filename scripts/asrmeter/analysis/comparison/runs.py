@@ -1,14 +1,14 @@
-"""Two runs side by side: which cells and models are as before, which are not, and where that cannot be told.
+"""Two runs side by side: which cells and models changed, which did not, and which cannot be judged.
 
-`verdicts` has the rules for a cell and for a model, `metrics` what they are applied to.
+`rules` has the rules for a cell and for a model, `metrics` the quantities that they apply to.
 
-Drift. Neither intervals nor floors know that a machine may be slower as a whole on another day. Where all of several
+Drift. Neither intervals nor floors cover a machine that is slower as a whole on another day. Where all of several
 models changed alike and no recorded setting differs, that is the likelier cause, and no change is claimed.
 
-Regression. What the second run is guarded against: a model that is slower, worse by WER, or takes more measured energy,
-each as a whole; a cell that was measured in the first run and failed in the second; a model that the second run lacks;
-and drift for the worse, as a guard that is silent about it would be none. Modelled energy only repeats latency. Peak
-memory is not judged. A metric by which no model can be judged may hide anything, and the guard does not hold either.
+Regression. The guard fails for: a model that is slower, worse by WER, or takes more measured energy as a whole; a cell
+that the first run measured and that failed in the second; a model that the second run lacks; drift for the worse; and a
+metric by which no model can be judged, as that may hide anything. Modelled energy only repeats latency. Peak memory is
+not judged.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Figures of what holds a cell back: the roofline of each device, and where the time of a pass goes."""
+"""Figures of the bottleneck analysis: the roofline of each device, and the time of a pass by stage and operator."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What figures are drawn from, and how much of it: a large study is drawn in part, and the figure says which."""
+"""The data of figures, and which part of it is drawn: of a large study a part, and the figure says which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ def spread(values: Sequence[int], wanted: int | None = None) -> list[int]:
 
 
 def _telling(results: Sequence[CellResult], found: Front) -> set[Candidate]:
-    """Return who says most, in turn: from the Pareto front, the fastest, the fastest of the most accurate."""
+    """Return candidates in turn from the Pareto front, the fastest, and the fastest of the most accurate."""
     by_rtfx = sorted(results, key=lambda result: -result.rtfx.value)
     scored = [result.wer for result in (*found.members, *found.dominated) if result.wer]
     lowest = min(scored, key=lambda wer: wer.value, default=None)

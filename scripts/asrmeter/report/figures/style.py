@@ -61,8 +61,8 @@ def message(text: str) -> Figure:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Return at most four lines, without control characters: these are no XML."""
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    """Return at most four lines, without control characters, which XML does not allow."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
     return "\n".join(textwrap.wrap(printable, width, max_lines=4, placeholder=" …"))
 
 

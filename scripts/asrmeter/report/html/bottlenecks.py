@@ -1,10 +1,10 @@
-"""What holds each cell back, in the report: verdicts with their reasons and what would help, ceilings, larger batches.
+"""The section of bottlenecks: what bounds each cell, with reasons and remedies, ceilings, and batch scaling.
 
-A verdict comes from the table `roofline`, which says how it is found.
+`analysis.roofline` says how a bound is found.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -16,24 +16,34 @@ from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
 from asrmeter.records.machine_peaks import MachinePeaks
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, cell_links, display_name, join, number, percent, size, truncate_list, whole
+from asrmeter.report.formatting import (
+    NULL,
+    cell_links,
+    display_name,
+    format_count,
+    join,
+    number,
+    percent,
+    size,
+    truncate_list,
+)
 from asrmeter.report.html.edlm2025 import comparison_2025
 from asrmeter.report.html.flops import operations
-from asrmeter.report.html.operators import operators_section, operators_takeaway
+from asrmeter.report.html.operators import operators_section
 from asrmeter.report.html.table_model import (
     Column,
     Entry,
     Table,
+    entry_columns,
     name_columns,
     number_entry,
     quantity,
-    table_from,
     table_of,
     text_column,
     text_entry,
     with_note,
 )
-from asrmeter.report.html.takeaways import Takeaway
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 
 def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> dict[str, Any]:
@@ -175,14 +185,15 @@ def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
         [
             text_entry(with_note(rows[0]["device"], rows[0]["device_name"] or NULL)),
             text_entry(rows[0]["machine_id"] or NULL),
-            number_entry(rows[0]["threads"], words["why_null"]["not_measured"], digits=whole),
+            number_entry(rows[0]["threads"], words["why_null"]["not_measured"], digits=format_count),
             *line,
         ]
         for _, rows in sorted(devices.items())
         for line in _ceilings_of(rows, words)
     ]
     keys = ["device", "machine", "threads", "ceiling", "measured_with", "rate", "unit"]
-    return table_from("ceilings", words["ceiling"]["caption"], keys, lines, words, "threads rate")
+    columns = entry_columns(keys, {"threads", "rate"})
+    return table_of("ceilings", words["ceiling"]["caption"], columns, lines, words)
 
 
 def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
@@ -310,50 +321,40 @@ def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]
     return {"text": Markup(" ").join([text, *parts]), "evidence": cell_links(map(cell_name, evidence))}
 
 
-def _roofline_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
+def roofline_takeaway(of: TakeawayContext) -> Takeaway:
     """Name on each device the stage that comes nearest to one of its ceilings."""
-    stages = [row for row in tables.roofline if row["stage"] != PASS and row["compute_share"] is not None]
+    stages = [row for row in of.tables.roofline if row["stage"] != PASS and row["compute_share"] is not None]
     if not stages:
-        return words["bottlenecks"]["no_verdict"], []
+        return of.words["bottlenecks"]["no_verdict"], []
     sentences, evidence = [], []
     for device in sorted({row["device"] for row in stages}):
         own = [row for row in stages if row["device"] == device]
         nearest = min(own, key=lambda row: (-max(row["compute_share"], row["memory_share"]), cell_of(row)))
         bound = "compute" if nearest["compute_share"] >= nearest["memory_share"] else "memory"
         sentences.append(
-            words["takeaway"]["roofline"].format(
+            of.words["takeaway"]["roofline"].format(
                 device=device,
-                stage=words["bound_why"][nearest["stage"]],
+                stage=of.words["bound_why"][nearest["stage"]],
                 name=display_name((nearest["model"], nearest["variant"])),
                 share=percent(nearest[f"{bound}_share"]),
-                ceiling=words["bound"][bound],
+                ceiling=of.words["bound"][bound],
             )
         )
         evidence.append(cell_name(nearest))
     return Markup(" ").join(sentences), evidence
 
 
-def _stages_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
+def stages_takeaway(of: TakeawayContext) -> Takeaway:
     """Say for how many cells which stage is the longest."""
-    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
+    measured = [row for row in of.cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
     if not measured:
-        return words["missing"]["nothing_measured"], []
+        return of.words["missing"]["nothing_measured"], []
     columns = [f"{stage}_s_median" for stage in STAGES]
     longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
     counted = Counter(longest.values())
     counts = join(
-        words["takeaway"]["stage_count"].format(stage=words["stage"][stage], n=n) for stage, n in counted.most_common()
+        of.words["takeaway"]["stage_count"].format(stage=of.words["stage"][stage], n=n)
+        for stage, n in counted.most_common()
     )
     others = [cell for cell, stage in longest.items() if stage != counted.most_common(1)[0][0]]
-    return words["takeaway"]["stages"].format(total=len(measured), counts=counts), others or list(longest)
-
-
-def _operators_takeaway(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> Takeaway:
-    return operators_takeaway(tables.operators, words)
-
-
-BOTTLENECK_TAKEAWAYS: Mapping[str, Callable[[Sequence[Row], Bottlenecks, Words], Takeaway]] = {
-    "roofline": _roofline_takeaway,
-    "stages": _stages_takeaway,
-    "operators": _operators_takeaway,
-}
+    return of.words["takeaway"]["stages"].format(total=len(measured), counts=counts), others or list(longest)

@@ -1,4 +1,4 @@
-"""The top of the report: what to run in each scenario, why, how sure that is, and what it costs."""
+"""The top of the report: for each scenario the recommended model, the reasons, their certainty, and the costs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from asrmeter.report.formatting import (
     result_fields,
     truncate_list,
 )
-from asrmeter.report.html.table_model import Entry, Table, table_from, text_entry, with_note
+from asrmeter.report.html.table_model import Entry, Table, entry_columns, table_of, text_entry, with_note
 
 # What decides in a scenario, as a number that people know.
 _VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
@@ -342,13 +342,12 @@ def _figures(recommendation: Recommendation, result: CellResult, tariff: Mapping
         why = words["why_null"]["p95" if key == "max_latency_s_p95" else "not_measured"]
         return [text_entry(words["figure_of"][key]), *_value(key, value, why, words), text_entry(limit)]
 
-    return table_from(
+    return table_of(
         f"scenario-{recommendation.name}",
         words["answer"]["figures_caption"].format(duration=result.duration_s, audio=number(result.audio_s)),
-        ["figure", "value", "interval", "limit_asked"],
+        entry_columns(["figure", "value", "interval", "limit_asked"], {"value", "interval"}),
         [*(line(key, value) for key, value in values.items()), *_cost_lines(result, tariff, words)],
         words,
-        "value interval",
     )
 
 

@@ -10,7 +10,7 @@ from asrmeter.analysis.results import BASELINE, results_of
 from asrmeter.analysis.star_rating import stars
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NARROW_SPACE, NULL, number, unit_2025, whole
+from asrmeter.report.formatting import NARROW_SPACE, NULL, format_count, number, unit_2025
 from asrmeter.report.html.table_model import (
     Column,
     Entry,
@@ -59,7 +59,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         return metrics.get(row["metric"], row["metric"])
 
     # A range with its unit, which need not be the same for both.
-    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column:
+    def span(key: str, prefix: str, unit: str, as_printed: Callable[[float], str] = number) -> Column[Row]:
         def entry(row: Row) -> Entry:
             if row["table"] == STARS and prefix != "reproduced":
                 text = row["published_text"] if prefix == "published" else stars_of.get(row["model"])
@@ -80,7 +80,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
         span("published", "published", "unit", _in_full),
         span("measured", "measured", "measured_unit"),
         text_column("differs", lambda row: _difference(row, stars_of, words)),
-        quantity("n", lambda row: row["note"] or missing["not_measured"], digits=whole),
+        quantity("n", lambda row: row["note"] or missing["not_measured"], digits=format_count),
         span("reproduced", "reproduced", "unit"),
         text_column("note", _note),
     ]

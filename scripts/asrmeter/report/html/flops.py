@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, number, unit_2025, whole
+from asrmeter.report.formatting import NULL, format_count, number, unit_2025
 from asrmeter.report.html.table_model import (
     Column,
     Entry,
@@ -104,7 +104,7 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
         model,
         duration_s,
         text_column("is_studied", is_studied),
-        quantity("n_windows", why, digits=whole),
+        quantity("n_windows", why, digits=format_count),
         quantity("encoder_gmac", why),
         quantity("encoder_gflop", why),
         Column("edlm2025_encoder", theirs),

@@ -13,9 +13,9 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import anchor, cell_link, join, number, percent, whole
-from asrmeter.report.html.table_model import Entry, Table, number_entry, table_from, text_entry
-from asrmeter.report.html.takeaways import Takeaway
+from asrmeter.report.formatting import anchor, cell_link, format_count, join, number, percent
+from asrmeter.report.html.table_model import Entry, Table, entry_columns, number_entry, table_of, text_entry
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 N_LONGEST = 3
 # As many as anyone reads; the table operators has all.
@@ -38,16 +38,17 @@ def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:
     return {"operators": cells, "operators_shown": note}
 
 
-def operators_takeaway(operators: Sequence[Row], words: Words) -> Takeaway:
+def operators_takeaway(of: TakeawayContext) -> Takeaway:
     """Say for how many of the profiled cells which group of operators takes most."""
-    done = [profile for profile in profiles(operators) if not profile.failed]
+    done = [profile for profile in profiles(of.tables.operators) if not profile.failed]
     if not done:
-        return words["operators"]["none"], []
+        return of.words["operators"]["none"], []
     largest = Counter(max(shares, key=lambda group: shares[group]) for shares in map(_shares, done) if shares)
     counts = join(
-        words["takeaway"]["group_count"].format(group=words["group"][group], n=n) for group, n in largest.most_common()
+        of.words["takeaway"]["group_count"].format(group=of.words["group"][group], n=n)
+        for group, n in largest.most_common()
     )
-    return words["takeaway"]["operators"].format(total=len(done), counts=counts), [cell_name(p.first) for p in done]
+    return of.words["takeaway"]["operators"].format(total=len(done), counts=counts), [cell_name(p.first) for p in done]
 
 
 def _shares(profile: Profile) -> dict[str, float]:
@@ -116,7 +117,7 @@ def _table(profile: Profile, words: Words) -> Table:
     lines = [
         [
             text_entry(words["group"][group]),
-            number_entry(calls.get(group), words["why_null"]["no_operator"], digits=whole),
+            number_entry(calls.get(group), words["why_null"]["no_operator"], digits=format_count),
             *(entry(shares[column], group, why_null[column]) for column in shares),
             *(number_entry(in_stage.get((group, stage), 0.0), "", 100) for stage in stages),
         ]
@@ -125,7 +126,7 @@ def _table(profile: Profile, words: Words) -> Table:
     lines.append(
         [
             text_entry(words["group"]["all"]),
-            number_entry(sum(calls.values()), "", digits=whole),
+            number_entry(sum(calls.values()), "", digits=format_count),
             *(
                 number_entry(math.fsum(values.values()) if values else None, why_null[column], 100)
                 for column, values in shares.items()
@@ -139,4 +140,4 @@ def _table(profile: Profile, words: Words) -> Table:
     caption = words["operators"]["caption"].format(cell=cell_name(profile.first), clock=_clock(profile, words))
     name = f"operators-{anchor(cell_name(profile.first))}"
     keys = ["group", "n_calls", "cpu_share", "cuda_share", *stages]
-    return table_from(name, caption, keys, lines, words, " ".join(keys[1:]))
+    return table_of(name, caption, entry_columns(keys, keys[1:]), lines, words)

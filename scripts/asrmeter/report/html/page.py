@@ -6,9 +6,8 @@ Words are trusted markup; everything that comes from a study, a table or a trans
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
+from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.formatting import NULL, cell_links, number, percent, scaled, truncate_list
-from asrmeter.report.html.bottlenecks import BOTTLENECK_TAKEAWAYS, bottlenecks_section, judged_cells
+from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
 from asrmeter.report.html.cards import answer, key_figures
 from asrmeter.report.html.provenance import provenance_section
 from asrmeter.report.html.tables import (
@@ -43,7 +43,7 @@ from asrmeter.report.html.tables import (
     stars_table,
     weights_table,
 )
-from asrmeter.report.html.takeaways import TAKEAWAYS, Takeaway, caveats, compared, compared_by
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext, caveats, compared, compared_by
 from asrmeter.report.html.transcripts import transcripts_section
 from asrmeter.report.theme import INK
 
@@ -53,7 +53,7 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
-    """Render the template with its style and script inline; only these very texts are allowed to act."""
+    """Render the template with its style and script inline; the page's policy allows only these."""
     environment = Environment(
         loader=FileSystemLoader(template_folder),
         autoescape=True,
@@ -93,11 +93,13 @@ class Inputs:
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
-    """Return everything that the template shows; `figures` maps a topic's name to its SVG.
+    """Return everything that the template shows; `figures` maps a figure's name to its SVG.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for.
     """
+    if unknown := figures.keys() - FIGURES.keys():
+        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
     study, selection = inputs.study, inputs.selection
     all_cells = sorted(inputs.cells, key=cell_of)
     cells, elsewhere = split_by_hardware(all_cells)
@@ -105,13 +107,12 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     results = results_of(cells, inputs.transcripts)
     recommendation = rank_all(results)
     recommendations = recommend(results, study)
-    takeaways: dict[str, Callable[[], Takeaway]] = {
-        name: partial(say, cells, recommendation, words) for name, say in TAKEAWAYS.items()
+    takeaways = TakeawayContext(cells, recommendation, bottlenecks, words)
+    drawn = {
+        name: _figure(name, figures[name], load(entry.takeaway)(takeaways), words)
+        for name, entry in FIGURES.items()
+        if name in figures
     }
-    takeaways |= {name: partial(say, cells, bottlenecks, words) for name, say in BOTTLENECK_TAKEAWAYS.items()}
-    if unknown := set(figures) - set(takeaways):
-        raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(takeaways)}")
-    drawn = {name: _figure(name, svg, takeaways[name](), words) for name, svg in figures.items()}
     context = {
         "words": words,
         "language": study["report"]["language"],
@@ -124,9 +125,9 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
         "stars": stars_table(results, recommendation, words),
-        "figures": [figure for name, figure in drawn.items() if name in TAKEAWAYS],
+        "figures": [figure for name, figure in drawn.items() if FIGURES[name].section == "figures"],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
-        "bottleneck_figures": {name: figure for name, figure in drawn.items() if name in BOTTLENECK_TAKEAWAYS},
+        "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
         "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
         "disturbed": disturbed_table(cells, words),
@@ -139,18 +140,18 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "downloads": DOWNLOADS,
     }
     overview = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
-    return context | {"overview": overview, "cells": cells_tables(all_cells, linked_in(context), words)}
+    return context | {"overview": overview, "cells": cells_tables(all_cells, anchors_in(context), words)}
 
 
-def linked_in(shown: Any) -> set[str]:
-    """Return the anchors of all cells that something in what is shown links to."""
+def anchors_in(shown: Any) -> set[str]:
+    """Return the anchors of all cells that are linked to from what is shown."""
     if isinstance(shown, str):
         return set(CELL_LINK.findall(shown)) if isinstance(shown, Markup) else set()
     if is_dataclass(shown):
-        return linked_in(vars(shown))
+        return anchors_in(vars(shown))
     if isinstance(shown, Mapping):
-        return linked_in(shown.values())
-    return set[str]().union(*map(linked_in, shown)) if isinstance(shown, Iterable) else set()
+        return anchors_in(shown.values())
+    return set[str]().union(*map(anchors_in, shown)) if isinstance(shown, Iterable) else set()
 
 
 def inline_svg(name: str, svg: str) -> Markup:

@@ -1,4 +1,4 @@
-"""Where a report comes from: what reproduces it, its study, its speech, and the machines that it was measured on."""
+"""The section of provenance: how to reproduce the run, its study, its speech, and its machines."""
 
 import datetime
 import json

@@ -1,8 +1,8 @@
-"""What the report's tables are made of: entries, columns, and tables of them."""
+"""The model of the report's tables: entries, columns and lines."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from markupsafe import Markup, escape
 
@@ -10,8 +10,9 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import LARGE, NULL, anchor, interval, number, whole
+from asrmeter.report.formatting import LARGE, NULL, anchor, format_count, interval, number
 
+T = TypeVar("T")
 # The rows that are shown of a table with more than `LARGE`.
 FIRST_ROWS = 30
 
@@ -67,53 +68,61 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Column:
-    """How a column of a table is shown: its words' key and the entry for a row."""
+class Column(Generic[T]):
+    """How a column of a table is shown: its words' key, and the entry for what a line is about."""
 
     key: str
-    entry: Callable[[Row], Entry]
+    entry: Callable[[T], Entry]
     numeric: bool = True
 
 
 def table_of(
     name: str,
     caption: str,
-    columns: list[Column],
-    rows: Iterable[Row],
+    columns: Sequence[Column[T]],
+    items: Iterable[T],
     words: Words,
-    anchored: bool = False,
     source: str = "cells",
 ) -> Table:
-    """Return a table with a line for each row; links to cells lead to the lines of an anchored one.
+    """Return a table with a line for each item.
 
-    Of very many rows it has the first; the table `source` of the run has all.
+    Of very many items it has the first; the table `source` of the run has all.
     """
-    rows = list(rows)
-    first = _first_rows(rows)
+    everything = list(items)
+    first = everything if len(everything) <= LARGE else everything[:FIRST_ROWS]
     return Table(
         name=name,
         caption=caption,
         headings=tuple(words["column"][column.key] for column in columns),
         numeric=tuple(column.numeric for column in columns),
-        lines=lines_of(first, columns, anchored),
-        shown=_shown(len(first), len(rows), source, words),
+        lines=tuple(Line("", tuple(column.entry(item) for column in columns)) for item in first),
+        shown=_shown(len(first), len(everything), source, words),
     )
 
 
-def lines_of(rows: Iterable[Row], columns: Sequence[Column], anchored: bool = False) -> tuple[Line, ...]:
-    """Return a line for each row."""
+def lines_of(rows: Iterable[Row], columns: Sequence[Column[Row]], anchored: bool = False) -> tuple[Line, ...]:
+    """Return a line for each row; links to cells lead to anchored ones."""
     return tuple(
         Line(anchor(cell_name(row)) if anchored else "", tuple(column.entry(row) for column in columns)) for row in rows
     )
 
 
-def name_columns() -> list[Column]:
+def entry_columns(keys: Sequence[str], numeric: Collection[str]) -> list[Column[Sequence[Entry]]]:
+    """Return columns for lines whose entries are ready-made."""
+
+    def column(place: int, key: str) -> Column[Sequence[Entry]]:
+        return Column(key, lambda entries: entries[place], key in numeric)
+
+    return [column(place, key) for place, key in enumerate(keys)]
+
+
+def name_columns() -> list[Column[Row]]:
     """Return the columns that name a cell."""
 
-    def count(key: str) -> Column:
+    def count(key: str) -> Column[Row]:
         return Column(key, lambda row: Entry(str(row[key]), repr(row[key])))
 
-    def plain(key: str) -> Column:
+    def plain(key: str) -> Column[Row]:
         return Column(key, lambda row: Entry(row[key], row[key]), numeric=False)
 
     return [plain("model"), plain("variant"), plain("device"), count("duration_s"), count("batch_size")]
@@ -121,7 +130,7 @@ def name_columns() -> list[Column]:
 
 def quantity(
     key: str, why: Callable[[Row], str], scale: float = 1.0, digits: Callable[[float | None], str] = number
-) -> Column:
+) -> Column[Row]:
     """Return a column of numbers; `why` gives the reason of a missing one."""
 
     def entry(row: Row) -> Entry:
@@ -130,7 +139,7 @@ def quantity(
     return Column(key, entry)
 
 
-def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], scale: float = 1.0) -> Column:
+def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], scale: float = 1.0) -> Column[Row]:
     """Return a column of intervals between two others; `why` gives the reason of a missing one."""
 
     def entry(row: Row) -> Entry:
@@ -142,9 +151,9 @@ def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], sc
     return Column(key, entry)
 
 
-def text_column(key: str, text: Callable[[Row], str]) -> Column:
+def text_column(key: str, text: Callable[[T], str]) -> Column[T]:
     """Return a column of text."""
-    return Column(key, lambda row: text_entry(text(row)), numeric=False)
+    return Column(key, lambda item: text_entry(text(item)), numeric=False)
 
 
 def number_entry(
@@ -165,28 +174,6 @@ def _reason(row: Row, why: Callable[[Row], str]) -> str:
     return row["reason"] or row["status"] if failed else why(row)
 
 
-def table_from(
-    name: str,
-    caption: str,
-    keys: Sequence[str],
-    lines: Iterable[Iterable[Entry]],
-    words: Words,
-    numeric: str = "",
-    source: str = "cells",
-) -> Table:
-    """Return a table whose numeric columns are those keys named in `numeric`; of very many lines it has the first."""
-    lines = list(lines)
-    first = _first_rows(lines)
-    return Table(
-        name=name,
-        caption=caption,
-        headings=tuple(words["column"][key] for key in keys),
-        numeric=tuple(key in numeric.split() for key in keys),
-        lines=tuple(Line("", tuple(entries)) for entries in first),
-        shown=_shown(len(first), len(lines), source, words),
-    )
-
-
 def text_entry(text: str) -> Entry:
     """Return text, or markup that is sorted by its text."""
     return Entry(text, Markup(text).striptags() if isinstance(text, Markup) else text)
@@ -202,13 +189,9 @@ def with_note(text: str, note: str) -> Markup:
     return Markup("{} <small>{}</small>").format(text, note)
 
 
-def _first_rows(rows: list[Any]) -> list[Any]:
-    return rows if len(rows) <= LARGE else rows[:FIRST_ROWS]
-
-
 def _shown(n: int, total: int, source: str, words: Words) -> str:
     """Return how many of the rows are shown, "" if all are."""
-    return words["table"]["first"].format(n=n, total=whole(total), source=source) if n < total else ""
+    return words["table"]["first"].format(n=n, total=format_count(total), source=source) if n < total else ""
 
 
 def _field(entry: Entry, numeric: bool) -> str:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair
+from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair, Verdict
 from asrmeter.analysis.comparison.runs import ByMetric
-from asrmeter.analysis.ranking import Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
+from asrmeter.analysis.ranking import ByDuration, Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult, disturbance_of, energy_method, results_of
 from asrmeter.analysis.scenarios import word_accuracy_kept
 from asrmeter.analysis.star_rating import MEASURES, MOST, stars
@@ -27,14 +27,13 @@ from asrmeter.report.formatting import (
     cell_link,
     effect_texts,
     energy_basis,
+    format_count,
     interval,
     number,
     percent,
     result_fields,
-    scaled,
     short_basis,
     truncate_list,
-    whole,
 )
 from asrmeter.report.html.table_model import (
     Column,
@@ -46,13 +45,12 @@ from asrmeter.report.html.table_model import (
     name_columns,
     number_entry,
     quantity,
-    table_from,
     table_of,
     text_column,
-    text_entry,
     with_note,
 )
 
+Stars = tuple[Candidate, Mapping[str, int | None]]
 # As many as anyone reads; selection.json has all.
 MOST_SKIPPED = 100
 STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median")
@@ -60,8 +58,12 @@ STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_m
 
 def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     """Return the audio that was not fit for use, the first hundred, each with its reason."""
-    lines = [[text_entry(entry["name"]), text_entry(entry["reason"])] for entry in selection["skipped"][:MOST_SKIPPED]]
-    return table_from("skipped", words["failures"]["skipped_caption"], ["audio", "reason"], lines, words)
+    columns: list[Column[Row]] = [
+        text_column("audio", lambda entry: entry["name"]),
+        text_column("reason", lambda entry: entry["reason"]),
+    ]
+    skipped = selection["skipped"][:MOST_SKIPPED]
+    return table_of("skipped", words["failures"]["skipped_caption"], columns, skipped, words)
 
 
 def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
@@ -80,7 +82,7 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
     """
     own_scoring = any(row["wer_corpus"] is not None for row in cells)
     shown = cells if len(cells) <= LARGE else [row for row in cells if anchor(cell_name(row)) in linked]
-    note = words["table"]["linked"].format(n=len(shown), total=whole(len(cells))) if shown is not cells else ""
+    note = words["table"]["linked"].format(n=len(shown), total=format_count(len(cells))) if shown is not cells else ""
     return [
         replace(_cells_table(name, columns, (), words), lines=lines_of(shown, columns, name == "speed"), shown=note)
         for name, columns in (
@@ -92,12 +94,16 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
 
 
 def failures_table(rows: Sequence[Row], elsewhere: Sequence[Row], words: Words) -> Table:
-    """Return cells with their status and reason, and those that count in no comparison: measured on other hardware."""
+    """Return cells with their status and reason, and those on other hardware, which are not compared."""
     say = words["failures"]["elsewhere"]
-    told = [(row, row["reason"] or NULL) for row in rows]
-    told += [(row, say.format(hardware=row["device_name"] or row["machine_id"])) for row in elsewhere]
-    lines = [map(text_entry, (cell_link(cell_name(row)), row["status"], reason)) for row, reason in told]
-    return table_from("failures", words["failures"]["caption"], ["cell", "status", "reason"], lines, words)
+    reasons = [(row, row["reason"] or NULL) for row in rows]
+    reasons += [(row, say.format(hardware=row["device_name"] or row["machine_id"])) for row in elsewhere]
+    columns: list[Column[tuple[Row, str]]] = [
+        text_column("cell", lambda item: cell_link(cell_name(item[0]))),
+        text_column("status", lambda item: item[0]["status"]),
+        text_column("reason", lambda item: item[1]),
+    ]
+    return table_of("failures", words["failures"]["caption"], columns, reasons, words)
 
 
 def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
@@ -109,13 +115,13 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
         *(
             quantity(key, lambda row: missing, scale, digits)
             for key, scale, digits in (
-                ("n_attempts", 1.0, whole),
+                ("n_attempts", 1.0, format_count),
                 ("other_processes_cpu_cores", 1.0, number),
                 ("steal_share", 100.0, number),
-                ("cpu_mhz_min", 1.0, whole),
-                ("temperature_c_max", 1.0, whole),
-                ("n_throttle_events", 1.0, whole),
-                ("n_foreign_gpu_processes", 1.0, whole),
+                ("cpu_mhz_min", 1.0, format_count),
+                ("temperature_c_max", 1.0, format_count),
+                ("n_throttle_events", 1.0, format_count),
+                ("n_foreign_gpu_processes", 1.0, format_count),
             )
         ),
     ]
@@ -123,122 +129,174 @@ def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
 
 
 def repeatability_table(pairs: Iterable[Row], words: Words) -> Table:
-    """Return the cells that were measured twice, with both latencies and how far these lie apart."""
+    """Return the cells that were measured twice, with both latencies and their relative difference."""
     say = words["provenance"]
+    overlaps = {True: say["yes"], False: say["no"]}
 
-    def line(row: Row) -> list[Entry]:
-        first, again = (
-            Estimate(*(row[f"latency_s_{part}{suffix}"] for part in ("median", "ci_low", "ci_high")))
-            if row[f"latency_s_median{suffix}"] is not None
-            else None
-            for suffix in ("", "_again")
-        )
-        why = row["note"] or words["why_null"]["not_measured"]
-        overlap = {True: say["yes"], False: say["no"]}.get(row["overlap"], NULL)
-        difference = scaled(row["relative_difference"], 100)
-        return [
-            text_entry(cell_link(cell_name(row))),
-            _estimate_entry(first, why),
-            _estimate_entry(again, why),
-            number_entry(difference, why),
-            text_entry(overlap),
-            text_entry(row["note"] or ""),
-        ]
+    def why(row: Row) -> str:
+        return row["note"] or words["why_null"]["not_measured"]
 
-    keys = ["cell", "latency_s_median", "latency_again", "relative_difference", "overlap", "note"]
-    numeric = "latency_s_median latency_again relative_difference"
-    return table_from(
-        "repeatability", say["repeatability_caption"], keys, map(line, pairs), words, numeric, "repeatability"
-    )
+    def latency(key: str, suffix: str) -> Column[Row]:
+        def entry(row: Row) -> Entry:
+            median, low, high = (row[f"latency_s_{part}{suffix}"] for part in ("median", "ci_low", "ci_high"))
+            return _estimate_entry(None if median is None else Estimate(median, low, high), why(row))
+
+        return Column(key, entry)
+
+    columns = [
+        text_column("cell", lambda row: cell_link(cell_name(row))),
+        latency("latency_s_median", ""),
+        latency("latency_again", "_again"),
+        quantity("relative_difference", why, scale=100),
+        text_column("overlap", lambda row: overlaps.get(row["overlap"], NULL)),
+        text_column("note", lambda row: row["note"] or ""),
+    ]
+    return table_of("repeatability", say["repeatability_caption"], columns, pairs, words, source="repeatability")
 
 
 def compared_models_table(part: ByMetric, words: Words) -> Table:
-    """Return how many cells of each model got which verdict, against another run, and what became of it as a whole."""
+    """Return how many cells of each model have each verdict against another run, and whether the model changed."""
     metric, say = part.metric, words["comparison"]
 
-    def line(model: ModelSummary) -> list[Entry]:
-        counts = [model.counts.get(verdict, 0) for verdict in metric.verdicts]
+    def count(verdict: Verdict) -> Column[ModelSummary]:
+        def entry(model: ModelSummary) -> Entry:
+            n = str(model.counts.get(verdict, 0))
+            return Entry(n, n)
+
+        return Column(verdict, entry)
+
+    def change(model: ModelSummary) -> str:
         unchanged = say["unchanged" if model.judged else "not_judged"]
-        return [
-            *map(text_entry, model.candidate),
-            *(Entry(str(count), str(count)) for count in counts),
-            _effect_entry(model.effect, metric, say["no_effect"]),
-            text_entry(words["verdict"][model.change] if model.change else unchanged),
-        ]
+        return words["verdict"][model.change] if model.change else unchanged
 
     effect = {"ratio": "ratio_median", "difference": "difference_pooled"}[metric.effect]
-    keys = ["model", "variant", *metric.verdicts, effect, "as_a_whole"]
-    numeric = " ".join([*metric.verdicts, effect])
+    columns: list[Column[ModelSummary]] = [
+        text_column("model", lambda model: model.candidate[0]),
+        text_column("variant", lambda model: model.candidate[1]),
+        *map(count, metric.verdicts),
+        Column(effect, lambda model: _effect_entry(model.effect, metric, say["no_effect"])),
+        text_column("as_a_whole", change),
+    ]
     caption = say["models_caption"].format(metric=words["compared"][metric.name])
-    return table_from(f"compared-models-{metric.name}", caption, keys, map(line, part.models), words, numeric)
+    return table_of(f"compared-models-{metric.name}", caption, columns, part.models, words)
 
 
 def compared_cells_table(part: ByMetric, words: Words) -> Table:
     """Return cells of this run beside the same ones of another, those that differ first."""
     metric = part.metric
-    floors = ["floor"] if metric.effect == "ratio" else []
 
-    def line(pair: Pair) -> list[Entry]:
-        floor = pair.effect.floor if pair.effect else None
-        return [
-            text_entry(cell_link(pair.cell.id)),
-            _estimate_entry(pair.first, pair.reason, metric.scale),
-            _estimate_entry(pair.second, pair.reason, metric.scale),
-            _effect_entry(pair.effect, metric, pair.reason),
-            *(Entry(percent(floor), repr(floor) if floor is not None else "", pair.reason) for _ in floors),
-            text_entry(words["verdict"][pair.verdict]),
-            text_entry(pair.reason),
-        ]
+    def floor(pair: Pair) -> Entry:
+        known = pair.effect.floor if pair.effect else None
+        return Entry(percent(known), "" if known is None else repr(known), pair.reason)
 
-    keys = ["cell", "other_run", "this_run", metric.effect, *floors, "verdict", "reason"]
-    numeric = " ".join(["other_run", "this_run", metric.effect, *floors])
-    caption = words["compared_caption"][metric.name]
-    return table_from(f"compared-{metric.name}", caption, keys, map(line, part.shown), words, numeric)
+    columns: list[Column[Pair]] = [
+        text_column("cell", lambda pair: cell_link(pair.cell.id)),
+        Column("other_run", lambda pair: _estimate_entry(pair.first, pair.reason, metric.scale)),
+        Column("this_run", lambda pair: _estimate_entry(pair.second, pair.reason, metric.scale)),
+        Column(metric.effect, lambda pair: _effect_entry(pair.effect, metric, pair.reason)),
+        *([Column("floor", floor)] if metric.effect == "ratio" else []),
+        text_column("verdict", lambda pair: words["verdict"][pair.verdict]),
+        text_column("reason", lambda pair: pair.reason),
+    ]
+    return table_of(f"compared-{metric.name}", words["compared_caption"][metric.name], columns, part.shown, words)
 
 
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
     known = sorted({(row["model"], row["weights"], row["weights_sha256"] or NULL) for row in cells})
-    lines = [[text_entry(part) for part in parts] for parts in known]
-    return table_from("weights", words["provenance"]["caption"], ["model", "weights", "weights_sha256"], lines, words)
+    columns: list[Column[tuple[str, str, str]]] = [
+        text_column("model", lambda item: item[0]),
+        text_column("weights", lambda item: item[1]),
+        text_column("weights_sha256", lambda item: item[2]),
+    ]
+    return table_of("weights", words["provenance"]["caption"], columns, known, words)
 
 
 def duration_table(found: StudyRankings, words: Words) -> Table:
-    """Return the best settings for each duration class."""
+    """Return the best results for each duration class."""
     pool = words["answer"]["pool_accurate" if found.accuracies else "pool_speed"]
-    lines = [
-        [
-            Entry(str(best.duration_s), str(best.duration_s)),
-            _first(best.throughput, words),
-            Entry(number(best.throughput.first.rtfx.value), repr(best.throughput.first.rtfx.value)),
-            _first(best.latency, words),
-            Entry(number(best.latency.first.latency.value), repr(best.latency.first.latency.value)),
-        ]
-        for best in found.by_duration
+    columns: list[Column[ByDuration]] = [
+        Column("duration_s", lambda best: Entry(str(best.duration_s), str(best.duration_s))),
+        text_column("throughput_setting", lambda best: _first(best.throughput, words)),
+        Column("best_rtfx", lambda best: number_entry(best.throughput.first.rtfx.value, None)),
+        text_column("latency_setting", lambda best: _first(best.latency, words)),
+        Column("lowest_latency", lambda best: number_entry(best.latency.first.latency.value, None)),
     ]
-    keys = ["duration_s", "throughput_setting", "best_rtfx", "latency_setting", "lowest_latency"]
     caption = words["answer"]["by_duration_caption"].format(pool=pool)
-    return table_from("by-duration", caption, keys, lines, words, "duration_s best_rtfx lowest_latency")
+    return table_of("by-duration", caption, columns, found.by_duration, words)
 
 
 def models_table(cells: Sequence[Row], found: StudyRankings, words: Words) -> Table:
     """Return each model and variant at its best, the most accurate first."""
     candidates = sorted({(row["model"], row["variant"]) for row in cells})
     ranked = sorted(candidates, key=lambda one: (_rank(one, found), one))
-    keys = [
-        "model", "variant", "weights", "pooled_wer", "best_rtfx", "lowest_latency", "largest_stage", "peak_memory",
-        "least_energy",
-    ]  # fmt: skip
-    numeric = "pooled_wer best_rtfx lowest_latency peak_memory least_energy word_accuracy_kept"
-    lines = [_model_line(candidate, cells, found, words) for candidate in ranked]
-    if {variant for _, variant in candidates} != {BASELINE}:
-        keys.insert(4, "word_accuracy_kept")
-        scored = {result.candidate: result for result in found.accuracies}
-        for candidate, line in zip(ranked, lines, strict=True):
-            result = scored.get(candidate)
-            kept = word_accuracy_kept(result, found.accuracies) if result else None
-            line.insert(4, number_entry(kept, words["why_null"]["no_reference"], 100))
-    return table_from("models", words["models"]["caption"], keys, lines, words, numeric)
+    models = [ModelResults.of(candidate, cells, words) for candidate in ranked]
+    scored = {result.candidate: result for result in found.accuracies}
+    missing, say = words["why_null"], words["models"]
+
+    def wer(model: ModelResults) -> Entry:
+        why = missing["random" if model.rows[0]["weights"] == "random" else "not_pooled"]
+        return _estimate_entry(found.accuracy_of(model.candidate), why, scale=100)
+
+    def kept(model: ModelResults) -> Entry:
+        result = scored.get(model.candidate)
+        share = word_accuracy_kept(result, found.accuracies) if result else None
+        return number_entry(share, missing["no_reference"], 100)
+
+    def rtfx(model: ModelResults) -> Entry:
+        fastest = model.fastest
+        return _best_entry(fastest, fastest.rtfx.value if fastest else None, model.why, say["place"])
+
+    def latency(model: ModelResults) -> Entry:
+        quickest = model.quickest
+        return _best_entry(quickest, quickest.latency.value if quickest else None, model.why, say["place"])
+
+    def memory(model: ModelResults) -> Entry:
+        known = [row["peak_rss_bytes"] for row in model.rows if row["peak_rss_bytes"] is not None]
+        return number_entry(max(known, default=None), model.why, 1e-9)
+
+    def energy(model: ModelResults) -> Entry:
+        frugal = model.frugal
+        why = next((row["energy_note"] for row in model.rows if row["energy_note"]), model.why)
+        value = frugal.energy.value if frugal and frugal.energy else None
+        basis = short_basis(frugal, words) if frugal else ""
+        return _best_entry(frugal, value, why, say["place_energy"], basis=basis)
+
+    columns: list[Column[ModelResults]] = [
+        text_column("model", lambda model: model.candidate[0]),
+        text_column("variant", lambda model: model.candidate[1]),
+        text_column("weights", lambda model: model.rows[0]["weights"]),
+        Column("pooled_wer", wer),
+        *([Column("word_accuracy_kept", kept)] if {variant for _, variant in candidates} != {BASELINE} else []),
+        Column("best_rtfx", rtfx),
+        Column("lowest_latency", latency),
+        text_column("largest_stage", lambda model: _largest_stage(model.fastest, model.rows, words)),
+        Column("peak_memory", memory),
+        Column("least_energy", energy),
+    ]
+    return table_of("models", say["caption"], columns, models, words)
+
+
+@dataclass(frozen=True)
+class ModelResults:
+    """A model and variant with its cells, its best results, and `why` there may be none."""
+
+    candidate: Candidate
+    rows: Sequence[Row]
+    fastest: CellResult | None
+    quickest: CellResult | None
+    frugal: CellResult | None
+    why: str
+
+    @classmethod
+    def of(cls, candidate: Candidate, cells: Sequence[Row], words: Words) -> "ModelResults":
+        """Return a model of the study."""
+        rows = [row for row in cells if (row["model"], row["variant"]) == candidate]
+        results = results_of(rows)
+        rankings = (highest_rtfx(results), lowest_latency(results), lowest_energy(results))
+        why = next((row["reason"] for row in rows if row["reason"]), words["why_null"]["not_measured"])
+        fastest, quickest, frugal = (ranking.first if ranking else None for ranking in rankings)
+        return cls(candidate, rows, fastest, quickest, frugal, why)
 
 
 def stars_table(measured: Sequence[CellResult], found: StudyRankings, words: Words) -> Table:
@@ -251,20 +309,23 @@ def stars_table(measured: Sequence[CellResult], found: StudyRankings, words: Wor
         shown = Markup('<span role="img" aria-label="{}">{}</span>')
         return Entry(shown.format(words["stars"]["label"].format(n=n), "★" * n + "☆" * (MOST - n)), str(n))
 
-    lines = [
-        [*map(text_entry, candidate), *(entry(given[measure]) for measure in MEASURES)]
-        for candidate, given in stars(results).items()
+    def column(measure: str) -> Column[Stars]:
+        return Column(f"stars_{measure}", lambda item: entry(item[1][measure]), numeric=False)
+
+    columns: list[Column[Stars]] = [
+        text_column("model", lambda item: item[0][0]),
+        text_column("variant", lambda item: item[0][1]),
+        *map(column, MEASURES),
     ]
-    keys = ["model", "variant", "stars_accuracy", "stars_speed", "stars_energy", "stars_memory"]
     caption = words["stars"]["caption"].format(duration=NULL if found.duration_s is None else found.duration_s)
-    return table_from("stars", caption, keys, lines, words)
+    return table_of("stars", caption, columns, stars(results).items(), words)
 
 
-def _cells_table(name: str, columns: list[Column], cells: Sequence[Row], words: Words) -> Table:
+def _cells_table(name: str, columns: list[Column[Row]], cells: Sequence[Row], words: Words) -> Table:
     return table_of(name, words["cells"][f"{name}_caption"], columns, cells, words)
 
 
-def _status_column(words: Words) -> Column:
+def _status_column(words: Words) -> Column[Row]:
     def status(row: Row) -> Entry:
         text = words["cells"]["disturbed"].format(status=row["status"]) if row["disturbed"] else row["status"]
         return Entry(text, row["status"], disturbance_of(row))
@@ -272,7 +333,7 @@ def _status_column(words: Words) -> Column:
     return Column("status", status, numeric=False)
 
 
-def _overview_columns(words: Words) -> list[Column]:
+def _overview_columns(words: Words) -> list[Column[Row]]:
     """Return columns of text before those of numbers: the style sheet goes by their places."""
 
     def why(row: Row) -> str:
@@ -308,7 +369,7 @@ def _overview_columns(words: Words) -> list[Column]:
     ]
 
 
-def _speed_columns(words: Words) -> list[Column]:
+def _speed_columns(words: Words) -> list[Column[Row]]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
@@ -331,15 +392,15 @@ def _speed_columns(words: Words) -> list[Column]:
         quantity("encoder_padding_share", why, scale=100),
         quantity("n_windows_mean", why),
         quantity("n_tokens_mean", why),
-        *(quantity(key, why, digits=whole) for key in ("n_passes", "n_batches", "n_warmup_passes")),
-        quantity("threads", why, digits=whole),
+        *(quantity(key, why, digits=format_count) for key in ("n_passes", "n_batches", "n_warmup_passes")),
+        quantity("threads", why, digits=format_count),
         quantity("startup_cpu_s", why),
         quantity("fork_server_import_cpu_s", lambda row: missing["no_fork_server"]),
         text_column("reason", lambda row: "; ".join(filter(None, (row["reason"], disturbance_of(row))))),
     ]
 
 
-def _resource_columns(words: Words) -> list[Column]:
+def _resource_columns(words: Words) -> list[Column[Row]]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
@@ -363,7 +424,7 @@ def _resource_columns(words: Words) -> list[Column]:
         quantity("energy_gpu_j_per_sample", why_gpu),
         quantity("energy_ram_j_per_sample", why_energy),
         quantity("idle_power_w", why_energy),
-        quantity("n_energy_windows", why_energy, digits=whole),
+        quantity("n_energy_windows", why_energy, digits=format_count),
         quantity("energy_range_rel", lambda row: missing["one_window"], scale=100),
         quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         quantity("peak_rss_bytes", why, scale=1e-9),
@@ -375,7 +436,7 @@ def _resource_columns(words: Words) -> list[Column]:
     ]
 
 
-def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
+def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
@@ -390,21 +451,21 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column]:
         *([quantity("wer_corpus", why, scale=100)] if own_scoring else []),
         quantity("cer", why, scale=100),
         interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
-        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("substitutions", "deletions", "insertions")),
-        *(quantity(f"n_{kind}", why, digits=whole) for kind in ("empty", "hallucinated")),
-        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=whole),
-        quantity("wer_words", why, digits=whole),
-        quantity("n_segments", why, digits=whole),
+        *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("substitutions", "deletions", "insertions")),
+        *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("empty", "hallucinated")),
+        quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=format_count),
+        quantity("wer_words", why, digits=format_count),
+        quantity("n_segments", why, digits=format_count),
     ]
 
 
-def _first(ranking: Ranking, words: Words) -> Entry:
-    """Return the first of a ranking with a link to its cell, and those that are as good below it."""
+def _first(ranking: Ranking, words: Words) -> Markup:
+    """Return the first of a ranking with a link to its cell, and its ties below."""
     link = _linked(ranking.first, words)
     if not ranking.ties:
-        return text_entry(link)
+        return link
     ties = truncate_list([_linked(result, words) for result in ranking.ties], words)
-    return text_entry(with_note(link, words["answer"]["as_good"].format(settings=ties)))
+    return with_note(link, words["answer"]["as_good"].format(settings=ties))
 
 
 def _linked(result: CellResult, words: Words) -> Markup:
@@ -416,37 +477,6 @@ def _linked(result: CellResult, words: Words) -> Markup:
 def _rank(candidate: Candidate, found: StudyRankings) -> float:
     wer = found.accuracy_of(candidate)
     return wer.value if wer else math.inf
-
-
-def _model_line(candidate: Candidate, cells: Sequence[Row], found: StudyRankings, words: Words) -> list[Entry]:
-    rows = [row for row in cells if (row["model"], row["variant"]) == candidate]
-    results = results_of(rows)
-    missing = words["why_null"]
-    why_wer = missing["random" if rows[0]["weights"] == "random" else "not_pooled"]
-    why = next((row["reason"] for row in rows if row["reason"]), missing["not_measured"])
-    fastest, quickest, frugal = (
-        ranking.first if ranking else None
-        for ranking in (highest_rtfx(results), lowest_latency(results), lowest_energy(results))
-    )
-    why_energy = next((row["energy_note"] for row in rows if row["energy_note"]), why)
-    memory = max((row["peak_rss_bytes"] for row in rows if row["peak_rss_bytes"] is not None), default=None)
-    return [
-        text_entry(candidate[0]),
-        text_entry(candidate[1]),
-        text_entry(rows[0]["weights"]),
-        _estimate_entry(found.accuracy_of(candidate), why_wer, scale=100),
-        _best_entry(fastest, fastest.rtfx.value if fastest else None, why, words["models"]["place"]),
-        _best_entry(quickest, quickest.latency.value if quickest else None, why, words["models"]["place"]),
-        text_entry(_largest_stage(fastest, rows, words)),
-        number_entry(memory, why, 1e-9),
-        _best_entry(
-            frugal,
-            frugal.energy.value if frugal and frugal.energy else None,
-            why_energy,
-            words["models"]["place_energy"],
-            basis=short_basis(frugal, words) if frugal else "",
-        ),
-    ]
 
 
 def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> Entry:

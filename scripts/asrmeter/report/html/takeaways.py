@@ -1,15 +1,17 @@
-"""The report's sentences: the answer, what stands beside it, its caveats, and one sentence a figure.
+"""Sentences of the report: caveats, the comparison with another run, and a takeaway for each figure.
 
-Numbers and links are put into the words of `words.<language>.toml`; each claim comes with the cells that it rests on.
+The catalogue `words.<language>.toml` has the sentences; each claim comes with the cells that it rests on.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.bottlenecks import over_cpu
+from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
 from asrmeter.analysis.comparison.runs import ByMetric, Comparison
 from asrmeter.analysis.hardware import noise_floors
 from asrmeter.analysis.pareto import front
@@ -24,15 +26,31 @@ from asrmeter.report.formatting import (
     cell_link,
     display_name,
     effect_text,
+    format_count,
     join,
     number,
     percent,
     result_fields,
     short_basis,
     truncate_list,
-    whole,
 )
 from asrmeter.study.grid import reference_duration
+
+
+@dataclass(frozen=True)
+class TakeawayContext:
+    """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words."""
+
+    cells: Sequence[Row]
+    rankings: StudyRankings
+    tables: Bottlenecks
+    words: Words
+
+    @cached_property
+    def results(self) -> list[CellResult]:
+        """The cells that have a latency."""
+        return results_of(self.cells)
+
 
 AS_EFFECT = {"ratio": "as_ratio", "difference": "as_difference"}
 Takeaway = tuple[Markup, list[str]]
@@ -153,56 +171,54 @@ def compared_by(part: ByMetric, words: Words) -> list[Markup]:
     return sentences
 
 
-def _latency_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def latency_takeaway(of: TakeawayContext) -> Takeaway:
     """Say how latency grows from the shortest to the longest class that all models have, at the smallest batch."""
-    results = results_of(cells)
-    if found.interactive is None:
-        return words["missing"]["no_latency"], []
-    quickest = found.interactive.first
-    batch = min(result.batch_size for result in results if result.device == quickest.device)
+    if of.rankings.interactive is None:
+        return of.words["missing"]["no_latency"], []
+    quickest = of.rankings.interactive.first
+    batch = min(result.batch_size for result in of.results if result.device == quickest.device)
     of_candidate: dict[Candidate, dict[int, CellResult]] = {}
-    for result in results:
+    for result in of.results:
         if (result.device, result.batch_size) == (quickest.device, batch):
             of_candidate.setdefault(result.candidate, {})[result.duration_s] = result
     common = sorted(set.intersection(*map(set, of_candidate.values())))
     if len(common) < 2:
-        shortest = min(results, key=lambda result: result.latency.value)
-        sentence = words["takeaway"]["latency_single"]
+        shortest = min(of.results, key=lambda result: result.latency.value)
+        sentence = of.words["takeaway"]["latency_single"]
         return sentence.format(**result_fields(shortest), value=number(shortest.latency.value)), [shortest.cell]
     ends = [(of_class[common[0]], of_class[common[-1]]) for of_class in of_candidate.values()]
     growth = [
-        words["takeaway"]["latency_growth"].format(
+        of.words["takeaway"]["latency_growth"].format(
             name=display_name(short.candidate), ratio=number(long.latency.value / short.latency.value)
         )
         for short, long in ends
     ]
     # The segments of a class are shorter than its name says, and not all by the same share.
     first_s, last_s = (statistics.fmean(pair[end].audio_s for pair in ends) for end in (0, 1))
-    sentence = words["takeaway"]["latency"].format(
+    sentence = of.words["takeaway"]["latency"].format(
         first=number(first_s),
         last=number(last_s),
         ratio=number(last_s / first_s),
         batch=batch,
         device=quickest.device,
-        growth=truncate_list(growth, words),
+        growth=truncate_list(growth, of.words),
     )
     return sentence, [result.cell for pair in ends for result in pair]
 
 
-def _throughput_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def throughput_takeaway(of: TakeawayContext) -> Takeaway:
     """Say where a larger batch gains most over the smallest one, if it gains anything beyond the intervals."""
-    results = results_of(cells)
-    if not results:
-        return words["missing"]["no_latency"], []
-    base = min(result.batch_size for result in results)
-    firsts = {(one.candidate, one.device, one.duration_s): one for one in results if one.batch_size == base}
+    if not of.results:
+        return of.words["missing"]["no_latency"], []
+    base = min(result.batch_size for result in of.results)
+    firsts = {(one.candidate, one.device, one.duration_s): one for one in of.results if one.batch_size == base}
     pairs = [
         (firsts[more.candidate, more.device, more.duration_s], more)
-        for more in results
+        for more in of.results
         if more.batch_size > base and (more.candidate, more.device, more.duration_s) in firsts
     ]
     if not pairs:
-        return words["takeaway"]["throughput_single"], []
+        return of.words["takeaway"]["throughput_single"], []
     gains = [
         (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and more.rtfx.differs_from(one.rtfx)
     ]
@@ -214,7 +230,7 @@ def _throughput_takeaway(cells: Sequence[Row], found: StudyRankings, words: Word
         and None in (one.rtfx.low, more.rtfx.low)
     ]
     if not gains and not undecided:
-        return words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
+        return of.words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
 
     def gain(pair: tuple[CellResult, CellResult]) -> float:
         return pair[1].rtfx.value / pair[0].rtfx.value
@@ -224,53 +240,54 @@ def _throughput_takeaway(cells: Sequence[Row], found: StudyRankings, words: Word
         key = "throughput_unclear"
     else:
         key = "throughput" if gain((one, more)) >= max(map(gain, undecided), default=0) else "throughput_known"
-    sentence = words["takeaway"][key].format(
+    sentence = of.words["takeaway"][key].format(
         **result_fields(more), from_batch=one.batch_size, to_batch=more.batch_size, ratio=number(gain((one, more)))
     )
     return sentence, [one.cell, more.cell]
 
 
-def _energy_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def energy_takeaway(of: TakeawayContext) -> Takeaway:
     """Say between which watt-hours an hour of audio lies, and whether they were measured."""
-    results = results_of(cells)
-    energies = comparable_energy(results)
-    if not results:
-        return words["missing"]["no_latency"], []
+    energies = comparable_energy(of.results)
+    if not of.results:
+        return of.words["missing"]["no_latency"], []
     if not energies:
-        reason = next((row["energy_note"] for row in cells if row["energy_note"]), words["why_null"]["not_measured"])
-        return words["caveat"]["no_energy"].format(reason=reason), []
+        reason = next(
+            (row["energy_note"] for row in of.cells if row["energy_note"]), of.words["why_null"]["not_measured"]
+        )
+        return of.words["caveat"]["no_energy"].format(reason=reason), []
     low, high = (choose(energies, key=lambda result: energies[result].value) for choose in (min, max))
     tied = energies[low].ties_with(energies[high])
-    sentence = words["takeaway"]["energy_same" if tied else "energy"].format(
+    sentence = of.words["takeaway"]["energy_same" if tied else "energy"].format(
         low=number(energies[low].value),
         low_name=display_name(low.candidate),
         low_device=low.device,
         high=number(energies[high].value),
         high_name=display_name(high.candidate),
         high_device=high.device,
-        basis=short_basis(low, words),
+        basis=short_basis(low, of.words),
     )
     return sentence, [low.cell, high.cell]
 
 
-def _wer_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def wer_takeaway(of: TakeawayContext) -> Takeaway:
     """Name the model with the lowest pooled WER, and those that cannot be told from it."""
-    if not found.accuracies:
-        return words["missing"]["nothing_to_compare"], []
-    first = found.accuracies[0]
+    if not of.rankings.accuracies:
+        return of.words["missing"]["nothing_to_compare"], []
+    first = of.rankings.accuracies[0]
     assert first.wer is not None  # it is among the scored ones
-    tied = [display_name(one) for one in found.as_accurate if one != first.candidate]
-    sentence = words["takeaway"]["wer"].format(
+    tied = [display_name(one) for one in of.rankings.as_accurate if one != first.candidate]
+    sentence = of.words["takeaway"]["wer"].format(
         name=display_name(first.candidate),
         wer=percent(first.wer.value),
-        others=words["takeaway"]["wer_tied"].format(names=join(tied)) if tied else words["takeaway"]["wer_clear"],
+        others=of.words["takeaway"]["wer_tied"].format(names=join(tied)) if tied else of.words["takeaway"]["wer_clear"],
     )
-    return sentence, [result.cell for result in found.accuracies]
+    return sentence, [result.cell for result in of.rankings.accuracies]
 
 
-def _pareto_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def pareto_takeaway(of: TakeawayContext) -> Takeaway:
     """Say who is on the Pareto front, and of what it is one."""
-    say, found_front = words["takeaway"], front(results_of(cells))
+    say, found_front = of.words["takeaway"], front(of.results)
     members = found_front.members
     if not members:
         return say["pareto_none"], []
@@ -279,65 +296,61 @@ def _pareto_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -
         total=len(members) + len(found_front.dominated),
         duration=found_front.duration_s,
         objectives=say["objectives" if found_front.with_energy else "objectives_no_energy"],
-        names=truncate_list(
-            [display_name(one) for one in dict.fromkeys(result.candidate for result in members)], words
-        ),
+        names=truncate_list(list(map(display_name, dict.fromkeys(one.candidate for one in members))), of.words),
     )
     return sentence, [result.cell for result in members]
 
 
-def _latency_batch_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def latency_batch_takeaway(of: TakeawayContext) -> Takeaway:
     """Say how latency grows from the smallest to the largest batch, in the usual duration class."""
-    results = results_of(cells)
-    if found.interactive is None:
-        return words["missing"]["no_latency"], []
-    device = found.interactive.first.device
+    if of.rankings.interactive is None:
+        return of.words["missing"]["no_latency"], []
+    device = of.rankings.interactive.first.device
     several = {
         duration_s
-        for duration_s in {result.duration_s for result in results}
-        if len({one.batch_size for one in results if (one.device, one.duration_s) == (device, duration_s)}) > 1
+        for duration_s in {result.duration_s for result in of.results}
+        if len({one.batch_size for one in of.results if (one.device, one.duration_s) == (device, duration_s)}) > 1
     }
     if not several:
-        return words["takeaway"]["throughput_single"], []
+        return of.words["takeaway"]["throughput_single"], []
     duration_s = reference_duration(several)
-    of_class = [one for one in results if (one.device, one.duration_s) == (device, duration_s)]
+    of_class = [one for one in of.results if (one.device, one.duration_s) == (device, duration_s)]
     batches = {one.batch_size for one in of_class}
     first, last = min(batches), max(batches)
     at = {(one.candidate, one.batch_size): one for one in of_class}
     pairs = [(at[one, first], at[one, last]) for one, batch in at if batch == first and (one, last) in at]
     ends = sorted(pairs, key=lambda pair: pair[0].latency.value / pair[1].latency.value)
     growth = [
-        words["takeaway"]["latency_growth"].format(
+        of.words["takeaway"]["latency_growth"].format(
             name=display_name(small.candidate), ratio=number(large.latency.value / small.latency.value)
         )
         for small, large in ends
     ]
-    sentence = words["takeaway"]["latency_batch"].format(
-        first=first, last=last, duration=duration_s, device=device, growth=truncate_list(growth, words)
+    sentence = of.words["takeaway"]["latency_batch"].format(
+        first=first, last=last, duration=duration_s, device=device, growth=truncate_list(growth, of.words)
     )
     return sentence, [result.cell for pair in ends[:FEW] for result in pair]
 
 
-def _rtfx_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def rtfx_takeaway(of: TakeawayContext) -> Takeaway:
     """Say between which values RTFx lies, and where."""
-    results = results_of(cells)
-    if not results:
-        return words["missing"]["no_latency"], []
-    ends = {end: choose(results, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
+    if not of.results:
+        return of.words["missing"]["no_latency"], []
+    ends = {end: choose(of.results, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
     places = {f"{end}_{key}": value for end, one in ends.items() for key, value in result_fields(one).items()}
     values = {end: number(one.rtfx.value) for end, one in ends.items()}
-    return words["takeaway"]["rtfx"].format(**places, **values), [one.cell for one in ends.values()]
+    return of.words["takeaway"]["rtfx"].format(**places, **values), [one.cell for one in ends.values()]
 
 
-def _memory_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
-    """Say for each device which cells take the least and the most memory."""
-    peaks = {result: result.memory_bytes for result in results_of(cells) if result.memory_bytes is not None}
+def memory_takeaway(of: TakeawayContext) -> Takeaway:
+    """Say for each device which of.cells take the least and the most memory."""
+    peaks = {result: result.memory_bytes for result in of.results if result.memory_bytes is not None}
     sentences, evidence = [], []
     for device in sorted({result.device for result in peaks}):
         own = [result for result in peaks if result.device == device]
         low, high = (choose(own, key=lambda result: peaks[result]) for choose in (min, max))
         sentences.append(
-            words["takeaway"]["memory"].format(
+            of.words["takeaway"]["memory"].format(
                 device=device,
                 low=number(peaks[low] / 1e9),
                 low_name=display_name(low.candidate),
@@ -346,16 +359,16 @@ def _memory_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -
             )
         )
         evidence += [low.cell, high.cell]
-    return Markup(" ").join(sentences) or words["takeaway"]["memory_none"], evidence
+    return Markup(" ").join(sentences) or of.words["takeaway"]["memory_none"], evidence
 
 
-def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: StudyRankings, words: Words) -> Takeaway:
+def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway:
     """Say how much faster the GPU is, and in how many pairs beyond intervals and noise floor."""
-    pairs = sorted(over_cpu(cells), key=lambda pair: pair["over_cpu"])
+    pairs = sorted(over_cpu(of.cells), key=lambda pair: pair["over_cpu"])
     if not pairs:
-        return words["takeaway"]["gpu_over_cpu_none"], []
+        return of.words["takeaway"]["gpu_over_cpu_none"], []
     low, high = pairs[0], pairs[-1]
-    sentence = words["takeaway"]["gpu_over_cpu"].format(
+    sentence = of.words["takeaway"]["gpu_over_cpu"].format(
         low=number(low["over_cpu"]),
         high=number(high["over_cpu"]),
         n=sum(pair["told_apart"] and pair["over_cpu"] > 1 for pair in pairs),
@@ -365,24 +378,10 @@ def _gpu_over_cpu_takeaway(cells: Sequence[Row], found: StudyRankings, words: Wo
     return sentence, evidence
 
 
-# In the report's order.
-TAKEAWAYS: dict[str, Callable[[Sequence[Row], StudyRankings, Words], Takeaway]] = {
-    "pareto": _pareto_takeaway,
-    "latency": _latency_takeaway,
-    "latency_batch": _latency_batch_takeaway,
-    "throughput": _throughput_takeaway,
-    "rtfx": _rtfx_takeaway,
-    "energy": _energy_takeaway,
-    "memory": _memory_takeaway,
-    "gpu_over_cpu": _gpu_over_cpu_takeaway,
-    "wer": _wer_takeaway,
-}
-
-
 def _accuracy_caveat(result: CellResult, words: Words) -> Markup:
     return words["caveat"]["accuracy"].format(
         n_segments=result.n_segments,
-        n_words=whole(result.n_words),
+        n_words=format_count(result.n_words),
         duration=result.duration_s,
         batch=result.batch_size,
     )

@@ -1,4 +1,4 @@
-"""What was said and what each model made of it: segments with their errors marked, the worst first."""
+"""The section of transcripts: references and hypotheses aligned, errors marked, the worst segments first."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
