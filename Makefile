@@ -10,7 +10,7 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run slurm test lint format lock pictures clean help
+.PHONY: run slurm test check lint format lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
@@ -19,10 +19,13 @@ run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs on top
 
 test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium, npm; SLURM's tests also its packages and root)
-# Two files at a time, the long ones first; then, one after another, those that measure with every core. One thread each:
-# where several programs have as many threads as there are cores, these wait for one another.
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Two groups of tests at a time, the long ones first; then, one after another, those that measure with every core. One
+# thread each: where several programs have as many threads as there are cores, these wait for one another.
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone
+
+check: lint ## before each commit: lint and unit tests, in about a minute on two cores
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadgroup --quiet
 
 lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
 	$(ACTIVATE) ruff check .
@@ -43,10 +46,10 @@ lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*
 	cd requirements && $(COMPILE) --constraint run.lock --output-file slurm.lock slurm.in
 # A local label such as +cpu names one build of torch; the version holds for all.
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
-	$(ACTIVATE) python tests/envs.py --fix
+	$(ACTIVATE) PYTHONPATH=tests python -m tools.envs --fix
 
 pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (needs Chromium)
-	$(ACTIVATE) python tests/browser/pictures.py results/report.html docs
+	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py results/report.html docs
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) tests/browser/node_modules .mypy_cache .pytest_cache .ruff_cache

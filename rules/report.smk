@@ -12,11 +12,6 @@ FIGURES = list(figure_registry.FIGURES)
 WORDS = f"report/words.{STUDY['report']['language']}.toml"
 
 
-def figure_labels(figure):
-    "A function that returns what Snakemake's own report says about a figure; only that report calls it."
-    return lambda wildcards: figure_registry.labels(figure, Path(WORDS))
-
-
 # Where the report compares with another run: what that lacks is said before anything is measured.
 with errors_in_one_line():
     OTHER_RUN, OTHER_TABLES = run_folders.of_report(STUDY)
@@ -37,7 +32,10 @@ rule figures:
             report(
                 f"<results>/figures/{figure}.svg",
                 category="Figures",
-                labels=figure_labels(figure),
+                # Only Snakemake's own report calls it.
+                labels=lambda wildcards, figure=figure: figure_registry.labels(
+                    figure, Path(WORDS)
+                ),
             )
             for figure in FIGURES
         ],

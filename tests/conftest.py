@@ -15,7 +15,7 @@ import pytest
 from asrmeter.corpora import kinds
 from asrmeter.models import catalogue as models
 from asrmeter.sources import packages
-from checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
+from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
 
 # A busy neighbour makes an example take as long as it likes.
 hypothesis.settings.register_profile("asrmeter", deadline=None)

@@ -8,17 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from bottlenecks_for_tests import example_bottlenecks
-from pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from playwright.sync_api import Browser, Page, sync_playwright
-from tables_for_tests import (
-    example_cells,
-    example_noise,
-    example_segments,
-    example_selection,
-    example_study,
-    example_transcripts,
-)
 
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.report.catalogue import load_texts, load_words
@@ -26,6 +16,16 @@ from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.page import Inputs, render, report_context
+from helpers.bottlenecks import example_bottlenecks
+from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
+from helpers.tables import (
+    example_cells,
+    example_noise,
+    example_segments,
+    example_selection,
+    example_study,
+    example_transcripts,
+)
 
 
 @pytest.fixture(scope="session")

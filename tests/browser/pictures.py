@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from pages import chromium
 from playwright.sync_api import sync_playwright
+
+from helpers.pages import chromium
 
 # name: width and height of the window (px), colour scheme, and the element whose top stands at the window's top.
 PICTURES = {

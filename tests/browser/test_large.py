@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from large_study import write_large_study
-from pages import TEMPLATES, Open
 
 from asrmeter.report.figure_registry import FIGURES
+from helpers.large_study import write_large_study
+from helpers.pages import TEMPLATES, Open
 
 pytestmark = pytest.mark.alone
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from pages import HOSTILE, Open
 from playwright.sync_api import Page
+
+from helpers.pages import HOSTILE, Open
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import csv
 import io
 
 import pytest
-from pages import FORMULA, HOSTILE, Open
 from playwright.sync_api import Locator, Page
-from tables_for_tests import example_cells
+
+from helpers.pages import FORMULA, HOSTILE, Open
+from helpers.tables import example_cells
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 

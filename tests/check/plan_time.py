@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from checkouts import large
+from helpers.checkouts import large
 
 DURATIONS = 50
 

@@ -23,8 +23,8 @@ from asrmeter.measure import launcher
 from asrmeter.records import cell_record
 from asrmeter.workflow.cli import aligned, run
 from check.bare_loop import SHELLS, Shell
-from made_inputs import sign_corpus, sign_model
-from model_folders import whisper_folder
+from helpers.made_inputs import sign_corpus, sign_model
+from helpers.model_folders import whisper_folder
 
 # Two rounds: only what comes before them is compared.
 PROTOCOL = {"version": 1, "target": 1, "min_passes": 2, "max_passes": 2, "budget_s": 1, "timed_batches": 1}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from slurm import CPUS, GPU_MODEL, Cluster, missing
 
-from checkouts import ROOT, Checkout, MakeCheckout
+from helpers.checkouts import ROOT, Checkout, MakeCheckout
 
 # What an administrator would write into the profile for this cluster, by the name of the value.
 _SITE = {

@@ -18,7 +18,7 @@ from slurm import CPUS, GPU_NODE, NODES, Cluster, Job
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import cell_record
 from asrmeter.workflow import job_resources
-from checkouts import Checkout, Ran, one_cell, wait_for
+from helpers.checkouts import Checkout, Ran, one_cell, wait_for
 
 # All in one file: there is one cluster on a machine.
 pytestmark = pytest.mark.pipeline

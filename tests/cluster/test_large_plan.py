@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import MakeCheckout, large
+from helpers.checkouts import MakeCheckout, large
 
 pytestmark = pytest.mark.pipeline
 

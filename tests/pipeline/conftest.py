@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkouts import SECRET, Checkout, MakeCheckout, Ran, small
+from helpers.checkouts import SECRET, Checkout, MakeCheckout, Ran, small
 
 
 @pytest.fixture(scope="session")

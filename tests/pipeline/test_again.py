@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.records import cell_record
-from checkouts import CELLS, Checkout, MakeCheckout, small
+from helpers.checkouts import CELLS, Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
 COMMENT = "\n# Seen by nobody.\n"

@@ -7,7 +7,7 @@ import pytest
 
 from check import bare_loop
 from check.bare_loop import STAGE_TIMING, measure_pairs, ratio_of
-from checkouts import CELLS, MakeCheckout, Ran, one_cell
+from helpers.checkouts import CELLS, MakeCheckout, Ran, one_cell
 
 pytestmark = pytest.mark.alone
 

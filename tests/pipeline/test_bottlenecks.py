@@ -9,7 +9,7 @@ import pytest
 
 from asrmeter.analysis.roofline import LOSSES
 from asrmeter.study.edlm2025 import MODELS
-from checkouts import CELLS, PROFILED, Checkout
+from helpers.checkouts import CELLS, PROFILED, Checkout
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]

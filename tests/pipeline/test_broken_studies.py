@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from snakemake.common.configfile import load_configfile
 
-from broken_studies import BROKEN, COMMAND_LINES, LEAST, UNREADABLE, Broken
-from checkouts import Checkout, MakeCheckout, Ran
+from helpers.broken_studies import BROKEN, COMMAND_LINES, LEAST, UNREADABLE, Broken
+from helpers.checkouts import Checkout, MakeCheckout, Ran
 
 pytestmark = pytest.mark.pipeline
 # What Snakemake itself says before it comes to the study.

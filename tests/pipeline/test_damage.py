@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from checkouts import CELLS, Checkout, MakeCheckout, Ran, link, small
+from helpers.checkouts import CELLS, Checkout, MakeCheckout, Ran, link, small
 
 pytestmark = pytest.mark.pipeline
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-import reach
-from checkouts import CELLS, ROOT, Checkout, MakeCheckout, Ran, environment, link, one_cell
-from envs import FILES, listed, rules, scripts_of
+from helpers.checkouts import CELLS, ROOT, Checkout, MakeCheckout, Ran, environment, link, one_cell
+from tools import reach
+from tools.envs import FILES, listed, rules, scripts_of
 
 pytestmark = [
     pytest.mark.pipeline,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.records import cell_record
-from checkouts import Checkout, MakeCheckout, one_cell, wait_for
+from helpers.checkouts import Checkout, MakeCheckout, one_cell, wait_for
 
 pytestmark = pytest.mark.pipeline
 PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "path": None})

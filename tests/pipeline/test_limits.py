@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 from asrmeter.records import cell_record
 from asrmeter.study import grid, validation
 from asrmeter.study.fingerprints import Fingerprints, measure_options
-from checkouts import Checkout, one_cell
-from made_inputs import sign_model
+from helpers.checkouts import Checkout, one_cell
+from helpers.made_inputs import sign_model
 
 pytestmark = pytest.mark.pipeline
 # Runs a script with less address space than it would like.

@@ -17,7 +17,7 @@ from asrmeter.common.vocabulary import STAGES
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes.base import Timeline
 from asrmeter.sources.packages import Archives
-from checkouts import Checkout
+from helpers.checkouts import Checkout
 
 pytestmark = pytest.mark.pipeline
 SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."

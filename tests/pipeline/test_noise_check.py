@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkouts import Checkout, MakeCheckout, small
+from helpers.checkouts import Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
 VERDICTS = ("QUIET", "NOISY", "NOT FIT")

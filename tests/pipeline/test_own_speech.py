@@ -15,9 +15,9 @@ import soundfile
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.corpora import kinds
 from asrmeter.corpora.segments import Clip, Utterance
-from checkouts import Checkout, MakeCheckout, one_cell
-from hub_server import Hub, Repo
-from repositories import COMMIT, gigaspeech, gigaspeech_row
+from helpers.checkouts import Checkout, MakeCheckout, one_cell
+from helpers.hub_server import Hub, Repo
+from helpers.repositories import COMMIT, gigaspeech, gigaspeech_row
 
 pytestmark = pytest.mark.pipeline
 TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"

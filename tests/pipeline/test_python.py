@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import MakeCheckout, one_cell
+from helpers.checkouts import MakeCheckout, one_cell
 
 pytestmark = pytest.mark.pipeline
 

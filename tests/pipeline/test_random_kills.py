@@ -16,7 +16,7 @@ import pytest
 
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import cell_record
-from checkouts import Checkout, MakeCheckout, Process, one_cell, wait_for
+from helpers.checkouts import Checkout, MakeCheckout, Process, one_cell, wait_for
 
 pytestmark = pytest.mark.pipeline
 # More of them by hand: ASRMETER_KILLS=200 pytest -s tests/pipeline/test_random_kills.py

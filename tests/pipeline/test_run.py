@@ -14,7 +14,7 @@ from asrmeter.machine.facts import machine_id
 from asrmeter.records import cell_record
 from asrmeter.report.figure_registry import FIGURES, labels
 from asrmeter.study.grid import Cell
-from checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
+from helpers.checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]

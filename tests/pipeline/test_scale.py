@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from checkouts import Checkout, MakeCheckout, large
+from helpers.checkouts import Checkout, MakeCheckout, large
 
 pytestmark = pytest.mark.pipeline
 

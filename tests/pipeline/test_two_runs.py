@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from checkouts import Checkout, Ran
+from helpers.checkouts import Checkout, Ran
 
 pytestmark = pytest.mark.pipeline
 LATENCY = ["latency_s_median", "latency_s_ci_low", "latency_s_ci_high"]

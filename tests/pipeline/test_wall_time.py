@@ -3,7 +3,7 @@
 import pytest
 
 from check import wall_time
-from checkouts import Checkout
+from helpers.checkouts import Checkout
 
 pytestmark = pytest.mark.pipeline
 

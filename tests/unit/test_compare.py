@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tables_for_tests import cell, example_cells, example_transcripts, failed, write_tables
 
 import compare as script
 from asrmeter.analysis.comparison.rules import Pair, Verdict
@@ -15,6 +14,7 @@ from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import run_folders
 from asrmeter.study import validation
+from helpers.tables import cell, example_cells, example_transcripts, failed, write_tables
 
 Row = dict[str, Any]
 NAMES = ("before", "after")
@@ -207,6 +207,7 @@ class Machine:
         return rows
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("between", "most_false", "most_claims"),
     [(0.0, 0.01, 0), (0.005, 0.02, 0), (0.01, 0.06, 0), (0.02, 0.2, 0.005 * 4000)],

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from envs import FILES, ROOT
+from tools.envs import FILES, ROOT
 
 RECIPE = ROOT / "envs" / "Containerfile"
 README = (ROOT / "README.md").read_text()

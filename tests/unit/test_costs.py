@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tables_for_tests import cell, example_study
 from test_scenarios import model
 
 from asrmeter.analysis.costs import Costs, per_audio_hour
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.star_rating import stars
+from helpers.tables import cell, example_study
 
 
 def costs(row: dict[str, Any], **tariff: Any) -> Costs:

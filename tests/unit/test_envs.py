@@ -7,8 +7,8 @@ import yaml
 from packaging.requirements import Requirement
 from rattler import MatchSpec
 
-import envs
-from envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
+from tools import envs
+from tools.envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
 
 each = pytest.mark.parametrize("name", FILES)
 # Snakemake needs these; no rule's command does.

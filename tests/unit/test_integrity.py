@@ -32,8 +32,8 @@ from asrmeter.sources import integrity
 from asrmeter.sources.packages import Archives
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import Fingerprints, check_records
-from made_inputs import sign_corpus, sign_model
-from model_folders import whisper_folder
+from helpers.made_inputs import sign_corpus, sign_model
+from helpers.model_folders import whisper_folder
 
 HEADER = a_header("whisper-base") | {"seed": 42, "note": "ünïcode " * 40}
 

@@ -13,8 +13,6 @@ from asrmeter.machine import facts, probes
 from asrmeter.machine.facts import available_cpus, cuda_missing, machine_facts
 from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock, shared_lock
 
-pytestmark = pytest.mark.alone
-
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 

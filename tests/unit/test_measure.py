@@ -13,7 +13,7 @@ import measure
 from asrmeter.measure import job, retries, supervisor, tasks
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
-from made_inputs import sign_corpus, sign_model
+from helpers.made_inputs import sign_corpus, sign_model
 
 DONE: dict[str, dict[str, Any]] = {"done": {}}
 PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3

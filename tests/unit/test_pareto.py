@@ -4,10 +4,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tables_for_tests import cell
 
 from asrmeter.analysis import pareto
 from asrmeter.analysis.results import CellResult, results_of
+from helpers.tables import cell
 
 
 def row(model: str, wer: float, latency_s: float, joules: float | None = 1.0, **changes: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tables_for_tests import cell, example_cells, failed, transcripts_of, write_tables
 
 from asrmeter.analysis.hardware import noise_floors
 from asrmeter.analysis.ranking import comparison_duration, lowest_wer, rank_all
@@ -14,6 +13,7 @@ from asrmeter.analysis.results import CellResult, comparable_energy, results_of
 from asrmeter.analysis.table_rows import cell_name, read_rows, with_columns
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
+from helpers.tables import cell, example_cells, failed, transcripts_of, write_tables
 
 
 def scored(model: str, wer: float, spread: float = 0.02, **changes: Any) -> dict[str, Any]:

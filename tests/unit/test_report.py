@@ -11,22 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from tables_for_tests import (
-    cell,
-    example_cells,
-    example_noise,
-    example_segments,
-    example_selection,
-    example_study,
-    example_transcripts,
-    failed,
-    noise_pair,
-    transcripts_of,
-    write_tables,
-)
 
 import asrmeter
 import make_figures
@@ -44,6 +30,20 @@ from asrmeter.report.html import page as report
 from asrmeter.report.html import provenance
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
+from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.tables import (
+    cell,
+    example_cells,
+    example_noise,
+    example_segments,
+    example_selection,
+    example_study,
+    example_transcripts,
+    failed,
+    noise_pair,
+    transcripts_of,
+    write_tables,
+)
 
 LATENCIES = ("latency_s_median", "latency_s_ci_low", "latency_s_ci_high")
 TEMPLATES = Path(__file__).parents[2] / "report"

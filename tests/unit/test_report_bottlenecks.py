@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
-from bottlenecks_for_tests import (
+from test_report import TEMPLATES, Page, rendered, text_of
+
+from asrmeter.analysis.bottlenecks import GROUPS, KEYS, Bottlenecks, profiles
+from asrmeter.analysis.roofline import LOSSES
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.measure import operator_attribution
+from asrmeter.report.catalogue import load_words
+from asrmeter.report.html.flops import per_segment
+from helpers.bottlenecks import (
     NO_CUDA,
     SCHEMAS,
     ceiling_rows,
@@ -19,15 +27,7 @@ from bottlenecks_for_tests import (
     stage_rows,
     write_bottlenecks,
 )
-from tables_for_tests import cell, example_cells, failed
-from test_report import TEMPLATES, Page, rendered, text_of
-
-from asrmeter.analysis.bottlenecks import GROUPS, KEYS, Bottlenecks, profiles
-from asrmeter.analysis.roofline import LOSSES
-from asrmeter.common.errors import AsrmeterError
-from asrmeter.measure import operator_attribution
-from asrmeter.report.catalogue import load_words
-from asrmeter.report.html.flops import per_segment
+from helpers.tables import cell, example_cells, failed
 
 WORDS = load_words(TEMPLATES, "en")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tables_for_tests import CELL_COLUMNS, cell, transcripts_of, write_tables
 
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
+from helpers.tables import CELL_COLUMNS, cell, transcripts_of, write_tables
 
 
 def test_result_has_a_wer_unless_random_or_not_scored() -> None:

@@ -22,7 +22,7 @@ from asrmeter.runtimes import CTC_CLASSES, family_of
 from asrmeter.runtimes.base import Timeline
 from asrmeter.runtimes.transformers_ctc import collapse, network_class, read_spelling
 from asrmeter.runtimes.transformers_whisper import END, START, own_generation
-from model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
+from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
 WITHOUT_SDPA = {"wavlm", "sew-d"}

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tables_for_tests import cell, example_study, failed
 
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import (
@@ -15,6 +14,7 @@ from asrmeter.analysis.scenarios import (
     recommend,
     word_accuracy_kept,
 )
+from helpers.tables import cell, example_study, failed
 
 
 def asked(**limits: Any) -> Recommendation:

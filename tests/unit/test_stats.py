@@ -85,6 +85,7 @@ def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "N_RESAMPLES", 300)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("n_batches", [1, 2])
 @pytest.mark.parametrize("draw", [normal, heavy_tailed, skewed, disturbed, drifting])
 def test_the_interval_covers_the_true_median(draw: Draw, n_batches: int) -> None:
@@ -92,6 +93,7 @@ def test_the_interval_covers_the_true_median(draw: Draw, n_batches: int) -> None
     assert 0.93 - 0.014 <= coverage(draw, n_batches) <= (0.99 if draw is drifting else 0.97 + 0.011)
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("draw", "least", "most"),
     [

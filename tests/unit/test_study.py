@@ -13,7 +13,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.paths import ROOT
 from asrmeter.models.catalogue import catalogue
 from asrmeter.study import grid, json_schema, ownership, validation, yaml_file
-from broken_studies import BROKEN, UNREADABLE, Broken
+from helpers.broken_studies import BROKEN, UNREADABLE, Broken
 
 LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 

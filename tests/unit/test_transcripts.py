@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tables_for_tests import cell, example_segments, example_transcripts, transcripts_of
 
 from asrmeter.analysis.scoring import compare
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_words
 from asrmeter.report.html import audio
 from asrmeter.report.html.transcripts import MOST_TEXTS, Run, aligned, shown_first, transcripts_section
+from helpers.tables import cell, example_segments, example_transcripts, transcripts_of
 
 WORDS = load_words(Path(__file__).parents[2] / "report", "en")
 TEXTS = st.lists(st.sampled_from(["so", "the", "old", "house", "stood"]), max_size=12).map(" ".join)

@@ -9,11 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from bottlenecks_for_tests import example_bottlenecks, write_bottlenecks
 from markupsafe import Markup
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
-from tables_for_tests import cell, example_cells, example_selection, example_transcripts, write_tables
 from test_report import LATENCIES, rendered
 
 import make_figures
@@ -27,6 +25,8 @@ from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
+from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.tables import cell, example_cells, example_selection, example_transcripts, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 LANGUAGES = sorted(path.name.split(".")[1] for path in TEMPLATES.glob("words.*.toml"))

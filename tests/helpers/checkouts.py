@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECRET = "hf_secretsecret"
 CELLS = [
     f"{model}/fp32/cpu/5s-b{batch_size}" for model in ("whisper-tiny.en", "wav2vec2-base-960h") for batch_size in (1, 2)

@@ -13,7 +13,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import spec
 from asrmeter.study import grid as plan
 from asrmeter.study import json_schema, validation
-from broken_studies import COMMIT
+from helpers.broken_studies import COMMIT
 
 FILE = "mine.yaml"
 SCHEMA = json_schema.load()

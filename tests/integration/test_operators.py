@@ -27,8 +27,8 @@ from asrmeter.measure.tasks import UnsupportedError
 from asrmeter.measure.tasks import profile as profile_task
 from asrmeter.records import cell_record, operator_rows
 from asrmeter.records.operator_rows import OPERATORS
-from made_inputs import sign_corpus, sign_model
-from model_folders import ctc_folder, whisper_folder
+from helpers.made_inputs import sign_corpus, sign_model
+from helpers.model_folders import ctc_folder, whisper_folder
 
 MAIN, OTHER_THREAD, SYSTEM = 1, 2, 4711
 CELL = {

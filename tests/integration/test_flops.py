@@ -21,7 +21,7 @@ from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Timeline
 from asrmeter.runtimes.transformers_ctc import network_class
 from asrmeter.study.edlm2025 import MODELS
-from model_folders import ctc_folder, whisper_folder
+from helpers.model_folders import ctc_folder, whisper_folder
 
 HZ = 16_000
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fake_nvml
 import pytest
 from test_disturbance import busy_neighbours, report
 
@@ -24,6 +23,7 @@ from asrmeter.machine import noise_check
 from asrmeter.machine.facts import available_cpus
 from asrmeter.machine.lock import LOCK_VARIABLE
 from asrmeter.machine.noise_check import MachineState, Problem, TimingSpread
+from helpers import fake_nvml
 
 pytestmark = pytest.mark.alone
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fake_nvml
 import numpy as np
 import pynvml
 import pytest
-from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 from asrmeter.measure import energy, energy_counters
+from helpers import fake_nvml
+from helpers.fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 pytestmark = pytest.mark.alone
 
@@ -390,7 +390,8 @@ def test_no_thread_runs_beside_a_window() -> None:
 
 FORKED = """
 import ctypes, os, sys
-import fake_nvml, pytest
+import pytest
+from helpers import fake_nvml
 library = fake_nvml.install(pytest.MonkeyPatch(), fake_nvml.Card("GPU-a"))
 from asrmeter.measure import energy
 energy.preload()
@@ -403,7 +404,7 @@ assert set(sys.modules) == before, set(sys.modules) - before
 
 
 def test_preloaded_process_is_silent_and_asks_no_slurm() -> None:
-    paths = os.pathsep.join(str(Path(__file__).parents[i] / part) for i, part in [(2, "scripts"), (0, "")])
+    paths = os.pathsep.join(str(Path(__file__).parents[i] / part) for i, part in [(2, "scripts"), (1, "")])
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": paths, "SLURM_JOB_ID": "7", "SLURM_JOBID": "7"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

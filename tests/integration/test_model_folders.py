@@ -24,8 +24,8 @@ from asrmeter.sources.integrity import PROVENANCE
 from asrmeter.sources.packages import Archives
 from asrmeter.study import validation
 from asrmeter.study.fingerprints import model_fingerprint
-from hub_server import FOREVER, Hub, Repo
-from model_folders import ctc_folder, edit, whisper_folder, write
+from helpers.hub_server import FOREVER, Hub, Repo
+from helpers.model_folders import ctc_folder, edit, whisper_folder, write
 
 ROOT = Path(__file__).parents[2]
 COMMIT, OLDER = "c0ffee" * 6 + "beef", "0123456789" * 4

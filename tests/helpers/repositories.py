@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from hub_server import Repo
+from helpers.hub_server import Repo
 
 COMMIT = "c0ffee" * 6 + "beef"
 SOURCES = ("audiobook", "podcast", "youtube")

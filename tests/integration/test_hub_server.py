@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub_server import FOREVER, Hub, Repo
+from helpers.hub_server import FOREVER, Hub, Repo
 
 OLD, NEW, GONE = "a" * 40, "b" * 40, "c" * 40
 ACCEPTED, NOT_ACCEPTED, INVALID = "hf_accepted", "hf_not_accepted", "hf_invalid"

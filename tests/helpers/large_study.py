@@ -6,7 +6,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from bottlenecks_for_tests import (
+from helpers.bottlenecks import (
     Row,
     example_bottlenecks,
     flops_row,
@@ -15,7 +15,7 @@ from bottlenecks_for_tests import (
     stage_rows,
     write_bottlenecks,
 )
-from tables_for_tests import (
+from helpers.tables import (
     Cell,
     cell,
     example_segments,

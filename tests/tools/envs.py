@@ -12,9 +12,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import reach
+from tools import reach
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = {path.stem: path for path in sorted((ROOT / "envs").glob("*.yaml"))}
 _PIN = re.compile(r"^(\s+- )(?!python )([A-Za-z0-9._-]+)( =|==)(\S+)$", re.MULTILINE)
 

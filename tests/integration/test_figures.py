@@ -5,9 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bottlenecks_for_tests import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
 from matplotlib.colors import to_rgb
-from tables_for_tests import cell, example_cells, failed, write_tables
 
 import make_figures
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
@@ -23,6 +21,8 @@ from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_o
 from asrmeter.report.figures.svg import attributes_of
 from asrmeter.report.theme import INK
 from asrmeter.workflow import import_closure
+from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
+from helpers.tables import cell, example_cells, failed, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")

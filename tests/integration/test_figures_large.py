@@ -5,8 +5,6 @@ import time
 from itertools import product
 
 import pytest
-from bottlenecks_for_tests import ceiling_rows, profile_rows, scaling_row, stage_rows
-from tables_for_tests import cell
 from test_figures import context, labels
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
@@ -17,6 +15,8 @@ from asrmeter.report.figures.bottlenecks import MOST_BARS, operators_figure, sta
 from asrmeter.report.figures.cells import latency_figure
 from asrmeter.report.figures.context import MOST_CANDIDATES, MOST_CLASSES, spread
 from asrmeter.report.figures.render import figure_svg
+from helpers.bottlenecks import ceiling_rows, profile_rows, scaling_row, stage_rows
+from helpers.tables import cell
 
 pytestmark = pytest.mark.alone
 

@@ -17,8 +17,8 @@ import yaml
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.study import validation
-from hub_server import FOREVER, Hub
-from repositories import COMMIT, gigaspeech, gigaspeech_row, librispeech, loose, wav
+from helpers.hub_server import FOREVER, Hub
+from helpers.repositories import COMMIT, gigaspeech, gigaspeech_row, librispeech, loose, wav
 
 ROOT = Path(__file__).parents[2]
 ACCEPTED, NOT_ACCEPTED = "hf_accepted_the_terms", "hf_knows_no_terms"

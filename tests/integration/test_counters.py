@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_nvml
 import pynvml
 import pytest
-from fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 from asrmeter.measure import energy_counters
+from helpers import fake_nvml
+from helpers.fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
 pytestmark = pytest.mark.alone
 

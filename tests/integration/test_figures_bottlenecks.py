@@ -3,16 +3,16 @@
 from xml.etree import ElementTree
 
 import pytest
-from bottlenecks_for_tests import ceiling_rows, example_bottlenecks, failed_profile, profile_rows, stage_rows
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
-from tables_for_tests import cell, example_cells, failed
 from test_figures import context, figure_svg, labels, message, titles
 
 from asrmeter.analysis.bottlenecks import GROUPS, Bottlenecks
 from asrmeter.report.figures import bottlenecks
 from asrmeter.report.figures.bottlenecks import BAR_COLOURS, HATCHES
 from asrmeter.report.figures.style import COLOURS, MARKERS
+from helpers.bottlenecks import ceiling_rows, example_bottlenecks, failed_profile, profile_rows, stage_rows
+from helpers.tables import cell, example_cells, failed
 
 NAMES = ("roofline", "stages", "operators")
 

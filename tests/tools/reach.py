@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 _NAMED_AS_TEXT = re.compile(r"asrmeter(\.\w+)+(?=:\w+$|$)")
 
 

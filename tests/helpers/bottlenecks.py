@@ -5,7 +5,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tables_for_tests import Cell
 
 from asrmeter.analysis.batch_scaling import GROUP, SCALING
 from asrmeter.analysis.bottlenecks import OPERATORS, Bottlenecks
@@ -14,6 +13,7 @@ from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
 from asrmeter.analysis.table_rows import cell_name
 from asrmeter.flops.table import FLOPS
 from asrmeter.records.machine_peaks import PEAK_RATES
+from helpers.tables import Cell
 
 Row = dict[str, Any]
 SCHEMAS = {

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fake_nvml
 import pynvml
 import pytest
 from test_machine import write
@@ -19,6 +18,7 @@ from test_machine import write
 from asrmeter.machine import interference, probes
 from asrmeter.machine.facts import cuda_missing
 from asrmeter.machine.interference import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
+from helpers import fake_nvml
 
 pytestmark = pytest.mark.alone
 

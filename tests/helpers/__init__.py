@@ -1,0 +1,1 @@
+"""What tests share: checkouts to run in, servers and devices to talk to, made inputs, tables."""
