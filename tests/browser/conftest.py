@@ -65,8 +65,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         {name: tone() for name in ("house-5-0", "house-60-0")},
         comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
-    subject = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, "en"))
-    figures = {name: figure_svg(name, subject) for name in FIGURES}
+    context = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(html, encoding="utf-8")

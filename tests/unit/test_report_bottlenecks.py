@@ -244,7 +244,7 @@ def test_2025_study_is_shown_beside_this_run_with_our_stars() -> None:
     rows = example_bottlenecks([cell()]).edlm2025
     html = section([cell()], edlm2025=rows)
     assert "2 of 3 published figures have one of this run beside them." in text_of(html)
-    assert "1 of 1 published counts of operations come out again" in text_of(html)
+    assert "1 of 1 published counts of operations are reproduced" in text_of(html)
     found = table(html, "edlm2025")
     assert len(found) == 4
     assert (found[3]["Published in 2025"][0], found[3]["This run"][0]) == ("3/3/4", "5/5/5")

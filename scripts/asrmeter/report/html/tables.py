@@ -13,7 +13,7 @@ from asrmeter.analysis.comparison.runs import ByMetric
 from asrmeter.analysis.ranking import ByDuration, Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult, disturbance_of, energy_method, results_of
 from asrmeter.analysis.scenarios import word_accuracy_kept
-from asrmeter.analysis.star_rating import MEASURES, MOST, stars
+from asrmeter.analysis.star_rating import MOST, stars
 from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
@@ -309,13 +309,16 @@ def stars_table(measured: Sequence[CellResult], found: StudyRankings, words: Wor
         shown = Markup('<span role="img" aria-label="{}">{}</span>')
         return Entry(shown.format(words["stars"]["label"].format(n=n), "★" * n + "☆" * (MOST - n)), str(n))
 
-    def column(measure: str) -> Column[Stars]:
-        return Column(f"stars_{measure}", lambda item: entry(item[1][measure]), numeric=False)
+    def column(key: str, measure: str) -> Column[Stars]:
+        return Column(key, lambda item: entry(item[1][measure]), numeric=False)
 
     columns: list[Column[Stars]] = [
         text_column("model", lambda item: item[0][0]),
         text_column("variant", lambda item: item[0][1]),
-        *map(column, MEASURES),
+        column("stars_accuracy", "accuracy"),
+        column("stars_speed", "speed"),
+        column("stars_energy", "energy"),
+        column("stars_memory", "memory"),
     ]
     caption = words["stars"]["caption"].format(duration=NULL if found.duration_s is None else found.duration_s)
     return table_of("stars", caption, columns, stars(results).items(), words)
