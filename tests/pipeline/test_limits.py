@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from asrmeter.records import cell_record
 from asrmeter.study import grid, validation
-from asrmeter.study.fingerprints import Fingerprints, measure_options
+from asrmeter.study.fingerprints import fingerprints_of, measure_options
 from helpers.checkouts import Checkout, one_cell
 from helpers.made_inputs import sign_model
 
@@ -46,7 +46,7 @@ def measured(
     corpus = checkout.results / "corpus" / "quickstart" / "segments.json"
     model = folder / "model" if (folder / "model").is_dir() else checkout.results / "models" / cell.model
     places = [f"--model-folder={model}", f"--segments={corpus}", f"--output={output}"]
-    options = measure_options(whole, cell, Fingerprints.of(whole))
+    options = measure_options(whole, cell, fingerprints_of(whole))
     ran = checkout.step(*command, "scripts/measure.py", *options, *places)
     assert ran.code == 0, ran.output
     return cell_record.read(output)[0]

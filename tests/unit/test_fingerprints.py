@@ -13,7 +13,7 @@ import yaml
 
 from asrmeter.common.paths import ROOT
 from asrmeter.study import validation
-from asrmeter.study.fingerprints import Fingerprints
+from asrmeter.study.fingerprints import fingerprints_of
 
 KNOWN = {
     "config.yaml": (
@@ -58,7 +58,7 @@ KNOWN = {
 
 def fingerprints(study: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
     complete = validation.with_defaults(study | {"devices": ["cpu"]}, "a study")
-    made_of = Fingerprints.of(complete)
+    made_of = fingerprints_of(complete)
     return made_of.corpus, made_of.models
 
 

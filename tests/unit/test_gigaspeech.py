@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from asrmeter.analysis import scoring
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.corpora.gigaspeech_text import official, without_fillers, words
 from asrmeter.corpora.kinds import gigaspeech
-from asrmeter.corpora.kinds.gigaspeech import official, speech_of, without_fillers, words
+from asrmeter.corpora.kinds.gigaspeech import speech_of
 from asrmeter.corpora.segments import JoinPolicy, sample, segment_corpus, selection_sha256
 from asrmeter.sources.packages import Archives
 

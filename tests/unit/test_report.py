@@ -558,8 +558,8 @@ STUDY, SELECTION, (SEGMENT, *_) = example_study(), example_selection(), example_
 UNEXPECTED = [
     *(("segments.json", content, "") for content in (None, ["text"], {}, "[[[", '[{"segment_id": 1}]')),
     *(("segments.json", [without(SEGMENT, key)], f"lacks 0.{key}; delete ") for key in SEGMENT if key != "duration_s"),
-    ("segments.json", [SEGMENT | {"audio_s": math.nan}], "0.audio_s is not what it should be"),
-    ("selection.json", [], "the whole is no mapping"),
+    ("segments.json", [SEGMENT | {"audio_s": math.nan}], "0.audio_s has a value of the wrong type"),
+    ("selection.json", [], "the content is not a mapping"),
     *(
         ("selection.json", without(SELECTION, key), f"lacks {key}")
         for key in SELECTION
@@ -567,10 +567,14 @@ UNEXPECTED = [
     ),
     ("selection.json", SELECTION | {"classes": [{"duration_s": 5, "n_segments": 4}]}, "lacks classes.0.n_possible"),
     ("selection.json", SELECTION | {"skipped": [{"name": "a"}]}, "lacks skipped.0.reason"),
-    ("study.json", [], "the whole is no mapping"),
+    ("study.json", [], "the content is not a mapping"),
     *(("study.json", without(STUDY, key), f"lacks {key}") for key in ("name", "seed", "protocol", "report")),
     ("study.json", STUDY | {"report": without(STUDY["report"], "tariff")}, "lacks report.tariff"),
-    ("study.json", STUDY | {"protocol": STUDY["protocol"] | {"target": "low"}}, "protocol.target is not what"),
+    (
+        "study.json",
+        STUDY | {"protocol": STUDY["protocol"] | {"target": "low"}},
+        "protocol.target has a value of the wrong type",
+    ),
     *(("pareto.svg", content, "") for content in ("", b"\xff\xfe", "<svg><g>", "<html/>", "no markup", None)),
     *(("cells.parquet", content, "") for content in ("", "text", None)),
 ]

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import jiwer
 
-from asrmeter.corpora.kinds import gigaspeech
+from asrmeter.corpora import gigaspeech_text
 from asrmeter.sources.packages import Archives, catalogue
 
 _SPELLING = {"package": "openai-whisper", "member": "whisper/normalizers/english.json"}
@@ -96,9 +96,9 @@ def normalisers(archives: Archives, corpus_kind: str) -> dict[str, Normaliser]:
     """
     made = {ending: make(archives) for ending, make in NORMALISERS.items()}
     if corpus_kind == "gigaspeech":
-        rules = f"gigaspeech-scoring {gigaspeech.RULES_VERSION}"
+        rules = f"gigaspeech-scoring {gigaspeech_text.RULES_VERSION}"
         made[""] = _without_fillers(made[""], rules)
-        made[OF_CORPUS] = Normaliser("gigaspeech-scoring", str(gigaspeech.RULES_VERSION), gigaspeech.official)
+        made[OF_CORPUS] = Normaliser("gigaspeech-scoring", str(gigaspeech_text.RULES_VERSION), gigaspeech_text.official)
     return made
 
 
@@ -106,7 +106,7 @@ def _without_fillers(then: Normaliser, rules: str) -> Normaliser:
     return Normaliser(
         then.name,
         f"{then.version} without the fillers of {rules}",
-        lambda text: gigaspeech.without_fillers(then(text)),
+        lambda text: gigaspeech_text.without_fillers(then(text)),
     )
 
 

@@ -33,11 +33,6 @@ class Fingerprints:
     corpus: str | None = None
 
     @classmethod
-    def of(cls, study: dict[str, Any]) -> Self:
-        """Return the fingerprints of a complete study."""
-        return cls({model: model_fingerprint(study, model) for model in study["models"]}, corpus_fingerprint(study))
-
-    @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the fingerprints that `to_json` wrote."""
         return cls(**json.loads(text))
@@ -48,6 +43,12 @@ class Fingerprints:
 
 
 NO_FINGERPRINTS = Fingerprints()
+
+
+def fingerprints_of(study: dict[str, Any]) -> Fingerprints:
+    """Return the fingerprints of a complete study."""
+    models = {model: model_fingerprint(study, model) for model in study["models"]}
+    return Fingerprints(models, corpus_fingerprint(study))
 
 
 def measure_options(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> list[str]:

@@ -18,6 +18,7 @@ from asrmeter.study import grid, ownership
 from asrmeter.study.fingerprints import (
     Fingerprints,
     check_records,
+    fingerprints_of,
     measure_options,
     profile_options,
     recorded_fingerprint,
@@ -95,7 +96,7 @@ class Plan:
     @cached_property
     def fingerprints(self) -> Fingerprints:
         """What model folders and the corpus must be made of."""
-        return Fingerprints.of(self.study)
+        return fingerprints_of(self.study)
 
     @cached_property
     def models(self) -> dict[str, MadeFolder]:

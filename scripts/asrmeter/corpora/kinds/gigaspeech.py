@@ -1,4 +1,4 @@
-"""GigaSpeech (Chen et al., 2021): its segments, tags and scoring, streamed from the Hub.
+"""GigaSpeech (Chen et al., 2021): its segments, streamed from the Hub.
 
 The evaluation parts are annotated without gaps: the segments of a recording follow each other, and a segment without
 speech has a tag as its text. So neighbours can be joined, and text and audio agree exactly.
@@ -10,18 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asrmeter.corpora.gigaspeech_text import GARBAGE, RULES_VERSION, words
 from asrmeter.corpora.kinds.base import CorpusKind, Speech
 
 if TYPE_CHECKING:
     from asrmeter.corpora.segments import Clip, Utterance
 
-# Raise when `words`, `official` or `without_fillers` change the result for any text.
-RULES_VERSION = 1
-# The corpus' own scoring leaves these out (utils/gigaspeech_scoring.py of SpeechColab/GigaSpeech at 44289e4).
-PUNCTUATION = frozenset({"<COMMA>", "<PERIOD>", "<QUESTIONMARK>", "<EXCLAMATIONPOINT>"})
-GARBAGE = frozenset({"<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"})
-UNKNOWN = frozenset({"<UNK>", "<unk>"})
-FILLERS = frozenset({"UH", "UHH", "UM", "EH", "MM", "HM", "AH", "HUH", "HA", "ER", "OOF", "HEE", "ACH", "EEE", "EW"})
 # A summary of the terms on the Hub; the texts are under Apache 2.0.
 LICENCE = "GigaSpeech terms: non-commercial research and education"
 
@@ -120,22 +114,3 @@ def _why_unfit(text: str) -> str | None:
         return None
     tags = sorted(GARBAGE.intersection(text.split()))
     return f"no speech: {' '.join(tags)}" if tags else "has no words"
-
-
-def words(text: str) -> str:
-    """Return the words of a text, without tags."""
-    return " ".join(word for word in text.split() if word not in PUNCTUATION | GARBAGE | UNKNOWN)
-
-
-def official(text: str) -> str:
-    """Return a text as the corpus' own scoring compares it: upper case, split at hyphens, without tags and fillers.
-
-    Digits and punctuation that a model writes stay, and count as errors.
-    """
-    spoken = words(text.upper().replace("-", " ")).split()
-    return " ".join(word for word in spoken if word not in FILLERS)
-
-
-def without_fillers(normalised: str) -> str:
-    """Return a normalised text without the fillers that the corpus' own scoring leaves out."""
-    return " ".join(word for word in normalised.split() if word.upper() not in FILLERS)
