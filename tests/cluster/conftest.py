@@ -14,12 +14,12 @@ from slurm import CPUS, GPU_MODEL, Cluster, missing
 
 from helpers.checkouts import ROOT, Checkout, MakeCheckout
 
-# What an administrator would write into the profile for this cluster, by the name of the value.
+# What an administrator would change in the profile for this cluster: a line as it is -> as it becomes.
 _SITE = {
-    "partition": '"main"',
-    "cpu_node_cores": str(CPUS),
-    "gpu_node": f'dict(slurm_partition="main", constraint=None, gpu_model="{GPU_MODEL}")',
-    "gpu_node_cores": str(CPUS),
+    "  serial_slot: 1": "  serial_slot: 1\n  slurm_partition: main",
+    "  measure_cuda: &gpu_node {}": f"  measure_cuda: &gpu_node {{slurm_partition: main, gpu_model: {GPU_MODEL}}}",
+    "  measure_cpu: &cpu_node_cores 16": f"  measure_cpu: &cpu_node_cores {CPUS}",
+    "  measure_cuda: &gpu_node_cores 16": f"  measure_cuda: &gpu_node_cores {CPUS}",
 }
 
 
@@ -66,12 +66,10 @@ def on_cluster(make_checkout: MakeCheckout, cluster: Cluster) -> Checkout:
     return checkout
 
 
-def set_up(checkout: Checkout, **site: str) -> None:
-    """Write the values of a site into a checkout's profile."""
+def set_up(checkout: Checkout) -> None:
+    """Write the values of the site into a checkout's profile."""
     path = checkout.folder / "profiles" / "slurm" / "config.yaml"
-    text = path.read_text()
-    for name, value in (_SITE | site).items():
-        text, n = re.subn(rf"^    {name} = .*$", f"    {name} = {value}", text, flags=re.MULTILINE)
-        assert n == 1, f"{path} has no {name}"
-    path.write_text(text)
+    lines = path.read_text().splitlines()
+    assert all(lines.count(line) == 1 for line in _SITE), path
+    path.write_text("\n".join(_SITE.get(line, line) for line in lines) + "\n")
     assert shutil.which("sbatch")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.records import cell_record
+from asrmeter.records.status import json_of
 from helpers.checkouts import CELLS, Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
@@ -139,10 +140,10 @@ def test_cells_deleted_by_a_filter_are_measured_alone_with_profiles_that_failed_
 ) -> None:
     gone = [finished.cell(name) for name in finished.measured if name.startswith("wav2vec2")]
     profile = finished.results / "profiles" / f"{CELLS[2]}.parquet"
-    traces = [profile.with_suffix(".trace.json.gz")]
+    beside = [profile.with_suffix(".trace.json.gz"), *map(json_of, gone)]
     kept = finished.results / "logs" / "progress.log"
     before = kept.read_bytes()
-    for number, path in enumerate((*gone, profile, *traces)):
+    for number, path in enumerate((*gone, profile, *beside)):
         shutil.copy2(path, tmp_path / str(number))
     try:
         table = pq.read_table(profile)
@@ -153,7 +154,7 @@ def test_cells_deleted_by_a_filter_are_measured_alone_with_profiles_that_failed_
         assert "2 of 5 cells\ndeleted: 2 cells, and the failed profiles of 1 of them" in ran.output
         dry = finished.run("--dry-run")
     finally:
-        for number, path in enumerate((*gone, profile, *traces)):
+        for number, path in enumerate((*gone, profile, *beside)):
             shutil.copy2(tmp_path / str(number), path)
     assert dry.jobs == GATHERED | {"measure_cpu": 2, "profile_cpu": 1}
     for path in (*gone, profile):
