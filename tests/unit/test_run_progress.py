@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asrmeter.records import cell_record
-from asrmeter.workflow.progress import Cells, RunProgress, roughly
+from asrmeter.workflow.progress import Cells, RunProgress, approx_duration
 
 A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}" for batch_size in (1, 2, 4))
 
@@ -58,7 +58,7 @@ def test_several_cells_at_once_share_the_time_and_the_line_stays_short() -> None
     [(0.2, "10 s"), (44, "40 s"), (89, "90 s"), (100, "2 min"), (5000, "83 min"), (7300, "2 h"), (4e5, "5 days")],
 )
 def test_a_time_is_rough(time_s: float, said: str) -> None:
-    assert roughly(time_s) == said
+    assert approx_duration(time_s) == said
 
 
 Log = Callable[..., None]

@@ -1,4 +1,4 @@
-"""Which files of ours a script is made of. Standard library only: Snakemake asks at every start."""
+"""The files of this project that a script consists of. Standard library only: every start of Snakemake uses it."""
 
 import ast
 import functools
@@ -10,9 +10,9 @@ _REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
 
 
 def closure(script: Path, base: Path) -> list[str]:
-    """Return the script and all modules of ours that it imports, directly or not, as sorted paths relative to `base`.
+    """Return the script and all our modules that it imports, directly or not, as sorted paths relative to `base`.
 
-    Imports inside of functions count too, and functions named by a text (`asrmeter.report.figures.cells:wer_figure`).
+    Imports inside functions count too, and so do functions named in a string (`asrmeter.report.figures.cells:wer_figure`).
     """
     root = script.parent
     found: set[Path] = set()

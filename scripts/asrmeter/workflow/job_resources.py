@@ -1,55 +1,68 @@
-"""What a job has to ask a cluster for: memory and time. Standard library only.
+"""The memory and time that a job requests from a cluster. Standard library only.
 
-Bounds, not estimates of what is measured: too little ends a measurement, too much only waits longer in the queue.
+They are upper bounds, not estimates: too little ends a measurement, too much only waits longer in the queue.
 """
 
+import functools
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from asrmeter.models import catalogue
 
-# Python, torch and transformers take 0.4 GB resident, and codecarbon and the first pass as much again. On CUDA the
-# driver's context and its libraries come on top.
+# Python, torch and transformers take 0.4 GB resident, and codecarbon and the first pass as much again. CUDA adds the
+# driver's context and its libraries.
 _BASE_MB = {"cpu": 2000, "cuda": 6000}
-# While a model is loaded its weights are there as a file and as tensors.
+# While a model is loaded, its weights are in memory as a file and as tensors.
 _COPIES = 2.5
 # The convolutions of wav2vec2-base keep 16 MB for a second of audio, Whisper's encoder at most 7.
 _MB_PER_AUDIO_S = 20
-# Whatever is shorter is padded to Whisper's window.
+# Shorter audio is padded to Whisper's window.
 _LEAST_AUDIO_S = 30
-# A model of which nothing is known yet: as large as whisper-large, in float32.
+# For a model of unknown size: whisper-large in float32.
 _UNKNOWN_WEIGHTS_BYTES = 6_200_000_000
-# What a measuring job takes besides its worker: two starts of Snakemake, checks, waiting for the machine.
+# A measuring job's time beside its worker: two starts of Snakemake, checks, waiting for the machine.
 _AROUND_S = 300
 
 
 def memory_mb(results: Path, model: str, settings: dict[str, Any], device: str, audio_s: float) -> int:
     """Return the host memory (MB) of a job that gives `audio_s` seconds of audio to a model at once.
 
-    `settings` are the study's for the model, complete; its weights count as they are once their folder is there.
+    `settings` are those of the model in a complete study. The size of its weights is exact once their folder exists.
     """
-    weights_mb = _weights_bytes(results / "models" / model, model, settings) / 1e6
+    weights_mb = (_made_bytes(str(results / "models" / model)) or _expected_bytes(model, settings)) / 1e6
     return math.ceil(_BASE_MB[device] + _COPIES * weights_mb + _MB_PER_AUDIO_S * audio_s)
 
 
 def batch_audio_s(duration_s: int, batch_size: int) -> int:
-    """Return the seconds of audio of a batch as a model may pad them."""
+    """Return the seconds of audio in a batch, padded as a model may pad them."""
     return max(duration_s, _LEAST_AUDIO_S) * batch_size
 
 
 def minutes(timeout_s: float) -> int:
-    """Return the time (min) of a job whose worker is ended after `timeout_s`: its parent has to live longer."""
+    """Return the time (min) of a job whose worker is ended after `timeout_s`: the job has to live longer."""
     return math.ceil((timeout_s + _AROUND_S) / 60)
 
 
-def _weights_bytes(folder: Path, model: str, settings: dict[str, Any]) -> int:
-    made = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    if made:
-        return made
+def _made_bytes(folder: str) -> int:
+    """Return the size of the weights in a model folder, 0 if there are none."""
+    try:
+        changed_ns = os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+    return _weights_bytes(folder, changed_ns)
+
+
+@functools.cache
+def _weights_bytes(folder: str, changed_ns: int) -> int:
+    """Return the size of the weights in a folder; `changed_ns` is its mtime, so that each version is read once."""
+    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+
+
+def _expected_bytes(model: str, settings: dict[str, Any]) -> int:
+    """Return the size of the weights of a model that was not made yet."""
     origin = catalogue.origin(model, settings)
     if origin.entry is not None:
         return 4 * origin.entry.parameters
-    if origin.path is not None:
-        return sum(path.stat().st_size for path in origin.path.glob("*.safetensors")) or _UNKNOWN_WEIGHTS_BYTES
-    return _UNKNOWN_WEIGHTS_BYTES
+    return (_made_bytes(str(origin.path)) if origin.path is not None else 0) or _UNKNOWN_WEIGHTS_BYTES

@@ -1,7 +1,7 @@
-"""How far a run has come: cells done, failed and left, the time left, the current cell. Standard library only.
+"""The progress of a run: cells done, failed and left, the time left, the current cell. Standard library only.
 
-Snakemake's own log drives it: no thread and no timer wakes up beside a measurement. Where cells are measured on other
-machines, their files are looked at now and then: a group of jobs tells of its members only when all have ended.
+Events of Snakemake's log drive it: no thread and no timer wakes up beside a measurement. If cells are measured on other
+machines, their files are polled, as a group of jobs reports its members only when all have ended.
 """
 
 import contextlib
@@ -19,37 +19,41 @@ from pathlib import Path
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records.status import UNKNOWN, UNREADABLE, status
 
-# Fewer cells say nothing of the others: the first ones are the shortest.
+_NOT_FAILED = (*MEASURED_STATUS, UNKNOWN)
+# Fewer cells do not predict the others: the first ones are the shortest.
 _LEAST_CELLS = 3
 _MOST_NAMED = 3
-# What `measure.py` says first.
+# The first line in the log of `measure.py`.
 _BEGUN = re.compile(r"^measuring .+ on (\S+)$", re.MULTILINE)
 _LOG_HEAD = 4096
-# Events of our own, beside Snakemake's.
+# Our own events, in addition to Snakemake's.
 _POLL, _END = "poll", "end"
-_Stamp = tuple[int, int] | None
+FileVersion = tuple[int, int] | None
 
 
 @dataclass
 class Cells:
-    """The cells of a run, and what is known of them.
+    """The cells of a run and their states; times are seconds of a monotonic clock.
 
-    `earlier` counts the statuses of those that this run does not measure, `ended` has those of its own; `lost` ended
-    without a record, `running` has where they run, "" on this machine. Times are of a steady clock, in seconds.
+    Attributes:
+        from_previous_runs: number of cells by status that this run does not measure.
+        ended: status by cell of this run.
+        without_record: cells that ended without a record.
+        running: node by cell, "" on this machine.
     """
 
     n_cells: int
-    earlier: Counter[str] = field(default_factory=Counter)
+    from_previous_runs: Counter[str] = field(default_factory=Counter)
     ended: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
+    without_record: set[str] = field(default_factory=set)
     running: dict[str, str] = field(default_factory=dict)
     began_s: float | None = None
     ended_s: float | None = None
 
     def expect(self, cell: str) -> None:
-        """Note that a cell will be measured, perhaps not for the first time."""
+        """Note that a cell will be measured, perhaps again."""
         self.ended.pop(cell, None)
-        self.lost.discard(cell)
+        self.without_record.discard(cell)
 
     def begin(self, cell: str, now_s: float, node: str = "") -> None:
         """Note that a cell is being measured."""
@@ -57,11 +61,11 @@ class Cells:
         self.began_s = now_s if self.began_s is None else self.began_s
 
     def end(self, cell: str, now_s: float, found: str | None) -> None:
-        """Note that a cell ended, with the status that its record has; None: without one."""
+        """Note that a cell ended with the status `found`; None: without a record."""
         self.running.pop(cell, None)
-        self.lost.discard(cell)
+        self.without_record.discard(cell)
         if found is None:
-            self.lost.add(cell)
+            self.without_record.add(cell)
         else:
             self.ended[cell] = found
             self.ended_s = now_s
@@ -69,33 +73,33 @@ class Cells:
     @property
     def n_left(self) -> int:
         """How many cells this run still has to measure."""
-        return self.n_cells - self.earlier.total() - len(self.ended) - len(self.lost)
+        return self.n_cells - self.from_previous_runs.total() - len(self.ended) - len(self.without_record)
 
     @property
     def left_s(self) -> float | None:
-        """The time they take at the pace of this run so far (s), in whatever number they run at once; None: unknown."""
+        """The time left (s) at the pace of this run so far, however many cells run at once; None: unknown."""
         if self.began_s is None or self.ended_s is None or len(self.ended) < _LEAST_CELLS or not self.n_left:
             return None
         return (self.ended_s - self.began_s) / len(self.ended) * self.n_left
 
     @property
     def failed(self) -> Counter[str]:
-        """How many cells have each status that stands for no measurement."""
-        counts = self.earlier + Counter(self.ended.values())
-        return Counter({name: n for name, n in counts.items() if name not in (*MEASURED_STATUS, UNKNOWN)})
+        """The number of failed cells by status."""
+        counts = self.from_previous_runs + Counter(self.ended.values())
+        return Counter({name: n for name, n in counts.items() if name not in _NOT_FAILED})
 
     def line(self, news: Sequence[str] = ()) -> str:
-        """Return all that in one line; `news` are cells that ended just now, of which those that failed are named."""
-        n_done = self.earlier.total() + len(self.ended)
+        """Return the progress in one line, which names those of the cells in `news` that failed."""
+        n_done = self.from_previous_runs.total() + len(self.ended)
         said = f"cells: {n_done} of {self.n_cells} done"
         if failed := self.failed:
             kinds = ", ".join(f"{n} {name}" for name, n in failed.most_common())
             said += f" ({failed.total()} failed: {kinds})"
-        if self.lost:
-            said += f", {len(self.lost)} ended without a record"
+        if self.without_record:
+            said += f", {len(self.without_record)} ended without a record"
         said += f", {self.n_left or 'none'} left"
         if self.left_s is not None:
-            said += f", about {roughly(self.left_s)}"
+            said += f", about {approx_duration(self.left_s)}"
         if named := [
             f"{cell} {self.ended[cell]}" for cell in news if self.ended.get(cell) not in (None, *MEASURED_STATUS)
         ]:
@@ -105,8 +109,8 @@ class Cells:
         return said
 
 
-def roughly(time_s: float) -> str:
-    """Return a time as nobody would take for an exact one: `40 s`, `8 min`, `5 h`, `3 days`."""
+def approx_duration(time_s: float) -> str:
+    """Return a rounded time: `40 s`, `8 min`, `5 h`, `3 days`."""
     for unit_s, name in ((86400, "days"), (3600, "h"), (60, "min")):
         if time_s >= 1.5 * unit_s:
             return f"{round(time_s / unit_s)} {name}"
@@ -119,9 +123,9 @@ def _few(names: Sequence[str]) -> str:
 
 
 class RunProgress(logging.Handler):
-    """Listens to Snakemake's log, says a line when a cell begins or ends, and appends it to `logs/progress.log`.
+    """Listens to Snakemake's log; when a cell starts or ends, shows a line and appends it to `logs/progress.log`.
 
-    `say` shows a line. Nothing that goes wrong in here becomes an error of the run.
+    `say` shows a line. Errors in here never fail the run.
     """
 
     def __init__(self, results: Path, say: Callable[[str], None]) -> None:
@@ -132,16 +136,16 @@ class RunProgress(logging.Handler):
         self._over = threading.Event()
         self._cells = Cells(0)
         self._cell_of_job: dict[int, str] = {}
-        # Of each cell that was started or submitted and has no record yet: how its record and its log were before.
-        self._before: dict[str, tuple[_Stamp, _Stamp]] = {}
+        # The versions of record and log before the start of each cell that was started and has no new record yet.
+        self._before: dict[str, tuple[FileVersion, FileVersion]] = {}
         self._looked_s = time.monotonic()
-        # The line as it was when it was last told, without what was news then.
+        # The last line that was shown, without its news.
         self._known = ""
 
     def begin(self, to_measure: Mapping[int, str], done: Collection[str], poll_s: float | None = None) -> None:
-        """Begin to listen: `to_measure` are the cells of this run by the number of their job, `done` all others.
+        """Start to listen: `to_measure` are the cells of this run by the number of their job, `done` all others.
 
-        With `poll_s` cells run on other machines, and their files are looked at once in so many seconds.
+        With `poll_s`, cells run on other machines, and their files are polled at this interval (s).
         """
         self._poll_s = poll_s
         self._cell_of_job = dict(to_measure)
@@ -159,9 +163,9 @@ class RunProgress(logging.Handler):
         return self._cell_of_job.values()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of what Snakemake says of a job."""
+        """Process an event of Snakemake's log."""
         event = getattr(record, "event", None)
-        # What is no event may be a line of our own.
+        # Our own lines are not events.
         if event is None or not self._cell_of_job:
             return
         try:
@@ -172,15 +176,15 @@ class RunProgress(logging.Handler):
             elif cell and event == "job_error":
                 self._end(cell, None)
             elif self._poll_s is None or event in (_POLL, _END):
-                # With --quiet no job is said to have finished, but whatever comes next tells of it.
+                # With --quiet there is no event when a job finishes, but any later event shows it.
                 news = self._look()
             if cell and event == "job_info":
-                self._before[cell] = _stamp(self._record(cell)), _stamp(self._log(cell))
+                self._before[cell] = _version(self._record(cell)), _version(self._log(cell))
                 self._cells.expect(cell)
                 if self._poll_s is None:
                     self._cells.begin(cell, time.monotonic())
             if event == _END:
-                # Those of an interrupted run are running no more.
+                # Cells of an interrupted run do not run any more.
                 self._cells.running.clear()
             if event == _END and self._cells.failed:
                 self._tell(
@@ -193,13 +197,13 @@ class RunProgress(logging.Handler):
             self.handleError(record)
 
     def end(self) -> None:
-        """Say how it ended, and listen no more."""
+        """Show how the run ended, and stop listening."""
         self._over.set()
         self.handle(logging.makeLogRecord({"event": _END}))
         self._cell_of_job = {}
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._over.set()
         super().close()
 
@@ -208,12 +212,12 @@ class RunProgress(logging.Handler):
             self.handle(logging.makeLogRecord({"event": _POLL}))
 
     def _look(self) -> list[str]:
-        """Find out by their files which cells have begun or ended; return those that ended."""
+        """Find the cells that started or ended, by their files; return those that ended."""
         news = []
         for cell, (record, log) in list(self._before.items()):
-            if _stamp(self._record(cell)) != record and (found := status(self._record(cell))):
+            if _version(self._record(cell)) != record and (found := status(self._record(cell))):
                 news += self._end(cell, found)
-            elif self._poll_s is not None and cell not in self._cells.running and _stamp(self._log(cell)) != log:
+            elif self._poll_s is not None and cell not in self._cells.running and _version(self._log(cell)) != log:
                 with contextlib.suppress(OSError), open(self._log(cell), errors="replace") as stream:
                     if begun := _BEGUN.search(stream.read(_LOG_HEAD)):
                         self._cells.begin(cell, self._looked_s, begun[1])
@@ -221,21 +225,21 @@ class RunProgress(logging.Handler):
         return news
 
     def _end(self, cell: str, found: str | None) -> list[str]:
-        """Note the end of a cell, `found` being its status if there is a record; return it if that is news."""
+        """Note the end of a cell and its status, None without a record; return the cell if this is news."""
         if cell in self._cells.ended:
             return []
         if found is not None:
             self._before.pop(cell, None)
             if cell not in self._cells.running:
-                # Too short to be seen.
+                # It was too short for a poll to see it running.
                 self._cells.begin(cell, self._looked_s)
         self._cells.end(cell, time.monotonic(), found)
         return [cell]
 
     def _tell(self, line: str) -> None:
-        """Say and write a line."""
+        """Show and write a line."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        # A full disk, or one that may not be written, is for those to tell who cannot do without.
+        # Jobs report a full or read-only disk; the progress can do without it.
         with contextlib.suppress(OSError):
             path = self._results / "logs" / "progress.log"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,8 +254,8 @@ class RunProgress(logging.Handler):
         return self._results / "logs" / "measure" / f"{cell}.log"
 
 
-def _stamp(path: Path) -> _Stamp:
-    """Return what tells one version of a file from another; None where there is none."""
+def _version(path: Path) -> FileVersion:
+    """Return what identifies the version of a file; None if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
