@@ -12,7 +12,7 @@ _REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
 def closure(script: Path, base: Path) -> list[str]:
     """Return the script and all our modules that it imports, directly or not, as sorted paths relative to `base`.
 
-    Imports inside functions count too, and so do functions named in a string (`asrmeter.report.figures.cells:wer_figure`).
+    Imports inside functions count too, and functions named in a string (`asrmeter.report.figures.cells:wer_figure`).
     """
     root = script.parent
     found: set[Path] = set()
