@@ -185,6 +185,8 @@ class HubStream:
 
 
 def _set_up_datasets() -> None:
+    # A stream would import torch, which takes two seconds and is not used here.
+    datasets.config.TORCH_AVAILABLE = False
     datasets.disable_progress_bars()
     # Its warnings about retries would clutter the log; errors are raised anyway.
     datasets.logging.set_verbosity_error()
