@@ -102,7 +102,7 @@ def test_the_study_is_done_though_a_node_died(run: OnCluster) -> None:
     assert not list(run.checkout.folder.glob(".snakemake/locks/*"))
 
 
-def test_a_killed_nodes_job_is_redone_elsewhere_and_keeps_what_was_measured(run: OnCluster) -> None:
+def test_killed_nodes_job_is_redone_and_keeps_its_records(run: OnCluster) -> None:
     first, *_, last = run.groups("cells_cpu")
     assert (first.state, first.nodes) == ("NODE_FAIL", run.killed_node)
     assert last.state == "COMPLETED" and last.nodes != run.killed_node

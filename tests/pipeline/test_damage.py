@@ -98,7 +98,7 @@ def test_what_another_version_or_study_left_is_not_taken_over(copied: Checkout, 
         copied.run("--dry-run")
 
 
-def test_a_second_study_over_the_same_results_is_refused_with_the_way_out(finished: Checkout) -> None:
+def test_second_study_over_the_same_results_is_refused(finished: Checkout) -> None:
     ran = finished.run("--dry-run", "--configfile", finished.write(small(name="second"), "second.yaml"), check=False)
     assert ran.code != 0
     assert "results/ holds the results of the study small, not of second" in ran.output
@@ -116,7 +116,7 @@ def test_records_of_another_study_are_not_taken_over(copied: Checkout) -> None:
     assert said.endswith("as 5 of 5 are; delete results/measurements and run again")
 
 
-def test_results_that_may_not_be_written_are_refused_before_anything_is_measured(copied: Checkout) -> None:
+def test_results_without_write_access_are_refused_at_start(copied: Checkout) -> None:
     for entry in copied.results.iterdir():
         if entry.name not in ("downloads", "models", "corpus"):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

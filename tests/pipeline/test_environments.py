@@ -114,7 +114,7 @@ def test_an_environment_is_what_its_file_lists_and_complete(environments: Enviro
     assert {package: version.split("+")[0] for package, version in json.loads(ran.stdout).items()} == pinned
 
 
-def test_an_environment_without_a_package_that_its_rules_need_fails_and_says_so(environments: Environments) -> None:
+def test_environment_without_a_needed_package_fails_by_name(environments: Environments) -> None:
     checkout = environments.checkout
 
     def without(text: str) -> str:

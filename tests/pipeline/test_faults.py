@@ -57,7 +57,7 @@ def running(prepared: Checkout, request: pytest.FixtureRequest) -> Iterator["sub
     process.wait(10)
 
 
-def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted(
+def test_killed_worker_is_a_record_and_measured_when_deleted(
     prepared: Checkout, running: "subprocess.Popen[bytes]"
 ) -> None:
     worker = prepared.measuring()
@@ -86,9 +86,7 @@ def test_a_killed_worker_is_a_record_and_its_cell_is_measured_once_it_is_deleted
 
 
 @pytest.mark.parametrize("running", [(RECORD,)], indirect=True)
-def test_a_killed_job_is_done_again_and_killed_twice_is_a_record(
-    prepared: Checkout, running: "subprocess.Popen[bytes]"
-) -> None:
+def test_job_killed_twice_is_a_record(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
     gone: list[int] = []
     for _ in range(2):
         worker = wait_for(

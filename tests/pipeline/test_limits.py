@@ -52,9 +52,7 @@ def measured(
     return cell_record.read(output)[0]
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_a_record_and_larger_ones_are_not_tried(
-    inputs: Checkout, tmp_path: Path
-) -> None:
+def test_batch_out_of_memory_is_a_record_and_larger_are_skipped(inputs: Checkout, tmp_path: Path) -> None:
     (tmp_path / "limit.py").write_text(WITH_LITTLE_MEMORY)
     command = (str(tmp_path / "limit.py"), str(5 << 30))
     header = measured(inputs, tmp_path, batch_size=256, command=command)
@@ -65,7 +63,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_a_record_and_larger_ones_are_n
     assert "larger than the batch of 256 that ran out of memory" in larger["reason"]
 
 
-def test_a_model_that_counts_in_nans_is_an_error_and_not_a_fast_model(inputs: Checkout, tmp_path: Path) -> None:
+def test_model_with_nan_scores_is_an_error(inputs: Checkout, tmp_path: Path) -> None:
     broken = tmp_path / "model"
     shutil.copytree(inputs.results / "models" / "whisper-tiny.en", broken, copy_function=shutil.copy)
     weights = load_file(broken / "model.safetensors")

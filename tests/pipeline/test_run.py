@@ -117,7 +117,7 @@ def test_every_cell_was_measured(cells: list[Row]) -> None:
         assert row["latency_s_median"] > 0
 
 
-def test_pretrained_weights_have_a_word_error_rate_and_random_ones_a_note(cells: list[Row]) -> None:
+def test_wer_is_given_for_pretrained_weights_only(cells: list[Row]) -> None:
     for row in cells:
         if row["weights"] == "pretrained":
             # Real speech through real weights: mistakes, but far from nonsense.
@@ -173,7 +173,7 @@ def test_stages_add_up_to_the_latency(timed: list[Row]) -> None:
         assert all(row[f"{stage}_s"] > 0 for stage in STAGES)
 
 
-def test_the_stages_are_the_whole_and_their_marks_cost_next_to_nothing(cells: list[Row]) -> None:
+def test_stages_cover_the_pass_and_their_marks_cost_little(cells: list[Row]) -> None:
     for row in cells:
         assert row["stage_coverage"] == pytest.approx(1, abs=0.01)
         assert 0 < row["stage_timer_overhead_s"] < 0.001 * row["latency_s_median"]

@@ -111,7 +111,7 @@ def test_what_is_missing_is_said_in_one_line(finished: Checkout, key: dict[str, 
     assert "--config compare='{first: results-a, second: results-b}'" in ran.output.splitlines()[-1]
 
 
-def test_the_report_has_a_section_where_the_study_names_another_run(
+def test_report_has_a_section_for_a_compared_run(
     finished: Checkout, other_run: Callable[..., str], tmp_path: Path
 ) -> None:
     other_run("results-a")

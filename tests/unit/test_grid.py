@@ -80,7 +80,7 @@ def profiled(**changes: Any) -> list[tuple[str, int, int]]:
     return [(cell.device, cell.duration_s, cell.batch_size) for cell in grid.profiled(study)]
 
 
-def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() -> None:
+def test_profiled_is_the_reference_at_extreme_batch_sizes() -> None:
     of_one = {"models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "batch_sizes": [1, 2, 4]}
     assert profiled(**of_one) == [(device, 30, batch) for device in ("cpu", "cuda") for batch in (1, 4)]
     assert profiled(**of_one | {"durations_s": [60, 40]}) == [(d, 40, b) for d in ("cpu", "cuda") for b in (1, 4)]
@@ -92,7 +92,7 @@ def test_profiled_is_the_longest_window_at_the_smallest_and_the_largest_batch() 
     assert profiled(**of_one, profile={"durations_s": []}) == []
 
 
-def test_a_profile_hangs_on_what_it_shows_and_not_on_how_long_is_measured() -> None:
+def test_profile_depends_on_what_it_shows_not_on_the_budget() -> None:
     study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
     cell = grid.profiled(study)[0]
     shown = profile_options(study, cell, MADE_OF)
@@ -129,7 +129,7 @@ def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -
     assert len(made) == -(-n // size)
 
 
-def test_the_batches_that_are_timed_lie_between_the_shortest_and_the_longest() -> None:
+def test_timed_batches_lie_between_shortest_and_longest() -> None:
     assert timed([5.0], 2) == [0]
     assert timed([9.0, 1.0, 5.0], 1) == [2]
     assert timed([8.0, 1.0, 7.0, 3.0, 5.0, 2.0, 4.0, 6.0], 2) == [2, 3]
@@ -167,7 +167,7 @@ def test_the_report_does_not_hang_on_measuring() -> None:
     } & set(made_of)
 
 
-def test_the_reference_duration_is_the_longest_of_one_window_or_the_shortest() -> None:
+def test_reference_duration_fits_a_window_or_is_the_shortest() -> None:
     assert grid.reference_duration([5, 15, 30, 60]) == 30
     assert grid.reference_duration({60, 20}) == 20
     assert grid.reference_duration([90, 60]) == 60

@@ -171,7 +171,7 @@ def test_audio_that_is_not_what_the_manifest_says_is_not_measured(corpus: Path, 
         integrity.check_segments(corpus, 5, "k")
 
 
-def test_audio_that_is_gone_and_a_class_that_is_not_there_are_named(corpus: Path) -> None:
+def test_missing_audio_and_missing_class_are_named(corpus: Path) -> None:
     with pytest.raises(AsrmeterError, match=r"segments.json: has no segments of 15 s; delete "):
         integrity.check_segments(corpus, 15)
     (corpus.parent / "a.flac").unlink()
@@ -310,7 +310,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("disk", ["small", "read_only"])
-def test_a_place_without_room_is_named_before_anything_is_measured(
+def test_place_without_room_is_named_before_measuring(
     disk: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
@@ -323,7 +323,7 @@ def test_a_place_without_room_is_named_before_anything_is_measured(
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_model_folder_for_which_the_disk_is_too_small_is_not_there(small: Path, tmp_path: Path) -> None:
+def test_model_folder_is_not_left_on_a_full_disk(small: Path, tmp_path: Path) -> None:
     saved = whisper_folder(tmp_path / "saved")
     settings = {"weights": "random", "path": str(saved), "id": None, "revision": None}
     # The library that writes weights has errors of its own.

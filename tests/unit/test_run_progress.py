@@ -40,7 +40,7 @@ def test_a_line_says_what_is_done_failed_left_and_now() -> None:
     assert cells.line() == "cells: 6 of 25 done (2 failed: 2 oom), 1 ended without a record, 18 left, about 8 min"
 
 
-def test_several_cells_at_once_share_the_time_and_the_line_stays_short() -> None:
+def test_several_cells_at_once_share_the_time_in_a_short_line() -> None:
     cells = Cells(100)
     for number in range(20):
         cells.begin(f"m/fp32/cpu/5s-b{number}", 0.0, "node1")
