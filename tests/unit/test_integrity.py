@@ -163,7 +163,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.flac", "segments.json"])
-def test_audio_that_is_not_what_the_manifest_says_is_not_measured(corpus: Path, name: str) -> None:
+def test_audio_unlike_its_manifest_is_not_measured(corpus: Path, name: str) -> None:
     assert [row["segment_id"] for row in integrity.check_segments(corpus, 5, "k")] == ["a"]
     damage(corpus.parent / name)
     said = rf"^{corpus.parent}/{name}: is damaged or was changed.* delete {corpus.parent} and run again$"
