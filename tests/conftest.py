@@ -36,6 +36,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 _LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have a process run all tests of a file, and one process those that share a finished run; the longest first."""
 
