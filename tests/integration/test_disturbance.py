@@ -13,12 +13,12 @@ from typing import Any
 
 import pynvml
 import pytest
-from test_machine import write
 
 from asrmeter.machine import interference, probes
 from asrmeter.machine.facts import cuda_missing
 from asrmeter.machine.interference import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
 from helpers import fake_nvml
+from helpers.files import write
 
 pytestmark = pytest.mark.alone
 

@@ -122,9 +122,7 @@ def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
     assert prepared.plan()["measure_cpu"] == 1
 
 
-def test_interrupt_of_snakemake_alone_lets_the_cell_end(
-    prepared: Checkout, running: "subprocess.Popen[bytes]"
-) -> None:
+def test_interrupt_of_snakemake_alone_lets_the_cell_end(prepared: Checkout, running: "subprocess.Popen[bytes]") -> None:
     # Snakemake waits for its running job then, and begins no other.
     running.send_signal(signal.SIGINT)
     assert running.wait(60) != 0

@@ -12,6 +12,7 @@ import pytest
 from asrmeter.machine import facts, probes
 from asrmeter.machine.facts import available_cpus, cuda_missing, machine_facts
 from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock, shared_lock
+from helpers.files import write
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -110,12 +111,6 @@ def test_a_containers_share_of_the_cores_counts(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(facts, "read", lambda path: cpu_max)
     assert available_cpus() == (most or 8)
-
-
-def write(folder: Path, path: str, text: str) -> None:
-    file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + "\n")
 
 
 def test_activity_is_that_of_this_machine() -> None:
