@@ -175,7 +175,7 @@ class Checkout:
             command += ["--cores", "2"]
         return self._start(command, output or self.folder.with_name(f"{self.folder.name}.txt"), **more)
 
-    def run(self, *arguments: str, check: bool = True, limit_s: float = 150, **more: str) -> Ran:
+    def run(self, *arguments: str, check: bool = True, limit_s: float = 400, **more: str) -> Ran:
         """Run Snakemake; with `check` a run that fails fails the test."""
         # Not a pipe: a process left behind would hold it open, and reading would wait for that.
         output = self.folder.with_name(f"{self.folder.name}.txt")

@@ -21,7 +21,7 @@ def finished_run(make_checkout: MakeCheckout) -> tuple[Checkout, Ran]:
     checkout = make_checkout("finished")
     checkout.write(small())
     # A minute on a quiet machine; busy neighbours make passes several times as long, and disturbed cells are repeated.
-    return checkout, checkout.run(HF_TOKEN=SECRET, limit_s=400)
+    return checkout, checkout.run(HF_TOKEN=SECRET, limit_s=900)
 
 
 @pytest.fixture(scope="session")
