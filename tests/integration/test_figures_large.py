@@ -66,7 +66,7 @@ def large():
 def test_all_figures_are_small_and_quickly_drawn(large) -> None:
     started_s = time.process_time()
     sizes = {name: len(figure_svg(name, large)) for name in FIGURES}
-    assert time.process_time() - started_s < 12
+    assert time.process_time() - started_s < 60
     assert sum(sizes.values()) < 1_200_000, sizes
 
 
