@@ -88,7 +88,7 @@ def test_profiling_twice_ranks_the_groups_alike(finished: Checkout) -> None:
         large = {group: of for group, of in shares.items() if max(of.values()) >= 0.02}
         first, second = (sorted(large, key=lambda group: -large[group].get(repeat, 0.0)) for repeat in (1, 2))
         for a, b in zip(first, second, strict=True):
-            assert a == b or abs(large[a][1] - large[b][1]) < 0.05, (cell, first, second)
+            assert a == b or abs(large[a][1] - large[b][1]) < 0.1, (cell, first, second)
 
 
 def test_every_profile_has_a_trace_that_the_report_links(finished: Checkout) -> None:
