@@ -36,16 +36,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 _LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def _group(item: pytest.Item) -> str:
+    return "finished" if "finished_run" in getattr(item, "fixturenames", ()) else item.path.name
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have one process run all tests of a file, and one all tests that share a finished run."""
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have a process run all tests of a file, and one process those that share a finished run; the longest first."""
-
-    def group(item: pytest.Item) -> str:
-        return "finished" if "finished_run" in getattr(item, "fixturenames", ()) else item.path.name
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: _LONGEST.index(group(item)) if group(item) in _LONGEST else len(_LONGEST))
+    """Have the longest groups begin first."""
+    items.sort(key=lambda item: _LONGEST.index(_group(item)) if _group(item) in _LONGEST else len(_LONGEST))
 
 
 @pytest.fixture(scope="session")
