@@ -21,11 +21,11 @@ slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs
 test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium, npm; SLURM's tests also its packages and root)
 # Two groups of tests at a time, the long ones first; then, one after another, those that measure with every core. One
 # thread each: where several programs have as many threads as there are cores, these wait for one another.
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone
 
 check: lint ## before each commit: lint and unit tests, in about a minute on two cores
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadgroup --quiet
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
 
 lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
 	$(ACTIVATE) ruff check .

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from asrmeter.corpora import kinds
 from asrmeter.models import catalogue as models
@@ -32,22 +34,41 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-# What takes longest begins first, so that all processes end together.
+# Files whose tests share the finished run: one process runs them all.
+_FINISHED = {f"test_{name}.py" for name in ("again", "bottlenecks", "damage", "run", "two_runs", "wall_time")}
+# The longest begin first, so that all processes end together.
 _LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
 
 
-def _group(item: pytest.Item) -> str:
-    return "finished" if "finished_run" in getattr(item, "fixturenames", ()) else item.path.name
+def _group(nodeid: str) -> str:
+    """Return the name of the tests that run in one process: those of a file, or of all that share the finished run."""
+    name = Path(nodeid.partition("::")[0]).name
+    return "finished" if name in _FINISHED else name
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have one process run all tests of a file, and one all tests that share a finished run."""
-    item.add_marker(pytest.mark.xdist_group(_group(item)))
+class ByGroup(LoadScopeScheduling):
+    """Gives each process a group of tests at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    """Have xdist run tests by group, whatever --dist says."""
+    return ByGroup(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the longest groups begin first."""
-    items.sort(key=lambda item: _LONGEST.index(_group(item)) if _group(item) in _LONGEST else len(_LONGEST))
+
+    def position(item: pytest.Item) -> int:
+        group = _group(item.nodeid)
+        shares = "finished_run" in getattr(item, "fixturenames", ())
+        assert not shares or group == "finished", f"{item.path.name}: name it in _FINISHED"
+        return _LONGEST.index(group) if group in _LONGEST else len(_LONGEST)
+
+    items.sort(key=position)
 
 
 @pytest.fixture(scope="session")
