@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import spec
-from asrmeter.study import grid as plan
-from asrmeter.study import json_schema, validation
+from asrmeter.study import grid, json_schema, validation
+from asrmeter.study.fingerprints import fingerprints_of, measure_options
 from helpers.broken_studies import COMMIT
 
 FILE = "mine.yaml"
@@ -111,7 +111,7 @@ def test_completing_a_complete_study_changes_nothing(said: dict[str, Any]) -> No
 @given(studies())
 def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
     whole = _complete(said)
-    cells, order, pairs = plan.cells(whole), plan.order(whole), plan.aa_pairs(whole)
+    cells, order, pairs = grid.cells(whole), grid.execution_order(whole), grid.aa_pairs(whole)
     assert len({cell.id for cell in order}) == len(order)
     assert sorted(order) == sorted([*cells, *(again for _, again in pairs)])
     assert len(cells) == len(whole["models"]) * len(whole["variants"]) * len(whole["devices"]) * len(
@@ -131,16 +131,16 @@ def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
 
 @given(studies(), st.integers(1, 40_000))
 def test_no_batch_is_longer_than_it_may_be(said: dict[str, Any], limit: int) -> None:
-    every = plan.cells(_complete(said))
+    every = grid.cells(_complete(said))
     try:
         whole = _complete(said | {"max_batch_audio_s": limit})
     except AsrmeterError as error:
         assert "leaves no cell" in str(error)
         assert all(cell.duration_s * cell.batch_size > limit for cell in every)
         return
-    assert plan.cells(whole) == [cell for cell in every if cell.duration_s * cell.batch_size <= limit]
-    profiled = plan.profiled(whole)
-    assert profiled and set(profiled) <= set(plan.cells(whole))
+    assert grid.cells(whole) == [cell for cell in every if cell.duration_s * cell.batch_size <= limit]
+    profiled = grid.profiled(whole)
+    assert profiled and set(profiled) <= set(grid.cells(whole))
 
 
 @given(studies(), st.integers(0, 2**32 - 1))
@@ -149,13 +149,12 @@ def test_the_order_depends_on_the_seed_and_the_grid_alone(said: dict[str, Any], 
     bare = {key: ours[key] for key in ("name", "devices", "durations_s", "batch_sizes", "max_batch_audio_s", "seed")}
     bare |= {"models": ours["models"], "variants": {name: {} for name in ours["variants"]}}
     theirs = _complete(bare | {"protocol": {"aa_pairs": ours["protocol"]["aa_pairs"]}, "name": "other"})
-    assert plan.order(ours) == plan.order(theirs)
+    assert grid.execution_order(ours) == grid.execution_order(theirs)
 
 
 def _options(whole: dict[str, Any]) -> dict[str, list[str]]:
-    keys = {model: plan.model_key(whole, model) for model in whole["models"]}
-    corpus = plan.corpus_key(whole)
-    return {cell.id: plan.options(whole, cell, keys[cell.model], corpus) for cell in plan.cells(whole)}
+    made_of = fingerprints_of(whole)
+    return {cell.id: measure_options(whole, cell, made_of) for cell in grid.cells(whole)}
 
 
 @given(studies(), st.sampled_from(sorted(MODELS)), st.integers(65, 1024))
@@ -173,7 +172,7 @@ def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
     spec.add_arguments(parser)
     whole = _complete(said)
     named = ["--model-folder=m", "--segments=s", "--output=o"]
-    for cell, options in zip(plan.cells(whole), _options(whole).values(), strict=True):
+    for cell, options in zip(grid.cells(whole), _options(whole).values(), strict=True):
         read = parser.parse_args([*options, *named])
         assert (read.model, read.variant, read.device) == (cell.model, cell.variant, cell.device)
         assert (read.duration_s, read.batch_size, read.seed) == (cell.duration_s, cell.batch_size, whole["seed"])
@@ -191,10 +190,7 @@ def _turned(value: Any) -> Any:
 
 @given(studies())
 def test_fingerprints_do_not_depend_on_the_order_of_keys(said: dict[str, Any]) -> None:
-    ours, theirs = _complete(said), _complete(_turned(said))
-    assert plan.corpus_key(ours) == plan.corpus_key(theirs)
-    for model in ours["models"]:
-        assert plan.model_key(ours, model) == plan.model_key(theirs, model)
+    assert fingerprints_of(_complete(said)) == fingerprints_of(_complete(_turned(said)))
 
 
 def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -260,8 +256,8 @@ def test_any_study_is_planned_or_refused_in_lines_that_name_it(said: dict[str, A
         for line in lines:
             assert line.startswith(f"{FILE}: ") and line.isprintable() and len(line) < 2000, line
         return
-    order = plan.order(whole)
-    assert order and {cell for cell in order if not cell.again} >= set(plan.profiled(whole))
+    order = grid.execution_order(whole)
+    assert order and {cell for cell in order if not cell.again} >= set(grid.profiled(whole))
     assert all(len(part.encode()) < 200 for cell in order for part in cell.id.split("/"))
     assert _options(whole)
     json.dumps(whole, allow_nan=False)
