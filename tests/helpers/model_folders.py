@@ -8,8 +8,8 @@ import tokenizers
 import torch
 import transformers
 
-from asrmeter.runtimes.transformers_ctc import network_class
-from asrmeter.runtimes.transformers_whisper import END, START
+from asrmeter.runtimes.transformers.ctc import network_class
+from asrmeter.runtimes.transformers.whisper import END, START
 
 VOCABULARY = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"EATHLO"])}
 

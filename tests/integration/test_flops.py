@@ -19,7 +19,7 @@ from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Timeline
-from asrmeter.runtimes.transformers_ctc import network_class
+from asrmeter.runtimes.transformers.ctc import network_class
 from asrmeter.study.edlm2025 import MODELS
 from helpers.model_folders import ctc_folder, whisper_folder
 

@@ -20,8 +20,8 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import STAGES
 from asrmeter.runtimes import CTC_CLASSES, family_of
 from asrmeter.runtimes.base import Timeline
-from asrmeter.runtimes.transformers_ctc import collapse, network_class, read_spelling
-from asrmeter.runtimes.transformers_whisper import END, START, own_generation
+from asrmeter.runtimes.transformers.ctc import collapse, network_class, read_spelling
+from asrmeter.runtimes.transformers.whisper import END, START, own_generation
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]

@@ -20,7 +20,7 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 from asrmeter.flops import formulas
 from asrmeter.flops.counting import META, Count, count
 from asrmeter.runtimes import family_of
-from asrmeter.runtimes.transformers_ctc import network_class
+from asrmeter.runtimes.transformers.ctc import network_class
 
 
 @dataclass(frozen=True)

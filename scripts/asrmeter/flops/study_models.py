@@ -8,7 +8,7 @@ from asrmeter.common.files import read_json
 from asrmeter.flops.table import CountedModel
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import family_of
-from asrmeter.runtimes.transformers_whisper import prompt_length, read_tokenizer
+from asrmeter.runtimes.transformers.whisper import prompt_length, read_tokenizer
 from asrmeter.sources import integrity
 from asrmeter.study.edlm2025 import MODELS
 

@@ -13,7 +13,7 @@ from asrmeter.corpora.batches import batches, timed
 from asrmeter.flops import formulas
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import Count
-from asrmeter.runtimes.transformers_whisper import WINDOW_S
+from asrmeter.runtimes.transformers.whisper import WINDOW_S
 from asrmeter.study.edlm2025 import DURATIONS_S, MODELS
 
 Row = dict[str, Any]

@@ -33,9 +33,9 @@ def preload() -> None:
     disable_collections()
     from asrmeter.measure import energy
     from asrmeter.measure.tasks import cell  # noqa: F401
-    from asrmeter.runtimes import transformers_ctc, transformers_whisper  # noqa: F401
+    from asrmeter.runtimes.transformers import ctc, whisper  # noqa: F401
 
-    transformers_ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
+    ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
     energy.preload()
     gc.freeze()  # a child's collections leave the memory alone that it shares with the server
 

@@ -28,7 +28,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.models import catalogue, ctranslate2, pretrained
 from asrmeter.models.catalogue import Model
-from asrmeter.runtimes.transformers_whisper import MULTILINGUAL_VOCABULARY
+from asrmeter.runtimes.transformers.whisper import MULTILINGUAL_VOCABULARY
 from asrmeter.sources.integrity import PROVENANCE, weights_sha256
 from asrmeter.sources.packages import Archives
 

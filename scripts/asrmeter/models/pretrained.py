@@ -14,7 +14,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
 from asrmeter.models.catalogue import Origin
 from asrmeter.runtimes.base import TorchRuntime
-from asrmeter.runtimes.transformers_ctc import network_class
+from asrmeter.runtimes.transformers.ctc import network_class
 from asrmeter.sources import hub
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"

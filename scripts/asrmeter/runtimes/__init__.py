@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 # (runtime of the variant, family of the model) -> module:class. Loaded when used, as importing one costs seconds.
 _CLASSES = {
-    ("transformers", "whisper"): "asrmeter.runtimes.transformers_whisper:TransformersWhisper",
-    ("transformers", "ctc"): "asrmeter.runtimes.transformers_ctc:TransformersCtc",
+    ("transformers", "whisper"): "asrmeter.runtimes.transformers.whisper:TransformersWhisper",
+    ("transformers", "ctc"): "asrmeter.runtimes.transformers.ctc:TransformersCtc",
 }
 
 # model_type of config.json -> transformers' class: the encoders with a CTC head that take waveforms.

@@ -84,7 +84,7 @@ class Runtime(Protocol):
     """A loaded model.
 
     `attention` is the implementation of attention that it uses ("sdpa" or "eager"). It may differ from the variant's:
-    see `transformers_common.network`.
+    see `transformers.loading.network`.
     """
 
     attention: str

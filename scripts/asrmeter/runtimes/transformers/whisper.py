@@ -13,7 +13,7 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_common import TransformersRuntime, feature_extractor, network
+from asrmeter.runtimes.transformers.loading import TransformersRuntime, feature_extractor, network
 
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ

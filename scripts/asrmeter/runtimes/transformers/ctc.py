@@ -15,7 +15,7 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers_common import TransformersRuntime, feature_extractor, network
+from asrmeter.runtimes.transformers.loading import TransformersRuntime, feature_extractor, network
 
 # The defaults of transformers' CTC tokenizer.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}

@@ -1,0 +1,1 @@
+"""Whisper and CTC models by transformers."""
