@@ -38,9 +38,10 @@ class PeaksJob(Job):
 
     def prepare(self) -> dict[str, Any]:
         """Return the spec of the device."""
-        self._facts = machine_facts(ROOT)
+        self._facts = machine_facts(ROOT, ("torch",))
         return {
             "task": "peaks",
+            "preload": "transformers",
             "device": self._device,
             "threads": self._threads,
             "dtypes": self._dtypes,

@@ -12,6 +12,7 @@ import statistics
 import time
 from typing import Any
 
+from asrmeter import runtimes
 from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.paths import ROOT
 from asrmeter.machine import probes
@@ -24,7 +25,7 @@ from asrmeter.workflow.cli import run
 
 Event = dict[str, Any]
 # Where files lie, and what is drawn from the seed: the record names them in other ways or not at all.
-_NOT_IN_HEADER = ("model_folder", "batches", "segments")
+_NOT_IN_HEADER = ("model_folder", "batches", "segments", "preload")
 
 
 class CellJob(Job):
@@ -49,7 +50,10 @@ class CellJob(Job):
         }
         self._header = {key: value for key, value in spec.items() if key not in _NOT_IN_HEADER}
         self._header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
-        self._header |= machine_facts(ROOT) | {"before": probes.activity(), "started_at_s": time.time()}
+        self._header |= machine_facts(ROOT, runtimes.kind(spec["preload"]).packages) | {
+            "before": probes.activity(),
+            "started_at_s": time.time(),
+        }
         self._clock_ahead_s = probes.clock_ahead_s()
         return spec
 

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from asrmeter import runtimes
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.machine.facts import machine_id
 from asrmeter.measure import spec as cell_spec
@@ -49,7 +50,9 @@ class ProfileJob(Job):
         return self._spec
 
     def refusal(self) -> tuple[str, str] | None:
-        """Refuse a cell that could not be measured."""
+        """Refuse a cell that torch does not run, or that could not be measured."""
+        if not runtimes.kind(self._spec["preload"]).has_operators:
+            return "unsupported", "only models that torch runs can be profiled"
         return why_not_measured(self._results, self._cell_id)
 
     def write(self, outcome: Outcome) -> str:

@@ -156,19 +156,20 @@ class Cell:
     def stage_timing(self) -> dict[str, Measure]:
         """Return rounds over the timed batches in this process: by asrmeter's runtime with its marks, and plainly."""
         from asrmeter import runtimes
-        from asrmeter.runtimes.base import Timeline
+        from asrmeter.runtimes.base import Setup
 
         own, device = self.plain_cell([]), self.header["device"]
         model = plain.Plain(own)
-        runtime = runtimes.load(
-            *(own["family"], Path(own["model_folder"]), own["options"], device),
-            random_weights=own["weights"] == "random",
+        name, options = runtimes.runtime_of(own["options"])
+        setup = Setup(
+            Path(own["model_folder"]), own["family"], options, device, own["threads"], own["weights"] == "random"
         )
+        runtime = runtimes.load(name, setup)
         batches = {tuple(entry["segment_ids"]) for entry in self._passes if entry["phase"] in TIMED}
         speech = plain.speech(Path(own["segments"]), itertools.chain(*batches))
 
         def with_marks(waveforms: list[Any], references: list[str]) -> None:
-            timeline = Timeline(device)
+            timeline = runtime.timeline()
             runtime.transcribe(waveforms, references, timeline)
             timeline.end()
 

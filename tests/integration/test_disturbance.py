@@ -14,8 +14,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from asrmeter.machine import interference, probes
-from asrmeter.machine.facts import cuda_missing
+from asrmeter.machine import cuda, interference, probes
 from asrmeter.machine.interference import GPU_POWER_LIMIT, Watch, disturbances, why_disturbed
 from helpers import fake_nvml
 from helpers.files import write
@@ -367,6 +366,6 @@ def test_watch_with_unknown_gpu_watches_the_machine(gpu: Gpu) -> None:
 
 
 def test_without_a_driver_only_the_machine_is_watched() -> None:
-    if cuda_missing() is None:
+    if cuda.missing() is None:
         pytest.skip("there is a driver")
     assert not any("gpu" in key for key in Watch("cuda", "GPU-1").report()["worst"])

@@ -66,7 +66,6 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def installed(monkeypatch: pytest.MonkeyPatch, *cards: fake_nvml.Card) -> fake_nvml.FakeNvml:
     """Put cards into the machine; torch runs on the one with the UUID `GPU`."""
-    monkeypatch.setattr(energy, "own_gpu", lambda: GPU)
     return fake_nvml.install(monkeypatch, *cards)
 
 
@@ -147,7 +146,7 @@ def test_windows_three_and_idle_where_cpu_has_a_counter(rapl: FakeRapl) -> None:
         time.sleep(0.2)
 
     with rapl.running({"intel-rapl:0": 5.0}, tick_s=0.002):
-        found = energy.meter_windows("cpu", work, least_s=0.3)
+        found = energy.meter_windows(None, work, least_s=0.3)
     assert (found["method_cpu"], found["method_gpu"], found["counter_note"]) == ("rapl", "none", None)
     assert found["counter_tick_s"] > 0
     assert len(found["windows"]) == 3
@@ -181,7 +180,7 @@ def test_the_load_model_is_tdp_by_share_of_cpu_time() -> None:
 
 @pytest.mark.usefixtures("no_rapl")
 def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
-    found = energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.1)
+    found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
     assert found["method_cpu"] == "cpu_load_model"
     assert len(found["windows"]) == 1
     assert found["idle"] == []
@@ -198,7 +197,7 @@ def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
 def test_the_cells_own_card_is_metered_by_its_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     other = fake_nvml.Card("GPU-11111111-1fb8-192a-7ab7-0e0e4476c184", energy_mj=of_power(999))
     installed(monkeypatch, other, fake_nvml.Card(GPU, energy_mj=of_power(150)))
-    found = energy.meter_windows("cuda", lambda: time.sleep(0.02), least_s=0.4)
+    found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.4)
     assert (found["method_cpu"], found["method_gpu"]) == ("cpu_load_model", "nvml_counter")
     assert found["note"].startswith("GPU: NVML's energy counter; CPU: modelled by codecarbon")
     assert found["counter_note"] is None
@@ -223,7 +222,7 @@ def test_codecarbon_takes_the_difference_of_the_cards_counter(monkeypatch: pytes
 @pytest.mark.usefixtures("no_rapl", "quickly")
 def test_a_window_lasts_fifty_updates_of_the_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150, tick_s=0.02)))
-    found = energy.meter_windows("cuda", lambda: time.sleep(0.05), least_s=0.1)
+    found = energy.meter_windows(GPU, lambda: time.sleep(0.05), least_s=0.1)
     assert found["counter_tick_s"] == pytest.approx(0.02, rel=0.25)
     for window in found["windows"] + found["idle"]:
         assert window["seconds"] >= 50 * found["counter_tick_s"]
@@ -255,7 +254,7 @@ def test_card_counter_backwards_is_not_replaced_by_power(monkeypatch: pytest.Mon
 def test_a_gpu_that_nvml_does_not_show_leaves_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     library = installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150)))
     library.opens_with = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
-    found = energy.meter_windows("cuda", lambda: time.sleep(0.02), least_s=0.1)
+    found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.1)
     assert (found["method_cpu"], found["method_gpu"]) == ("cpu_load_model", "none")
     assert found["note"].startswith("GPU: not found by NVML; CPU: ")
     assert found["counter_note"] == "NVML: Driver Not Loaded"
@@ -265,7 +264,7 @@ def test_a_gpu_that_nvml_does_not_show_leaves_the_cpu(monkeypatch: pytest.Monkey
 
 def test_a_cell_on_the_cpu_leaves_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     library = installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150)))
-    energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.05)
+    energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.05)
     assert library.n_opened == 0
 
 
@@ -284,7 +283,7 @@ def test_the_counter_is_left_when_codecarbon_fails(rapl: FakeRapl, monkeypatch: 
     rapl.add("intel-rapl:0", "package-0")
     monkeypatch.setattr(OfflineEmissionsTracker, step, breaks)
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.2)
+        found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.2)
     assert found["method_cpu"] == found["method_gpu"] == "none"
     assert found["note"] == "codecarbon failed: OSError('no such luck')"
     assert len(found["windows"]) == 3
@@ -302,7 +301,7 @@ def test_a_method_that_gave_no_figure_is_none(rapl: FakeRapl, monkeypatch: pytes
     # Setting up succeeds, the first window does not.
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", lambda *a: (breaks if next(starts) else start_task)(*a))
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.1)
+        found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
     assert found["method_cpu"] == "none"
     assert [window["cpu_j"] for window in found["windows"]] == [None] * 3
     assert found["note"] == "CPU: whole socket by RAPL; codecarbon failed: OSError('no such luck')"
@@ -313,7 +312,7 @@ def test_without_any_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) 
     from codecarbon import OfflineEmissionsTracker
 
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", breaks)
-    found = energy.meter_windows("cpu", lambda: time.sleep(0.02), least_s=0.05)
+    found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.05)
     assert found["method_cpu"] == found["method_gpu"] == "none"
     assert found["idle"] == []
     (window,) = found["windows"]
@@ -336,7 +335,7 @@ def test_windows_before_a_pass_that_fails_are_kept(rapl: FakeRapl, monkeypatch: 
             raise ValueError("out of luck")
 
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows("cpu", run, least_s=0.2)
+        found = energy.meter_windows(None, run, least_s=0.2)
     assert found["method_cpu"] == "rapl"
     assert len(found["windows"]) == 1
     assert found["note"] == "CPU: whole socket by RAPL; a pass failed: ValueError('out of luck')"
@@ -348,7 +347,7 @@ def test_interruption_is_not_caught() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        energy.meter_windows("cpu", interrupted, least_s=0.05)
+        energy.meter_windows(None, interrupted, least_s=0.05)
 
 
 # Beside the measurement
@@ -384,7 +383,7 @@ def test_no_thread_runs_beside_a_window() -> None:
         time.sleep(0.2)  # a thread that was told to end has done so by then
         threads.extend(set(threading.enumerate()) - others)
 
-    energy.meter_windows("cpu", run, least_s=0.05)
+    energy.meter_windows(None, run, least_s=0.05)
     assert threads == []
 
 

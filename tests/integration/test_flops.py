@@ -18,7 +18,7 @@ from asrmeter.flops.counting import count
 from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import CTC_CLASSES
-from asrmeter.runtimes.base import Timeline
+from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.runtimes.transformers.ctc import network_class
 from asrmeter.study.edlm2025 import MODELS
 from helpers.model_folders import ctc_folder, whisper_folder
@@ -117,17 +117,17 @@ def test_the_decoders_work_is_that_of_the_pass(
 ) -> None:
     """What a record tells, times the counted coefficients, is what torch counts while the pass runs."""
     folder = whisper_folder(tmp_path / "model")
-    options = {"runtime": "transformers", "dtype": "float32", "attention": "eager"}
-    runtime = runtimes.load("whisper", folder, options, "cpu", random_weights)
+    options = {"dtype": "float32", "attention": "eager"}
+    runtime: Any = runtimes.load("transformers", Setup(folder, "whisper", options, random_weights=random_weights))
     waveforms = [np.random.default_rng(0).standard_normal(n * HZ).astype(np.float32) for n in n_seconds]
     extract = runtime._extract
     monkeypatch.setattr(runtime, "_extract", lambda *audio, **options: uncounted(extract, *audio, **options))
-    timeline = Timeline("cpu")
+    timeline = Timeline()
     with FlopCounterMode(display=False) as counter:
         heard = runtime.transcribe(waveforms, ["w1 w2 w3"] * len(waveforms), timeline)
     model = Architecture(runtime.model.config.to_dict())
     decoder, work = model.decoder(), timeline.decoder_work
-    assert decoder is not None
+    assert decoder is not None and work is not None
     n_windows = sum(hypothesis.n_windows for hypothesis in heard)
     macs = n_windows * (model.encoder(0).total_macs + decoder.cross_kv)
     macs += work.n_decoder_tokens * decoder.per_token + work.n_decoder_positions * decoder.per_position
@@ -138,13 +138,12 @@ def test_the_decoders_work_is_that_of_the_pass(
 @pytest.mark.parametrize("model_type", ["wav2vec2", "wavlm"])
 def test_the_encoders_work_is_that_of_the_longest_of_a_batch(tmp_path: Path, model_type: str) -> None:
     folder = ctc_folder(tmp_path / "model", model_type, masked=True)
-    options = {"runtime": "transformers", "dtype": "float32", "attention": "eager"}
-    runtime = runtimes.load("ctc", folder, options, "cpu", random_weights=False)
+    runtime: Any = runtimes.load("transformers", Setup(folder, "ctc", {"dtype": "float32", "attention": "eager"}))
     for module in list(runtime.model.modules()):
         if parametrize.is_parametrized(module):  # torch's counter trips over it in inference mode
             parametrize.remove_parametrizations(module, "weight")
     waveforms = [np.random.default_rng(0).standard_normal(n).astype(np.float32) for n in (20_000, 31_001)]
-    timeline = Timeline("cpu")
+    timeline = Timeline()
     with FlopCounterMode(display=False) as counter:
         runtime.transcribe(waveforms, ["", ""], timeline)
     assert counter.get_total_flops() == 2 * 2 * Architecture(runtime.model.config.to_dict()).encoder(31_001).total_macs

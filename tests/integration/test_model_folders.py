@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.models import build, catalogue
-from asrmeter.runtimes.base import Timeline
+from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.sources.integrity import PROVENANCE
 from asrmeter.sources.packages import Archives
 from asrmeter.study import validation
@@ -46,10 +46,9 @@ def made(target: Path, **settings: Any) -> dict[str, Any]:
 
 
 def heard(model: Path, family: str) -> str:
-    options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
-    runtime = runtimes.load(family, model, options, "cpu", random_weights=False)
+    runtime = runtimes.load("transformers", Setup(model, family, {"dtype": "float32", "attention": "sdpa"}))
     waveform = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    return runtime.transcribe([waveform], [""], Timeline("cpu"))[0].text
+    return runtime.transcribe([waveform], [""], Timeline())[0].text
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ from asrmeter import runtimes
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.measure.operator_attribution import BETWEEN, Event, attribute, group_of, range_of
 from asrmeter.measure.retries import Attempts
-from asrmeter.measure.tasks import UnsupportedError
 from asrmeter.measure.tasks import profile as profile_task
 from asrmeter.records import cell_record, operator_rows
 from asrmeter.records.operator_rows import OPERATORS
+from asrmeter.runtimes.base import Setup, UnsupportedError
 from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import ctc_folder, whisper_folder
 
@@ -423,8 +423,8 @@ def test_hooks_are_gone_afterwards_and_passes_are_the_same(whisper: Path, monkey
         modules = model.named_modules()
         return [(path, len(module._forward_hooks) + len(module._forward_pre_hooks)) for path, module in modules]
 
-    options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
-    assert hooks(loaded[0].model) == hooks(load("whisper", whisper, options, "cpu", False).model)
+    again: Any = load("transformers", Setup(whisper, "whisper", {"dtype": "float32", "attention": "sdpa"}))
+    assert hooks(loaded[0].model) == hooks(again.model)
 
 
 def test_only_the_profilers_notices_are_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
@@ -446,12 +446,6 @@ def test_profile_without_cuda_is_unsupported(ctc: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UnsupportedError, match="no CUDA device on this machine"):
         events_of(specify(ctc, "ctc", device="cuda"))
-
-
-def test_profile_without_torch_is_unsupported(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "load", lambda *_, **__: object())
-    with pytest.raises(UnsupportedError, match="only models that torch runs"):
-        events_of(specify(ctc, "ctc"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

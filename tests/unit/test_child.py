@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asrmeter.measure import child, tasks
+from asrmeter.runtimes.base import UnsupportedError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -45,7 +46,7 @@ def test_run_ends_with_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_run_of_an_unsupported_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    error = tasks.UnsupportedError("no CUDA device")
+    error = UnsupportedError("no CUDA device")
     assert events_of(error, monkeypatch, tmp_path) == (0, [{"event": "unsupported", "reason": "no CUDA device"}])
 
 
@@ -60,9 +61,10 @@ def test_run_of_a_task_that_fails(
 def test_blocked_packages_look_as_if_not_installed() -> None:
     code = (
         "import importlib.util\n"
+        "from asrmeter import runtimes\n"
         "from asrmeter.measure import child\n"
-        "child.block_unused_imports()\n"
-        "for name in child.UNUSED:\n"
+        "child.block_unused_imports('transformers')\n"
+        "for name in runtimes.kinds()['transformers'].unused_packages:\n"
         "    assert importlib.util.find_spec(name) is None, name\n"
         "    try:\n"
         "        __import__(name)\n"

@@ -17,8 +17,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 # Replaces the measuring process: says who it is, then does what the spec says.
 WORKER = """
 import json, os, signal, time
-def block_unused_imports(): pass
-def preload():
+def block_unused_imports(runtime): pass
+def preload(runtime):
     with open(os.environ["PRELOADS"], "a") as stream:
         stream.write("x")
 def run(spec):
@@ -37,7 +37,7 @@ PARENT = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from asrmeter.measure import launcher
-spec = {"threads": 1} | json.loads(sys.argv[1])
+spec = {"threads": 1, "preload": "transformers"} | json.loads(sys.argv[1])
 with tempfile.TemporaryFile() as events:
     worker = launcher.start(spec, events.fileno(), 2, Path(sys.argv[2]))
     code = worker.wait(spec.get("timeout_s", 30))
@@ -142,6 +142,10 @@ def test_server_forks_a_fresh_process_for_every_job(run: Run) -> None:
 
 def test_server_is_another_for_other_threads(run: Run) -> None:
     assert run.job(threads=1)["parent"] != run.job(threads=2)["parent"]
+
+
+def test_server_is_another_for_another_runtime(run: Run) -> None:
+    assert run.job()["parent"] != run.job(preload="own_file")["parent"]
 
 
 def test_server_survives_a_killed_worker(run: Run) -> None:

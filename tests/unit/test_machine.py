@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asrmeter.machine import facts, probes
-from asrmeter.machine.facts import available_cpus, cuda_missing, machine_facts
+from asrmeter.machine import cuda, facts, probes
+from asrmeter.machine.facts import available_cpus, machine_facts
 from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock, shared_lock
 from helpers.files import write
 
@@ -83,14 +83,14 @@ def test_the_lock_file_serves_every_user(lock: Path) -> None:
 def test_hidden_gpus_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-        assert cuda_missing() == "CUDA_VISIBLE_DEVICES hides every GPU"
+        assert cuda.missing() == "CUDA_VISIBLE_DEVICES hides every GPU"
 
 
 def test_cuda_is_missing_exactly_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert (cuda_missing() is None) == torch.cuda.is_available()
+    assert (cuda.missing() is None) == torch.cuda.is_available()
 
 
 def test_facts_are_those_of_this_machine() -> None:

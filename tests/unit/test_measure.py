@@ -212,7 +212,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
         f"--model-folder={model}",
         f"--segments={corpus}/segments.json",
         "--variant=fp32",
-        "--variant-options={}",
+        '--variant-options={"runtime": "transformers"}',
     ]
     options += ["--device=cpu", "--duration-s=5", f"--batch-size={batch_size}", "--threads=auto", "--seed=1"]
     measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}", *more])

@@ -7,7 +7,7 @@ class AsrmeterError(Exception):
     """An error that the user can correct: the message names the file, key or cell and the way out."""
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return the message of a library's error as one printable line."""
     return " ".join("".join(character if character.isprintable() else " " for character in str(error)).split())
 

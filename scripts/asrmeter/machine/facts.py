@@ -1,6 +1,5 @@
 """Facts about the machine: its processor, memory, GPU driver and software."""
 
-import ctypes
 import hashlib
 import importlib.metadata
 import math
@@ -8,28 +7,14 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asrmeter.machine.probes import governor, read
 
-_VERSIONED = ("torch", "transformers", "codecarbon", "numpy")
-
-
-def cuda_missing() -> str | None:
-    """Return why there is no CUDA device to measure on, or None if there is one."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return "CUDA_VISIBLE_DEVICES hides every GPU"
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver is installed"
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return "the NVIDIA driver finds no GPU"
-    if "+cpu" in _version("torch"):
-        return "the installed torch is a CPU build"
-    return None
+# Packages that every measurement uses, whatever runs the model.
+_VERSIONED = ("codecarbon", "numpy")
 
 
 def available_cpus() -> int:
@@ -39,10 +24,10 @@ def available_cpus() -> int:
     return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
 
 
-def machine_facts(root: Path) -> dict[str, Any]:
+def machine_facts(root: Path, packages: Sequence[str]) -> dict[str, Any]:
     """Return what a record says about the machine and the software.
 
-    `root` is the checkout, for its git commit.
+    `root` is the checkout, for its git commit; `packages` are those of the runtime, whose versions are recorded too.
     """
     return {
         "machine_id": machine_id(),
@@ -56,7 +41,7 @@ def machine_facts(root: Path) -> dict[str, Any]:
         "governor": governor(),
         "python_version": platform.python_version(),
         "commit": _commit(root),
-        **{f"{name}_version": _version(name) for name in _VERSIONED},
+        **{f"{name}_version": _version(name) for name in (*packages, *_VERSIONED)},
     }
 
 

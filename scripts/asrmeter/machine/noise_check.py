@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asrmeter.common import stats
-from asrmeter.machine import interference, probes
-from asrmeter.machine.facts import available_cpus, cuda_missing
+from asrmeter.machine import cuda, interference, probes
+from asrmeter.machine.facts import available_cpus
 
 # An interval of a median needs at least five passes, and each of two halves needs one.
 WARMUP_S, MIN_PASSES = 1.0, 12
@@ -226,7 +226,7 @@ def check(threads: int, seconds: float) -> tuple[TimingSpread, MachineState]:
         governor=probes.governor(),
         swap_bytes=1024 * (_count("/proc/meminfo", "SwapTotal:") - _count("/proc/meminfo", "SwapFree:")),
         swapped_pages=_swapped_pages() - swapped_before,
-        gpus=[] if cuda_missing() else _gpus(),
+        gpus=[] if cuda.missing() else _gpus(),
     )
 
 

@@ -11,32 +11,30 @@ import os
 import sys
 from typing import Any
 
+from asrmeter import runtimes
 from asrmeter.measure import tasks
-
-# transformers imports most of these where they are installed, for training losses and images, and pandas imports
-# pyarrow: half a second for nothing, and a thread.
-UNUSED = ("scipy", "sklearn", "PIL", "torchvision", "torchaudio", "pyarrow")
+from asrmeter.runtimes.base import UnsupportedError
 
 
-def block_unused_imports() -> None:
-    """Make the `UNUSED` packages look as if they were not installed; for a process that only measures.
+def block_unused_imports(runtime: str) -> None:
+    """Make the packages that a runtime has no use for look as if they were not installed.
 
     `None` in `sys.modules` is Python's documented way to do this: an import raises ModuleNotFoundError, and
     `importlib.util.find_spec`, which transformers asks, returns None. A finder in `sys.meta_path` cannot do both: if it
     raises, `find_spec` raises too, and if it returns None, the next finder is asked.
     """
-    sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(runtimes.kind(runtime).unused_packages))  # type: ignore[arg-type]
 
 
-def preload() -> None:
-    """Import what every cell needs, so that processes can be forked off afterwards."""
+def preload(runtime: str) -> None:
+    """Import what every cell of a runtime needs, so that processes can be forked off afterwards.
+
+    codecarbon is not part of it: its 90 MB would be part of the memory of every cell.
+    """
     disable_collections()
-    from asrmeter.measure import energy
     from asrmeter.measure.tasks import cell  # noqa: F401
-    from asrmeter.runtimes.transformers import ctc, whisper  # noqa: F401
 
-    ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
-    energy.preload()
+    runtimes.kind(runtime).preload()
     gc.freeze()  # a child's collections leave the memory alone that it shares with the server
 
 
@@ -61,7 +59,7 @@ def run(spec: dict[str, Any]) -> int:
             tasks.load(spec.get("task", "cell"))(spec, emit).run()
             emit("done")
             return 0
-        except tasks.UnsupportedError as error:
+        except UnsupportedError as error:
             emit("unsupported", reason=str(error))
             return 0
         except BaseException as error:
@@ -75,6 +73,7 @@ def run(spec: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     disable_collections()
-    block_unused_imports()
+    spec = json.load(sys.stdin)
+    block_unused_imports(spec["preload"])
     # Leaving without the second that tearing down torch takes.
-    os._exit(run(json.load(sys.stdin)))
+    os._exit(run(spec))

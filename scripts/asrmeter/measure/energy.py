@@ -175,20 +175,13 @@ def preload() -> None:
         hardware_cache.get_cached_tdp(cpu)
 
 
-def own_gpu() -> str:
-    """Return the UUID of the GPU that torch runs on: NVML numbers cards in another order, with the hidden ones."""
-    import torch
-
-    return f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}"
-
-
-def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dict[str, Any]:
+def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: float) -> dict[str, Any]:
     """Meter windows of passes, and an idle window with the model loaded if the device's power is measured.
 
     No error is raised, not even one of `run`: the windows before it are returned, with the reason in `note`.
 
     Args:
-        device: what the cell runs on, `cpu` or `cuda`.
+        gpu_uuid: the GPU that the cell runs on; None on the CPU.
         run: does one pass, and synchronises.
         least_s: the shortest length of a window in seconds; it is longer if a counter updates rarely.
 
@@ -198,7 +191,7 @@ def meter_windows(device: str, run: Callable[[], object], least_s: float) -> dic
         `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the idle
         window, None if it had not or could not be watched.
     """
-    gpu = energy_counters.Nvml(own_gpu()) if device == "cuda" else None
+    gpu = energy_counters.Nvml(gpu_uuid) if gpu_uuid else None
     part = "gpu" if gpu else "cpu"
     direct: dict[str, energy_counters.Counter] = {"cpu": energy_counters.Rapl()}
     if gpu:

@@ -1,4 +1,4 @@
-"""The process that imports torch and transformers once a run and forks a fresh process for every job.
+"""The process that imports a runtime once a run and forks a fresh process for every job.
 
 It serves one job at a time and sleeps in the kernel meanwhile. It ends when its owner, the Snakemake process of the
 run, ends. It imports the libraries of a measurement but does not use them: before the fork there is no thread, no
@@ -17,12 +17,12 @@ import struct
 from asrmeter.measure import child, launcher
 
 
-def serve(owner: int, address: str) -> None:
-    """Import, then listen on the abstract socket `address` and serve until the process `owner` ends."""
+def serve(owner: int, address: str, runtime: str) -> None:
+    """Import a runtime, then listen on the abstract socket `address` and serve until the process `owner` ends."""
     launcher.set_process_name("asrmeter-server")
     ends = os.pidfd_open(owner)
-    child.block_unused_imports()
-    child.preload()
+    child.block_unused_imports(runtime)
+    child.preload(runtime)
     preload = os.times()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"\0{address}")
@@ -92,8 +92,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--owner", type=int, required=True, help="process id of the Snakemake whose run is served")
     parser.add_argument("--address", required=True, help="name of the abstract socket")
+    parser.add_argument("--preload", required=True, help="the runtime to import")
     args = parser.parse_args()
-    serve(args.owner, args.address)
+    serve(args.owner, args.address, args.preload)
     os._exit(0)  # tearing torch down takes a second
 
 

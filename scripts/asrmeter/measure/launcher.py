@@ -1,7 +1,7 @@
 """Start a worker, the process that measures, and wait for it without waking up. Standard library only.
 
-Importing torch and transformers costs seconds for every job. Under Snakemake a fork server imports them once a run
-(`fork_server`). Every job still gets a fresh process, forked before any thread or CUDA context exists. Without
+Importing torch and transformers costs seconds for every job. Under Snakemake a fork server imports a runtime once a
+run (`fork_server`). Every job still gets a fresh process, forked before any thread or CUDA context exists. Without
 Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly.
 """
 
@@ -58,7 +58,7 @@ def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker
     """Start a worker. It inherits the descriptors `events`, to write to, and `lock`, to hold while it lives."""
     owner = None if os.environ.get(FORK_SERVER_VARIABLE) == "0" else snakemake_process.process()
     if owner is not None:
-        connection = _connect(owner, spec["threads"], scripts)
+        connection = _connect(owner, spec["threads"], spec["preload"], scripts)
         if connection is not None:
             return ForkedWorker(connection, spec, events, lock)
     return DirectWorker(spec, events, lock, scripts)
@@ -144,15 +144,19 @@ def is_same_user(connection: socket.socket) -> bool:
     return bool(user == os.getuid())
 
 
-def _connect(owner: int, threads: int, scripts: Path) -> socket.socket | None:
-    """Return a connection to the run's fork server, which is started if necessary; None if it does not start."""
-    key = f"{os.getuid()} {owner} {snakemake_process.started(owner)} {threads} {sys.executable} {scripts} {Path.cwd()}"
+def _connect(owner: int, threads: int, preload: str, scripts: Path) -> socket.socket | None:
+    """Return a connection to the run's fork server for a runtime; None if there is none and it does not start."""
+    run = f"{os.getuid()} {owner} {snakemake_process.started(owner)}"
+    key = f"{run} {threads} {preload} {sys.executable} {scripts} {Path.cwd()}"
     address = f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     connection = _connect_to(address)
     if connection is not None:
         return connection
     server = subprocess.Popen(
-        [sys.executable, "-m", "asrmeter.measure.fork_server", "--owner", str(owner), "--address", address[1:]],
+        [
+            *(sys.executable, "-m", "asrmeter.measure.fork_server"),
+            *("--owner", str(owner), "--address", address[1:], "--preload", preload),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # it outlives this job and must not hold its log open

@@ -4,25 +4,28 @@ import contextlib
 import re
 from pathlib import Path
 
+from asrmeter.runtimes.base import DeviceMemory
+
 _STATUS = Path("/proc/self/status")
 # Writing 5 resets the peak resident size of the process (Linux, proc(5)).
 _RESET = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Peaks since `reset`, in bytes. Resident memory includes mapped pages of the weights file."""
+    """Peaks since `reset`, in bytes. Resident memory includes mapped pages of the weights file.
 
-    def __init__(self, device: str) -> None:
-        self._on_cuda = device == "cuda"
+    `device` is what the runtime knows of the GPU's memory, None on the CPU.
+    """
+
+    def __init__(self, device: DeviceMemory | None) -> None:
+        self._device = device
 
     def reset(self) -> None:
         """Reset the peaks. Where a container forbids it, the peak is that since the start of the process."""
         with contextlib.suppress(OSError):
             _RESET.write_text("5")
-        if self._on_cuda:
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
+        if self._device:
+            self._device.reset_peak()
 
     @property
     def rss_bytes(self) -> int:
@@ -31,12 +34,8 @@ class PeakMemory:
 
     @property
     def device_bytes(self) -> int | None:
-        """Memory of tensors on the GPU now; None on the CPU."""
-        if not self._on_cuda:
-            return None
-        import torch
-
-        return torch.cuda.memory_allocated()
+        """Memory on the GPU now; None if there is none, or its runtime does not tell."""
+        return self._device.now_bytes() if self._device else None
 
     @property
     def peak_rss_bytes(self) -> int:
@@ -45,12 +44,8 @@ class PeakMemory:
 
     @property
     def peak_device_bytes(self) -> int | None:
-        """Peak memory of tensors on the GPU; None on the CPU."""
-        if not self._on_cuda:
-            return None
-        import torch
-
-        return torch.cuda.max_memory_allocated()
+        """Peak memory on the GPU; None if there is none, or its runtime does not tell."""
+        return self._device.peak_bytes() if self._device else None
 
 
 def _kilobytes(field: str) -> int:

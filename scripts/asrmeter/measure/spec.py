@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from asrmeter import runtimes
 from asrmeter.corpora.batches import batches, class_sha256, timed
 from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
@@ -51,7 +52,7 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
     provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
     check_cpu_s = time.process_time() - begin_s
-    protocol = json.loads(args.protocol)
+    protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
     in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)
     audio_s = {row["segment_id"]: row["audio_s"] for row in segments}
     return {
@@ -64,7 +65,8 @@ def specify(args: argparse.Namespace) -> dict[str, Any]:
         "model_key": args.model_key,
         "corpus_key": args.corpus_key,
         "variant": args.variant,
-        "options": json.loads(args.variant_options),
+        "options": options,
+        "preload": runtimes.runtime_of(options)[0],
         "device": args.device,
         "duration_s": args.duration_s,
         "batch_size": args.batch_size,

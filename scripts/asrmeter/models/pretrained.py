@@ -13,8 +13,9 @@ from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
 from asrmeter.models.catalogue import Origin
-from asrmeter.runtimes.base import TorchRuntime
+from asrmeter.runtimes.base import Setup
 from asrmeter.runtimes.transformers.ctc import network_class
+from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 from asrmeter.sources import hub
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
@@ -112,9 +113,9 @@ def check(name: str, family: str, folder: Path) -> int:
     Raises:
         AsrmeterError: the folder is damaged, or lacks something that transcribing needs.
     """
-    options = {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}
+    options = {"dtype": "float32", "attention": "sdpa"}
     try:
-        loaded = runtimes.load(family, folder, options, "cpu", random_weights=False)
+        loaded = runtimes.load("transformers", Setup(folder, family, options, threads=torch.get_num_threads()))
     except AsrmeterError as error:
         # Without the path of the folder, which is a temporary one.
         message = str(error).replace(f"{folder}/", "").removeprefix(f"{folder}: ")

@@ -1,57 +1,96 @@
-"""The interface of runtimes: waveforms in, text out, with a mark at the beginning of each stage."""
+"""The interface of runtimes: waveforms in, text out, with a mark at the beginning of each stage.
 
+A runtime is a module of this package with a `KIND`, or a Python file that a study names. `Runtime` is what measuring
+needs of a loaded model. Nothing here imports a library: a process that measures a runtime has that runtime's memory.
+"""
+
+import contextlib
+import importlib.metadata
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from asrmeter.common.vocabulary import STAGES, DecoderWork
+from asrmeter.machine import cuda
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
+
+
+class UnsupportedError(Exception):
+    """This machine or this runtime cannot do what a variant asks for. The message says why."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a runtime is loaded with.
+
+    Attributes:
+        folder: the model folder, as `prepare_model.py` makes it.
+        family: the name of the model's family.
+        options: the variant's options; for a file of one's own those under `runtime.options`.
+        device: `cpu` or `cuda`.
+        threads: CPU threads to compute with.
+        random_weights: whether the weights are random. Such a model never emits an end token reliably, so its work is
+            fixed beforehand.
+    """
+
+    folder: Path
+    family: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+    random_weights: bool = False
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The transcript of one segment, and the work that it took.
+    """The transcript of one segment, and the work that it took; None is what a runtime does not know.
 
     `n_tokens` are text tokens, `n_windows` runs of the encoder. `processed_s` are the seconds that the encoder worked
     through: padding counts, and audio in two windows counts twice.
     """
 
     text: str
-    n_tokens: int
-    n_windows: int
-    processed_s: float
+    n_tokens: int | None = None
+    n_windows: int | None = None
+    processed_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Effective:
+    """What a loaded model really runs at, which may differ from what was asked for; None is what is not known.
+
+    Attributes:
+        dtype: number format of the weights, such as float32 or int8_float32.
+        threads: CPU threads of a pass.
+        library: what computes, such as `torch 2.13.0, oneDNN`.
+        attention: implementation of attention, `sdpa` or `eager`.
+    """
+
+    dtype: str | None = None
+    threads: int | None = None
+    library: str | None = None
+    attention: str | None = None
 
 
 class Timeline:
     """The stages of one pass. A mark ends one stage and begins the next; a stage may come more than once.
 
-    On the CPU a mark is a reading of the clock. On CUDA it is an event in the stream, read after the pass: setting it
-    waits for nothing and does not slow the pass down. `decoder_work` counts what the decoder ran on.
+    `decoder_work` is what the decoder ran on, None if nobody counts it. Setting a mark reads the clock.
     """
 
-    def __init__(self, device: str) -> None:
-        self.decoder_work = DecoderWork()
-        self._mark: Callable[[], Any] = time.perf_counter
-        if device == "cuda":
-            import torch
-
-            def event() -> Any:
-                recorded = torch.cuda.Event(enable_timing=True)
-                recorded.record()
-                return recorded
-
-            self._mark = event
+    def __init__(self) -> None:
+        self.decoder_work: DecoderWork | None = None
         self._marks: list[tuple[str, Any]] = []
+        self._mark: Callable[[], Any] = time.perf_counter
 
     def begin(self, stage: str) -> None:
-        """End the running stage and begin `stage`."""
+        """End the running stage and begin `stage`: one of `features`, `encoder`, `decoder` and `text`."""
         self._marks.append((stage, self._mark()))
 
     def end(self) -> None:
@@ -63,42 +102,79 @@ class Timeline:
         """How many marks were set."""
         return len(self._marks)
 
-    def seconds(self) -> dict[str, float]:
-        """Return the seconds of each stage; on CUDA the device must be synchronised before."""
-        total = dict.fromkeys(STAGES, 0.0)
+    def seconds(self) -> dict[str, float | None]:
+        """Return the seconds of each stage, None for a stage that never began. Work on a device must be over.
+
+        Raises:
+            ValueError: a mark names no stage.
+        """
+        total: dict[str, float | None] = dict.fromkeys(STAGES)
         for (stage, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
-            total[stage] += end - begin if isinstance(begin, float) else begin.elapsed_time(end) / 1000
+            if stage not in total:
+                raise ValueError(f"{stage!r} is no stage of a pass; stages are {', '.join(STAGES)}")
+            total[stage] = (total[stage] or 0.0) + self._elapsed_s(begin, end)
         return total
 
-
-def mark_cost_s(device: str, n: int = 200) -> float:
-    """Return the seconds that setting one mark takes; times the marks of a pass, this is the cost of timing stages."""
-    timeline = Timeline(device)
-    begin = time.perf_counter()
-    for _ in range(n):
-        timeline.begin("text")
-    return (time.perf_counter() - begin) / n
+    def _elapsed_s(self, begin: Any, end: Any) -> float:
+        return float(end - begin)
 
 
-class Runtime(Protocol):
-    """A loaded model.
+class DeviceMemory(Protocol):
+    """Memory of a runtime on the GPU, in bytes."""
 
-    `attention` is the implementation of attention that it uses ("sdpa" or "eager"). It may differ from the variant's:
-    see `transformers.loading.network`.
+    def reset_peak(self) -> None:
+        """Begin a new peak."""
+
+    def now_bytes(self) -> int:
+        """Return what is in use now."""
+
+    def peak_bytes(self) -> int:
+        """Return the peak since `reset_peak`."""
+
+
+class Runtime(ABC):
+    """A loaded model. To measure an engine of your own, write a subclass: docs/own-runtime.md has an example.
+
+    Attributes:
+        packages: the Python packages that compute; their versions are recorded.
     """
 
-    attention: str
+    packages: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None: ...
+    @abstractmethod
+    def __init__(self, setup: Setup) -> None:
+        """Load the model.
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Transcribe a batch: float32 waveforms of shape (n,), 16 kHz, in host memory.
+        Raises:
+            AsrmeterError: the model in the folder cannot be run.
+            UnsupportedError: the machine or the library cannot do what is asked for.
+        """
+
+    @abstractmethod
+    def transcribe(self, waveforms: "list[np.ndarray]", references: list[str], timeline: Timeline) -> list[Hypothesis]:
+        """Transcribe a batch: float32 waveforms of shape (n,), 16 kHz, in host memory. Return a hypothesis for each.
 
         `references` are for random weights only, which generate as many tokens as the reference has.
         """
 
     def decoding(self) -> dict[str, Any]:
-        """Return the settings of decoding, for the record."""
+        """Return the settings of decoding, for the record: whatever JSON can hold."""
+        return {}
+
+    def effective(self) -> Effective:
+        """Return what the model really runs at."""
+        return Effective()
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the `packages`."""
+        return {package: importlib.metadata.version(package) for package in self.packages}
+
+    def timeline(self) -> Timeline:
+        """Return an empty timeline for one pass."""
+        return Timeline()
+
+    def synchronize(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Wait until the device has done all that it was given; passes are timed from one such moment to the next."""
 
     def check_scores(self) -> AbstractContextManager[None]:
         """Reject a model whose scores are not finite in a pass of the block: it would be fast, and wrong.
@@ -106,11 +182,45 @@ class Runtime(Protocol):
         Raises:
             FloatingPointError: a score is infinite or not a number.
         """
+        return contextlib.nullcontext()
+
+    def gpu(self) -> cuda.Gpu | None:
+        """Return the GPU that the model is on; this is only asked where the device is CUDA."""
+        return cuda.first_gpu()
+
+    def device_memory(self) -> DeviceMemory | None:
+        """Return the memory on the GPU; None on the CPU, and where the library does not tell."""
+        return None
+
+    def close(self) -> None:  # noqa: B027
+        """Release what must not outlive the measurement: a server, a connection. The process ends afterwards."""
 
 
-@runtime_checkable
-class TorchRuntime(Runtime, Protocol):
-    """A runtime whose model is a torch network, `model`; the output of its module `head` are the tokens' scores."""
+class RuntimeKind(ABC):
+    """A library that runs models, without importing it: what the planner and the fork server ask.
 
-    model: "torch.nn.Module"
-    head: "torch.nn.Module"
+    Attributes:
+        packages: the Python packages that compute; their versions are in the record's header.
+        unused_packages: packages that the library imports where they are installed and that measuring has no use for.
+        has_operators: whether torch runs the model, so that its operators can be profiled.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    unused_packages: ClassVar[tuple[str, ...]] = ()
+    has_operators: ClassVar[bool] = False
+
+    @abstractmethod
+    def load(self, setup: Setup) -> Runtime:
+        """Load a model; see `Runtime.__init__`."""
+
+    def preload(self) -> None:  # noqa: B027
+        """Import the library for all processes that will be forked off: no thread and no CUDA context may remain."""
+
+
+def mark_cost_s(new_timeline: Callable[[], Timeline], n: int = 200) -> float:
+    """Return the seconds that setting one mark takes; times the marks of a pass, this is the cost of timing stages."""
+    timeline = new_timeline()
+    begin = time.perf_counter()
+    for _ in range(n):
+        timeline.begin("text")
+    return (time.perf_counter() - begin) / n

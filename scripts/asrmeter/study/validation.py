@@ -7,7 +7,7 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora import kinds
-from asrmeter.machine.facts import cuda_missing
+from asrmeter.machine import cuda
 from asrmeter.models import catalogue
 from asrmeter.study import grid, json_schema, messages
 
@@ -45,7 +45,7 @@ def with_defaults(study: dict[str, Any], source: str, here: bool = True) -> dict
                 f"{source}: devices: auto looks at this machine, and --jobs is for a cluster; name the devices of its "
                 "nodes (devices: [cpu, cuda], or --config devices=[cpu,cuda]), or leave --jobs out to measure here"
             )
-        complete["device_note"] = cuda_missing()
+        complete["device_note"] = cuda.missing()
         complete["devices"] = ["cpu"] if complete["device_note"] else ["cpu", "cuda"]
     return complete
 

@@ -31,10 +31,6 @@ class Task(Protocol):
         """
 
 
-class UnsupportedError(Exception):
-    """The task cannot be done on this machine. The message says why."""
-
-
 def load(name: str) -> type[Task]:
     """Import and return the class of a task."""
     module, class_name = TASKS[name].split(":")

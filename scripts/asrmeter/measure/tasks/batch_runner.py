@@ -1,31 +1,26 @@
 """The passes of a cell: waveforms in, text out, timed."""
 
 import time
-from dataclasses import asdict
-from typing import Any, Protocol
+from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 import soundfile
-import torch
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.measure.tasks import EventSink
-from asrmeter.runtimes.base import Hypothesis, Timeline
+from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
 
-
-class Transcriber(Protocol):
-    """What a `BatchRunner` needs of a runtime."""
-
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """See `asrmeter.runtimes.base.Runtime`."""
+# A runtime that does not say what its decoder ran on.
+_NOT_COUNTED = dict.fromkeys(field.name for field in fields(DecoderWork))
 
 
 class BatchRunner:
     """Runs batches of a cell through a model and emits an event `pass` for each."""
 
-    def __init__(self, spec: dict[str, Any], runtime: Transcriber, emit: EventSink) -> None:
+    def __init__(self, spec: dict[str, Any], runtime: Runtime, emit: EventSink) -> None:
         self._batches: list[list[str]] = spec["batches"]
-        self._device: str = spec["device"]
         self._runtime, self._emit = runtime, emit
         self._texts = {segment["segment_id"]: segment["text"] for segment in spec["segments"]}
         self._waveforms: dict[str, np.ndarray] = {}
@@ -54,12 +49,12 @@ class BatchRunner:
         """Run a batch without an event; return the latency in seconds, the timeline and the hypotheses."""
         ids = self._batches[batch]
         inputs, references = [self._waveforms[i] for i in ids], [self._texts[i] for i in ids]
-        timeline = Timeline(self._device)
-        self._synchronize()
+        timeline = self._runtime.timeline()
+        self._runtime.synchronize()
         begin = time.perf_counter()
         hypotheses = self._runtime.transcribe(inputs, references, timeline)
         timeline.end()
-        self._synchronize()
+        self._runtime.synchronize()
         return time.perf_counter() - begin, timeline, hypotheses
 
     def run(self, phase: str, batch: int, round: int | None = None, attempt: int | None = None) -> float:
@@ -84,10 +79,6 @@ class BatchRunner:
             n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
             n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
             processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
-            **asdict(timeline.decoder_work),
+            **(asdict(timeline.decoder_work) if timeline.decoder_work else _NOT_COUNTED),
         )
         return latency_s
-
-    def _synchronize(self) -> None:
-        if self._device == "cuda":
-            torch.cuda.synchronize()

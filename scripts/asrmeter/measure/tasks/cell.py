@@ -2,21 +2,16 @@
 
 import itertools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-
+from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
-from asrmeter.measure import energy
 from asrmeter.measure.memory import PeakMemory
 from asrmeter.measure.stop_rule import StopRule
 from asrmeter.measure.tasks import EventSink
 from asrmeter.measure.tasks.batch_runner import BatchRunner
-from asrmeter.measure.tasks.device import load_runtime, open_device
-from asrmeter.runtimes.base import mark_cost_s
-
-if TYPE_CHECKING:
-    from asrmeter.runtimes.base import Runtime
+from asrmeter.measure.tasks.device import gpu_of, load_runtime
+from asrmeter.runtimes.base import Runtime, mark_cost_s
 
 
 class CellMeasurement:
@@ -25,9 +20,9 @@ class CellMeasurement:
     So no probe runs inside a timed pass.
     """
 
-    _gpu: str | None
+    _gpu: cuda.Gpu | None
     _memory: PeakMemory
-    _runtime: "Runtime"
+    _runtime: Runtime
     _runner: BatchRunner
 
     def __init__(self, spec: dict[str, Any], emit: EventSink) -> None:
@@ -46,12 +41,13 @@ class CellMeasurement:
         self.measure_latency()
         self.measure_energy()
         self.transcribe_rest()
+        self._runtime.close()
 
     def load(self) -> None:
         """Load model and audio; emit what the start-up cost, and what the model is."""
-        self._gpu = open_device(self._spec)
-        self._memory = PeakMemory(self._device)
         self._runtime = load_runtime(self._spec)
+        self._gpu = gpu_of(self._runtime, self._device)
+        self._memory = PeakMemory(self._runtime.device_memory())
         self._runner = BatchRunner(self._spec, self._runtime, self._emit)
         self._emit(
             "ready",
@@ -59,10 +55,10 @@ class CellMeasurement:
             preload_cpu_s=self._spec.get("preload_cpu_s"),
             model_rss_bytes=self._memory.rss_bytes,
             model_device_bytes=self._memory.device_bytes,
-            **(_gpu_facts() if self._gpu else {}),
-            gpu_uuid=self._gpu,
+            **(_gpu_facts(self._gpu) if self._gpu else {}),
             decoding=self._runtime.decoding(),
-            attention=self._runtime.attention,
+            **vars(self._runtime.effective()),
+            versions=self._runtime.versions(),
         )
 
     def measure_memory(self) -> None:
@@ -89,10 +85,10 @@ class CellMeasurement:
         if found["disturbance"]:
             self._emit("disturbed", **found)
             found = self._time_rounds(attempt=2)
-        self._emit("latency", **found, stage_marks_s=self._runner.n_marks * mark_cost_s(self._device))
+        self._emit("latency", **found, stage_marks_s=self._runner.n_marks * mark_cost_s(self._runtime.timeline))
 
     def _time_rounds(self, attempt: int) -> dict[str, Any]:
-        rule, watch = self._rule, Watch(self._device, self._gpu)
+        rule, watch = self._rule, Watch(self._device, self._gpu.uuid if self._gpu else None)
         rounds: list[list[float]] = []
         while not rounds or not (rule.converged(rule.steady(rounds)) or rule.exhausted(rounds)):
             rounds.append([])
@@ -116,7 +112,10 @@ class CellMeasurement:
             for batch in self._timed_batches:
                 self._runner.transcribe(batch)
 
-        metered = energy.meter_windows(self._device, run_round, self._spec["energy_window_s"])
+        # Imported here: before, its libraries would be part of the memory of a model whose runtime is light.
+        from asrmeter.measure import energy
+
+        metered = energy.meter_windows(self._gpu.uuid if self._gpu else None, run_round, self._spec["energy_window_s"])
         for window in metered["windows"]:
             window["n_passes"] *= len(self._timed_batches)
         self._emit("energy", **metered)
@@ -128,9 +127,9 @@ class CellMeasurement:
                 self._runner.run("transcript", batch)
 
 
-def _gpu_facts() -> dict[str, str]:
-    """Return the name of the GPU and the version of its driver."""
+def _gpu_facts(gpu: cuda.Gpu) -> dict[str, str]:
+    """Return the name and UUID of the GPU, and the version of its driver."""
     import pynvml
 
     pynvml.nvmlInit()
-    return {"gpu_name": torch.cuda.get_device_name(), "driver_version": pynvml.nvmlSystemGetDriverVersion()}
+    return {"gpu_name": gpu.name, "gpu_uuid": gpu.uuid, "driver_version": pynvml.nvmlSystemGetDriverVersion()}

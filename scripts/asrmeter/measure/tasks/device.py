@@ -1,42 +1,37 @@
-"""The start of every task: set up the device, and load the model."""
+"""The start of every task that runs a model: load it with its runtime."""
 
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from asrmeter import runtimes
-from asrmeter.measure import energy
-from asrmeter.measure.tasks import UnsupportedError
-
-if TYPE_CHECKING:
-    from asrmeter.runtimes.base import Runtime
+from asrmeter.machine import cuda
+from asrmeter.runtimes.base import Runtime, Setup
 
 
-def open_device(spec: dict[str, Any]) -> str | None:
-    """Give torch the threads of `spec`; return the UUID of the GPU that the task runs on, None on the CPU.
+def load_runtime(spec: dict[str, Any]) -> Runtime:
+    """Load the model of a cell, then enable garbage collection again (see `child.disable_collections`).
 
     Raises:
-        UnsupportedError: there is no such device.
+        UnsupportedError: this machine cannot run it.
     """
-    torch.set_num_threads(spec["threads"])
-    if spec["device"] != "cuda":
-        return None
-    if not torch.cuda.is_available():
-        raise UnsupportedError("no CUDA device on this machine")
-    return energy.own_gpu()
-
-
-def load_runtime(spec: dict[str, Any]) -> "Runtime":
-    """Load the model of a cell, then enable garbage collection again (see `child.disable_collections`)."""
+    name, options = runtimes.runtime_of(spec["options"])
     runtime = runtimes.load(
-        spec["family"],
-        Path(spec["model_folder"]),
-        spec["options"],
-        spec["device"],
-        random_weights=spec["weights"] == "random",
+        name,
+        Setup(
+            Path(spec["model_folder"]),
+            spec["family"],
+            options,
+            spec["device"],
+            spec["threads"],
+            random_weights=spec["weights"] == "random",
+        ),
     )
     gc.freeze()
     gc.enable()
     return runtime
+
+
+def gpu_of(runtime: Runtime, device: str) -> cuda.Gpu | None:
+    """Return the GPU that a cell runs on, None on the CPU."""
+    return runtime.gpu() if device == "cuda" else None

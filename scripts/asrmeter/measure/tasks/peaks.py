@@ -19,7 +19,7 @@ from asrmeter.machine import probes
 from asrmeter.machine.facts import cpu_name, memory_bytes
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.tasks import EventSink, classify_error
-from asrmeter.measure.tasks.device import open_device
+from asrmeter.runtimes.transformers.torch_runtime import open_device, own_gpu
 
 # A call that does the work of a microbenchmark.
 Kernel = Callable[[], Any]
@@ -96,16 +96,18 @@ class PeakMeasurement:
 
     def run(self) -> None:
         """Emit the device, and an event `rate` for each microbenchmark."""
-        device, gpu = self._spec["device"], open_device(self._spec)
+        device = self._spec["device"]
+        open_device(device, self._spec["threads"])
+        gpu = own_gpu() if device == "cuda" else None
         # As the study's models run: torch's default is the full precision of float32 (`highest`), no TF32.
         self._emit(
             "device",
-            device_name=torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
+            device_name=gpu.name if gpu else cpu_name(),
             float32_matmul_precision=torch.get_float32_matmul_precision(),
         )
         with torch.inference_mode():
             benchmarks = self._benchmarks(device)
-            disturbance = self._run_rounds(benchmarks, gpu)
+            disturbance = self._run_rounds(benchmarks, gpu.uuid if gpu else None)
         for benchmark in benchmarks:
             reason = disturbance and f"may be too low: {disturbance}"
             self._emit("rate", **benchmark.columns(), status="ok", reason=reason)

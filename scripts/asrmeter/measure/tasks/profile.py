@@ -14,10 +14,11 @@ from torch.autograd.profiler import record_function
 from asrmeter.common.vocabulary import DECODER_OTHER, OUTPUT
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
-from asrmeter.measure.tasks import EventSink, UnsupportedError
+from asrmeter.measure.tasks import EventSink
 from asrmeter.measure.tasks.batch_runner import BatchRunner
-from asrmeter.measure.tasks.device import load_runtime, open_device
-from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline, TorchRuntime
+from asrmeter.measure.tasks.device import gpu_of, load_runtime
+from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
+from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
 # A pass that takes longer than this runs plainly only once.
@@ -37,10 +38,9 @@ class CellProfile:
     def run(self) -> None:
         """Run plain and profiled passes; emit what each profiled pass consists of."""
         spec, emit = self._spec, self._emit
-        gpu = open_device(spec)
         runtime = load_runtime(spec)
-        if not isinstance(runtime, TorchRuntime):
-            raise UnsupportedError("only models that torch runs can be profiled")
+        assert isinstance(runtime, TorchRuntime), "profile_operators.py refuses all others"
+        gpu = gpu_of(runtime, self._device)
         emit("ready", attention=runtime.attention, decoding=runtime.decoding())
         ids = spec["batches"][spec["timed_batches"][0]]
         own = spec | {"batches": [ids], "segments": [row for row in spec["segments"] if row["segment_id"] in ids]}
@@ -49,10 +49,10 @@ class CellProfile:
         n_plain = 1 if warm_s[-1] > _LONG_S else N_PLAIN
         with _profiler(self._device):
             _open("").__exit__(None, None, None)  # the first profile and the first range set up things
-        in_ranges = BatchRunner(own, _InRanges(runtime, spec["family"], self._device), emit)
+        in_ranges = BatchRunner(own, _InRanges(runtime, spec["family"]), emit)
         # As in a cell: passes that were disturbed run once more, and are marked if they are disturbed again.
         for _attempt in range(2):
-            watch = Watch(self._device, gpu)
+            watch = Watch(self._device, gpu.uuid if gpu else None)
             plain_s: list[float] = []
             for _ in range(n_plain):
                 plain_s.append(plain.run("plain", 0))
@@ -83,34 +83,42 @@ def _shares(rows: list[Row], busy_s: float | None, pass_s: float) -> Row:
 
 
 class _RangedTimeline(Timeline):
-    """A timeline whose stages are also ranges in the profile. `names` maps stages to other names for their ranges."""
+    """A timeline whose stages are ranges in the profile. `names` maps stages to other names for their ranges."""
 
-    def __init__(self, device: str, names: dict[str, str]) -> None:
-        super().__init__(device)
-        self._names = names
+    def __init__(self, marked: Timeline, names: dict[str, str]) -> None:
+        super().__init__()
+        self._marked, self._names = marked, names
         self._range: record_function | None = None
 
     def begin(self, stage: str) -> None:
         """See `Timeline`."""
         if self._range:
             self._range.__exit__(None, None, None)
-        super().begin(stage)
+        self._marked.begin(stage)
         self._range = _open(self._names.get(stage, stage)) if stage else None
 
 
-class _InRanges:
-    """A runtime whose stages are ranges in the profile; a `batch_runner.Transcriber`."""
+class _InRanges(Runtime):
+    """A runtime whose stages are ranges in the profile."""
 
-    def __init__(self, runtime: Runtime, family: str, device: str) -> None:
-        self._runtime, self._device = runtime, device
+    def __init__(self, runtime: Runtime, family: str) -> None:
+        self._runtime = runtime
         self._names = {"decoder": OUTPUT if family == "ctc" else DECODER_OTHER}
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], _timeline: Timeline) -> list[Hypothesis]:
-        """See `asrmeter.runtimes.base.Runtime`."""
-        timeline = _RangedTimeline(self._device, self._names)
-        hypotheses = self._runtime.transcribe(waveforms, references, timeline)
-        timeline.end()
+    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+        """See `Runtime`."""
+        in_ranges = _RangedTimeline(timeline, self._names)
+        hypotheses = self._runtime.transcribe(waveforms, references, in_ranges)
+        in_ranges.begin("")  # closes the last range
         return hypotheses
+
+    def timeline(self) -> Timeline:
+        """See `Runtime`."""
+        return self._runtime.timeline()
+
+    def synchronize(self) -> None:
+        """See `Runtime`."""
+        self._runtime.synchronize()
 
 
 @contextlib.contextmanager

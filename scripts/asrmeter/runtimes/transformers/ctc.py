@@ -13,9 +13,11 @@ from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2Fea
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes import CTC_CLASSES
-from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers.loading import TransformersRuntime, feature_extractor, network
+from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.transformers.loading import feature_extractor, network
+from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 # The defaults of transformers' CTC tokenizer.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -27,7 +29,7 @@ def network_class(model_type: str) -> Any:
     return getattr(transformers, CTC_CLASSES[model_type])
 
 
-class TransformersCtc(TransformersRuntime):
+class TransformersCtc(TorchRuntime):
     """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`.
 
     The folder's preprocessor_config.json says whether the model gets an attention mask. Models with group normalisation
@@ -35,16 +37,18 @@ class TransformersCtc(TransformersRuntime):
     little. It changes less where convolutions come after the mask: conformers, data2vec, SEW.
     """
 
-    def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        folder = setup.folder
         config = json.loads((folder / "config.json").read_text())
         spelling = read_spelling(folder)
         self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
-        self.model = network(network_class(config["model_type"]), folder, options, device)
+        self.model = network(network_class(config["model_type"]), setup)
         self._encoder = getattr(self.model, self.model.base_model_prefix)
-        self.head: torch.nn.Linear = self.model.lm_head
-        self.attention: str = self.model.config._attn_implementation
+        self.head = self.model.lm_head
+        self.attention = self.model.config._attn_implementation
         # By token. The blank, and outputs of the head that no file names, spell nothing.
-        self._spelling = [spelling.get(token, "") for token in range(self.head.out_features)]
+        self._spelling = [spelling.get(token, "") for token in range(self.model.lm_head.out_features)]
         self._spelling[self.model.config.pad_token_id] = ""
 
     def decoding(self) -> dict[str, Any]:
@@ -54,6 +58,7 @@ class TransformersCtc(TransformersRuntime):
     @torch.inference_mode()
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
+        timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)

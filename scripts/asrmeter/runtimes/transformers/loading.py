@@ -1,7 +1,5 @@
-"""What the runtimes of transformers share: loading a model folder, and checking scores."""
+"""Load the parts of a model folder into transformers' classes."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,43 +7,21 @@ import torch
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.runtimes.base import Setup
 
 # Weights that only training uses; many folders leave them out.
 _TRAINING_ONLY = ("masked_spec_embed",)
 
 
-class TransformersRuntime:
-    """The base of transformers' runtimes; see `asrmeter.runtimes.base.TorchRuntime`."""
-
-    head: torch.nn.Module
-
-    @contextlib.contextmanager
-    def check_scores(self) -> Iterator[None]:
-        """See `asrmeter.runtimes.base.Runtime`."""
-
-        def check(_module: Any, _inputs: Any, scores: torch.Tensor) -> None:
-            # The extremes take no memory of their own, and are not finite if any score is not.
-            if not all(torch.isfinite(extreme) for extreme in torch.aminmax(scores)):
-                raise FloatingPointError(
-                    f"the model's output in {scores.dtype} is infinite or not a number; "
-                    "measure it in float32 or bfloat16"
-                )
-
-        hook = self.head.register_forward_hook(check)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-
-def network(kind: Any, folder: Path, options: dict[str, Any], device: str) -> Any:
-    """Load the weights of `folder` into transformers' class `kind`, for inference on `device`.
+def network(kind: Any, setup: Setup) -> Any:
+    """Load the weights of a model folder into transformers' class `kind`, for inference.
 
     Attention `sdpa` becomes `eager` in the few classes that have no other; the config of the network says which it is.
 
     Raises:
         AsrmeterError: weights are missing, which transformers would fill with random numbers.
     """
+    folder, options = setup.folder, setup.options
     model, found = kind.from_pretrained(
         folder,
         dtype=getattr(torch, options["dtype"]),
@@ -58,10 +34,10 @@ def network(kind: Any, folder: Path, options: dict[str, Any], device: str) -> An
     missing = sorted(name for name in found["missing_keys"] if not name.endswith(_TRAINING_ONLY))
     if missing:
         raise AsrmeterError(f"{folder}: {kind.__name__} needs weights that are missing: {', '.join(missing[:5])}")
-    if device == "cuda":
+    if setup.device == "cuda":
         # torch's default rounds the factors of float32 convolutions to TF32, and then fp32 would not be fp32.
         torch.backends.cudnn.allow_tf32 = False
-    return model.to(device).eval()
+    return model.to(setup.device).eval()
 
 
 def feature_extractor(kind: Any, folder: Path, **settings: Any) -> Any:

@@ -1,5 +1,6 @@
 """Whisper by transformers: greedy, without timestamps up to 30 s, sequential long-form beyond."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.runtimes.base import Hypothesis, Timeline
-from asrmeter.runtimes.transformers.loading import TransformersRuntime, feature_extractor, network
+from asrmeter.common.vocabulary import DecoderWork
+from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.transformers.loading import feature_extractor, network
+from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
@@ -38,25 +41,27 @@ OWN_SETTINGS = (
 )
 
 
-class TransformersWhisper(TransformersRuntime):
+class TransformersWhisper(TorchRuntime):
     """A Whisper model; see `asrmeter.runtimes.base.Runtime`."""
 
-    def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        folder = setup.folder
         self._tokenizer = read_tokenizer(folder)
         # Only the long form needs a mask of the padding, and asks for it.
         self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
-        self.model = network(WhisperForConditionalGeneration, folder, options, device)
+        self.model = network(WhisperForConditionalGeneration, setup)
         settings = self.model.generation_config = own_generation(self.model, self._tokenizer)
         self.model.config.forced_decoder_ids = None  # transformers falls back on it
         self.head = self.model.proj_out
-        self.attention: str = self.model.config._attn_implementation
+        self.attention = self.model.config._attn_implementation
         self._end: int = settings.eos_token_id
         self._decoding: dict[str, Any] = {"do_sample": False, "num_beams": 1}
         if settings.is_multilingual:
             self._decoding |= {"language": "en", "task": "transcribe"}
         self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
         self._max_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
-        self._random_weights = random_weights
+        self._random_weights = setup.random_weights
         self._timeline: Timeline | None = None
         encoder = self.model.get_encoder()
         encoder.register_forward_pre_hook(self._enter_encoder)
@@ -71,6 +76,7 @@ class TransformersWhisper(TransformersRuntime):
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         self._timeline = timeline
+        timeline.decoder_work = DecoderWork()
         if self._random_weights:
             return self._fixed_work(waveforms, references, timeline)
         if max(map(len, waveforms)) <= WINDOW_SAMPLES:
@@ -106,20 +112,11 @@ class TransformersWhisper(TransformersRuntime):
         n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
         n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
         n_tokens = min(n_tokens, self._max_tokens)
-        total = [Hypothesis("", 0, 0, 0)] * len(waveforms)
+        windows = []
         for i in range(n_windows):
             pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
-            part = self._short_form(pieces, timeline, min_new_tokens=n_tokens, max_new_tokens=n_tokens)
-            total = [
-                Hypothesis(
-                    f"{a.text} {b.text}".strip(),
-                    a.n_tokens + b.n_tokens,
-                    a.n_windows + b.n_windows,
-                    a.processed_s + b.processed_s,
-                )
-                for a, b in zip(total, part, strict=True)
-            ]
-        return total
+            windows.append(self._short_form(pieces, timeline, min_new_tokens=n_tokens, max_new_tokens=n_tokens))
+        return [_joined(parts) for parts in zip(*windows, strict=True)]
 
     def _extract(self, waveforms: list[np.ndarray], **padding: Any) -> dict[str, torch.Tensor]:
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding)
@@ -140,10 +137,20 @@ class TransformersWhisper(TransformersRuntime):
             self._timeline.begin("decoder")
 
     def _enter_decoder(self, _decoder: Any, _arguments: Any, named: dict[str, Any]) -> None:
-        if self._timeline:
+        if self._timeline and self._timeline.decoder_work:
             n_rows, n_new = named["input_ids"].shape
             caches = named["past_key_values"]
             self._timeline.decoder_work.add(n_rows, n_new, caches.get_seq_length() if caches else 0)
+
+
+def _joined(parts: Sequence[Hypothesis]) -> Hypothesis:
+    """Return the hypothesis of a segment from those of its windows."""
+    return Hypothesis(
+        " ".join(part.text for part in parts if part.text),
+        sum(part.n_tokens or 0 for part in parts),
+        len(parts),
+        len(parts) * WINDOW_S,
+    )
 
 
 def prompt_length(is_multilingual: bool) -> int:

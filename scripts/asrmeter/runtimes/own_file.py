@@ -1,0 +1,200 @@
+"""A runtime of one's own: a Python file that a study names, with a subclass of `asrmeter.runtimes.base.Runtime`."""
+
+import dataclasses
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.files import sha256_of
+from asrmeter.machine import cuda
+from asrmeter.runtimes.base import (
+    DeviceMemory,
+    Effective,
+    Hypothesis,
+    Runtime,
+    RuntimeKind,
+    Setup,
+    Timeline,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Result = TypeVar("Result")
+# The name under which the file is imported.
+_MODULE = "asrmeter_own_runtime"
+
+
+class OwnFileError(Exception):
+    """The code in a file of one's own failed. The message names the file and the method."""
+
+
+class OwnFile(RuntimeKind):
+    """The runtime in a Python file. What it imports is not known before it runs, so nothing is imported beforehand."""
+
+    def load(self, setup: Setup) -> Runtime:
+        """Run the file and load the model with its class.
+
+        The options are its `path`, its `sha256` and the `options` of its own.
+
+        Raises:
+            AsrmeterError: the file is not the one that was planned with.
+            OwnFileError: it cannot be run, has no such class, or its class fails.
+        """
+        path = Path(setup.options["path"]).expanduser()
+        if sha256_of(path) != setup.options["sha256"]:
+            raise AsrmeterError(f"{path}: has changed since the run was planned; start the run again")
+        module = _call(path.name, "the file", lambda: _imported(path))
+        own_setup = dataclasses.replace(setup, options=setup.options["options"])
+        return CheckedRuntime(path.name, _runtime_class(module, path.name), own_setup)
+
+
+KIND = OwnFile()
+
+
+def _imported(path: Path) -> ModuleType:
+    """Import a file under a name of its own. It can import the modules beside it."""
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("its name does not end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module
+    sys.path.append(str(path.resolve().parent))
+    spec.loader.exec_module(module)
+    return module
+
+
+class CheckedRuntime(Runtime):
+    """A runtime of one's own, with what its methods raise or return named by file and method."""
+
+    def __init__(self, file: str, own: type[Runtime], setup: Setup) -> None:
+        self._file, self._class = file, own.__name__
+        self._own: Runtime = self._call("__init__", lambda: own(setup))
+
+    def transcribe(self, waveforms: "list[np.ndarray]", references: list[str], timeline: Timeline) -> list[Hypothesis]:
+        """See `Runtime`; what is returned must be a `Hypothesis` for each waveform."""
+        found = self._call("transcribe", lambda: self._own.transcribe(waveforms, references, timeline))
+        if not isinstance(found, list | tuple) or not all(isinstance(one, Hypothesis) for one in found):
+            raise self._wrong(
+                "transcribe", f"returned {_shown(found)}; return a list with a Hypothesis for each segment"
+            )
+        if len(found) != len(waveforms):
+            raise self._wrong("transcribe", f"returned {len(found)} texts for {len(waveforms)} segments")
+        if wrong := [one.text for one in found if not isinstance(one.text, str)]:
+            raise self._wrong("transcribe", f"returned {_shown(wrong[0])} for a text")
+        return list(found)
+
+    def decoding(self) -> dict[str, Any]:
+        """See `Runtime`."""
+        found = self._call("decoding", self._own.decoding)
+        try:
+            json.dumps(found, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise self._wrong("decoding", f"returned what JSON cannot hold: {one_line(error)}") from error
+        if not isinstance(found, dict):
+            raise self._wrong("decoding", f"returned {_shown(found)}, and not a dict of settings")
+        return found
+
+    def effective(self) -> Effective:
+        """See `Runtime`."""
+        found = self._call("effective", self._own.effective)
+        if not isinstance(found, Effective):
+            raise self._wrong("effective", f"returned {_shown(found)}, and not an Effective")
+        return found
+
+    def versions(self) -> dict[str, str]:
+        """See `Runtime`."""
+        return self._call("versions", self._own.versions)
+
+    def timeline(self) -> Timeline:
+        """See `Runtime`."""
+        return self._call("timeline", self._own.timeline)
+
+    def synchronize(self) -> None:
+        """See `Runtime`."""
+        self._call("synchronize", self._own.synchronize)
+
+    def check_scores(self) -> AbstractContextManager[None]:
+        """See `Runtime`."""
+        return self._call("check_scores", self._own.check_scores)
+
+    def gpu(self) -> cuda.Gpu | None:
+        """See `Runtime`."""
+        return self._call("gpu", self._own.gpu)
+
+    def device_memory(self) -> DeviceMemory | None:
+        """See `Runtime`."""
+        return self._call("device_memory", self._own.device_memory)
+
+    def close(self) -> None:
+        """See `Runtime`."""
+        self._call("close", self._own.close)
+
+    def _call(self, method: str, run: Callable[[], Result]) -> Result:
+        return _call(self._file, f"{self._class}.{method}", run)
+
+    def _wrong(self, method: str, what: str) -> OwnFileError:
+        return OwnFileError(f"{self._file}: {self._class}.{method} {what}")
+
+
+def _call(file: str, what: str, run: Callable[[], Result]) -> Result:
+    """Run something of the file; an error of any kind is told with the file and the method."""
+    try:
+        return run()
+    except (UnsupportedError, MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # even SystemExit: only the measurement may end the process
+        if type(error).__name__ == "OutOfMemoryError":  # torch's
+            raise
+        line = next((f", line {line}" for line in _lines_in(error)), "")
+        raise OwnFileError(f"{file}: {what} raised {type(error).__name__}: {one_line(error)}{line}") from error
+
+
+def _lines_in(error: BaseException) -> Iterator[int]:
+    """Yield the lines of the user's file in a traceback, the innermost first."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        yield error.lineno
+    traceback, lines = error.__traceback__, []
+    while traceback:
+        if traceback.tb_frame.f_globals.get("__name__") == _MODULE:
+            lines.append(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    yield from reversed(lines)
+
+
+def _runtime_class(module: ModuleType, file: str) -> type[Runtime]:
+    """Return the subclass of `Runtime` that a file defines.
+
+    Raises:
+        OwnFileError: there is none, there are several, or it lacks a method.
+    """
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Runtime) and value.__module__ == _MODULE
+    ]
+    # A class that others are derived from is a base of the user's own.
+    found = [one for one in found if not any(one is not other and issubclass(other, one) for other in found)]
+    if len(found) != 1:
+        named = ", ".join(one.__name__ for one in found) or "none"
+        raise OwnFileError(
+            f"{file}: must define one class that is derived from asrmeter.runtimes.base.Runtime; there is {named}"
+        )
+    if missing := sorted(found[0].__abstractmethods__):
+        raise OwnFileError(f"{file}: {found[0].__name__} lacks the method {', '.join(missing)}")
+    return found[0]
+
+
+def _shown(value: Any) -> str:
+    """Return what kind of thing a value is, for a message."""
+    if isinstance(value, list | tuple) and value:
+        return f"a {type(value).__name__} of {type(value[0]).__name__}"
+    return "None" if value is None else f"a {type(value).__name__}"
