@@ -115,11 +115,7 @@ CELL_COLUMNS: list[Column] = [
     ("n_foreign_gpu_processes", INTEGER, _watched("worst", "n_foreign_gpu_processes")),
     ("samples_per_s", NUMBER, lambda cell: ratio(cell.header["batch_size"], cell.timing.latency_s)),
     ("rtfx", NUMBER, lambda cell: ratio(_audio_s(cell), cell.timing.latency_s)),
-    (
-        "tokens_per_s",
-        NUMBER,
-        lambda cell: ratio(cell.timing.per_pass(lambda p: sum(p["n_tokens"])), cell.timing.latency_s),
-    ),
+    ("tokens_per_s", NUMBER, lambda cell: ratio(cell.timing.sum_per_pass("n_tokens"), cell.timing.latency_s)),
     ("n_tokens_mean", NUMBER, lambda cell: cell.timing.per_segment("n_tokens")),
     ("n_windows_mean", NUMBER, lambda cell: cell.timing.per_segment("n_windows")),
     ("audio_s_mean", NUMBER, lambda cell: ratio(_audio_s(cell), cell.header["batch_size"])),

@@ -35,8 +35,13 @@ class Timing:
         return [[entry[name] for entry in entries] for entries in self.rounds]
 
     def median(self, name: str) -> float | None:
-        """Return the median of a value of the passes, blocked by batch; None without a complete round."""
-        return stats.blocked_median(self.values(name)) if self.rounds else None
+        """Return the median of a value of the passes, blocked by batch; None without a complete round.
+
+        None also where a pass lacks the value: not every runtime marks every stage.
+        """
+        if not self.rounds or any(entry[name] is None for entries in self.rounds for entry in entries):
+            return None
+        return stats.blocked_median(self.values(name))
 
     @cached_property
     def latency_s(self) -> float | None:
@@ -55,14 +60,32 @@ class Timing:
 
     @property
     def stage_coverage(self) -> float | None:
-        """The sum of a pass' stages over its latency, the median of the passes: 1 if the stages are the whole."""
-        shares = [sum(entry[f"{stage}_s"] for stage in STAGES) / entry["latency_s"] for entry in self.passes]
-        return statistics.median(shares) if shares else None
+        """The sum of a pass' stages over its latency, the median of the passes: 1 if the stages are the whole.
+
+        None where no stage was marked.
+        """
+        marked = [[s for stage in STAGES if (s := entry[f"{stage}_s"]) is not None] for entry in self.passes]
+        if not any(marked):
+            return None
+        return statistics.median(sum(s) / entry["latency_s"] for s, entry in zip(marked, self.passes, strict=True))
 
     def per_pass(self, value: Callable[[Row], float]) -> float | None:
         """Return the mean of a value over the passes; None without any."""
         return statistics.fmean(map(value, self.passes)) if self.passes else None
 
+    def sum_per_pass(self, name: str) -> float | None:
+        """Return the mean over the passes of the sum of a value that each lists by segment; see `per_segment`."""
+        values = [entry[name] for entry in self.passes]
+        return None if _is_incomplete(values) else statistics.fmean(map(sum, values))
+
     def per_segment(self, name: str) -> float | None:
-        """Return the mean over the segments of the passes of a value that each pass lists by segment."""
-        return statistics.fmean(itertools.chain.from_iterable(p[name] for p in self.passes)) if self.passes else None
+        """Return the mean over the segments of the passes of a value that each pass lists by segment.
+
+        None without passes, and where the runtime does not know the value.
+        """
+        values = [entry[name] for entry in self.passes]
+        return None if _is_incomplete(values) else statistics.fmean(itertools.chain.from_iterable(values))
+
+
+def _is_incomplete(values: Sequence[Sequence[float | None]]) -> bool:
+    return not values or any(None in of_pass for of_pass in values)

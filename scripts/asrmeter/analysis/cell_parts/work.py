@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from asrmeter.analysis.cell_parts.timing import Timing
 from asrmeter.common.stats import ratio
@@ -28,10 +27,10 @@ class Work:
         That is padding, and the overlap of windows. Never below 0: long-form decoding may stop before the audio does.
         None where the record does not have it.
         """
-        processed_s: list[Any] = [entry.get("processed_s") for entry in self.timing.passes]
-        if None in processed_s:
+        if any(entry.get("processed_s") is None for entry in self.timing.passes):
             return None
-        audio_share = ratio(sum(entry["audio_s"] for entry in self.timing.passes), sum(map(sum, processed_s)))
+        audio_s = self.timing.per_pass(lambda entry: entry["audio_s"])
+        audio_share = ratio(audio_s, self.timing.sum_per_pass("processed_s"))
         return None if audio_share is None else max(0.0, 1 - audio_share)
 
     def decoder_per_pass(self, name: str) -> float | None:
@@ -51,14 +50,18 @@ class Work:
         rows = self.decoder_per_pass("n_decoder_rows")
         if rows and self.weights == "random":
             return 0.0
-        if not rows or any(n > 1 for entry in self.timing.passes for n in entry["n_windows"]):
+        n_tokens = self.timing.sum_per_pass("n_tokens")
+        if not rows or n_tokens is None or self._n_windows != self._n_segments:
             return None
-        own = self.timing.per_pass(lambda entry: sum(entry["n_tokens"]) + len(entry["n_tokens"]))
-        return None if own is None else max(0.0, 1 - own / rows)
+        return max(0.0, 1 - (n_tokens + self._n_segments) / rows)
+
+    @property
+    def _n_segments(self) -> float:
+        return self.timing.per_pass(lambda entry: len(entry["segment_ids"])) or 0.0
 
     @property
     def _n_windows(self) -> float | None:
-        return self.timing.per_pass(lambda entry: sum(entry["n_windows"]))
+        return self.timing.sum_per_pass("n_windows")
 
     @cached_property
     def encoder_gflop(self) -> float | None:
