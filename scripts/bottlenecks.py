@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -14,15 +13,17 @@ from asrmeter.analysis import batch_scaling, edlm2025, roofline
 from asrmeter.analysis.bottlenecks import operators_table
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.table_rows import cell_of
+from asrmeter.common import typed_json
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import PEAK_RATES
+from asrmeter.records.operator_rows import ProfileHeader
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.workflow.cli import run
 
 
-def headers(profiles: Sequence[Path], planned: Sequence[grid.Cell]) -> dict[Path, tuple[grid.Cell, dict[str, Any]]]:
+def headers(profiles: Sequence[Path], planned: Sequence[grid.Cell]) -> dict[Path, tuple[grid.Cell, ProfileHeader]]:
     """Return the cell of each profile, by its place if it stands in its place, and what the file says it is of."""
     by_place = {cell.id: cell for cell in planned}
     found = {}
@@ -31,7 +32,8 @@ def headers(profiles: Sequence[Path], planned: Sequence[grid.Cell]) -> dict[Path
         told = table.slice(0, 1).to_pylist()[0]
         with contextlib.suppress(KeyError):  # older ones have no header
             told |= header_of(table)
-        found[path] = (by_place.get("/".join(path.with_suffix("").parts[-4:]), cell_of(told)), told)
+        cell = by_place.get("/".join(path.with_suffix("").parts[-4:]), cell_of(told))
+        found[path] = (cell, typed_json.from_json(ProfileHeader, told))
     return found
 
 

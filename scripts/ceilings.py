@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.paths import ROOT
-from asrmeter.machine.facts import available_cpus, machine_facts
+from asrmeter.machine.facts import MachineFacts, available_cpus, machine_facts
 from asrmeter.measure.job import Job, run_job
+from asrmeter.measure.spec import PeaksSpec
 from asrmeter.measure.supervisor import Outcome
+from asrmeter.records.events import Device, Rate
 from asrmeter.workflow.cli import run
 
 # Seconds for each dtype, and for each of the two ways to move memory: several rounds, spread over time.
@@ -29,24 +31,17 @@ class PeaksJob(Job):
         super().__init__((args.output,), args.attempt, args.timeout_s)
         self._device, self._dtypes = args.device, args.dtypes
         self._threads = available_cpus() if args.threads == "auto" else int(args.threads)
-        self._facts: dict[str, Any] = {}
+        self._facts = MachineFacts()
 
     @property
     def title(self) -> str:
         """The device and its threads."""
         return f"{self._device}, threads: {self._threads}"
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> PeaksSpec:
         """Return the spec of the device."""
         self._facts = machine_facts(ROOT, ("torch",))
-        return {
-            "task": "peaks",
-            "preload": "transformers",
-            "device": self._device,
-            "threads": self._threads,
-            "dtypes": self._dtypes,
-            "budget_s": BUDGET_S,
-        }
+        return PeaksSpec(device=self._device, threads=self._threads, dtypes=self._dtypes, budget_s=BUDGET_S)
 
     def write(self, outcome: Outcome) -> str:
         """Write the table."""
@@ -56,12 +51,12 @@ class PeaksJob(Job):
         from asrmeter.records.machine_peaks import PEAK_RATES
 
         identity = {
-            "machine_id": self._facts["machine_id"],
+            "machine_id": self._facts.machine_id,
             "device": self._device,
-            "device_name": self._facts["cpu_name"] if self._device == "cpu" else None,
+            "device_name": self._facts.cpu_name if self._device == "cpu" else None,
             "threads": self._threads,
             "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "torch_version": self._facts["torch_version"],
+            "torch_version": self._facts.versions.get("torch"),
         }
         table = pa.Table.from_pylist(rows(outcome, identity), schema=PEAK_RATES)
         parquet.save(self.output, table)
@@ -72,7 +67,9 @@ def rows(outcome: Outcome, identity: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table: one for each rate, or a single one that says why there is none."""
     if outcome.status != "ok":
         return [identity | {"status": outcome.status, "reason": outcome.reason}]
-    return [identity | outcome.by_name["device"] | rate for rate in outcome.named("rate")]
+    (device,) = outcome.of_kind(Device)
+    named = {name: value for name, value in vars(device).items() if value is not None}
+    return [identity | named | vars(rate) for rate in outcome.of_kind(Rate)]
 
 
 def summary(table: Sequence[dict[str, Any]], dtypes: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ While the worker measures, this process sleeps in the kernel and has imported no
 
 import argparse
 import datetime
-import json
 import logging
 import platform
 import statistics
@@ -13,19 +12,20 @@ import time
 from typing import Any
 
 from asrmeter import runtimes
-from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.paths import ROOT
 from asrmeter.machine import probes
 from asrmeter.machine.facts import machine_facts, node
-from asrmeter.measure import spec as cell_spec
+from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
+from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
+from asrmeter.records.events import Event, Latency, Pass, Waited
+from asrmeter.records.header import RecordHeader
 from asrmeter.workflow.cli import run
 
-Event = dict[str, Any]
-# Where files lie, and what is drawn from the seed: the record names them in other ways or not at all.
-_NOT_IN_HEADER = ("model_folder", "batches", "segments", "preload")
+# A row of a record.
+PassRow = dict[str, Any]
 
 
 class CellJob(Job):
@@ -36,24 +36,16 @@ class CellJob(Job):
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__((args.output,), args.attempt, args.timeout_s)
         self._args = args
-        self._header: dict[str, Any] = {}
+        self._begun: dict[str, Any] = {}
         self._clock_ahead_s = 0.0
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> CellSpec:
         """Return the spec of the cell, and begin its record."""
         # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
         logging.info("measuring %s on %s", self.title, node() or platform.node())
-        protocol = json.loads(self._args.protocol)
-        spec = cell_spec.specify(self._args) | {
-            "stop_rule": {key: protocol[key] for key in STOP_RULE},
-            "energy_window_s": protocol["energy_window_s"],
-        }
-        self._header = {key: value for key, value in spec.items() if key not in _NOT_IN_HEADER}
-        self._header["segments"] = [{key: row[key] for key in row if key != "file"} for row in spec["segments"]]
-        self._header |= machine_facts(ROOT, runtimes.kind(spec["preload"]).packages) | {
-            "before": probes.activity(),
-            "started_at_s": time.time(),
-        }
+        spec = cell_options.specify(self._args)
+        facts = machine_facts(ROOT, runtimes.kind(spec.runtime).packages)
+        self._begun = spec.settings | vars(facts) | {"before": probes.activity(), "started_at_s": time.time()}
         self._clock_ahead_s = probes.clock_ahead_s()
         return spec
 
@@ -70,11 +62,18 @@ class CellJob(Job):
     def write(self, outcome: Outcome) -> str:
         """Write the record."""
         status, reason, events, passes = interpret(outcome)
-        header = self._header | {"status": status, "reason": reason, "events": events, "after": probes.activity()}
         # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
-        header["clock_jump_s"] = probes.clock_ahead_s() - self._clock_ahead_s
-        ended_at = datetime.datetime.fromtimestamp(time.time() - header["clock_jump_s"], datetime.UTC)
-        header["measured_at"] = ended_at.isoformat(timespec="seconds")
+        clock_jump_s = probes.clock_ahead_s() - self._clock_ahead_s
+        ended_at = datetime.datetime.fromtimestamp(time.time() - clock_jump_s, datetime.UTC)
+        header = RecordHeader(
+            **self._begun,
+            status=status,
+            reason=reason,
+            events=events,
+            after=probes.activity(),
+            clock_jump_s=clock_jump_s,
+            measured_at=ended_at.isoformat(timespec="seconds"),
+        )
 
         from asrmeter.records import cell_record  # pyarrow
 
@@ -82,28 +81,28 @@ class CellJob(Job):
         return summary(status, reason, passes)
 
 
-def interpret(outcome: Outcome) -> tuple[str, str | None, dict[str, Event], list[Event]]:
-    """Return status, reason, events by name, and passes with their phase."""
-    events = {name: event for name, event in outcome.by_name.items() if name != "pass"}
+def interpret(outcome: Outcome) -> tuple[str, str | None, dict[str, Event], list[PassRow]]:
+    """Return status, reason, the last event of each kind by name, and passes with their phase."""
+    events = {name: event for name, event in outcome.by_name.items() if name != Pass.name}
     if outcome.supervisor_cpu_s is not None:
-        events["waited"] = {"parent_cpu_s": outcome.supervisor_cpu_s}
-    passes = [event | {"phase": phase(event, events)} for event in outcome.named("pass")]
-    if outcome.status == "ok" and not events["latency"]["converged"]:
-        reason = f"{events['latency']['reason']} before the interval was narrow enough"
-        return "unconverged", reason, events, passes
+        events[Waited.name] = Waited(parent_cpu_s=outcome.supervisor_cpu_s)
+    latency = next(iter(outcome.of_kind(Latency)), None)
+    passes = [vars(entry) | {"phase": phase(entry, latency)} for entry in outcome.of_kind(Pass)]
+    if outcome.status == "ok" and latency and not latency.converged:
+        return "unconverged", f"{latency.reason} before the interval was narrow enough", events, passes
     return outcome.status, outcome.reason, events, passes
 
 
-def phase(entry: Event, events: dict[str, Event]) -> str:
+def phase(entry: Pass, latency: Latency | None) -> str:
     """Return the phase that a pass belongs to: which of the timed ones count is known only at the end."""
-    if entry["phase"] != "latency" or "latency" not in events:
-        return str(entry["phase"])
-    if entry["attempt"] < events["latency"]["attempt"]:
+    if entry.phase != "latency" or latency is None or entry.attempt is None or entry.round is None:
+        return entry.phase
+    if entry.attempt < latency.attempt:
         return "disturbed"
-    return "warmup" if entry["round"] < events["latency"]["n_unsteady"] else "latency"
+    return "warmup" if entry.round < latency.n_unsteady else "latency"
 
 
-def summary(status: str, reason: str | None, passes: list[Event]) -> str:
+def summary(status: str, reason: str | None, passes: list[PassRow]) -> str:
     """Return a cell in a line, for the log."""
     timed = [entry for entry in passes if entry["phase"] == "latency"]
     why = f"{status}: {reason}" if reason else status
@@ -117,7 +116,7 @@ def summary(status: str, reason: str | None, passes: list[Event]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Read the command line, measure the cell and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    cell_spec.add_arguments(parser)
+    cell_options.add_arguments(parser)
     parser.add_argument(
         "--larger-than-oom", action="store_true", help="try even where a smaller batch has run out of memory"
     )

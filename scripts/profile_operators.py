@@ -8,15 +8,16 @@ import argparse
 import os
 import statistics
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from asrmeter import runtimes
+from asrmeter.common import typed_json
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.machine.facts import machine_id
-from asrmeter.measure import spec as cell_spec
+from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
+from asrmeter.measure.spec import ProfileSpec
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
 from asrmeter.study import grid
@@ -25,12 +26,6 @@ from asrmeter.workflow.cli import run
 # How many groups the summary names.
 _N_NAMED = 4
 
-# Values of the cell that tell a profile from that of another study or version; see `grid.check_records`.
-_PLANNED = (
-    *("model", "model_key", "corpus", "corpus_key", "variant", "options", "device", "duration_s", "batch_size"),
-    *("threads", "seed", "n_timed_batches"),
-)
-
 
 class ProfileJob(Job):
     """Profiles a cell."""
@@ -38,20 +33,19 @@ class ProfileJob(Job):
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__((args.output, args.trace), args.attempt, args.timeout_s)
         self._args, self._trace = args, args.trace
-        self._spec: dict[str, Any] = {}
         self._cell_id, self._results = "", Path()
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> ProfileSpec:
         """Return the spec of the cell, and remove an old trace."""
-        self._spec = cell_spec.specify(self._args) | {"task": "profile", "trace_file": str(self._trace)}
+        spec = self._spec = ProfileSpec(**vars(cell_options.specify(self._args)), trace_file=str(self._trace))
         self._trace.unlink(missing_ok=True)
-        cell = grid.Cell(*(self._spec[field.name] for field in fields(grid.Cell) if field.name in self._spec))
+        cell = grid.Cell(spec.model, spec.variant, spec.device, spec.duration_s, spec.batch_size)
         self._cell_id, self._results = cell.id, results_folder(self.output, cell.id)
-        return self._spec
+        return spec
 
     def refusal(self) -> tuple[str, str] | None:
         """Refuse a cell that torch does not run, or that could not be measured."""
-        if not runtimes.kind(self._spec["preload"]).has_operators:
+        if not runtimes.kind(self._spec.runtime).has_operators:
             return "unsupported", "only models that torch runs can be profiled"
         return why_not_measured(self._results, self._cell_id)
 
@@ -61,17 +55,18 @@ class ProfileJob(Job):
 
         from asrmeter.common import parquet
         from asrmeter.measure.operator_attribution import write_trace
-        from asrmeter.records.operator_rows import OPERATORS, rows_of
+        from asrmeter.records.operator_rows import OPERATORS, ProfileHeader, rows_of
 
         profiled = outcome.status == "ok"
         if not profiled:
             write_trace([], self._trace)
-        header = {name: self._spec[name] for name in OPERATORS.names if name in self._spec}
+        told = vars(self._spec)
+        header = {name: told[name] for name in OPERATORS.names if name in told}
         header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id()}
         header["trace"] = os.path.relpath(self._trace, self._results) if profiled else None
         rows = rows_of(header, outcome.events)
-        planned = {name: self._spec[name] for name in _PLANNED} | {"profile_version": self._spec["protocol"]}
-        parquet.save(self.output, pa.Table.from_pylist(rows, schema=OPERATORS), planned)
+        own = typed_json.from_json(ProfileHeader, told | {"profile_version": self._spec.protocol})
+        parquet.save(self.output, pa.Table.from_pylist(rows, schema=OPERATORS), vars(own))
         return summary(rows)
 
 
@@ -114,7 +109,7 @@ def why_not_measured(results: Path, cell_id: str) -> tuple[str, str] | None:
 def main(argv: list[str] | None = None) -> None:
     """Read the command line, profile the cell and write its files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    cell_spec.add_arguments(parser)
+    cell_options.add_arguments(parser)
     parser.add_argument(
         "--trace", type=Path, required=True, help="the last profiled pass, as gzipped JSON for Perfetto"
     )

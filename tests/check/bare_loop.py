@@ -38,6 +38,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure import launcher
 from asrmeter.records import cell_record
+from asrmeter.records.events import Disturbed, Latency, Ready
 from asrmeter.workflow.cli import run
 from check import plain
 
@@ -137,12 +138,12 @@ class Cell:
         if shell.run(self._command, self._log):
             raise AsrmeterError(f"measure.py failed:\n{self._log.read_text()}")
         self.header, self._passes = cell_record.read(self._output)
-        events = self.header["events"]
-        if self.header["status"] not in ("ok", "unconverged"):
-            raise AsrmeterError(f"the cell was not measured: {self.header['status']}, {self.header['reason']}")
-        if (events["ready"]["preload_cpu_s"] is not None) != (worker == "forked"):
+        ready, disturbed = self.header.last(Ready), self.header.last(Disturbed)
+        if self.header.status not in ("ok", "unconverged"):
+            raise AsrmeterError(f"the cell was not measured: {self.header.status}, {self.header.reason}")
+        if (ready is not None and ready.preload_cpu_s is not None) != (worker == "forked"):
             raise AsrmeterError(f"the worker was not {worker}")
-        self.disturbances += [event["disturbance"] for event in (events.get("disturbed"),) if event]
+        self.disturbances += [disturbed.disturbance or ""] if disturbed else []
         return blocked_median(self._passes, [entry["latency_s"] for entry in self._passes])
 
     def by_plain_loop(self) -> float:
@@ -158,7 +159,7 @@ class Cell:
         from asrmeter import runtimes
         from asrmeter.runtimes.base import Setup
 
-        own, device = self.plain_cell([]), self.header["device"]
+        own, device = self.plain_cell([]), self.header.device
         model = plain.Plain(own)
         name, options = runtimes.runtime_of(own["options"])
         setup = Setup(
@@ -188,9 +189,9 @@ class Cell:
     def _options(self, budget_s: float) -> list[str]:
         """Return the options of measure.py: those of the study, except for the stop rule."""
         header, own = self.header, self.plain_cell([])
-        protocol = header["stop_rule"] | {
-            "version": header["protocol"],
-            "timed_batches": len(header["timed_batches"]),
+        protocol = dict(header.stop_rule or {}) | {
+            "version": header.protocol,
+            "timed_batches": len(header.timed_batches or ()),
             # Every measurement spends its budget, and an energy window is one round.
             "target": 0,
             "budget_s": budget_s,
@@ -198,11 +199,11 @@ class Cell:
         }
         options = {
             **{
-                key: header[key]
+                key: getattr(header, key)
                 for key in ("model", "variant", "device", "duration_s", "batch_size", "threads", "seed")
             },
             **{key: own[key] for key in ("model_folder", "segments")},
-            "variant_options": json.dumps(header["options"]),
+            "variant_options": json.dumps(header.options),
             "protocol": json.dumps(protocol),
             "output": self._output,
         }
@@ -281,7 +282,8 @@ def main(argv: list[str] | None = None) -> None:
     ratios |= of_stages
     for name, ratio in ratios.items():
         print(f"{name} / bare: {ratio}")
-    marks_s = cell.header["events"]["latency"]["stage_marks_s"]
+    latency = cell.header.last(Latency)
+    marks_s = (latency and latency.stage_marks_s) or 0.0
     print(f"setting the stage marks of a pass takes {1e6 * marks_s:.2g} µs")
     for disturbance in cell.disturbances:
         print(f"asrmeter was disturbed: {disturbance}")

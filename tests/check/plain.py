@@ -21,17 +21,17 @@ SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
 
 
-def cell(results: Path, header: dict[str, Any], passes: Iterable[list[str]], idle_s: float = 0) -> dict[str, Any]:
+def cell(results: Path, header: Any, passes: Iterable[list[str]], idle_s: float = 0) -> dict[str, Any]:
     """Return a cell as the process gets it: which model to load, how, and the segment ids of each pass.
 
     `header` is that of the cell's record in the folder `results`; after the passes the process idles for `idle_s`.
     """
     return {
-        "model_folder": str(results / "models" / header["model"]),
-        "segments": str(results / "corpus" / header["corpus"] / "segments.json"),
+        "model_folder": str(results / "models" / header.model),
+        "segments": str(results / "corpus" / header.corpus / "segments.json"),
         "passes": list(passes),
         "idle_s": idle_s,
-    } | {key: header[key] for key in ("family", "weights", "options", "device", "threads")}
+    } | {key: getattr(header, key) for key in ("family", "weights", "options", "device", "threads")}
 
 
 def run(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

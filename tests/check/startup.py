@@ -21,6 +21,7 @@ import soundfile
 
 from asrmeter.measure import launcher
 from asrmeter.records import cell_record
+from asrmeter.records.events import Memory, Ready
 from asrmeter.workflow.cli import aligned, run
 from check.bare_loop import SHELLS, Shell
 from helpers.made_inputs import sign_corpus, sign_model
@@ -58,13 +59,15 @@ def make_cell(folder: Path) -> list[str]:
 def quantities(record: Path) -> Quantities:
     """Return what a record says of the start-up."""
     header, passes = cell_record.read(record)
-    events = header["events"]
+    ready, memory = header.last(Ready), header.last(Memory)
+    if ready is None or memory is None:
+        sys.exit(f"the cell was not measured: {header.status}, {header.reason}")
     found = {
-        "startup_cpu_s": events["ready"]["startup_cpu_s"],
-        "preload_cpu_s": events["ready"]["preload_cpu_s"],
-        "before_first_pass_s": passes[0]["started_at_s"] - header["started_at_s"],
-        "model_rss_mib": events["ready"]["model_rss_bytes"] / 2**20,
-        "peak_rss_mib": events["memory"]["peak_rss_bytes"] / 2**20,
+        "startup_cpu_s": ready.startup_cpu_s,
+        "preload_cpu_s": ready.preload_cpu_s,
+        "before_first_pass_s": passes[0]["started_at_s"] - header.started_at_s,
+        "model_rss_mib": (ready.model_rss_bytes or 0) / 2**20,
+        "peak_rss_mib": (memory.peak_rss_bytes or 0) / 2**20,
     }
     return {name: value for name, value in found.items() if value is not None}
 

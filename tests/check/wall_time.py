@@ -26,6 +26,8 @@ sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("scripts"
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.records import cell_record
+from asrmeter.records.events import Energy
+from asrmeter.records.header import RecordHeader
 from asrmeter.workflow.cli import run
 from check import plain
 
@@ -40,7 +42,7 @@ class Cell:
 
     begin_s: float
     end_s: float
-    header: dict[str, Any]
+    header: RecordHeader
     passes: list[dict[str, Any]]
 
     @property
@@ -66,7 +68,7 @@ class Cell:
     @property
     def outside_s(self) -> dict[str, float]:
         """All other seconds, by what they were spent on."""
-        started_s = self.header["started_at_s"]
+        started_s = self.header.started_at_s
         if not self.passes:
             return {"no pass was made": self.wall_s}
         transcripts = [entry for entry in self.passes if entry["phase"] == "transcript"]
@@ -94,7 +96,8 @@ class Cell:
         return [*(entry["segment_ids"] for entry in self.passes), *metered]
 
     def _windows(self, kind: str) -> list[dict[str, Any]]:
-        return self.header["events"].get("energy", {}).get(kind, [])
+        energy = self.header.last(Energy)
+        return list(getattr(energy, kind)) if energy else []
 
 
 def read(results: Path) -> list[Cell]:
@@ -107,12 +110,12 @@ def read(results: Path) -> list[Cell]:
     if not paths:
         raise AsrmeterError(f"{results}: holds no measurements")
     cells: list[Cell] = []
-    records = sorted(((*cell_record.read(path), path) for path in paths), key=lambda found: found[0]["started_at_s"])
+    records = sorted(((*cell_record.read(path), path) for path in paths), key=lambda found: found[0].started_at_s)
     for header, passes, path in records:
-        begin_s, end_s = header["started_at_s"], path.stat().st_mtime
+        begin_s, end_s = header.started_at_s, path.stat().st_mtime
         if cells and begin_s - cells[-1].end_s < LONGEST_PAUSE_S:
             begin_s = cells[-1].end_s
-        if end_s < max([header["started_at_s"], *(entry["ended_at_s"] for entry in passes)]) or end_s < begin_s:
+        if end_s < max([header.started_at_s, *(entry["ended_at_s"] for entry in passes)]) or end_s < begin_s:
             raise AsrmeterError(f"{path}: not the file that the run wrote; copy results with their times (cp -a)")
         cells.append(Cell(begin_s, end_s, header, passes))
     return cells
@@ -129,7 +132,7 @@ def whole_run_s(snakemake: Path, cells: Sequence[Cell]) -> float | None:
 
 def run_loop(results: Path, cells: Sequence[Cell]) -> tuple[float, float]:
     """Make the cells' passes in one process; return (its seconds, those of them inside of passes and idle)."""
-    by_model = sorted(cells, key=lambda cell: (cell.header["model"], cell.header["variant"], cell.header["device"]))
+    by_model = sorted(cells, key=lambda cell: (cell.header.model, cell.header.variant, cell.header.device))
     loop_cells = [plain.cell(results, cell.header, cell.batches, cell.idle_s) for cell in by_model if cell.passes]
     begin = time.perf_counter()
     found = plain.run(loop_cells)

@@ -119,9 +119,9 @@ def test_killed_nodes_job_is_redone_and_keeps_its_records(run: OnCluster) -> Non
 def test_every_record_names_its_node_and_its_gpu(run: OnCluster) -> None:
     for cell in CELLS:
         header = run.record(cell)
-        job = next(job for job in run.jobs if str(job.id) == header["slurm_job_id"])
-        assert header["node"] == job.nodes
-        assert header["visible_gpus"] == ("0" if "/cuda/" in cell else None)
+        job = next(job for job in run.jobs if str(job.id) == header.slurm_job_id)
+        assert header.node == job.nodes
+        assert header.visible_gpus == ("0" if "/cuda/" in cell else None)
     row = pq.read_table(run.checkout.results / "tables" / "cells.parquet").to_pylist()[0]
     assert row["node"] in NODES
 
@@ -234,7 +234,7 @@ def test_outages_lose_nothing(on_cluster: Checkout, cluster: Cluster, plugin: Pa
     assert _measured(on_cluster) == len(OUTAGE_CELLS)
     for target in OUTAGE_TARGETS:
         header, passes = cell_record.read(on_cluster.folder / target.replace("results", "results-outages", 1))
-        assert header["status"] in MEASURED_STATUS and passes, header["reason"]
+        assert header.status in MEASURED_STATUS and passes, header.reason
     wait_for(lambda: not on_cluster.processes(), "a process lives on", 30)
     wait_for(lambda: set(cluster.states()) == set(NODES), "a node is gone", 30)
 

@@ -19,8 +19,10 @@ import ceilings as script
 from asrmeter.machine.facts import cpu_name
 from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock
 from asrmeter.measure.retries import Attempts
+from asrmeter.measure.spec import PeaksSpec, Start
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.measure.tasks import peaks
+from asrmeter.records.events import Event
 from asrmeter.records.machine_peaks import PEAK_RATES, MachinePeaks
 
 pytestmark = pytest.mark.alone
@@ -225,9 +227,9 @@ def test_unsupported_dtype_leaves_others_alone(monkeypatch: pytest.MonkeyPatch) 
 
 def rates(device: str, dtypes: list[str], monkeypatch: pytest.MonkeyPatch, budget_s: float) -> list[dict[str, Any]]:
     """Measure in this process with the threads that torch has; return the rows."""
-    events: list[dict[str, Any]] = []
-    spec = {"device": device, "threads": torch.get_num_threads(), "dtypes": dtypes, "budget_s": budget_s}
-    peaks.PeakMeasurement(spec, lambda event, **fields: events.append({"event": event, **fields})).run()
+    events: list[Event] = []
+    spec = PeaksSpec(device=device, threads=torch.get_num_threads(), dtypes=dtypes, budget_s=budget_s)
+    peaks.PeakMeasurement(spec, Start(), events.append).run()
     table = script.rows(Outcome("ok", None, events), IDENTITY | {"device": device})
     return pa.Table.from_pylist(table, schema=PEAK_RATES).to_pylist()
 

@@ -147,15 +147,15 @@ def test_windows_three_and_idle_where_cpu_has_a_counter(rapl: FakeRapl) -> None:
 
     with rapl.running({"intel-rapl:0": 5.0}, tick_s=0.002):
         found = energy.meter_windows(None, work, least_s=0.3)
-    assert (found["method_cpu"], found["method_gpu"], found["counter_note"]) == ("rapl", "none", None)
-    assert found["counter_tick_s"] > 0
-    assert len(found["windows"]) == 3
-    for window in found["windows"]:
+    assert (found.method_cpu, found.method_gpu, found.counter_note) == ("rapl", "none", None)
+    assert found.counter_tick_s > 0
+    assert len(found.windows) == 3
+    for window in found.windows:
         assert window["counter_cpu_j"] == pytest.approx(100 * window["n_passes"] + 5 * window["seconds"], rel=0.05)
         assert window["cpu_j"] == pytest.approx(window["counter_cpu_j"], rel=0.05)
         assert window["gpu_j"] is window["counter_gpu_j"] is None
         assert window["ram_j"] > 0
-    (idle,) = found["idle"]
+    (idle,) = found.idle
     assert idle["counter_cpu_j"] == pytest.approx(5 * idle["seconds"], rel=0.3)
 
 
@@ -181,13 +181,13 @@ def test_the_load_model_is_tdp_by_share_of_cpu_time() -> None:
 @pytest.mark.usefixtures("no_rapl")
 def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
     found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
-    assert found["method_cpu"] == "cpu_load_model"
-    assert len(found["windows"]) == 1
-    assert found["idle"] == []
-    assert found["windows"][0]["seconds"] >= 0.1
-    assert found["windows"][0]["counter_cpu_j"] is None
-    assert found["counter_tick_s"] is None
-    assert found["counter_note"].startswith("RAPL: no processor package in ")
+    assert found.method_cpu == "cpu_load_model"
+    assert len(found.windows) == 1
+    assert found.idle == []
+    assert found.windows[0]["seconds"] >= 0.1
+    assert found.windows[0]["counter_cpu_j"] is None
+    assert found.counter_tick_s is None
+    assert found.counter_note.startswith("RAPL: no processor package in ")
 
 
 # GPUs
@@ -198,12 +198,12 @@ def test_the_cells_own_card_is_metered_by_its_counter(monkeypatch: pytest.Monkey
     other = fake_nvml.Card("GPU-11111111-1fb8-192a-7ab7-0e0e4476c184", energy_mj=of_power(999))
     installed(monkeypatch, other, fake_nvml.Card(GPU, energy_mj=of_power(150)))
     found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.4)
-    assert (found["method_cpu"], found["method_gpu"]) == ("cpu_load_model", "nvml_counter")
-    assert found["note"].startswith("GPU: NVML's energy counter; CPU: modelled by codecarbon")
-    assert found["counter_note"] is None
-    assert found["idle_settled_s"] is not None
-    assert len(found["windows"]) == 3
-    for window in found["windows"] + found["idle"]:
+    assert (found.method_cpu, found.method_gpu) == ("cpu_load_model", "nvml_counter")
+    assert found.note.startswith("GPU: NVML's energy counter; CPU: modelled by codecarbon")
+    assert found.counter_note is None
+    assert found.idle_settled_s is not None
+    assert len(found.windows) == 3
+    for window in [*found.windows, *found.idle]:
         assert window["counter_gpu_j"] == pytest.approx(150 * window["seconds"], rel=0.2)
         assert window["gpu_j"] == pytest.approx(150 * window["seconds"], rel=0.3)
         assert window["counter_cpu_j"] is None
@@ -223,9 +223,9 @@ def test_codecarbon_takes_the_difference_of_the_cards_counter(monkeypatch: pytes
 def test_a_window_lasts_fifty_updates_of_the_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150, tick_s=0.02)))
     found = energy.meter_windows(GPU, lambda: time.sleep(0.05), least_s=0.1)
-    assert found["counter_tick_s"] == pytest.approx(0.02, rel=0.25)
-    for window in found["windows"] + found["idle"]:
-        assert window["seconds"] >= 50 * found["counter_tick_s"]
+    assert found.counter_tick_s == pytest.approx(0.02, rel=0.25)
+    for window in [*found.windows, *found.idle]:
+        assert window["seconds"] >= 50 * found.counter_tick_s
 
 
 @pytest.mark.usefixtures("no_rapl")
@@ -255,11 +255,11 @@ def test_a_gpu_that_nvml_does_not_show_leaves_the_cpu(monkeypatch: pytest.Monkey
     library = installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150)))
     library.opens_with = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
     found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.1)
-    assert (found["method_cpu"], found["method_gpu"]) == ("cpu_load_model", "none")
-    assert found["note"].startswith("GPU: not found by NVML; CPU: ")
-    assert found["counter_note"] == "NVML: Driver Not Loaded"
-    assert [window["gpu_j"] for window in found["windows"]] == [None]
-    assert found["windows"][0]["cpu_j"] is not None
+    assert (found.method_cpu, found.method_gpu) == ("cpu_load_model", "none")
+    assert found.note.startswith("GPU: not found by NVML; CPU: ")
+    assert found.counter_note == "NVML: Driver Not Loaded"
+    assert [window["gpu_j"] for window in found.windows] == [None]
+    assert found.windows[0]["cpu_j"] is not None
 
 
 def test_a_cell_on_the_cpu_leaves_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,10 +284,10 @@ def test_the_counter_is_left_when_codecarbon_fails(rapl: FakeRapl, monkeypatch: 
     monkeypatch.setattr(OfflineEmissionsTracker, step, breaks)
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
         found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.2)
-    assert found["method_cpu"] == found["method_gpu"] == "none"
-    assert found["note"] == "codecarbon failed: OSError('no such luck')"
-    assert len(found["windows"]) == 3
-    for window in found["windows"] + found["idle"]:
+    assert found.method_cpu == found.method_gpu == "none"
+    assert found.note == "codecarbon failed: OSError('no such luck')"
+    assert len(found.windows) == 3
+    for window in [*found.windows, *found.idle]:
         assert window["cpu_j"] is window["gpu_j"] is window["ram_j"] is None
         assert window["counter_cpu_j"] == pytest.approx(50 * window["seconds"], rel=0.2)
 
@@ -302,9 +302,9 @@ def test_a_method_that_gave_no_figure_is_none(rapl: FakeRapl, monkeypatch: pytes
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", lambda *a: (breaks if next(starts) else start_task)(*a))
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
         found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
-    assert found["method_cpu"] == "none"
-    assert [window["cpu_j"] for window in found["windows"]] == [None] * 3
-    assert found["note"] == "CPU: whole socket by RAPL; codecarbon failed: OSError('no such luck')"
+    assert found.method_cpu == "none"
+    assert [window["cpu_j"] for window in found.windows] == [None] * 3
+    assert found.note == "CPU: whole socket by RAPL; codecarbon failed: OSError('no such luck')"
 
 
 @pytest.mark.usefixtures("no_rapl")
@@ -313,14 +313,14 @@ def test_without_any_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", breaks)
     found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.05)
-    assert found["method_cpu"] == found["method_gpu"] == "none"
-    assert found["idle"] == []
-    (window,) = found["windows"]
+    assert found.method_cpu == found.method_gpu == "none"
+    assert found.idle == []
+    (window,) = found.windows
     assert {name: value for name, value in window.items() if name.endswith("_j")} == dict.fromkeys(
         ("cpu_j", "gpu_j", "ram_j", "counter_cpu_j", "counter_gpu_j")
     )
-    assert "no such luck" in found["note"]
-    assert found["counter_note"]
+    assert "no such luck" in found.note
+    assert found.counter_note
 
 
 @pytest.mark.usefixtures("quickly")
@@ -336,9 +336,9 @@ def test_windows_before_a_pass_that_fails_are_kept(rapl: FakeRapl, monkeypatch: 
 
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
         found = energy.meter_windows(None, run, least_s=0.2)
-    assert found["method_cpu"] == "rapl"
-    assert len(found["windows"]) == 1
-    assert found["note"] == "CPU: whole socket by RAPL; a pass failed: ValueError('out of luck')"
+    assert found.method_cpu == "rapl"
+    assert len(found.windows) == 1
+    assert found.note == "CPU: whole socket by RAPL; a pass failed: ValueError('out of luck')"
 
 
 @pytest.mark.usefixtures("no_rapl")

@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,18 @@ from asrmeter import runtimes
 from asrmeter.common.vocabulary import PROFILE_STAGES
 from asrmeter.measure.operator_attribution import BETWEEN, Event, attribute, group_of, range_of
 from asrmeter.measure.retries import Attempts
+from asrmeter.measure.spec import ProfileSpec, Start
 from asrmeter.measure.tasks import profile as profile_task
-from asrmeter.records import cell_record, operator_rows
+from asrmeter.records import cell_record, events, operator_rows
 from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.runtimes.base import Setup, UnsupportedError
 from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import ctc_folder, whisper_folder
 
 MAIN, OTHER_THREAD, SYSTEM = 1, 2, 4711
-CELL = {
+CELL: dict[str, Any] = {
     **{"model": "m", "weights": "random", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 2},
-    **{"threads": 1, "machine_id": "x"},
+    "threads": 1,
 }
 
 
@@ -282,7 +285,7 @@ def test_modules_with_a_range(path: str, kind: str, name: str | None) -> None:
 # Real profiles of small models
 
 
-def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "cpu") -> dict[str, Any]:
+def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "cpu") -> ProfileSpec:
     """Return the spec of a cell; its corpus is two segments of noise, long enough for a pass of about 0.1 s."""
     seconds = 30 if family == "ctc" else 5
     segments = []
@@ -290,22 +293,27 @@ def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "c
         file = folder.parent / f"{i}.flac"
         soundfile.write(file, np.random.default_rng(i).uniform(-0.5, 0.5, seconds * 16_000).astype(np.float32), 16_000)
         segments.append({"segment_id": str(i), "text": "w1 w2 w3", "file": str(file)})
-    return CELL | {
-        **{"family": family, "weights": "pretrained", "model_folder": str(folder), "device": device},
-        "options": {"runtime": "transformers", "dtype": "float32", "attention": attention},
-        **{"segments": segments, "batches": [["0", "1"]], "timed_batches": [0]},
-        "trace_file": str(folder.parent / "trace.json.gz"),
-    }
+    told = CELL | {"family": family, "weights": "pretrained", "model_folder": str(folder), "device": device}
+    return ProfileSpec(
+        **told,
+        options={"runtime": "transformers", "dtype": "float32", "attention": attention},
+        **{"segments": segments, "batches": [["0", "1"]], "timed_batches": [0], "seed": 1, "protocol": 1},
+        trace_file=str(folder.parent / "trace.json.gz"),
+    )
 
 
-def events_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
+def events_of(spec: ProfileSpec) -> list[events.Event]:
+    told: list[events.Event] = []
     threads = torch.get_num_threads()
     try:
-        profile_task.CellProfile(spec, lambda event, **fields: events.append({"event": event} | fields)).run()
+        profile_task.CellProfile(spec, Start(), told.append).run()
     finally:
         torch.set_num_threads(threads)
-    return events
+    return told
+
+
+def profiles_of(told: list[events.Event]) -> list[events.Profile]:
+    return [event for event in told if isinstance(event, events.Profile)]
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +329,7 @@ def ctc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ctc_folder(tmp_path_factory.mktemp("ctc") / "model", "wav2vec2", masked=False)
 
 
-def shares(rows: list[dict[str, Any]], by: str) -> dict[str, float]:
+def shares(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, float]:
     total: dict[str, float] = {}
     for row in rows:
         total[row[by]] = total.get(row[by], 0) + row["cpu_self_s"]
@@ -331,25 +339,26 @@ def shares(rows: list[dict[str, Any]], by: str) -> dict[str, float]:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: pytest.CaptureFixture[str]) -> None:
     spec = specify(whisper, "whisper", attention)
-    events = events_of(spec)
+    told = events_of(spec)
     assert "USDT" not in capfd.readouterr().err
-    assert events[-1]["event"] == "profile"
+    assert isinstance(told[-1], events.Profile)
     # A busy machine disturbs the first attempt: the second one counts then.
-    plain = [entry["latency_s"] for entry in events if entry["event"] == "pass" and entry["phase"] == "plain"][-3:]
-    profiles = [entry for entry in events if entry["event"] == "profile"][-2:]
-    assert len(plain) == 3 and [entry["repeat"] for entry in profiles] == [1, 2]
+    passes = [event for event in told if isinstance(event, events.Pass)]
+    plain = [entry.latency_s for entry in passes if entry.phase == "plain"][-3:]
+    profiles = profiles_of(told)[-2:]
+    assert len(plain) == 3 and [entry.repeat for entry in profiles] == [1, 2]
     for entry in profiles:
-        assert sum(row["cpu_self_s"] for row in entry["rows"]) == pytest.approx(entry["pass_s"], rel=0.02)
-        assert set(shares(entry["rows"], "stage")) == set(PROFILE_STAGES)
-        assert entry["plain_pass_s"] == sorted(plain)[1]
-        profiled_s = np.median([other["pass_s"] for other in profiles])
-        assert entry["overhead"] == pytest.approx(profiled_s / sorted(plain)[1] - 1)
-    called = {(row["stage"], row["group"], row["operator"]) for row in profiles[0]["rows"]}
+        assert sum(row["cpu_self_s"] for row in entry.rows) == pytest.approx(entry.pass_s, rel=0.02)
+        assert set(shares(entry.rows, "stage")) == set(PROFILE_STAGES)
+        assert entry.plain_pass_s == sorted(plain)[1]
+        profiled_s = np.median([other.pass_s for other in profiles])
+        assert entry.overhead == pytest.approx(profiled_s / sorted(plain)[1] - 1)
+    called = {(row["stage"], row["group"], row["operator"]) for row in profiles[0].rows}
     written_out = ("encoder", "attention", "aten::bmm") in called
     assert written_out == (attention == "eager")
     assert (("encoder", "attention", "aten::scaled_dot_product_attention") in called) == (not written_out)
     # Two layers, an own norm each of self-attention, cross-attention and feed-forward; fc1, fc2 and the head once.
-    calls = {(row["stage"], row["operator"]): row["n_calls"] for row in profiles[0]["rows"]}
+    calls = {(row["stage"], row["operator"]): row["n_calls"] for row in profiles[0].rows}
     runs = calls["output_layer", "aten::linear"]
     assert (
         calls["decoder_feed_forward", "aten::linear"]
@@ -365,9 +374,8 @@ def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: p
     # Without the features: their large buffers are of fresh pages or not, by what the process has freed before, and in
     # a model as small as this one that is a tenth of the pass.
     profiles = [
-        [row for row in entry["rows"] if row["stage"] != "features"]
-        for entry in events_of(specify(whisper, "whisper"))
-        if entry["event"] == "profile"
+        [row for row in entry.rows if row["stage"] != "features"]
+        for entry in profiles_of(events_of(specify(whisper, "whisper")))
     ]
     calls = [{(row["stage"], row["operator"], row["n_calls"]) for row in rows} for rows in profiles]
     assert all(other == calls[0] for other in calls)
@@ -388,17 +396,15 @@ def test_profiling_twice_ranks_the_groups_the_same(whisper: Path, monkeypatch: p
 
 
 def test_a_ctc_pass_has_no_decoder(ctc: Path) -> None:
-    events = events_of(specify(ctc, "ctc"))
-    for entry in events:
-        if entry["event"] == "profile":
-            assert set(shares(entry["rows"], "stage")) == {"features", "encoder", "output_layer", "text"}
-            assert 0.98 < entry["covered"] < 1.02
+    for entry in profiles_of(events_of(specify(ctc, "ctc"))):
+        assert set(shares(entry.rows, "stage")) == {"features", "encoder", "output_layer", "text"}
+        assert 0.98 < entry.covered < 1.02
 
 
 def test_trace_opens_and_holds_nothing_private(whisper: Path) -> None:
     spec = specify(whisper, "whisper")
     events_of(spec)
-    text = gzip.decompress(Path(spec["trace_file"]).read_bytes()).decode()
+    text = gzip.decompress(Path(spec.trace_file).read_bytes()).decode()
     trace = json.loads(text)
     assert set(trace) == {"traceEvents"}
     assert {key for slice_ in trace["traceEvents"] for key in slice_} == {
@@ -450,15 +456,13 @@ def test_profile_without_cuda_is_unsupported(ctc: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_pass_on_cuda_is_its_kernels_and_its_waiting(whisper: Path) -> None:
-    events = events_of(specify(whisper, "whisper", device="cuda"))
-    for entry in events:
-        if entry["event"] == "profile":
-            cuda_s = sum(row["cuda_self_s"] for row in entry["rows"])
-            assert 0 < cuda_s == pytest.approx((1 - entry["device_idle_share"]) * entry["pass_s"])
-            assert 0.98 < entry["covered"] < 1.02
-            assert "synchronisation" in shares(entry["rows"], "group")
-            of_matmul = {row["stage"] for row in entry["rows"] if row["group"] == "matmul" and row["cuda_self_s"]}
-            assert {"encoder", "decoder_self_attention", "output_layer"} <= of_matmul
+    for entry in profiles_of(events_of(specify(whisper, "whisper", device="cuda"))):
+        cuda_s = sum(row["cuda_self_s"] for row in entry.rows)
+        assert 0 < cuda_s == pytest.approx((1 - (entry.device_idle_share or 0)) * entry.pass_s)
+        assert 0.98 < entry.covered < 1.02
+        assert "synchronisation" in shares(entry.rows, "group")
+        of_matmul = {row["stage"] for row in entry.rows if row["group"] == "matmul" and row["cuda_self_s"]}
+        assert {"encoder", "decoder_self_attention", "output_layer"} <= of_matmul
     with profile(activities=[ProfilerActivity.CUDA]):  # no profiler was left running
         pass
 
@@ -501,7 +505,7 @@ def test_a_recorded_pass_on_a_gpu(name: str, groups: tuple[str, ...]) -> None:
 # The table
 
 
-def profile_event(repeat: int, **values: Any) -> dict[str, Any]:
+def profile_event(repeat: int, **values: Any) -> events.Profile:
     row = {
         "stage": "encoder",
         "group": "matmul",
@@ -512,11 +516,11 @@ def profile_event(repeat: int, **values: Any) -> dict[str, Any]:
     }
     facts = {"pass_s": 2.0, "plain_pass_s": 1.6, "overhead": 0.25, "covered": 0.99, "device_idle_share": None}
     facts |= {"disturbance": None}
-    return {"event": "profile", "repeat": repeat, "rows": [row | values]} | facts
+    return events.Profile(repeat=repeat, rows=[row | values], **facts)
 
 
-HEADER = CELL | {"status": "ok", "reason": None, "trace": "t.json.gz"}
-READY = {"event": "ready", "attention": "sdpa"}
+HEADER = CELL | {"machine_id": "x", "status": "ok", "reason": None, "trace": "t.json.gz"}
+READY = events.Ready(attention="sdpa")
 
 
 def test_rows_of_a_cell() -> None:
@@ -531,7 +535,7 @@ def test_rows_of_a_cell() -> None:
 
 def test_rows_of_a_cuda_cell() -> None:
     on_cuda = HEADER | {"device": "cuda"}
-    found = profile_event(1, cuda_self_s=0.8) | {"device_idle_share": 0.6}
+    found = replace(profile_event(1, cuda_self_s=0.8), device_idle_share=0.6)
     row = operator_rows.rows_of(on_cuda, [READY, found])[0]
     assert (row["cuda_share"], row["device_idle_share"], row["cuda_note"]) == (1, 0.6, None)
     assert "matmul 100% of the device's busy time; device idle 60%" in profile_operators.summary([row])
@@ -558,8 +562,7 @@ def command_line(ctc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
     segments = [
-        row | {"path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0}
-        for row in specify(ctc, "ctc")["segments"]
+        {**row, "path": Path(row["file"]).name, "duration_s": 5, "audio_s": 5.0} for row in specify(ctc, "ctc").segments
     ]
     sign_corpus(ctc.parent, segments)
     sign_model(ctc)

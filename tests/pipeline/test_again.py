@@ -186,10 +186,10 @@ def test_one_cell_alone_takes_only_what_it_needs(alone: tuple[Checkout, dict[str
 def test_one_cell_alone_uses_every_core_though_snakemake_has_one(alone: tuple[Checkout, dict[str, int]]) -> None:
     checkout, _ = alone
     header, passes = cell_record.read(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))
-    assert header["status"] in ("ok", "unconverged")
-    assert header["threads"] == len(os.sched_getaffinity(0))
+    assert header.status in ("ok", "unconverged")
+    assert header.threads == len(os.sched_getaffinity(0))
     assert pq.read_table(checkout.cell("whisper-tiny.en/fp32/cpu/5s-b2"))["threads"].unique().to_pylist() == [
-        header["threads"]
+        header.threads
     ]
     assert passes
 

@@ -65,11 +65,11 @@ def test_killed_worker_is_a_record_and_measured_when_deleted(
     worker.end(signal.SIGKILL)
     assert running.wait(60) == 0
     header, passes = cell_record.read(prepared.cell(CELL))
-    assert header["status"] == "killed"
-    assert "SIGKILL" in header["reason"]
+    assert header.status == "killed"
+    assert "SIGKILL" in header.reason
     assert [entry for entry in passes if entry["phase"] == "latency"], "what was measured before is lost"
     table = pq.read_table(prepared.results / "tables" / "cells.parquet").to_pylist()
-    assert [(row["status"], row["reason"]) for row in table] == [("killed", header["reason"])]
+    assert [(row["status"], row["reason"]) for row in table] == [("killed", header.reason)]
     assert "killed" in (prepared.results / "report.html").read_text()
     done = "cells: 1 of 1 done (1 failed: 1 killed), none left"
     assert progress(prepared)[-2:] == [
@@ -82,7 +82,7 @@ def test_killed_worker_is_a_record_and_measured_when_deleted(
     assert "deleted: 1 cell; run the same command as before to measure them again" in deleted.output
     assert prepared.run(RECORD).jobs == {"measure_cpu": 1}
     header, _ = cell_record.read(prepared.cell(CELL))
-    assert header["status"] in ("ok", "unconverged")
+    assert header.status in ("ok", "unconverged")
 
 
 @pytest.mark.parametrize("running", [(RECORD,)], indirect=True)
@@ -104,8 +104,8 @@ def test_job_killed_twice_is_a_record(prepared: Checkout, running: "subprocess.P
         gone.append(worker.pid)
     assert running.wait(90) == 0
     header, passes = cell_record.read(prepared.cell(CELL))
-    assert (header["status"], passes) == ("killed", [])
-    assert "the measuring job ended 2 times without a record" in header["reason"]
+    assert (header.status, passes) == ("killed", [])
+    assert "the measuring job ended 2 times without a record" in header.reason
 
 
 def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
@@ -128,7 +128,7 @@ def test_interrupt_of_snakemake_alone_lets_the_cell_end(prepared: Checkout, runn
     assert running.wait(60) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
     header, _ = cell_record.read(prepared.cell(CELL))
-    assert header["status"] in ("ok", "unconverged")
+    assert header.status in ("ok", "unconverged")
     assert not (prepared.results / "tables").exists()
 
 
@@ -153,7 +153,7 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, inputs: Checkout)
     spans: list[tuple[float, float]] = []
     for checkout in both:
         header, passes = cell_record.read(checkout.cell(CELL))
-        assert header["status"] in ("ok", "unconverged")
+        assert header.status in ("ok", "unconverged")
         assert {"memory", "latency"} <= {row["phase"] for row in passes}
         spans += [(row["started_at_s"], row["ended_at_s"]) for row in passes]
     spans.sort()

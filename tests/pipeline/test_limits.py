@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from asrmeter.machine import cuda
 from asrmeter.records import cell_record
+from asrmeter.records.events import Energy, Memory, Ready
 from asrmeter.study import grid, validation
 from asrmeter.study.fingerprints import fingerprints_of, measure_options
 from helpers.checkouts import Checkout, one_cell
@@ -56,8 +58,8 @@ def test_batch_out_of_memory_is_a_record_and_larger_are_skipped(inputs: Checkout
     (tmp_path / "limit.py").write_text(WITH_LITTLE_MEMORY)
     command = (str(tmp_path / "limit.py"), str(5 << 30))
     header = measured(inputs, tmp_path, batch_size=256, command=command)
-    assert header["status"] == "oom", header["reason"]
-    assert "memory" in header["reason"]
+    assert header.status == "oom", header.reason
+    assert "memory" in header.reason
     larger = measured(inputs, tmp_path, batch_size=512)
     assert larger["status"] == "unsupported"
     assert "larger than the batch of 256 that ran out of memory" in larger["reason"]
@@ -72,20 +74,21 @@ def test_model_with_nan_scores_is_an_error(inputs: Checkout, tmp_path: Path) -> 
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     sign_model(broken, "whisper", key=json.loads((broken / "provenance.json").read_text())["key"])
     header = measured(inputs, tmp_path)
-    assert header["status"] == "error"
-    assert "infinite or not a number" in header["reason"]
+    assert header.status == "error"
+    assert "infinite or not a number" in header.reason
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_cell_on_cuda(inputs: Checkout, tmp_path: Path, dtype: str) -> None:
     header = measured(inputs, tmp_path, device="cuda", variant={"dtype": dtype})
-    assert header["status"] in ("ok", "unconverged"), header["reason"]
-    told = header["events"]
-    assert told["ready"]["gpu_name"] == torch.cuda.get_device_name()
-    assert told["memory"]["peak_device_bytes"] > told["ready"]["model_device_bytes"] > 50e6
-    assert told["energy"]["method_gpu"] in ("nvml_counter", "nvml_power"), json.dumps(told["energy"])
-    assert all(window["gpu_j"] > 0 for window in told["energy"]["windows"])
+    assert header.status in ("ok", "unconverged"), header.reason
+    ready, memory, energy = header.last(Ready), header.last(Memory), header.last(Energy)
+    assert ready.gpu_name == torch.cuda.get_device_name() == cuda.first_gpu().name
+    assert ready.gpu_uuid == cuda.first_gpu().uuid
+    assert memory.peak_device_bytes > ready.model_device_bytes > 50e6
+    assert energy.method_gpu in ("nvml_counter", "nvml_power"), energy
+    assert all(window["gpu_j"] > 0 for window in energy.windows)
     _, passes = cell_record.read(tmp_path / "5s-b1.parquet")
     timed = [entry for entry in passes if entry["phase"] == "latency"]
     for entry in timed:
@@ -99,5 +102,5 @@ def test_a_batch_that_does_not_fit_onto_the_gpu_is_a_record(inputs: Checkout, tm
     if torch.cuda.get_device_properties(0).total_memory > 2 * 1024 * 6 * 1500**2 * 4:
         pytest.skip("this GPU has room for the largest batch that a study may have")
     header = measured(inputs, tmp_path, batch_size=1024, device="cuda", variant={"attention": "eager"})
-    assert header["status"] == "oom", header["reason"]
-    assert "CUDA out of memory" in header["reason"]
+    assert header.status == "oom", header.reason
+    assert "CUDA out of memory" in header.reason

@@ -64,7 +64,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
 
     headers = [cell_record.read(checkout.cell(cell))[0] for cell in checkout.measured]
     assert len(headers) == 3
-    assert {header["status"] for header in headers} <= set(MEASURED_STATUS)
+    assert {header.status for header in headers} <= set(MEASURED_STATUS)
     rows = pq.read_table(checkout.results / "tables" / "cells.parquet").to_pylist()
     assert len(rows) == 2 and all(row["latency_s_median"] for row in rows)
     assert (checkout.results / "report.html").read_text().endswith("</html>\n")

@@ -184,8 +184,8 @@ def test_a_cell_that_was_measured_twice_shows_the_noise_floor(finished: Checkout
     assert Cell(*(pair[name] for name in ("model", "variant", "device", "duration_s", "batch_size"))).id == CELLS[0]
     first, again = (cell_record.read(finished.cell(name))[0] for name in (CELLS[0], MEASURED[-1]))
     # The first of all and the last of all.
-    assert first["started_at_s"] < min(cell_record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS[1:])
-    assert again["started_at_s"] > max(cell_record.read(finished.cell(name))[0]["started_at_s"] for name in CELLS)
+    assert first.started_at_s < min(cell_record.read(finished.cell(name))[0].started_at_s for name in CELLS[1:])
+    assert again.started_at_s > max(cell_record.read(finished.cell(name))[0].started_at_s for name in CELLS)
     assert pair["latency_s_median"] != pair["latency_s_median_again"]
     assert {row["noise_floor"] for row in cells} == {pair["relative_difference"]}
 

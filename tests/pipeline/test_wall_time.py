@@ -2,6 +2,7 @@
 
 import pytest
 
+from asrmeter.records.events import Energy
 from check import wall_time
 from helpers.checkouts import Checkout
 
@@ -10,11 +11,13 @@ pytestmark = pytest.mark.pipeline
 
 def test_where_the_time_of_a_study_goes_adds_up(finished: Checkout) -> None:
     cells = wall_time.read(finished.results)
-    assert {cell.header["model"] for cell in cells} == {"whisper-tiny.en", "wav2vec2-base-960h"}
+    assert {cell.header.model for cell in cells} == {"whisper-tiny.en", "wav2vec2-base-960h"}
     for cell in cells:
         assert cell.inside_s + sum(cell.outside_s.values()) == pytest.approx(cell.wall_s)
         assert all(seconds > -0.01 for seconds in cell.outside_s.values())
-        metered = cell.header["events"]["energy"]["windows"]
+        energy = cell.header.last(Energy)
+        assert energy is not None
+        metered = energy.windows
         assert len(cell.batches) == len(cell.passes) + sum(window["n_passes"] for window in metered)
     whole_s = wall_time.whole_run_s(finished.folder / ".snakemake", cells)
     assert whole_s is not None and whole_s > sum(cell.wall_s for cell in cells)

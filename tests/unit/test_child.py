@@ -1,5 +1,6 @@
 """The measuring process: its tasks, its events, and what it keeps out."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from asrmeter.measure import child, tasks
+from asrmeter.measure.spec import Start
+from asrmeter.records.events import Memory
 from asrmeter.runtimes.base import UnsupportedError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -17,27 +20,26 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_task_of_the_registry_can_be_loaded(name: str) -> None:
-    task = tasks.load(name)
-    assert callable(task.run) and task.__doc__
+    spec, place = tasks.TASKS[name]
+    module, class_name = place.split(":")
+    assert issubclass(getattr(importlib.import_module(module), class_name), tasks.Task)
+    assert spec.task == name
 
 
 def events_of(outcome: Exception | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[int, list[Any]]:
     """Run a task that emits a pass and then raises `outcome`; return the exit code and the events."""
 
-    class Task:
-        def __init__(self, spec: dict[str, Any], emit: tasks.EventSink) -> None:
-            self._emit = emit
-
+    class Task(tasks.Task):
         def run(self) -> None:
-            self._emit("pass", latency_s=1.0)
+            self._emit(Memory(peak_rss_bytes=7))
             if outcome:
                 raise outcome
 
-    monkeypatch.setattr(tasks, "load", {"cell": Task}.__getitem__)
+    monkeypatch.setattr(tasks, "load", lambda message, emit: Task(message, Start(), emit))
     path = tmp_path / "events"
     code = child.run({"events": os.open(path, os.O_WRONLY | os.O_CREAT)})
     first, *rest = [json.loads(line) for line in path.read_text().splitlines()]
-    assert first == {"event": "pass", "latency_s": 1.0}
+    assert first == {"event": "memory", "peak_rss_bytes": 7, "peak_device_bytes": None}
     return code, rest
 
 

@@ -37,7 +37,7 @@ PARENT = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from asrmeter.measure import launcher
-spec = {"threads": 1, "preload": "transformers"} | json.loads(sys.argv[1])
+spec = {"threads": 1, "runtime": "transformers"} | json.loads(sys.argv[1])
 with tempfile.TemporaryFile() as events:
     worker = launcher.start(spec, events.fileno(), 2, Path(sys.argv[2]))
     code = worker.wait(spec.get("timeout_s", 30))
@@ -145,7 +145,7 @@ def test_server_is_another_for_other_threads(run: Run) -> None:
 
 
 def test_server_is_another_for_another_runtime(run: Run) -> None:
-    assert run.job()["parent"] != run.job(preload="own_file")["parent"]
+    assert run.job()["parent"] != run.job(runtime="own_file")["parent"]
 
 
 def test_server_survives_a_killed_worker(run: Run) -> None:

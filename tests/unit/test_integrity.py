@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,11 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import check_room
 from asrmeter.measure import supervisor
 from asrmeter.measure.retries import Attempts
+from asrmeter.measure.spec import PeaksSpec
 from asrmeter.models.build import build
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
+from asrmeter.records.events import Done
 from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.sources import integrity
 from asrmeter.sources.packages import Archives
@@ -35,7 +39,7 @@ from asrmeter.study.fingerprints import Fingerprints, check_records
 from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import whisper_folder
 
-HEADER = a_header("whisper-base") | {"seed": 42, "note": "ünïcode " * 40}
+HEADER = a_header("whisper-base", seed=42, reason="ünïcode " * 40)
 
 
 @pytest.fixture
@@ -108,26 +112,26 @@ def test_the_status_is_that_of_the_json_beside_the_record(whole: Path) -> None:
     assert siblings.header(whole) == HEADER
     assert siblings.status(whole) == "ok"
     whole.unlink()
-    assert siblings.header(whole) == {} and siblings.status(whole) is None
+    assert siblings.header(whole) is None and siblings.status(whole) is None
 
 
 def test_a_record_without_json_is_of_an_older_version(whole: Path) -> None:
     siblings.json_of(whole).unlink()
-    assert siblings.header(whole) == {}
+    assert siblings.header(whole) is None
     assert siblings.status(whole) == siblings.UNKNOWN
     assert cell_record.read(whole)[0] == HEADER
 
 
 def test_json_of_another_record_says_nothing(whole: Path, tmp_path: Path) -> None:
     other = tmp_path / "60s-b1.parquet"
-    cell_record.write(other, HEADER | {"status": "oom"}, [])
+    cell_record.write(other, replace(HEADER, status="oom"), [])
     siblings.json_of(whole).write_bytes(siblings.json_of(other).read_bytes())
-    assert siblings.header(whole) == {} and siblings.status(whole) is None
+    assert siblings.header(whole) is None and siblings.status(whole) is None
 
 
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
     path = tmp_path / "5s-b2.parquet"
-    cell_record.write(path, HEADER | {"status": "oom", "reason": "x" * 99}, [])
+    cell_record.write(path, replace(HEADER, status="oom", reason="x" * 99), [])
     assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
     path.write_bytes(path.read_bytes().replace(b"x" * 99, b"x" * 98 + b"y"))
     assert siblings.status(path) is siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") is None
@@ -226,13 +230,13 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
     for attempt in (1, 2):
         Attempts(tmp_path / "5s-b1.parquet", attempt).begin()
     measured(tmp_path, monkeypatch, 1, "--attempt=3")  # makes model and corpus, and measures nothing
-    real = measure.cell_spec.specify
+    real = measure.cell_options.specify
 
     def specify(*args: Any) -> Any:
         damage(tmp_path / "c" / "a.flac")
         return real(*args)
 
-    monkeypatch.setattr(measure.cell_spec, "specify", specify)
+    monkeypatch.setattr(measure.cell_options, "specify", specify)
     with pytest.raises(AsrmeterError, match=r"c/a.flac: is damaged or was changed"):
         measured(tmp_path, monkeypatch, 2)
     assert not (tmp_path / "5s-b2.parquet").exists()
@@ -259,16 +263,17 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
     own = {"model": "whisper-base"} | PLANNED
-    check_records(STUDY, {Path("r/a.parquet"): (CELL, own), Path("older"): (CELL, {})}, MADE_OF)
+    told = {Path("r/a.parquet"): (CELL, SimpleNamespace(**own)), Path("older"): (CELL, SimpleNamespace())}
+    check_records(STUDY, told, MADE_OF)
+    told = {Path("r/b.parquet"): (CELL, SimpleNamespace(**own))}
+    told[Path("r/a.parquet")] = CELL, SimpleNamespace(**own | {name: OTHERS[name]})
     said = rf"^r/a.parquet: belongs to another study or version \({name} .*\), as 1 of 2 are; delete"
     with pytest.raises(AsrmeterError, match=said):
-        check_records(
-            STUDY, {Path("r/b.parquet"): (CELL, own), Path("r/a.parquet"): (CELL, own | {name: OTHERS[name]})}, MADE_OF
-        )
+        check_records(STUDY, told, MADE_OF)
 
 
 def test_if_all_records_are_of_another_their_folder_is_named() -> None:
-    headers = {Path(f"r/m/{i}.parquet"): (CELL, PLANNED | {"seed": 1}) for i in range(30)}
+    headers = {Path(f"r/m/{i}.parquet"): (CELL, SimpleNamespace(**PLANNED | {"seed": 1})) for i in range(30)}
     with pytest.raises(AsrmeterError, match=r"as 30 of 30 are; delete r/m and run again$"):
         check_records(STUDY, headers, MADE_OF)
 
@@ -338,8 +343,9 @@ def test_events_of_a_worker_need_no_disk(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "scripts" / "asrmeter" / "measure").mkdir(parents=True)
     code = 'import json, os, sys\nos.write(json.load(sys.stdin)["events"], b\'{"event": "done"}\\n\')\n'
     (tmp_path / "scripts" / "asrmeter" / "measure" / "child.py").write_text(code)
-    outcome = supervisor.run_supervised({"threads": 1}, 30, sys.stderr.fileno(), tmp_path)
-    assert (outcome.status, outcome.events) == ("ok", [{"event": "done"}])
+    spec = PeaksSpec(device="cpu", threads=1, dtypes=[], budget_s=1)
+    outcome = supervisor.run_supervised(spec, 30, sys.stderr.fileno(), tmp_path)
+    assert (outcome.status, outcome.events) == ("ok", [Done()])
 
 
 # Clocks

@@ -1,6 +1,7 @@
 """The machine: one measurement at a time, facts, no GPU where there is none."""
 
 import fcntl
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -94,11 +95,14 @@ def test_cuda_is_missing_exactly_where_torch_has_none(monkeypatch: pytest.Monkey
 
 
 def test_facts_are_those_of_this_machine() -> None:
-    facts = machine_facts(SCRIPTS.parent)
-    assert facts["n_cpus"] == len(os.sched_getaffinity(0))
-    assert facts["memory_bytes"] > 1e8
-    assert facts == machine_facts(SCRIPTS.parent)
-    assert len(facts["machine_id"]) == 12
+    facts = machine_facts(SCRIPTS.parent, ("torch", "no-such-package"))
+    assert facts.n_cpus == len(os.sched_getaffinity(0))
+    assert facts.memory_bytes is not None and facts.memory_bytes > 1e8
+    assert facts == machine_facts(SCRIPTS.parent, ("torch", "no-such-package"))
+    assert facts.machine_id is not None and len(facts.machine_id) == 12
+    assert set(facts.versions) == {"torch", "no-such-package", "codecarbon", "numpy"}
+    assert facts.versions["torch"] == importlib.metadata.version("torch")
+    assert facts.versions["no-such-package"] == "not installed"
     assert probes.activity()["load_1min"] >= 0
 
 

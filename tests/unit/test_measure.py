@@ -11,31 +11,32 @@ import pytest
 
 import measure
 from asrmeter.measure import job, retries, supervisor, tasks
+from asrmeter.measure.spec import PeaksSpec
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
+from asrmeter.records.events import Done, Event, Failed, Latency, Pass, Unsupported
 from helpers.made_inputs import sign_corpus, sign_model
 
-DONE: dict[str, dict[str, Any]] = {"done": {}}
-PASSES: list[dict[str, Any]] = [{"event": "pass"}] * 3
+PASSES: list[Event] = [Pass(phase="latency", latency_s=1.0, audio_s=5.0)] * 3
 
 
 @pytest.mark.parametrize(
     ("code", "timeout_s", "events", "status", "reason"),
     [
-        (0, None, DONE, "ok", None),
-        (-9, None, {}, "killed", "ended by SIGKILL after 3 passes"),
-        (-11, None, DONE, "killed", "ended by SIGSEGV"),
-        (-9, 7.0, {}, "timeout", "timeout_s = 7 and 3 passes"),
-        (1, None, {"failed": {"status": "oom", "reason": "MemoryError: "}}, "oom", "MemoryError"),
-        (0, None, {"unsupported": {"reason": "no CUDA device"}}, "unsupported", "no CUDA device"),
-        (3, None, {}, "error", "exit code 3"),
-        (0, None, {}, "error", "exit code 0"),
+        (0, None, [Done()], "ok", None),
+        (-9, None, [], "killed", "ended by SIGKILL after 3 passes"),
+        (-11, None, [Done()], "killed", "ended by SIGSEGV"),
+        (-9, 7.0, [], "timeout", "timeout_s = 7 and 3 passes"),
+        (1, None, [Failed(status="oom", reason="MemoryError: ")], "oom", "MemoryError"),
+        (0, None, [Unsupported(reason="no CUDA device")], "unsupported", "no CUDA device"),
+        (3, None, [], "error", "exit code 3"),
+        (0, None, [], "error", "exit code 0"),
     ],
 )
 def test_classify_exit_gives_status_and_reason(
-    code: int, timeout_s: float | None, events: dict[str, dict[str, Any]], status: str, reason: str | None
+    code: int, timeout_s: float | None, events: list[Event], status: str, reason: str | None
 ) -> None:
-    found = supervisor.classify_exit(code, timeout_s, [*PASSES, *({"event": name} | events[name] for name in events)])
+    found = supervisor.classify_exit(code, timeout_s, [*PASSES, *events])
     assert found[0] == status
     assert found[1] is None if reason is None else reason in str(found[1])
 
@@ -49,11 +50,15 @@ def test_classify_exit_out_of_memory_is_no_other_kill() -> None:
 
 
 def test_phase_of_timed_passes() -> None:
-    events = {"latency": {"attempt": 2, "n_unsteady": 1}}
-    passes = [{"phase": "latency", "attempt": attempt, "round": round} for attempt in (1, 2) for round in (0, 1)]
-    assert [measure.phase(entry, events) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
-    assert measure.phase(passes[0], {}) == "latency"
-    assert measure.phase({"phase": "memory"}, events) == "memory"
+    end = Latency(converged=True, attempt=2, n_unsteady=1)
+
+    def a_pass(phase: str, attempt: int | None = None, round: int | None = None) -> Pass:
+        return Pass(phase=phase, attempt=attempt, round=round, latency_s=1.0, audio_s=5.0)
+
+    passes = [a_pass("latency", attempt, round) for attempt in (1, 2) for round in (0, 1)]
+    assert [measure.phase(entry, end) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
+    assert measure.phase(passes[0], None) == "latency"
+    assert measure.phase(a_pass("memory"), end) == "memory"
 
 
 def test_summary_of_a_cell() -> None:
@@ -100,7 +105,7 @@ def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr(job, "ROOT", tmp_path)
 
 
-SPEC = {"threads": 3}
+SPEC = PeaksSpec(device="cpu", threads=3, dtypes=[], budget_s=1)
 
 
 def interpreted(timeout_s: float, root: Path) -> tuple[str, str | None, dict[str, Any], list[dict[str, Any]]]:
@@ -109,7 +114,7 @@ def interpreted(timeout_s: float, root: Path) -> tuple[str, str | None, dict[str
 
 
 OUT_OF_MEMORY = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
-ONE_PASS = 'events.write(\'{"event": "pass", "phase": "latency"}\\n\'); events.flush()\n'
+ONE_PASS = f"events.write({json.dumps(PASSES[0].to_json()) + chr(10)!r}); events.flush()\n"
 
 
 def test_worker_killed_keeps_its_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -153,7 +158,9 @@ def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from asrmeter.measure.supervisor import run_supervised\n"
-        f"run_supervised({{'threads': 1}}, 60, 2, Path({str(tmp_path)!r}))"
+        "from asrmeter.measure.spec import PeaksSpec\n"
+        "spec = PeaksSpec(device='cpu', threads=1, dtypes=[], budget_s=1)\n"
+        f"run_supervised(spec, 60, 2, Path({str(tmp_path)!r}))"
     )
     package = tmp_path / "scripts" / "asrmeter" / "measure"
     package.mkdir(parents=True, exist_ok=True)
@@ -227,12 +234,12 @@ def test_job_that_dies_twice_writes_a_record(tmp_path: Path, monkeypatch: pytest
             with pytest.raises(SystemExit):
                 measured(tmp_path, monkeypatch, 2, f"--attempt={attempt}")
     header, passes = cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))
-    assert header["status"] == "killed"
-    assert "ended 2 times without a record" in header["reason"]
+    assert header.status == "killed"
+    assert "ended 2 times without a record" in header.reason
     assert passes == []
-    assert header["threads"] == len(os.sched_getaffinity(0))
+    assert header.threads == len(os.sched_getaffinity(0))
     # A new run begins at one.
-    assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["status"] == "error"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].status == "error"
 
 
 def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +254,7 @@ def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.Mon
     output.unlink()
     retries.put_back(output)
     assert output.read_bytes() == content
-    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2))[0]["reason"]
+    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2))[0].reason
 
 
 def test_run_forgets_records_of_an_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +264,7 @@ def test_run_forgets_records_of_an_earlier_run(tmp_path: Path, monkeypatch: pyte
     retries.forget(output)
     run_instead("os._exit(4)", monkeypatch, tmp_path)
     # Of several cells in one job, this one was never reached by the first attempt.
-    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["reason"]
+    assert "exit code 4" in cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0].reason
     retries.forget(output)
     output.unlink()
     retries.put_back(output)
@@ -267,11 +274,11 @@ def test_run_forgets_records_of_an_earlier_run(tmp_path: Path, monkeypatch: pyte
 def test_out_of_memory_is_kept_from_the_second_attempt_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     first = measured(tmp_path, monkeypatch, 2)
-    assert cell_record.read(first)[0]["status"] == "oom"
+    assert cell_record.read(first)[0].status == "oom"
     first.unlink()
-    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0]["status"] == "oom"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=2"))[0].status == "oom"
     run_instead("os._exit(4)", monkeypatch, tmp_path)
-    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0]["status"] == "oom"
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2, "--attempt=3"))[0].status == "oom"
 
 
 def test_attempt_keeps_copies_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,15 +298,12 @@ def test_attempt_keeps_copies_without_hard_links(tmp_path: Path, monkeypatch: py
 def test_batch_above_one_out_of_memory_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     statuses = {
-        batch_size: cell_record.read(measured(tmp_path, monkeypatch, batch_size))[0]["status"]
-        for batch_size in (4, 2, 8)
+        batch_size: cell_record.read(measured(tmp_path, monkeypatch, batch_size))[0].status for batch_size in (4, 2, 8)
     }
     assert statuses == {4: "oom", 2: "oom", 8: "unsupported"}
-    assert (
-        "larger than the batch of 2 that ran out of memory" in cell_record.read(tmp_path / "5s-b8.parquet")[0]["reason"]
-    )
+    assert "larger than the batch of 2 that ran out of memory" in cell_record.read(tmp_path / "5s-b8.parquet")[0].reason
     asked = measured(tmp_path, monkeypatch, 8, "--larger-than-oom")
-    assert cell_record.read(asked)[0]["status"] == "oom"
+    assert cell_record.read(asked)[0].status == "oom"
 
 
 def test_smaller_out_of_memory_ignores_other_durations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.study import validation
 from asrmeter.workflow.plan import Plan, PlannedJob
+from helpers.records import header
 
 CELL = "whisper-base/fp32/cpu/5s-b1"
 
@@ -39,9 +40,10 @@ def write_json(path: str | Path, content: Any) -> None:
 
 def write_record(plan: Plan, **changes: Any) -> str:
     """Write a record of CELL as the plan has it, but for `changes`; return its path."""
-    header: dict[str, Any] = dict.fromkeys(name for name, _ in cell_record.CELL_FIELDS)
-    header |= {"status": "ok", "events": {}, "seed": plan.study["seed"]} | changes
-    cell_record.write(Path(plan.record(CELL)), header, [])
+    cell = plan.cells[CELL]
+    told = {"model": cell.model, "duration_s": cell.duration_s, "batch_size": cell.batch_size}
+    told |= {"seed": plan.study["seed"], "threads": None, "options": plan.study["variants"][cell.variant]}
+    cell_record.write(Path(plan.record(CELL)), header(**(told | changes)), [])
     return plan.record(CELL)
 
 

@@ -6,21 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asrmeter.records import cell_record
 from asrmeter.workflow.progress import Cells, RunProgress, approx_duration
+from helpers.records import header
 
 A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}" for batch_size in (1, 2, 4))
 
 
 def write(results: Path, cell: str, status: str = "ok", text: str = "") -> None:
     """Write the record of a cell as the measuring parent does."""
-    header: dict[str, Any] = dict.fromkeys(name for name, _ in cell_record.CELL_FIELDS)
-    header |= {"status": status, "reason": None if status == "ok" else text or "because", "events": {}}
-    cell_record.write(results / "measurements" / f"{cell}.parquet", header, [])
+    reason = None if status == "ok" else text or "because"
+    cell_record.write(results / "measurements" / f"{cell}.parquet", header(status=status, reason=reason), [])
 
 
 def test_a_line_says_what_is_done_failed_left_and_now() -> None:

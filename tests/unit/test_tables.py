@@ -12,7 +12,9 @@ from asrmeter.analysis.scoring import NORMALISERS, PLAIN
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
+from asrmeter.records.header import RecordHeader
 from asrmeter.study import validation
+from helpers.records import header
 
 STUDY = validation.with_defaults(
     {
@@ -69,7 +71,7 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
     }
 
 
-def a_header(model: str, **changes: Any) -> dict[str, Any]:
+def a_header(model: str, **changes: Any) -> RecordHeader:
     window = {"n_passes": 5, "seconds": 6.0, "cpu_j": 50.0, "gpu_j": None, "ram_j": 10.0}
     window |= {"counter_cpu_j": None, "counter_gpu_j": None}
     events = {
@@ -84,23 +86,16 @@ def a_header(model: str, **changes: Any) -> dict[str, Any]:
             "idle": [],
         },
     }
-    header = {"model": model, "family": "whisper", "variant": "fp32", "device": "cpu", "duration_s": 5, "batch_size": 2}
-    header |= {
-        "threads": 2,
-        "protocol": 1,
-        "status": "ok",
-        "reason": None,
-        "machine_id": "m",
-        "cpu_name": "CPU",
-        "n_cpus": 2,
-    }
-    header |= {
+    told: dict[str, Any] = {
+        "model": model,
         "weights": "pretrained" if model.startswith("whisper") else "random",
         "segments": SEGMENTS,
         "events": events,
+        "corpus_sha256": "c",
+        "weights_sha256": model,
     }
-    header |= {"before": {"load_1min": 0.1}, "after": {"load_1min": 0.2}, "corpus_sha256": "c", "weights_sha256": model}
-    return header | changes
+    told |= {"before": {"load_1min": 0.1}, "after": {"load_1min": 0.2}}
+    return header(**(told | changes))
 
 
 PASSES = [
@@ -117,8 +112,8 @@ CTC = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", family="ctc"), PASS
 def gathered(
     tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
-    for model, (header, passes) in records.items():
-        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", header, passes)
+    for model, (own_header, passes) in records.items():
+        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", own_header, passes)
     return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
 
 
@@ -221,9 +216,7 @@ def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
     ready = {"ready": {"decoding": {"num_beams": 1, "do_sample": False}}}
     random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(
-        tmp_path, {"whisper-base": (a_header("whisper-base", events=ready), []), random[0]["model"]: random}
-    )
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base", events=ready), []), random[0].model: random})
     assert [cell["decoding"] for cell in made["cells"]] == [None, '{"do_sample": false, "num_beams": 1}']
 
 

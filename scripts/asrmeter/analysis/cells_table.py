@@ -15,6 +15,7 @@ from asrmeter.analysis.scoring import Normaliser, compare, is_empty, is_hallucin
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.table_types import Row
 from asrmeter.records import cell_record
+from asrmeter.records.header import RecordHeader
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 
@@ -57,7 +58,7 @@ def gather(
         measured = MeasuredCell(header, own_passes, scored, study["name"], pairs, own_flops)
         cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
         passes += own_passes
-        identity = {name: header[name] for name in TRANSCRIPTS.names if name in header}
+        identity = {name: getattr(header, name) for name in TRANSCRIPTS.names if hasattr(header, name)}
         transcripts += [identity | row for row in scored]
     return {
         "cells": pa.Table.from_pylist(cells, schema=CELLS),
@@ -76,7 +77,7 @@ def _latency(cell: MeasuredCell) -> dict[str, Any]:
     return {name: value(cell) for name, _, value in CELL_COLUMNS if name in repeatability.CELL_COLUMNS}
 
 
-def score(header: Row, passes: Sequence[Row], normalisers: Mapping[str, Normaliser]) -> list[dict[str, Any]]:
+def score(header: RecordHeader, passes: Sequence[Row], normalisers: Mapping[str, Normaliser]) -> list[dict[str, Any]]:
     """Return a row for each segment of the class: texts and errors; nothing where `wer_note` says why.
 
     Decoding is deterministic, so the first text of a segment counts; `n_nondeterministic` says how many had others.
@@ -85,7 +86,7 @@ def score(header: Row, passes: Sequence[Row], normalisers: Mapping[str, Normalis
     if wer_note(header, passes):
         return []
     texts = texts_of(passes)
-    return [_scored(segment, texts[segment["segment_id"]][0], normalisers) for segment in header["segments"]]
+    return [_scored(segment, texts[segment["segment_id"]][0], normalisers) for segment in header.segments]
 
 
 def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]) -> dict[str, Any]:
@@ -105,11 +106,12 @@ def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]
     }
 
 
-def _check_alike(headers: Mapping[str, Row], name: str, group_by: tuple[str, ...], what: str) -> None:
+def _check_alike(headers: Mapping[str, RecordHeader], name: str, group_by: tuple[str, ...], what: str) -> None:
     """Cells that agree in `group_by` must agree in `name`; the error names the fewest to measure again."""
     groups: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for path, header in headers.items():
-        groups.setdefault(tuple(header[key] for key in group_by), {}).setdefault(header[name], []).append(path)
+        group = tuple(getattr(header, key) for key in group_by)
+        groups.setdefault(group, {}).setdefault(getattr(header, name), []).append(path)
     for group, by_value in groups.items():
         if len(by_value) > 1:
             fewest = min(by_value.values(), key=len)

@@ -17,6 +17,7 @@ from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.records import cell_record
+from asrmeter.records.events import Energy, Event, Latency, Memory, Ready, Waited
 
 # Name, type, and the value of a cell.
 Column = tuple[str, pa.DataType, Callable[[MeasuredCell], Any]]
@@ -25,11 +26,15 @@ _COUNTS_OF_CELLS = {"n_errors": "wer_errors", "n_words": "wer_words"}
 
 
 def _header(name: str) -> Callable[[MeasuredCell], Any]:
-    return lambda cell: cell.header.get(name)
+    return lambda cell: getattr(cell.header, name)
 
 
-def _event(event: str, key: str) -> Callable[[MeasuredCell], Any]:
-    return lambda cell: cell.event(event, key)
+def _event(kind: type[Event], key: str) -> Callable[[MeasuredCell], Any]:
+    return lambda cell: cell.event(kind, key)
+
+
+def _version(package: str) -> Callable[[MeasuredCell], str | None]:
+    return lambda cell: cell.header.versions.get(package)
 
 
 def _watched(when: str, key: str) -> Callable[[MeasuredCell], Any]:
@@ -81,7 +86,7 @@ CELL_COLUMNS: list[Column] = [
     ("family", TEXT, _header("family")),
     ("weights", TEXT, _header("weights")),
     ("variant", TEXT, _header("variant")),
-    ("attention", TEXT, _event("ready", "attention")),
+    ("attention", TEXT, _event(Ready, "attention")),
     ("device", TEXT, _header("device")),
     ("device_name", TEXT, lambda cell: cell.device_name),
     ("duration_s", INTEGER, _header("duration_s")),
@@ -93,19 +98,19 @@ CELL_COLUMNS: list[Column] = [
     ("n_rounds", INTEGER, lambda cell: len(cell.timing.rounds)),
     ("n_batches", INTEGER, lambda cell: cell.timing.n_batches),
     ("n_warmup_passes", INTEGER, lambda cell: len(cell.of_phase("warmup"))),
-    ("converged", FLAG, _event("latency", "converged")),
+    ("converged", FLAG, _event(Latency, "converged")),
     ("latency_s_median", NUMBER, lambda cell: cell.timing.latency_s),
     ("latency_s_ci_low", NUMBER, lambda cell: cell.timing.latency_interval[0]),
     ("latency_s_ci_high", NUMBER, lambda cell: cell.timing.latency_interval[1]),
     ("latency_s_p95", NUMBER, lambda cell: cell.timing.latency_s_p95),
     *((f"{stage}_s_median", NUMBER, lambda cell, stage=stage: cell.timing.median(f"{stage}_s")) for stage in STAGES),
     ("stage_coverage", NUMBER, lambda cell: cell.timing.stage_coverage),
-    ("stage_timer_overhead_s", NUMBER, _event("latency", "stage_marks_s")),
+    ("stage_timer_overhead_s", NUMBER, _event(Latency, "stage_marks_s")),
     ("noise_floor", NUMBER, lambda cell: cell.noise_floor.get("floor")),
     ("noise_floor_note", TEXT, lambda cell: cell.noise_floor.get("note")),
     ("disturbed", FLAG, lambda cell: cell.disturbed),
-    ("disturbance", TEXT, _event("latency", "disturbance")),
-    ("n_attempts", INTEGER, _event("latency", "attempt")),
+    ("disturbance", TEXT, _event(Latency, "disturbance")),
+    ("n_attempts", INTEGER, _event(Latency, "attempt")),
     ("other_processes_cpu_cores", NUMBER, _watched("mean", "foreign_cpu_cores")),
     ("waiting_threads", NUMBER, _watched("mean", "waiting_threads")),
     ("steal_share", NUMBER, _watched("mean", "steal_share")),
@@ -113,12 +118,12 @@ CELL_COLUMNS: list[Column] = [
     ("temperature_c_max", NUMBER, _watched("worst", "temperature_c_max")),
     ("n_throttle_events", INTEGER, _watched("worst", "n_throttle_events")),
     ("n_foreign_gpu_processes", INTEGER, _watched("worst", "n_foreign_gpu_processes")),
-    ("samples_per_s", NUMBER, lambda cell: ratio(cell.header["batch_size"], cell.timing.latency_s)),
+    ("samples_per_s", NUMBER, lambda cell: ratio(cell.header.batch_size, cell.timing.latency_s)),
     ("rtfx", NUMBER, lambda cell: ratio(_audio_s(cell), cell.timing.latency_s)),
     ("tokens_per_s", NUMBER, lambda cell: ratio(cell.timing.sum_per_pass("n_tokens"), cell.timing.latency_s)),
     ("n_tokens_mean", NUMBER, lambda cell: cell.timing.per_segment("n_tokens")),
     ("n_windows_mean", NUMBER, lambda cell: cell.timing.per_segment("n_windows")),
-    ("audio_s_mean", NUMBER, lambda cell: ratio(_audio_s(cell), cell.header["batch_size"])),
+    ("audio_s_mean", NUMBER, lambda cell: ratio(_audio_s(cell), cell.header.batch_size)),
     ("encoder_padding_share", NUMBER, lambda cell: cell.work.encoder_padding_share),
     ("energy_j_per_sample", NUMBER, _energy(None)),
     ("energy_net_j_per_sample", NUMBER, lambda cell: cell.energy.net_j_per_sample),
@@ -130,33 +135,33 @@ CELL_COLUMNS: list[Column] = [
     ("energy_counter_difference", NUMBER, lambda cell: cell.energy.counter_difference),
     ("energy_range_rel", NUMBER, lambda cell: cell.energy.range_rel),
     ("n_energy_windows", INTEGER, lambda cell: len(cell.energy.windows)),
-    ("counter_tick_s", NUMBER, _event("energy", "counter_tick_s")),
-    ("counter_note", TEXT, _event("energy", "counter_note")),
+    ("counter_tick_s", NUMBER, _event(Energy, "counter_tick_s")),
+    ("counter_note", TEXT, _event(Energy, "counter_note")),
     ("energy_method_cpu", TEXT, lambda cell: cell.energy.method("cpu")),
     ("energy_method_gpu", TEXT, lambda cell: cell.energy.method("gpu")),
-    ("energy_note", TEXT, _event("energy", "note")),
+    ("energy_note", TEXT, _event(Energy, "note")),
     ("idle_power_w", NUMBER, lambda cell: cell.energy.idle_power_w),
-    ("peak_rss_bytes", INTEGER, _event("memory", "peak_rss_bytes")),
-    ("model_rss_bytes", INTEGER, _event("ready", "model_rss_bytes")),
-    ("peak_device_bytes", INTEGER, _event("memory", "peak_device_bytes")),
-    ("model_device_bytes", INTEGER, _event("ready", "model_device_bytes")),
+    ("peak_rss_bytes", INTEGER, _event(Memory, "peak_rss_bytes")),
+    ("model_rss_bytes", INTEGER, _event(Ready, "model_rss_bytes")),
+    ("peak_device_bytes", INTEGER, _event(Memory, "peak_device_bytes")),
+    ("model_device_bytes", INTEGER, _event(Ready, "model_device_bytes")),
     *(column for ending in ENDINGS for column in _accuracy_columns(ending)),
     ("n_empty", INTEGER, _count("is_empty")),
     ("n_hallucinated", INTEGER, _count("is_hallucinated")),
     ("wer_note", TEXT, lambda cell: cell.wer_note),
-    ("n_segments", INTEGER, lambda cell: len(cell.header["segments"])),
+    ("n_segments", INTEGER, lambda cell: len(cell.header.segments)),
     ("n_nondeterministic", INTEGER, lambda cell: cell.accuracy.n_nondeterministic),
-    ("decoding", TEXT, lambda cell: _as_json(cell.event("ready", "decoding"))),
+    ("decoding", TEXT, lambda cell: _as_json(cell.event(Ready, "decoding"))),
     ("encoder_gflop", NUMBER, lambda cell: cell.work.encoder_gflop),
     ("decoder_gflop", NUMBER, lambda cell: cell.work.decoder_gflop),
-    ("gflop_per_sample", NUMBER, lambda cell: ratio(cell.work.gflop, cell.header["batch_size"])),
+    ("gflop_per_sample", NUMBER, lambda cell: ratio(cell.work.gflop, cell.header.batch_size)),
     ("achieved_gflops", NUMBER, lambda cell: ratio(cell.work.gflop, cell.timing.latency_s)),
     ("gflop_note", TEXT, lambda cell: cell.work.gflop_note),
     *((f"{count.name}_mean", NUMBER, _decoder_per_pass(count.name)) for count in fields(DecoderWork)),
     ("decoder_padding_share", NUMBER, lambda cell: cell.work.decoder_padding_share),
-    ("startup_cpu_s", NUMBER, _event("ready", "startup_cpu_s")),
-    ("fork_server_import_cpu_s", NUMBER, _event("ready", "preload_cpu_s")),
-    ("parent_cpu_s", NUMBER, _event("waited", "parent_cpu_s")),
+    ("startup_cpu_s", NUMBER, _event(Ready, "startup_cpu_s")),
+    ("fork_server_import_cpu_s", NUMBER, _event(Ready, "preload_cpu_s")),
+    ("parent_cpu_s", NUMBER, _event(Waited, "parent_cpu_s")),
     ("integrity_check_cpu_s", NUMBER, _header("check_cpu_s")),
     ("protocol", INTEGER, _header("protocol")),
     ("machine_id", TEXT, _header("machine_id")),
@@ -167,21 +172,21 @@ CELL_COLUMNS: list[Column] = [
     ("memory_bytes", INTEGER, _header("memory_bytes")),
     ("os", TEXT, _header("os")),
     ("governor", TEXT, _header("governor")),
-    ("gpu_name", TEXT, _event("ready", "gpu_name")),
-    ("gpu_uuid", TEXT, _event("ready", "gpu_uuid")),
+    ("gpu_name", TEXT, _event(Ready, "gpu_name")),
+    ("gpu_uuid", TEXT, _event(Ready, "gpu_uuid")),
     ("visible_gpus", TEXT, _header("visible_gpus")),
-    ("driver_version", TEXT, _event("ready", "driver_version")),
-    ("load_1min_before", NUMBER, lambda cell: cell.header["before"]["load_1min"]),
-    ("load_1min_after", NUMBER, lambda cell: cell.header["after"]["load_1min"]),
+    ("driver_version", TEXT, _event(Ready, "driver_version")),
+    ("load_1min_before", NUMBER, lambda cell: cell.header.before.get("load_1min")),
+    ("load_1min_after", NUMBER, lambda cell: cell.header.after.get("load_1min")),
     ("python_version", TEXT, _header("python_version")),
-    ("torch_version", TEXT, _header("torch_version")),
-    ("transformers_version", TEXT, _header("transformers_version")),
-    ("codecarbon_version", TEXT, _header("codecarbon_version")),
+    ("torch_version", TEXT, _version("torch")),
+    ("transformers_version", TEXT, _version("transformers")),
+    ("codecarbon_version", TEXT, _version("codecarbon")),
     ("corpus_sha256", TEXT, _header("corpus_sha256")),
     ("weights_sha256", TEXT, _header("weights_sha256")),
     ("commit", TEXT, _header("commit")),
     ("clock_jump_s", NUMBER, _header("clock_jump_s")),
-    ("started_at", TEXT, lambda cell: _utc(cell.header.get("started_at_s"))),
+    ("started_at", TEXT, lambda cell: _utc(cell.header.started_at_s)),
     ("measured_at", TEXT, _header("measured_at")),
 ]
 CELLS = pa.schema([(name, kind) for name, kind, _ in CELL_COLUMNS])

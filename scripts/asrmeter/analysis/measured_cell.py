@@ -11,6 +11,9 @@ from asrmeter.analysis.cell_parts.energy import Energy
 from asrmeter.analysis.cell_parts.timing import Timing
 from asrmeter.analysis.cell_parts.work import Work
 from asrmeter.common.table_types import Row
+from asrmeter.records.events import Energy as EnergyEvent
+from asrmeter.records.events import Event, Latency, Ready
+from asrmeter.records.header import RecordHeader
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class MeasuredCell:
     `pairs` are the rows of the table `repeatability`, `flops` is the cell's row of that table.
     """
 
-    header: Row
+    header: RecordHeader
     passes: Sequence[Row]
     scored: Sequence[Row] = ()
     study: str = ""
@@ -31,33 +34,34 @@ class MeasuredCell:
         """Return the passes of a phase of the measurement."""
         return [entry for entry in self.passes if entry["phase"] == phase]
 
-    def event(self, name: str, key: str) -> Any:
+    def event(self, kind: type[Event], key: str) -> Any:
         """Return a value of an event that the worker reported, or None if it did not come that far."""
-        return self.header["events"].get(name, {}).get(key)
+        found = self.header.last(kind)
+        return None if found is None else getattr(found, key)
 
     def watched(self, when: str, key: str) -> Any:
         """Return what was observed of the machine during the timed passes; None if nothing was."""
-        return (self.event("latency", "watch") or {}).get(when, {}).get(key)
+        return (self.event(Latency, "watch") or {}).get(when, {}).get(key)
 
     @property
     def device_name(self) -> str | None:
         """The name of the GPU or the processor; None for a GPU that was never reached."""
-        return self.event("ready", "gpu_name") or (self.header["cpu_name"] if self._part == "cpu" else None)
+        return self.event(Ready, "gpu_name") or (self.header.cpu_name if self._part == "cpu" else None)
 
     @property
     def noise_floor(self) -> Row:
         """The noise floor of the hardware that the cell was measured on, by the `pairs` of the study."""
-        hardware = {name: self.header.get(name) for name in ("device", "machine_id")}
+        hardware = {"device": self.header.device, "machine_id": self.header.machine_id}
         return repeatability.floor(self.pairs, hardware | {"device_name": self.device_name})
 
     @property
     def disturbed(self) -> bool | None:
         """Whether something else disturbed the timed passes; None without any."""
-        return bool(self.event("latency", "disturbance")) if self.timing.passes else None
+        return bool(self.event(Latency, "disturbance")) if self.timing.passes else None
 
     @property
     def _part(self) -> str:
-        return "gpu" if self.header["device"] == "cuda" else "cpu"
+        return "gpu" if self.header.device == "cuda" else "cpu"
 
     @cached_property
     def timing(self) -> Timing:
@@ -67,12 +71,12 @@ class MeasuredCell:
     @cached_property
     def energy(self) -> Energy:
         """What was consumed."""
-        return Energy(self.header["events"].get("energy", {}), self.header["batch_size"], self._part)
+        return Energy(self.header.last(EnergyEvent) or EnergyEvent(), self.header.batch_size, self._part)
 
     @cached_property
     def work(self) -> Work:
         """What was computed."""
-        return Work(self.header["family"], self.header["weights"], self.timing, self.flops)
+        return Work(self.header.family, self.header.weights, self.timing, self.flops)
 
     @cached_property
     def accuracy(self) -> Accuracy:

@@ -7,9 +7,9 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from asrmeter.machine.probes import governor, read
 
@@ -24,25 +24,50 @@ def available_cpus() -> int:
     return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
 
 
-def machine_facts(root: Path, packages: Sequence[str]) -> dict[str, Any]:
-    """Return what a record says about the machine and the software.
+@dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """What a record says about the machine and the software; None is what an older record did not say.
+
+    Attributes:
+        machine_id: see `machine_id`.
+        node: name of the node of a cluster.
+        commit: the checkout's commit.
+        versions: versions by package.
+    """
+
+    machine_id: str | None = None
+    node: str | None = None
+    slurm_job_id: str | None = None
+    visible_gpus: str | None = None
+    cpu_name: str | None = None
+    n_cpus: int | None = None
+    memory_bytes: int | None = None
+    os: str | None = None
+    governor: str | None = None
+    python_version: str | None = None
+    commit: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def machine_facts(root: Path, packages: Sequence[str]) -> MachineFacts:
+    """Return the facts of this machine.
 
     `root` is the checkout, for its git commit; `packages` are those of the runtime, whose versions are recorded too.
     """
-    return {
-        "machine_id": machine_id(),
-        "node": node(),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "cpu_name": cpu_name(),
-        "n_cpus": available_cpus(),
-        "memory_bytes": memory_bytes(),
-        "os": f"{_distribution()}, Linux {platform.release()}",
-        "governor": governor(),
-        "python_version": platform.python_version(),
-        "commit": _commit(root),
-        **{f"{name}_version": _version(name) for name in (*packages, *_VERSIONED)},
-    }
+    return MachineFacts(
+        machine_id=machine_id(),
+        node=node(),
+        slurm_job_id=os.environ.get("SLURM_JOB_ID"),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        cpu_name=cpu_name(),
+        n_cpus=available_cpus(),
+        memory_bytes=memory_bytes(),
+        os=f"{_distribution()}, Linux {platform.release()}",
+        governor=governor(),
+        python_version=platform.python_version(),
+        commit=_commit(root),
+        versions={name: _version(name) for name in (*packages, *_VERSIONED)},
+    )
 
 
 def machine_id() -> str:

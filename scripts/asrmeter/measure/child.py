@@ -9,10 +9,11 @@ import gc
 import json
 import os
 import sys
-from typing import Any
 
 from asrmeter import runtimes
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.measure import tasks
+from asrmeter.records.events import Done, Event, Failed, Unsupported
 from asrmeter.runtimes.base import UnsupportedError
 
 
@@ -46,25 +47,24 @@ def disable_collections() -> None:
     gc.disable()
 
 
-def run(spec: dict[str, Any]) -> int:
-    """Do the task of `spec`, write its events to the descriptor `spec["events"]`, and return the exit code."""
-    with open(spec["events"], "w", encoding="utf-8") as stream:
+def run(message: JsonObject) -> int:
+    """Do the task of a message, write its events to the descriptor `message["events"]`, and return the exit code."""
+    with open(message["events"], "w", encoding="utf-8") as stream:
 
-        def emit(event: str, **fields: Any) -> None:
-            stream.write(json.dumps({"event": event, **fields}) + "\n")
+        def emit(event: Event) -> None:
+            stream.write(json.dumps(event.to_json()) + "\n")
             stream.flush()
 
         try:
-            # The spec of a cell names no task: the record keeps the spec as it is.
-            tasks.load(spec.get("task", "cell"))(spec, emit).run()
-            emit("done")
+            tasks.load(message, emit).run()
+            emit(Done())
             return 0
         except UnsupportedError as error:
-            emit("unsupported", reason=str(error))
+            emit(Unsupported(reason=str(error)))
             return 0
         except BaseException as error:
             status, reason = tasks.classify_error(error)
-            emit("failed", status=status, reason=reason)
+            emit(Failed(status=status, reason=reason))
             sys.excepthook(type(error), error, error.__traceback__)
             return 1
         finally:
@@ -73,7 +73,7 @@ def run(spec: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     disable_collections()
-    spec = json.load(sys.stdin)
-    block_unused_imports(spec["preload"])
+    told = json.load(sys.stdin)
+    block_unused_imports(told["runtime"])
     # Leaving without the second that tearing down torch takes.
-    os._exit(run(spec))
+    os._exit(run(told))

@@ -10,12 +10,13 @@ import os
 import time
 import types
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 from asrmeter.common.vocabulary import MEASURED_METHODS
 from asrmeter.machine.facts import cpu_name
 from asrmeter.measure import energy_counters
+from asrmeter.records.events import Energy
 
 Result = TypeVar("Result")
 
@@ -175,14 +176,14 @@ def preload() -> None:
         hardware_cache.get_cached_tdp(cpu)
 
 
-def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: float) -> dict[str, Any]:
+def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: float, n_passes_per_run: int = 1) -> Energy:
     """Meter windows of passes, and an idle window with the model loaded if the device's power is measured.
 
     No error is raised, not even one of `run`: the windows before it are returned, with the reason in `note`.
 
     Args:
         gpu_uuid: the GPU that the cell runs on; None on the CPU.
-        run: does one pass, and synchronises.
+        run: does `n_passes_per_run` passes, and synchronises.
         least_s: the shortest length of a window in seconds; it is longer if a counter updates rarely.
 
     Returns:
@@ -207,22 +208,23 @@ def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: floa
     settled_s, failure = None, None
     try:
         for _ in range(N_WINDOWS_MEASURED if measured else N_WINDOWS_MODELLED):
-            windows.append(_window(meter, direct, run, window_s))
+            window = _window(meter, direct, run, window_s)
+            windows.append(replace(window, n_passes=n_passes_per_run * window.n_passes))
         if measured:
             settled_s = own.settle()
             idle.append(_window(meter, direct, lambda: time.sleep(window_s), window_s))
     except Exception as error:  # a cell without energy is still useful
         failure = f"a pass failed: {error!r}"
     found = {name for name in methods if any(getattr(window, f"{name}_j") is not None for window in windows)}
-    return {
+    return Energy(
         **{f"method_{name}": method if name in found else "none" for name, method in methods.items()},
-        "note": "; ".join(filter(None, (meter.note, meter.failure, failure))),
-        "windows": [asdict(window) for window in windows],
-        "idle": [asdict(window) for window in idle],
-        "idle_settled_s": settled_s,
-        "counter_tick_s": own.tick_s,
-        "counter_note": own.missing,
-    }
+        note="; ".join(filter(None, (meter.note, meter.failure, failure))),
+        windows=[asdict(window) for window in windows],
+        idle=[asdict(window) for window in idle],
+        idle_settled_s=settled_s,
+        counter_tick_s=own.tick_s,
+        counter_note=own.missing,
+    )
 
 
 def _window(

@@ -6,12 +6,12 @@ While the worker measures, the job sleeps in the kernel and has imported nothing
 import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 from asrmeter.common.files import check_room
 from asrmeter.common.paths import ROOT
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure.retries import Attempts
+from asrmeter.measure.spec import Spec
 from asrmeter.measure.supervisor import Outcome, run_supervised
 
 
@@ -41,7 +41,7 @@ class Job(ABC):
         return str(self.output.with_suffix(""))
 
     @abstractmethod
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> Spec:
         """Check the inputs and return the spec of the worker. Nothing runs on the machine beside it.
 
         Raises:

@@ -58,7 +58,7 @@ def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker
     """Start a worker. It inherits the descriptors `events`, to write to, and `lock`, to hold while it lives."""
     owner = None if os.environ.get(FORK_SERVER_VARIABLE) == "0" else snakemake_process.process()
     if owner is not None:
-        connection = _connect(owner, spec["threads"], spec["preload"], scripts)
+        connection = _connect(owner, spec["threads"], spec["runtime"], scripts)
         if connection is not None:
             return ForkedWorker(connection, spec, events, lock)
     return DirectWorker(spec, events, lock, scripts)
@@ -186,7 +186,7 @@ def _connect_to(address: str) -> socket.socket | None:
 
 def _startup_cpu_s(spec: dict[str, Any]) -> float:
     """Return the CPU time of this process without the time that it spent on checking the cell's files."""
-    return time.process_time() - float(spec.get("check_cpu_s", 0))
+    return time.process_time() - float(spec.get("check_cpu_s") or 0)
 
 
 def _environment(threads: int, scripts: Path) -> dict[str, str]:

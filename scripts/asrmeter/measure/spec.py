@@ -1,82 +1,86 @@
-"""The spec of a cell: the options that name it on a command line, and what the worker gets. Standard library only."""
+"""What a worker is given: the spec of its task, and how it was started. Standard library only."""
 
-import argparse
-import json
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
-from asrmeter import runtimes
-from asrmeter.corpora.batches import batches, class_sha256, timed
-from asrmeter.machine import snakemake_process
-from asrmeter.machine.facts import available_cpus
-from asrmeter.sources import integrity
+from asrmeter.common.typed_json import JsonObject
+from asrmeter.records.header import CellSettings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every job that measures a cell; see `specify`."""
-    parser.add_argument("--model", required=True, help="name of the model")
-    parser.add_argument("--model-key", help="fingerprint that the model folder must have")
-    parser.add_argument("--corpus-key", help="fingerprint that the corpus must have")
-    parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
-    parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
-    parser.add_argument("--variant", required=True, help="name of the variant")
-    parser.add_argument(
-        "--variant-options", required=True, help="the variant's options as JSON: runtime, dtype, attention"
-    )
-    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
-    parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
-    parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")
-    parser.add_argument("--threads", required=True, help="CPU threads, or auto for all available cores")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
-    parser.add_argument("--protocol", required=True, help="the protocol as JSON, as the study has it")
-    parser.add_argument("--timeout-s", type=float, default=600, help="kill the worker after this many seconds")
-    parser.add_argument(
-        "--attempt",
-        type=int,
-        default=1,
-        help="which attempt of a job this is; later ones keep earlier records",
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every task is given.
 
-
-def specify(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the spec of the cell. Call it while holding the machine: hashing weights takes a core.
-
-    `check_cpu_s` is the CPU time of hashing weights and audio. It is not part of the start-up.
-
-    Raises:
-        AsrmeterError: the model folder or the corpus has changed since it was made.
+    Attributes:
+        runtime: the name of the runtime whose libraries the process imports.
+        device: `cpu` or `cuda`.
+        threads: CPU threads to compute with.
+        check_cpu_s: CPU time of checking the inputs, which is not part of the start-up.
     """
-    begin_s = time.process_time()
-    provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
-    segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
-    check_cpu_s = time.process_time() - begin_s
-    protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
-    in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)
-    audio_s = {row["segment_id"]: row["audio_s"] for row in segments}
-    return {
-        "model": args.model,
-        "family": provenance["family"],
-        "weights": provenance["weights"],
-        "weights_sha256": provenance["weights_sha256"],
-        "model_folder": str(args.model_folder),
-        "check_cpu_s": check_cpu_s,
-        "model_key": args.model_key,
-        "corpus_key": args.corpus_key,
-        "variant": args.variant,
-        "options": options,
-        "preload": runtimes.runtime_of(options)[0],
-        "device": args.device,
-        "duration_s": args.duration_s,
-        "batch_size": args.batch_size,
-        "threads": available_cpus() if args.threads == "auto" else int(args.threads),
-        "seed": args.seed,
-        "protocol": protocol["version"],
-        "n_timed_batches": protocol["timed_batches"],
-        "corpus": args.segments.parent.name,
-        "corpus_sha256": class_sha256(segments),
-        "segments": [row | {"file": str(args.segments.parent / row["path"])} for row in segments],
-        "batches": in_batches,
-        "timed_batches": timed([sum(audio_s[i] for i in ids) for ids in in_batches], protocol["timed_batches"]),
-    }
+
+    task: ClassVar[str]
+
+    runtime: str = "transformers"
+    device: str
+    threads: int
+    check_cpu_s: float | None = None
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the task and its spec as a JSON object."""
+        return {"task": self.task} | vars(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec(CellSettings, Spec):
+    """How to measure a cell.
+
+    Attributes:
+        model_folder: the folder of the model.
+        segments: those of the class, each with the `file` of its audio.
+        batches: the ids of the segments of each batch.
+    """
+
+    task = "cell"
+
+    model_folder: str
+    segments: Sequence[JsonObject]
+    batches: Sequence[Sequence[str]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a record keeps: without where files lie, and what is drawn from the seed."""
+        kept = {name: getattr(self, name) for name in (field.name for field in fields(CellSettings))}
+        return kept | {"segments": [{key: row[key] for key in row if key != "file"} for row in self.segments]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileSpec(CellSpec):
+    """How to profile a cell; the last profiled pass is written to `trace_file`."""
+
+    task = "profile"
+
+    trace_file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeaksSpec(Spec):
+    """How to measure the peak rates of a device.
+
+    Attributes:
+        dtypes: number formats of the matrices.
+        budget_s: seconds for each dtype and each way to move memory.
+    """
+
+    task = "peaks"
+
+    dtypes: Sequence[str]
+    budget_s: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a worker was started: CPU seconds of the job, and of the server that forked it (None: it was not forked)."""
+
+    parent_cpu_s: float = 0.0
+    preload_cpu_s: float | None = None

@@ -1,16 +1,20 @@
 """Run a worker to its end and classify how it ended: a status with a reason. Standard library only."""
 
-import json
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from asrmeter.machine import probes
 from asrmeter.measure import launcher
+from asrmeter.measure.spec import Spec
+from asrmeter.records.events import Done, Event, Failed, Pass, Unsupported, parse
+
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,20 @@ class Outcome:
 
     status: str
     reason: str | None
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: Sequence[Event] = ()
     supervisor_cpu_s: float | None = None
 
     @cached_property
-    def by_name(self) -> dict[str, dict[str, Any]]:
-        """The last event of each name."""
-        return {event["event"]: event for event in self.events}
+    def by_name(self) -> dict[str, Event]:
+        """The last event of each kind, by its name."""
+        return {event.name: event for event in self.events}
 
-    def named(self, name: str) -> list[dict[str, Any]]:
-        """Return the events of a name, in their order."""
-        return [event for event in self.events if event["event"] == name]
+    def of_kind(self, kind: type[E]) -> list[E]:
+        """Return the events of a kind, in their order."""
+        return [event for event in self.events if isinstance(event, kind)]
 
 
-def run_supervised(spec: dict[str, Any], timeout_s: float, lock: int, root: Path) -> Outcome:
+def run_supervised(spec: Spec, timeout_s: float, lock: int, root: Path) -> Outcome:
     """Start a worker for `spec` (see `asrmeter.measure.child.run`), sleep until it ends, kill it after `timeout_s`.
 
     `lock` is the descriptor of the machine's lock. The worker holds it too, so the machine stays locked for as long as
@@ -45,7 +49,7 @@ def run_supervised(spec: dict[str, Any], timeout_s: float, lock: int, root: Path
     # In memory: no event may be lost because a disk is full.
     with open(os.memfd_create("asrmeter-events"), "w+b") as stream:
         os.set_inheritable(stream.fileno(), True)
-        worker = launcher.start(spec, stream.fileno(), lock, root / "scripts")
+        worker = launcher.start(spec.to_message(), stream.fileno(), lock, root / "scripts")
         begin_cpu_s = time.process_time()
         code = worker.wait(timeout_s)
         supervisor_cpu_s = time.process_time() - begin_cpu_s
@@ -55,32 +59,32 @@ def run_supervised(spec: dict[str, Any], timeout_s: float, lock: int, root: Path
         stream.seek(0)
         # Whatever follows the last line break was cut off.
         *lines, _ = stream.read().decode(errors="replace").split("\n")
-        events = [json.loads(line) for line in lines]
+        events = [parse(line) for line in lines]
     out_of_memory = probes.oom_kills() > oom_kills
     status, reason = classify_exit(code, timeout_s if timed_out else None, events, out_of_memory)
     return Outcome(status, reason, events, supervisor_cpu_s)
 
 
 def classify_exit(
-    code: int, timeout_s: float | None, events: list[dict[str, Any]], out_of_memory: bool = False
+    code: int, timeout_s: float | None, events: Sequence[Event], out_of_memory: bool = False
 ) -> tuple[str, str | None]:
     """Return (status, reason) of a worker from its exit code and its events; `timeout_s` if it was killed after that.
 
     `out_of_memory` says that the kernel killed some process meanwhile because memory ran out.
     """
-    by_name = {event["event"]: event for event in events}
-    n_passes = sum(event["event"] == "pass" for event in events)
+    n_passes = sum(isinstance(event, Pass) for event in events)
     if timeout_s is not None:
         return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes"
-    if "failed" in by_name:
-        return by_name["failed"]["status"], by_name["failed"]["reason"]
-    if "unsupported" in by_name:
-        return "unsupported", by_name["unsupported"]["reason"]
+    for event in events:
+        if isinstance(event, Failed):
+            return event.status, event.reason
+        if isinstance(event, Unsupported):
+            return "unsupported", event.reason
     if code < 0:
         if code == -signal.SIGKILL and out_of_memory:
             return "oom", f"the kernel ended the worker after {n_passes} passes: {_whose_memory()} ran out"
         return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes"
-    if code or "done" not in by_name:
+    if code or not any(isinstance(event, Done) for event in events):
         return "error", f"the worker ended with exit code {code} after {n_passes} passes"
     return "ok", None
 

@@ -13,6 +13,7 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import write_atomically
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.records import status
+from asrmeter.records.header import RecordHeader
 
 # The columns that say which cell a row belongs to and how it went.
 CELL_FIELDS = [
@@ -47,16 +48,16 @@ PASS_FIELDS = [
 SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
 
 
-def write(path: Path, header: dict[str, Any], passes: list[dict[str, Any]]) -> None:
+def write(path: Path, header: RecordHeader, passes: list[dict[str, Any]]) -> None:
     """Write a record, and the JSON file beside it. A cell without a pass gets one row whose pass columns are null."""
-    cell = {name: header[name] for name, _ in CELL_FIELDS}
+    cell = {name: getattr(header, name) for name, _ in CELL_FIELDS}
     rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
-    content = parquet.as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), header)
+    content = parquet.as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), header.to_json())
     status.write(path, content, header)
     write_atomically(path, content)
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read(path: Path) -> tuple[RecordHeader, list[dict[str, Any]]]:
     """Return (header, passes) of a cell's file.
 
     Raises:
@@ -64,17 +65,18 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     with _readable(path):
         table = parquet.opened(path).read()
-        return parquet.header_of(table), [row for row in table.to_pylist() if row["phase"] is not None]
+        passes = [row for row in table.to_pylist() if row["phase"] is not None]
+        return RecordHeader.from_json(parquet.header_of(table)), passes
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> RecordHeader:
     """Return the header of a cell's file without its passes.
 
     Raises:
         AsrmeterError: the file is missing, broken or not a cell.
     """
     with _readable(path):
-        return parquet.header_of(parquet.opened(path).schema_arrow.empty_table())
+        return RecordHeader.from_json(parquet.header_of(parquet.opened(path).schema_arrow.empty_table()))
 
 
 @contextlib.contextmanager

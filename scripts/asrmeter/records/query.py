@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import cell_record
+from asrmeter.records.events import Ready
 from asrmeter.records.status import UNREADABLE, json_of
 
 # Stands for every status of a cell without a measurement.
@@ -104,18 +105,18 @@ def read_record(path: Path) -> RecordSummary:
         header = cell_record.read_header(path)
         return RecordSummary(
             path=path,
-            status=header["status"],
-            reason=header["reason"] or "",
-            measured_at=datetime.datetime.fromisoformat(header["measured_at"]).astimezone(),
-            machine=header["machine_id"],
-            node=header.get("node") or "",
-            protocol=header["protocol"],
-            processor=header["events"].get("ready", {}).get("gpu_name") or header["cpu_name"],
+            status=header.status,
+            reason=header.reason or "",
+            measured_at=datetime.datetime.fromisoformat(header.measured_at or "").astimezone(),
+            machine=header.machine_id or "",
+            node=header.node or "",
+            protocol=header.protocol,
+            processor=(ready.gpu_name if (ready := header.last(Ready)) else None) or header.cpu_name or "",
         )
     except AsrmeterError as error:
         # Without the path, which the summary has already.
         return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
         reason = f"its header is invalid ({type(error).__name__}: {error}); delete it and run again"
         return RecordSummary(path, UNREADABLE, reason, written_at)
 

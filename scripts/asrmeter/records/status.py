@@ -7,11 +7,10 @@ record. So a record without it is of an older version, and one with another hash
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from asrmeter.common.files import sha256_of, write_atomically
+from asrmeter.records.header import RecordHeader
 
 # Stands for the status of a record that is damaged.
 UNREADABLE = "unreadable"
@@ -25,9 +24,9 @@ def json_of(record: Path) -> Path:
     return record.with_suffix(".json")
 
 
-def write(record: Path, content: bytes, header: Mapping[str, Any]) -> None:
+def write(record: Path, content: bytes, header: RecordHeader) -> None:
     """Write the JSON file beside a record that is about to be written with this content and header."""
-    beside = {"sha256": hashlib.sha256(content).hexdigest(), "header": header}
+    beside = {"sha256": hashlib.sha256(content).hexdigest(), "header": header.to_json()}
     write_atomically(json_of(record), json.dumps(beside))
 
 
@@ -54,16 +53,16 @@ def status(record: Path) -> str | None:
     """Return the status of a record; None if there is no record, or it is damaged."""
     if record.is_file() and not json_of(record).exists():
         return UNKNOWN
-    found = header(record).get("status")
-    return found if isinstance(found, str) else None
+    found = header(record)
+    return found.status if found else None
 
 
-def header(record: Path) -> dict[str, Any]:
-    """Return the header of a record; empty if there is no record or no JSON file, or either is damaged."""
+def header(record: Path) -> RecordHeader | None:
+    """Return the header of a record; None if there is no record or no JSON file, or either is damaged."""
     try:
         beside = json.loads(json_of(record).read_text(encoding="utf-8"))
         if beside["sha256"] == sha256_of(record):
-            return dict(beside["header"])
+            return RecordHeader.from_json(beside["header"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
-    return {}
+    return None

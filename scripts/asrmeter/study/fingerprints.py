@@ -80,12 +80,11 @@ def _options(study: dict[str, Any], cell: Cell, made_of: Fingerprints, protocol:
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def check_records(
-    study: dict[str, Any], headers: Mapping[Path, tuple[Cell, Mapping[str, Any]]], made_of: Fingerprints
-) -> None:
+def check_records(study: dict[str, Any], headers: Mapping[Path, tuple[Cell, object]], made_of: Fingerprints) -> None:
     """Raise AsrmeterError if the header of a record, or of a profile, differs from what a complete study plans.
 
-    A field that an older header lacks counts as right, and so does a model or corpus without a fingerprint.
+    A header says what it is of by its attributes. One that an older header lacks counts as right, and so does a model
+    or corpus without a fingerprint.
     """
     others = {
         path: why
@@ -121,9 +120,9 @@ def _planned(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> dict[s
     }
 
 
-def _difference(planned: Mapping[str, Any], header: Mapping[str, Any]) -> str | None:
+def _difference(planned: Mapping[str, Any], header: object) -> str | None:
     for name, value in planned.items():
-        own = header.get(name)
+        own = getattr(header, name, None)
         if None not in (own, value) and own != value:
             return f"{name} {json.dumps(own)}, where {json.dumps(value)} is planned"
     return None

@@ -9,6 +9,7 @@ from asrmeter.analysis.scoring import ENDINGS
 from asrmeter.common import stats
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
+from asrmeter.records.header import RecordHeader
 
 # Each rate's numerator and denominator, summed over the segments.
 ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
@@ -61,9 +62,9 @@ def texts_of(passes: Sequence[Row]) -> dict[str, list[str]]:
     return texts
 
 
-def wer_note(header: Row, passes: Sequence[Row]) -> str | None:
+def wer_note(header: RecordHeader, passes: Sequence[Row]) -> str | None:
     """Return why a cell has no WER, or None if it has one."""
-    if header["weights"] == "random":
+    if header.weights == "random":
         return "random weights transcribe nothing"
-    n_seen, n_all = len(texts_of(passes)), len(header["segments"])
+    n_seen, n_all = len(texts_of(passes)), len(header.segments)
     return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"

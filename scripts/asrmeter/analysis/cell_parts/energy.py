@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrmeter.common.table_types import Row
+from asrmeter.records.events import Energy as EnergyEvent
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,14 @@ class Energy:
     directly.
     """
 
-    event: Row
+    event: EnergyEvent
     batch_size: int
     part: str
 
     @property
     def windows(self) -> Sequence[Row]:
         """The windows in which energy was measured."""
-        return self.event.get("windows") or []
+        return self.event.windows
 
     def windows_j_per_sample(self, part: str) -> list[float]:
         """Return the joules of a part by sample in each window; an empty list without a meter."""
@@ -63,9 +64,9 @@ class Energy:
     @property
     def idle_power_w(self) -> float | None:
         """Power of the cell's device with the model loaded and nothing to do; None without a counter."""
-        idle = [window for window in self.event.get("idle") or [] if window[f"{self.part}_j"] is not None]
+        idle = [window for window in self.event.idle if window[f"{self.part}_j"] is not None]
         return idle[0][f"{self.part}_j"] / idle[0]["seconds"] if idle else None
 
     def method(self, part: str) -> str:
         """Return where the energy of a part comes from."""
-        return self.event.get(f"method_{part}") or "none"
+        return self.event.method_cpu if part == "cpu" else self.event.method_gpu

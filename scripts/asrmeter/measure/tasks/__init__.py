@@ -4,25 +4,33 @@ A task's own module is imported only when the task is done: it imports torch.
 """
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-# Takes the name of an event and its fields.
-EventSink = Callable[..., None]
+from asrmeter.common import typed_json
+from asrmeter.common.typed_json import JsonObject
+from asrmeter.measure.spec import CellSpec, PeaksSpec, ProfileSpec, Spec, Start
+from asrmeter.records.events import Event
 
-# task of a spec -> module:class
-TASKS = {
-    "cell": "asrmeter.measure.tasks.cell:CellMeasurement",
-    "profile": "asrmeter.measure.tasks.profile:CellProfile",
-    "peaks": "asrmeter.measure.tasks.peaks:PeakMeasurement",
+# Reports an event to the job.
+EventSink = Callable[[Event], None]
+
+# task of a spec -> the spec's class, module:class of the task
+TASKS: dict[str, tuple[type[Spec], str]] = {
+    CellSpec.task: (CellSpec, "asrmeter.measure.tasks.cell:CellMeasurement"),
+    ProfileSpec.task: (ProfileSpec, "asrmeter.measure.tasks.profile:CellProfile"),
+    PeaksSpec.task: (PeaksSpec, "asrmeter.measure.tasks.peaks:PeakMeasurement"),
 }
 
 
-class Task(Protocol):
+class Task(ABC):
     """Something that the measuring process can do."""
 
-    def __init__(self, spec: dict[str, Any], emit: EventSink) -> None: ...
+    def __init__(self, spec: Any, start: Start, emit: EventSink) -> None:
+        self._spec, self._start, self._emit = spec, start, emit
 
+    @abstractmethod
     def run(self) -> None:
         """Do it, and emit what was measured.
 
@@ -31,10 +39,12 @@ class Task(Protocol):
         """
 
 
-def load(name: str) -> type[Task]:
-    """Import and return the class of a task."""
-    module, class_name = TASKS[name].split(":")
-    return getattr(importlib.import_module(module), class_name)
+def load(message: JsonObject, emit: EventSink) -> Task:
+    """Return the task that a message asks for: the spec as `Spec.to_message` makes it, and how the worker started."""
+    spec_type, place = TASKS[message["task"]]
+    module, class_name = place.split(":")
+    task: type[Task] = getattr(importlib.import_module(module), class_name)
+    return task(typed_json.from_json(spec_type, message), typed_json.from_json(Start, message), emit)
 
 
 def classify_error(error: BaseException) -> tuple[str, str]:

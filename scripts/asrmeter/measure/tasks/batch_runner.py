@@ -1,30 +1,27 @@
 """The passes of a cell: waveforms in, text out, timed."""
 
 import time
-from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 import soundfile
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.vocabulary import DecoderWork
+from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.tasks import EventSink
+from asrmeter.records.events import Pass
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
-
-# A runtime that does not say what its decoder ran on.
-_NOT_COUNTED = dict.fromkeys(field.name for field in fields(DecoderWork))
 
 
 class BatchRunner:
     """Runs batches of a cell through a model and emits an event `pass` for each."""
 
-    def __init__(self, spec: dict[str, Any], runtime: Runtime, emit: EventSink) -> None:
-        self._batches: list[list[str]] = spec["batches"]
+    def __init__(self, spec: CellSpec, runtime: Runtime, emit: EventSink) -> None:
+        self._batches = spec.batches
         self._runtime, self._emit = runtime, emit
-        self._texts = {segment["segment_id"]: segment["text"] for segment in spec["segments"]}
+        self._texts = {segment["segment_id"]: segment["text"] for segment in spec.segments}
         self._waveforms: dict[str, np.ndarray] = {}
-        for segment in spec["segments"]:
+        for segment in spec.segments:
             waveform, rate_hz = soundfile.read(segment["file"], dtype="float32")
             if rate_hz != SAMPLE_RATE_HZ or waveform.ndim != 1:
                 raise ValueError(f"{segment['file']} is not 16 kHz mono")
@@ -63,22 +60,24 @@ class BatchRunner:
         latency_s, timeline, hypotheses = self.transcribe(batch)
         self.n_marks = timeline.n_marks
         self._transcribed.update(self._batches[batch])
+        stages: dict[str, Any] = {f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()}
         self._emit(
-            "pass",
-            phase=phase,
-            attempt=attempt,
-            round=round,
-            batch=batch,
-            segment_ids=self._batches[batch],
-            started_at_s=started_at_s,
-            ended_at_s=started_at_s + time.perf_counter() - begin_s,
-            latency_s=latency_s,
-            **{f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()},
-            audio_s=self._audio_s[batch],
-            texts=[hypothesis.text for hypothesis in hypotheses],
-            n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
-            n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
-            processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
-            **(asdict(timeline.decoder_work) if timeline.decoder_work else _NOT_COUNTED),
+            Pass(
+                phase=phase,
+                attempt=attempt,
+                round=round,
+                batch=batch,
+                segment_ids=self._batches[batch],
+                started_at_s=started_at_s,
+                ended_at_s=started_at_s + time.perf_counter() - begin_s,
+                latency_s=latency_s,
+                **stages,
+                audio_s=self._audio_s[batch],
+                texts=[hypothesis.text for hypothesis in hypotheses],
+                n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
+                n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
+                processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
+                **(vars(timeline.decoder_work) if timeline.decoder_work else {}),
+            )
         )
         return latency_s

@@ -2,29 +2,29 @@
 
 import gc
 from pathlib import Path
-from typing import Any
 
 from asrmeter import runtimes
 from asrmeter.machine import cuda
+from asrmeter.measure.spec import CellSpec
 from asrmeter.runtimes.base import Runtime, Setup
 
 
-def load_runtime(spec: dict[str, Any]) -> Runtime:
+def load_runtime(spec: CellSpec) -> Runtime:
     """Load the model of a cell, then enable garbage collection again (see `child.disable_collections`).
 
     Raises:
         UnsupportedError: this machine cannot run it.
     """
-    name, options = runtimes.runtime_of(spec["options"])
+    name, options = runtimes.runtime_of(spec.options)
     runtime = runtimes.load(
         name,
         Setup(
-            Path(spec["model_folder"]),
-            spec["family"],
+            Path(spec.model_folder),
+            spec.family,
             options,
-            spec["device"],
-            spec["threads"],
-            random_weights=spec["weights"] == "random",
+            spec.device,
+            spec.threads,
+            random_weights=spec.weights == "random",
         ),
     )
     gc.freeze()

@@ -18,7 +18,9 @@ import torch
 from asrmeter.machine import probes
 from asrmeter.machine.facts import cpu_name, memory_bytes
 from asrmeter.machine.interference import Watch, why_disturbed
-from asrmeter.measure.tasks import EventSink, classify_error
+from asrmeter.measure.spec import PeaksSpec
+from asrmeter.measure.tasks import Task, classify_error
+from asrmeter.records.events import Device, Rate
 from asrmeter.runtimes.transformers.torch_runtime import open_device, own_gpu
 
 # A call that does the work of a microbenchmark.
@@ -84,59 +86,54 @@ class Microbenchmark:
         }
 
 
-class PeakMeasurement:
-    """Measures the rates of a device.
+class PeakMeasurement(Task):
+    """Measures the rates of a device, once more if the machine was disturbed.
 
-    `spec` has `device`, `threads`, `dtypes` and `budget_s`: seconds for each dtype and each way to move memory, and as
-    many again if the machine was disturbed. A dtype that the device cannot multiply is a rate with a reason instead.
+    A dtype that the device cannot multiply is a rate with a reason instead.
     """
 
-    def __init__(self, spec: dict[str, Any], emit: EventSink) -> None:
-        self._spec, self._emit = spec, emit
+    _spec: PeaksSpec
 
     def run(self) -> None:
         """Emit the device, and an event `rate` for each microbenchmark."""
-        device = self._spec["device"]
-        open_device(device, self._spec["threads"])
+        device = self._spec.device
+        open_device(device, self._spec.threads)
         gpu = own_gpu() if device == "cuda" else None
         # As the study's models run: torch's default is the full precision of float32 (`highest`), no TF32.
-        self._emit(
-            "device",
-            device_name=gpu.name if gpu else cpu_name(),
-            float32_matmul_precision=torch.get_float32_matmul_precision(),
-        )
+        precision = torch.get_float32_matmul_precision()
+        self._emit(Device(device_name=gpu.name if gpu else cpu_name(), float32_matmul_precision=precision))
         with torch.inference_mode():
             benchmarks = self._benchmarks(device)
             disturbance = self._run_rounds(benchmarks, gpu.uuid if gpu else None)
         for benchmark in benchmarks:
             reason = disturbance and f"may be too low: {disturbance}"
-            self._emit("rate", **benchmark.columns(), status="ok", reason=reason)
+            self._emit(Rate(**benchmark.columns(), reason=reason))
 
     def _benchmarks(self, device: str) -> list[Microbenchmark]:
         """Return the microbenchmarks of the device; emit the dtypes that it cannot multiply."""
         benchmarks = list(memory_benchmarks(device))
-        for dtype in self._spec["dtypes"]:
+        for dtype in self._spec.dtypes:
             try:
                 benchmarks += matmul_benchmarks(device, dtype)
             except RuntimeError as error:
                 status, reason = classify_error(error)
-                self._emit("rate", kind="matmul", dtype=dtype, status=status, reason=reason)
+                self._emit(Rate(kind="matmul", dtype=dtype, status=status, reason=reason))
         return benchmarks
 
     def _run_rounds(self, benchmarks: Sequence[Microbenchmark], gpu: str | None) -> str | None:
         """Run rounds until the budget is spent, again if the machine was disturbed; return what disturbed it last."""
         n_ways_to_move = len({benchmark.kind for benchmark in benchmarks if benchmark.kind != "matmul"})
-        budget_s = self._spec["budget_s"] * (n_ways_to_move + len(self._spec["dtypes"]))
+        budget_s = self._spec.budget_s * (n_ways_to_move + len(self._spec.dtypes))
         disturbance = None
         for _attempt in range(2):
-            watch = Watch(self._spec["device"], gpu)
+            watch = Watch(self._spec.device, gpu)
             ends_s = time.perf_counter() + budget_s
             for benchmark in itertools.cycle(benchmarks):
                 benchmark.run()
                 watch.sample()
                 if time.perf_counter() >= ends_s and benchmark is benchmarks[-1]:
                     break
-            disturbance = why_disturbed(watch.report(), self._spec["threads"])
+            disturbance = why_disturbed(watch.report(), self._spec.threads)
             if disturbance is None:
                 break
         return disturbance

@@ -1,6 +1,7 @@
 """Profiling a cell: whole passes under torch.profiler, after plain ones that show how much profiling adds."""
 
 import contextlib
+import dataclasses
 import os
 import statistics
 import sys
@@ -14,9 +15,11 @@ from torch.autograd.profiler import record_function
 from asrmeter.common.vocabulary import DECODER_OTHER, OUTPUT
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
-from asrmeter.measure.tasks import EventSink
+from asrmeter.measure.spec import ProfileSpec
+from asrmeter.measure.tasks import Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
+from asrmeter.records.events import Profile, Ready
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
@@ -25,52 +28,48 @@ N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
 _LONG_S = 5
 
 
-class CellProfile:
-    """Profiles the first timed batch of the cell `spec` (see `asrmeter.measure.spec`).
+class CellProfile(Task):
+    """Profiles the first timed batch of a cell. The last profiled pass is written to the spec's `trace_file`."""
 
-    The last profiled pass is written to `spec["trace_file"]`.
-    """
-
-    def __init__(self, spec: dict[str, Any], emit: EventSink) -> None:
-        self._spec, self._emit = spec, emit
-        self._device: str = spec["device"]
+    _spec: ProfileSpec
 
     def run(self) -> None:
         """Run plain and profiled passes; emit what each profiled pass consists of."""
         spec, emit = self._spec, self._emit
         runtime = load_runtime(spec)
         assert isinstance(runtime, TorchRuntime), "profile_operators.py refuses all others"
-        gpu = gpu_of(runtime, self._device)
-        emit("ready", attention=runtime.attention, decoding=runtime.decoding())
-        ids = spec["batches"][spec["timed_batches"][0]]
-        own = spec | {"batches": [ids], "segments": [row for row in spec["segments"] if row["segment_id"] in ids]}
+        gpu = gpu_of(runtime, spec.device)
+        emit(Ready(attention=runtime.attention, decoding=runtime.decoding()))
+        ids = spec.batches[(spec.timed_batches or (0,))[0]]
+        own_segments = [row for row in spec.segments if row["segment_id"] in ids]
+        own = dataclasses.replace(spec, batches=[ids], segments=own_segments)
         plain = BatchRunner(own, runtime, emit)
         warm_s = [plain.run("warmup", 0) for _ in range(N_WARMUP)]
         n_plain = 1 if warm_s[-1] > _LONG_S else N_PLAIN
-        with _profiler(self._device):
+        with _profiler(spec.device):
             _open("").__exit__(None, None, None)  # the first profile and the first range set up things
-        in_ranges = BatchRunner(own, _InRanges(runtime, spec["family"]), emit)
+        in_ranges = BatchRunner(own, _InRanges(runtime, spec.family), emit)
         # As in a cell: passes that were disturbed run once more, and are marked if they are disturbed again.
         for _attempt in range(2):
-            watch = Watch(self._device, gpu.uuid if gpu else None)
+            watch = Watch(spec.device, gpu.uuid if gpu else None)
             plain_s: list[float] = []
             for _ in range(n_plain):
                 plain_s.append(plain.run("plain", 0))
                 watch.sample()
             profiles: list[Row] = []
             for repeat in range(1, N_PROFILED + 1):
-                with _ranges_of_modules(runtime), _profiler(self._device) as events:
+                with _ranges_of_modules(runtime), _profiler(spec.device) as events:
                     pass_s, _, _ = in_ranges.transcribe(0)
                 watch.sample()
                 profiles.append({"repeat": repeat, "pass_s": pass_s} | _shares(*attribute(events), pass_s))
-            disturbance = why_disturbed(watch.report(), spec["threads"])
+            disturbance = why_disturbed(watch.report(), spec.threads)
             if disturbance is None:
                 break
-        write_trace(events, Path(spec["trace_file"]))
+        write_trace(events, Path(spec.trace_file))
         plain_pass_s = statistics.median(plain_s)
         overhead = statistics.median(entry["pass_s"] for entry in profiles) / plain_pass_s - 1
         for entry in profiles:
-            emit("profile", **entry, plain_pass_s=plain_pass_s, overhead=overhead, disturbance=disturbance)
+            emit(Profile(**entry, plain_pass_s=plain_pass_s, overhead=overhead, disturbance=disturbance))
 
 
 def _shares(rows: list[Row], busy_s: float | None, pass_s: float) -> Row:

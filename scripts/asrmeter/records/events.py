@@ -1,0 +1,210 @@
+"""What a worker reports while it measures. A record keeps the last event of each kind. Standard library only.
+
+A field that is None was not measured, or was not yet reported by the version that wrote a record.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from asrmeter.common import typed_json
+from asrmeter.common.typed_json import JsonObject
+
+EVENTS: dict[str, type["Event"]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that a worker reports, under a name of its own."""
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, name: str) -> None:
+        """Make the class known by its name in JSON."""
+        cls.name = name
+        EVENTS[name] = cls
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"event": self.name, **vars(self)}
+
+
+def from_json(content: JsonObject) -> Event:
+    """Return the event of a JSON object.
+
+    Raises:
+        KeyError: there is no event of this name.
+    """
+    return typed_json.from_json(EVENTS[content["event"]], content)
+
+
+def parse(line: str) -> Event:
+    """Return the event of a line of JSON."""
+    return from_json(json.loads(line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready(Event, name="ready"):
+    """The model is loaded. `startup_cpu_s` is the CPU time until then, `preload_cpu_s` that of a server's imports.
+
+    `attention`, `dtype`, `threads` and `library` are what the model really runs at; `versions` those of its packages.
+    """
+
+    startup_cpu_s: float | None = None
+    preload_cpu_s: float | None = None
+    model_rss_bytes: int | None = None
+    model_device_bytes: int | None = None
+    gpu_name: str | None = None
+    gpu_uuid: str | None = None
+    driver_version: str | None = None
+    decoding: JsonObject | None = None
+    attention: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+    library: str | None = None
+    versions: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Event, name="memory"):
+    """The peaks of memory in the longest batch."""
+
+    peak_rss_bytes: int | None = None
+    peak_device_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass(Event, name="pass"):
+    """One pass. Lists have a value for each segment; stages and counts that the runtime does not tell are None."""
+
+    phase: str
+    attempt: int | None = None
+    round: int | None = None
+    batch: int | None = None
+    segment_ids: Sequence[str] = ()
+    started_at_s: float | None = None
+    ended_at_s: float | None = None
+    latency_s: float
+    features_s: float | None = None
+    encoder_s: float | None = None
+    decoder_s: float | None = None
+    text_s: float | None = None
+    audio_s: float
+    texts: Sequence[str] = ()
+    n_tokens: Sequence[int | None] = ()
+    n_windows: Sequence[int | None] = ()
+    processed_s: Sequence[float | None] = ()
+    n_decoder_runs: int | None = None
+    n_decoder_rows: int | None = None
+    n_decoder_tokens: int | None = None
+    n_decoder_positions: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbed(Event, name="disturbed"):
+    """Timed rounds that something else on the machine disturbed: they are repeated once. See `Latency`."""
+
+    converged: bool
+    reason: str | None = None
+    n_unsteady: int = 0
+    attempt: int = 1
+    watch: JsonObject | None = None
+    disturbance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Event, name="latency"):
+    """The end of the timed rounds: why, how many of them were not steady yet, and what was seen of the machine.
+
+    `stage_marks_s` is what setting the marks of a pass takes.
+    """
+
+    converged: bool
+    reason: str | None = None
+    n_unsteady: int = 0
+    attempt: int = 1
+    watch: JsonObject | None = None
+    disturbance: str | None = None
+    stage_marks_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy(Event, name="energy"):
+    """The windows of the energy measurement; see `asrmeter.measure.energy.meter_windows`."""
+
+    method_cpu: str = "none"
+    method_gpu: str = "none"
+    note: str | None = None
+    windows: Sequence[JsonObject] = ()
+    idle: Sequence[JsonObject] = ()
+    idle_settled_s: float | None = None
+    counter_tick_s: float | None = None
+    counter_note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waited(Event, name="waited"):
+    """The CPU time that the job took while it waited for the worker."""
+
+    parent_cpu_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(Event, name="profile"):
+    """A profiled pass: `rows` are its operators, `covered` the share of the pass that they are.
+
+    `plain_pass_s` is the median pass without the profiler, `overhead` what profiling added to it.
+    """
+
+    repeat: int
+    pass_s: float
+    rows: Sequence[JsonObject]
+    covered: float
+    device_idle_share: float | None = None
+    plain_pass_s: float
+    overhead: float
+    disturbance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device(Event, name="device"):
+    """The device whose peak rates are measured."""
+
+    device_name: str | None = None
+    float32_matmul_precision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate(Event, name="rate"):
+    """One of a device's peak rates; see `asrmeter.records.machine_peaks.PEAK_RATES`."""
+
+    kind: str
+    dtype: str | None = None
+    matrix_size: int | None = None
+    working_set_bytes: int | None = None
+    flop_per_s: float | None = None
+    bytes_per_s: float | None = None
+    n_runs: int | None = None
+    status: str = "ok"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(Event, name="done"):
+    """The task was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsupported(Event, name="unsupported"):
+    """The task cannot be done on this machine, or by this runtime."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Event, name="failed"):
+    """The task failed: the status of the cell, and the reason."""
+
+    status: str
+    reason: str

@@ -1,0 +1,106 @@
+"""The header of a cell's record: what was measured, on what, and how it went. Standard library only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from asrmeter.common import typed_json
+from asrmeter.common.errors import one_line
+from asrmeter.common.typed_json import JsonObject
+from asrmeter.machine.facts import MachineFacts
+from asrmeter.records import events
+from asrmeter.records.events import Event
+
+E = TypeVar("E", bound=Event)
+# Older records name the version of each package apart.
+_VERSION = "_version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSettings:
+    """What a cell is, and how it is measured.
+
+    Attributes:
+        weights: `pretrained` or `random`.
+        weights_sha256: of the weights file; of random ones too.
+        check_cpu_s: CPU time of hashing weights and audio. It is not part of the start-up.
+        model_key, corpus_key: fingerprints of what model folder and corpus were made of.
+        options: the variant's options, as the study has them.
+        protocol: version of the measuring protocol.
+        n_timed_batches: how many batches the study wants timed.
+        timed_batches: numbers of those that are.
+        corpus_sha256: of the class' segments.
+        stop_rule: the values of the protocol that end a cell.
+    """
+
+    model: str
+    family: str
+    weights: str
+    weights_sha256: str | None = None
+    check_cpu_s: float | None = None
+    model_key: str | None = None
+    corpus_key: str | None = None
+    variant: str
+    options: JsonObject
+    device: str
+    duration_s: int
+    batch_size: int
+    threads: int
+    seed: int
+    protocol: int
+    n_timed_batches: int | None = None
+    corpus: str | None = None
+    corpus_sha256: str | None = None
+    timed_batches: Sequence[int] | None = None
+    stop_rule: JsonObject | None = None
+    energy_window_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordHeader(CellSettings, MachineFacts):
+    """What a record says besides its passes.
+
+    Attributes:
+        segments: those of the class: `segment_id`, `audio_s`, `text` and more.
+        status, reason: how it went; no reason where all went well.
+        events: the last event of each kind, by its name.
+        before, after: how busy the machine was; see `asrmeter.machine.probes.activity`.
+        started_at_s: seconds since the epoch.
+        clock_jump_s: by how much the wall clock was set meanwhile.
+        measured_at: the end in UTC, as ISO 8601.
+    """
+
+    segments: Sequence[JsonObject] = ()
+    status: str
+    reason: str | None = None
+    events: Mapping[str, Event] = field(default_factory=dict)
+    before: JsonObject = field(default_factory=dict)
+    after: JsonObject = field(default_factory=dict)
+    started_at_s: float | None = None
+    clock_jump_s: float | None = None
+    measured_at: str | None = None
+
+    def last(self, kind: type[E]) -> E | None:
+        """Return the last event of a kind; None if the worker did not come that far."""
+        found = self.events.get(kind.name)
+        return found if isinstance(found, kind) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the header as a JSON object."""
+        own = {name: event.to_json() for name, event in self.events.items()}
+        return vars(self) | {"events": own}
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> "RecordHeader":
+        """Return the header of a JSON object, of this version or an older one.
+
+        Raises:
+            ValueError: it is not that of a cell.
+        """
+        try:
+            told = {name: events.from_json({"event": name} | event) for name, event in content["events"].items()}
+            older = {key.removesuffix(_VERSION): value for key, value in content.items() if key.endswith(_VERSION)}
+            older.pop("python", None)
+            return typed_json.from_json(cls, {"versions": older} | dict(content) | {"events": told})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"its header is invalid ({type(error).__name__}: {one_line(error)})") from error
