@@ -33,9 +33,10 @@ def preload() -> None:
     disable_collections()
     from asrmeter.measure import energy
     from asrmeter.measure.tasks import cell  # noqa: F401
-    from asrmeter.runtimes.transformers import ctc, whisper  # noqa: F401
+    from asrmeter.runtimes import families
 
-    ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
+    for known in families.known().values():
+        known.preload()
     energy.preload()
     gc.freeze()  # a child's collections leave the memory alone that it shares with the server
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from torch.autograd.profiler import record_function
 
-from asrmeter.common.vocabulary import DECODER_OTHER, OUTPUT
+from asrmeter.common.vocabulary import OUTPUT
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
 from asrmeter.measure.tasks import EventSink, UnsupportedError
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import load_runtime, open_device
+from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline, TorchRuntime
 
 N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
@@ -103,7 +104,7 @@ class _InRanges:
 
     def __init__(self, runtime: Runtime, family: str, device: str) -> None:
         self._runtime, self._device = runtime, device
-        self._names = {"decoder": OUTPUT if family == "ctc" else DECODER_OTHER}
+        self._names = {"decoder": families.named(family).decoder_range}
 
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], _timeline: Timeline) -> list[Hypothesis]:
         """See `asrmeter.runtimes.base.Runtime`."""

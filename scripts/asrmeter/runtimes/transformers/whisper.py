@@ -11,16 +11,11 @@ from transformers.models.whisper.feature_extraction_whisper import WhisperFeatur
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, Timeline
+from asrmeter.runtimes.families.whisper import END, FAMILY, MULTILINGUAL_VOCABULARY, START
 from asrmeter.runtimes.transformers.loading import TransformersRuntime, feature_extractor, network
 
-WINDOW_S = 30
-WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
-START, END = "<|startoftranscript|>", "<|endoftext|>"
-# OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
-MULTILINGUAL_VOCABULARY = 51865
-
+WINDOW_SAMPLES = FAMILY.window_s * SAMPLE_RATE_HZ
 # The generation settings of a folder that are part of the model. All others (sampling, beams, thresholds, tokens forced
 # by older versions, what is returned) only record how somebody decoded with it, and are ignored.
 PENALTIES = ("repetition_penalty", "no_repeat_ngram_size")
@@ -42,7 +37,7 @@ class TransformersWhisper(TransformersRuntime):
     """A Whisper model; see `asrmeter.runtimes.base.Runtime`."""
 
     def __init__(self, folder: Path, options: dict[str, Any], device: str, random_weights: bool) -> None:
-        self._tokenizer = read_tokenizer(folder)
+        self._tokenizer = FAMILY.tokenizer(folder)
         # Only the long form needs a mask of the padding, and asks for it.
         self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
         self.model = network(WhisperForConditionalGeneration, folder, options, device)
@@ -55,7 +50,7 @@ class TransformersWhisper(TransformersRuntime):
         if settings.is_multilingual:
             self._decoding |= {"language": "en", "task": "transcribe"}
         self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
-        self._max_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
+        self._max_tokens = self.model.config.max_target_positions - FAMILY.prompt_length(settings.to_dict())
         self._random_weights = random_weights
         self._timeline: Timeline | None = None
         encoder = self.model.get_encoder()
@@ -102,14 +97,13 @@ class TransformersWhisper(TransformersRuntime):
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Do a fixed amount of work, as random weights may never end: windows by the audio, tokens by the text."""
-        n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
-        n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
-        n_tokens = min(n_tokens, self._max_tokens)
+        """Do a fixed amount of work; see `Family.fixed_work`."""
+        n_tokens = [len(self._tokenizer.encode(text).ids) for text in references]
+        work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self._max_tokens)
         total = [Hypothesis("", 0, 0, 0)] * len(waveforms)
-        for i in range(n_windows):
-            pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
-            part = self._short_form(pieces, timeline, min_new_tokens=n_tokens, max_new_tokens=n_tokens)
+        for window in work.windows:
+            pieces = [waveform[window] for waveform in waveforms]
+            part = self._short_form(pieces, timeline, min_new_tokens=work.n_tokens, max_new_tokens=work.n_tokens)
             total = [
                 Hypothesis(
                     f"{a.text} {b.text}".strip(),
@@ -129,7 +123,7 @@ class TransformersWhisper(TransformersRuntime):
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
         """Decode the text tokens, those below the end-of-text token; special tokens and timestamps are above it."""
         text = [token for token in row if token < self._end]
-        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * WINDOW_S)
+        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * FAMILY.window_s)
 
     def _enter_encoder(self, *_: Any) -> None:
         if self._timeline:
@@ -144,26 +138,6 @@ class TransformersWhisper(TransformersRuntime):
             n_rows, n_new = named["input_ids"].shape
             caches = named["past_key_values"]
             self._timeline.decoder_work.add(n_rows, n_new, caches.get_seq_length() if caches else 0)
-
-
-def prompt_length(is_multilingual: bool) -> int:
-    """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""
-    return 4 if is_multilingual else 2
-
-
-def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
-    """Return the tokenizer of a folder.
-
-    Raises:
-        AsrmeterError: there is none, or it lacks Whisper's special tokens.
-    """
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        raise AsrmeterError(f"{folder}: has no tokenizer.json, which says what a Whisper model's tokens spell")
-    tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    if None in (tokenizer.token_to_id(START), tokenizer.token_to_id(END)):
-        raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not the tokenizer of a Whisper model")
-    return tokenizer
 
 
 def own_generation(model: WhisperForConditionalGeneration, tokenizer: tokenizers.Tokenizer) -> GenerationConfig:
