@@ -17,10 +17,10 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
     for name in study["models"]:
         integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
-        own = families.family_of(config)
+        family = families.family_of(config)
         generation = folder / name / "generation_config.json"
-        n_prompt = own.prompt_length(read_json(generation) if generation.exists() else {})
-        yield CountedModel(name, config, True, own.tokenizer(folder / name), n_prompt)
+        n_prompt = family.prompt_length(read_json(generation) if generation.exists() else {})
+        yield CountedModel(name, config, True, family.tokenizer(folder / name), n_prompt)
     for name in MODELS:
         if name not in study["models"]:
             entry = catalogue()[name]

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, sha256_of
-from asrmeter.models import catalogue, ctranslate2, pretrained
+from asrmeter.models import catalogue, pretrained
 from asrmeter.models.catalogue import Model
 from asrmeter.runtimes import families
 from asrmeter.runtimes.families.base import Family, Parts
@@ -124,14 +124,13 @@ def _packaged(model: Model, family: Family, parts: Parts, archives: Archives) ->
         raise AsrmeterError(
             f"{model.name}: the packaged weights have sha256 {digest}, not {model.packaged['model_sha256']}"
         )
-    state, architecture = ctranslate2.whisper_state(ctranslate2.read(raw))
+    state, architecture = family.packaged_state(raw)
     if architecture != model.architecture:
         raise AsrmeterError(
             f"{model.name}: the packaged weights have the architecture {architecture}, not {model.architecture}"
         )
     network = family.network(replace(parts, hints=json.loads(archives.read(**model.packaged["config"]))))
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
-    tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"]
     network.load_state_dict(tensors)
     source = {key: model.packaged[key] for key in ("origin", "licence")}
     return network, source | {"packages": model.packages("packaged"), "source_sha256": digest}

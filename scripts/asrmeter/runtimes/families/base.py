@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 
 if TYPE_CHECKING:
+    import numpy as np
     import tokenizers
     import torch
 
@@ -204,6 +206,14 @@ class Family(ABC):
         config = self.config_of(parts.architecture)
         kind = self.network_class(config.pop("model_type"))
         return kind(kind.config_class(**config))
+
+    def packaged_state(self, raw: bytes) -> tuple[Mapping[str, "np.ndarray"], Mapping[str, int]]:
+        """Return (state dict of a network, architecture) of packaged weights.
+
+        Raises:
+            AsrmeterError: they are damaged, or of another model, or no package has weights of this family.
+        """
+        raise AsrmeterError(f"packaged weights of {self.title} models cannot be read")
 
     def write_preprocessing(self, parts: Parts, folder: Path) -> None:
         """Write the files for feature extraction and for decoding to text."""

@@ -9,6 +9,7 @@ from asrmeter.common.vocabulary import DECODER_OTHER
 from asrmeter.runtimes.families.base import Family, Parts
 
 if TYPE_CHECKING:
+    import numpy as np
     import tokenizers
 
     from asrmeter.runtimes.families.whisper.operations import WhisperDecoder, WhisperEncoder
@@ -64,6 +65,13 @@ class Whisper(Family):
         from asrmeter.runtimes.families.whisper import folders
 
         return folders.network(self.network_class(self.usual_type), parts)
+
+    def packaged_state(self, raw: bytes) -> tuple[Mapping[str, "np.ndarray"], Mapping[str, int]]:
+        """Return (state dict, architecture) of weights in CTranslate2's format; see `Family`."""
+        from asrmeter.runtimes.families.whisper import ctranslate2
+
+        state, architecture = ctranslate2.whisper_state(ctranslate2.read(raw))
+        return state | {"proj_out.weight": state["model.decoder.embed_tokens.weight"]}, architecture
 
     def write_preprocessing(self, parts: Parts, folder: Path) -> None:
         """See `Family`."""
