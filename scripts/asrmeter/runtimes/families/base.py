@@ -130,9 +130,9 @@ class Family(ABC):
     title: ClassVar[str]
     # model_type of config.json -> transformers' class.
     classes: ClassVar[Mapping[str, str]]
-    # That of an entry of models.toml which names none; cells of the others import their class themselves.
+    # That of an entry of models.toml which names none. Its class is preloaded; cells of other types import theirs.
     usual_type: ClassVar[str]
-    # Of the classes' names, and what a model of another class lacks.
+    # What the classes' names end in, and the part that a model of another class lacks.
     ending: ClassVar[str]
     output_part: ClassVar[str]
     # Whether a decoder writes the text token by token.
@@ -222,7 +222,8 @@ class Family(ABC):
     def complete(self, folder: Path) -> None:  # noqa: B027
         """Add what an old or fine-tuned model's folder may lack.
 
-        Any usual exception means that the folder is not that of such a model.
+        Raises:
+            AttributeError, KeyError, OSError, TypeError, ValueError: the folder is not that of such a model.
         """
 
     @abstractmethod
