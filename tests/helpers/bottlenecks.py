@@ -42,9 +42,7 @@ def stage_rows(cell: Cell, bound: str | None = "compute", note: str | None = Non
     peak, seconds = PEAK_GFLOPS[cell["device"]], cell["latency_s_median"]
     shares = {f"{loss}_time_share": {True: 0.55, False: 0.15}[loss == bound] if bound else None for loss in LOSSES}
     rows = []
-    stages = (
-        [("encoder", 0.6, 220.0), ("decoder", 0.1, 2.4)] if cell["family"] == "whisper" else [("encoder", 0.5, 95.0)]
-    )
+    stages = [("encoder", 0.6, 220.0), ("decoder", 0.1, 2.4)] if cell["has_decoder"] else [("encoder", 0.5, 95.0)]
     for stage, share, flop_per_byte in [*stages, ("pass", 0.4, 40.0)]:
         gflop_per_s = peak * share * cell["batch_size"] ** 0.1
         rows.append(
@@ -165,6 +163,7 @@ def flops_row(model: str = "whisper-base", duration_s: int = 30, batch_size: int
         "flops",
         model=model,
         family="whisper" if whisper else "ctc",
+        has_decoder=whisper,
         is_studied=True,
         duration_s=duration_s,
         batch_size=batch_size,

@@ -8,8 +8,8 @@ import tokenizers
 import torch
 import transformers
 
-from asrmeter.runtimes.transformers.ctc import network_class
-from asrmeter.runtimes.transformers.whisper import END, START
+from asrmeter.runtimes.families import ctc
+from asrmeter.runtimes.families.whisper import END, START
 
 VOCABULARY = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"EATHLO"])}
 
@@ -24,7 +24,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> Path:
     """A small random CTC model that emits letters, word delimiters and blanks, no special tokens."""
-    kind = network_class(model_type)
+    kind = ctc.FAMILY.network_class(model_type)
     small = {
         **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
         **{"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "vocab_size": len(VOCABULARY)},

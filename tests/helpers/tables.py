@@ -38,6 +38,7 @@ def cell(
         "model": model,
         "weights": weights,
         "family": "whisper" if whisper else "ctc",
+        "has_decoder": whisper,
         "variant": "fp32",
         "device": device,
         "device_name": "Example CPU @ 2.60GHz" if device == "cpu" else "Example GPU",

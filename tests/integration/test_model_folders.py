@@ -140,7 +140,7 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
             lambda f: (f / "tokenizer.json").write_text("{}"),
             "mine: its tokenizer or configuration is not that of a Whisper",
         ),
-        (lambda f: edit(f / "config.json", model_type="bert"), "mine: the model is neither a Whisper- nor a CTC-type"),
+        (lambda f: edit(f / "config.json", model_type="bert"), "mine: the model is neither a CTC- nor a Whisper-type"),
         (lambda f: edit(f / "config.json", d_model=32), "mine: it cannot be loaded"),
         (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "mine: the model is for audio of 8000 Hz"),
         (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "mine: .*weights that are missing: model.decoder"),

@@ -32,6 +32,7 @@ from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.runtimes.base import Setup, UnsupportedError
 from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import ctc_folder, whisper_folder
+from helpers.records import header
 
 MAIN, OTHER_THREAD, SYSTEM = 1, 2, 4711
 CELL: dict[str, Any] = {
@@ -612,11 +613,7 @@ def test_a_worker_that_fails_leaves_a_row_and_an_empty_trace(
 
 def test_a_cell_that_could_not_be_measured_is_not_profiled(command_line: list[str], tmp_path: Path) -> None:
     place = tmp_path / PLACE.replace("profiles", "measurements")
-    header = dict.fromkeys((name for name, _ in cell_record.CELL_FIELDS), None) | {
-        "status": "oom",
-        "reason": "too much",
-    }
-    cell_record.write(place.with_suffix(".parquet"), header, [])
+    cell_record.write(place.with_suffix(".parquet"), header(status="oom", reason="too much"), [])
     profile_operators.main(command_line)
     (row,), trace = written(tmp_path)
     assert (row["status"], row["operator"], trace) == ("oom", None, [])

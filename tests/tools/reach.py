@@ -152,7 +152,8 @@ class _Reader(ast.NodeVisitor):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         first = node.values[0]
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
-            for path in self._path.parent.glob("*.py"):  # f"{__name__}.{name}": any module of this package
+            # f"{__name__}.{name}": any module of this package
+            for path in [*self._path.parent.glob("*.py"), *self._path.parent.glob("*/__init__.py")]:
                 self._reach_all(path)
         self.generic_visit(node)
 

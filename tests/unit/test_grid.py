@@ -144,17 +144,21 @@ def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:
 
 
 def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
-    (tmp_path / "scripts" / "lib").mkdir(parents=True)
+    (tmp_path / "scripts" / "lib" / "d" / "f").mkdir(parents=True)
     for name, text in {
         "a.py": "import os\nfrom lib.b import x\n",
         "lib/__init__.py": "",
         "lib/b.py": "def f():\n    from lib import c\n",
-        "lib/c.py": "",
+        "lib/c.py": "from lib import d\n",
+        "lib/d/__init__.py": "import pkgutil\nfound = pkgutil.iter_modules(__path__)\n",
+        "lib/d/e.py": "",
+        "lib/d/f/__init__.py": "",
         "lib/unused.py": "",
     }.items():
         (tmp_path / "scripts" / name).write_text(text)
     found = import_closure.closure(tmp_path / "scripts" / "a.py", tmp_path)
-    assert found == ["scripts/a.py", "scripts/lib/__init__.py", "scripts/lib/b.py", "scripts/lib/c.py"]
+    own = ("__init__", "b", "c", "d/__init__", "d/e", "d/f/__init__")
+    assert found == ["scripts/a.py", *(f"scripts/lib/{name}.py" for name in own)]
 
 
 def test_the_report_does_not_hang_on_measuring() -> None:

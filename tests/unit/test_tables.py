@@ -36,6 +36,7 @@ SEGMENTS = [
 FLOPS: list[dict[str, Any]] = [
     {
         "model": "whisper-base",
+        "has_decoder": True,
         "is_studied": True,
         "duration_s": 5,
         "batch_size": 2,
@@ -45,7 +46,10 @@ FLOPS: list[dict[str, Any]] = [
         "decoder_mac_per_token": 1_000_000,
         "decoder_mac_per_position": 100_000,
     },
-    {"model": "wav2vec2-base-960h", "is_studied": True, "duration_s": 5, "batch_size": 2, "note": "disagree"},
+    {
+        **{"model": "wav2vec2-base-960h", "has_decoder": False, "is_studied": True},
+        **{"duration_s": 5, "batch_size": 2, "note": "disagree"},
+    },
 ]
 NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
 
@@ -282,6 +286,7 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     ]
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), **CTC})
     ctc, cell = made["cells"]
+    assert (ctc["has_decoder"], cell["has_decoder"]) == (False, True)
     assert cell["encoder_gflop"] == pytest.approx(2 * 2 * 0.04)
     assert cell["decoder_gflop"] == pytest.approx(2 * (2 * 0.005 + 14 * 0.001 + 60 * 0.0001))
     assert cell["gflop_per_sample"] == pytest.approx((0.16 + 0.06) / 2)
@@ -296,6 +301,9 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), old), **CTC})
     assert made["cells"][1]["gflop_per_sample"] is None
     assert "measure it again" in made["cells"][1]["gflop_note"]
+    counted = {"has_decoder": False, "encoder_mac_per_window": 40_000_000}
+    assert MeasuredCell(a_header("mine"), PASSES, flops=counted).work.gflop == cell["encoder_gflop"]
+    assert MeasuredCell(a_header("mine"), PASSES).work.has_decoder is None
 
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:

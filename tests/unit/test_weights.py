@@ -11,7 +11,7 @@ from ctranslate2.converters.transformers import WhisperLoader
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.models import ctranslate2
+from asrmeter.runtimes.families.whisper import ctranslate2
 
 Damage = Callable[[dict[str, np.ndarray]], bytes]
 ALIASES = {"decoder/projection/weight": "decoder/embeddings/weight"}

@@ -84,6 +84,7 @@ CELL_COLUMNS: list[Column] = [
     ("study", TEXT, lambda cell: cell.study),
     ("model", TEXT, _header("model")),
     ("family", TEXT, _header("family")),
+    ("has_decoder", FLAG, lambda cell: cell.work.has_decoder),
     ("weights", TEXT, _header("weights")),
     ("variant", TEXT, _header("variant")),
     ("attention", TEXT, _event(Ready, "attention")),

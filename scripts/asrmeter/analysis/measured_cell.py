@@ -76,7 +76,7 @@ class MeasuredCell:
     @cached_property
     def work(self) -> Work:
         """What was computed."""
-        return Work(self.header.family, self.header.weights, self.timing, self.flops)
+        return Work(self.header.weights, self.timing, self.flops)
 
     @cached_property
     def accuracy(self) -> Accuracy:

@@ -45,7 +45,7 @@ ROOFLINE = pa.schema(
         ("batch_size", INTEGER),
         ("machine_id", TEXT),
         ("dtype", TEXT),
-        # encoder, decoder (Whisper's, output layer included), or the whole pass
+        # encoder, decoder (output layer included), or the whole pass
         ("stage", TEXT),
         ("seconds", NUMBER),
         ("gflop", NUMBER),
@@ -140,7 +140,8 @@ def rows(
 
 
 def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
-    """Return the stages of a pass whose work is known; a CTC model's head belongs to its encoder."""
+    """Return the stages of a pass whose work is known; without a decoder, the output layer belongs to the encoder."""
+    has_decoder = cell["has_decoder"] is not False
     n_windows, batch_size = cell["n_windows_mean"], cell["batch_size"]
     encoder_bytes = flops["encoder_parameters"] and bytes_each * (
         # A batch takes as many runs as its segment with the most windows: at least their mean.
@@ -148,7 +149,7 @@ def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
     )
     encoder = Stage(
         ENCODER,
-        cell["encoder_s_median"] + (cell["decoder_s_median"] if cell["family"] == "ctc" else 0.0),
+        cell["encoder_s_median"] + (0.0 if has_decoder else cell["decoder_s_median"]),
         _flop(cell["encoder_gflop"]),
         encoder_bytes,
         bytes_each * (flops["encoder_parameters"] or 0),
@@ -156,9 +157,7 @@ def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
         cell["encoder_padding_share"] or 0.0,
         cell["encoder_padding_share"] or 0.0,
     )
-    if cell["family"] == "ctc":
-        return [encoder]
-    return [encoder, _decoder(cell, flops, bytes_each)]
+    return [encoder, _decoder(cell, flops, bytes_each)] if has_decoder else [encoder]
 
 
 def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:

@@ -7,8 +7,7 @@ from typing import Any
 from asrmeter.common.files import read_json
 from asrmeter.flops.table import CountedModel
 from asrmeter.models.catalogue import catalogue
-from asrmeter.runtimes import family_of
-from asrmeter.runtimes.transformers.whisper import prompt_length, read_tokenizer
+from asrmeter.runtimes import families
 from asrmeter.sources import integrity
 from asrmeter.study.edlm2025 import MODELS
 
@@ -18,11 +17,11 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
     for name in study["models"]:
         integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
-        if family_of(config) == "whisper":
-            n_prompt = prompt_length(read_json(folder / name / "generation_config.json")["is_multilingual"])
-            yield CountedModel(name, config, True, read_tokenizer(folder / name), n_prompt)
-        else:
-            yield CountedModel(name, config, True)
+        family = families.family_of(config)
+        generation = folder / name / "generation_config.json"
+        n_prompt = family.prompt_length(read_json(generation) if generation.exists() else {})
+        yield CountedModel(name, config, True, family.tokenizer(folder / name), n_prompt)
     for name in MODELS:
         if name not in study["models"]:
-            yield CountedModel(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
+            entry = catalogue()[name]
+            yield CountedModel(name, families.named(entry.family).config_of(entry.architecture), False)

@@ -9,11 +9,12 @@ import pyarrow as pa
 import tokenizers
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora.batches import batches, timed
-from asrmeter.flops import formulas
-from asrmeter.flops.architectures import Architecture
-from asrmeter.flops.counting import Count
-from asrmeter.runtimes.transformers.whisper import WINDOW_S
+from asrmeter.flops.architectures import Architecture, Decoder
+from asrmeter.flops.counting import CONVOLUTION, LINEAR, Count
+from asrmeter.runtimes.families import family_of
+from asrmeter.runtimes.families.base import DecoderOperations
 from asrmeter.study.edlm2025 import DURATIONS_S, MODELS
 
 Row = dict[str, Any]
@@ -25,14 +26,16 @@ _TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool
 FLOPS = pa.schema(
     [
         ("model", _TEXT),
+        # known also where nothing is counted
         ("family", _TEXT),
+        ("has_decoder", _FLAG),
         ("is_studied", _FLAG),
         ("duration_s", _INTEGER),
         ("batch_size", _INTEGER),
         # windows of a segment of nominal length, tokens of the class' mean reference text
         ("n_windows", _INTEGER),
         ("n_tokens_mean", _NUMBER),
-        # all windows; includes the head of a CTC model
+        # all windows; includes the output layer of a model without a decoder
         ("encoder_gmac", _NUMBER),
         ("encoder_gflop", _NUMBER),
         # one token for each segment, in the middle of the mean transcript; includes the output layer
@@ -54,7 +57,7 @@ FLOPS = pa.schema(
         ("decoder_parameters", _INTEGER),
         ("kv_elements_per_position", _INTEGER),
         ("cross_positions", _INTEGER),
-        # the 2025 study's formulas with this model's values, of one segment
+        # the 2025 study's formulas with this model's values, of one segment; null for a family that it did not have
         ("edlm2025_encoder", _NUMBER),
         ("edlm2025_unit", _TEXT),
         ("edlm2025_decoder_gflop_per_step", _NUMBER),
@@ -122,6 +125,7 @@ def rows(model: CountedModel, batch_grid: BatchGrid) -> Iterator[Row]:
 
 def _empty(model: CountedModel, duration_s: int, batch_size: int) -> Row:
     return dict.fromkeys(FLOPS.names) | {
+        **_facts(model.config),
         "model": model.name,
         "is_studied": model.is_studied,
         "duration_s": duration_s,
@@ -129,53 +133,62 @@ def _empty(model: CountedModel, duration_s: int, batch_size: int) -> Row:
     }
 
 
+def _facts(config: Mapping[str, Any]) -> Row:
+    """Return the columns that follow from a model's family; none where there is no such family."""
+    try:
+        found = family_of(config)
+    except AsrmeterError:
+        return {}
+    return {"family": found.name, "has_decoder": found.has_decoder}
+
+
 def _row(
     model: CountedModel, architecture: Architecture, batch_grid: BatchGrid, duration_s: int, batch_size: int
 ) -> Row:
-    counted = architecture.encoder(duration_s * SAMPLE_RATE_HZ)
-    row = _empty(model, duration_s, batch_size) | {
-        "family": architecture.family,
-        "not_counted": ", ".join(sorted({*counted.not_counted, "feature extraction"})),
-    }
-    lengths = batch_grid.padded_samples(duration_s, batch_size)
-    runs = [architecture.encoder(n_samples) for n_samples in lengths]
-    row["checked_against"], row["note"] = _checked(
-        architecture, [counted, *runs], [duration_s * SAMPLE_RATE_HZ, *lengths]
-    )
+    heard = architecture.family.heard_samples
+    nominal = heard(duration_s * SAMPLE_RATE_HZ)
+    lengths = [heard(n_samples) for n_samples in batch_grid.padded_samples(duration_s, batch_size)]
+    counted, *runs = map(architecture.encoder, [nominal, *lengths])
+    row = _empty(model, duration_s, batch_size)
+    row["not_counted"] = ", ".join(sorted({*counted.not_counted, "feature extraction"}))
+    row["checked_against"], row["note"] = _checked(architecture, [counted, *runs], [nominal, *lengths])
     if row["note"]:
         return row
-    n_windows = -(-duration_s // WINDOW_S) if architecture.family == "whisper" else 1
+    encoder = architecture.encoder_operations
+    n_windows = architecture.family.n_windows(duration_s * SAMPLE_RATE_HZ)
+    printed = encoder.edlm2025(sum(counted.macs.get(name, 0) for name in (LINEAR, CONVOLUTION)), counted.normalised)
     encoder_gmac = batch_size * n_windows * counted.total_macs / 1e9
     row |= {
         "n_windows": n_windows,
         "encoder_gmac": encoder_gmac,
         "encoder_gflop": 2 * encoder_gmac,
-        "encoder_parameters": architecture.encoder_parameters,
+        "encoder_parameters": encoder.n_parameters,
+        "edlm2025_encoder": None if printed is None else printed / 1e9,
+        "edlm2025_unit": encoder.edlm2025_unit,
     }
     if runs:
         row["encoder_mac_per_window"] = round(statistics.fmean(run.total_macs for run in runs))
-        row["encoder_elements_per_window"] = round(statistics.fmean(map(architecture.encoder_elements, lengths)))
-    if architecture.family == "ctc":
-        printed = formulas.edlm2025_ctc_macs(counted) / 1e9
-        return row | {"total_gflop": row["encoder_gflop"], "edlm2025_encoder": printed, "edlm2025_unit": "GMAC"}
-    return row | _decoder(model, architecture, batch_grid, row, counted)
+        row["encoder_elements_per_window"] = round(statistics.fmean(map(encoder.elements, lengths)))
+    decoder, operations = architecture.decoder(), architecture.decoder_operations
+    if decoder is None or operations is None:
+        return row | {"total_gflop": row["encoder_gflop"]}
+    return row | _decoder(model, decoder, operations, batch_grid, row)
 
 
-def _decoder(model: CountedModel, architecture: Architecture, batch_grid: BatchGrid, row: Row, counted: Count) -> Row:
-    """Return the columns of Whisper's decoder."""
-    decoder, config = architecture.decoder(), architecture.config
-    assert decoder is not None
+def _decoder(
+    model: CountedModel, decoder: Decoder, operations: DecoderOperations, batch_grid: BatchGrid, row: Row
+) -> Row:
+    """Return the columns of the decoder."""
+    printed = operations.edlm2025_step_flop()
     found: Row = {
         "cross_kv_gflop_per_window": 2e-9 * row["batch_size"] * decoder.cross_kv,
         "cross_kv_mac_per_window": decoder.cross_kv,
         "decoder_mac_per_token": decoder.per_token,
         "decoder_mac_per_position": decoder.per_position,
-        "decoder_parameters": architecture.decoder_parameters,
-        "kv_elements_per_position": architecture.kv_elements,
-        "cross_positions": config.max_source_positions,
-        "edlm2025_encoder": formulas.edlm2025_whisper_encoder_flop(counted) / 1e9,
-        "edlm2025_unit": "GFLOP",
-        "edlm2025_decoder_gflop_per_step": formulas.edlm2025_decoder_flop(config) / 1e9,
+        "decoder_parameters": operations.n_parameters,
+        "kv_elements_per_position": operations.kv_elements,
+        "cross_positions": operations.cross_positions,
+        "edlm2025_decoder_gflop_per_step": None if printed is None else printed / 1e9,
         "not_counted": ", ".join(sorted({*row["not_counted"].split(", "), *decoder.not_counted})),
     }
     segments = batch_grid.segments(row["duration_s"])
@@ -202,15 +215,18 @@ def _checked(
     architecture: Architecture, counts: Sequence[Count], lengths: Sequence[int]
 ) -> tuple[str | None, str | None]:
     """Return (what the counts agree with, why there are none); one of the two is None."""
-    decoder = architecture.decoder()
+    decoder, operations = architecture.decoder(), architecture.decoder_operations
     if not all(counted.agrees for counted in counts) or (decoder and not decoder.agrees):
         return None, "fvcore and torch's counter disagree on this architecture"
-    closed = [architecture.closed_encoder_macs(n_samples) for n_samples in lengths]
-    if None in closed:
+    # Each count beside that of the closed formula.
+    pairs = [
+        (counted.total_macs, architecture.encoder_operations.closed_macs(n_samples))
+        for counted, n_samples in zip(counts, lengths, strict=True)
+    ]
+    if decoder and operations:
+        pairs += [(decoder.run(1, n), operations.closed_macs(n)) for n in (1, 2)]
+        pairs.append((decoder.cross_kv, operations.closed_cross_kv_macs()))
+    if any(closed is None for _, closed in pairs):
         return "torch's counter", None
-    fits = [c == counted.total_macs for c, counted in zip(closed, counts, strict=True)]
-    if decoder:
-        config = architecture.config
-        fits += [decoder.run(1, n) == formulas.whisper_decoder_macs(config, n) for n in (1, 2)]
-        fits.append(decoder.cross_kv == formulas.whisper_cross_kv_macs(config))
-    return ("torch's counter, closed formula", None) if all(fits) else (None, "the closed formula disagrees")
+    fits = all(macs == closed for macs, closed in pairs)
+    return ("torch's counter, closed formula", None) if fits else (None, "the closed formula disagrees")

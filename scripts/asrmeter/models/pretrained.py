@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, GenerationConfig, PreTrainedModel, WhisperForConditionalGeneration
+from transformers import GenerationConfig, PreTrainedModel
 
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
 from asrmeter.models.catalogue import Origin
 from asrmeter.runtimes.base import Setup
-from asrmeter.runtimes.transformers.ctc import network_class
+from asrmeter.runtimes.families import family_of
+from asrmeter.runtimes.families.base import Family
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 from asrmeter.sources import hub
 
@@ -58,7 +59,7 @@ def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[st
         raise AsrmeterError(f"{name}: {facts['origin']} has no {CONFIG}; it is not a model of transformers")
     config = _object(name, files[CONFIG])
     try:
-        family = runtimes.family_of(config)
+        family = family_of(config)
     except AsrmeterError as error:
         raise AsrmeterError(f"{name}: {error}") from error
     if with_weights:
@@ -71,7 +72,7 @@ def take(name: str, origin: Origin, with_weights: bool, folder: Path) -> dict[st
     weights = folder / SINGLE
     if origin.sha256 and with_weights and (found := sha256_of(weights)) != origin.sha256:
         raise AsrmeterError(f"{name}: {weights.name} has sha256 {found}, expected {origin.sha256}")
-    return facts | {"family": family}
+    return facts | {"family": family.name}
 
 
 def _without_unused_weights(name: str, origin: str, files: dict[str, Path]) -> dict[str, Path]:
@@ -127,7 +128,7 @@ def check(name: str, family: str, folder: Path) -> int:
     return sum(parameter.numel() for parameter in loaded.model.parameters())
 
 
-def random(name: str, family: str, folder: Path, seed: int) -> PreTrainedModel:
+def random(name: str, family: Family, folder: Path, seed: int) -> PreTrainedModel:
     """Return a network with the architecture in a folder's config.json and seeded random weights.
 
     Raises:
@@ -135,9 +136,8 @@ def random(name: str, family: str, folder: Path, seed: int) -> PreTrainedModel:
     """
     torch.manual_seed(seed)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        kind = WhisperForConditionalGeneration if family == "whisper" else network_class(config.model_type)
-        network = kind(config)
+        kind = family.network_class(json.loads((folder / CONFIG).read_text())["model_type"])
+        network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
     except Exception as error:  # torch and transformers may raise any at an impossible size
         message = " ".join(str(error).split())[:200]
         raise AsrmeterError(

@@ -16,42 +16,6 @@ from asrmeter.runtimes.base import Runtime, RuntimeKind, Setup
 # The runtime of variants that name a Python file.
 OWN_FILE = "own_file"
 
-# model_type of config.json -> transformers' class: the encoders with a CTC head that take waveforms.
-CTC_CLASSES = {
-    "data2vec-audio": "Data2VecAudioForCTC",
-    "hubert": "HubertForCTC",
-    "sew": "SEWForCTC",
-    "sew-d": "SEWDForCTC",
-    "unispeech": "UniSpeechForCTC",
-    "unispeech-sat": "UniSpeechSatForCTC",
-    "wav2vec2": "Wav2Vec2ForCTC",
-    "wav2vec2-conformer": "Wav2Vec2ConformerForCTC",
-    "wavlm": "WavLMForCTC",
-}
-
-
-def family_of(config: Mapping[str, Any]) -> str:
-    """Return the family ("whisper" or "ctc") of the model whose config.json is `config`.
-
-    Raises:
-        AsrmeterError: no runtime runs such a model, or it has no part that outputs text.
-    """
-    model_type = config.get("model_type")
-    if model_type == "whisper":
-        family, ending, part = "whisper", "ForConditionalGeneration", "decoder"
-    elif model_type in CTC_CLASSES:
-        family, ending, part = "ctc", "ForCTC", "CTC head"
-    else:
-        raise AsrmeterError(
-            f"the model is neither a Whisper- nor a CTC-type model (model_type {model_type}); "
-            f"supported are whisper, {', '.join(CTC_CLASSES)}"
-        )
-    # If a config names no class, its type decides; loading the model shows whether the weights are complete.
-    architectures = config.get("architectures") or []
-    if architectures and not any(name.endswith(ending) for name in architectures):
-        raise AsrmeterError(f"the model has no {part}: config.json says that it is a {', '.join(architectures)}")
-    return family
-
 
 @functools.cache
 def kinds() -> dict[str, RuntimeKind]:

@@ -12,7 +12,8 @@ _REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
 def closure(script: Path, base: Path) -> list[str]:
     """Return the script and all our modules that it imports, directly or not, as sorted paths relative to `base`.
 
-    Imports inside functions count too, and functions named in a string (`asrmeter.report.figures.cells:wer_figure`).
+    Imports inside functions count too, functions named in a string (`asrmeter.report.figures.cells:wer_figure`), and
+    all modules of a package that lists them (by its `__path__`).
     """
     root = script.parent
     found: set[Path] = set()
@@ -29,6 +30,7 @@ def closure(script: Path, base: Path) -> list[str]:
 def _imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
     names: set[str] = set()
+    listed: list[Path] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
@@ -37,10 +39,12 @@ def _imported(path: Path, root: Path) -> list[Path]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REFERENCE.fullmatch(node.value):
             names.add(node.value.partition(":")[0])
+        elif isinstance(node, ast.Name) and node.id == "__path__":
+            listed = [*path.parent.glob("*.py"), *path.parent.glob("*/__init__.py")]
     modules = [root.joinpath(*name.split(".")) for name in names]
     candidates = [module.with_name(f"{module.name}.py") for module in modules]
     for module in modules:
         while module != root:
             candidates.append(module / "__init__.py")
             module = module.parent
-    return [candidate for candidate in candidates if candidate.is_file()]
+    return listed + [candidate for candidate in candidates if candidate.is_file()]

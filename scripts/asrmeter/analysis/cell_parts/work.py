@@ -15,10 +15,14 @@ _DECODER_MACS = ("cross_kv_mac_per_window", "decoder_mac_per_token", "decoder_ma
 class Work:
     """The work of a cell's timed passes; `flops` is its row of that table, empty if nothing was counted."""
 
-    family: str
     weights: str
     timing: Timing
     flops: Row
+
+    @property
+    def has_decoder(self) -> bool | None:
+        """Whether a decoder writes the text token by token; None where the model's family is not known."""
+        return self.flops.get("has_decoder")
 
     @property
     def encoder_padding_share(self) -> float | None:
@@ -65,7 +69,7 @@ class Work:
 
     @cached_property
     def encoder_gflop(self) -> float | None:
-        """What the encoder computes in a pass, padding included; a CTC model's head is in it."""
+        """What the encoder computes in a pass, padding included; without a decoder, the output layer is in it."""
         per_window = self.flops.get("encoder_mac_per_window")
         return None if per_window is None or self._n_windows is None else 2e-9 * per_window * self._n_windows
 
@@ -85,7 +89,7 @@ class Work:
     @property
     def gflop(self) -> float | None:
         """What a pass computes; None where a part of it is not known."""
-        if self.family == "ctc" or self.encoder_gflop is None:
+        if self.has_decoder is False or self.encoder_gflop is None:
             return self.encoder_gflop
         return None if self.decoder_gflop is None else self.encoder_gflop + self.decoder_gflop
 

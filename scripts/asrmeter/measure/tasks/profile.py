@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch.autograd.profiler import record_function
 
-from asrmeter.common.vocabulary import DECODER_OTHER, OUTPUT
+from asrmeter.common.vocabulary import OUTPUT
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
 from asrmeter.measure.spec import ProfileSpec
@@ -20,6 +20,7 @@ from asrmeter.measure.tasks import Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
 from asrmeter.records.events import Profile, Ready
+from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
@@ -102,7 +103,7 @@ class _InRanges(Runtime):
 
     def __init__(self, runtime: Runtime, family: str) -> None:
         self._runtime = runtime
-        self._names = {"decoder": OUTPUT if family == "ctc" else DECODER_OTHER}
+        self._names = {"decoder": families.named(family).decoder_range}
 
     def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
         """See `Runtime`."""

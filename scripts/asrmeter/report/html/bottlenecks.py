@@ -149,7 +149,7 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
         return row["why_no_bound"] or row["gflop_note"] or missing["not_measured"]
 
     def why_no_stage(row: Row) -> str:
-        return missing["no_decoder"] if row["family"] == "ctc" else why_null(row)
+        return missing["no_decoder"] if row["has_decoder"] is False else why_null(row)
 
     def verdict(row: Row) -> Entry:
         if not row["bound"]:

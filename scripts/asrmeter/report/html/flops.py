@@ -27,13 +27,14 @@ def operations(flops: Sequence[Row], words: Words) -> dict[str, Any]:
     say = words["flops"]
     segments = per_segment(flops)
     known = [row for row in segments if row["model"] in MODELS]
-    whisper = [row for row in known if row["family"] == "whisper"]
-    ctc = [row for row in known if row["family"] == "ctc"]
+    # Of the 2025 study's models those with a decoder are Whispers; the other is wav2vec 2.0.
+    whisper = [row for row in known if row["has_decoder"]]
+    wav2vec2 = [row for row in known if row["has_decoder"] is False]
     return {
         "sentences": [
             say["whisper_encoder"].format(factor=_factor((row["encoder_factor"] for row in whisper), words)),
             say["whisper_decoder"].format(factor=_factor((row["decoder_factor"] for row in whisper), words)),
-            say["wav2vec2"].format(factor=_factor((row["encoder_factor"] for row in ctc), words)),
+            say["wav2vec2"].format(factor=_factor((row["encoder_factor"] for row in wav2vec2), words)),
         ],
         "table": _flops_table(segments, words),
     }
@@ -90,7 +91,7 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
         return row["note"] or missing["not_measured"]
 
     def why_decoder(row: Row) -> str:
-        return missing["no_decoder"] if row["family"] == "ctc" else why(row)
+        return missing["no_decoder"] if row["has_decoder"] is False else why(row)
 
     def theirs(row: Row) -> Entry:
         known = number_entry(row["edlm2025_encoder"], why(row))

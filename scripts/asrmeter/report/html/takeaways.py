@@ -76,7 +76,7 @@ def caveats(
     failed = [row for row in cells if row["status"] not in MEASURED_STATUS]
     machines = {row["machine_id"] for row in cells if row["machine_id"] is not None}
     padded = [
-        row for row in cells if row["family"] == "ctc" and row["weights"] == "pretrained" and row["batch_size"] > 1
+        row for row in cells if row["has_decoder"] is False and row["weights"] == "pretrained" and row["batch_size"] > 1
     ]
     disturbed = [row for row in cells if row["disturbed"]]
     caveats: list[str] = [_noise_caveat(row, words) for row in noise_floors(cells).values()]

@@ -2,13 +2,8 @@
 
 import importlib
 
+from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Runtime, RuntimeKind, Setup
-
-# family of the model -> module:class
-_CLASSES = {
-    "whisper": "asrmeter.runtimes.transformers.whisper:TransformersWhisper",
-    "ctc": "asrmeter.runtimes.transformers.ctc:TransformersCtc",
-}
 
 
 class Transformers(RuntimeKind):
@@ -22,14 +17,13 @@ class Transformers(RuntimeKind):
 
     def load(self, setup: Setup) -> Runtime:
         """See `RuntimeKind`."""
-        module, name = _CLASSES[setup.family].split(":")
+        module, name = families.named(setup.family).transformers_runtime.split(":")
         return getattr(importlib.import_module(module), name)(setup)
 
     def preload(self) -> None:
         """See `RuntimeKind`."""
-        from asrmeter.runtimes.transformers import ctc, whisper  # noqa: F401
-
-        ctc.network_class("wav2vec2")  # the others are imported by the cells that need them
+        for family in families.known().values():
+            family.preload()
 
 
 KIND = Transformers()

@@ -8,25 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2FeatureExtractor
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes import CTC_CLASSES
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 # The defaults of transformers' CTC tokenizer.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 DEFAULT_WORD_DELIMITER = "|"
-
-
-def network_class(model_type: str) -> Any:
-    """Import and return transformers' class for a CTC model of `model_type`."""
-    return getattr(transformers, CTC_CLASSES[model_type])
 
 
 class TransformersCtc(TorchRuntime):
@@ -43,7 +37,7 @@ class TransformersCtc(TorchRuntime):
         config = json.loads((folder / "config.json").read_text())
         spelling = read_spelling(folder)
         self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
-        self.model = network(network_class(config["model_type"]), setup)
+        self.model = network(family_of(config).network_class(config["model_type"]), setup)
         self._encoder = getattr(self.model, self.model.base_model_prefix)
         self.head = self.model.lm_head
         self.attention = self.model.config._attn_implementation

@@ -1,7 +1,6 @@
 """Whisper by transformers: greedy, without timestamps up to 30 s, sequential long-form beyond."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,13 @@ from transformers.models.whisper.feature_extraction_whisper import WhisperFeatur
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.families.whisper import END, FAMILY, MULTILINGUAL_VOCABULARY, START
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
-WINDOW_S = 30
-WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
-START, END = "<|startoftranscript|>", "<|endoftext|>"
-# OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
-MULTILINGUAL_VOCABULARY = 51865
-
+WINDOW_SAMPLES = FAMILY.window_s * SAMPLE_RATE_HZ
 # The generation settings of a folder that are part of the model. All others (sampling, beams, thresholds, tokens forced
 # by older versions, what is returned) only record how somebody decoded with it, and are ignored.
 PENALTIES = ("repetition_penalty", "no_repeat_ngram_size")
@@ -47,7 +41,7 @@ class TransformersWhisper(TorchRuntime):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         folder = setup.folder
-        self._tokenizer = read_tokenizer(folder)
+        self._tokenizer = FAMILY.tokenizer(folder)
         # Only the long form needs a mask of the padding, and asks for it.
         self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
         self.model = network(WhisperForConditionalGeneration, setup)
@@ -60,7 +54,7 @@ class TransformersWhisper(TorchRuntime):
         if settings.is_multilingual:
             self._decoding |= {"language": "en", "task": "transcribe"}
         self._decoding |= {key: getattr(settings, key) for key in PENALTIES if getattr(settings, key) is not None}
-        self._max_tokens = self.model.config.max_target_positions - prompt_length(settings.is_multilingual)
+        self._max_tokens = self.model.config.max_target_positions - FAMILY.prompt_length(settings.to_dict())
         self._random_weights = setup.random_weights
         self._timeline: Timeline | None = None
         encoder = self.model.get_encoder()
@@ -108,14 +102,14 @@ class TransformersWhisper(TorchRuntime):
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
     def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Do a fixed amount of work, as random weights may never end: windows by the audio, tokens by the text."""
-        n_windows = -(-max(map(len, waveforms)) // WINDOW_SAMPLES)
-        n_tokens = -(-max(len(self._tokenizer.encode(text).ids) for text in references) // n_windows)
-        n_tokens = min(n_tokens, self._max_tokens)
-        windows = []
-        for i in range(n_windows):
-            pieces = [waveform[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for waveform in waveforms]
-            windows.append(self._short_form(pieces, timeline, min_new_tokens=n_tokens, max_new_tokens=n_tokens))
+        """Do a fixed amount of work; see `Family.fixed_work`."""
+        n_tokens = [len(self._tokenizer.encode(text).ids) for text in references]
+        work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self._max_tokens)
+        limits = {"min_new_tokens": work.n_tokens, "max_new_tokens": work.n_tokens}
+        windows = [
+            self._short_form([waveform[window] for waveform in waveforms], timeline, **limits)
+            for window in work.windows
+        ]
         return [_joined(parts) for parts in zip(*windows, strict=True)]
 
     def _extract(self, waveforms: list[np.ndarray], **padding: Any) -> dict[str, torch.Tensor]:
@@ -126,7 +120,7 @@ class TransformersWhisper(TorchRuntime):
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
         """Decode the text tokens, those below the end-of-text token; special tokens and timestamps are above it."""
         text = [token for token in row if token < self._end]
-        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * WINDOW_S)
+        return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * FAMILY.window_s)
 
     def _enter_encoder(self, *_: Any) -> None:
         if self._timeline:
@@ -145,32 +139,9 @@ class TransformersWhisper(TorchRuntime):
 
 def _joined(parts: Sequence[Hypothesis]) -> Hypothesis:
     """Return the hypothesis of a segment from those of its windows."""
-    return Hypothesis(
-        " ".join(part.text for part in parts if part.text),
-        sum(part.n_tokens or 0 for part in parts),
-        len(parts),
-        len(parts) * WINDOW_S,
-    )
-
-
-def prompt_length(is_multilingual: bool) -> int:
-    """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""
-    return 4 if is_multilingual else 2
-
-
-def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
-    """Return the tokenizer of a folder.
-
-    Raises:
-        AsrmeterError: there is none, or it lacks Whisper's special tokens.
-    """
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        raise AsrmeterError(f"{folder}: has no tokenizer.json, which says what a Whisper model's tokens spell")
-    tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    if None in (tokenizer.token_to_id(START), tokenizer.token_to_id(END)):
-        raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not the tokenizer of a Whisper model")
-    return tokenizer
+    n_tokens = sum(part.n_tokens or 0 for part in parts)
+    text = " ".join(part.text for part in parts if part.text)
+    return Hypothesis(text, n_tokens, len(parts), len(parts) * FAMILY.window_s)
 
 
 def own_generation(model: WhisperForConditionalGeneration, tokenizer: tokenizers.Tokenizer) -> GenerationConfig:

@@ -1,0 +1,102 @@
+"""Whisper: an encoder that hears windows of 30 s, and a decoder that writes text after a prompt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.vocabulary import DECODER_OTHER
+from asrmeter.runtimes.families.base import Family, Parts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tokenizers
+
+    from asrmeter.runtimes.families.whisper.operations import WhisperDecoder, WhisperEncoder
+
+START, END = "<|startoftranscript|>", "<|endoftext|>"
+# OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
+MULTILINGUAL_VOCABULARY = 51865
+
+
+class Whisper(Family):
+    """OpenAI's models, and those that were distilled from or trained like them."""
+
+    name = "whisper"
+    title = "Whisper"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "WhisperForConditionalGeneration"}
+    usual_type = "whisper"
+    ending, output_part = "ForConditionalGeneration", "decoder"
+    has_decoder = True
+    window_s: ClassVar[int] = 30
+    decoder_range = DECODER_OTHER
+    transformers_runtime = "asrmeter.runtimes.transformers.whisper:TransformersWhisper"
+    tokenizer_settings: ClassVar[Mapping[str, Any]] = {
+        "tokenizer_class": "WhisperTokenizer",
+        "model_max_length": 448,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": END,
+        "bos_token": END,
+        "unk_token": END,
+    }
+
+    def prompt_length(self, generation: Mapping[str, Any]) -> int:
+        """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""
+        return 4 if generation["is_multilingual"] else 2
+
+    def tokenizer(self, folder: Path) -> "tokenizers.Tokenizer":
+        """Return the tokenizer of a folder.
+
+        Raises:
+            AsrmeterError: there is none, or it lacks Whisper's special tokens.
+        """
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        if not path.exists():
+            raise AsrmeterError(f"{folder}: has no tokenizer.json, which says what a Whisper model's tokens spell")
+        tokenizer = Tokenizer.from_file(str(path))
+        if None in (tokenizer.token_to_id(START), tokenizer.token_to_id(END)):
+            raise AsrmeterError(f"{path}: lacks {START} or {END}: it is not the tokenizer of a Whisper model")
+        return tokenizer
+
+    def network(self, parts: Parts) -> Any:
+        """Return a freshly initialised network whose special tokens come from the tokenizer; see `Family`."""
+        from asrmeter.runtimes.families.whisper import folders
+
+        return folders.network(self.network_class(self.usual_type), parts)
+
+    def packaged_state(self, raw: bytes) -> tuple[Mapping[str, "np.ndarray"], Mapping[str, int]]:
+        """Return (state dict, architecture) of weights in CTranslate2's format; see `Family`."""
+        from asrmeter.runtimes.families.whisper import ctranslate2
+
+        state, architecture = ctranslate2.whisper_state(ctranslate2.read(raw))
+        return state | {"proj_out.weight": state["model.decoder.embed_tokens.weight"]}, architecture
+
+    def write_preprocessing(self, parts: Parts, folder: Path) -> None:
+        """See `Family`."""
+        from asrmeter.runtimes.families.whisper import folders
+
+        super().write_preprocessing(parts, folder)
+        folders.write_preprocessing(parts, folder)
+
+    def complete(self, folder: Path) -> None:
+        """Add the tokenizer in one file, and ids for generation; see `Family`."""
+        from asrmeter.runtimes.families.whisper import folders
+
+        folders.complete(folder)
+
+    def encoder_operations(self, model: Any) -> "WhisperEncoder":
+        """See `Family`."""
+        from asrmeter.runtimes.families.whisper.operations import WhisperEncoder
+
+        return WhisperEncoder(model)
+
+    def decoder_operations(self, model: Any) -> "WhisperDecoder":
+        """See `Family`."""
+        from asrmeter.runtimes.families.whisper.operations import WhisperDecoder
+
+        return WhisperDecoder(model)
+
+
+FAMILY = Whisper()
