@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from asrmeter.common.typed_json import JsonObject
@@ -26,6 +27,11 @@ class Spec:
     threads: int
     check_cpu_s: float | None = None
 
+    @property
+    def own_file(self) -> str | None:
+        """The name of the user's file that runs the model, None if another runtime does."""
+        return None
+
     def to_message(self) -> dict[str, Any]:
         """Return the task and its spec as a JSON object."""
         return {"task": self.task} | vars(self)
@@ -46,6 +52,12 @@ class CellSpec(CellSettings, Spec):
     model_folder: str
     segments: Sequence[JsonObject]
     batches: Sequence[Sequence[str]]
+
+    @property
+    def own_file(self) -> str | None:
+        """See `Spec`."""
+        runtime = self.options["runtime"]
+        return None if isinstance(runtime, str) else Path(runtime["path"]).name
 
     @property
     def settings(self) -> dict[str, Any]:

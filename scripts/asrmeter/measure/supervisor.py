@@ -12,7 +12,7 @@ from typing import TypeVar
 from asrmeter.machine import probes
 from asrmeter.measure import launcher
 from asrmeter.measure.spec import Spec
-from asrmeter.records.events import Done, Event, Failed, Pass, Unsupported, parse
+from asrmeter.records.events import Done, Event, Failed, Pass, Ready, Unsupported, parse
 
 E = TypeVar("E", bound=Event)
 
@@ -61,20 +61,30 @@ def run_supervised(spec: Spec, timeout_s: float, lock: int, root: Path) -> Outco
         *lines, _ = stream.read().decode(errors="replace").split("\n")
         events = [parse(line) for line in lines]
     out_of_memory = probes.oom_kills() > oom_kills
-    status, reason = classify_exit(code, timeout_s if timed_out else None, events, out_of_memory)
+    status, reason = classify_exit(code, timeout_s if timed_out else None, events, out_of_memory, spec.own_file)
     return Outcome(status, reason, events, supervisor_cpu_s)
 
 
 def classify_exit(
-    code: int, timeout_s: float | None, events: Sequence[Event], out_of_memory: bool = False
+    code: int,
+    timeout_s: float | None,
+    events: Sequence[Event],
+    out_of_memory: bool = False,
+    own_file: str | None = None,
 ) -> tuple[str, str | None]:
     """Return (status, reason) of a worker from its exit code and its events; `timeout_s` if it was killed after that.
 
-    `out_of_memory` says that the kernel killed some process meanwhile because memory ran out.
+    `out_of_memory` says that the kernel killed some process meanwhile because memory ran out. `own_file` is the user's
+    file that ran the model, if any: what it was doing is named where it says nothing itself.
     """
     n_passes = sum(isinstance(event, Pass) for event in events)
+    where = ""
+    if own_file:
+        where = (
+            f", in {'transcribe' if any(isinstance(event, Ready) for event in events) else '__init__'} of {own_file}"
+        )
     if timeout_s is not None:
-        return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes"
+        return "timeout", f"ended after timeout_s = {timeout_s:g} and {n_passes} passes{where}"
     for event in events:
         if isinstance(event, Failed):
             return event.status, event.reason
@@ -83,9 +93,9 @@ def classify_exit(
     if code < 0:
         if code == -signal.SIGKILL and out_of_memory:
             return "oom", f"the kernel ended the worker after {n_passes} passes: {_whose_memory()} ran out"
-        return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes"
+        return "killed", f"the worker was ended by {signal.Signals(-code).name} after {n_passes} passes{where}"
     if code or not any(isinstance(event, Done) for event in events):
-        return "error", f"the worker ended with exit code {code} after {n_passes} passes"
+        return "error", f"the worker ended with exit code {code} after {n_passes} passes{where}"
     return "ok", None
 
 

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 _MODULE = "asrmeter_own_runtime"
 
 
-class OwnFileError(Exception):
+class OwnFileError(AsrmeterError):
     """The code in a file of one's own failed. The message names the file and the method."""
 
 
@@ -83,9 +83,7 @@ class CheckedRuntime(Runtime):
         """See `Runtime`; what is returned must be a `Hypothesis` for each waveform."""
         found = self._call("transcribe", lambda: self._own.transcribe(waveforms, references, timeline))
         if not isinstance(found, list | tuple) or not all(isinstance(one, Hypothesis) for one in found):
-            raise self._wrong(
-                "transcribe", f"returned {_shown(found)}; return a list with a Hypothesis for each segment"
-            )
+            raise self._wrong("transcribe", f"returned {_shown(found)}, not a Hypothesis for each segment")
         if len(found) != len(waveforms):
             raise self._wrong("transcribe", f"returned {len(found)} texts for {len(waveforms)} segments")
         if wrong := [one.text for one in found if not isinstance(one.text, str)]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asrmeter.common import typed_json
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.measure.spec import CellSpec, PeaksSpec, ProfileSpec, Spec, Start
 from asrmeter.records.events import Event
@@ -49,7 +50,8 @@ def load(message: JsonObject, emit: EventSink) -> Task:
 
 def classify_error(error: BaseException) -> tuple[str, str]:
     """Return (status, reason) of a measurement that raised `error`."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    text = str(error) if isinstance(error, AsrmeterError) else f"{type(error).__name__}: {error}"
+    text = next(iter(text.splitlines()), "")
     # The rest says what else is in the GPU's memory, and how to set torch's allocator.
     text = text.partition(" Including non-PyTorch memory")[0]
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -31,8 +31,8 @@ class CellMeasurement(Task):
         super().__init__(spec, start, emit)
         self._device, self._timed_batches = spec.device, spec.timed_batches or ()
         self._rule = StopRule(**spec.stop_rule or {})
-        # Seconds of passes so far: a machine is warm after a certain time of work.
-        self._worked_s = 0.0
+        # When the first pass began: a machine is warm after a certain time of work.
+        self._begun_s = 0.0
 
     def run(self) -> None:
         """Go through the phases."""
@@ -68,16 +68,17 @@ class CellMeasurement(Task):
     def measure_memory(self) -> None:
         """Run the longest batch once; emit the peaks of memory. The model's scores must be finite."""
         self._memory.reset()
+        self._begun_s = time.perf_counter()
         with self._runtime.check_scores():
-            self._worked_s += self._runner.run("memory", self._runner.longest)
+            self._runner.run("memory", self._runner.longest)
         self._emit(Memory(peak_rss_bytes=self._memory.peak_rss_bytes, peak_device_bytes=self._memory.peak_device_bytes))
 
     def warm_up(self) -> None:
         """Run the timed batches until the one-off costs of the first passes are over."""
         for batch in itertools.cycle(self._timed_batches):
-            if self._rule.warm(self._worked_s):
+            if self._rule.warm(time.perf_counter() - self._begun_s):
                 return
-            self._worked_s += self._runner.run("warmup", batch)
+            self._runner.run("warmup", batch)
 
     def measure_latency(self) -> None:
         """Time rounds until the stop rule ends them; once more if the machine was disturbed meanwhile."""
