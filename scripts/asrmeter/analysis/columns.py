@@ -15,6 +15,7 @@ from asrmeter.analysis.scoring import ENDINGS, Errors
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.records import cell_record
 from asrmeter.records.events import Energy, Event, Latency, Memory, Ready, Waited
@@ -64,7 +65,7 @@ def _utc(seconds: float | None) -> str | None:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
-def _as_json(settings: dict[str, Any] | None) -> str | None:
+def _as_json(settings: JsonObject | None) -> str | None:
     return None if settings is None else json.dumps(settings, sort_keys=True)
 
 
@@ -87,6 +88,8 @@ CELL_COLUMNS: list[Column] = [
     ("has_decoder", FLAG, lambda cell: cell.work.has_decoder),
     ("weights", TEXT, _header("weights")),
     ("variant", TEXT, _header("variant")),
+    ("runtime", TEXT, lambda cell: cell.runtime),
+    ("dtype", TEXT, _event(Ready, "dtype")),
     ("attention", TEXT, _event(Ready, "attention")),
     ("device", TEXT, _header("device")),
     ("device_name", TEXT, lambda cell: cell.device_name),
@@ -182,6 +185,8 @@ CELL_COLUMNS: list[Column] = [
     ("python_version", TEXT, _header("python_version")),
     ("torch_version", TEXT, _version("torch")),
     ("transformers_version", TEXT, _version("transformers")),
+    ("library", TEXT, _event(Ready, "library")),
+    ("library_versions", TEXT, lambda cell: _as_json(cell.event(Ready, "versions"))),
     ("codecarbon_version", TEXT, _version("codecarbon")),
     ("corpus_sha256", TEXT, _header("corpus_sha256")),
     ("weights_sha256", TEXT, _header("weights_sha256")),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from asrmeter.analysis import repeatability
@@ -42,6 +43,12 @@ class MeasuredCell:
     def watched(self, when: str, key: str) -> Any:
         """Return what was observed of the machine during the timed passes; None if nothing was."""
         return (self.event(Latency, "watch") or {}).get(when, {}).get(key)
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime, or that of the user's file that ran the model."""
+        runtime = self.header.options["runtime"]
+        return runtime if isinstance(runtime, str) else PurePath(runtime["path"]).name
 
     @property
     def device_name(self) -> str | None:

@@ -119,7 +119,7 @@ class Stage:
 
 
 def rows(
-    cells: Sequence[Row], flops: Sequence[Row], ceilings: Sequence[Row], dtypes: Mapping[str, str]
+    cells: Sequence[Row], flops: Sequence[Row], ceilings: Sequence[Row], dtypes: Mapping[str, str | None]
 ) -> Iterator[Row]:
     """Yield the rows of every cell that was measured: its stages, then the pass. `dtypes` are those of the variants."""
     counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["is_studied"]}
@@ -129,10 +129,8 @@ def rows(
         identity = {name: cell[name] for name in IDENTITY}
         of_machine = MachinePeaks.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
         dtype = dtypes[cell["variant"]]
-        stages = [
-            stage.row(dtype, of_machine)
-            for stage in stages_of(cell, counted[cell["model"], cell["duration_s"], cell["batch_size"]], BYTES[dtype])
-        ]
+        own_flops = counted[cell["model"], cell["duration_s"], cell["batch_size"]]
+        stages = [stage.row(dtype, of_machine) for stage in stages_of(cell, own_flops, BYTES[dtype])] if dtype else []
         for row in (*stages, _whole(cell, stages, dtype)):
             yield identity | (
                 row | _UNJUDGED | {"note": f"disturbed: {cell['disturbance']}"} if cell["disturbed"] else row
@@ -140,7 +138,12 @@ def rows(
 
 
 def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
-    """Return the stages of a pass whose work is known; without a decoder, the output layer belongs to the encoder."""
+    """Return the stages of a pass whose work is known; without a decoder, the output layer belongs to the encoder.
+
+    None of them where the runtime does not mark the stages, or does not say how many windows it ran.
+    """
+    if None in (cell["encoder_s_median"], cell["decoder_s_median"], cell["n_windows_mean"]):
+        return []
     has_decoder = cell["has_decoder"] is not False
     n_windows, batch_size = cell["n_windows_mean"], cell["batch_size"]
     encoder_bytes = flops["encoder_parameters"] and bytes_each * (
@@ -180,10 +183,12 @@ def _flop(gflop: float | None) -> float | None:
     return None if gflop is None else 1e9 * gflop
 
 
-def _whole(cell: Row, stages: Sequence[Row], dtype: str) -> dict[str, Any]:
+def _whole(cell: Row, stages: Sequence[Row], dtype: str | None) -> dict[str, Any]:
     """Return the row of the pass: the work of its stages; what was spent beside them is overhead."""
     seconds = cell["latency_s_median"]
     found: dict[str, Any] = {"dtype": dtype, "stage": PASS, "seconds": seconds}
+    if not stages:
+        return found | {"note": "its runtime does not tell the stages of a pass, or its number format"}
     if any(stage["gflop"] is None or stage["min_traffic_bytes"] is None for stage in stages):
         return found | {"note": cell["gflop_note"]}
     flop, min_traffic_bytes = (

@@ -100,4 +100,6 @@ class Work:
             return None
         if not self.timing.passes:
             return "no pass was timed"
+        if self._n_windows is None:
+            return "its runtime does not say how many windows it ran"
         return self.flops.get("note") or "the record does not say what the decoder was run on; measure it again"
