@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from asrmeter.common.files import read_json
 from asrmeter.flops.table import CountedModel
@@ -11,11 +10,12 @@ from asrmeter.runtimes import family_of
 from asrmeter.runtimes.transformers.whisper import prompt_length, read_tokenizer
 from asrmeter.sources import integrity
 from asrmeter.study.edlm2025 import MODELS
+from asrmeter.study.model import Study
 
 
-def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
+def models_of(study: Study, folder: Path) -> Iterator[CountedModel]:
     """Yield the models of a study from their folders in `folder`, then those of the 2025 study from the catalogue."""
-    for name in study["models"]:
+    for name in study.models:
         integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         if family_of(config) == "whisper":
@@ -24,5 +24,5 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
         else:
             yield CountedModel(name, config, True)
     for name in MODELS:
-        if name not in study["models"]:
+        if name not in study.models:
             yield CountedModel(name, {"model_type": "whisper"} | catalogue()[name].architecture, False)
