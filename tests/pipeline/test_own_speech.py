@@ -26,7 +26,7 @@ TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"
 @pytest.fixture(scope="module")
 def spoken(downloads: Path) -> tuple[list[Utterance], Clip]:
     """Real speech with its texts."""
-    speech = kinds.kind("packages").load({"name": "quickstart"}, downloads)
+    speech = kinds.kind("packages")(kind="packages", name="quickstart").load(downloads)
     clip, _ = speech.fetch(speech.utterances)
     return speech.utterances, clip
 

@@ -243,10 +243,10 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
 CELL = grid.Cell("whisper-base", "fp32", "cpu", 5, 2)
 MADE_OF = Fingerprints({"whisper-base": "m"}, "c")
 PLANNED = {
-    "options": STUDY["variants"]["fp32"],
+    "options": STUDY.variants["fp32"].as_json(),
     **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
-    **{"energy_window_s": 5, "n_timed_batches": STUDY["protocol"]["timed_batches"], "profile_version": 1},
-    "stop_rule": {key: STUDY["protocol"][key] for key in ("target", "min_passes", "max_passes", "budget_s")},
+    **{"energy_window_s": 5, "n_timed_batches": STUDY.protocol.timed_batches, "profile_version": 1},
+    "stop_rule": STUDY.protocol.model_dump(include={"target", "min_passes", "max_passes", "budget_s"}),
 }
 OTHERS = {
     "model": "whisper-tiny",

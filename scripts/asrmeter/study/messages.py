@@ -70,14 +70,12 @@ class _Place(NamedTuple):
 def describe(error: ValidationError) -> list[str]:
     """Return a line for each of pydantic's errors, sorted by place."""
     whole = schema.generate()
-    said = []
-    for detail in error.errors(include_url=False):
-        # Pydantic counts the items that are valid; those that are not have errors of their own.
-        if detail["type"] == "too_short" and detail["input"]:
-            continue
-        place = _place(detail, whole)
-        said.append((tuple(map(str, place.keys)), _explain(detail, place, error, whole)))
-    return list(dict.fromkeys(line for _, line in sorted(said)))
+    # Pydantic counts the items that are valid; those that are not have errors of their own.
+    details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
+    placed = [(_place(detail, whole), detail) for detail in details]
+    # Of one place, keys that are too many come before those that are missing.
+    placed.sort(key=lambda item: (tuple(map(str, item[0].keys)), item[1]["type"] == "missing"))
+    return list(dict.fromkeys(_explain(detail, place, details, whole) for place, detail in placed))
 
 
 def quoting_hint(value: Any) -> str:
@@ -143,15 +141,10 @@ def _key_paths(choices: Sequence[dict[str, Any]], whole: dict[str, Any], parent:
             yield from _key_paths(_resolved(entry, whole), whole, f"{parent}NAME.")
 
 
-def _explain(detail: ErrorDetails, place: _Place, error: ValidationError, whole: dict[str, Any]) -> str:
-    """Say in one line where a study is wrong and what is allowed."""
-    value, limits = detail["input"], detail.get("ctx", {})
-    # The other errors about keys of the same value.
-    beside = [
-        str(other["loc"][-1])
-        for other in error.errors(include_url=False, include_input=False, include_context=False)
-        if other["type"] == detail["type"] and other["loc"][:-1] == detail["loc"][:-1]
-    ]
+def _explain(detail: ErrorDetails, place: _Place, details: list[ErrorDetails], whole: dict[str, Any]) -> str:
+    """Say in one line where a study is wrong and what is allowed; one line tells all keys that a value lacks."""
+    alike = [one for one in details if one["type"] == detail["type"] and one["loc"][:-1] == detail["loc"][:-1]]
+    beside = [str(one["loc"][-1]) for one in alike if one["loc"]]
     if detail["type"] in _UNKNOWN_KEY:
         allowed = place.allowed_keys
         known = list(_key_paths(_resolved(whole, whole), whole))
@@ -166,30 +159,31 @@ def _explain(detail: ErrorDetails, place: _Place, error: ValidationError, whole:
     if detail["type"] == "union_tag_not_found":
         return f"{place.prefix}the key kind is missing; it is one of {', '.join(kinds)}"
     if detail["type"] == "union_tag_invalid":
-        return f"{'.'.join(map(str, place.keys))}.kind: {_not_allowed(value['kind'], kinds)}"
+        return f"{'.'.join(map(str, place.keys))}.kind: {_not_allowed(detail['input']['kind'], kinds)}"
     if detail["type"] == NOT_HERE:
         return f"{place.prefix}{detail['msg']}"
-    return f"{place.prefix}{_wrong_value(detail['type'], value, limits, place)}"
+    return f"{place.prefix}{_wrong_value(detail, place)}"
 
 
-def _wrong_value(kind: str, value: Any, limits: dict[str, Any], place: _Place) -> str:
+def _wrong_value(detail: ErrorDetails, place: _Place) -> str:
+    kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
     said, expected = _shown(value), place.choices[0]
     otherwise = "".join(f", or {json.dumps(word)}" for word in place.words)
-    if kind == "literal_error" and "const" in expected:
+    if kind == "literal_error" and isinstance(expected.get("const"), int):
         return f"{said} is not allowed; it must be {expected['const']}"
     if kind == "literal_error":
-        return f"{_not_allowed(value, expected['enum'])}{otherwise}"
+        return f"{_not_allowed(value, expected.get('enum') or [expected['const']])}{otherwise}"
     if kind == "string_pattern_mismatch":
         return f"{said} {_PATTERN_RULES[limits['pattern']]}{_non_ascii_hint(value)}"
-    if kind == "int_type" and isinstance(value, float) and value.is_integer() and "maximum" in expected:
-        # Too large to be kept as a whole number.
-        kind, limits = (
-            ("less_than_equal", {"le": expected["maximum"]})
-            if value > 0
-            else ("greater_than_equal", {"ge": expected["minimum"]})
-        )
+    if kind in ("int_type", "float_type") and isinstance(value, int | float) and abs(value) > 2**53:
+        # Too large for pydantic to compare it.
+        if value > 0 and "maximum" in expected:
+            kind, limits = "less_than_equal", {"le": expected["maximum"]}
+        elif value < 0 and "minimum" in expected:
+            kind, limits = "greater_than_equal", {"ge": expected["minimum"]}
     if kind in _LIMITS:
-        return f"{said} {_LIMITS[kind].format(**limits)}{otherwise}"
+        whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in limits.items()}
+        return f"{said} {_LIMITS[kind].format(**whole)}{otherwise}"
     if kind == NOT_DISTINCT:
         return f"{said} must not hold a value twice{otherwise}"
     quotes = "string" in place.types and isinstance(value, bool | int | float)

@@ -75,7 +75,7 @@ class _Distinct:
 
 
 def _devices(value: Any, info: ValidationInfo) -> Any:
-    """Return the devices that `auto` means. The context has `cuda_missing` of this machine; on a cluster there is none."""
+    """Return what `auto` means: the context has this machine's `cuda_missing`, and is None on a cluster."""
     if value == "auto":
         if info.context is None:
             raise PydanticCustomError(
