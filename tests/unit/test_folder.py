@@ -19,12 +19,12 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora import manifest
 from asrmeter.corpora.build import build
-from asrmeter.corpora.kinds.folder import FolderCorpus
+from asrmeter.corpora.kinds import folder
 from asrmeter.sources.integrity import SELECTION
 
 
-def corpus(path: Path, **options: Any) -> FolderCorpus:
-    return FolderCorpus(**{"kind": "folder", "name": "mine", "path": str(path), "licence": "mine"} | options)
+def corpus(path: Path, **options: Any) -> folder.FolderCorpus:
+    return folder.FolderCorpus(**{"kind": "folder", "name": "mine", "path": str(path), "licence": "mine"} | options)
 
 
 def record(path: Path, length_s: float = 1.0, rate_hz: int = SAMPLE_RATE_HZ, n_channels: int = 1) -> None:
@@ -83,7 +83,7 @@ def spoken_in(home: Path, metadata: str, **settings: Any) -> tuple[dict[str, str
     """Return the texts of the utterances, and the skipped files with the reasons."""
     name = "metadata.jsonl" if metadata.startswith("{") else "metadata.csv"
     (home / name).write_text(metadata, encoding="utf-8")
-    speech = corpus(home, **settings).load(home / "downloads")
+    speech = folder.load(corpus(home, **settings), home / "downloads")
     return {utterance.id: utterance.text for utterance in speech.utterances}, speech.skipped
 
 
@@ -296,7 +296,7 @@ def test_class_without_segments_names_those_that_have_some(tmp_path: Path) -> No
 def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     record(tmp_path / "a.wav")
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
-    speech = corpus(tmp_path).load(tmp_path)
+    speech = folder.load(corpus(tmp_path), tmp_path)
     clip, unfit = speech.fetch(speech.utterances)
     assert len(clip(speech.utterances[0])) == SAMPLE_RATE_HZ and not unfit
     assert speech.utterances[0].source == "mine"

@@ -25,6 +25,7 @@ from asrmeter.common.files import check_room
 from asrmeter.measure import supervisor
 from asrmeter.measure.retries import Attempts
 from asrmeter.models.build import build
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
 from asrmeter.records.operator_rows import OPERATORS
@@ -325,7 +326,7 @@ def test_place_without_room_is_named_before_measuring(
 
 def test_model_folder_is_not_left_on_a_full_disk(small: Path, tmp_path: Path) -> None:
     saved = whisper_folder(tmp_path / "saved")
-    settings = {"weights": "random", "path": str(saved), "id": None, "revision": None}
+    settings = ModelSettings(weights="random", path=str(saved))
     # The library that writes weights has errors of its own.
     with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some and run again"):
         build("m", settings, 1, Archives(tmp_path), small / "m")

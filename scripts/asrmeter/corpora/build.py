@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.corpora import manifest
+from asrmeter.corpora import kinds, manifest
 from asrmeter.corpora.kinds.base import CorpusKind, Speech
 from asrmeter.corpora.segments import Clip, Segment, Utterance, sample, segment_corpus, selection_sha256
 
@@ -22,7 +22,7 @@ def build(
     Raises:
         AsrmeterError: the speech cannot be read, a class has no segment, or the selection differs from the pinned one.
     """
-    speech = corpus.load(downloads)
+    speech = kinds.load(corpus, downloads)
     _note_too_long(speech, durations_s)
     _log_unusable(corpus.name, speech)
     possible, selected, clip = select(corpus, speech, durations_s, seed)

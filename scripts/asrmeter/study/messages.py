@@ -3,15 +3,17 @@
 import json
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from asrmeter.common.errors import did_you_mean
 from asrmeter.common.options import HUB_ID, NAME
 from asrmeter.study import schema
-from asrmeter.study.model import NOT_DISTINCT, NOT_HERE
+from asrmeter.study.model import NotDistinctError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
 _TYPE_NAMES = {
@@ -91,7 +93,7 @@ def printable(value: Any) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _place(detail: ErrorDetails, whole: dict[str, Any]) -> _Place:
+def _place(detail: "ErrorDetails", whole: dict[str, Any]) -> _Place:
     """Return the place that an error is about: of an error about a key, that of the value that has it."""
     loc = detail["loc"]
     if detail["type"] in (*_UNKNOWN_KEY, "missing"):
@@ -141,7 +143,7 @@ def _key_paths(choices: Sequence[dict[str, Any]], whole: dict[str, Any], parent:
             yield from _key_paths(_resolved(entry, whole), whole, f"{parent}NAME.")
 
 
-def _explain(detail: ErrorDetails, place: _Place, details: list[ErrorDetails], whole: dict[str, Any]) -> str:
+def _explain(detail: "ErrorDetails", place: _Place, details: "list[ErrorDetails]", whole: dict[str, Any]) -> str:
     """Say in one line where a study is wrong and what is allowed; one line tells all keys that a value lacks."""
     alike = [one for one in details if one["type"] == detail["type"] and one["loc"][:-1] == detail["loc"][:-1]]
     beside = [str(one["loc"][-1]) for one in alike if one["loc"]]
@@ -160,12 +162,10 @@ def _explain(detail: ErrorDetails, place: _Place, details: list[ErrorDetails], w
         return f"{place.prefix}the key kind is missing; it is one of {', '.join(kinds)}"
     if detail["type"] == "union_tag_invalid":
         return f"{'.'.join(map(str, place.keys))}.kind: {_not_allowed(detail['input']['kind'], kinds)}"
-    if detail["type"] == NOT_HERE:
-        return f"{place.prefix}{detail['msg']}"
     return f"{place.prefix}{_wrong_value(detail, place)}"
 
 
-def _wrong_value(detail: ErrorDetails, place: _Place) -> str:
+def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
     kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
     said, expected = _shown(value), place.choices[0]
     otherwise = "".join(f", or {json.dumps(word)}" for word in place.words)
@@ -184,8 +184,9 @@ def _wrong_value(detail: ErrorDetails, place: _Place) -> str:
     if kind in _LIMITS:
         whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in limits.items()}
         return f"{said} {_LIMITS[kind].format(**whole)}{otherwise}"
-    if kind == NOT_DISTINCT:
-        return f"{said} must not hold a value twice{otherwise}"
+    if kind == "value_error":
+        own = limits["error"]
+        return f"{said} must not hold a value twice{otherwise}" if isinstance(own, NotDistinctError) else str(own)
     quotes = "string" in place.types and isinstance(value, bool | int | float)
     type_names = " or ".join(_TYPE_NAMES[name] for name in place.types)
     return f"{said} must be {type_names}{quoting_hint(value) if quotes else ''}{otherwise}"

@@ -9,7 +9,6 @@ import functools
 import operator
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -19,67 +18,45 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
+    PlainSerializer,
     Tag,
     ValidationInfo,
+    WrapValidator,
 )
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from asrmeter.common.options import NAME
-from asrmeter.corpora import kinds
+from asrmeter.corpora.kinds import CLASSES
+from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models.catalogue import ModelSettings
 from asrmeter.study.variant import Variant
 
 if TYPE_CHECKING:
     from asrmeter.corpora.kinds.base import CorpusKind as Corpus
 else:
-    Corpus = Annotated[functools.reduce(operator.or_, map(kinds.kind, kinds.CLASSES)), Field(discriminator="kind")]
+    Corpus = Annotated[functools.reduce(operator.or_, CLASSES), Field(discriminator="kind")]
 
 
-# Types of errors that are not pydantic's own.
-NOT_DISTINCT = "not_distinct"
-NOT_HERE = "not_here"
+class NotDistinctError(ValueError):
+    """A list holds a value twice."""
 
 
-@dataclass(frozen=True)
-class _AsWritten:
-    """Leaves a number as it is: a whole one stays whole, since options of measuring jobs are made of it."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        unchanged = core_schema.plain_serializer_function_ser_schema(lambda value: value)
-        return core_schema.no_info_wrap_validator_function(self._check, handler(source), serialization=unchanged)
-
-    @staticmethod
-    def _check(value: Any, check: Callable[[Any], float]) -> Any:
-        check(value)
-        return value
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise NotDistinctError
+    return values
 
 
-@dataclass(frozen=True)
-class _Distinct:
-    """Refuses a list that holds a value twice."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(schema) | {"uniqueItems": True}
-
-    @staticmethod
-    def _check(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) < len(values):
-            raise PydanticCustomError(NOT_DISTINCT, "a value is there twice")
-        return values
+def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
+    check(value)
+    return value
 
 
 def _devices(value: Any, info: ValidationInfo) -> Any:
     """Return what `auto` means: the context has this machine's `cuda_missing`, and is None on a cluster."""
     if value == "auto":
         if info.context is None:
-            raise PydanticCustomError(
-                NOT_HERE,
+            raise ValueError(
                 "auto looks at this machine, and --jobs is for a cluster; name the devices of its nodes (devices: "
                 "[cpu, cuda], or --config devices=[cpu,cuda]), or leave --jobs out to measure here",
             )
@@ -87,19 +64,22 @@ def _devices(value: Any, info: ValidationInfo) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-AS_WRITTEN = _AsWritten()
-DISTINCT = _Distinct()
+# A number stays as it is: a whole one is no 10.0, since options of measuring jobs are made of it.
+AS_WRITTEN = WrapValidator(_as_written)
+SAID_AS_WRITTEN = PlainSerializer(lambda value: value)
+DISTINCT = AfterValidator(_distinct)
+SAID_DISTINCT = Field(json_schema_extra={"uniqueItems": True})
 Name = Annotated[str, Field(**NAME)]
 Device = Literal["cpu", "cuda"]
-Devices = Annotated[tuple[Device, ...], Field(min_length=1), DISTINCT]
+Devices = Annotated[tuple[Device, ...], Field(min_length=1), DISTINCT, SAID_DISTINCT]
 DurationS = Annotated[int, Field(ge=1, le=600)]
 BatchSize = Annotated[int, Field(ge=1, le=1024)]
-Limit = Annotated[float, Field(gt=0), AS_WRITTEN]
-Share = Annotated[float, Field(gt=0, le=1), AS_WRITTEN]
-Price = Annotated[float, Field(gt=0, le=1_000_000), AS_WRITTEN]
+Limit = Annotated[float, Field(gt=0), AS_WRITTEN, SAID_AS_WRITTEN]
+Share = Annotated[float, Field(gt=0, le=1), AS_WRITTEN, SAID_AS_WRITTEN]
+Price = Annotated[float, Field(gt=0, le=1_000_000), AS_WRITTEN, SAID_AS_WRITTEN]
 Text = Annotated[str, Field(min_length=1)]
 Auto = Annotated[Literal["auto"], Tag("auto")]
-_AUTO_OR_NOT = Discriminator(lambda value: "auto" if value == "auto" else "given")
+AUTO_OR_GIVEN = Discriminator(lambda value: "auto" if value == "auto" else "given")
 
 
 class Part(BaseModel):
@@ -126,7 +106,7 @@ class Protocol(Part):
         description="Minimum number of timed passes before the interval may stop a cell.",
     )
     max_passes: int = Field(default=300, ge=5, le=1_000_000, description="Maximum number of timed passes of a cell.")
-    budget_s: Annotated[float, Field(gt=0, le=604_800), AS_WRITTEN] = Field(
+    budget_s: Annotated[float, Field(gt=0, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
         default=10,
         description="Time for the timed passes of a cell, even if min_passes is not reached; the last round over the "
         "batches is finished.",
@@ -148,11 +128,11 @@ class Protocol(Part):
     larger_than_oom: bool = Field(
         default=False, description="Try a batch size even if a smaller one ran out of memory."
     )
-    timeout_s: Annotated[float, Field(ge=1, le=604_800), AS_WRITTEN] = Field(
+    timeout_s: Annotated[float, Field(ge=1, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
         default=600,
         description="A cell that takes longer, including loading, is stopped with the status timeout.",
     )
-    energy_window_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN] = Field(
+    energy_window_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
         default=5, description="Minimum length of an energy window."
     )
 
@@ -161,15 +141,15 @@ class Profile(Part):
     """Which cells are profiled."""
 
     durations_s: Annotated[
-        Auto | Annotated[tuple[DurationS, ...], DISTINCT, Tag("given")],
-        _AUTO_OR_NOT,
+        Auto | Annotated[tuple[DurationS, ...], DISTINCT, SAID_DISTINCT, Tag("given")],
+        AUTO_OR_GIVEN,
     ] = Field(
         default="auto",
         description="Duration classes in seconds; auto: the longest of at most 30 s, or else the shortest.",
     )
     batch_sizes: Annotated[
-        Auto | Annotated[tuple[BatchSize, ...], DISTINCT, Tag("given")],
-        _AUTO_OR_NOT,
+        Auto | Annotated[tuple[BatchSize, ...], DISTINCT, SAID_DISTINCT, Tag("given")],
+        AUTO_OR_GIVEN,
     ] = Field(default="auto", description="Batch sizes; auto: the smallest and the largest of each class.")
 
 
@@ -289,7 +269,7 @@ class Study(Part):
         description="Seed of everything random: order of the cells, batches, random weights.",
     )
     corpus: Corpus = Field(
-        default=kinds.kind("packages")(kind="packages", name="quickstart"),
+        default=PackagesCorpus(kind="packages", name="quickstart"),
         description="The speech. The other keys depend on `kind`.",
     )
     models: Mapping[Name, ModelSettings] = Field(
@@ -307,10 +287,10 @@ class Study(Part):
         validate_default=True,
         description="auto: the CPU, and CUDA if there is a GPU. Or a list.",
     )
-    durations_s: Annotated[tuple[DurationS, ...], DISTINCT] = Field(
+    durations_s: Annotated[tuple[DurationS, ...], DISTINCT, SAID_DISTINCT] = Field(
         default=(5, 15, 30, 60), min_length=1, description="Duration classes in seconds."
     )
-    batch_sizes: Annotated[tuple[BatchSize, ...], DISTINCT] = Field(
+    batch_sizes: Annotated[tuple[BatchSize, ...], DISTINCT, SAID_DISTINCT] = Field(
         default=(1, 4), min_length=1, description="Numbers of segments that the model gets at once."
     )
     max_batch_audio_s: Annotated[int, Field(ge=1, le=614_400)] | None = Field(
@@ -318,7 +298,7 @@ class Study(Part):
         description="Leave out cells whose duration class times batch size exceeds this many seconds; null: leave out "
         "none.",
     )
-    threads: Annotated[Auto | Annotated[int, Field(ge=1, le=4096), Tag("given")], _AUTO_OR_NOT] = Field(
+    threads: Annotated[Auto | Annotated[int, Field(ge=1, le=4096), Tag("given")], AUTO_OR_GIVEN] = Field(
         default="auto", description="CPU threads of a measurement. auto: all cores that the job may use."
     )
     protocol: Protocol = Field(default=Protocol(), description="How a cell is measured.")

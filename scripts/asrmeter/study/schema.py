@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from asrmeter.common.paths import SCHEMAS
 from asrmeter.study.model import Study
@@ -24,7 +23,7 @@ class _Generator(GenerateJsonSchema):
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
         return value
 
-    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+    def dict_schema(self, schema: Any) -> JsonSchemaValue:
         made = {
             "type": "object",
             "propertyNames": self.generate_inner(schema["keys_schema"]),
@@ -33,7 +32,7 @@ class _Generator(GenerateJsonSchema):
         self.update_with_validations(made, schema, self.ValidationsMapping.object)
         return made
 
-    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+    def tagged_union_schema(self, schema: Any) -> JsonSchemaValue:
         made = super().tagged_union_schema(schema)
         made.pop("discriminator", None)  # a word of OpenAPI; each branch says its kind
         return made

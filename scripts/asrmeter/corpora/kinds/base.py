@@ -1,11 +1,14 @@
-"""What a kind of corpus has to provide, and the speech that it returns."""
+"""What a kind of corpus has to provide, and the speech that it returns.
+
+Its module has a class, the study's options with what the planner asks of them, and a function `load(corpus, downloads)`
+that returns the speech: only the job that makes the corpus needs what that imports.
+"""
 
 import abc
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrmeter.common.options import FORBID_OTHERS, NAME, TEXT, derived
@@ -106,14 +109,6 @@ class CorpusKind(abc.ABC):
     def fingerprint_inputs(self) -> Any:
         """Return what determines the speech besides the options; JSON can store it."""
         return None
-
-    @abc.abstractmethod
-    def load(self, downloads: Path) -> Speech:
-        """Return the speech; `downloads` is the folder of the archives, and of anything worth keeping.
-
-        Raises:
-            AsrmeterError: the speech cannot be read.
-        """
 
 
 def corpus_name(text: str) -> str:

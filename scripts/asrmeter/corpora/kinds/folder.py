@@ -86,63 +86,64 @@ class FolderCorpus(CorpusKind):
         listed = sorted({entry.file for entry in entries} & files.keys())
         return [sha256_of(path), [list(files[file]) for file in listed]]
 
-    def load(self, downloads: Path) -> Speech:
-        """Return the speech of the folder, utterances in the order of the metadata.
 
-        Every file is decoded twice: once here, since only decoding shows its length and that it is whole, and again
-        when it becomes part of a segment. So the memory needed is that of one segment, however large the folder is.
+def load(corpus: FolderCorpus, downloads: Path) -> Speech:
+    """Return the speech of the folder, utterances in the order of the metadata.
 
-        Raises:
-            AsrmeterError: there is no such folder, or its metadata cannot be read.
-        """
-        from asrmeter.common.log_progress import log_progress
-        from asrmeter.corpora.audio import decode
-        from asrmeter.corpora.segments import JoinPolicy, Utterance
+    Every file is decoded twice: once here, since only decoding shows its length and that it is whole, and again
+    when it becomes part of a segment. So the memory needed is that of one segment, however large the folder is.
 
-        path, entries = _read_metadata(self.path, self.text)
-        files = _audio_files(path.parent, entries)
-        utterances: list[Utterance] = []
-        skipped: dict[str, str] = {}
-        listed: set[str] = set()
-        for entry in log_progress(entries, "files decoded", len(entries)):
-            if entry.file in listed:
-                skipped[f"{entry.file} (line {entry.line})"] = "is listed before; this line is ignored"
-                continue
-            listed.add(entry.file)
-            if entry.file not in files:
-                outside = entry.file.startswith(("../", "/"))
-                skipped[entry.file] = "is not in the folder" if outside else "is missing"
-                continue
-            if not any(character.isalnum() for character in entry.text):
-                skipped[entry.file] = f"has no text in {path.name}"
-                continue
-            try:
-                n = len(decode(path.parent / files[entry.file][0]))
-            except AsrmeterError as error:
-                skipped[entry.file] = str(error)
-                continue
-            source = posixpath.dirname(entry.file) or self.name
-            utterances.append(Utterance(entry.file, entry.file, 0, n, entry.text, source, self.licence))
-        skipped |= {name: f"has no line in {path.name}" for name in files if name not in listed}
+    Raises:
+        AsrmeterError: there is no such folder, or its metadata cannot be read.
+    """
+    from asrmeter.common.log_progress import log_progress
+    from asrmeter.corpora.audio import decode
+    from asrmeter.corpora.segments import JoinPolicy, Utterance
 
-        def clip(utterance: Utterance) -> "np.ndarray":
-            audio = path.parent / files[utterance.recording][0]
-            try:
-                samples = decode(audio)
-            except AsrmeterError as error:
-                raise AsrmeterError(f"{audio}: {error}") from error
-            if len(samples) != utterance.end:
-                raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
-            return samples
+    path, entries = _read_metadata(corpus.path, corpus.text)
+    files = _audio_files(path.parent, entries)
+    utterances: list[Utterance] = []
+    skipped: dict[str, str] = {}
+    listed: set[str] = set()
+    for entry in log_progress(entries, "files decoded", len(entries)):
+        if entry.file in listed:
+            skipped[f"{entry.file} (line {entry.line})"] = "is listed before; this line is ignored"
+            continue
+        listed.add(entry.file)
+        if entry.file not in files:
+            outside = entry.file.startswith(("../", "/"))
+            skipped[entry.file] = "is not in the folder" if outside else "is missing"
+            continue
+        if not any(character.isalnum() for character in entry.text):
+            skipped[entry.file] = f"has no text in {path.name}"
+            continue
+        try:
+            n = len(decode(path.parent / files[entry.file][0]))
+        except AsrmeterError as error:
+            skipped[entry.file] = str(error)
+            continue
+        source = posixpath.dirname(entry.file) or corpus.name
+        utterances.append(Utterance(entry.file, entry.file, 0, n, entry.text, source, corpus.licence))
+    skipped |= {name: f"has no line in {path.name}" for name in files if name not in listed}
 
-        return Speech(
-            utterances,
-            lambda _: (clip, {}),
-            JoinPolicy.NONE if self.durations == "natural" else JoinPolicy.ANY,
-            keep_all=True,
-            skipped=skipped,
-            origin={"metadata": path.name, "metadata_sha256": sha256_of(path)},
-        )
+    def clip(utterance: Utterance) -> "np.ndarray":
+        audio = path.parent / files[utterance.recording][0]
+        try:
+            samples = decode(audio)
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{audio}: {error}") from error
+        if len(samples) != utterance.end:
+            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+        return samples
+
+    return Speech(
+        utterances,
+        lambda _: (clip, {}),
+        JoinPolicy.NONE if corpus.durations == "natural" else JoinPolicy.ANY,
+        keep_all=True,
+        skipped=skipped,
+        origin={"metadata": path.name, "metadata_sha256": sha256_of(path)},
+    )
 
 
 def _audio_files(folder: Path, entries: list[Entry]) -> dict[str, tuple[str, int, int]]:

@@ -65,30 +65,31 @@ class GigaSpeechCorpus(CorpusKind):
         """Return the version of the rules that make words of the texts; the options say the rest."""
         return RULES_VERSION
 
-    def load(self, downloads: Path) -> Speech:
-        """Return the speech of the split. Only the table is read, and later the clips that are chosen.
 
-        Raises:
-            AsrmeterError: the dataset cannot be read.
-        """
-        from asrmeter.common.constants import SAMPLE_RATE_HZ
-        from asrmeter.corpora.hub_stream import HubStream
-        from asrmeter.corpora.segments import JoinPolicy
+def load(corpus: GigaSpeechCorpus, downloads: Path) -> Speech:
+    """Return the speech of the split. Only the table is read, and later the clips that are chosen.
 
-        stream = HubStream(self, AUDIO, downloads)
-        utterances, dropped = speech_of(stream.read_columns(COLUMNS))
+    Raises:
+        AsrmeterError: the dataset cannot be read.
+    """
+    from asrmeter.common.constants import SAMPLE_RATE_HZ
+    from asrmeter.corpora.hub_stream import HubStream
+    from asrmeter.corpora.segments import JoinPolicy
 
-        def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
-            unfit = stream.fetch([utterance.id for utterance in chosen], ID)
-            for utterance in chosen:
-                if utterance.id not in unfit:
-                    audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
-                    listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
-                    if abs(audio_s - listed_s) > TOLERANCE_S:
-                        unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
-            return lambda utterance: stream.clips.samples(utterance.id), unfit
+    stream = HubStream(corpus, AUDIO, downloads)
+    utterances, dropped = speech_of(stream.read_columns(COLUMNS))
 
-        return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
+    def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
+        unfit = stream.fetch([utterance.id for utterance in chosen], ID)
+        for utterance in chosen:
+            if utterance.id not in unfit:
+                audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
+                listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
+                if abs(audio_s - listed_s) > TOLERANCE_S:
+                    unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
+        return lambda utterance: stream.clips.samples(utterance.id), unfit
+
+    return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
 
 
 def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[str, int]]":

@@ -52,30 +52,31 @@ class HubCorpus(CorpusKind):
         if self.text == self.audio:
             raise AsrmeterError(f"corpus.text and corpus.audio are both {self.text}; give the column of each")
 
-    def load(self, downloads: Path) -> Speech:
-        """Return the speech of the split. All audio is read, since only the audio shows the length of an utterance.
 
-        Raises:
-            AsrmeterError: the dataset cannot be read, or lacks a column.
-        """
-        from asrmeter.common.constants import SAMPLE_RATE_HZ
-        from asrmeter.corpora.hub_stream import HubStream
-        from asrmeter.corpora.segments import JoinPolicy, Utterance
+def load(corpus: HubCorpus, downloads: Path) -> Speech:
+    """Return the speech of the split. All audio is read, since only the audio shows the length of an utterance.
 
-        stream = HubStream(self, self.audio, downloads)
-        utterances: list[Utterance] = []
-        skipped: dict[str, str] = {}
-        for row in stream.read_all(self.text):
-            if "unfit" in row:
-                skipped[row["id"]] = row["unfit"]
-            else:
-                end = round(row["seconds"] * SAMPLE_RATE_HZ)
-                utterances.append(Utterance(row["id"], row["id"], 0, end, row["text"].strip(), self.id, self.licence))
-        natural = self.durations == "natural"
-        return Speech(
-            utterances,
-            lambda _: (lambda utterance: stream.clips.samples(utterance.id), {}),
-            JoinPolicy.NONE if natural else JoinPolicy.ANY,
-            skipped=skipped,
-            origin=stream.origin,
-        )
+    Raises:
+        AsrmeterError: the dataset cannot be read, or lacks a column.
+    """
+    from asrmeter.common.constants import SAMPLE_RATE_HZ
+    from asrmeter.corpora.hub_stream import HubStream
+    from asrmeter.corpora.segments import JoinPolicy, Utterance
+
+    stream = HubStream(corpus, corpus.audio, downloads)
+    utterances: list[Utterance] = []
+    skipped: dict[str, str] = {}
+    for row in stream.read_all(corpus.text):
+        if "unfit" in row:
+            skipped[row["id"]] = row["unfit"]
+        else:
+            end = round(row["seconds"] * SAMPLE_RATE_HZ)
+            utterances.append(Utterance(row["id"], row["id"], 0, end, row["text"].strip(), corpus.id, corpus.licence))
+    natural = corpus.durations == "natural"
+    return Speech(
+        utterances,
+        lambda _: (lambda utterance: stream.clips.samples(utterance.id), {}),
+        JoinPolicy.NONE if natural else JoinPolicy.ANY,
+        skipped=skipped,
+        origin=stream.origin,
+    )

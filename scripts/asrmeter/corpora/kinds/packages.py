@@ -62,56 +62,59 @@ class PackagesCorpus(CorpusKind):
 
     def archives(self) -> list[str]:
         """Return the names of the packages that the listing names."""
-        return sorted({recording.package for recording in self._listing()})
+        return sorted({recording.package for recording in self.listing()})
 
     def fingerprint_inputs(self) -> Any:
         """Return the listing, and the hashes of its packages."""
         known = pinned.catalogue()
-        return [self._path.read_text(), [known[name].sha256 for name in self.archives()]]
-
-    def load(self, downloads: Path) -> Speech:
-        """Return the speech of the listing, utterances in its order.
-
-        Raises:
-            AsrmeterError: an archive is missing or altered, or a recording cannot be decoded.
-        """
-        from asrmeter.common.constants import SAMPLE_RATE_HZ
-        from asrmeter.corpora.audio import decode
-        from asrmeter.corpora.segments import JoinPolicy, Utterance
-
-        archives = pinned.Archives(downloads)
-        path = self._path
-        samples_of: dict[str, np.ndarray] = {}
-        utterances: list[Utterance] = []
-        for recording in self._listing():
-            name = recording.id
-            try:
-                samples = decode(io.BytesIO(archives.read(recording.package, recording.member)))
-            except AsrmeterError as error:
-                raise AsrmeterError(f"{path}: recording {name}: {recording.member}: {error}") from error
-            samples_of[name] = samples
-            for spoken in recording.utterances:
-                begin = round(spoken.get("begin_s", 0) * SAMPLE_RATE_HZ)
-                end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(samples)
-                if not 0 <= begin < end <= len(samples):
-                    raise AsrmeterError(
-                        f"{path}: recording {name}: an utterance is outside its {len(samples) / SAMPLE_RATE_HZ:.2f} s"
-                    )
-                utterances.append(
-                    Utterance(
-                        f"{name}:{begin}-{end}", name, begin, end, spoken["text"], recording.source, recording.licence
-                    )
-                )
-
-        def clip(utterance: Utterance) -> "np.ndarray":
-            return samples_of[utterance.recording][utterance.begin : utterance.end]
-
-        origin = {"packages": self.archives()}
-        return Speech(utterances, lambda _: (clip, {}), JoinPolicy.ANY, origin=origin)
+        return [self.path.read_text(), [known[name].sha256 for name in self.archives()]]
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The file of the listing."""
         return LISTINGS / f"{self.name}.toml"
 
-    def _listing(self) -> list[Recording]:
-        return read_list(self._path, "recording", Recording)
+    def listing(self) -> list[Recording]:
+        """Return the recordings of the listing."""
+        return read_list(self.path, "recording", Recording)
+
+
+def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
+    """Return the speech of the listing, utterances in its order.
+
+    Raises:
+        AsrmeterError: an archive is missing or altered, or a recording cannot be decoded.
+    """
+    from asrmeter.common.constants import SAMPLE_RATE_HZ
+    from asrmeter.corpora.audio import decode
+    from asrmeter.corpora.segments import JoinPolicy, Utterance
+
+    archives = pinned.Archives(downloads)
+    path = corpus.path
+    samples_of: dict[str, np.ndarray] = {}
+    utterances: list[Utterance] = []
+    for recording in corpus.listing():
+        name = recording.id
+        try:
+            samples = decode(io.BytesIO(archives.read(recording.package, recording.member)))
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{path}: recording {name}: {recording.member}: {error}") from error
+        samples_of[name] = samples
+        for spoken in recording.utterances:
+            begin = round(spoken.get("begin_s", 0) * SAMPLE_RATE_HZ)
+            end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(samples)
+            if not 0 <= begin < end <= len(samples):
+                raise AsrmeterError(
+                    f"{path}: recording {name}: an utterance is outside its {len(samples) / SAMPLE_RATE_HZ:.2f} s"
+                )
+            utterances.append(
+                Utterance(
+                    f"{name}:{begin}-{end}", name, begin, end, spoken["text"], recording.source, recording.licence
+                )
+            )
+
+    def clip(utterance: Utterance) -> "np.ndarray":
+        return samples_of[utterance.recording][utterance.begin : utterance.end]
+
+    origin = {"packages": corpus.archives()}
+    return Speech(utterances, lambda _: (clip, {}), JoinPolicy.ANY, origin=origin)
