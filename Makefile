@@ -10,7 +10,7 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run slurm test check lint format lock pictures clean help
+.PHONY: run slurm test check lint format schema lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
@@ -39,6 +39,9 @@ format: $(VENV)/dev.stamp ## put the code into form
 	$(ACTIVATE) ruff check --fix .
 	$(ACTIVATE) ruff format .
 	$(ACTIVATE) snakefmt Snakefile rules
+
+schema: $(VENV)/dev.stamp ## schemas/study.schema.json, of the types in the code
+	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.schema --fix
 
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in

@@ -36,5 +36,5 @@ rule fetch:
     "Speech and weights, and nothing else: what a machine without a network has to be given first."
     input:
         f"<results>/corpus/{PLAN.corpus}/segments.json",
-        expand("<results>/models/{model}", model=STUDY["models"]),
+        expand("<results>/models/{model}", model=STUDY.models),
         PLAN.archives(["openai-whisper"]),

@@ -9,7 +9,7 @@ Steps: score the transcripts, gather, find what holds each cell back, put the 20
 PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
 # Those of other machines that cells were measured on stay beside them.
 CEILINGS = [
-    f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY["devices"]
+    f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY.devices
 ]
 
 

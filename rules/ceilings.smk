@@ -23,7 +23,7 @@ rule ceilings_cpu:
         **measuring_resources(mem_mb=MACHINE_PEAKS_MB),
     params:
         device="cpu",
-        threads=STUDY["threads"],
+        threads=STUDY.threads,
         dtypes=PLAN.dtypes,
         version=fingerprints.CEILINGS_VERSION,
     shell:
@@ -49,6 +49,6 @@ use rule ceilings_cpu as ceilings_cuda with:
         gpu=1,
     params:
         device="cuda",
-        threads=STUDY["threads"],
+        threads=STUDY.threads,
         dtypes=PLAN.dtypes,
         version=fingerprints.CEILINGS_VERSION,

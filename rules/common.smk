@@ -4,7 +4,7 @@ Common ground: the study, its plan, and the functions that the rules' inputs, pa
 Needs: config.yaml, or what --configfile names
 Makes: STUDY, PLAN, MODELS, SEGMENTS, ALL_CELLS
 
-What is imported here is standard library only: on a cluster every job pays for it.
+What is imported here is pydantic and the standard library: on a cluster every job pays for it.
 """
 
 import json
@@ -41,12 +41,12 @@ with errors_in_one_line():
     source = snakemake_api.study_sources(workflow)
     STUDY = validation.with_defaults(config, source=source, here=LOCAL)
     ownership.check_results_owner(STUDY)
-if STUDY["device_note"] and workflow.is_main_process:
-    logger.info(f"Measuring on the CPU only: {STUDY['device_note']}.")
+if STUDY.device_note and workflow.is_main_process:
+    logger.info(f"Measuring on the CPU only: {STUDY.device_note}.")
 
 
 pathvars:
-    results=STUDY["results"],
+    results=STUDY.results,
 
 
 PLAN = Plan(STUDY, on_cluster=not LOCAL)

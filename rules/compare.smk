@@ -17,7 +17,7 @@ rule compare:
         "../envs/report.yaml"
     params:
         runs=lambda wildcards: or_exit(run_folders.compared, STUDY),
-        guard=["--guard"] if STUDY["compare"]["guard"] else [],
+        guard=["--guard"] if STUDY.compare.guard else [],
     shell:
         r"""
         python scripts/compare.py \

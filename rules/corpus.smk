@@ -55,9 +55,9 @@ rule corpus:
         folder=subpath(output.manifest, parent=True),
         # What is fetched from the Hub is kept here, whatever becomes of this job.
         downloads=lambda wildcards: f"{PLAN.results}/downloads",
-        corpus=json.dumps(STUDY["corpus"]),
-        durations_s=STUDY["durations_s"],
-        seed=STUDY["seed"],
+        corpus=json.dumps(STUDY.corpus.as_json()),
+        durations_s=list(STUDY.durations_s),
+        seed=STUDY.seed,
         key=PLAN.fingerprints.corpus,
     shell:
         r"""

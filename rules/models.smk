@@ -19,8 +19,8 @@ rule model:
     conda:
         "../envs/measure.yaml"
     params:
-        settings=lambda wildcards: json.dumps(STUDY["models"][wildcards.model]),
-        seed=STUDY["seed"],
+        settings=lambda wildcards: json.dumps(STUDY.models[wildcards.model].as_json()),
+        seed=STUDY.seed,
         downloads=f"{PLAN.results}/downloads",
         key=lambda wildcards: PLAN.fingerprints.models[wildcards.model],
     shell:

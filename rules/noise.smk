@@ -17,8 +17,8 @@ rule noise:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     params:
-        threads=STUDY["threads"],
-        target=STUDY["protocol"]["target"],
+        threads=STUDY.threads,
+        target=STUDY.protocol.target,
     shell:
         r"""
         python scripts/check_noise.py \

@@ -9,7 +9,7 @@ Steps: draw, render
 from asrmeter.report import figure_registry
 
 FIGURES = list(figure_registry.FIGURES)
-WORDS = f"report/words.{STUDY['report']['language']}.toml"
+WORDS = f"report/words.{STUDY.report.language}.toml"
 
 
 # Where the report compares with another run: what that lacks is said before anything is measured.
@@ -46,7 +46,7 @@ rule figures:
     params:
         folder=subpath(output[0], parent=True),
         template=subpath(input.words, parent=True),
-        language=STUDY["report"]["language"],
+        language=STUDY.report.language,
     shell:
         r"""
         python scripts/make_figures.py \

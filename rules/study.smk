@@ -20,7 +20,7 @@ rule study:
     conda:
         "../envs/analysis.yaml"
     params:
-        study=json.dumps(STUDY),
+        study=json.dumps(STUDY.as_json()),
     shell:
         r"""
         python scripts/write_study.py \

@@ -14,11 +14,10 @@ from asrmeter.analysis.bottlenecks import operators_table
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common import typed_json
-from asrmeter.common.files import read_json
 from asrmeter.common.parquet import gathered, header_of, read, write
 from asrmeter.records.machine_peaks import PEAK_RATES
 from asrmeter.records.operator_rows import ProfileHeader
-from asrmeter.study import grid
+from asrmeter.study import grid, ownership
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.workflow.cli import run
 
@@ -53,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = read_json(args.study, alone=True)
+    study = ownership.read(args.study)
     check_records(study, headers(args.profiles, grid.profiled(study)), args.fingerprints)
-    dtypes = {name: options["dtype"] for name, options in study["variants"].items()}
+    dtypes = {name: options.dtype for name, options in study.variants.items()}
     operators = operators_table(args.profiles)
     ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES)
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from asrmeter.corpora import kinds
 from asrmeter.corpora.build import build
 from asrmeter.workflow.cli import run
 
@@ -20,7 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--key", help="fingerprint of what the corpus is made of, for the record")
     parser.add_argument("--output", type=Path, required=True, help="the corpus folder")
     args = parser.parse_args(argv)
-    build(json.loads(args.corpus), args.durations_s, args.seed, args.downloads, args.output, args.key)
+    corpus = kinds.from_json(json.loads(args.corpus))
+    build(corpus, args.durations_s, args.seed, args.downloads, args.output, args.key)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     for path in args.studies:
         study = validation.with_defaults(yaml_file.read(path), source=str(path))
-        print(f"{path}: the study {study['name']}, {len(grid.execution_order(study))} cells")
+        print(f"{path}: the study {study.name}, {len(grid.execution_order(study))} cells")
 
 
 if __name__ == "__main__":

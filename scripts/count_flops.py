@@ -13,6 +13,7 @@ from asrmeter.common.parquet import write
 from asrmeter.flops.study_models import models_of
 from asrmeter.flops.table import FLOPS, BatchGrid, rows
 from asrmeter.study import grid as plan
+from asrmeter.study import ownership
 from asrmeter.workflow.cli import run
 
 
@@ -25,9 +26,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = read_json(args.study, alone=True)
+    study = ownership.read(args.study)
     grid = sorted({(cell.duration_s, cell.batch_size) for cell in plan.cells(study)})
-    batch_grid = BatchGrid(grid, read_json(args.segments), study["seed"], study["protocol"]["timed_batches"])
+    batch_grid = BatchGrid(grid, read_json(args.segments), study.seed, study.protocol.timed_batches)
     table: list[dict[str, Any]] = []
     for model in models_of(study, args.models):
         begin = time.monotonic()

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from asrmeter.common.files import read_json
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import query
 from asrmeter.records.query import FAILED, FAILED_STATUS, Query, RecordSummary
-from asrmeter.study import grid
-from asrmeter.study.ownership import FILE as STUDY_FILE
+from asrmeter.study import grid, ownership
 from asrmeter.workflow.cli import aligned, run
 
 RERUN = "snakemake --cores all --resources gpu=1"
@@ -78,10 +76,10 @@ def _count(n_cells: int) -> str:
 
 def _not_planned(records: Sequence[RecordSummary], results: Path) -> list[str]:
     """Return the names of the cells that are not in the study of the last run."""
-    study = results / STUDY_FILE
+    study = results / ownership.FILE
     if not study.is_file():
         return []
-    planned = {cell.id for cell in grid.execution_order(read_json(study, alone=True))}
+    planned = {cell.id for cell in grid.execution_order(ownership.read(study))}
     return [record.cell for record in records if record.cell not in planned]
 
 

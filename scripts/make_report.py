@@ -31,7 +31,7 @@ SELECTION = {
 def main(argv: list[str] | None = None) -> None:
     """Write the report: one self-contained HTML file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=Path, required=True, help="normalised study (JSON)")
+    parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     parser.add_argument("--repeatability", type=Path, required=True, help="repeatability table (Parquet)")
@@ -49,12 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     transcripts = read_rows(arguments.transcripts, TRANSCRIPT_KEY)
     segments = {row["segment_id"]: row for row in read_json(arguments.segments, shape=SEGMENTS)}
     audio: dict[str, str] | None = None
-    if study["report"]["embed_audio"]:
+    if study.report.embed_audio:
         names = [name for _, name in shown_first(transcripts)]
         audio = data_uris(names, segments, arguments.segments.parent)
     comparison = None
     if other := arguments.compare_with:
-        comparison = compare(Run.read(other), Run.of(study["results"], cells, transcripts))
+        comparison = compare(Run.read(other), Run.of(study.results, cells, transcripts))
     inputs = Inputs(
         study=study,
         cells=cells,
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         comparison=comparison,
     )
     figures = {path.stem: figure_of(path) for path in arguments.figures}
-    words = load_words(arguments.template_folder, study["report"]["language"])
+    words = load_words(arguments.template_folder, study.report.language)
     context = report_context(inputs, figures, words)
     write_atomically(arguments.output, render(arguments.template_folder, context))
 

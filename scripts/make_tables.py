@@ -7,9 +7,9 @@ from pathlib import Path
 
 from asrmeter.analysis.cells_table import gather
 from asrmeter.analysis.scoring import normalisers
-from asrmeter.common.files import read_json
 from asrmeter.common.parquet import read, write
 from asrmeter.sources.packages import Archives
+from asrmeter.study import ownership
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints
 from asrmeter.workflow.cli import run
 
@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
-    study = read_json(args.study, alone=True)
-    scored_by = normalisers(Archives(args.downloads), study["corpus"]["kind"])
+    study = ownership.read(args.study)
+    scored_by = normalisers(Archives(args.downloads), study.corpus.kind)
     tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.fingerprints)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())

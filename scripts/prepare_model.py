@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.sources.packages import Archives
 from asrmeter.workflow.cli import run
 
@@ -23,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from asrmeter.models.build import build  # imports torch and transformers, which --help need not wait for
 
-    build(args.model, json.loads(args.settings), args.seed, Archives(args.downloads), args.output, args.key)
+    settings = ModelSettings(**json.loads(args.settings))
+    build(args.model, settings, args.seed, Archives(args.downloads), args.output, args.key)
 
 
 if __name__ == "__main__":

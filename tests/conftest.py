@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from asrmeter.corpora import kinds
+from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models import catalogue as models
 from asrmeter.sources import packages
 from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
@@ -77,7 +77,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
     kept.mkdir(parents=True, exist_ok=True)
     names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
-    names |= set(kinds.kind("packages").archives({"name": "quickstart"}))
+    names |= set(PackagesCorpus(kind="packages", name="quickstart").archives())
     lock = os.open(kept, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # several files of tests run at once
     try:

@@ -16,6 +16,7 @@ import pytest
 from slurm import CPUS, GPU_NODE, NODES, Cluster, Job
 
 from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.records import cell_record
 from asrmeter.workflow import job_resources
 from helpers.checkouts import Checkout, Ran, one_cell, wait_for
@@ -165,7 +166,7 @@ def test_time_and_memory_are_those_of_the_cell(run: OnCluster) -> None:
     assert _minutes(cells.asked["TimeLimit"]) == 2 * job_resources.minutes(600), (
         "both of its cells, one after the other"
     )
-    settings = {"weights": "packaged", "id": None, "revision": None, "path": None}
+    settings = ModelSettings(weights="packaged")
     of_batch = [
         job_resources.memory_mb(run.checkout.results, MODEL, settings, "cuda", job_resources.batch_audio_s(5, size))
         for size in (1, 2)

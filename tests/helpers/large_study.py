@@ -108,7 +108,7 @@ def write_large_study(folder: Path) -> dict[str, Path]:
         for duration_s in DURATIONS_S
         for index in range(SEGMENTS)
     ]
-    others = {"study": example_study(name="large"), "selection": example_selection(), "segments": segments}
+    others = {"study": example_study(name="large").as_json(), "selection": example_selection(), "segments": segments}
     for name, content in others.items():
         paths[name] = folder / f"{name}.json"
         paths[name].write_text(json.dumps(content))

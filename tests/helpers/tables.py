@@ -9,6 +9,7 @@ import pandas as pd
 from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
 from asrmeter.analysis.table_rows import cell_name
 from asrmeter.study import validation
+from asrmeter.study.model import Study
 
 Cell = dict[str, Any]
 CELL_COLUMNS = CELLS.names
@@ -220,8 +221,8 @@ def example_transcripts(cells: list[Cell]) -> list[Cell]:
     return [transcript for row in cells for transcript in transcripts_of(row)]
 
 
-def example_study(report: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Return a complete study with that `report`; `changes` replace keys of it, whether allowed or not."""
+def example_study(report: dict[str, Any] | None = None, **changes: Any) -> Study:
+    """Return a complete study with that `report`; `changes` replace parts of it, whether allowed or not."""
     written: dict[str, Any] = {
         "name": "quickstart",
         "corpus": {"kind": "packages", "name": "quickstart"},
@@ -230,7 +231,7 @@ def example_study(report: dict[str, Any] | None = None, **changes: Any) -> dict[
         "durations_s": [5, 15, 30, 60],
         "batch_sizes": [1, 2, 4],
     }
-    return validation.with_defaults(written | {"report": report or {}}, "a test") | changes
+    return validation.with_defaults(written | {"report": report or {}}, "a test").model_copy(update=changes)
 
 
 def example_selection(**changes: Any) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_unknown_family_is_named() -> None:
 @pytest.mark.parametrize("weights", [{}, {"weights": "random"}], ids=["own", "random"])
 def test_made_up_folder_is_made_and_heard(murmur: Path, tmp_path: Path, weights: dict[str, str]) -> None:
     study = {"name": "x", "models": {"mine": {"path": str(murmur), **weights}}, "devices": ["cpu"]}
-    settings = validation.with_defaults(study, "x.yaml")["models"]["mine"]
+    settings = validation.with_defaults(study, "x.yaml").models["mine"]
     build.build("mine", settings, 42, Archives(tmp_path), tmp_path / "model")
     told = json.loads((tmp_path / "model" / PROVENANCE).read_text())
     assert (told["family"], config_of(tmp_path / "model")["model_type"]) == ("made-up", "murmur")
@@ -140,7 +140,10 @@ def test_made_up_entry_of_the_catalogue_is_made(made_up: ModuleType, tmp_path: P
 
 def test_made_up_model_is_counted(murmur: Path) -> None:
     sign_model(murmur, family="made-up")
-    (counted,) = (model for model in models_of({"models": {"murmur": {}}}, murmur.parent) if model.is_studied)
+    study = validation.with_defaults(
+        {"name": "x", "models": {murmur.name: {"path": str(murmur)}}, "devices": ["cpu"]}, "x"
+    )
+    (counted,) = (model for model in models_of(study, murmur.parent) if model.is_studied)
     segments = [{"segment_id": "a", "duration_s": 5, "audio_s": 4.0, "text": "w1"}]
     (row,) = rows(counted, BatchGrid([(5, 1)], segments))
     assert set(row) == set(FLOPS.names) and row["note"] is None

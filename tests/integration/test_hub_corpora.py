@@ -83,7 +83,14 @@ class Run:
         client = {"token": ACCEPTED if options["kind"] == "gigaspeech" else None} | client
         return subprocess.run(
             [
-                *(sys.executable, "-c", IMPATIENT, "scripts/build_corpus.py", "--corpus", json.dumps(whole["corpus"])),
+                *(
+                    sys.executable,
+                    "-c",
+                    IMPATIENT,
+                    "scripts/build_corpus.py",
+                    "--corpus",
+                    json.dumps(whole.corpus.as_json()),
+                ),
                 *("--downloads", str(self.folder / "downloads"), "--durations-s", *map(str, durations_s)),
                 *("--seed", "42", "--output", str(self.output)),
             ],
@@ -384,8 +391,5 @@ def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]
 
 def test_studies_that_need_the_hub_name_what_is_there() -> None:
     whole = validation.with_defaults(yaml.safe_load((ROOT / "studies" / "edlm2025.yaml").read_text()), "edlm2025.yaml")
-    assert (whole["corpus"]["id"], whole["corpus"]["config"], whole["corpus"]["split"]) == (
-        "speechcolab/gigaspeech",
-        "dev",
-        "validation",
-    )
+    said = whole.corpus.as_json()
+    assert (said["id"], said["config"], said["split"]) == ("speechcolab/gigaspeech", "dev", "validation")

@@ -19,11 +19,13 @@ from safetensors.torch import load_file, save_file
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.models import build, catalogue
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.sources.integrity import PROVENANCE
 from asrmeter.sources.packages import Archives
 from asrmeter.study import validation
 from asrmeter.study.fingerprints import model_fingerprint
+from asrmeter.study.model import Study
 from helpers.hub_server import FOREVER, Hub, Repo
 from helpers.model_folders import ctc_folder, edit, whisper_folder, write
 
@@ -32,16 +34,15 @@ COMMIT, OLDER = "c0ffee" * 6 + "beef", "0123456789" * 4
 TOKEN, REFUSED = "hf_secret_of_mine", "hf_without_terms"
 
 
-def complete(**settings: Any) -> dict[str, Any]:
-    """Return the settings of a model as the schema completes them."""
-    whole = validation.with_defaults({"name": "x", "models": {"mine": settings}, "devices": ["cpu"]}, "x.yaml")
-    model: dict[str, Any] = whole["models"]["mine"]
-    return model
+def study_of(seed: int = 42, **settings: Any) -> Study:
+    """Return a study of one model."""
+    written = {"name": "x", "models": {"mine": settings}, "devices": ["cpu"], "seed": seed}
+    return validation.with_defaults(written, "x.yaml")
 
 
 def made(target: Path, **settings: Any) -> dict[str, Any]:
     """Make a model folder in this process; return its provenance."""
-    build.build("mine", complete(**settings), 42, Archives(target.parent), target)
+    build.build("mine", study_of(**settings).models["mine"], 42, Archives(target.parent), target)
     return json.loads((target / PROVENANCE).read_text())
 
 
@@ -86,14 +87,14 @@ def test_local_folder_is_copied_unchanged(name: str, tmp_path: Path, request: py
 
 
 def test_an_altered_folder_is_another_model(copy: Path) -> None:
-    settings = complete(path=str(copy))
-    before = model_fingerprint({"models": {"m": settings}, "seed": 1}, "m")
-    assert model_fingerprint({"models": {"m": settings}, "seed": 2}, "m") == before
+    study = study_of(path=str(copy))
+    before = model_fingerprint(study, "mine")
+    assert model_fingerprint(study_of(seed=2, path=str(copy)), "mine") == before
     (copy / "notes.md").write_text("of mine")
-    assert model_fingerprint({"models": {"m": settings}, "seed": 1}, "m") == before
+    assert model_fingerprint(study, "mine") == before
     weights = copy / "model.safetensors"
     os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
-    assert model_fingerprint({"models": {"m": settings}, "seed": 1}, "m") != before
+    assert model_fingerprint(study, "mine") != before
 
 
 def test_weights_in_parts(copy: Path, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_pickled_weights_are_not_opened(copy: Path) -> None:
     with pytest.raises(
         AsrmeterError, match=r"models.mine.path: .*copy has no safetensors file, and asrmeter opens no other"
     ):
-        complete(path=str(copy))
+        study_of(path=str(copy))
 
 
 # The Hub
@@ -240,7 +241,7 @@ class Prepare:
         done = subprocess.run(
             [
                 *(sys.executable, "-c", IMPATIENT, "scripts/prepare_model.py", "--model", "mine"),
-                *("--settings", json.dumps(complete(**settings)), "--seed", "42"),
+                *("--settings", json.dumps(study_of(**settings).models["mine"].as_json()), "--seed", "42"),
                 *("--downloads", str(self.home / "downloads"), "--output", str(self.output)),
             ],
             cwd=ROOT,
@@ -371,9 +372,7 @@ def test_what_the_study_pins(tmp_path: Path, whisper: Path) -> None:
     """The five models of the 2025 study are pinned by commits; where a hash is known, it is checked too."""
     known = catalogue.catalogue()
     for name in ("whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"):
-        settings = validation.with_defaults({"name": "x", "models": {name: {"weights": "hub"}}}, "x.yaml")["models"][
-            name
-        ]
+        settings = ModelSettings(weights="hub")
         origin = catalogue.origin(name, settings)
         assert (origin.repo, origin.revision) == (known[name].hub["id"], known[name].hub["revision"])
         assert catalogue.archives(name, settings) == []

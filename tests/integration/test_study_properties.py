@@ -10,13 +10,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.measure import spec
-from asrmeter.study import grid, json_schema, validation
+from asrmeter.measure import cell_options
+from asrmeter.study import grid, schema, validation
 from asrmeter.study.fingerprints import fingerprints_of, measure_options
+from asrmeter.study.model import Study
 from helpers.broken_studies import COMMIT
 
 FILE = "mine.yaml"
-SCHEMA = json_schema.load()
+SCHEMA = schema.generate()
+PARTS, PROPERTIES = SCHEMA["$defs"], SCHEMA["properties"]
 MODELS = {
     "whisper-base": [{}, {"weights": "packaged"}, {"weights": "random"}, {"weights": "hub"}],
     "whisper-tiny.en": [{}, {"weights": "random"}],
@@ -36,53 +38,48 @@ def _some(values: Any, most: int) -> st.SearchStrategy[list[Any]]:
     return st.lists(values, min_size=1, max_size=most, unique=True)
 
 
-def _of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _of(part: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return values that the schema allows for a number, boolean or choice, without very large ones."""
-    if "const" in schema:
-        return st.just(schema["const"])
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    if "anyOf" in schema:
-        return st.one_of(*map(_of, schema["anyOf"]))
-    match [name for name in _listed(schema["type"]) if name != "null"]:
-        case ["boolean"]:
-            values: st.SearchStrategy[Any] = st.booleans()
-        case ["integer"]:
-            values = st.integers(schema["minimum"], min(schema["maximum"], schema["minimum"] + 100))
-        case ["number"]:
-            least = schema.get("minimum", schema.get("exclusiveMinimum"))
-            most = min(schema.get("maximum", 1000), 1000)
-            values = st.floats(least, most, exclude_min="exclusiveMinimum" in schema)
-        case ["array"]:
-            values = st.lists(_of(schema["items"]), min_size=1, max_size=3, unique=True)
+    if "const" in part:
+        return st.just(part["const"])
+    if "enum" in part:
+        return st.sampled_from(part["enum"])
+    if choices := part.get("anyOf") or part.get("oneOf"):
+        return st.one_of(*map(_of, choices))
+    match part["type"]:
+        case "null":
+            return st.none()
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.integers(part["minimum"], min(part["maximum"], part["minimum"] + 100))
+        case "number":
+            least = part.get("minimum", part.get("exclusiveMinimum"))
+            most = min(part.get("maximum", 1000), 1000)
+            return st.floats(least, most, exclude_min="exclusiveMinimum" in part)
+        case "array":
+            return st.lists(_of(part["items"]), min_size=1, max_size=3, unique=True)
         case other:
             raise AssertionError(f"the schema has a type that no value is made for: {other}")
-    return st.none() | values if "null" in _listed(schema["type"]) else values
 
 
-def _listed(types: str | list[str]) -> list[str]:
-    return [types] if isinstance(types, str) else types
-
-
-def _keys(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={key: _of(inner) for key, inner in schema["properties"].items()})
+def _keys(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={key: _of(inner) for key, inner in PARTS[name]["properties"].items()})
 
 
 @st.composite
 def studies(draw: st.DrawFn) -> dict[str, Any]:
     """A study that schema and catalogue allow, as a user may write it."""
-    properties = SCHEMA["properties"]
-    variant = _keys(properties["variants"]["additionalProperties"])
     grid = {
         "durations_s": _some(st.integers(1, 600), 4),
         "batch_sizes": _some(st.integers(1, 64), 4),
         "devices": st.just("auto") | _some(st.sampled_from(["cpu", "cuda"]), 2),
-        "variants": st.dictionaries(names, variant, min_size=1, max_size=2),
+        "variants": st.dictionaries(names, _keys("Variant"), min_size=1, max_size=2),
         "max_batch_audio_s": st.none() | st.integers(600 * 64, 600 * 1024),
-        "threads": _of(properties["threads"]),
-        "seed": _of(properties["seed"]),
+        "threads": _of(PROPERTIES["threads"]),
+        "seed": _of(PROPERTIES["seed"]),
         "corpus": st.sampled_from(CORPORA),
-        "protocol": _keys(properties["protocol"]),
+        "protocol": _keys("Protocol"),
     }
     models = {name: draw(st.sampled_from(MODELS[name])) for name in draw(_some(st.sampled_from(sorted(MODELS)), 3))}
     said = {"name": draw(names), "models": models} | draw(st.fixed_dictionaries({}, optional=grid))
@@ -98,14 +95,21 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     return copy.deepcopy(said)
 
 
-def _complete(said: dict[str, Any]) -> dict[str, Any]:
+def _complete(said: dict[str, Any]) -> Study:
     return validation.with_defaults(copy.deepcopy(said), FILE)
+
+
+def _completed_again(whole: Study) -> Study:
+    """Return what a complete study, as it is saved, is completed to, with the note on this machine."""
+    saved = json.loads(json.dumps(whole.as_json(), allow_nan=False))
+    return _complete(saved).model_copy(update={"device_note": whole.device_note})
 
 
 @given(studies())
 def test_completing_a_complete_study_changes_nothing(said: dict[str, Any]) -> None:
     whole = _complete(said)
-    assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
+    assert _completed_again(whole) == whole
+    assert json.dumps(_completed_again(whole).as_json()) == json.dumps(whole.as_json())
 
 
 @given(studies())
@@ -114,9 +118,9 @@ def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
     cells, order, pairs = grid.cells(whole), grid.execution_order(whole), grid.aa_pairs(whole)
     assert len({cell.id for cell in order}) == len(order)
     assert sorted(order) == sorted([*cells, *(again for _, again in pairs)])
-    assert len(cells) == len(whole["models"]) * len(whole["variants"]) * len(whole["devices"]) * len(
-        whole["durations_s"]
-    ) * len(whole["batch_sizes"])
+    assert len(cells) == len(whole.models) * len(whole.variants) * len(whole.devices) * len(whole.durations_s) * len(
+        whole.batch_sizes
+    )
     n = len(pairs)
     assert (order[:n], order[len(order) - n :]) == ([first for first, _ in pairs], [again for _, again in pairs])
     rest = order[n : len(order) - n]
@@ -124,9 +128,9 @@ def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
     for cell in rest:
         sizes.setdefault((cell.model, cell.variant, cell.device, cell.duration_s), []).append(cell.batch_size)
     assert all(of_group == sorted(of_group) for of_group in sizes.values())
-    for device in whole["devices"]:
+    for device in whole.devices:
         own = [cell for cell in cells if cell.device == device]
-        assert sum(first.device == device for first, _ in pairs) == min(len(own), whole["protocol"]["aa_pairs"])
+        assert sum(first.device == device for first, _ in pairs) == min(len(own), whole.protocol.aa_pairs)
 
 
 @given(studies(), st.integers(1, 40_000))
@@ -146,13 +150,14 @@ def test_no_batch_is_longer_than_it_may_be(said: dict[str, Any], limit: int) -> 
 @given(studies(), st.integers(0, 2**32 - 1))
 def test_the_order_depends_on_the_seed_and_the_grid_alone(said: dict[str, Any], seed: int) -> None:
     ours = _complete(said | {"seed": seed})
-    bare = {key: ours[key] for key in ("name", "devices", "durations_s", "batch_sizes", "max_batch_audio_s", "seed")}
-    bare |= {"models": ours["models"], "variants": {name: {} for name in ours["variants"]}}
-    theirs = _complete(bare | {"protocol": {"aa_pairs": ours["protocol"]["aa_pairs"]}, "name": "other"})
+    keys = ("name", "models", "devices", "durations_s", "batch_sizes", "max_batch_audio_s", "seed")
+    bare: dict[str, Any] = {key: value for key, value in ours.as_json().items() if key in keys}
+    bare |= {"variants": {name: {} for name in ours.variants}, "protocol": {"aa_pairs": ours.protocol.aa_pairs}}
+    theirs = _complete(bare | {"name": "other"})
     assert grid.execution_order(ours) == grid.execution_order(theirs)
 
 
-def _options(whole: dict[str, Any]) -> dict[str, list[str]]:
+def _options(whole: Study) -> dict[str, list[str]]:
     made_of = fingerprints_of(whole)
     return {cell.id: measure_options(whole, cell, made_of) for cell in grid.cells(whole)}
 
@@ -169,16 +174,16 @@ def test_more_cells_leave_the_others_as_they_are(said: dict[str, Any], model: st
 @given(studies())
 def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
     parser = argparse.ArgumentParser()
-    spec.add_arguments(parser)
+    cell_options.add_arguments(parser)
     whole = _complete(said)
     named = ["--model-folder=m", "--segments=s", "--output=o"]
     for cell, options in zip(grid.cells(whole), _options(whole).values(), strict=True):
         read = parser.parse_args([*options, *named])
         assert (read.model, read.variant, read.device) == (cell.model, cell.variant, cell.device)
-        assert (read.duration_s, read.batch_size, read.seed) == (cell.duration_s, cell.batch_size, whole["seed"])
-        assert read.threads == str(whole["threads"])
-        assert json.loads(read.variant_options) == whole["variants"][cell.variant]
-        assert json.loads(read.protocol).items() <= whole["protocol"].items()
+        assert (read.duration_s, read.batch_size, read.seed) == (cell.duration_s, cell.batch_size, whole.seed)
+        assert read.threads == str(whole.threads)
+        assert json.loads(read.variant_options) == whole.variants[cell.variant].as_json()
+        assert json.loads(read.protocol).items() <= whole.protocol.model_dump().items()
 
 
 def _turned(value: Any) -> Any:
@@ -200,7 +205,7 @@ def _all_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
         yield from _all_places(one, (*place, key))
 
 
-KEYS = sorted({place.rpartition(".")[2] for place in json_schema.key_paths(SCHEMA)})
+KEYS = sorted({*PROPERTIES, *(key for part in PARTS.values() for key in part["properties"])})
 scalars = (
     st.none()
     | st.booleans()
@@ -221,7 +226,7 @@ values = st.recursive(
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A complete study in which one or two values are replaced, moved or removed."""
-    said = _complete(draw(studies()))
+    said = _complete(draw(studies())).as_json()
     for _ in range(draw(st.integers(1, 2))):
         places = list(_all_places(said))
         if not places:
@@ -260,5 +265,4 @@ def test_any_study_is_planned_or_refused_in_lines_that_name_it(said: dict[str, A
     assert order and {cell for cell in order if not cell.again} >= set(grid.profiled(whole))
     assert all(len(part.encode()) < 200 for cell in order for part in cell.id.split("/"))
     assert _options(whole)
-    json.dumps(whole, allow_nan=False)
-    assert _complete(json.loads(json.dumps(whole))) | {"device_note": whole["device_note"]} == whole
+    assert _completed_again(whole) == whole

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 # What each run would import for itself.
-import jsonschema  # noqa: F401
+import pydantic  # noqa: F401
 import smart_open  # noqa: F401
 import snakemake.cli
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.corpora import kinds
+from asrmeter.corpora.kinds import packages
 from asrmeter.corpora.segments import Clip, Utterance
 from helpers.checkouts import Checkout, MakeCheckout, one_cell
 from helpers.hub_server import Hub, Repo
@@ -26,7 +26,7 @@ TOKEN, TERMS_NOT_ACCEPTED = "hf_tokenoftheaccount", "hf_tokenofanother"
 @pytest.fixture(scope="module")
 def spoken(downloads: Path) -> tuple[list[Utterance], Clip]:
     """Real speech with its texts."""
-    speech = kinds.kind("packages").load({"name": "quickstart"}, downloads)
+    speech = packages.load(packages.PackagesCorpus(kind="packages", name="quickstart"), downloads)
     clip, _ = speech.fetch(speech.utterances)
     return speech.utterances, clip
 

@@ -12,7 +12,7 @@ import pytest
 import list_cells
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record, query
-from asrmeter.study import grid, validation
+from asrmeter.study import grid, ownership, validation
 from helpers.records import header
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -39,8 +39,8 @@ def results(tmp_path: Path) -> Path:
     write(tmp_path, "gone/fp32/cpu/5s-b1", "unconverged", age_h=30)
     asked = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "durations_s": [5]}
     asked |= {"batch_sizes": [1, 4, 16], "protocol": {"aa_pairs": 0}}
-    (tmp_path / "study.json").write_text(json.dumps(validation.with_defaults(asked, "t.yaml")))
-    assert len(grid.execution_order(json.loads((tmp_path / "study.json").read_text()))) == 6
+    (tmp_path / "study.json").write_text(json.dumps(validation.with_defaults(asked, "t.yaml").as_json()))
+    assert len(grid.execution_order(ownership.read(tmp_path / "study.json"))) == 6
     return tmp_path
 
 

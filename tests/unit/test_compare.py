@@ -14,6 +14,7 @@ from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import run_folders
 from asrmeter.study import validation
+from asrmeter.study.model import Compare, Study
 from helpers.tables import cell, example_cells, example_transcripts, failed, write_tables
 
 Row = dict[str, Any]
@@ -475,10 +476,10 @@ LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 def test_study_may_name_runs_to_compare_default_is_none() -> None:
     whole = validation.with_defaults(LEAST, "mine.yaml")
-    assert whole["compare"] == {"first": None, "second": None, "guard": False}
+    assert whole.compare == Compare(first=None, second=None, guard=False)
     assert run_folders.of_report(whole) == ([], [])
-    named = {"first": "results-a", "second": "results-b", "guard": True}
-    assert validation.with_defaults(LEAST | {"compare": named}, "mine.yaml")["compare"] == named
+    named: dict[str, Any] = {"first": "results-a", "second": "results-b", "guard": True}
+    assert validation.with_defaults(LEAST | {"compare": named}, "mine.yaml").compare == Compare(**named)
     with pytest.raises(AsrmeterError, match=r"compare\.first"):
         validation.with_defaults(LEAST | {"compare": {"first": ""}}, "mine.yaml")
     with pytest.raises(AsrmeterError, match=r"unknown key compare_with"):
@@ -487,8 +488,8 @@ def test_study_may_name_runs_to_compare_default_is_none() -> None:
 
 def test_what_the_command_line_says_inside_of_braces_is_text() -> None:
     said = {"first": "results-a", "second": "null", "guard": "true"}
-    typed = {"first": "results-a", "second": None, "guard": True}
-    assert validation.with_defaults(LEAST | {"compare": said}, "config")["compare"] == typed
+    typed = Compare(first="results-a", second=None, guard=True)
+    assert validation.with_defaults(LEAST | {"compare": said}, "config").compare == typed
     with pytest.raises(AsrmeterError, match=r'compare\.guard: "maybe" must be true or false'):
         validation.with_defaults(LEAST | {"compare": {"guard": "maybe"}}, "config")
 
@@ -507,21 +508,22 @@ def test_the_report_compares_what_is_its_own(
 
 
 def test_runs_that_cannot_be_compared_are_told_what_to_type(tmp_path: Path) -> None:
-    whole = validation.with_defaults(LEAST, "mine.yaml") | {"results": str(tmp_path / "b")}
+    def whole(**named: str) -> Study:
+        study = validation.with_defaults(LEAST, "mine.yaml")
+        return study.model_copy(update={"results": str(tmp_path / "b"), "compare": Compare(**named)})
+
+    first = str(tmp_path / "a")
     with pytest.raises(AsrmeterError, match=r"compare\.first: name the results folder .* snakemake --cores 1 compare"):
-        run_folders.compared(whole)
-    whole["compare"]["first"] = str(tmp_path / "a")
+        run_folders.compared(whole())
     with pytest.raises(AsrmeterError, match=r"compare\.first: .*/a: neither .* snakemake --cores 1 compare"):
-        run_folders.compared(whole)
+        run_folders.compared(whole(first=first))
     write_tables(tmp_path / "a" / "tables", [cell()], [])
     with pytest.raises(AsrmeterError, match=r"compare\.second: .*/b: neither"):
-        run_folders.compared(whole)
-    whole["compare"]["second"] = f"{tmp_path}/a/tables"
+        run_folders.compared(whole(first=first))
     with pytest.raises(AsrmeterError, match=r"a/tables and .*a/tables are the same run; name two that differ: snake"):
-        run_folders.compared(whole)
-    whole["compare"]["second"] = None
+        run_folders.compared(whole(first=first, second=f"{tmp_path}/a/tables"))
     write_tables(tmp_path / "b", [cell()], [])
-    assert run_folders.compared(whole) == (str(tmp_path / "a"), str(tmp_path / "b"))
+    assert run_folders.compared(whole(first=first)) == (str(tmp_path / "a"), str(tmp_path / "b"))
 
 
 def test_tables_are_found_in_results_and_tables_folders(tmp_path: Path) -> None:
@@ -538,8 +540,8 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(AsrmeterError, match=r"are the same run; name two that differ"):
             script.main([str(tmp_path / "a"), str(tmp_path / other), "--guard"])
     with pytest.raises(AsrmeterError, match=r"are the same run"):
-        run_folders.of_report(validation.with_defaults(LEAST, "mine") | {"results": f"{tmp_path}/a", "compare": {
-            "first": f"{tmp_path}/link", "second": None, "guard": False}})  # fmt: skip
+        itself = {"results": f"{tmp_path}/a", "compare": Compare(first=f"{tmp_path}/link")}
+        run_folders.of_report(validation.with_defaults(LEAST, "mine").model_copy(update=itself))
 
 
 def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,7 @@ from helpers.tables import cell, example_study
 
 def costs(row: dict[str, Any], **tariff: Any) -> Costs:
     (result,) = results_of([row])
-    return per_audio_hour(result, example_study({"tariff": tariff})["report"]["tariff"])
+    return per_audio_hour(result, example_study({"tariff": tariff}).report.tariff)
 
 
 def test_an_hour_of_audio_takes_time_and_energy() -> None:

@@ -11,8 +11,8 @@ from tools import envs
 from tools.envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
 
 each = pytest.mark.parametrize("name", FILES)
-# Snakemake needs these; no rule's command does.
-NOT_IN_A_RULE = {"jsonschema", "snakemake"}
+# No rule's command needs it.
+NOT_IN_A_RULE = {"snakemake"}
 
 
 @each

@@ -1,9 +1,11 @@
-"""Fingerprints of corpora and models: a change of one makes every older results folder measure its cells again.
+"""Fingerprints of corpora and models, and options of measuring jobs: a change of one measures older cells again.
 
 The values are those of the first version. A refactoring must not change them; a change of what a corpus or a model
 folder holds raises the versions in `study.fingerprints` and may.
 """
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ import pytest
 import yaml
 
 from asrmeter.common.paths import ROOT
-from asrmeter.study import validation
-from asrmeter.study.fingerprints import fingerprints_of
+from asrmeter.study import grid, validation
+from asrmeter.study.fingerprints import fingerprints_of, measure_options, profile_options
 
 KNOWN = {
     "config.yaml": (
@@ -55,6 +57,18 @@ KNOWN = {
     ),
 }
 
+# Digests of the options of all measuring jobs in their order, and of all profiles.
+OPTIONS = {
+    "config.yaml": ("a17eb6c20a0e0239", "439b162b9d58d3b0"),
+    "studies/architectures.yaml": ("15aa8d219fb61c9e", "51d046e5318c9c00"),
+    "studies/edlm2025.yaml": ("c8ecd42f4087cc92", "a5f2cc0d07697215"),
+    "studies/librispeech.yaml": ("09eb7d7dac6e89be", "a4f9ef3584d19b33"),
+}
+
+
+def digest(options: list[list[str]]) -> str:
+    return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+
 
 def fingerprints(study: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
     complete = validation.with_defaults(study | {"devices": ["cpu"]}, "a study")
@@ -65,6 +79,27 @@ def fingerprints(study: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
 @pytest.mark.parametrize("path", KNOWN)
 def test_fingerprints_of_shipped_studies(path: str) -> None:
     assert fingerprints(yaml.safe_load((ROOT / path).read_text())) == KNOWN[path]
+
+
+@pytest.mark.parametrize("path", OPTIONS)
+def test_options_of_jobs_are_those_of_the_first_version(path: str) -> None:
+    written = yaml.safe_load((ROOT / path).read_text()) | {"devices": ["cpu", "cuda"]}
+    study = validation.with_defaults(written, path)
+    made_of = fingerprints_of(study)
+    measured = [measure_options(study, cell, made_of) for cell in grid.execution_order(study)]
+    profiled = [profile_options(study, cell, made_of) for cell in grid.profiled(study)]
+    assert (digest(measured), digest(profiled)) == OPTIONS[path]
+
+
+def test_options_keep_whole_numbers_whole_and_their_order() -> None:
+    study = validation.with_defaults(
+        {"name": "x", "models": {"whisper-base": {}}, "protocol": {"energy_window_s": 7.0, "target": 0.5}}, "a study"
+    )
+    *_, protocol = measure_options(study, grid.cells(study)[0], fingerprints_of(study))
+    assert protocol == (
+        '--protocol={"version": 1, "target": 0.5, "min_passes": 5, "max_passes": 300, "budget_s": 10, '
+        '"timed_batches": 2, "energy_window_s": 7}'
+    )
 
 
 def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,12 +22,9 @@ from asrmeter.corpora.build import build
 from asrmeter.corpora.kinds import folder
 from asrmeter.sources.integrity import SELECTION
 
-FOLDER = folder.FolderCorpus()
 
-
-def options(path: Path, **settings: Any) -> dict[str, Any]:
-    given = {"kind": "folder", "name": "mine", "path": str(path), "text": "text", "durations": "joined"}
-    return given | {"licence": "mine", "segments_per_class": None, "selection_sha256": None} | settings
+def corpus(path: Path, **options: Any) -> folder.FolderCorpus:
+    return folder.FolderCorpus(**{"kind": "folder", "name": "mine", "path": str(path), "licence": "mine"} | options)
 
 
 def record(path: Path, length_s: float = 1.0, rate_hz: int = SAMPLE_RATE_HZ, n_channels: int = 1) -> None:
@@ -56,7 +53,7 @@ def mixed(home: Path) -> list[str]:
 
 
 def built(path: Path, output: Path, durations_s: list[int], **settings: Any) -> tuple[list[dict[str, Any]], Any]:
-    build(options(path, **settings), durations_s, 1, output / "downloads", output / "corpus")
+    build(corpus(path, **settings), durations_s, 1, output / "downloads", output / "corpus")
     rows = pq.read_table(output / "corpus" / manifest.SEGMENTS).to_pylist()
     return rows, json.loads((output / "corpus" / SELECTION).read_text())
 
@@ -86,7 +83,7 @@ def spoken_in(home: Path, metadata: str, **settings: Any) -> tuple[dict[str, str
     """Return the texts of the utterances, and the skipped files with the reasons."""
     name = "metadata.jsonl" if metadata.startswith("{") else "metadata.csv"
     (home / name).write_text(metadata, encoding="utf-8")
-    speech = FOLDER.load(options(home, **settings), home / "downloads")
+    speech = folder.load(corpus(home, **settings), home / "downloads")
     return {utterance.id: utterance.text for utterance in speech.utterances}, speech.skipped
 
 
@@ -193,7 +190,7 @@ def test_mistakes_in_the_metadata_are_one_line(
     if name:
         (tmp_path / "f" / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(AsrmeterError) as caught:
-        FOLDER.check(options(tmp_path / "f"))
+        corpus(tmp_path / "f").check()
     assert message in str(caught.value)
     assert str(caught.value).startswith(("corpus.path: ", "corpus.text: ")) and "\n" not in str(caught.value)
 
@@ -211,15 +208,15 @@ def test_any_metadata_is_read_or_refused(content: str, name: str, header: str) -
 def test_the_folder_is_found_and_there_is_one_metadata_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mixed(tmp_path / "f")
     monkeypatch.setenv("HOME", str(tmp_path))
-    FOLDER.check(options(Path("~/f")))
+    corpus(Path("~/f")).check()
     monkeypatch.chdir(tmp_path)
-    FOLDER.check(options(Path("f")))
-    assert FOLDER.default_name(options(Path("f/../f/"))) == "f"
+    corpus(Path("f")).check()
+    assert corpus(Path("f/../f/")).default_name() == "f"
     with pytest.raises(AsrmeterError, match=r"^corpus\.path: g is not a folder$"):
-        FOLDER.check(options(Path("g")))
+        corpus(Path("g")).check()
     (tmp_path / "f" / "metadata.jsonl").touch()
     with pytest.raises(AsrmeterError, match=r"f has both metadata\.csv and metadata\.jsonl; keep one$"):
-        FOLDER.check(options(Path("f")))
+        corpus(Path("f")).check()
 
 
 def test_the_text_may_have_another_column(tmp_path: Path) -> None:
@@ -233,7 +230,7 @@ def test_the_text_may_have_another_column(tmp_path: Path) -> None:
     [("/data/My speech (2024)", "My-speech-2024"), ("/d/.hidden_", "hidden"), ("/", "corpus"), ("/d/日本", "corpus")],
 )
 def test_the_corpus_is_named_after_the_folder(path: str, name: str) -> None:
-    assert FOLDER.default_name(options(Path(path))) == name
+    assert corpus(Path(path)).default_name() == name
 
 
 def test_fingerprint_inputs_change_with_the_speech_only(tmp_path: Path) -> None:
@@ -242,7 +239,7 @@ def test_fingerprint_inputs_change_with_the_speech_only(tmp_path: Path) -> None:
     record(tmp_path / "elsewhere.wav")
 
     def inputs() -> Any:
-        made = FOLDER.fingerprint_inputs(options(home))
+        made = corpus(home).fingerprint_inputs()
         assert json.loads(json.dumps(made)) == made
         return made
 
@@ -270,8 +267,8 @@ def test_planner_is_quick_with_many_files(tmp_path: Path) -> None:
         (tmp_path / f"{i}.wav").touch()
     (tmp_path / "metadata.csv").write_text("\n".join(["file_name,text", *(f"{i}.wav,said" for i in range(2_000))]))
     before_s = time.process_time()
-    FOLDER.check(options(tmp_path))
-    FOLDER.fingerprint_inputs(options(tmp_path))
+    corpus(tmp_path).check()
+    corpus(tmp_path).fingerprint_inputs()
     assert time.process_time() - before_s < 1
 
 
@@ -299,7 +296,7 @@ def test_class_without_segments_names_those_that_have_some(tmp_path: Path) -> No
 def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     record(tmp_path / "a.wav")
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
-    speech = FOLDER.load(options(tmp_path), tmp_path)
+    speech = folder.load(corpus(tmp_path), tmp_path)
     clip, unfit = speech.fetch(speech.utterances)
     assert len(clip(speech.utterances[0])) == SAMPLE_RATE_HZ and not unfit
     assert speech.utterances[0].source == "mine"

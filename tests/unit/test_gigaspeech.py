@@ -164,4 +164,4 @@ def test_selection_is_the_same_on_any_machine_and_row_order() -> None:
 
 
 def test_the_rules_have_a_version() -> None:
-    assert gigaspeech.GigaSpeechCorpus().fingerprint_inputs({}) == gigaspeech.RULES_VERSION == 1
+    assert gigaspeech.GigaSpeechCorpus(kind="gigaspeech").fingerprint_inputs() == gigaspeech.RULES_VERSION == 1

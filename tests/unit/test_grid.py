@@ -16,13 +16,14 @@ from asrmeter.study.fingerprints import (
     model_fingerprint,
     profile_options,
 )
+from asrmeter.study.model import Study
 from asrmeter.workflow import import_closure
 
 ROOT = Path(__file__).parents[2]
 MADE_OF = Fingerprints({"whisper-base": "m", "whisper-tiny": "n"}, "c")
 
 
-def a_study(**changes: Any) -> dict[str, Any]:
+def a_study(**changes: Any) -> Study:
     base = {
         "name": "t",
         "models": {"whisper-base": {}, "whisper-tiny": {"weights": "random"}},

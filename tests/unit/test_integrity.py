@@ -28,6 +28,7 @@ from asrmeter.measure import supervisor
 from asrmeter.measure.retries import Attempts
 from asrmeter.measure.spec import PeaksSpec
 from asrmeter.models.build import build
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
 from asrmeter.records.events import Done
@@ -247,10 +248,10 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
 CELL = grid.Cell("whisper-base", "fp32", "cpu", 5, 2)
 MADE_OF = Fingerprints({"whisper-base": "m"}, "c")
 PLANNED = {
-    "options": STUDY["variants"]["fp32"],
+    "options": STUDY.variants["fp32"].as_json(),
     **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
-    **{"energy_window_s": 5, "n_timed_batches": STUDY["protocol"]["timed_batches"], "profile_version": 1},
-    "stop_rule": {key: STUDY["protocol"][key] for key in ("target", "min_passes", "max_passes", "budget_s")},
+    **{"energy_window_s": 5, "n_timed_batches": STUDY.protocol.timed_batches, "profile_version": 1},
+    "stop_rule": STUDY.protocol.model_dump(include={"target", "min_passes", "max_passes", "budget_s"}),
 }
 OTHERS = {
     "model": "whisper-tiny",
@@ -330,7 +331,7 @@ def test_place_without_room_is_named_before_measuring(
 
 def test_model_folder_is_not_left_on_a_full_disk(small: Path, tmp_path: Path) -> None:
     saved = whisper_folder(tmp_path / "saved")
-    settings = {"weights": "random", "path": str(saved), "id": None, "revision": None}
+    settings = ModelSettings(weights="random", path=str(saved))
     # The library that writes weights has errors of its own.
     with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some and run again"):
         build("m", settings, 1, Archives(tmp_path), small / "m")

@@ -1,14 +1,13 @@
 """What a cell asks a cluster for is more than it takes, and follows from the cell."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from asrmeter.models.catalogue import ModelSettings
 from asrmeter.workflow import job_resources
 
-NOWHERE = {"id": None, "revision": None, "path": None}
-RANDOM = {"weights": "random"} | NOWHERE
+RANDOM = ModelSettings(weights="random")
 
 
 # Peak resident memory (MB) of a pass with transformers and torch alone, measured on two cores: weights in float32.
@@ -40,13 +39,13 @@ def test_memory_grows_with_model_batch_and_device(tmp_path: Path) -> None:
 
 
 def test_weights_count_as_they_are_once_they_are_there(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"weights": "hub"} | NOWHERE | {"id": "me/mine", "revision": "0" * 40}
+    settings = ModelSettings(id="me/mine", revision="0" * 40)
     unknown = job_resources.memory_mb(tmp_path, "mine", settings, "cpu", 30)
     folder = tmp_path / "models" / "mine"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(bytes(1000))
     assert job_resources.memory_mb(tmp_path, "mine", settings, "cpu", 30) < unknown - 10_000
-    local = {"weights": "local"} | NOWHERE | {"path": str(folder)}
+    local = ModelSettings(path=str(folder))
     assert job_resources.memory_mb(tmp_path / "empty", "other", local, "cpu", 30) < unknown - 10_000
 
 

@@ -42,7 +42,7 @@ def write_record(plan: Plan, **changes: Any) -> str:
     """Write a record of CELL as the plan has it, but for `changes`; return its path."""
     cell = plan.cells[CELL]
     told = {"model": cell.model, "duration_s": cell.duration_s, "batch_size": cell.batch_size}
-    told |= {"seed": plan.study["seed"], "threads": None, "options": plan.study["variants"][cell.variant]}
+    told |= {"seed": plan.study.seed, "threads": None, "options": plan.study.variants[cell.variant].as_json()}
     cell_record.write(Path(plan.record(CELL)), header(**(told | changes)), [])
     return plan.record(CELL)
 
@@ -86,7 +86,7 @@ def test_a_folder_is_current_or_stale_by_its_fingerprint(plan: Plan) -> None:
 
 def test_stale_outputs_are_those_of_another_study(plan: Plan) -> None:
     assert plan.stale_outputs() == {}
-    write_json("results/study.json", plan.study | {"seed": 7})
+    write_json("results/study.json", plan.study.as_json() | {"seed": 7})
     write_json("results/models/whisper-tiny/provenance.json", {"key": "another"})
     write_json("results/models/whisper-base/provenance.json", {"key": plan.models["whisper-base"].fingerprint})
     write_json(f"results/corpus/{plan.corpus}/selection.json", {"key": "another"})

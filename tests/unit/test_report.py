@@ -103,7 +103,7 @@ def rendered(
     noise = example_noise(cells) if noise is None else noise
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    language = study["report"]["language"]
+    language = study.report.language
     context = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, language))
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
@@ -501,7 +501,7 @@ def test_all_words_are_used():
 def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
     """Write all that a report is made of, and return how it is made of it."""
     tables = write_tables(tmp_path, cells, example_transcripts(cells))
-    (tmp_path / "study.json").write_text(json.dumps(example_study()))
+    (tmp_path / "study.json").write_text(json.dumps(example_study().as_json()))
     (tmp_path / "selection.json").write_text(json.dumps(example_selection()))
     for name in FIGURES:
         (tmp_path / f"{name}.svg").write_text(DRAWN)
@@ -554,7 +554,7 @@ def without(record: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != key}
 
 
-STUDY, SELECTION, (SEGMENT, *_) = example_study(), example_selection(), example_segments().values()
+STUDY, SELECTION, (SEGMENT, *_) = example_study().as_json(), example_selection(), example_segments().values()
 UNEXPECTED = [
     *(("segments.json", content, "") for content in (None, ["text"], {}, "[[[", '[{"segment_id": 1}]')),
     *(("segments.json", [without(SEGMENT, key)], f"lacks 0.{key}; delete ") for key in SEGMENT if key != "duration_s"),
@@ -568,12 +568,13 @@ UNEXPECTED = [
     ("selection.json", SELECTION | {"classes": [{"duration_s": 5, "n_segments": 4}]}, "lacks classes.0.n_possible"),
     ("selection.json", SELECTION | {"skipped": [{"name": "a"}]}, "lacks skipped.0.reason"),
     ("study.json", [], "the content is not a mapping"),
-    *(("study.json", without(STUDY, key), f"lacks {key}") for key in ("name", "seed", "protocol", "report")),
+    ("study.json", without(STUDY, "name"), "the key name is missing"),
+    *(("study.json", without(STUDY, key), f"lacks {key}") for key in ("seed", "protocol", "report")),
     ("study.json", STUDY | {"report": without(STUDY["report"], "tariff")}, "lacks report.tariff"),
     (
         "study.json",
         STUDY | {"protocol": STUDY["protocol"] | {"target": "low"}},
-        "protocol.target has a value of the wrong type",
+        'protocol.target: "low" must be a number',
     ),
     *(("pareto.svg", content, "") for content in ("", b"\xff\xfe", "<svg><g>", "<html/>", "no markup", None)),
     *(("cells.parquet", content, "") for content in ("", "text", None)),

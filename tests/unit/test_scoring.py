@@ -181,7 +181,7 @@ def collected(measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatc
     """Run `make_tables.py` with a spelling table of its own and return what it wrote."""
     monkeypatch.setattr(make_tables, "Archives", lambda folder: archives)
     study, output = measured.parent / "study.json", measured.parent / "tables"
-    study.write_text(json.dumps(STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 0}}))
+    study.write_text(json.dumps(STUDY.as_json()))
     parquet.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
     places = {"study": study, "measurements": measured, "downloads": measured.parent, "output-folder": output}
     places["flops"] = output / "flops.parquet"

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -12,35 +11,33 @@ import check_study
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.paths import ROOT
 from asrmeter.models.catalogue import catalogue
-from asrmeter.study import grid, json_schema, ownership, validation, yaml_file
+from asrmeter.study import grid, ownership, validation, yaml_file
 from helpers.broken_studies import BROKEN, UNREADABLE, Broken
+from tools import schema
 
 LEAST = {"name": "mine", "models": {"whisper-base": {}}}
 
 
-def test_schema_is_a_schema_and_describes_every_key() -> None:
-    schema = json.loads(json_schema.PATH.read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
+def test_schema_is_that_of_the_model() -> None:
+    assert schema.PATH.read_text(encoding="utf-8") == schema.text(), "run: make schema"
 
-    def undescribed(part: dict[str, Any], path: str) -> list[str]:
-        missing = []
-        for name, inner in part.get("properties", {}).items():
-            missing += [] if "description" in inner else [f"{path}.{name}"]
-            missing += undescribed(inner, f"{path}.{name}")
-            if isinstance(inner.get("additionalProperties"), dict):
-                missing += undescribed(inner["additionalProperties"], f"{path}.{name}.*")
-            for branch in inner.get("oneOf", []):
-                missing += undescribed(branch, f"{path}.{name}({branch['title']})")
-        return missing
 
-    assert undescribed(schema, "study") == []
+def test_schema_describes_every_key_and_allows_no_other() -> None:
+    made = json.loads(schema.text())
+    parts = [made, *made["$defs"].values()]
+    assert all(part["description"] and part["additionalProperties"] is False for part in parts if "properties" in part)
+    keys = [(key, inner) for part in parts for key, inner in part["properties"].items()]
+    assert [key for key, inner in keys if "description" not in inner] == []
+    derived = {"name", "weights"}
+    required = {key for part in parts for key in part.get("required", [])}
+    assert {key for key, inner in keys if "default" not in inner} == derived | required
 
 
 @pytest.mark.parametrize(
     "path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda p: p.name
 )
 def test_shipped_studies_are_valid(path: Path) -> None:
-    assert validation.with_defaults(yaml.safe_load(path.read_text()), path.name)["name"]
+    assert validation.with_defaults(yaml.safe_load(path.read_text()), path.name).name
 
 
 def test_config_plans_at_least_24_cells_in_all_classes() -> None:
@@ -56,10 +53,11 @@ def test_config_plans_at_least_24_cells_in_all_classes() -> None:
 def test_defaults_are_filled_in_at_every_level() -> None:
     whole = validation.with_defaults(LEAST, "mine.yaml")
     nothing = {"id": None, "revision": None, "path": None}
-    assert whole["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
-    assert whole["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
-    assert whole["protocol"]["target"] == 0.025
-    assert whole["corpus"] == {
+    said = whole.as_json()
+    assert said["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
+    assert said["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
+    assert whole.protocol.target == 0.025
+    assert said["corpus"] == {
         "kind": "packages",
         "name": "quickstart",
         "segments_per_class": 8,
@@ -68,14 +66,14 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     partly = validation.with_defaults(
         LEAST | {"protocol": {"budget_s": 3}, "variants": {"half": {"dtype": "float16"}}}, "mine.yaml"
     )
-    assert partly["protocol"] == whole["protocol"] | {"budget_s": 3}
-    assert partly["variants"]["half"]["attention"] == "sdpa"
+    assert partly.protocol == whole.protocol.model_copy(update={"budget_s": 3})
+    assert partly.variants["half"].attention == "sdpa"
 
 
 def test_empty_entries_of_yaml_mean_defaults() -> None:
     whole = validation.with_defaults({"name": "mine", "models": {"whisper-base": None}, "variants": None}, "mine.yaml")
-    assert whole["models"]["whisper-base"]["weights"] == "packaged"
-    assert list(whole["variants"]) == ["fp32"]
+    assert whole.models["whisper-base"].weights == "packaged"
+    assert list(whole.variants) == ["fp32"]
 
 
 def test_whole_numbers_are_written_as_such_in_names() -> None:
@@ -115,10 +113,10 @@ def test_results_folder_belongs_to_one_study(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / ".gitkeep").touch()
     ownership.check_results_owner(whole)  # as in a clone
-    (tmp_path / "results" / ownership.FILE).write_text(json.dumps(whole))
+    (tmp_path / "results" / ownership.FILE).write_text(json.dumps(whole.as_json()))
     ownership.check_results_owner(whole)
     with pytest.raises(AsrmeterError, match="results/ holds the results of the study mine, not of other"):
-        ownership.check_results_owner(whole | {"name": "other"})
+        ownership.check_results_owner(whole.model_copy(update={"name": "other"}))
 
 
 @pytest.mark.parametrize("owner", ["[]", '"mine"', "{}", "{", ""])
@@ -134,7 +132,7 @@ def test_results_without_a_readable_study_belong_to_any(
 def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     whole = validation.with_defaults(LEAST | {"results": "mine//of/./today/"}, "mine.yaml")
-    assert whole["results"] == "mine/of/today"
+    assert whole.results == "mine/of/today"
     folder = tmp_path / "mine" / "of" / "today"
     folder.mkdir(parents=True)
     ownership.check_results_owner(whole)
@@ -145,7 +143,7 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ownership.check_results_owner(whole)
     (tmp_path / "mine" / "file").touch()
     with pytest.raises(AsrmeterError, match="results: mine/file is a file; give this study a folder"):
-        ownership.check_results_owner(whole | {"results": "mine/file"})
+        ownership.check_results_owner(whole.model_copy(update={"results": "mine/file"}))
 
 
 @pytest.mark.parametrize(
@@ -158,14 +156,14 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_corpus_without_a_name_gets_one(corpus: dict[str, Any], name: str) -> None:
-    assert validation.with_defaults(LEAST | {"corpus": corpus}, "mine.yaml")["corpus"]["name"] == name
+    assert validation.with_defaults(LEAST | {"corpus": corpus}, "mine.yaml").corpus.name == name
 
 
 def test_default_weights_follow_from_the_origin() -> None:
     known = {"id": "me/mine", "revision": "0" * 40}
     models = {"whisper-small": {"weights": "hub"}, "mine": known, "drawn": known | {"weights": "random"}}
     whole = validation.with_defaults(LEAST | {"models": models}, "mine.yaml")
-    assert [settings["weights"] for settings in whole["models"].values()] == ["hub", "hub", "random"]
+    assert [settings.weights for settings in whole.models.values()] == ["hub", "hub", "random"]
 
 
 def test_catalogue_entries_are_complete() -> None:
@@ -179,6 +177,6 @@ def test_catalogue_entries_are_complete() -> None:
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))])
 def test_complete_study_is_valid_and_unchanged(path: Path) -> None:
     whole = validation.with_defaults(yaml.safe_load(path.read_text()), path.name)
-    again = validation.with_defaults(json.loads(json.dumps(whole)), "study.json")
+    again = validation.with_defaults(json.loads(json.dumps(whole.as_json())), "study.json")
     # `auto` may have found no GPU on this machine; the complete study names its devices and has no note.
-    assert again | {"device_note": whole["device_note"]} == whole
+    assert again.model_copy(update={"device_note": whole.device_note}) == whole

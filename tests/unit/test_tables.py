@@ -14,6 +14,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.records.header import RecordHeader
 from asrmeter.study import validation
+from asrmeter.study.model import Protocol
 from helpers.records import header
 
 STUDY = validation.with_defaults(
@@ -251,7 +252,7 @@ def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
-    other = a_header("wav2vec2-base-960h", seed=STUDY["seed"] + 1)
+    other = a_header("wav2vec2-base-960h", seed=STUDY.seed + 1)
     with pytest.raises(
         AsrmeterError, match=r"wav2vec2-base-960h/.*: belongs to another study or version \(seed 43, where 42"
     ):
@@ -307,7 +308,7 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
 
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
-    for model in STUDY["models"]:
+    for model in STUDY.models:
         cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
     made = cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
     parquet.write(made, tmp_path / "tables")
@@ -347,7 +348,8 @@ def test_incomplete_rounds_and_untimed_passes_do_not_count() -> None:
 
 
 def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) -> None:
-    twice = STUDY | {"protocol": STUDY["protocol"] | {"aa_pairs": 1}, "models": {"whisper-base": {}}}
+    own = {"protocol": Protocol(aa_pairs=1), "models": {"whisper-base": STUDY.models["whisper-base"]}}
+    twice = STUDY.model_copy(update=own)
     for name, latency_s in (("5s-b2", 1.0), ("5s-b2-again", 1.1)):
         path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
         cell_record.write(path, a_header("whisper-base"), a_round(0, latency_s))
@@ -359,7 +361,7 @@ def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) ->
 
 
 def test_without_a_pair_there_is_no_floor_and_a_reason(tmp_path: Path) -> None:
-    made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY["models"]})
+    made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY.models})
     assert made["repeatability"] == []
     assert {(cell["noise_floor"], cell["noise_floor_note"]) for cell in made["cells"]} == {
         (None, "protocol.aa_pairs is 0: no cell was measured twice")

@@ -18,10 +18,11 @@ from asrmeter.records import cell_record
 from asrmeter.records.header import RecordHeader
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
+from asrmeter.study.model import Study
 
 
 def gather(
-    study: dict[str, Any],
+    study: Study,
     measurements: Path,
     normalisers: Mapping[str, Normaliser],
     flops: Sequence[Row],
@@ -55,7 +56,7 @@ def gather(
         header, own_passes = records[cell]
         scored = score(header, own_passes, normalisers)
         own_flops = counted.get((cell.model, cell.duration_s, cell.batch_size), {})
-        measured = MeasuredCell(header, own_passes, scored, study["name"], pairs, own_flops)
+        measured = MeasuredCell(header, own_passes, scored, study.name, pairs, own_flops)
         cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
         passes += own_passes
         identity = {name: getattr(header, name) for name in TRANSCRIPTS.names if hasattr(header, name)}

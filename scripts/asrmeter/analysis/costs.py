@@ -1,11 +1,10 @@
 """The costs of an hour of audio: time, energy, and by the study's tariff CO2 and money."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from asrmeter.analysis.results import CellResult
 from asrmeter.common.stats import Estimate
+from asrmeter.study.model import Tariff
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -24,8 +23,8 @@ class Costs:
     money: float | None
 
 
-def per_audio_hour(result: CellResult, tariff: Mapping[str, Any]) -> Costs:
-    """Return the costs of an hour of audio; `tariff` is the study's `report.tariff` with every default filled in.
+def per_audio_hour(result: CellResult, tariff: Tariff) -> Costs:
+    """Return the costs of an hour of audio; `tariff` is the study's `report.tariff`.
 
     seconds = 3600 / RTFx; joules = watt-hours * 3600; money = kWh * price of a kWh + hours * price of an hour of the
     device. A missing price counts as zero; without any price, or where the priced energy is not known, money is None.
@@ -35,13 +34,13 @@ def per_audio_hour(result: CellResult, tariff: Mapping[str, Any]) -> Costs:
     return Costs(
         seconds=seconds,
         energy_j=None if kwh is None else kwh * 1000 * SECONDS_PER_HOUR,
-        co2_g=None if kwh is None or tariff["co2_g_per_kwh"] is None else kwh * tariff["co2_g_per_kwh"],
+        co2_g=None if kwh is None or tariff.co2_g_per_kwh is None else kwh * tariff.co2_g_per_kwh,
         money=_money(result, seconds.value / SECONDS_PER_HOUR, kwh, tariff),
     )
 
 
-def _money(result: CellResult, hours: float, kwh: float | None, tariff: Mapping[str, Any]) -> float | None:
-    per_kwh, per_hour = tariff["price_per_kwh"], tariff["price_per_device_hour"][result.device]
+def _money(result: CellResult, hours: float, kwh: float | None, tariff: Tariff) -> float | None:
+    per_kwh, per_hour = tariff.price_per_kwh, getattr(tariff.price_per_device_hour, result.device)
     if (per_kwh is None and per_hour is None) or (per_kwh is not None and kwh is None):
         return None
     return (kwh or 0.0) * (per_kwh or 0.0) + hours * (per_hour or 0.0)

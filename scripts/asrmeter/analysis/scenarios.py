@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from asrmeter.analysis.ranking import (
     LEAST_SEGMENTS,
@@ -23,6 +22,7 @@ from asrmeter.analysis.ranking import (
 )
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult, comparable_energy
 from asrmeter.common.stats import Estimate
+from asrmeter.study.model import Scenario, Study
 
 GATE = "accuracy_gate"
 
@@ -112,7 +112,7 @@ class Recommendation:
     """
 
     name: str
-    asked: Mapping[str, Any]
+    asked: Scenario
     duration_s: int | None
     ranking: Ranking | None = None
     checks: tuple[Check, ...] = ()
@@ -132,18 +132,18 @@ class Recommendation:
             return False
         result, runner_up = self.ranking.first, self.ranking.runner_up
         rivals = {other.candidate for other in (*self.ranking.ties, *self.ranking.undecided)} - {result.candidate}
-        if self.asked["prefer"] == "energy" and result.energy_is_modelled:
+        if self.asked.prefer == "energy" and result.energy_is_modelled:
             return False
         fair = runner_up is None or (not runner_up.disturbance and runner_up.hardware[0] == result.hardware[0])
         met = all(check.outcome is Outcome.MET for check in self.checks)
         return not rivals and fair and met and result.converged and not result.disturbance
 
 
-def recommend(results: Sequence[CellResult], study: Mapping[str, Any]) -> list[Recommendation]:
+def recommend(results: Sequence[CellResult], study: Study) -> list[Recommendation]:
     """Return the recommendation for each scenario of a complete study; `results` are all that were measured."""
     # A study that never runs fp32 has nothing to compare a variant with.
-    gate = study["report"][GATE] if BASELINE in study["variants"] else None
-    return [_recommend(name, asked, results, gate) for name, asked in study["report"]["scenarios"].items()]
+    gate = study.report.accuracy_gate if BASELINE in study.variants else None
+    return [_recommend(name, asked, results, gate) for name, asked in study.report.scenarios.items()]
 
 
 def word_accuracy_kept(result: CellResult, results: Sequence[CellResult]) -> float | None:
@@ -170,11 +170,9 @@ def word_accuracy_kept(result: CellResult, results: Sequence[CellResult]) -> flo
     return (1 - result.wer.value) / (1 - reference.wer.value)
 
 
-def _recommend(
-    name: str, asked: Mapping[str, Any], results: Sequence[CellResult], gate: float | None
-) -> Recommendation:
-    allowed = [result for result in results if asked["devices"] is None or result.device in asked["devices"]]
-    duration_s = asked["duration_s"] or comparison_duration(allowed)
+def _recommend(name: str, asked: Scenario, results: Sequence[CellResult], gate: float | None) -> Recommendation:
+    allowed = [result for result in results if asked.devices is None or result.device in asked.devices]
+    duration_s = asked.duration_s or comparison_duration(allowed)
     of_class = [result for result in allowed if result.duration_s == duration_s]
     scored = [result for result in of_class if result.wer]
     well_scored = [result for result in scored if _is_well_scored(result)]
@@ -192,9 +190,9 @@ def _recommend(
     considered = replace(
         nothing, n_considered=len(well_scored), n_meeting=len(meeting), ruled_out=failed, left_out=left_out
     )
-    if asked["prefer"] == "energy":
+    if asked.prefer == "energy":
         considered = replace(considered, n_unranked=len(meeting) - len(comparable_energy(meeting)))
-    rank = PREFERENCES[asked["prefer"]]
+    rank = PREFERENCES[asked.prefer]
     ranking = rank(meeting)
     others = [
         one for one in well_scored if one not in meeting and (not ranking or one.candidate != ranking.first.candidate)
@@ -224,12 +222,10 @@ def _why_none(
     return NoRecommendation.ALL_RANDOM if random else NoRecommendation.NOTHING_SCORED
 
 
-def _checks(
-    result: CellResult, asked: Mapping[str, Any], results: Sequence[CellResult], gate: float | None
-) -> Iterator[Check]:
+def _checks(result: CellResult, asked: Scenario, results: Sequence[CellResult], gate: float | None) -> Iterator[Check]:
     for key, limit in LIMITS.items():
-        if asked[key] is not None:
-            yield limit.check(key, result, asked[key])
+        if (value := getattr(asked, key)) is not None:
+            yield limit.check(key, result, value)
     if gate is not None:
         kept = word_accuracy_kept(result, results)
         # The same segments on both sides: a ratio without an interval, as MLPerf takes it.

@@ -3,12 +3,11 @@
 import itertools
 import logging
 from pathlib import Path
-from typing import Any
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora import kinds, manifest
-from asrmeter.corpora.kinds.base import Speech
+from asrmeter.corpora.kinds.base import CorpusKind, Speech
 from asrmeter.corpora.segments import Clip, Segment, Utterance, sample, segment_corpus, selection_sha256
 
 # Segments by their duration class in seconds.
@@ -16,30 +15,30 @@ SegmentsByClass = dict[int, list[Segment]]
 
 
 def build(
-    options: dict[str, Any], durations_s: list[int], seed: int, downloads: Path, output: Path, key: str | None = None
+    corpus: CorpusKind, durations_s: list[int], seed: int, downloads: Path, output: Path, key: str | None = None
 ) -> None:
     """Write the corpus folder `output`; `key` is the fingerprint of what it is made of, for the record.
 
     Raises:
         AsrmeterError: the speech cannot be read, a class has no segment, or the selection differs from the pinned one.
     """
-    speech = kinds.kind(options["kind"]).load(options, downloads)
+    speech = kinds.load(corpus, downloads)
     _note_too_long(speech, durations_s)
-    _log_unusable(options["name"], speech)
-    possible, selected, clip = select(options, speech, durations_s, seed)
+    _log_unusable(corpus.name, speech)
+    possible, selected, clip = select(corpus, speech, durations_s, seed)
     segments = [segment for chosen in selected.values() for segment in chosen]
     for duration_s, chosen in selected.items():
         logging.info("%d s: %d of %d segments", duration_s, len(chosen), len(possible[duration_s]))
     digest = selection_sha256(segments)
     logging.info("selection: sha256 %s", digest)
-    if options["selection_sha256"] not in (None, digest):
+    if corpus.selection_sha256 not in (None, digest):
         raise AsrmeterError(
-            f"{options['name']}: corpus.selection_sha256 is {options['selection_sha256']}, but this selection has "
+            f"{corpus.name}: corpus.selection_sha256 is {corpus.selection_sha256}, but this selection has "
             f"{digest}: its revision, seed, durations_s or segments_per_class differ from those of the pinned one"
         )
     selection = {
         "key": key,
-        "corpus": options,
+        "corpus": corpus.as_json(),
         "origin": speech.origin,
         "seed": seed,
         "selection_sha256": digest,
@@ -54,7 +53,7 @@ def build(
 
 
 def select(
-    options: dict[str, Any], speech: Speech, durations_s: list[int], seed: int
+    corpus: CorpusKind, speech: Speech, durations_s: list[int], seed: int
 ) -> tuple[SegmentsByClass, SegmentsByClass, Clip]:
     """Return the possible segments of every class, those drawn from them, and the function that returns their samples.
 
@@ -66,10 +65,9 @@ def select(
     """
     while True:
         possible = segment_corpus(_usable(speech), durations_s, speech.join_policy, speech.keep_all)
-        _check_classes(options["name"], possible, len(speech.skipped))
+        _check_classes(corpus.name, possible, len(speech.skipped))
         selected = {
-            duration_s: sample(segments, options["segments_per_class"], seed)
-            for duration_s, segments in possible.items()
+            duration_s: sample(segments, corpus.segments_per_class, seed) for duration_s, segments in possible.items()
         }
         clip, unusable = speech.fetch(_distinct_utterances(selected))
         if not unusable:

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import datasets
@@ -29,16 +29,36 @@ _MAX_RETRIES = 2
 _READ_AHEAD_BYTES = 2**16
 
 
+class Split(Protocol):
+    """What names a split: of the kinds of corpora, those on the Hub."""
+
+    @property
+    def id(self) -> str:
+        """The dataset, owner/name."""
+
+    @property
+    def config(self) -> str | None:
+        """Its configuration; None: the default one."""
+
+    @property
+    def split(self) -> str:
+        """The split's name."""
+
+    @property
+    def revision(self) -> str:
+        """Branch, tag or commit."""
+
+
 class HubStream:
-    """The split that a study's `corpus` names by id, config, split and revision, and its column of audio.
+    """A split of a dataset, and its column of audio.
 
     Rows and clips are cached below `downloads`, in a folder for the dataset and its commit.
     """
 
-    def __init__(self, options: dict[str, Any], audio: str, downloads: Path) -> None:
-        self._id, self._config, self._split = options["id"], options["config"], options["split"]
+    def __init__(self, split: Split, audio: str, downloads: Path) -> None:
+        self._id, self._config, self._split = split.id, split.config, split.split
         home = downloads / "datasets" / _name(self._id)
-        self._commit = hub.commit_of("dataset", self._id, options["revision"], home / _name("ref", options["revision"]))
+        self._commit = hub.commit_of("dataset", self._id, split.revision, home / _name("ref", split.revision))
         self._folder = home / self._commit / _name(self._config or "default", self._split)
         self._audio = audio
         self.clips = ClipCache(self._folder / _name("clips", audio))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from asrmeter.common.files import read_json
 from asrmeter.flops.table import CountedModel
@@ -10,11 +9,12 @@ from asrmeter.models.catalogue import catalogue
 from asrmeter.runtimes import families
 from asrmeter.sources import integrity
 from asrmeter.study.edlm2025 import MODELS
+from asrmeter.study.model import Study
 
 
-def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
+def models_of(study: Study, folder: Path) -> Iterator[CountedModel]:
     """Yield the models of a study from their folders in `folder`, then those of the 2025 study from the catalogue."""
-    for name in study["models"]:
+    for name in study.models:
         integrity.check_model_folder(folder / name, weights=False)
         config = read_json(folder / name / "config.json")
         family = families.family_of(config)
@@ -22,6 +22,6 @@ def models_of(study: dict[str, Any], folder: Path) -> Iterator[CountedModel]:
         n_prompt = family.prompt_length(read_json(generation) if generation.exists() else {})
         yield CountedModel(name, config, True, family.tokenizer(folder / name), n_prompt)
     for name in MODELS:
-        if name not in study["models"]:
+        if name not in study.models:
             entry = catalogue()[name]
             yield CountedModel(name, families.named(entry.family).config_of(entry.architecture), False)

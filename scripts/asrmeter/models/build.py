@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.models import catalogue, pretrained
-from asrmeter.models.catalogue import Model
+from asrmeter.models.catalogue import Model, ModelSettings
 from asrmeter.runtimes import families
 from asrmeter.runtimes.families.base import Family, Parts
 from asrmeter.sources.integrity import PROVENANCE, weights_sha256
@@ -26,9 +26,9 @@ from asrmeter.sources.packages import Archives
 
 
 def build(
-    name: str, settings: dict[str, Any], seed: int, archives: Archives, target: Path, key: str | None = None
+    name: str, settings: ModelSettings, seed: int, archives: Archives, target: Path, key: str | None = None
 ) -> None:
-    """Build the model folder `target` by the study's complete `settings` of the model.
+    """Build the model folder `target` by the study's `settings` of the model.
 
     `key` is the fingerprint of what it is made of, for the record. The same inputs give the same bytes. Random weights
     follow transformers' own initialisation after `torch.manual_seed(seed)`.
@@ -46,7 +46,7 @@ def build(
             facts = _take_saved(name, settings, origin, seed, folder)
         else:
             assert origin.entry is not None
-            facts = _make_known(origin.entry, settings["weights"], seed, archives, folder)
+            facts = _make_known(origin.entry, settings.weights, seed, archives, folder)
         n_parameters = pretrained.check(name, facts["family"], folder)
         if origin.entry and n_parameters != origin.entry.parameters:
             raise AsrmeterError(f"{name}: the model has {n_parameters} parameters, expected {origin.entry.parameters}")
@@ -72,10 +72,10 @@ def _disk_errors_as_oserror() -> Iterator[None]:
 
 
 def _take_saved(
-    name: str, settings: dict[str, Any], origin: catalogue.Origin, seed: int, folder: Path
+    name: str, settings: ModelSettings, origin: catalogue.Origin, seed: int, folder: Path
 ) -> dict[str, Any]:
     """Take a model as its authors saved it, with its own weights or random ones; return facts for the record."""
-    random = settings["weights"] == "random"
+    random = settings.weights == "random"
     facts = pretrained.take(name, origin, with_weights=not random, folder=folder)
     family = families.named(facts["family"])
     try:

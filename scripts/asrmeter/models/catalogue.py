@@ -2,13 +2,14 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.common.files import list_files
+from asrmeter.common.options import FORBID_OTHERS, HUB_ID, TEXT, derived
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.toml_files import read_catalogue
 from asrmeter.sources import packages as pinned
@@ -37,6 +38,46 @@ class Model:
         return sorted({member["package"] for member in members})
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What a study says about a model."""
+
+    __pydantic_config__: ClassVar = FORBID_OTHERS
+
+    weights: Literal["packaged", "hub", "local", "random"] = field(
+        default_factory=derived,
+        metadata={
+            "description": "packaged: pretrained, from pinned packages. hub: pretrained, from the Hub. local: "
+            "pretrained, from `path`. random: seeded, exact architecture (speed, memory and energy are valid, WER is "
+            "not). Default: local with a path, hub with an id, packaged otherwise."
+        },
+    )
+    id: str | None = field(
+        default=None,
+        metadata=HUB_ID
+        | {"description": "Model on the Hub, owner/name; a model in resources/models.toml has its own."},
+    )
+    revision: str | None = field(
+        default=None,
+        metadata={
+            "description": "Commit of `id`, 40 hexadecimal digits: it pins what is measured.",
+            "pattern": "^[0-9a-f]{40}$",
+        },
+    )
+    path: str | None = field(
+        default=None, metadata=TEXT | {"description": "A local folder that save_pretrained wrote, with safetensors."}
+    )
+
+    def __post_init__(self) -> None:
+        """Say whose weights they are where the study does not."""
+        if self.weights is None:
+            object.__setattr__(self, "weights", "local" if self.path else "hub" if self.id else "packaged")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON has them."""
+        return asdict(self)
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a model folder comes from: a repository on the Hub, a local folder, or else packages.
@@ -57,14 +98,14 @@ def catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
     return read_catalogue(path, Model)
 
 
-def origin(name: str, settings: dict[str, Any]) -> Origin:
-    """Return where a model comes from; `settings` are the study's complete settings of it.
+def origin(name: str, settings: ModelSettings) -> Origin:
+    """Return where a model comes from.
 
     Raises:
         AsrmeterError: the settings contradict each other, or there is no such model.
     """
     place, entry = f"models.{name}", catalogue().get(name)
-    weights, repo, revision, path = (settings[key] for key in ("weights", "id", "revision", "path"))
+    weights, repo, revision, path = settings.weights, settings.id, settings.revision, settings.path
     if repo and path:
         raise AsrmeterError(f"{place}: id and path contradict each other; give one of them")
     if path:
@@ -102,7 +143,7 @@ def _allow(place: str, weights: str, key: str, own: str) -> None:
         raise AsrmeterError(f"{place}.weights: {weights} does not go with {key}; allowed are {own}, random")
 
 
-def check(name: str, settings: dict[str, Any]) -> None:
+def check(name: str, settings: ModelSettings) -> None:
     """Raise AsrmeterError if there is no such model, as far as that shows without the network."""
     path = origin(name, settings).path
     if path is not None:
@@ -118,17 +159,17 @@ def check(name: str, settings: dict[str, Any]) -> None:
             raise AsrmeterError(
                 f"{place}: its config.json cannot be read ({error}); give a folder that save_pretrained wrote"
             ) from error
-        if settings["weights"] != "random" and not any(path.glob("*.safetensors")):
+        if settings.weights != "random" and not any(path.glob("*.safetensors")):
             raise AsrmeterError(f"{place} has no safetensors file, and asrmeter opens no other weights")
 
 
-def archives(name: str, settings: dict[str, Any]) -> list[str]:
+def archives(name: str, settings: ModelSettings) -> list[str]:
     """Return the names of the pinned packages from which a model folder is made."""
     found = origin(name, settings)
-    return found.entry.packages(settings["weights"]) if found.entry and not found.repo else []
+    return found.entry.packages(settings.weights) if found.entry and not found.repo else []
 
 
-def fingerprint_inputs(name: str, settings: dict[str, Any]) -> Any:
+def fingerprint_inputs(name: str, settings: ModelSettings) -> Any:
     """Return what determines a model folder besides the kind of weights and the seed; JSON can store it."""
     found = origin(name, settings)
     if found.path is not None:
@@ -139,6 +180,6 @@ def fingerprint_inputs(name: str, settings: dict[str, Any]) -> Any:
     entry = found.entry
     assert entry is not None  # an origin has a path, a repo or an entry
     described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary]
-    own = entry.packaged if settings["weights"] == "packaged" else None
+    own = entry.packaged if settings.weights == "packaged" else None
     known = pinned.catalogue()
     return [described, own, [known[package].sha256 for package in archives(name, settings)]]

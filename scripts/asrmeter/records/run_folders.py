@@ -2,9 +2,12 @@
 
 import os.path
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from asrmeter.common.errors import AsrmeterError
+
+if TYPE_CHECKING:
+    from asrmeter.study.model import Study
 
 TABLES = ("cells.parquet", "transcripts.parquet")
 HOW = "snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'"
@@ -28,20 +31,20 @@ def differ(first: Path, second: Path) -> None:
         raise AsrmeterError(f"{first} and {second} are the same run; name two that differ: {HOW}")
 
 
-def compared(study: dict[str, Any]) -> tuple[str, str]:
+def compared(study: "Study") -> tuple[str, str]:
     """Return the folders of both runs that a complete study compares.
 
     Raises:
         AsrmeterError: no first one is named, one of them has no tables, or both are the same.
     """
-    first, second = study["compare"]["first"], study["compare"]["second"] or study["results"]
+    first, second = study.compare.first, study.compare.second or study.results
     if first is None:
         raise AsrmeterError(f"compare.first: name the results folder to compare with: {HOW}")
     differ(*(_tables(key, folder)[0].parent for key, folder in (("first", first), ("second", second))))
     return first, second
 
 
-def of_report(study: dict[str, Any]) -> tuple[list[str], list[str]]:
+def of_report(study: "Study") -> tuple[list[str], list[str]]:
     """Return the folder and the tables of the run that the report of a complete study compares with.
 
     Both are empty where it compares with none: it does where its own results are what is judged.
@@ -49,11 +52,11 @@ def of_report(study: dict[str, Any]) -> tuple[list[str], list[str]]:
     Raises:
         AsrmeterError: that run has no tables, or is the study's own.
     """
-    first, second = study["compare"]["first"], study["compare"]["second"] or study["results"]
-    if first is None or os.path.normpath(second) != os.path.normpath(study["results"]):
+    first, second = study.compare.first, study.compare.second or study.results
+    if first is None or os.path.normpath(second) != os.path.normpath(study.results):
         return [], []
     tables = _tables("first", first)
-    differ(tables[0].parent, Path(study["results"]) / "tables")
+    differ(tables[0].parent, Path(study.results) / "tables")
     return [first], [str(path) for path in tables]
 
 

@@ -6,13 +6,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.corpora import kinds
 from asrmeter.models import catalogue
 from asrmeter.study.grid import Cell
+
+if TYPE_CHECKING:
+    from asrmeter.study.model import Study
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 1
@@ -22,7 +24,7 @@ PROFILE_VERSION = 1
 CEILINGS_VERSION = 1
 
 # Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
-_NOT_OF_A_CELL = ("timeout_s", "aa_pairs", "larger_than_oom")
+_NOT_OF_A_CELL = {"timeout_s", "aa_pairs", "larger_than_oom"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,42 +47,42 @@ class Fingerprints:
 NO_FINGERPRINTS = Fingerprints()
 
 
-def fingerprints_of(study: dict[str, Any]) -> Fingerprints:
+def fingerprints_of(study: "Study") -> Fingerprints:
     """Return the fingerprints of a complete study."""
-    models = {model: model_fingerprint(study, model) for model in study["models"]}
+    models = {model: model_fingerprint(study, model) for model in study.models}
     return Fingerprints(models, corpus_fingerprint(study))
 
 
-def measure_options(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> list[str]:
+def measure_options(study: "Study", cell: Cell, made_of: Fingerprints) -> list[str]:
     """Return the options of `measure.py` that decide what a cell measures: when they change, it is measured again."""
-    protocol = {key: value for key, value in study["protocol"].items() if key not in _NOT_OF_A_CELL}
+    protocol = study.protocol.model_dump(exclude=_NOT_OF_A_CELL)
     return _options(study, cell, made_of, protocol)
 
 
-def profile_options(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> list[str]:
+def profile_options(study: "Study", cell: Cell, made_of: Fingerprints) -> list[str]:
     """Return the options of `profile_operators.py` that decide what a profile shows: see `measure_options`."""
-    protocol = {"version": PROFILE_VERSION, "timed_batches": study["protocol"]["timed_batches"]}
+    protocol = {"version": PROFILE_VERSION, "timed_batches": study.protocol.timed_batches}
     return _options(study, cell, made_of, protocol)
 
 
-def _options(study: dict[str, Any], cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
+def _options(study: "Study", cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
         "model-key": made_of.models[cell.model],
         "corpus-key": made_of.corpus,
         "variant": cell.variant,
-        "variant-options": json.dumps(study["variants"][cell.variant]),
+        "variant-options": json.dumps(study.variants[cell.variant].as_json()),
         "device": cell.device,
         "duration-s": cell.duration_s,
         "batch-size": cell.batch_size,
-        "threads": study["threads"],
-        "seed": study["seed"],
+        "threads": study.threads,
+        "seed": study.seed,
         "protocol": json.dumps(protocol),
     }
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def check_records(study: dict[str, Any], headers: Mapping[Path, tuple[Cell, object]], made_of: Fingerprints) -> None:
+def check_records(study: "Study", headers: Mapping[Path, tuple[Cell, object]], made_of: Fingerprints) -> None:
     """Raise AsrmeterError if the header of a record, or of a profile, differs from what a complete study plans.
 
     A header says what it is of by its attributes. One that an older header lacks counts as right, and so does a model
@@ -101,20 +103,20 @@ def check_records(study: dict[str, Any], headers: Mapping[Path, tuple[Cell, obje
         )
 
 
-def _planned(study: dict[str, Any], cell: Cell, made_of: Fingerprints) -> dict[str, Any]:
+def _planned(study: "Study", cell: Cell, made_of: Fingerprints) -> dict[str, Any]:
     """Return what the header of the cell's record, or profile, must hold."""
-    protocol = study["protocol"]
+    protocol, variant = study.protocol, study.variants.get(cell.variant)
     return {
         **{field.name: getattr(cell, field.name) for field in dataclasses.fields(cell) if field.name != "again"},
-        "options": study["variants"].get(cell.variant),
-        "threads": None if study["threads"] == "auto" else int(study["threads"]),
-        "seed": study["seed"],
-        "protocol": protocol["version"],
+        "options": variant.as_json() if variant else None,
+        "threads": None if study.threads == "auto" else study.threads,
+        "seed": study.seed,
+        "protocol": protocol.version,
         "profile_version": PROFILE_VERSION,
-        "n_timed_batches": protocol["timed_batches"],
-        "stop_rule": {name: protocol[name] for name in STOP_RULE},
-        "energy_window_s": protocol["energy_window_s"],
-        "corpus": study["corpus"]["name"],
+        "n_timed_batches": protocol.timed_batches,
+        "stop_rule": protocol.model_dump(include=set(STOP_RULE)),
+        "energy_window_s": protocol.energy_window_s,
+        "corpus": study.corpus.name,
         "model_key": made_of.models.get(cell.model),
         "corpus_key": made_of.corpus,
     }
@@ -128,19 +130,18 @@ def _difference(planned: Mapping[str, Any], header: object) -> str | None:
     return None
 
 
-def corpus_fingerprint(study: dict[str, Any]) -> str:
+def corpus_fingerprint(study: "Study") -> str:
     """Return a digest of everything that decides which audio a duration class holds."""
-    options = study["corpus"]
     # The expected hash of the selection checks it, and does not change it.
-    chosen_by = {key: value for key, value in options.items() if key != "selection_sha256"}
-    return _digest(CORPUS_VERSION, chosen_by, study["seed"], kinds.kind(options["kind"]).fingerprint_inputs(options))
+    chosen_by = {key: value for key, value in study.corpus.as_json().items() if key != "selection_sha256"}
+    return _digest(CORPUS_VERSION, chosen_by, study.seed, study.corpus.fingerprint_inputs())
 
 
-def model_fingerprint(study: dict[str, Any], model: str) -> str:
+def model_fingerprint(study: "Study", model: str) -> str:
     """Return a digest of everything that decides what a model folder holds."""
-    settings = study["models"][model]
-    seed = study["seed"] if settings["weights"] == "random" else None
-    return _digest(FOLDER_VERSION, settings["weights"], seed, catalogue.fingerprint_inputs(model, settings))
+    settings = study.models[model]
+    seed = study.seed if settings.weights == "random" else None
+    return _digest(FOLDER_VERSION, settings.weights, seed, catalogue.fingerprint_inputs(model, settings))
 
 
 def recorded_fingerprint(record: Path) -> str | None:

@@ -4,7 +4,10 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asrmeter.study.model import Study
 
 # Ends the name of a cell's second measurement.
 REPEAT_SUFFIX = "-again"
@@ -30,7 +33,7 @@ class Cell:
         return f"{self.model}/{self.variant}/{self.device}/{name}"
 
 
-def execution_order(study: dict[str, Any]) -> list[Cell]:
+def execution_order(study: "Study") -> list[Cell]:
     """Return all cells of a complete study, repeats included, in the order in which they are measured.
 
     The study's seed shuffles them, so that a drift of the machine does not fall on one model. Of cells that differ in
@@ -38,7 +41,7 @@ def execution_order(study: dict[str, Any]) -> list[Cell]:
     noise floor come first and last, so that a drift shows in them.
     """
     grid = cells(study)
-    random.Random(study["seed"]).shuffle(grid)
+    random.Random(study.seed).shuffle(grid)
     of_group: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in grid:
         of_group.setdefault(_group(cell), []).append(cell)
@@ -53,15 +56,15 @@ def execution_order(study: dict[str, Any]) -> list[Cell]:
     ]
 
 
-def aa_pairs(study: dict[str, Any]) -> list[tuple[Cell, Cell]]:
+def aa_pairs(study: "Study") -> list[tuple[Cell, Cell]]:
     """Return the cells that are measured twice (A/A), `protocol.aa_pairs` of each device, as (first, again).
 
     They are the shortest ones: noise weighs most there, and a second measurement costs least.
     """
     twice: list[Cell] = []
-    for device in study["devices"]:
+    for device in study.devices:
         own = [cell for cell in cells(study) if cell.device == device]
-        twice += sorted(own, key=lambda cell: cell.duration_s * cell.batch_size)[: study["protocol"]["aa_pairs"]]
+        twice += sorted(own, key=lambda cell: cell.duration_s * cell.batch_size)[: study.protocol.aa_pairs]
     return [(cell, dataclasses.replace(cell, again=True)) for cell in twice]
 
 
@@ -69,12 +72,10 @@ def _group(cell: Cell) -> tuple[Any, ...]:
     return cell.model, cell.variant, cell.device, cell.duration_s
 
 
-def cells(study: dict[str, Any]) -> list[Cell]:
+def cells(study: "Study") -> list[Cell]:
     """Return the cells of a complete study."""
-    limit = study["max_batch_audio_s"]
-    grid = itertools.product(
-        study["models"], study["variants"], study["devices"], study["durations_s"], study["batch_sizes"]
-    )
+    limit = study.max_batch_audio_s
+    grid = itertools.product(study.models, study.variants, study.devices, study.durations_s, study.batch_sizes)
     return [
         cell for cell in itertools.starmap(Cell, grid) if limit is None or cell.duration_s * cell.batch_size <= limit
     ]
@@ -85,19 +86,19 @@ def reference_duration(durations_s: Collection[int]) -> int:
     return max((duration_s for duration_s in durations_s if duration_s <= WHISPER_WINDOW_S), default=min(durations_s))
 
 
-def profiled(study: dict[str, Any]) -> list[Cell]:
+def profiled(study: "Study") -> list[Cell]:
     """Return the cells whose operators are profiled, each in a job of its own (`profile` in the study's schema).
 
     By default these are the smallest and the largest batch size of the reference duration, for each model, variant and
     device.
     """
-    wanted = study["profile"]
+    wanted = study.profile
     grid = cells(study)
-    usual = wanted["durations_s"] == "auto"
-    durations_s = [reference_duration({cell.duration_s for cell in grid})] if usual else wanted["durations_s"]
+    usual = (reference_duration({cell.duration_s for cell in grid}),)
+    durations_s = usual if wanted.durations_s == "auto" else wanted.durations_s
     found = [cell for cell in grid if cell.duration_s in durations_s]
-    if wanted["batch_sizes"] != "auto":
-        return [cell for cell in found if cell.batch_size in wanted["batch_sizes"]]
+    if wanted.batch_sizes != "auto":
+        return [cell for cell in found if cell.batch_size in wanted.batch_sizes]
     sizes: dict[tuple[Any, ...], list[int]] = {}
     for cell in found:
         sizes.setdefault(_group(cell), []).append(cell.batch_size)

@@ -2,31 +2,82 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ValidationError
 
 from asrmeter.common.errors import did_you_mean
-from asrmeter.study import json_schema
+from asrmeter.common.options import HUB_ID, NAME
+from asrmeter.study import schema
+from asrmeter.study.model import NotDistinctError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
 _TYPE_NAMES = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null",
     "array": "a list", "object": "keys with values",
 }  # fmt: skip
-_NAME_RULE = "may hold only the letters A to Z, digits, dots, dashes and underscores, and begins with a letter or digit"
-# What the schema's patterns mean; every other pattern is that of a name.
+# What the patterns mean.
 _PATTERN_RULES = {
+    NAME["pattern"]: "may hold only the letters A to Z, digits, dots, dashes and underscores, and begins with a letter "
+    "or digit",
+    HUB_ID["pattern"]: "must be of the form owner/name",
     "^[A-Za-z0-9_][A-Za-z0-9._/-]*$": "must be a folder in the checkout, named by letters, digits, ., -, _ and /",
     "^[0-9a-f]{40}$": "must be a commit, 40 hexadecimal digits",
     "^[0-9a-f]{64}$": "must be a sha256, 64 hexadecimal digits",
-    "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$": "must be of the form owner/name",
 }
+# Pydantic's types of errors -> what is said of the value, with what pydantic tells about the limit.
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters long",
+}
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+# The place of an error about a key ends in this.
+_KEY = "[key]"
 
 
-def describe(errors: Iterable[Any], schema: dict[str, Any]) -> list[str]:
-    """Return a line for each of jsonschema's errors, sorted by place."""
-    known = list(json_schema.key_paths(schema))
-    return list(dict.fromkeys(_explain(error, known) for error in _flatten(errors)))
+class _Place(NamedTuple):
+    """A place in a study: its keys, and what the schema says of the value there, one part for each choice.
+
+    `words` may stand there, or for the list that the place is in, instead of other values.
+    """
+
+    keys: tuple[str | int, ...]
+    choices: list[dict[str, Any]]
+    words: list[str]
+
+    @property
+    def prefix(self) -> str:
+        """The place as a message begins with it."""
+        return f"{'.'.join(map(str, self.keys))}: " if self.keys else ""
+
+    @property
+    def types(self) -> list[str]:
+        """The types that are allowed, apart from `words`."""
+        return list(dict.fromkeys(choice["type"] for choice in self.choices))
+
+    @property
+    def allowed_keys(self) -> list[str]:
+        """The keys that are allowed in the value."""
+        return list(dict.fromkeys(key for choice in self.choices for key in choice.get("properties", {})))
+
+
+def describe(error: ValidationError) -> list[str]:
+    """Return a line for each of pydantic's errors, sorted by place."""
+    whole = schema.generate()
+    # Pydantic counts the items that are valid; those that are not have errors of their own.
+    details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
+    placed = [(_place(detail, whole), detail) for detail in details]
+    # Of one place, keys that are too many come before those that are missing.
+    placed.sort(key=lambda item: (tuple(map(str, item[0].keys)), item[1]["type"] == "missing"))
+    return list(dict.fromkeys(_explain(detail, place, details, whole) for place, detail in placed))
 
 
 def quoting_hint(value: Any) -> str:
@@ -42,66 +93,103 @@ def printable(value: Any) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _flatten(errors: Iterable[Any]) -> Iterator[Any]:
-    """Yield errors sorted by place; of a failed `oneOf` only the errors of the branch that the value's `kind` names."""
-    for error in sorted(errors, key=lambda error: error.json_path):
-        if error.validator != "oneOf":
-            yield error
-        elif isinstance(error.instance, dict):
-            kinds = json_schema.kinds_of(error.validator_value)
-            kind = error.instance.get("kind")
-            if kind in kinds:
-                yield from _flatten(inner for inner in error.context if inner.schema_path[0] == kinds.index(kind))
-            else:
-                yield error
+def _place(detail: "ErrorDetails", whole: dict[str, Any]) -> _Place:
+    """Return the place that an error is about: of an error about a key, that of the value that has it."""
+    loc = detail["loc"]
+    if detail["type"] in (*_UNKNOWN_KEY, "missing"):
+        loc = loc[:-1]
+    elif loc and loc[-1] == _KEY:
+        loc = loc[:-2]
+    keys: list[str | int] = []
+    words: list[str] = []
+    choices = _resolved(whole, whole)
+    for part in loc:
+        inner = [one for choice in choices for one in _inner(choice, part, whole)]
+        if inner:
+            keys.append(part)
+            others = [choice for choice in inner if "const" not in choice]
+            alone = [choice["const"] for choice in inner if "const" in choice] if others else []
+            words = alone if isinstance(part, str) else words
+            choices = others or inner
+        else:
+            # Not a key, but which of several choices pydantic has taken: a kind of corpus, or not `auto`.
+            choices = [choice for choice in choices if choice.get("title") == part] or choices
+    return _Place(tuple(keys), choices, words)
 
 
-def _explain(error: Any, known: list[str]) -> str:
-    """Say in one line where a study is wrong and what is allowed; `known` are the paths of all keys."""
-    place = ".".join(str(part) for part in error.absolute_path)
-    prefix = f"{place}: " if place else ""
-    value, rule, schema = _shown(error.instance), error.validator_value, error.schema
-    match error.validator:
-        case "additionalProperties":
-            allowed = list(schema["properties"])
-            unknown = [
-                f"{_shown_name(key)}{_key_hint(f'{place}.{key}'.lstrip('.'), allowed, known)}"
-                for key in sorted(set(error.instance) - set(allowed))
-            ]
-            return f"{prefix}unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}"
-        case "required":
-            missing = [key for key in rule if key not in error.instance]
-            return f"{prefix}the key {', '.join(missing)} is missing"
-        case "oneOf":
-            kinds = json_schema.kinds_of(rule)
-            if "kind" not in error.instance:
-                return f"{prefix}the key kind is missing; it is one of {', '.join(kinds)}"
-            return f"{place}.kind: {_not_allowed(error.instance['kind'], kinds)}"
-        case "enum":
-            return f"{prefix}{_not_allowed(error.instance, rule)}"
-        case "const":
-            return f"{prefix}{value} is not allowed; it must be {rule}"
-        case "type":
-            types = json_schema.types_of(schema)
-            quotes = "string" in types and isinstance(error.instance, bool | int | float)
-            type_names = " or ".join(_TYPE_NAMES[name] for name in types)
-            return f"{prefix}{value} must be {type_names}{quoting_hint(error.instance) if quotes else ''}"
-        case "anyOf":
-            inner = min(error.context, key=lambda item: (item.validator == "const", -len(item.absolute_path)))
-            return f"{_explain(inner, known)}, or {json.dumps(rule[0].get('const'))}"
-        case "pattern":
-            return f"{prefix}{value} {_PATTERN_RULES.get(rule, _NAME_RULE)}{_non_ascii_hint(error.instance)}"
-    must = {
-        "minimum": f"must be at least {rule}",
-        "exclusiveMinimum": f"must be more than {rule}",
-        "maximum": f"must be at most {rule}",
-        "minItems": "must not be empty",
-        "minProperties": "must not be empty",
-        "minLength": "must not be empty",
-        "maxLength": f"must be at most {rule} characters long",
-        "uniqueItems": "must not hold a value twice",
-    }
-    return f"{prefix}{value} {must[error.validator]}"
+def _inner(choice: dict[str, Any], part: str | int, whole: dict[str, Any]) -> list[dict[str, Any]]:
+    if isinstance(part, int):
+        found = choice.get("items")
+    else:
+        found = choice.get("properties", {}).get(part) or choice.get("additionalProperties")
+    return _resolved(found, whole) if found else []
+
+
+def _resolved(part: dict[str, Any], whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a part of the schema allows, one part for each choice, with references replaced."""
+    if "$ref" in part:
+        return _resolved(whole["$defs"][part["$ref"].rpartition("/")[2]], whole)
+    choices = part.get("anyOf") or part.get("oneOf")
+    return [one for choice in choices for one in _resolved(choice, whole)] if choices else [part]
+
+
+def _key_paths(choices: Sequence[dict[str, Any]], whole: dict[str, Any], parent: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key; NAME stands for a key that the study chooses."""
+    for choice in choices:
+        for key, inner in choice.get("properties", {}).items():
+            yield f"{parent}{key}"
+            yield from _key_paths(_resolved(inner, whole), whole, f"{parent}{key}.")
+        if entry := choice.get("additionalProperties"):
+            yield from _key_paths(_resolved(entry, whole), whole, f"{parent}NAME.")
+
+
+def _explain(detail: "ErrorDetails", place: _Place, details: "list[ErrorDetails]", whole: dict[str, Any]) -> str:
+    """Say in one line where a study is wrong and what is allowed; one line tells all keys that a value lacks."""
+    alike = [one for one in details if one["type"] == detail["type"] and one["loc"][:-1] == detail["loc"][:-1]]
+    beside = [str(one["loc"][-1]) for one in alike if one["loc"]]
+    if detail["type"] in _UNKNOWN_KEY:
+        allowed = place.allowed_keys
+        known = list(_key_paths(_resolved(whole, whole), whole))
+        unknown = [
+            _shown_name(key) + _key_hint(".".join(map(str, (*place.keys, key))), allowed, known)
+            for key in sorted(beside)
+        ]
+        return f"{place.prefix}unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}"
+    if detail["type"] == "missing":
+        return f"{place.prefix}the key {', '.join(beside)} is missing"
+    kinds = [str(choice["title"]) for choice in place.choices if "title" in choice]
+    if detail["type"] == "union_tag_not_found":
+        return f"{place.prefix}the key kind is missing; it is one of {', '.join(kinds)}"
+    if detail["type"] == "union_tag_invalid":
+        return f"{'.'.join(map(str, place.keys))}.kind: {_not_allowed(detail['input']['kind'], kinds)}"
+    return f"{place.prefix}{_wrong_value(detail, place)}"
+
+
+def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
+    kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
+    said, expected = _shown(value), place.choices[0]
+    otherwise = "".join(f", or {json.dumps(word)}" for word in place.words)
+    if kind == "literal_error" and isinstance(expected.get("const"), int):
+        return f"{said} is not allowed; it must be {expected['const']}"
+    if kind == "literal_error":
+        return f"{_not_allowed(value, expected.get('enum') or [expected['const']])}{otherwise}"
+    if kind == "string_pattern_mismatch":
+        return f"{said} {_PATTERN_RULES[limits['pattern']]}{_non_ascii_hint(value)}"
+    if kind in ("int_type", "float_type") and isinstance(value, int | float) and abs(value) > 2**53:
+        # Too large for pydantic to compare it.
+        if value > 0 and "maximum" in expected:
+            kind, limits = "less_than_equal", {"le": expected["maximum"]}
+        elif value < 0 and "minimum" in expected:
+            kind, limits = "greater_than_equal", {"ge": expected["minimum"]}
+    if kind in _LIMITS:
+        whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in limits.items()}
+        return f"{said} {_LIMITS[kind].format(**whole)}{otherwise}"
+    if kind == "value_error":
+        own = limits["error"]
+        return f"{said} must not hold a value twice{otherwise}" if isinstance(own, NotDistinctError) else str(own)
+    quotes = "string" in place.types and isinstance(value, bool | int | float)
+    type_names = " or ".join(_TYPE_NAMES[name] for name in place.types)
+    return f"{said} must be {type_names}{quoting_hint(value) if quotes else ''}{otherwise}"
 
 
 def _not_allowed(value: Any, allowed: list[Any]) -> str:

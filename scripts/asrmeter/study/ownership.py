@@ -7,7 +7,8 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import read_json
-from asrmeter.study import json_schema
+from asrmeter.study import validation
+from asrmeter.study.model import Study
 
 # The complete study, in its results folder.
 FILE = "study.json"
@@ -15,10 +16,10 @@ FILE = "study.json"
 _PARTS = ("downloads", "corpus", "models", "measurements", "tables", "logs", FILE)
 
 
-def check_results_owner(study: dict[str, Any]) -> None:
+def check_results_owner(study: Study) -> None:
     """Raise AsrmeterError if the study's results folder belongs to another study, or is not a results folder."""
-    folder = Path(study["results"])
-    way_out = f"give this study a folder of its own (results: results-{study['name']})"
+    folder = Path(study.results)
+    way_out = f"give this study a folder of its own (results: results-{study.name})"
     if os.path.lexists(folder) and not folder.is_dir():
         raise AsrmeterError(f"results: {folder} is a file; {way_out}")
     owner = (load_saved(study) or {}).get("name")
@@ -26,28 +27,46 @@ def check_results_owner(study: dict[str, Any]) -> None:
         entries = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
         if entries and entries.isdisjoint(_PARTS):
             raise AsrmeterError(f"results: {folder}/ holds something other than results; {way_out}")
-    elif owner != study["name"]:
+    elif owner != study.name:
         raise AsrmeterError(
-            f"{study['results']}/ holds the results of the study {owner}, not of {study['name']}: "
+            f"{study.results}/ holds the results of the study {owner}, not of {study.name}: "
             f"{way_out}, or move the old one away"
         )
 
 
-def load_saved(study: dict[str, Any]) -> dict[str, Any] | None:
+def load_saved(study: Study) -> dict[str, Any] | None:
     """Return the study that is saved in the study's results folder; None if there is none that can be read."""
     try:
-        saved = json.loads((Path(study["results"]) / FILE).read_text())
+        saved = json.loads((Path(study.results) / FILE).read_text())
     except (OSError, ValueError):
         return None
     return saved if isinstance(saved, dict) else None
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return a complete study that an earlier step saved, with everything that a report shows of it.
+def read(path: Path) -> Study:
+    """Return a complete study that an earlier step saved.
 
     Raises:
-        AsrmeterError: the file cannot be read, or lacks something.
+        AsrmeterError: the file cannot be read, or is not a complete study.
     """
-    properties = json_schema.load()["properties"]
-    shape = {key: json_schema.shape_of(properties[key]) for key in ("name", "results", "seed", "protocol", "report")}
-    return dict(read_json(path, alone=True, shape=shape | {"device_note": (str, type(None)), "corpus": dict}))
+    # Of any other version of asrmeter it may lack a key: a default would then say what no cell was measured by.
+    saved = read_json(path, alone=True, shape={})
+    try:
+        study = validation.from_json(saved, str(path))
+    except AsrmeterError as error:
+        raise AsrmeterError(f"{str(error).splitlines()[0]}; delete {path} and run again") from error
+    if lacking := _first_lacking(saved, study.as_json()):
+        raise AsrmeterError(f"{path}: lacks {lacking}; delete {path} and run again")
+    return study
+
+
+def _first_lacking(saved: Any, complete: Any) -> str:
+    """Return the dotted path of a key that a complete study has and a saved one lacks; "" if there is none."""
+    if not isinstance(complete, dict):
+        return ""
+    for key, value in complete.items():
+        if key not in saved:
+            return str(key)
+        if inner := _first_lacking(saved[key], value):
+            return f"{key}.{inner}"
+    return ""

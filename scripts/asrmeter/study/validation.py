@@ -1,53 +1,57 @@
-"""A complete study: defaults filled in, checked against the schema, and against what a schema cannot express."""
+"""A complete study: what a file says, checked against the model, and against what types cannot express."""
 
 import json
 import math
-import posixpath
 from typing import Any
 
+from pydantic import ValidationError
+
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.corpora import kinds
 from asrmeter.machine import cuda
 from asrmeter.models import catalogue
-from asrmeter.study import grid, json_schema, messages
+from asrmeter.study import grid, messages, reading
+from asrmeter.study.model import Protocol, Report, Study
 
 # Planning more takes minutes, and measuring them weeks.
 MAX_CELLS = 100_000
 
 
-def with_defaults(study: dict[str, Any], source: str, here: bool = True) -> dict[str, Any]:
-    """Return the study with every default filled in and checked, and with `devices: auto` resolved.
+def with_defaults(written: dict[str, Any], source: str, here: bool = True) -> Study:
+    """Return the complete study that a file describes: checked, every default filled in, `devices: auto` resolved.
 
-    In a complete study each model has its `weights`, the corpus has its `name`, and `device_note` says why there is no
-    GPU. `source` is the file of the study, for messages. `here`: cells are measured on this machine, and not on the
-    nodes of a cluster, whose devices are not known here.
+    `source` is the file, for messages. `here`: cells are measured on this machine, and not on the nodes of a cluster,
+    whose devices are not known here.
 
     Raises:
         AsrmeterError: an unknown key, a value that is not allowed, a model or corpus that does not exist.
     """
-    schema = json_schema.load()
     # The study.json of a finished run is a valid study too; its note on devices is about that run.
-    study = {key: value for key, value in study.items() if key != "device_note"}
-    study = json_schema.drop_empty(study, schema)
-    _check_json_types(study, source)
-    study = _normalise_numbers(study, source)
-    _check_schema(study, schema, source)
-    complete = json_schema.fill_defaults(study, schema)
+    written = reading.read({key: value for key, value in written.items() if key != "device_note"}, Study)
+    is_auto = here and written.get("devices", "auto") == "auto"
+    machine = {"cuda_missing": cuda.missing() if is_auto else None} if here else None
+    study = from_json(written, source, machine)
     try:
-        _derive_values(complete)
-        _check_values(complete)
+        _check_values(study)
     except AsrmeterError as error:
         raise AsrmeterError(f"{source}: {error}") from error
-    complete["device_note"] = None
-    if complete["devices"] == "auto":
-        if not here:
-            raise AsrmeterError(
-                f"{source}: devices: auto looks at this machine, and --jobs is for a cluster; name the devices of its "
-                "nodes (devices: [cpu, cuda], or --config devices=[cpu,cuda]), or leave --jobs out to measure here"
-            )
-        complete["device_note"] = cuda.missing()
-        complete["devices"] = ["cpu"] if complete["device_note"] else ["cpu", "cuda"]
-    return complete
+    return study.model_copy(update=machine and {"device_note": machine["cuda_missing"]})
+
+
+def from_json(written: dict[str, Any], source: str, machine: dict[str, str | None] | None = None) -> Study:
+    """Return the study that JSON describes, checked against the model alone.
+
+    `machine` has its `cuda_missing`, and is needed where the study's devices are `auto`.
+
+    Raises:
+        AsrmeterError: an unknown key, or a value that is not allowed.
+    """
+    _check_json_types(written, source)
+    written = _normalise_numbers(written, source)
+    try:
+        # As JSON: no value is taken for one of another type, but a list for a tuple.
+        return Study.model_validate_json(json.dumps(written), strict=True, context=machine)
+    except ValidationError as error:
+        raise AsrmeterError("\n".join(f"{source}: {line}" for line in messages.describe(error))) from error
 
 
 def _check_json_types(value: Any, source: str, place: str = "") -> None:
@@ -77,7 +81,7 @@ def _check_json_types(value: Any, source: str, place: str = "") -> None:
 
 
 def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:
-    """Return 5.0 as 5: the schema takes both for a whole number, but names are made of them.
+    """Return 5.0 as 5: names and options of jobs are made of numbers.
 
     Raises:
         AsrmeterError: a number is infinite or not a number.
@@ -93,95 +97,77 @@ def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:
     return value
 
 
-def _check_schema(study: dict[str, Any], schema: dict[str, Any], source: str) -> None:
-    # Imported here: reading this module then costs nothing where nothing is validated.
-    import jsonschema
-
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(study))
-    if errors:
-        raise AsrmeterError("\n".join(f"{source}: {line}" for line in messages.describe(errors, schema)))
-
-
-def _derive_values(study: dict[str, Any]) -> None:
-    """Fill in the values whose default depends on other keys."""
-    study["results"] = posixpath.normpath(study["results"])
-    for name, settings in study["models"].items():
-        weights = "local" if settings["path"] else "hub" if settings["id"] else "packaged"
-        study["models"][name] = {"weights": weights} | settings
-    corpus = study["corpus"]
-    corpus.setdefault("name", kinds.kind(corpus["kind"]).default_name(corpus))
-
-
-def _check_values(study: dict[str, Any]) -> None:
-    """Raise AsrmeterError at what a schema cannot express: a place, model or corpus that is wrong, keys at odds."""
-    if study["results"].startswith("."):
-        raise AsrmeterError(f"results: {study['results']} is not in the checkout; name a folder in it")
-    for name, settings in study["models"].items():
+def _check_values(study: Study) -> None:
+    """Raise AsrmeterError at what types cannot express: a place, model or corpus that is wrong, keys at odds."""
+    if study.results.startswith("."):
+        raise AsrmeterError(f"results: {study.results} is not in the checkout; name a folder in it")
+    for name, settings in study.models.items():
         catalogue.check(name, settings)
-    kinds.kind(study["corpus"]["kind"]).check(study["corpus"])
-    _check_protocol(study["protocol"])
-    if (baseline := study["variants"].get("fp32", {}).get("dtype", "float32")) != "float32":
+    study.corpus.check()
+    _check_protocol(study.protocol)
+    baseline = study.variants.get("fp32")
+    if baseline is not None and baseline.dtype != "float32":
         raise AsrmeterError(
-            f"variants.fp32.dtype: fp32 is the baseline, float32; give the variant in {baseline} another name"
+            f"variants.fp32.dtype: fp32 is the baseline, float32; give the variant in {baseline.dtype} another name"
         )
-    for key in ("durations_s", "batch_sizes"):
-        profiled = study["profile"][key]
-        for value in [] if profiled == "auto" else profiled:
-            if value not in study[key]:
-                raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {', '.join(map(str, study[key]))}")
-    _check_report(study["report"], study["durations_s"])
+    for key, profiled, measured in (
+        ("durations_s", study.profile.durations_s, study.durations_s),
+        ("batch_sizes", study.profile.batch_sizes, study.batch_sizes),
+    ):
+        for value in () if profiled == "auto" else profiled:
+            if value not in measured:
+                raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {', '.join(map(str, measured))}")
+    _check_report(study.report, study.durations_s)
     _check_cells(study)
 
 
-def _check_protocol(protocol: dict[str, Any]) -> None:
-    if protocol["min_passes"] > protocol["max_passes"]:
+def _check_protocol(protocol: Protocol) -> None:
+    if protocol.min_passes > protocol.max_passes:
         raise AsrmeterError("protocol.min_passes is more than protocol.max_passes")
-    for key in ("budget_s", "energy_window_s"):
-        if protocol[key] > protocol["timeout_s"]:
+    for key, value in (("budget_s", protocol.budget_s), ("energy_window_s", protocol.energy_window_s)):
+        if value > protocol.timeout_s:
             raise AsrmeterError(
-                f"protocol.{key}: {protocol[key]} is more than protocol.timeout_s, {protocol['timeout_s']}, which ends "
-                "a cell; raise that"
+                f"protocol.{key}: {value} is more than protocol.timeout_s, {protocol.timeout_s}, which ends a cell; "
+                "raise that"
             )
 
 
-def _check_cells(study: dict[str, Any]) -> None:
+def _check_cells(study: Study) -> None:
     """Raise AsrmeterError if a study has no cell, too many, or asks for profiles of cells that it does not have."""
     # Every model, variant and device has the same sizes, so that one of each is enough.
-    one = study | {"models": ["any"], "variants": ["any"], "devices": ["any"]}
+    first_model, first_variant = next(iter(study.models.items())), next(iter(study.variants.items()))
+    one = study.model_copy(
+        update={"models": dict([first_model]), "variants": dict([first_variant]), "devices": study.devices[:1]}
+    )
     sizes = len(grid.cells(one))
-    limit = study["max_batch_audio_s"]
+    limit = study.max_batch_audio_s
     if not sizes:
-        duration_s, batch_size = min(study["durations_s"]), min(study["batch_sizes"])
+        duration_s, batch_size = min(study.durations_s), min(study.batch_sizes)
         raise AsrmeterError(
             f"max_batch_audio_s: {limit} leaves no cell; the smallest, {duration_s} s times {batch_size}, has "
             f"{duration_s * batch_size} s of audio"
         )
-    n = (
-        sizes
-        * len(study["models"])
-        * len(study["variants"])
-        * (2 if study["devices"] == "auto" else len(study["devices"]))
-    )
+    n = sizes * len(study.models) * len(study.variants) * len(study.devices)
     if n > MAX_CELLS:
         raise AsrmeterError(
             f"{n:,} cells are more than the {MAX_CELLS:,} that can be planned; name fewer models, variants, "
             "durations_s or batch_sizes, or set max_batch_audio_s"
         )
-    if [] not in study["profile"].values() and not grid.profiled(one):
+    if () not in (study.profile.durations_s, study.profile.batch_sizes) and not grid.profiled(one):
         raise AsrmeterError(
             f"profile: max_batch_audio_s, {limit}, leaves no cell to profile; name other sizes, or durations_s: [] for "
             "none"
         )
 
 
-def _check_report(report: dict[str, Any], durations_s: list[int]) -> None:
-    for name, scenario in report["scenarios"].items():
-        if scenario["duration_s"] not in (None, *durations_s):
+def _check_report(report: Report, durations_s: tuple[int, ...]) -> None:
+    for name, scenario in report.scenarios.items():
+        if scenario.duration_s not in (None, *durations_s):
             raise AsrmeterError(
-                f"report.scenarios.{name}.duration_s: {scenario['duration_s']} is not among durations_s: "
+                f"report.scenarios.{name}.duration_s: {scenario.duration_s} is not among durations_s: "
                 f"{', '.join(map(str, durations_s))}"
             )
-    tariff = report["tariff"]
-    priced = [tariff["price_per_kwh"], *tariff["price_per_device_hour"].values()]
-    if (tariff["currency"] is None) is not all(price is None for price in priced):
+    tariff = report.tariff
+    priced = [tariff.price_per_kwh, tariff.price_per_device_hour.cpu, tariff.price_per_device_hour.cuda]
+    if (tariff.currency is None) is not all(price is None for price in priced):
         raise AsrmeterError("report.tariff: give a currency with a price, and at least one price with a currency")

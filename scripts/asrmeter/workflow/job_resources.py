@@ -7,9 +7,9 @@ import functools
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 from asrmeter.models import catalogue
+from asrmeter.models.catalogue import ModelSettings
 
 # Python, torch and transformers take 0.4 GB resident, and codecarbon and the first pass as much again. CUDA adds the
 # driver's context and its libraries.
@@ -26,10 +26,10 @@ _UNKNOWN_WEIGHTS_BYTES = 6_200_000_000
 _AROUND_S = 300
 
 
-def memory_mb(results: Path, model: str, settings: dict[str, Any], device: str, audio_s: float) -> int:
+def memory_mb(results: Path, model: str, settings: ModelSettings, device: str, audio_s: float) -> int:
     """Return the host memory (MB) of a job that gives `audio_s` seconds of audio to a model at once.
 
-    `settings` are those of the model in a complete study. The size of its weights is exact once their folder exists.
+    The size of its weights is exact once their folder exists.
     """
     weights_mb = (_made_bytes(str(results / "models" / model)) or _expected_bytes(model, settings)) / 1e6
     return math.ceil(_BASE_MB[device] + _COPIES * weights_mb + _MB_PER_AUDIO_S * audio_s)
@@ -60,7 +60,7 @@ def _weights_bytes(folder: str, changed_ns: int) -> int:
     return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 
-def _expected_bytes(model: str, settings: dict[str, Any]) -> int:
+def _expected_bytes(model: str, settings: ModelSettings) -> int:
     """Return the size of the weights of a model that was not made yet."""
     origin = catalogue.origin(model, settings)
     if origin.entry is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.corpora import kinds
 from asrmeter.machine.facts import machine_id
 from asrmeter.measure import retries
 from asrmeter.models import catalogue as models
@@ -24,6 +23,7 @@ from asrmeter.study.fingerprints import (
     recorded_fingerprint,
 )
 from asrmeter.study.grid import Cell
+from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
 
 # Three matrices, and four times the largest working set.
@@ -65,18 +65,18 @@ class Plan:
     `on_cluster` says that jobs run on other machines, of which nothing is known here.
     """
 
-    study: dict[str, Any]
+    study: Study
     on_cluster: bool = False
 
     @property
     def results(self) -> str:
         """The results folder."""
-        return str(self.study["results"])
+        return self.study.results
 
     @property
     def corpus(self) -> str:
         """The corpus' name."""
-        return str(self.study["corpus"]["name"])
+        return self.study.corpus.name
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
@@ -125,12 +125,12 @@ class Plan:
     @property
     def timeout_s(self) -> int:
         """Seconds after which a worker is ended."""
-        return int(self.study["protocol"]["timeout_s"])
+        return int(self.study.protocol.timeout_s)
 
     @property
     def dtypes(self) -> list[str]:
         """The number formats that the machine's peaks are measured in."""
-        return sorted({variant["dtype"] for variant in self.study["variants"].values()})
+        return sorted({variant.dtype for variant in self.study.variants.values()})
 
     def record(self, cell: str) -> str:
         """Return the path of a cell's record."""
@@ -149,7 +149,7 @@ class Plan:
         name = f"{model}/{variant}/{device}/{size}"
         if name not in self.cells:
             raise AsrmeterError(
-                f"{name} is not a cell of the study {self.study['name']}; add its model, variant, device, duration or "
+                f"{name} is not a cell of the study {self.study.name}; add its model, variant, device, duration or "
                 "batch size"
             )
         return self.cells[name]
@@ -165,7 +165,7 @@ class Plan:
     def memory_mb(self, cell: Cell, attempt: int) -> int:
         """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
         audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
-        settings = self.study["models"][cell.model]
+        settings = self.study.models[cell.model]
         once = job_resources.memory_mb(Path(self.results), cell.model, settings, cell.device, audio_s)
         return min(attempt, retries.MOST) * once
 
@@ -177,7 +177,7 @@ class Plan:
             "slurm_extra": "--exclusive",
             "timeout_s": self.timeout_s,
             # Every measuring job has it, though only cells read it: members of a group must agree on a text.
-            "larger_than_oom": "--larger-than-oom" if self.study["protocol"]["larger_than_oom"] else "",
+            "larger_than_oom": "--larger-than-oom" if self.study.protocol.larger_than_oom else "",
             "runtime": job_resources.minutes(self.timeout_s),
         }
 
@@ -192,17 +192,16 @@ class Plan:
 
     def model_archives(self, model: str) -> list[str]:
         """Return the archives that a model folder is made from."""
-        return self.archives(models.archives(model, self.study["models"][model]))
+        return self.archives(models.archives(model, self.study.models[model]))
 
     def corpus_archives(self) -> list[str]:
         """Return the archives that the corpus is made from."""
-        options = self.study["corpus"]
-        return self.archives(kinds.kind(options["kind"]).archives(options))
+        return self.archives(self.study.corpus.archives())
 
     def stale_outputs(self) -> dict[str, str]:
         """Return what another study or version has left in the results folder: output of a rule -> what to delete."""
         stale = {}
-        if ownership.load_saved(self.study) not in (None, self.study):
+        if ownership.load_saved(self.study) not in (None, self.study.as_json()):
             saved = f"{self.results}/{ownership.FILE}"
             stale[saved] = saved
         for made in (*self.models.values(), self.segments):

@@ -1,23 +1,34 @@
-"""The kinds of corpora, named as the study's `corpus.kind`. Adding one is a class in a file here, named below.
+"""The kinds of corpora: a module for each, named as the study's `corpus.kind`. Adding one is a file; its class
+is named below.
 
 The planner asks them at every start: their modules import the standard library only, heavy libraries inside `load`.
 """
 
 import importlib
+from pathlib import Path
+from typing import Any
 
-from asrmeter.corpora.kinds.base import CorpusKind
+from asrmeter.corpora.kinds.base import CorpusKind, Speech
+from asrmeter.corpora.kinds.folder import FolderCorpus
+from asrmeter.corpora.kinds.gigaspeech import GigaSpeechCorpus
+from asrmeter.corpora.kinds.hub import HubCorpus
+from asrmeter.corpora.kinds.packages import PackagesCorpus
 
-# Kind -> module:class. Written out, so that readers and tests see what is imported.
-CLASSES = {
-    "packages": "asrmeter.corpora.kinds.packages:PackagesCorpus",
-    "folder": "asrmeter.corpora.kinds.folder:FolderCorpus",
-    "hub": "asrmeter.corpora.kinds.hub:HubCorpus",
-    "gigaspeech": "asrmeter.corpora.kinds.gigaspeech:GigaSpeechCorpus",
-}
+# In the order of the schema.
+CLASSES: tuple[type[CorpusKind], ...] = (PackagesCorpus, GigaSpeechCorpus, HubCorpus, FolderCorpus)
 
 
-def kind(name: str) -> CorpusKind:
-    """Return a kind of corpus; the schema of a study lists the names."""
-    module, class_name = CLASSES[name].split(":")
-    corpus_kind: CorpusKind = getattr(importlib.import_module(module), class_name)()
-    return corpus_kind
+def from_json(options: dict[str, Any]) -> CorpusKind:
+    """Return the corpus that `CorpusKind.as_json` has described."""
+    classes = {corpus_class.__module__.rpartition(".")[2]: corpus_class for corpus_class in CLASSES}
+    return classes[options["kind"]](**options)
+
+
+def load(corpus: CorpusKind, downloads: Path) -> Speech:
+    """Return the speech of a corpus; `downloads` is the folder of the archives, and of anything worth keeping.
+
+    Raises:
+        AsrmeterError: the speech cannot be read.
+    """
+    speech: Speech = importlib.import_module(f"{__name__}.{corpus.kind}").load(corpus, downloads)
+    return speech

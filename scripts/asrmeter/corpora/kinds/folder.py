@@ -8,12 +8,24 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import list_files, sha256_of
-from asrmeter.corpora.kinds.base import CorpusKind, Speech, corpus_name
+from asrmeter.common.options import TEXT
+from asrmeter.corpora.kinds.base import (
+    DURATIONS,
+    KIND,
+    LICENCE,
+    SEGMENTS_PER_CLASS,
+    SELECTION_SHA256,
+    CorpusKind,
+    Speech,
+    corpus_name,
+    kind_config,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,92 +46,104 @@ class Entry(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class FolderCorpus(CorpusKind):
     """A folder of audio files with their metadata."""
 
-    def default_name(self, options: dict[str, Any]) -> str:
-        """Return the folder's own name as a valid name of a corpus."""
-        return corpus_name(os.path.basename(os.path.abspath(_folder(options))))
+    __pydantic_config__: ClassVar = kind_config(
+        "folder", "Your own audio: a folder with metadata.csv or metadata.jsonl (file_name, text)."
+    )
 
-    def check(self, options: dict[str, Any]) -> None:
+    kind: Literal["folder"] = field(metadata=KIND)
+    path: str = field(
+        metadata=TEXT | {"description": "The folder; ~ is your home, and a relative path starts where Snakemake runs."}
+    )
+    text: str = field(default="text", metadata=TEXT | {"description": "Column of the reference text in the metadata."})
+    durations: Literal["joined", "natural"] = field(default="joined", metadata=DURATIONS)
+    licence: str = field(default="not stated", metadata=LICENCE)
+    segments_per_class: int | None = field(default=None, metadata=SEGMENTS_PER_CLASS)
+    selection_sha256: str | None = field(default=None, metadata=SELECTION_SHA256)
+
+    def default_name(self) -> str:
+        """Return the folder's own name as a valid name of a corpus."""
+        return corpus_name(os.path.basename(os.path.abspath(os.path.expanduser(self.path))))
+
+    def check(self) -> None:
         """Raise AsrmeterError if there is no such folder, its metadata cannot be read, or none of its files exists."""
-        if options["text"] == FILE_COLUMN:
+        if self.text == FILE_COLUMN:
             raise AsrmeterError(f"corpus.text: {FILE_COLUMN} names the files; give the column of the texts")
-        path, entries = _read_metadata(options)
+        path, entries = _read_metadata(self.path, self.text)
         if not any(os.path.isfile(path.parent / entry.file) for entry in entries):
             raise AsrmeterError(
                 f"corpus.path: none of the {len(entries)} files that {path} lists exists; the first is "
                 f"{entries[0].file}: {FILE_COLUMN} must be relative to the folder"
             )
 
-    def fingerprint_inputs(self, options: dict[str, Any]) -> Any:
+    def fingerprint_inputs(self) -> Any:
         """Return the hash of the metadata, and name, size and mtime_ns of every audio file that it lists."""
-        path, entries = _read_metadata(options)
+        path, entries = _read_metadata(self.path, self.text)
         files = _audio_files(path.parent, entries)
         listed = sorted({entry.file for entry in entries} & files.keys())
         return [sha256_of(path), [list(files[file]) for file in listed]]
 
-    def load(self, options: dict[str, Any], downloads: Path) -> Speech:
-        """Return the speech of the folder, utterances in the order of the metadata.
 
-        Every file is decoded twice: once here, since only decoding shows its length and that it is whole, and again
-        when it becomes part of a segment. So the memory needed is that of one segment, however large the folder is.
+def load(corpus: FolderCorpus, downloads: Path) -> Speech:
+    """Return the speech of the folder, utterances in the order of the metadata.
 
-        Raises:
-            AsrmeterError: there is no such folder, or its metadata cannot be read.
-        """
-        from asrmeter.common.log_progress import log_progress
-        from asrmeter.corpora.audio import decode
-        from asrmeter.corpora.segments import JoinPolicy, Utterance
+    Every file is decoded twice: once here, since only decoding shows its length and that it is whole, and again
+    when it becomes part of a segment. So the memory needed is that of one segment, however large the folder is.
 
-        path, entries = _read_metadata(options)
-        files = _audio_files(path.parent, entries)
-        utterances: list[Utterance] = []
-        skipped: dict[str, str] = {}
-        listed: set[str] = set()
-        for entry in log_progress(entries, "files decoded", len(entries)):
-            if entry.file in listed:
-                skipped[f"{entry.file} (line {entry.line})"] = "is listed before; this line is ignored"
-                continue
-            listed.add(entry.file)
-            if entry.file not in files:
-                outside = entry.file.startswith(("../", "/"))
-                skipped[entry.file] = "is not in the folder" if outside else "is missing"
-                continue
-            if not any(character.isalnum() for character in entry.text):
-                skipped[entry.file] = f"has no text in {path.name}"
-                continue
-            try:
-                n = len(decode(path.parent / files[entry.file][0]))
-            except AsrmeterError as error:
-                skipped[entry.file] = str(error)
-                continue
-            source = posixpath.dirname(entry.file) or options["name"]
-            utterances.append(Utterance(entry.file, entry.file, 0, n, entry.text, source, options["licence"]))
-        skipped |= {name: f"has no line in {path.name}" for name in files if name not in listed}
+    Raises:
+        AsrmeterError: there is no such folder, or its metadata cannot be read.
+    """
+    from asrmeter.common.log_progress import log_progress
+    from asrmeter.corpora.audio import decode
+    from asrmeter.corpora.segments import JoinPolicy, Utterance
 
-        def clip(utterance: Utterance) -> "np.ndarray":
-            audio = path.parent / files[utterance.recording][0]
-            try:
-                samples = decode(audio)
-            except AsrmeterError as error:
-                raise AsrmeterError(f"{audio}: {error}") from error
-            if len(samples) != utterance.end:
-                raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
-            return samples
+    path, entries = _read_metadata(corpus.path, corpus.text)
+    files = _audio_files(path.parent, entries)
+    utterances: list[Utterance] = []
+    skipped: dict[str, str] = {}
+    listed: set[str] = set()
+    for entry in log_progress(entries, "files decoded", len(entries)):
+        if entry.file in listed:
+            skipped[f"{entry.file} (line {entry.line})"] = "is listed before; this line is ignored"
+            continue
+        listed.add(entry.file)
+        if entry.file not in files:
+            outside = entry.file.startswith(("../", "/"))
+            skipped[entry.file] = "is not in the folder" if outside else "is missing"
+            continue
+        if not any(character.isalnum() for character in entry.text):
+            skipped[entry.file] = f"has no text in {path.name}"
+            continue
+        try:
+            n = len(decode(path.parent / files[entry.file][0]))
+        except AsrmeterError as error:
+            skipped[entry.file] = str(error)
+            continue
+        source = posixpath.dirname(entry.file) or corpus.name
+        utterances.append(Utterance(entry.file, entry.file, 0, n, entry.text, source, corpus.licence))
+    skipped |= {name: f"has no line in {path.name}" for name in files if name not in listed}
 
-        return Speech(
-            utterances,
-            lambda _: (clip, {}),
-            JoinPolicy.NONE if options["durations"] == "natural" else JoinPolicy.ANY,
-            keep_all=True,
-            skipped=skipped,
-            origin={"metadata": path.name, "metadata_sha256": sha256_of(path)},
-        )
+    def clip(utterance: Utterance) -> "np.ndarray":
+        audio = path.parent / files[utterance.recording][0]
+        try:
+            samples = decode(audio)
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{audio}: {error}") from error
+        if len(samples) != utterance.end:
+            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+        return samples
 
-
-def _folder(options: dict[str, Any]) -> Path:
-    return Path(os.path.expanduser(options["path"]))
+    return Speech(
+        utterances,
+        lambda _: (clip, {}),
+        JoinPolicy.NONE if corpus.durations == "natural" else JoinPolicy.ANY,
+        keep_all=True,
+        skipped=skipped,
+        origin={"metadata": path.name, "metadata_sha256": sha256_of(path)},
+    )
 
 
 def _audio_files(folder: Path, entries: list[Entry]) -> dict[str, tuple[str, int, int]]:
@@ -136,20 +160,20 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _read_metadata(options: dict[str, Any]) -> tuple[Path, list[Entry]]:
-    """Return the metadata file and its entries, at least one.
+def _read_metadata(place: str, column: str) -> tuple[Path, list[Entry]]:
+    """Return the metadata file of a folder and its entries, at least one; `column` has the texts.
 
     Raises:
         AsrmeterError: there is no such file, there are two, or it cannot be read.
     """
-    folder = _folder(options)
+    folder = Path(os.path.expanduser(place))
     if not os.path.isdir(folder):
         raise AsrmeterError(f"corpus.path: {folder} is not a folder")
     present = [folder / name for name in METADATA if (folder / name).is_file()]
     if not present:
         raise AsrmeterError(
             f"corpus.path: {folder} has neither {' nor '.join(METADATA)}; write one with the columns {FILE_COLUMN} "
-            f"(relative to the folder) and {options['text']} (the text)"
+            f"(relative to the folder) and {column} (the text)"
         )
     if len(present) > 1:
         raise AsrmeterError(f"corpus.path: {folder} has both {' and '.join(METADATA)}; keep one")
@@ -166,12 +190,10 @@ def _read_metadata(options: dict[str, Any]) -> tuple[Path, list[Entry]]:
     read = _csv_lines if path.suffix == ".csv" else _json_lines
     entries = [
         Entry(number, _composed(posixpath.normpath(name.strip().replace("\\", "/"))), " ".join(spoken.split()))
-        for number, name, spoken in read(path, text, options["text"])
+        for number, name, spoken in read(path, text, column)
     ]
     if not entries:
-        raise AsrmeterError(
-            f"corpus.path: {path} lists no file; each needs a line with {FILE_COLUMN} and {options['text']}"
-        )
+        raise AsrmeterError(f"corpus.path: {path} lists no file; each needs a line with {FILE_COLUMN} and {column}")
     return path, entries
 
 

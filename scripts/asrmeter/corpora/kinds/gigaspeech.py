@@ -7,11 +7,21 @@ speech has a tag as its text. So neighbours can be joined, and text and audio ag
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from asrmeter.common.options import HUB_ID, TEXT
 from asrmeter.corpora.gigaspeech_text import GARBAGE, RULES_VERSION, words
-from asrmeter.corpora.kinds.base import CorpusKind, Speech
+from asrmeter.corpora.kinds.base import (
+    KIND,
+    REVISION,
+    SEGMENTS_PER_CLASS,
+    SELECTION_SHA256,
+    CorpusKind,
+    Speech,
+    kind_config,
+)
 
 if TYPE_CHECKING:
     from asrmeter.corpora.segments import Clip, Utterance
@@ -27,41 +37,59 @@ CONTIGUOUS_S = 0.02
 TOLERANCE_S = 0.1
 
 
+@dataclass(frozen=True, kw_only=True)
 class GigaSpeechCorpus(CorpusKind):
     """A split of GigaSpeech on the Hub. Only the Hub knows whether this account may read it."""
 
-    def default_name(self, options: dict[str, Any]) -> str:
+    __pydantic_config__: ClassVar = kind_config(
+        "gigaspeech",
+        "GigaSpeech, streamed from the Hub. It needs a token (HF_TOKEN) of an account that has accepted the terms.",
+    )
+
+    kind: Literal["gigaspeech"] = field(metadata=KIND)
+    id: str = field(
+        default="speechcolab/gigaspeech",
+        metadata=HUB_ID | {"description": "Dataset on the Hub, owner/name; a mirror must have the same columns."},
+    )
+    config: str = field(default="dev", metadata=TEXT | {"description": "Configuration of the dataset."})
+    split: str = field(default="validation", metadata=TEXT | {"description": "Split of the dataset."})
+    revision: str = field(default="main", metadata=REVISION)
+    segments_per_class: int | None = field(default=32, metadata=SEGMENTS_PER_CLASS)
+    selection_sha256: str | None = field(default=None, metadata=SELECTION_SHA256)
+
+    def default_name(self) -> str:
         """Return the name of the corpus."""
         return "gigaspeech"
 
-    def fingerprint_inputs(self, options: dict[str, Any]) -> Any:
+    def fingerprint_inputs(self) -> Any:
         """Return the version of the rules that make words of the texts; the options say the rest."""
         return RULES_VERSION
 
-    def load(self, options: dict[str, Any], downloads: Path) -> Speech:
-        """Return the speech of the split. Only the table is read, and later the clips that are chosen.
 
-        Raises:
-            AsrmeterError: the dataset cannot be read.
-        """
-        from asrmeter.common.constants import SAMPLE_RATE_HZ
-        from asrmeter.corpora.hub_stream import HubStream
-        from asrmeter.corpora.segments import JoinPolicy
+def load(corpus: GigaSpeechCorpus, downloads: Path) -> Speech:
+    """Return the speech of the split. Only the table is read, and later the clips that are chosen.
 
-        stream = HubStream(options, AUDIO, downloads)
-        utterances, dropped = speech_of(stream.read_columns(COLUMNS))
+    Raises:
+        AsrmeterError: the dataset cannot be read.
+    """
+    from asrmeter.common.constants import SAMPLE_RATE_HZ
+    from asrmeter.corpora.hub_stream import HubStream
+    from asrmeter.corpora.segments import JoinPolicy
 
-        def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
-            unfit = stream.fetch([utterance.id for utterance in chosen], ID)
-            for utterance in chosen:
-                if utterance.id not in unfit:
-                    audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
-                    listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
-                    if abs(audio_s - listed_s) > TOLERANCE_S:
-                        unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
-            return lambda utterance: stream.clips.samples(utterance.id), unfit
+    stream = HubStream(corpus, AUDIO, downloads)
+    utterances, dropped = speech_of(stream.read_columns(COLUMNS))
 
-        return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
+    def fetch(chosen: "Sequence[Utterance]") -> "tuple[Clip, dict[str, str]]":
+        unfit = stream.fetch([utterance.id for utterance in chosen], ID)
+        for utterance in chosen:
+            if utterance.id not in unfit:
+                audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
+                listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
+                if abs(audio_s - listed_s) > TOLERANCE_S:
+                    unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
+        return lambda utterance: stream.clips.samples(utterance.id), unfit
+
+    return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
 
 
 def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[str, int]]":

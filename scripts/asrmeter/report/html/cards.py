@@ -1,6 +1,6 @@
 """The top of the report: for each scenario the recommended model, the reasons, their certainty, and the costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from asrmeter.report.formatting import (
     truncate_list,
 )
 from asrmeter.report.html.table_model import Entry, Table, entry_columns, table_of, text_entry, with_note
+from asrmeter.study.model import Tariff
 
 # What decides in a scenario, as a number that people know.
 _VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
@@ -63,7 +64,7 @@ class KeyFigure:
     evidence: list[Markup]
 
 
-def answer(recommendations: Sequence[Recommendation], tariff: Mapping[str, Any], words: Words) -> dict[str, Any]:
+def answer(recommendations: Sequence[Recommendation], tariff: Tariff, words: Words) -> dict[str, Any]:
     """Return the headline over all scenarios, and a card for each."""
     return {
         "headline": _headline(recommendations, words),
@@ -137,7 +138,7 @@ def _title(recommendation: Recommendation, words: Words) -> str:
     return words["scenario"].get(recommendation.name, recommendation.name)
 
 
-def _scenario_card(recommendation: Recommendation, tariff: Mapping[str, Any], words: Words) -> ScenarioCard:
+def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words) -> ScenarioCard:
     say = words["answer"]
     cells = []
     if recommendation.ranking is None:
@@ -164,7 +165,7 @@ def _scenario_card(recommendation: Recommendation, tariff: Mapping[str, Any], wo
     return ScenarioCard(
         name=recommendation.name,
         title=_title(recommendation, words),
-        purpose=recommendation.asked["description"] or words["scenario_for"].get(recommendation.name, ""),
+        purpose=recommendation.asked.description or words["scenario_for"].get(recommendation.name, Markup()),
         asked=_asked(recommendation, words),
         headline=headline,
         sentences=tuple(sentences),
@@ -179,15 +180,15 @@ def _asked(recommendation: Recommendation, words: Words) -> Markup:
     """Return the constraints of a scenario in a sentence."""
     say = words["constraint"]
     limits = [
-        say[key].format(limit=_limit(key, recommendation.asked[key], words))
+        say[key].format(limit=_limit(key, limit, words))
         for key in LIMITS
-        if recommendation.asked[key] is not None
+        if (limit := getattr(recommendation.asked, key)) is not None
     ]
-    if recommendation.asked["devices"]:
-        limits.append(say["devices"].format(devices=join(recommendation.asked["devices"])))
+    if recommendation.asked.devices:
+        limits.append(say["devices"].format(devices=join(recommendation.asked.devices)))
     return words["answer"]["asked"].format(
         limits=join(limits) if limits else say["none"],
-        prefer=words["preference"][recommendation.asked["prefer"]],
+        prefer=words["preference"][recommendation.asked.prefer],
         duration=NULL if recommendation.duration_s is None else recommendation.duration_s,
     )
 
@@ -213,7 +214,7 @@ def _scale(key: str) -> float:
 
 
 def _why(recommendation: Recommendation, ranking: Ranking, words: Words) -> Markup:
-    prefer = recommendation.asked["prefer"]
+    prefer = recommendation.asked.prefer
     value = _VALUES[prefer](ranking.first)
     assert value is not None  # who comes first by something has it
     return words["why"][prefer].format(
@@ -237,7 +238,7 @@ def _runner_up(recommendation: Recommendation, ranking: Ranking, words: Words) -
     say = words["answer"]
     if ranking.runner_up is None:
         return [] if recommendation.n_unranked or recommendation.left_out else [say["no_runner_up"]]
-    prefer = recommendation.asked["prefer"]
+    prefer = recommendation.asked.prefer
     shown = [
         words["value_of"][key].format(value=_shown(key, value.value, words))
         for key in dict.fromkeys((prefer, "throughput", "accuracy"))
@@ -266,7 +267,7 @@ def _how_sure(recommendation: Recommendation, ranking: Ranking, words: Words) ->
         return truncate_list([cell_link(result.cell) for result in results], words)
 
     if ranking.ties:
-        key = "wer_ties" if recommendation.asked["prefer"] == "accuracy" else "ties"
+        key = "wer_ties" if recommendation.asked.prefer == "accuracy" else "ties"
         found.append(say[key].format(cells=cells_of(ranking.ties)))
     if undecided := [other for other in ranking.undecided if other.candidate != ranking.first.candidate]:
         found.append(say["unclear"].format(cells=cells_of(undecided)))
@@ -287,7 +288,7 @@ def _how_sure(recommendation: Recommendation, ranking: Ranking, words: Words) ->
 
 def _lead_over(recommendation: Recommendation, result: CellResult, runner_up: CellResult, words: Words) -> Markup:
     """Say by what the lead over a runner-up that is clearly beaten is known."""
-    say, prefer = words["sure"], recommendation.asked["prefer"]
+    say, prefer = words["sure"], recommendation.asked.prefer
     if prefer == "accuracy":
         return say["accuracy" if same_segments(result, runner_up) else "accuracy_unpaired"]
     values = [_VALUES[prefer](one) for one in (result, runner_up)]
@@ -329,7 +330,7 @@ def _why_none(recommendation: Recommendation, words: Words) -> Markup:
     )
 
 
-def _figures(recommendation: Recommendation, result: CellResult, tariff: Mapping[str, Any], words: Words) -> Table:
+def _figures(recommendation: Recommendation, result: CellResult, tariff: Tariff, words: Words) -> Table:
     """Return the figures of a recommended setting with their intervals and limits, then what an hour of audio costs."""
     checks = {check.key: check for check in recommendation.checks}
     values = {key: limit.value(result) for key, limit in LIMITS.items()}
@@ -351,20 +352,20 @@ def _figures(recommendation: Recommendation, result: CellResult, tariff: Mapping
     )
 
 
-def _cost_lines(result: CellResult, tariff: Mapping[str, Any], words: Words) -> list[list[Entry]]:
+def _cost_lines(result: CellResult, tariff: Tariff, words: Words) -> list[list[Entry]]:
     """Return what an hour of audio costs, as far as the study has a tariff; what is not known says why."""
     costs = per_audio_hour(result, tariff)
     basis = energy_basis(result.energy_method, words) if result.energy else ""
     rows = [("cost_seconds", costs.seconds, ""), ("cost_energy_j", _exactly(costs.energy_j), basis)]
-    if tariff["co2_g_per_kwh"] is not None:
-        note = words["cost"]["co2_note"].format(co2_g_per_kwh=f"{tariff['co2_g_per_kwh']:g}")
+    if tariff.co2_g_per_kwh is not None:
+        note = words["cost"]["co2_note"].format(co2_g_per_kwh=f"{tariff.co2_g_per_kwh:g}")
         rows.append(("cost_co2_g", _exactly(costs.co2_g), note))
-    if tariff["currency"] is not None:
+    if tariff.currency is not None:
         rows.append(("cost_money", _exactly(costs.money), ""))
     whys = {"cost_money": words["why_null"]["no_price" if result.energy else "not_measured"]}
     return [
         [
-            text_entry(words["cost"][key].format(currency=tariff["currency"])),
+            text_entry(words["cost"][key].format(currency=tariff.currency)),
             *_value(key, value, whys.get(key, words["why_null"]["not_measured"]), words),
             text_entry(note),
         ]

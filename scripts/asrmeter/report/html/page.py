@@ -46,6 +46,7 @@ from asrmeter.report.html.tables import (
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext, caveats, compared, compared_by
 from asrmeter.report.html.transcripts import transcripts_section
 from asrmeter.report.theme import INK
+from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
 DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "repeatability", *KEYS))
@@ -81,7 +82,7 @@ class Inputs:
     can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
 
-    study: Mapping[str, Any]
+    study: Study
     cells: Sequence[Row]
     transcripts: Sequence[Row]
     repeatability: Sequence[Row]
@@ -115,11 +116,11 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     }
     context = {
         "words": words,
-        "language": study["report"]["language"],
-        "study_name": study["name"],
+        "language": study.report.language,
+        "study_name": study.name,
         "machine": machine_line(all_cells, words),
-        "answer": answer(recommendations, study["report"]["tariff"], words),
-        "rules": _rules(study["report"], words),
+        "answer": answer(recommendations, study.report.tariff, words),
+        "rules": _rules(study.report, words),
         "facts": key_figures(recommendation, words),
         "caveats": caveats(study, selection, cells, elsewhere, recommendation, words),
         "by_duration": duration_table(recommendation, words),
@@ -199,20 +200,20 @@ def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, 
     }
 
 
-def _rules(report: Mapping[str, Any], words: Words) -> list[Markup]:
+def _rules(report: Report, words: Words) -> list[Markup]:
     """Return the rules by which the scenarios were answered."""
     rules = [words["answer"]["rule"].format(least=LEAST_SEGMENTS)]
-    if report["accuracy_gate"] is not None:
-        rules.append(words["answer"]["gate"].format(gate=percent(report["accuracy_gate"])))
-    tariff = report["tariff"]
-    return rules if tariff["currency"] or tariff["co2_g_per_kwh"] else [*rules, words["cost"]["no_tariff"]]
+    if report.accuracy_gate is not None:
+        rules.append(words["answer"]["gate"].format(gate=percent(report.accuracy_gate)))
+    tariff = report.tariff
+    return rules if tariff.currency or tariff.co2_g_per_kwh else [*rules, words["cost"]["no_tariff"]]
 
 
-def _method(study: Mapping[str, Any], words: Words) -> list[Markup]:
+def _method(study: Study, words: Words) -> list[Markup]:
     """Return how it was measured, with the values of the study's protocol."""
-    protocol = study["protocol"]
-    results = {key: f"{value:g}" for key, value in protocol.items()} | {"target": percent(protocol["target"])}
-    return [text.format(**results, seed=study["seed"]) for text in words["method"].values()]
+    protocol = study.protocol
+    results = {key: f"{value:g}" for key, value in protocol} | {"target": percent(protocol.target)}
+    return [text.format(**results, seed=study.seed) for text in words["method"].values()]
 
 
 def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:

@@ -11,19 +11,21 @@ from asrmeter.analysis.hardware import noise_floors
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NULL, join, number, percent, plain
+from asrmeter.study.model import Study
 
 COMMAND = "make run STUDY=study.json"
 
 
 def provenance_section(
-    study: Mapping[str, Any], cells: Sequence[Row], selection: Mapping[str, Any], words: Words
+    study: Study, cells: Sequence[Row], selection: Mapping[str, Any], words: Words
 ) -> dict[str, Any]:
-    """Return the section; `study` is the complete study, `selection` the record of which speech was chosen."""
-    written = {key: value for key, value in study.items() if key != "device_note"}
+    """Return the section; `selection` is the record of which speech was chosen."""
+    written = study.as_json()
+    del written["device_note"]
     return {
         "command": _command(cells),
         "study_text": json.dumps(written, indent=1, ensure_ascii=False),
-        "study": _study_facts(study, cells, words),
+        "study": _study_facts(written, cells, words),
         "corpus": _corpus_facts(selection, words),
         "machines": _machines(cells, words),
     }
@@ -31,7 +33,7 @@ def provenance_section(
 
 def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -> list[tuple[Markup, str]]:
     keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
-    facts = [(words["setting"][key], plain(study[key])) for key in keys if key in study]
+    facts = [(words["setting"][key], plain(study[key])) for key in keys]
     used = ("decoding", "normaliser", "normaliser_plain", "normaliser_corpus")
     return facts + [(words["setting"][key], _distinct(cells, key)) for key in used]
 

@@ -35,6 +35,7 @@ from asrmeter.report.formatting import (
     truncate_list,
 )
 from asrmeter.study.grid import reference_duration
+from asrmeter.study.model import Study
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ Takeaway = tuple[Markup, list[str]]
 
 
 def caveats(
-    study: Mapping[str, Any],
+    study: Study,
     selection: Mapping[str, Any],
     cells: Sequence[Row],
     elsewhere: Sequence[Row],
@@ -106,8 +107,8 @@ def caveats(
         caveats.append(say["elsewhere"].format(n=len(elsewhere), total=total + len(elsewhere)))
     if len(machines) > 1:
         caveats.append(say["machines"].format(n=len(machines)))
-    if study.get("device_note"):
-        caveats.append(say["no_gpu"].format(reason=study["device_note"]))
+    if study.device_note:
+        caveats.append(say["no_gpu"].format(reason=study.device_note))
     return caveats
 
 

@@ -1,0 +1,320 @@
+"""What a study says, as types: every key with its description, its limits and its default.
+
+`schemas/study.schema.json` is made of it (`study/schema.py`). Options that jobs without pydantic read are described
+where they are used: those of a corpus in `corpora/kinds/`, of a model in `models/catalogue.py`, of a variant in
+`study/variant.py`.
+"""
+
+import functools
+import operator
+import posixpath
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationInfo,
+    WrapValidator,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from asrmeter.common.options import NAME
+from asrmeter.corpora.kinds import CLASSES
+from asrmeter.corpora.kinds.packages import PackagesCorpus
+from asrmeter.models.catalogue import ModelSettings
+from asrmeter.study.variant import Variant
+
+if TYPE_CHECKING:
+    from asrmeter.corpora.kinds.base import CorpusKind as Corpus
+else:
+    Corpus = Annotated[functools.reduce(operator.or_, CLASSES), Field(discriminator="kind")]
+
+
+class NotDistinctError(ValueError):
+    """A list holds a value twice."""
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise NotDistinctError
+    return values
+
+
+def _as_written(value: Any, check: Callable[[Any], float]) -> Any:
+    check(value)
+    return value
+
+
+def _devices(value: Any, info: ValidationInfo) -> Any:
+    """Return what `auto` means: the context has this machine's `cuda_missing`, and is None on a cluster."""
+    if value == "auto":
+        if info.context is None:
+            raise ValueError(
+                "auto looks at this machine, and --jobs is for a cluster; name the devices of its nodes (devices: "
+                "[cpu, cuda], or --config devices=[cpu,cuda]), or leave --jobs out to measure here",
+            )
+        return ("cpu",) if info.context["cuda_missing"] else ("cpu", "cuda")
+    return tuple(value) if isinstance(value, list) else value
+
+
+# A number stays as it is: a whole one is no 10.0, since options of measuring jobs are made of it.
+AS_WRITTEN = WrapValidator(_as_written)
+SAID_AS_WRITTEN = PlainSerializer(lambda value: value)
+DISTINCT = AfterValidator(_distinct)
+SAID_DISTINCT = Field(json_schema_extra={"uniqueItems": True})
+Name = Annotated[str, Field(**NAME)]
+Device = Literal["cpu", "cuda"]
+Devices = Annotated[tuple[Device, ...], Field(min_length=1), DISTINCT, SAID_DISTINCT]
+DurationS = Annotated[int, Field(ge=1, le=600)]
+BatchSize = Annotated[int, Field(ge=1, le=1024)]
+Limit = Annotated[float, Field(gt=0), AS_WRITTEN, SAID_AS_WRITTEN]
+Share = Annotated[float, Field(gt=0, le=1), AS_WRITTEN, SAID_AS_WRITTEN]
+Price = Annotated[float, Field(gt=0, le=1_000_000), AS_WRITTEN, SAID_AS_WRITTEN]
+Text = Annotated[str, Field(min_length=1)]
+Auto = Annotated[Literal["auto"], Tag("auto")]
+AUTO_OR_GIVEN = Discriminator(lambda value: "auto" if value == "auto" else "given")
+
+
+class Part(BaseModel):
+    """A part of a study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Protocol(Part):
+    """The protocol of a measurement."""
+
+    version: Literal[1] = Field(
+        default=1, description="Version of the measuring protocol; raised when the meaning of measurements changes."
+    )
+    target: Share = Field(
+        default=0.025,
+        description="Stop when the 95 % interval of the median latency is at most this wide to either side, relative "
+        "to the median.",
+    )
+    min_passes: int = Field(
+        default=5,
+        ge=5,
+        le=1_000_000,
+        description="Minimum number of timed passes before the interval may stop a cell.",
+    )
+    max_passes: int = Field(default=300, ge=5, le=1_000_000, description="Maximum number of timed passes of a cell.")
+    budget_s: Annotated[float, Field(gt=0, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=10,
+        description="Time for the timed passes of a cell, even if min_passes is not reached; the last round over the "
+        "batches is finished.",
+    )
+    timed_batches: int = Field(
+        default=2,
+        ge=1,
+        le=1_000_000,
+        description="Number of batches of a class that are timed, in rounds; the same ones for every model and "
+        "device. The others are transcribed once for the WER.",
+    )
+    aa_pairs: int = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="Number of cells of each device that are measured twice, first and last. Their largest difference "
+        "is the noise floor: smaller differences are ties. 0: no noise floor.",
+    )
+    larger_than_oom: bool = Field(
+        default=False, description="Try a batch size even if a smaller one ran out of memory."
+    )
+    timeout_s: Annotated[float, Field(ge=1, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=600,
+        description="A cell that takes longer, including loading, is stopped with the status timeout.",
+    )
+    energy_window_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=5, description="Minimum length of an energy window."
+    )
+
+
+class Profile(Part):
+    """Which cells are profiled."""
+
+    durations_s: Annotated[
+        Auto | Annotated[tuple[DurationS, ...], DISTINCT, SAID_DISTINCT, Tag("given")],
+        AUTO_OR_GIVEN,
+    ] = Field(
+        default="auto",
+        description="Duration classes in seconds; auto: the longest of at most 30 s, or else the shortest.",
+    )
+    batch_sizes: Annotated[
+        Auto | Annotated[tuple[BatchSize, ...], DISTINCT, SAID_DISTINCT, Tag("given")],
+        AUTO_OR_GIVEN,
+    ] = Field(default="auto", description="Batch sizes; auto: the smallest and the largest of each class.")
+
+
+class Scenario(Part):
+    """What a model has to meet for a purpose, and what counts among those that do."""
+
+    description: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None,
+        description="The purpose in a sentence for the report; null: that of the default scenario of this name.",
+    )
+    devices: Devices | None = Field(default=None, description="Devices that may be used; null: any.")
+    duration_s: int | None = Field(
+        default=None,
+        description="Duration class, one of durations_s; null: the longest of at most 30 s with enough segments to "
+        "compare accuracies.",
+    )
+    max_wer: Share | None = Field(default=None, description="Maximum WER, as a share of the words (0.1: one in ten).")
+    max_latency_s_median: Limit | None = Field(
+        default=None, description="Maximum median latency of a pass, in seconds."
+    )
+    max_latency_s_p95: Limit | None = Field(
+        default=None,
+        description="Maximum 95th percentile of the latency of a pass, in seconds. It needs 59 passes: raise "
+        "protocol.budget_s.",
+    )
+    min_rtfx: Limit | None = Field(default=None, description="Minimum seconds of audio per second (1: real time).")
+    max_memory_gb: Limit | None = Field(
+        default=None,
+        description="Maximum peak memory, in GB (1e9 bytes): of the process on cpu, of the GPU on cuda.",
+    )
+    prefer: Literal["throughput", "latency", "energy", "accuracy"] = Field(
+        default="throughput",
+        description="The criterion among models that meet the constraints: throughput (highest RTFx), latency (lowest "
+        "median), energy (least per hour of audio), or accuracy (lowest WER; among models that tie with it, the "
+        "highest RTFx).",
+    )
+
+
+class DevicePrices(Part):
+    """What an hour of each device costs."""
+
+    cpu: Price | None = Field(default=None, description="Price of an hour of the CPU machine.")
+    cuda: Price | None = Field(default=None, description="Price of an hour of the GPU machine.")
+
+
+class Tariff(Part):
+    """What energy, devices and the local grid cost."""
+
+    currency: Annotated[str, Field(min_length=1, max_length=10)] | None = Field(
+        default=None, description="Currency of the prices, as the report shows it (EUR)."
+    )
+    price_per_kwh: Price | None = Field(default=None, description="Price of a kilowatt-hour.")
+    price_per_device_hour: DevicePrices = Field(
+        default=DevicePrices(),
+        description="Price of an hour of each device (its rent, or its share of a purchase).",
+    )
+    co2_g_per_kwh: Price | None = Field(
+        default=None, description="Grams of CO2 equivalent for a kilowatt-hour of the local grid."
+    )
+
+
+class Report(Part):
+    """What the report shows, and in which language."""
+
+    language: Literal["en", "ru"] = Field(default="en", description="Language of the report and its figures.")
+    scenarios: Mapping[Name, Scenario] = Field(
+        default={
+            "production": Scenario(max_wer=0.15, max_latency_s_median=1, prefer="throughput"),
+            "research": Scenario(prefer="accuracy"),
+            "edge": Scenario(devices=("cpu",), max_wer=0.25, min_rtfx=1, max_memory_gb=4, prefer="latency"),
+        },
+        description="Purposes by name, with what a model has to meet; the report recommends a model for each. A "
+        "constraint that is null is ignored. Your scenarios replace the three default ones; {}: no recommendation.",
+    )
+    accuracy_gate: Share | None = Field(
+        default=0.99,
+        description="Share of the word accuracy (1 - WER) of a model's variant fp32 that its other variants must "
+        "reach to be recommended (99 %, as in MLPerf Inference); null: no gate.",
+    )
+    tariff: Tariff = Field(default=Tariff(), description="Prices for the cost of an hour of audio; null: not given.")
+    embed_audio: bool = Field(
+        default=False,
+        description="Embed the audio of the shown transcripts in the report. Check its licence before you share the "
+        "report.",
+    )
+
+
+class Compare(Part):
+    """Two runs of the same cells that are compared."""
+
+    first: Text | None = Field(default=None, description="Results folder of the run to compare with; null: none.")
+    second: Text | None = Field(
+        default=None, description="Results folder of the run that is judged; null: this study's."
+    )
+    guard: bool = Field(
+        default=False,
+        description="Let `snakemake compare` fail if the second run has a regression, or if too little was measured to "
+        "exclude one.",
+    )
+
+
+class Study(Part):
+    """What to measure: models, variants, devices, durations, batch sizes, on which speech, by which protocol."""
+
+    name: Name = Field(description="Name of the study; shown in the report. A results folder belongs to one study.")
+    results: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$", max_length=200), AfterValidator(posixpath.normpath)
+    ] = Field(
+        default="results",
+        description="Folder of this study's results, relative to the checkout. Give a second study its own folder to "
+        "keep both.",
+    )
+    seed: int = Field(
+        default=42,
+        ge=0,
+        le=2**32 - 1,
+        description="Seed of everything random: order of the cells, batches, random weights.",
+    )
+    corpus: Corpus = Field(
+        default=PackagesCorpus(kind="packages", name="quickstart"),
+        description="The speech. The other keys depend on `kind`.",
+    )
+    models: Mapping[Name, ModelSettings] = Field(
+        min_length=1,
+        description="The models by name. A model in resources/models.toml needs its name only; any other Whisper- or "
+        "CTC-type model needs id and revision, or path.",
+    )
+    variants: Mapping[Name, Variant] = Field(
+        default={"fp32": Variant()},
+        min_length=1,
+        description="How each model is run, by name. fp32 is the baseline.",
+    )
+    devices: Annotated[Devices, BeforeValidator(_devices, json_schema_input_type=Literal["auto"] | Devices)] = Field(
+        default="auto",
+        validate_default=True,
+        description="auto: the CPU, and CUDA if there is a GPU. Or a list.",
+    )
+    durations_s: Annotated[tuple[DurationS, ...], DISTINCT, SAID_DISTINCT] = Field(
+        default=(5, 15, 30, 60), min_length=1, description="Duration classes in seconds."
+    )
+    batch_sizes: Annotated[tuple[BatchSize, ...], DISTINCT, SAID_DISTINCT] = Field(
+        default=(1, 4), min_length=1, description="Numbers of segments that the model gets at once."
+    )
+    max_batch_audio_s: Annotated[int, Field(ge=1, le=614_400)] | None = Field(
+        default=None,
+        description="Leave out cells whose duration class times batch size exceeds this many seconds; null: leave out "
+        "none.",
+    )
+    threads: Annotated[Auto | Annotated[int, Field(ge=1, le=4096), Tag("given")], AUTO_OR_GIVEN] = Field(
+        default="auto", description="CPU threads of a measurement. auto: all cores that the job may use."
+    )
+    protocol: Protocol = Field(default=Protocol(), description="How a cell is measured.")
+    profile: Profile = Field(
+        default=Profile(),
+        description="The cells whose operators are profiled, in separate jobs; an empty list: none.",
+    )
+    report: Report = Field(default=Report(), description="The report.")
+    compare: Compare = Field(
+        default=Compare(),
+        description="Compare two runs of the same cells: `snakemake compare`, and a section of the report if the "
+        "second run is this study's.",
+    )
+    # Why there is no GPU, where `devices: auto` found none. A note on the run, and no key of a file.
+    device_note: SkipJsonSchema[str | None] = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the complete study as JSON has it: `study.json`."""
+        return self.model_dump(mode="json") | {"corpus": self.corpus.as_json()}

@@ -1,0 +1,67 @@
+"""What YAML and command lines say, as the types of the model expect it: without empty keys, and with text parsed."""
+
+import contextlib
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def read(value: Any, expected: Any) -> Any:
+    """Return a value of an expected type without the keys that YAML leaves empty; an empty named entry becomes {}.
+
+    Text is parsed where no text is expected: Snakemake makes text of every value inside `--config key='{...}'`. What
+    is not of the expected type is left as it is.
+    """
+    choices = _choices(expected)
+    value = _parsed(value, choices)
+    for choice in choices:
+        inner = typing.get_args(choice)
+        if isinstance(value, list) and typing.get_origin(choice) is tuple:
+            return [read(item, inner[0]) for item in value]
+        if isinstance(value, dict) and typing.get_origin(choice) is Mapping:
+            return {key: {} if one is None else read(one, inner[1]) for key, one in value.items()}
+        if isinstance(value, dict) and (fields := _fields(choice)) and _is_of_kind(value, fields):
+            return {
+                key: read(one, fields.get(key, str))
+                for key, one in value.items()
+                if one is not None or key not in fields or type(None) in _choices(fields[key])
+            }
+    return value
+
+
+def _choices(expected: Any) -> list[Any]:
+    """Return the types that an annotation allows, without what is said about them."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if origin is typing.Annotated:
+        return _choices(inner[0])
+    if origin in (typing.Union, types.UnionType):
+        return [choice for one in inner for choice in _choices(one)]
+    return [expected]
+
+
+def _fields(choice: Any) -> dict[str, Any]:
+    """Return the annotations of a class by key; empty for any other type."""
+    if isinstance(choice, type) and issubclass(choice, BaseModel):
+        return {key: field.annotation for key, field in choice.model_fields.items()}
+    if isinstance(choice, type) and dataclasses.is_dataclass(choice):
+        return typing.get_type_hints(choice)
+    return {}
+
+
+def _is_of_kind(value: dict[Any, Any], fields: dict[str, Any]) -> bool:
+    """Return True if a value has the kind of a class, or the class has no kinds."""
+    return "kind" not in fields or value.get("kind") in typing.get_args(fields["kind"])
+
+
+def _parsed(value: Any, choices: list[Any]) -> Any:
+    takes_text = str in choices or all(typing.get_origin(choice) is typing.Literal for choice in choices)
+    is_null = value == "null" and type(None) in choices
+    if isinstance(value, str) and (is_null or not takes_text):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
