@@ -1,1 +1,1 @@
-"""What looks at the code: environments of rules, and what scripts can import."""
+"""What looks at the code: environments of rules, what scripts can import, and the schema that is made of it."""

@@ -1,5 +1,6 @@
-"""The JSON schema of a study for editors, in schemas/: made of the model. `--fix` writes it."""
+"""The JSON schema of a study for editors, in schemas/: made of the types in the code. `--fix` writes it."""
 
+import json
 import sys
 
 from asrmeter.common.paths import SCHEMAS
@@ -10,7 +11,7 @@ PATH = SCHEMAS / "study.schema.json"
 
 def text() -> str:
     """Return what the file must hold."""
-    return schema.text()
+    return json.dumps(schema.generate(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--fix"]:

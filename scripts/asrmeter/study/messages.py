@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from asrmeter.common.errors import did_you_mean
 from asrmeter.common.options import HUB_ID, NAME
-from asrmeter.study import schema
 from asrmeter.study.model import NotDistinctError
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ class _Place(NamedTuple):
 
 def describe(error: ValidationError) -> list[str]:
     """Return a line for each of pydantic's errors, sorted by place."""
+    from asrmeter.study import schema  # only where something is wrong
+
     whole = schema.generate()
     # Pydantic counts the items that are valid; those that are not have errors of their own.
     details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
@@ -174,7 +175,8 @@ def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
     if kind == "literal_error":
         return f"{_not_allowed(value, expected.get('enum') or [expected['const']])}{otherwise}"
     if kind == "string_pattern_mismatch":
-        return f"{said} {_PATTERN_RULES[limits['pattern']]}{_non_ascii_hint(value)}"
+        rule = _PATTERN_RULES.get(limits["pattern"], f"must match {limits['pattern']}")
+        return f"{said} {rule}{_non_ascii_hint(value)}"
     if kind in ("int_type", "float_type") and isinstance(value, int | float) and abs(value) > 2**53:
         # Too large for pydantic to compare it.
         if value > 0 and "maximum" in expected:

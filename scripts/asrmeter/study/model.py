@@ -23,7 +23,6 @@ from pydantic import (
     ValidationInfo,
     WrapValidator,
 )
-from pydantic.json_schema import SkipJsonSchema
 
 from asrmeter.common.options import NAME
 from asrmeter.corpora.kinds import CLASSES
@@ -64,7 +63,7 @@ def _devices(value: Any, info: ValidationInfo) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# A number stays as it is: a whole one is no 10.0, since options of measuring jobs are made of it.
+# A number stays as it is, read and said: a whole one is no 10.0, since options of measuring jobs are made of it.
 AS_WRITTEN = WrapValidator(_as_written)
 SAID_AS_WRITTEN = PlainSerializer(lambda value: value)
 DISTINCT = AfterValidator(_distinct)
@@ -312,8 +311,8 @@ class Study(Part):
         description="Compare two runs of the same cells: `snakemake compare`, and a section of the report if the "
         "second run is this study's.",
     )
-    # Why there is no GPU, where `devices: auto` found none. A note on the run, and no key of a file.
-    device_note: SkipJsonSchema[str | None] = None
+    # Why there is no GPU, where `devices: auto` found none: a note on the run, in study.json, and no key to write.
+    device_note: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the complete study as JSON has it: `study.json`."""

@@ -1,17 +1,13 @@
 """The JSON schema of a study, for editors and for messages: made of the model, never written by hand."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from asrmeter.common.paths import SCHEMAS
 from asrmeter.study.model import Study
-
-PATH = SCHEMAS / "study.schema.json"
 
 
 class _Generator(GenerateJsonSchema):
@@ -56,9 +52,5 @@ def _said(value: Any) -> Any:
 def generate() -> dict[str, Any]:
     """Return the schema."""
     schema = Study.model_json_schema(schema_generator=_Generator)
+    del schema["properties"]["device_note"]
     return {"$schema": _Generator.schema_dialect} | schema | {"title": "A study of asrmeter"}
-
-
-def text() -> str:
-    """Return the schema as its file has it."""
-    return json.dumps(generate(), indent=2, ensure_ascii=False) + "\n"
