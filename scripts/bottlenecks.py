@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
 
     study = ownership.read(args.study)
     check_records(study, headers(args.profiles, grid.profiled(study)), args.fingerprints)
-    dtypes = {name: options.dtype for name, options in study.variants.items()}
+    dtypes = {name: options.wanted_dtype for name, options in study.variants.items()}
     operators = operators_table(args.profiles)
     ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES)
     cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))

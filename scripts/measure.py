@@ -44,7 +44,7 @@ class CellJob(Job):
         # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
         logging.info("measuring %s on %s", self.title, node() or platform.node())
         spec = cell_options.specify(self._args)
-        facts = machine_facts(ROOT, runtimes.kind(spec.runtime).packages)
+        facts = machine_facts(ROOT, runtimes.options_of(spec.runtime).packages)
         self._begun = spec.settings | vars(facts) | {"before": probes.activity(), "started_at_s": time.time()}
         self._clock_ahead_s = probes.clock_ahead_s()
         return spec

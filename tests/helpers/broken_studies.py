@@ -420,6 +420,47 @@ BROKEN = [
         _in("variants", "{half: {dtype: float8}}"),
         ': variants.half.dtype: "float8" is not allowed',
     ),
+    Broken(
+        "a runtime that there is not",
+        _in("variants", "{fast: {runtime: transformer, dtype: int8}}"),
+        ': variants.fast.runtime: "transformer" is not allowed (did you mean transformers?); allowed are transformers, '
+        "{path: my_engine.py}",
+    ),
+    Broken(
+        "a number for a runtime",
+        _in("variants", "{fast: {runtime: 5}}"),
+        ": variants.fast.runtime: 5 is not allowed; allowed are transformers, {path: my_engine.py}",
+    ),
+    Broken(
+        "an engine that is not there",
+        _in("variants", "{mine: {runtime: {path: no/engine.py}}}"),
+        ": variants.mine.runtime.path: no/engine.py cannot be read (No such file or directory)",
+    ),
+    Broken(
+        "an engine that is not Python",
+        _in("variants", "{mine: {runtime: {path: README.md}}}"),
+        ": variants.mine.runtime.path: README.md, line ",
+    ),
+    Broken(
+        "an engine that is not the one that is pinned",
+        _in("variants", f"{{mine: {{runtime: {{path: scripts/measure.py, sha256: {'a' * 64}}}}}}}"),
+        ": variants.mine.runtime.sha256: scripts/measure.py has sha256 ",
+    ),
+    Broken(
+        "a number format of an engine",
+        _in("variants", "{mine: {runtime: {path: scripts/measure.py}, dtype: float32}}"),
+        ": variants.mine: unknown key dtype; allowed are runtime",
+    ),
+    Broken(
+        "a list for an engine's option",
+        _in("variants", "{mine: {runtime: {path: scripts/measure.py, options: {beams: [1]}}}}"),
+        ": variants.mine.runtime.options.beams: [1] must be text or a whole number or a number",
+    ),
+    Broken(
+        "an engine as the baseline",
+        _in("variants", "{fp32: {runtime: {path: scripts/measure.py}}}"),
+        ": variants.fp32: fp32 is the baseline, in float32 by transformers; give this variant another name",
+    ),
     Broken("a path of a variant", _in("variants", "{a/b: {}}"), f': variants: "a/b" {_NAME}'),
     Broken(
         "a baseline that is none",

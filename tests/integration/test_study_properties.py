@@ -4,6 +4,7 @@ import argparse
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -67,6 +68,10 @@ def _keys(name: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional={key: _of(inner) for key, inner in PARTS[name]["properties"].items()})
 
 
+OWN_FILE = {"runtime": {"path": str(Path(__file__)), "options": {"url": "http://127.0.0.1", "beam": 5, "x": None}}}
+VARIANTS = _keys("TransformersOptions") | st.just(OWN_FILE)
+
+
 @st.composite
 def studies(draw: st.DrawFn) -> dict[str, Any]:
     """A study that schema and catalogue allow, as a user may write it."""
@@ -74,7 +79,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         "durations_s": _some(st.integers(1, 600), 4),
         "batch_sizes": _some(st.integers(1, 64), 4),
         "devices": st.just("auto") | _some(st.sampled_from(["cpu", "cuda"]), 2),
-        "variants": st.dictionaries(names, _keys("Variant"), min_size=1, max_size=2),
+        "variants": st.dictionaries(names, VARIANTS, min_size=1, max_size=2),
         "max_batch_audio_s": st.none() | st.integers(600 * 64, 600 * 1024),
         "threads": _of(PROPERTIES["threads"]),
         "seed": _of(PROPERTIES["seed"]),
@@ -90,7 +95,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     defaults = {"timeout_s": 600, "budget_s": 10, "energy_window_s": 5}
     protocol["timeout_s"] = max(protocol.get(key, default) for key, default in defaults.items())
     said["protocol"] = protocol
-    if said.get("variants", {}).get("fp32", {}).get("dtype", "float32") != "float32":
+    baseline = said.get("variants", {}).get("fp32", {})
+    if baseline.get("dtype", "float32") != "float32" or baseline == OWN_FILE:
         del said["variants"]
     return copy.deepcopy(said)
 

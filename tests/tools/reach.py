@@ -85,8 +85,9 @@ class _Reader(ast.NodeVisitor):
         self._named = bool(part.name)
         self.reached: list[Part] = []
         self.packages: set[str] = set()
+        self._node: ast.AST = _definitions(part.path)[part.name] if part.name else _tree(part.path)
         if part.name:
-            self.generic_visit(_definitions(part.path)[part.name])
+            self.generic_visit(self._node)
         else:
             self._run(_tree(part.path).body)
 
@@ -152,9 +153,10 @@ class _Reader(ast.NodeVisitor):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         first = node.values[0]
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
-            # f"{__name__}.{name}": any module of this package
+            # f"{__name__}.{name}": any module of this package, for what the code around takes of it
+            taken = {inner.attr for inner in ast.walk(self._node) if isinstance(inner, ast.Attribute)}
             for path in [*self._path.parent.glob("*.py"), *self._path.parent.glob("*/__init__.py")]:
-                self._reach_all(path)
+                self.reached += [Part(path), *(Part(path, name) for name in taken & set(_definitions(path)))]
         self.generic_visit(node)
 
     def _reach(self, path: Path, name: str) -> None:

@@ -66,7 +66,7 @@ def test_blocked_packages_look_as_if_not_installed() -> None:
         "from asrmeter import runtimes\n"
         "from asrmeter.measure import child\n"
         "child.block_unused_imports('transformers')\n"
-        "for name in runtimes.kinds()['transformers'].unused_packages:\n"
+        "for name in runtimes.options_of('transformers').unused_packages:\n"
         "    assert importlib.util.find_spec(name) is None, name\n"
         "    try:\n"
         "        __import__(name)\n"

@@ -24,7 +24,7 @@ def block_unused_imports(runtime: str) -> None:
     `importlib.util.find_spec`, which transformers asks, returns None. A finder in `sys.meta_path` cannot do both: if it
     raises, `find_spec` raises too, and if it returns None, the next finder is asked.
     """
-    sys.modules.update(dict.fromkeys(runtimes.kind(runtime).unused_packages))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(runtimes.options_of(runtime).unused_packages))  # type: ignore[arg-type]
 
 
 def preload(runtime: str) -> None:
@@ -35,7 +35,7 @@ def preload(runtime: str) -> None:
     disable_collections()
     from asrmeter.measure.tasks import cell  # noqa: F401
 
-    runtimes.kind(runtime).preload()
+    runtimes.preload(runtime)
     gc.freeze()  # a child's collections leave the memory alone that it shares with the server
 
 

@@ -1,7 +1,8 @@
 """The interface of runtimes: waveforms in, text out, with a mark at the beginning of each stage.
 
-A runtime is a module of this package with a `KIND`, or a Python file that a study names. `Runtime` is what measuring
-needs of a loaded model. Nothing here imports a library: a process that measures a runtime has that runtime's memory.
+A runtime is a module of this package with `OPTIONS`, `load` and `preload`, or a Python file that a study names.
+`Runtime` is what measuring needs of a loaded model. Nothing here imports a library: a process that measures has the
+memory of its own runtime.
 """
 
 import contextlib
@@ -10,10 +11,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from asrmeter.common.options import FORBID_OTHERS
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.machine import cuda
 
@@ -196,8 +198,15 @@ class Runtime(ABC):
         """Release what must not outlive the measurement: a server, a connection. The process ends afterwards."""
 
 
-class RuntimeKind(ABC):
-    """A library that runs models, without importing it: what the planner and the fork server ask.
+RUNTIME = {"description": "The library that runs the model; or the path of a Python file of your own."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """What a study says of a variant: how each model is run. A change of an option measures the variant's cells again.
+
+    A runtime has a subclass, which states facts besides, and imports no library. Its first field is `runtime`, which
+    names it; the study's schema is made of the fields.
 
     Attributes:
         packages: the Python packages that compute; their versions are in the record's header.
@@ -209,12 +218,22 @@ class RuntimeKind(ABC):
     unused_packages: ClassVar[tuple[str, ...]] = ()
     has_operators: ClassVar[bool] = False
 
-    @abstractmethod
-    def load(self, setup: Setup) -> Runtime:
-        """Load a model; see `Runtime.__init__`."""
+    @property
+    def wanted_dtype(self) -> str | None:
+        """The number format that the study asks for, None where the runtime decides."""
+        return getattr(self, "dtype", None)
 
-    def preload(self) -> None:  # noqa: B027
-        """Import the library for all processes that will be forked off: no thread and no CUDA context may remain."""
+    def check(self) -> None:
+        """Raise AsrmeterError, beginning with the key, at what types cannot express."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as JSON has them."""
+        return asdict(self)
+
+
+def options_config(runtime: str, description: str) -> dict[str, Any]:
+    """Return pydantic's configuration of a runtime's options; the schema of a study shows the description."""
+    return FORBID_OTHERS | {"title": runtime, "json_schema_extra": {"description": description}}
 
 
 def mark_cost_s(new_timeline: Callable[[], Timeline], n: int = 200) -> float:

@@ -1,28 +1,32 @@
 """A runtime of one's own: a Python file that a study names, with a subclass of `asrmeter.runtimes.base.Runtime`."""
 
-import dataclasses
+import hashlib
 import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import sha256_of
+from asrmeter.common.options import FORBID_OTHERS, TEXT
 from asrmeter.machine import cuda
 from asrmeter.runtimes.base import (
+    RUNTIME,
     DeviceMemory,
     Effective,
     Hypothesis,
     Runtime,
-    RuntimeKind,
+    RuntimeOptions,
     Setup,
     Timeline,
     UnsupportedError,
+    options_config,
 )
 
 if TYPE_CHECKING:
@@ -37,27 +41,88 @@ class OwnFileError(AsrmeterError):
     """The code in a file of one's own failed. The message names the file and the method."""
 
 
-class OwnFile(RuntimeKind):
-    """The runtime in a Python file. What it imports is not known before it runs, so nothing is imported beforehand."""
+@dataclass(frozen=True, kw_only=True)
+class PythonFile:
+    """Which file runs the models, and what its class is told."""
 
-    def load(self, setup: Setup) -> Runtime:
-        """Run the file and load the model with its class.
+    __pydantic_config__: ClassVar = FORBID_OTHERS
 
-        The options are its `path`, its `sha256` and the `options` of its own.
+    path: str = field(
+        metadata=TEXT
+        | {
+            "description": "A Python file with a subclass of asrmeter.runtimes.base.Runtime; ~ is your home, and a "
+            "relative path starts where Snakemake runs."
+        }
+    )
+    sha256: str | None = field(
+        default=None,
+        metadata={
+            "description": "Pins the file: its sha256; any other content is refused. null: that of the file as it is.",
+            "pattern": "^[0-9a-f]{64}$",
+        },
+    )
+    options: Mapping[str, str | int | float | bool | None] = field(
+        default_factory=dict, metadata={"description": "What the class finds in setup.options."}
+    )
 
-        Raises:
-            AsrmeterError: the file is not the one that was planned with.
-            OwnFileError: it cannot be run, has no such class, or its class fails.
-        """
-        path = Path(setup.options["path"]).expanduser()
-        if sha256_of(path) != setup.options["sha256"]:
-            raise AsrmeterError(f"{path}: has changed since the run was planned; start the run again")
-        module = _call(path.name, "the file", lambda: _imported(path))
-        own_setup = dataclasses.replace(setup, options=setup.options["options"])
-        return CheckedRuntime(path.name, _runtime_class(module, path.name), own_setup)
+    def __post_init__(self) -> None:
+        """Take the hash of the file where the study does not pin it: a change of the file measures its cells again."""
+        if self.sha256 is None and self.place.is_file():
+            object.__setattr__(self, "sha256", sha256_of(self.place))
+
+    @property
+    def place(self) -> Path:
+        """The file."""
+        return Path(self.path).expanduser()
 
 
-KIND = OwnFile()
+@dataclass(frozen=True, kw_only=True)
+class OwnFileOptions(RuntimeOptions):
+    """How a file of one's own runs a model."""
+
+    __pydantic_config__: ClassVar = options_config("own_file", "Run by a Python file of your own.")
+
+    runtime: PythonFile = field(metadata=RUNTIME)
+
+    def check(self) -> None:
+        """Raise AsrmeterError if there is no such file, it is not Python, or not the one that is pinned."""
+        file = self.runtime.place
+        try:
+            content = file.read_bytes()
+            compile(content, str(file), "exec", dont_inherit=True)
+        except OSError as error:
+            raise AsrmeterError(f"runtime.path: {self.runtime.path} cannot be read ({error.strerror})") from error
+        except (SyntaxError, ValueError) as error:
+            line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+            why = error.msg if isinstance(error, SyntaxError) else one_line(error)
+            raise AsrmeterError(f"runtime.path: {self.runtime.path}{line} is not Python ({why})") from error
+        if (found := hashlib.sha256(content).hexdigest()) != self.runtime.sha256:
+            raise AsrmeterError(
+                f"runtime.sha256: {self.runtime.path} has sha256 {found}, and not the one that the study pins; leave "
+                "sha256 out to measure the file as it is"
+            )
+
+
+OPTIONS = OwnFileOptions
+
+
+def load(setup: Setup) -> Runtime:
+    """Run the file and load the model with its class. The options are those of `PythonFile`.
+
+    Raises:
+        AsrmeterError: the file is not the one that was planned with.
+        OwnFileError: it cannot be run, has no such class, or its class fails.
+    """
+    own = PythonFile(**setup.options)
+    name = own.place.name
+    if sha256_of(own.place) != own.sha256:
+        raise AsrmeterError(f"{own.path}: has changed since the run was planned; start the run again")
+    module = _call(name, "the file", lambda: _imported(own.place))
+    return CheckedRuntime(name, _runtime_class(module, name), replace(setup, options=own.options))
+
+
+def preload() -> None:
+    """Import nothing: what a file needs is not known before it runs."""
 
 
 def _imported(path: Path) -> ModuleType:

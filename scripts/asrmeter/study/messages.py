@@ -1,6 +1,7 @@
 """Error messages about a study: where it is wrong, what is allowed, and what was probably meant."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from asrmeter.common.errors import did_you_mean
 from asrmeter.common.options import HUB_ID, NAME
+from asrmeter.runtimes import OWN_FILE
 from asrmeter.study.model import NotDistinctError
 
 if TYPE_CHECKING:
@@ -158,11 +160,15 @@ def _explain(detail: "ErrorDetails", place: _Place, details: "list[ErrorDetails]
         return f"{place.prefix}unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{place.prefix}the key {', '.join(beside)} is missing"
-    kinds = [str(choice["title"]) for choice in place.choices if "title" in choice]
-    if detail["type"] == "union_tag_not_found":
-        return f"{place.prefix}the key kind is missing; it is one of {', '.join(kinds)}"
-    if detail["type"] == "union_tag_invalid":
-        return f"{'.'.join(map(str, place.keys))}.kind: {_not_allowed(detail['input']['kind'], kinds)}"
+    if detail["type"].startswith("union_tag_"):
+        kinds = [str(choice["title"]) for choice in place.choices if "title" in choice]
+        if "runtime" in detail["input"]:
+            key, kinds = "runtime", [*(name for name in kinds if name != OWN_FILE), "{path: my_engine.py}"]
+        else:
+            key = "kind"
+        if key not in detail["input"]:
+            return f"{place.prefix}the key {key} is missing; it is one of {', '.join(kinds)}"
+        return f"{'.'.join(map(str, (*place.keys, key)))}: {_not_allowed(detail['input'][key], kinds)}"
     return f"{place.prefix}{_wrong_value(detail, place)}"
 
 
@@ -207,7 +213,8 @@ def _key_hint(place: str, siblings: list[str], known: list[str]) -> str:
     if hint := did_you_mean(key, siblings):
         return hint
     elsewhere = [path for path in known if path.rpartition(".")[2] == key]
-    return f" (did you mean {elsewhere[0]}?)" if elsewhere and place not in elsewhere else ""
+    is_here = any(re.fullmatch(re.escape(path).replace("NAME", r"[^.]+"), place) for path in elsewhere)
+    return f" (did you mean {elsewhere[0]}?)" if elsewhere and not is_here else ""
 
 
 def _shown(value: Any) -> str:

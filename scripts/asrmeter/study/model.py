@@ -2,7 +2,7 @@
 
 `schemas/study.schema.json` is made of it (`study/schema.py`). Options that jobs without pydantic read are described
 where they are used: those of a corpus in `corpora/kinds/`, of a model in `models/catalogue.py`, of a variant in
-`study/variant.py`.
+`runtimes/`.
 """
 
 import functools
@@ -24,16 +24,32 @@ from pydantic import (
     WrapValidator,
 )
 
+from asrmeter import runtimes
 from asrmeter.common.options import NAME
 from asrmeter.corpora.kinds import CLASSES
 from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models.catalogue import ModelSettings
-from asrmeter.study.variant import Variant
+from asrmeter.runtimes import DEFAULT_RUNTIME
+
+
+def _runtime(variant: Any) -> str | None:
+    """Return the name of the runtime whose options a variant has, None if it names none that there could be."""
+    if not isinstance(variant, dict):
+        known = runtimes.options().items()
+        return next((name for name, options in known if isinstance(variant, options)), DEFAULT_RUNTIME)
+    runtime = variant.get("runtime", DEFAULT_RUNTIME)
+    if isinstance(runtime, dict):
+        return runtimes.OWN_FILE
+    return runtime if isinstance(runtime, str) and runtime != runtimes.OWN_FILE else None
+
 
 if TYPE_CHECKING:
     from asrmeter.corpora.kinds.base import CorpusKind as Corpus
+    from asrmeter.runtimes.base import RuntimeOptions as Variant
 else:
     Corpus = Annotated[functools.reduce(operator.or_, CLASSES), Field(discriminator="kind")]
+    _OPTIONS = [Annotated[options, Tag(name)] for name, options in runtimes.options().items()]
+    Variant = Annotated[functools.reduce(operator.or_, _OPTIONS), Discriminator(_runtime)]
 
 
 class NotDistinctError(ValueError):
@@ -277,7 +293,7 @@ class Study(Part):
         "CTC-type model needs id and revision, or path.",
     )
     variants: Mapping[Name, Variant] = Field(
-        default={"fp32": Variant()},
+        default={"fp32": runtimes.options_of(DEFAULT_RUNTIME)()},
         min_length=1,
         description="How each model is run, by name. fp32 is the baseline.",
     )

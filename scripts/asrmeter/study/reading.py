@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from asrmeter.runtimes import DEFAULT_RUNTIME
+
 
 def read(value: Any, expected: Any) -> Any:
     """Return a value of an expected type without the keys that YAML leaves empty; an empty named entry becomes {}.
@@ -24,7 +26,8 @@ def read(value: Any, expected: Any) -> Any:
         if isinstance(value, list) and typing.get_origin(choice) is tuple:
             return [read(item, inner[0]) for item in value]
         if isinstance(value, dict) and typing.get_origin(choice) is Mapping:
-            return {key: {} if one is None else read(one, inner[1]) for key, one in value.items()}
+            is_named = type(None) not in _choices(inner[1])
+            return {key: {} if one is None and is_named else read(one, inner[1]) for key, one in value.items()}
         if isinstance(value, dict) and (fields := _fields(choice)) and _is_of_kind(value, fields):
             return {
                 key: read(one, fields.get(key, str))
@@ -54,7 +57,10 @@ def _fields(choice: Any) -> dict[str, Any]:
 
 
 def _is_of_kind(value: dict[Any, Any], fields: dict[str, Any]) -> bool:
-    """Return True if a value has the kind of a class, or the class has no kinds."""
+    """Return True if a value has the kind, or the runtime, of a class, or the class has neither."""
+    if "runtime" in fields:
+        names = typing.get_args(fields["runtime"])
+        return (value.get("runtime") or DEFAULT_RUNTIME) in names if names else isinstance(value.get("runtime"), dict)
     return "kind" not in fields or value.get("kind") in typing.get_args(fields["kind"])
 
 

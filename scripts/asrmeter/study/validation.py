@@ -105,10 +105,17 @@ def _check_values(study: Study) -> None:
         catalogue.check(name, settings)
     study.corpus.check()
     _check_protocol(study.protocol)
+    for name, variant in study.variants.items():
+        try:
+            variant.check()
+        except AsrmeterError as error:
+            raise AsrmeterError(f"variants.{name}.{error}") from error
     baseline = study.variants.get("fp32")
-    if baseline is not None and baseline.dtype != "float32":
+    if baseline is not None and (dtype := baseline.wanted_dtype) != "float32":
         raise AsrmeterError(
-            f"variants.fp32.dtype: fp32 is the baseline, float32; give the variant in {baseline.dtype} another name"
+            f"variants.fp32.dtype: fp32 is the baseline, float32; give the variant in {dtype} another name"
+            if dtype
+            else "variants.fp32: fp32 is the baseline, in float32 by transformers; give this variant another name"
         )
     for key, profiled, measured in (
         ("durations_s", study.profile.durations_s, study.durations_s),

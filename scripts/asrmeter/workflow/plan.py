@@ -130,7 +130,8 @@ class Plan:
     @property
     def dtypes(self) -> list[str]:
         """The number formats that the machine's peaks are measured in."""
-        return sorted({variant.dtype for variant in self.study.variants.values()})
+        asked = {variant.wanted_dtype for variant in self.study.variants.values() if variant.wanted_dtype}
+        return sorted(asked) or ["float32"]
 
     def record(self, cell: str) -> str:
         """Return the path of a cell's record."""
