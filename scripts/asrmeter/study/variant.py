@@ -1,6 +1,6 @@
 """How a study runs a model: the options of a variant. A change of one measures its cells again."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from asrmeter.common.options import FORBID_OTHERS
@@ -28,4 +28,4 @@ class Variant:
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as JSON has them."""
-        return asdict(self)
+        return dict(vars(self))  # `asdict` takes twenty times as long, and each cell asks
