@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -228,7 +228,7 @@ class RuntimeOptions:
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as JSON has them."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def options_config(runtime: str, description: str) -> dict[str, Any]:

@@ -62,7 +62,11 @@ class PythonFile:
         },
     )
     options: Mapping[str, str | int | float | bool | None] = field(
-        default_factory=dict, metadata={"description": "What the class finds in setup.options."}
+        default_factory=dict,
+        metadata={
+            "description": "What the class finds in setup.options.",
+            "json_schema_extra": {"default": {}},
+        },
     )
 
     def __post_init__(self) -> None:
@@ -83,6 +87,10 @@ class OwnFileOptions(RuntimeOptions):
     __pydantic_config__: ClassVar = options_config("own_file", "Run by a Python file of your own.")
 
     runtime: PythonFile = field(metadata=RUNTIME)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as JSON has them."""
+        return {"runtime": vars(self.runtime) | {"options": dict(self.runtime.options)}}
 
     def check(self) -> None:
         """Raise AsrmeterError if there is no such file, it is not Python, or not the one that is pinned."""
