@@ -19,9 +19,10 @@ run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs on top
 
 test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Chromium, npm; SLURM's tests also its packages and root)
-# Two groups of tests at a time, the long ones first; then, one after another, those that measure with every core. One
-# thread each: where several programs have as many threads as there are cores, these wait for one another.
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# Three groups of tests at a time, the long ones first (the longest mostly waits for SLURM); then, one after another,
+# those that measure with every core. One thread each: where several programs have as many threads as there are cores,
+# these wait for one another.
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone
 
 check: lint ## before each commit: lint and unit tests, in about a minute on two cores

@@ -35,7 +35,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 # Files whose tests share the finished run: one process runs them all.
-_FINISHED = {f"test_{name}.py" for name in ("again", "bottlenecks", "damage", "run", "two_runs", "wall_time")}
+_FINISHED = {
+    f"test_{name}.py" for name in ("again", "bottlenecks", "damage", "own_runtime", "run", "two_runs", "wall_time")
+}
 # The longest begin first, so that all processes end together.
 _LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
 
