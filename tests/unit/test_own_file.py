@@ -95,6 +95,14 @@ def test_own_file_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
         (WHOLE.replace("Hypothesis('one two')", "'one'"), "Engine.transcribe returned a list of str, not a Hypothesis"),
         (WHOLE.replace("return [Hypothesis", "[Hypothesis"), "Engine.transcribe returned None, not a Hypothesis"),
         (WHOLE.replace("'one two'", "None"), "Engine.transcribe returned None for a text"),
+        (WHOLE.replace("'one two'", r"'\ud800'"), "Engine.transcribe returned a text with half of a character"),
+        (WHOLE.replace("'one two'", "'', 3.5"), "Engine.transcribe returned 3.5 for n_tokens, which is a count"),
+        (WHOLE.replace("'one two'", "'', np.int64(3)"), "Engine.transcribe returned a int64 for n_tokens"),
+        (WHOLE.replace("'one two'", "'', 1, 1, float('nan')"), "Engine.transcribe returned nan for processed_s"),
+        (WHOLE.replace("time.sleep", "timeline.begin('decode'); time.sleep"), "Engine.transcribe marked 'decode', and"),
+        (WHOLE + "    def effective(self): return Effective(threads='two')", "effective returned a str for threads"),
+        (WHOLE + "    def effective(self): return {}", "Engine.effective returned a dict, and not an Effective"),
+        (WHOLE.replace('("numpy",)', '("no-such",)'), "Engine.versions raised PackageNotFoundError"),
         (WHOLE.replace("'torch': ", "'torch': {1}, 'x': "), "Engine.decoding returned what JSON cannot hold"),
         (WHOLE.replace("return {'torch'", "return 3, {'torch'"), "Engine.decoding returned a tuple of int"),
     ],
@@ -104,6 +112,8 @@ def test_own_file_that_fails_names_file_and_method(tmp_path: Path, code: str, sa
         runtime = loaded(tmp_path, code)
         runtime.transcribe(WAVEFORMS, ["", ""], Timeline())
         runtime.decoding()
+        runtime.effective()
+        runtime.versions()
 
 
 @pytest.mark.parametrize("error", ["UnsupportedError('no such unit')", "MemoryError()"])

@@ -100,6 +100,11 @@ class Timeline:
         self.begin("")
 
     @property
+    def stages(self) -> list[str]:
+        """The stages that have begun, in their order."""
+        return [stage for stage, _ in self._marks]
+
+    @property
     def n_marks(self) -> int:
         """How many marks were set."""
         return len(self._marks)

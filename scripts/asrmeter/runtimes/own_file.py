@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import sha256_of
 from asrmeter.common.options import FORBID_OTHERS, TEXT
+from asrmeter.common.vocabulary import STAGES
 from asrmeter.machine import cuda
 from asrmeter.runtimes.base import (
     RUNTIME,
@@ -159,8 +161,10 @@ class CheckedRuntime(Runtime):
             raise self._wrong("transcribe", f"returned {_shown(found)}, not a Hypothesis for each segment")
         if len(found) != len(waveforms):
             raise self._wrong("transcribe", f"returned {len(found)} texts for {len(waveforms)} segments")
-        if wrong := [one.text for one in found if not isinstance(one.text, str)]:
-            raise self._wrong("transcribe", f"returned {_shown(wrong[0])} for a text")
+        if wrong := next((why for one in found if (why := _why_unusable(one))), None):
+            raise self._wrong("transcribe", f"returned {wrong}")
+        if others := set(timeline.stages) - set(STAGES):
+            raise self._wrong("transcribe", f"marked {min(others)!r}, and the stages are {', '.join(STAGES)}")
         return list(found)
 
     def decoding(self) -> dict[str, Any]:
@@ -179,11 +183,14 @@ class CheckedRuntime(Runtime):
         found = self._call("effective", self._own.effective)
         if not isinstance(found, Effective):
             raise self._wrong("effective", f"returned {_shown(found)}, and not an Effective")
+        for name, value in vars(found).items():
+            if not isinstance(value, int if name == "threads" else str) and value is not None:
+                raise self._wrong("effective", f"returned {_shown(value)} for {name}")
         return found
 
     def versions(self) -> dict[str, str]:
         """See `Runtime`."""
-        return self._call("versions", self._own.versions)
+        return {package: str(version) for package, version in self._call("versions", self._own.versions).items()}
 
     def timeline(self) -> Timeline:
         """See `Runtime`."""
@@ -264,8 +271,28 @@ def _runtime_class(module: ModuleType, file: str) -> type[Runtime]:
     return found[0]
 
 
+def _why_unusable(heard: Hypothesis) -> str | None:
+    """Return what a record cannot hold of a hypothesis, None if it can hold all."""
+    if not isinstance(heard.text, str):
+        return f"{_shown(heard.text)} for a text"
+    try:
+        heard.text.encode()
+    except UnicodeEncodeError as error:
+        return f"a text with half of a character ({error.reason})"
+    for name in ("n_tokens", "n_windows"):
+        count = getattr(heard, name)
+        if count is not None and not (isinstance(count, int) and 0 <= count < 2**31):
+            return f"{_shown(count)} for {name}, which is a count"
+    seconds = heard.processed_s
+    if seconds is not None and not (isinstance(seconds, int | float) and math.isfinite(seconds)):
+        return f"{_shown(seconds)} for processed_s, which is in seconds"
+    return None
+
+
 def _shown(value: Any) -> str:
     """Return what kind of thing a value is, for a message."""
     if isinstance(value, list | tuple) and value:
         return f"a {type(value).__name__} of {type(value[0]).__name__}"
+    if isinstance(value, int | float):
+        return str(value)
     return "None" if value is None else f"a {type(value).__name__}"

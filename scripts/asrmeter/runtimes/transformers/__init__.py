@@ -43,5 +43,5 @@ def load(setup: Setup) -> Runtime:
 
 def preload() -> None:
     """Import what most cells need, for all processes that will be forked off: no thread and no CUDA context remains."""
-    for family in families.known().values():
-        family.preload()
+    for each in families.known().values():
+        each.preload()
