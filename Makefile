@@ -32,6 +32,7 @@ lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
 	$(ACTIVATE) ruff check .
 	$(ACTIVATE) ruff format --check .
 	$(ACTIVATE) mypy
+	$(ACTIVATE) mypy --config-file tests/mypy.ini tests
 	$(ACTIVATE) PYTHONPATH=scripts lint-imports
 	$(ACTIVATE) snakefmt --check Snakefile rules
 	$(ACTIVATE) snakemake --lint

@@ -18,6 +18,7 @@ from slurm import CPUS, GPU_NODE, NODES, Cluster, Job
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.models.catalogue import ModelSettings
 from asrmeter.records import cell_record
+from asrmeter.records.header import RecordHeader
 from asrmeter.workflow import job_resources
 from helpers.checkouts import Checkout, Ran, one_cell, wait_for
 
@@ -53,7 +54,7 @@ class OnCluster:
     # The records that were there when the node died, by cell.
     before: dict[str, bytes]
 
-    def record(self, cell: str) -> dict[str, Any]:
+    def record(self, cell: str) -> RecordHeader:
         """Return the header of a cell's record."""
         return cell_record.read(self.checkout.cell(cell))[0]
 
@@ -109,12 +110,12 @@ def test_killed_nodes_job_is_redone_and_keeps_its_records(run: OnCluster) -> Non
     assert last.state == "COMPLETED" and last.nodes != run.killed_node
     for cell, content in run.before.items():
         assert run.checkout.cell(cell).read_bytes() == content
-        assert run.record(cell)["slurm_job_id"] == str(first.id)
+        assert run.record(cell).slurm_job_id == str(first.id)
     later = {cell for cell in CELLS if "/cpu/" in cell} - set(run.before)
     assert later
     for cell in later:
-        assert run.record(cell)["slurm_job_id"] == str(last.id)
-        assert run.record(cell)["status"] in ("ok", "unconverged")
+        assert run.record(cell).slurm_job_id == str(last.id)
+        assert run.record(cell).status in ("ok", "unconverged")
 
 
 def test_every_record_names_its_node_and_its_gpu(run: OnCluster) -> None:

@@ -21,7 +21,7 @@ from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
 from asrmeter.models import build
 from asrmeter.models.catalogue import Model, catalogue
 from asrmeter.runtimes import families
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families.base import Family
 from asrmeter.sources.integrity import PROVENANCE
 from asrmeter.sources.packages import Archives
@@ -76,7 +76,10 @@ def config_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "config.json").read_text())
 
 
-@pytest.mark.parametrize("family", families.known().values(), ids=families.known())
+HERE = {name: family for name, family in families.known().items() if name != "external"}
+
+
+@pytest.mark.parametrize("family", HERE.values(), ids=HERE)
 def test_what_a_family_names_exists(family: Family) -> None:
     module, name = family.transformers_runtime.split(":")
     assert callable(getattr(importlib.import_module(module), name))
@@ -88,7 +91,7 @@ def test_what_a_family_names_exists(family: Family) -> None:
     family.preload()
 
 
-@pytest.mark.parametrize("family", families.known().values(), ids=families.known())
+@pytest.mark.parametrize("family", HERE.values(), ids=HERE)
 def test_a_family_has_a_decoder_if_one_is_counted(family: Family) -> None:
     architecture = Architecture({"model_type": family.usual_type})
     assert (architecture.decoder_operations is not None) == family.has_decoder
@@ -101,7 +104,7 @@ def test_every_known_model_is_of_a_family() -> None:
 
 
 def test_made_up_family_is_recognised(made_up: ModuleType) -> None:
-    assert list(families.known()) == ["ctc", "whisper", "made-up"]
+    assert list(families.known()) == ["ctc", "external", "whisper", "made-up"]
     assert families.named("made-up") is families.family_of({"model_type": "murmur"}) is made_up.FAMILY
     with pytest.raises(AsrmeterError, match=r"has no CTC head: config\.json says that it is a MurmurModel"):
         families.family_of({"model_type": "murmur", "architectures": ["MurmurModel"]})
@@ -110,7 +113,7 @@ def test_made_up_family_is_recognised(made_up: ModuleType) -> None:
 
 
 def test_unknown_family_is_named() -> None:
-    with pytest.raises(AsrmeterError, match=r"has no family of models made-up; known are ctc, whisper$"):
+    with pytest.raises(AsrmeterError, match=r"has no family of models made-up; known are ctc, external, whisper$"):
         families.named("made-up")
 
 
@@ -171,3 +174,18 @@ def test_fixed_work_is_the_windows_and_their_tokens(made_up: ModuleType) -> None
     assert made_up.FAMILY.fixed_work([16_000], [7], most_tokens=5).n_tokens == 5
     whole = families.named("ctc").fixed_work([16_000, 80_000], [3, 7], most_tokens=100)
     assert whole.windows == [slice(0, 80_000)]
+
+
+def test_external_model_is_a_name_and_nothing_more(tmp_path: Path) -> None:
+    said = {"name": "x", "models": {"mine": {"weights": "external"}}, "devices": ["cpu"]}
+    study = validation.with_defaults(said, "x.yaml")
+    build.build("mine", study.models["mine"], 42, Archives(tmp_path), tmp_path / "mine")
+    told = json.loads((tmp_path / "mine" / PROVENANCE).read_text())
+    assert (told["family"], told["parameters"], told["origin"]) == ("external", None, "elsewhere")
+    assert config_of(tmp_path / "mine") == {"model_type": "external"}
+    with pytest.raises(UnsupportedError, match="the model is elsewhere; only an engine of your own can run it"):
+        runtimes.load("transformers", Setup(tmp_path / "mine", "external", {}))
+    (counted,) = (model for model in models_of(study, tmp_path) if model.is_studied)
+    (row,) = rows(counted, BatchGrid([(5, 1)]))
+    assert row["note"] == "not counted: the model is elsewhere, with its architecture"
+    assert (row["family"], row["has_decoder"], row["encoder_gmac"]) == ("external", None, None)

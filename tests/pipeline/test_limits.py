@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from asrmeter.machine import cuda
 from asrmeter.records import cell_record
 from asrmeter.records.events import Energy, Memory, Ready
+from asrmeter.records.header import RecordHeader
 from asrmeter.study import grid, validation
 from asrmeter.study.fingerprints import fingerprints_of, measure_options
 from helpers.checkouts import Checkout, one_cell
@@ -39,7 +40,7 @@ def measured(
     device: str = "cpu",
     variant: dict[str, Any] | None = None,
     command: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> RecordHeader:
     """Measure a cell of whisper-tiny.en by hand; return its header."""
     own = one_cell(devices=[device], batch_sizes=[batch_size], protocol=FEW, variants={"v": variant or {}})
     whole = validation.with_defaults(own, "t.yaml")

@@ -96,12 +96,12 @@ def own(make_checkout: MakeCheckout, finished: Checkout, url: str) -> Checkout:
     checkout = make_checkout("own_runtime", finished)
     (checkout.folder / "my_engine.py").write_text(printed("python"))
     (checkout.folder / "scripts" / "asrmeter" / "runtimes" / "numpy_alone.py").write_text(MODULE)
-    variants = yaml.safe_load(printed("yaml"))["variants"]
+    example = yaml.safe_load(printed("yaml"))
+    variants = example["variants"] | {"numbers": {"runtime": "numpy_alone"}, "fp32": {}}
     variants["http"]["runtime"]["options"]["url"] = url
-    study = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[2])
+    study = small(models=example["models"], variants=variants, batch_sizes=[2])
     study["protocol"]["aa_pairs"] = 0
-    del variants["fp32"]  # measured elsewhere
-    checkout.write(study | {"variants": variants | {"numbers": {"runtime": "numpy_alone"}}})
+    checkout.write(study)
     checkout.run(limit_s=300, no_proxy="127.0.0.1", NO_PROXY="127.0.0.1")
     return checkout
 
@@ -113,7 +113,7 @@ def row(checkout: Checkout, variant: str, table: str = "cells") -> Row:
 
 def test_example_of_the_documentation_is_short() -> None:
     assert printed("python").count("\n") <= 30
-    assert yaml.safe_load(printed("yaml"))["models"]
+    assert yaml.safe_load(printed("yaml"))["models"] == {"my-model": {"weights": "external"}}
 
 
 def test_file_of_ones_own_is_a_row(own: Checkout, url: str) -> None:
@@ -125,7 +125,7 @@ def test_file_of_ones_own_is_a_row(own: Checkout, url: str) -> None:
     unknown = ("encoder_s_median", "stage_coverage", "n_tokens_mean", "tokens_per_s", "dtype", "gflop_per_sample")
     assert {name: found[name] for name in unknown} == dict.fromkeys(unknown)
     assert found["gflop_note"] == "its runtime does not say how many windows it ran"
-    header, _ = cell_record.read(own.cell("whisper-tiny.en/http/cpu/5s-b2"))
+    header, _ = cell_record.read(own.cell("my-model/http/cpu/5s-b2"))
     assert header.options["runtime"]["sha256"] == sha256_of(own.folder / "my_engine.py")
 
 
@@ -140,6 +140,12 @@ def test_module_is_a_runtime_found_by_name(own: Checkout) -> None:
     assert found["torch_version"] is None and found["peak_rss_bytes"] < 150e6
 
 
+def test_model_that_is_elsewhere_is_run_by_no_other(own: Checkout) -> None:
+    found = row(own, "fp32")
+    assert found["status"] == "unsupported" and "only an engine of your own can run it" in found["reason"]
+    assert (found["family"], found["has_decoder"], found["weights"]) == ("external", None, "pretrained")
+
+
 def test_other_runtimes_have_no_profile_and_say_so(own: Checkout) -> None:
     for variant in ("http", "numbers"):
         found = row(own, variant, "operators")
@@ -149,7 +155,7 @@ def test_other_runtimes_have_no_profile_and_say_so(own: Checkout) -> None:
 def test_report_shows_other_runtimes(own: Checkout) -> None:
     page = (own.results / "report.html").read_text()
     for variant in ("http", "numbers"):
-        assert f"<b>whisper-tiny.en</b> ({variant}) on cpu, batch 2" in page
+        assert f"<b>my-model</b> ({variant}) on cpu, batch 2" in page
 
 
 def test_changed_engine_measures_its_cells_alone(own: Checkout) -> None:
@@ -160,6 +166,6 @@ def test_changed_engine_measures_its_cells_alone(own: Checkout) -> None:
         ran = own.run("--dry-run")
     finally:
         engine.write_text(before)
-    assert ran.jobs["measure_cpu"] == 1 and "whisper-tiny.en/http/cpu/5s-b2" in ran.output
+    assert ran.jobs["measure_cpu"] == 1 and "my-model/http/cpu/5s-b2" in ran.output
     assert "numbers/cpu/5s-b2.parquet" not in re.sub(r"(?m)^ +input: .*", "", ran.output.partition("Job stats")[0])
     assert "measure_cpu" not in own.plan()

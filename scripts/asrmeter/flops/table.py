@@ -119,7 +119,8 @@ def rows(model: CountedModel, batch_grid: BatchGrid) -> Iterator[Row]:
             architecture = architecture or Architecture(model.config)
             yield _row(own_model, architecture, own_grid, duration_s, batch_size)
         except Exception as error:
-            why = f"not counted: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            kind = "" if isinstance(error, AsrmeterError) else f"{type(error).__name__}: "
+            why = f"not counted: {kind}{' '.join(str(error).split())[:200]}"
             yield _empty(own_model, duration_s, batch_size) | {"note": why}
 
 

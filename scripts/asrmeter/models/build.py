@@ -42,12 +42,16 @@ def build(
     origin = catalogue.origin(name, settings)
     with atomic(target) as folder, _disk_errors_as_oserror():
         folder.mkdir()
-        if origin.repo or origin.path:
-            facts = _take_saved(name, settings, origin, seed, folder)
+        n_parameters: int | None = None
+        if origin.is_external:
+            facts = _make_external(folder)
         else:
-            assert origin.entry is not None
-            facts = _make_known(origin.entry, settings.weights, seed, archives, folder)
-        n_parameters = pretrained.check(name, facts["family"], folder)
+            if origin.repo or origin.path:
+                facts = _take_saved(name, settings, origin, seed, folder)
+            else:
+                assert origin.entry is not None
+                facts = _make_known(origin.entry, settings.weights, seed, archives, folder)
+            n_parameters = pretrained.check(name, facts["family"], folder)
         if origin.entry and n_parameters != origin.entry.parameters:
             raise AsrmeterError(f"{name}: the model has {n_parameters} parameters, expected {origin.entry.parameters}")
         for path in folder.iterdir():
@@ -69,6 +73,13 @@ def _disk_errors_as_oserror() -> Iterator[None]:
         if isinstance(error, OSError) or not (found := re.search(r"\(os error (\d+)\)", str(error))):
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+
+
+def _make_external(folder: Path) -> dict[str, Any]:
+    """Make the folder of a model that is elsewhere: its config.json says so. Return facts for the record."""
+    family = families.named(catalogue.EXTERNAL)
+    (folder / pretrained.CONFIG).write_text(json.dumps(family.config_of({})) + "\n")
+    return {"family": family.name, "weights": "pretrained", "origin": "elsewhere", "licence": "not stated"}
 
 
 def _take_saved(

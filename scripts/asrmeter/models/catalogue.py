@@ -15,6 +15,8 @@ from asrmeter.common.toml_files import read_catalogue
 from asrmeter.sources import packages as pinned
 
 CATALOGUE = RESOURCES / "models.toml"
+# The weights of a model that only an engine of the user's has.
+EXTERNAL = "external"
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ class ModelSettings:
 
     __pydantic_config__: ClassVar = FORBID_OTHERS
 
-    weights: Literal["packaged", "hub", "local", "random"] = field(
+    weights: Literal["packaged", "hub", "local", "random", "external"] = field(
         default_factory=derived,
         metadata={
             "description": "packaged: pretrained, from pinned packages. hub: pretrained, from the Hub. local: "
             "pretrained, from `path`. random: seeded, exact architecture (speed, memory and energy are valid, WER is "
-            "not). Default: local with a path, hub with an id, packaged otherwise."
+            "not). external: none here, for an engine of your own that has a model of its own. Default: local with a "
+            "path, hub with an id, packaged otherwise."
         },
     )
     id: str | None = field(
@@ -83,6 +86,7 @@ class Origin:
     """Where a model folder comes from: a repository on the Hub, a local folder, or else packages.
 
     `entry` is the catalogue's entry of this name, if the model is that one; `sha256` is that of the weights, if pinned.
+    `is_external`: it comes from nowhere, and only an engine of the user's has it.
     """
 
     entry: Model | None = None
@@ -90,6 +94,7 @@ class Origin:
     revision: str | None = None
     sha256: str | None = None
     path: Path | None = None
+    is_external: bool = False
 
 
 @cache
@@ -122,6 +127,8 @@ def origin(name: str, settings: ModelSettings) -> Origin:
         raise AsrmeterError(
             f"{place}.revision: is used with id only; known models have theirs in resources/models.toml"
         )
+    if weights == EXTERNAL:
+        return Origin(is_external=True)
     if weights == "local":
         raise AsrmeterError(f"{place}.path: give the folder of the weights")
     if entry is None:
@@ -177,8 +184,10 @@ def fingerprint_inputs(name: str, settings: ModelSettings) -> Any:
         return [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
     if found.repo:
         return [found.repo, found.revision]
+    if found.is_external:
+        return []
     entry = found.entry
-    assert entry is not None  # an origin has a path, a repo or an entry
+    assert entry is not None  # an origin has a path, a repo or an entry, or is external
     described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary]
     own = entry.packaged if settings.weights == "packaged" else None
     known = pinned.catalogue()

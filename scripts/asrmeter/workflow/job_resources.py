@@ -63,6 +63,8 @@ def _weights_bytes(folder: str, changed_ns: int) -> int:
 def _expected_bytes(model: str, settings: ModelSettings) -> int:
     """Return the size of the weights of a model that was not made yet."""
     origin = catalogue.origin(model, settings)
+    if origin.is_external:
+        return 0
     if origin.entry is not None:
         return 4 * origin.entry.parameters
     return (_made_bytes(str(origin.path)) if origin.path is not None else 0) or _UNKNOWN_WEIGHTS_BYTES

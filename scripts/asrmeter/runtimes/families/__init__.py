@@ -42,8 +42,9 @@ def family_of(config: Mapping[str, Any]) -> "Family":
     families = known().values()
     found = next((each for each in families if model_type in each.classes), None)
     if found is None:
-        titles = "- nor a ".join(each.title for each in families)
-        supported = ", ".join(kind for each in families for kind in each.classes)
+        shown = [each for each in families if each.title]
+        titles = "- nor a ".join(str(each.title) for each in shown)
+        supported = ", ".join(kind for each in shown for kind in each.classes)
         raise AsrmeterError(
             f"the model is neither a {titles}-type model (model_type {model_type}); supported are {supported}"
         )

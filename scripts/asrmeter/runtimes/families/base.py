@@ -125,9 +125,10 @@ class DecoderOperations(Operations):
 class Family(ABC):
     """A family of models. The only instance is `FAMILY` of its module."""
 
-    # As records, provenance.json and models.toml have it; and as a person reads it, before "-type model".
+    # As records, provenance.json and models.toml have it; and as a person reads it, before "-type model" (None: no
+    # config.json says that it is one).
     name: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[str | None]
     # model_type of config.json -> transformers' class.
     classes: ClassVar[Mapping[str, str]]
     # That of an entry of models.toml which names none. Its class is preloaded; cells of other types import theirs.
@@ -135,8 +136,8 @@ class Family(ABC):
     # What the classes' names end in, and the part that a model of another class lacks.
     ending: ClassVar[str]
     output_part: ClassVar[str]
-    # Whether a decoder writes the text token by token.
-    has_decoder: ClassVar[bool]
+    # Whether a decoder writes the text token by token; None if that is not known.
+    has_decoder: ClassVar[bool | None]
     # The encoder hears windows of this length, whatever there is to hear; None if it hears each batch at its own.
     window_s: ClassVar[int | None] = None
     # What the stage `decoder` is called in a profile, where no module of its own has a name.
