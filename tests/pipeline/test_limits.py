@@ -62,8 +62,8 @@ def test_batch_out_of_memory_is_a_record_and_larger_are_skipped(inputs: Checkout
     assert header.status == "oom", header.reason
     assert "memory" in header.reason
     larger = measured(inputs, tmp_path, batch_size=512)
-    assert larger["status"] == "unsupported"
-    assert "larger than the batch of 256 that ran out of memory" in larger["reason"]
+    assert larger.status == "unsupported"
+    assert "larger than the batch of 256 that ran out of memory" in larger.reason
 
 
 def test_model_with_nan_scores_is_an_error(inputs: Checkout, tmp_path: Path) -> None:

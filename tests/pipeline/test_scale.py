@@ -23,10 +23,10 @@ def test_a_study_by_configfile_is_not_merged_with_config_yaml(fresh: Checkout) -
     assert (jobs["model"], jobs["measure_cpu"]) == (1, 4 * 2 + 1)
     fresh.run("results-own/study.json", "--configfile", path)
     written = json.loads((fresh.folder / "results-own" / "study.json").read_text())
-    schema = json.loads((fresh.folder / "schemas" / "study.schema.json").read_text())["properties"]
+    schema = json.loads((fresh.folder / "schemas" / "study.schema.json").read_text())["$defs"]
     assert list(written["models"]) == ["whisper-tiny.en"]
-    assert written["protocol"]["budget_s"] == schema["protocol"]["properties"]["budget_s"]["default"]
-    packages = next(kind["properties"] for kind in schema["corpus"]["oneOf"] if kind["title"] == "packages")
+    assert written["protocol"]["budget_s"] == schema["Protocol"]["properties"]["budget_s"]["default"]
+    packages = schema["PackagesCorpus"]["properties"]
     assert written["corpus"]["segments_per_class"] == packages["segments_per_class"]["default"]
     assert written["max_batch_audio_s"] is None
 
