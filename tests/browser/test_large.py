@@ -11,8 +11,6 @@ from asrmeter.report.figure_registry import FIGURES
 from helpers.large_study import write_large_study
 from helpers.pages import TEMPLATES, Open
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[2]
 
 

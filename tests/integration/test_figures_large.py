@@ -18,8 +18,6 @@ from asrmeter.report.figures.render import figure_svg
 from helpers.bottlenecks import ceiling_rows, profile_rows, scaling_row, stage_rows
 from helpers.tables import cell
 
-pytestmark = pytest.mark.alone
-
 MODELS = [f"organisation/a-model-with-a-name-{i:02}" for i in range(25)]
 VARIANTS = ("fp32", "bf16", "int8", "compiled")
 DURATIONS_S = (2, 5, 8, 10, 12, 15, 20, 30, 45, 60)

@@ -1,17 +1,31 @@
 """What the pipeline's tests share: the inputs of a run, and a finished one."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from helpers.checkouts import SECRET, Checkout, MakeCheckout, Ran, small
+from helpers.checkouts import SECRET, Checkout, MakeCheckout, Ran, exclusively, link, small
 
 
 @pytest.fixture(scope="session")
-def inputs(make_checkout: MakeCheckout) -> Checkout:
-    """A checkout with the model folders and the corpus of the small study, in which nothing was measured."""
-    checkout = make_checkout("inputs")
+def inputs(make_checkout: MakeCheckout, once_for_all: Path) -> Checkout:
+    """A checkout with the model folders and the corpus of the small study, in which nothing was measured.
+
+    One process of the tests makes them for all.
+    """
+    made = once_for_all / "inputs"
+    with exclusively(once_for_all):
+        if not (made / "done").exists():
+            first = make_checkout("first_inputs")
+            first.write(small())
+            folders = [f"results/models/{model}" for model in small()["models"]]
+            first.run(*folders, "results/corpus/quickstart/segments.parquet")
+            for part in ("models", "corpus"):
+                shutil.copytree(first.results / part, made / "results" / part, copy_function=link)
+            (made / "done").touch()
+    checkout = make_checkout("inputs", made_from=Checkout(made, once_for_all / "lock"))
     checkout.write(small())
-    folders = [f"results/models/{model}" for model in small()["models"]]
-    checkout.run(*folders, "results/corpus/quickstart/segments.parquet")
     return checkout
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 import measure
+import profile_operators
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
@@ -122,12 +124,9 @@ def test_own_file_may_refuse_or_run_out_of_memory(tmp_path: Path, error: str) ->
         transcribed(tmp_path, WHOLE.replace("return [Hypothesis", f"raise {error}; [Hypothesis"))
 
 
-Measured = Callable[..., RecordHeader]
-
-
 @pytest.fixture
-def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
-    """Measures a cell with an engine in a worker of its own."""
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What names a cell on a command line, but for its variant."""
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("ASRMETER_FORK_SERVER", "0")
     model, corpus = tmp_path / "m", tmp_path / "c"
@@ -138,12 +137,23 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
     soundfile.write(corpus / "a.flac", np.zeros(5 * 16_000), 16_000)
     sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
     protocol = {"version": 1, "target": 1, "min_passes": 2, "max_passes": 2, "budget_s": 0.1, "timed_batches": 1}
+    return [
+        *(f"--model-folder={model}", f"--segments={corpus}/segments.json", "--variant=mine", "--model=m"),
+        *("--device=cpu", "--duration-s=5", "--batch-size=1", "--threads=1", "--seed=1"),
+        f"--protocol={json.dumps(protocol | {'energy_window_s': 0})}",
+    ]
+
+
+Measured = Callable[..., RecordHeader]
+
+
+@pytest.fixture
+def measured(options: list[str], tmp_path: Path) -> Measured:
+    """Measures a cell with an engine in a worker of its own."""
 
     def measure_it(code: str, *more: str) -> RecordHeader:
-        options = [f"--model-folder={model}", f"--segments={corpus}/segments.json", "--variant=mine", "--model=m"]
-        options += [f"--variant-options={json.dumps(variant(tmp_path, code))}", "--device=cpu", "--duration-s=5"]
-        options += ["--batch-size=1", "--threads=1", "--seed=1", f"--output={tmp_path}/5s-b1.parquet", *more]
-        measure.main([*options, f"--protocol={json.dumps(protocol | {'energy_window_s': 0})}"])
+        own = f"--variant-options={json.dumps(variant(tmp_path, code))}"
+        measure.main([*options, own, f"--output={tmp_path}/5s-b1.parquet", *more])
         return cell_record.read(tmp_path / "5s-b1.parquet")[0]
 
     return measure_it
@@ -183,3 +193,11 @@ def test_own_file_that_crashes_is_named(measured: Measured) -> None:
     header = measured(WHOLE.replace("return [Hypothesis", "__import__('os')._exit(7); return [Hypothesis"))
     said = "the worker ended with exit code 7 after 0 passes, in transcribe of my_engine.py"
     assert (header.status, header.reason) == ("error", said)
+
+
+def test_own_file_has_no_operators_to_profile(options: list[str], tmp_path: Path) -> None:
+    own = f"--variant-options={json.dumps(variant(tmp_path, WHOLE))}"
+    places = [f"--output={tmp_path}/profile.parquet", f"--trace={tmp_path}/trace.json.gz"]
+    profile_operators.main([*options, own, *places])
+    (row,) = pq.read_table(tmp_path / "profile.parquet").to_pylist()
+    assert (row["status"], row["reason"]) == ("unsupported", "only models that torch runs can be profiled")
