@@ -9,7 +9,7 @@ import logging
 import platform
 import statistics
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asrmeter import runtimes
 from asrmeter.common.paths import ROOT
@@ -20,9 +20,11 @@ from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as siblings
-from asrmeter.records.events import Event, Latency, Pass, Waited
-from asrmeter.records.header import RecordHeader
 from asrmeter.workflow.cli import run
+
+# What a record is made of is imported when the worker has ended: before, it would be part of its start-up.
+if TYPE_CHECKING:
+    from asrmeter.records.events import Event, Latency, Pass
 
 # A row of a record.
 PassRow = dict[str, Any]
@@ -61,6 +63,9 @@ class CellJob(Job):
 
     def write(self, outcome: Outcome) -> str:
         """Write the record."""
+        from asrmeter.records import cell_record  # pyarrow
+        from asrmeter.records.header import RecordHeader
+
         status, reason, events, passes = interpret(outcome)
         # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
         clock_jump_s = probes.clock_ahead_s() - self._clock_ahead_s
@@ -74,15 +79,14 @@ class CellJob(Job):
             clock_jump_s=clock_jump_s,
             measured_at=ended_at.isoformat(timespec="seconds"),
         )
-
-        from asrmeter.records import cell_record  # pyarrow
-
         cell_record.write(self.output, header, passes)
         return summary(status, reason, passes)
 
 
-def interpret(outcome: Outcome) -> tuple[str, str | None, dict[str, Event], list[PassRow]]:
+def interpret(outcome: Outcome) -> "tuple[str, str | None, dict[str, Event], list[PassRow]]":
     """Return status, reason, the last event of each kind by name, and passes with their phase."""
+    from asrmeter.records.events import Latency, Pass, Waited
+
     events = {name: event for name, event in outcome.by_name.items() if name != Pass.name}
     if outcome.supervisor_cpu_s is not None:
         events[Waited.name] = Waited(parent_cpu_s=outcome.supervisor_cpu_s)
@@ -93,7 +97,7 @@ def interpret(outcome: Outcome) -> tuple[str, str | None, dict[str, Event], list
     return outcome.status, outcome.reason, events, passes
 
 
-def phase(entry: Pass, latency: Latency | None) -> str:
+def phase(entry: "Pass", latency: "Latency | None") -> str:
     """Return the phase that a pass belongs to: which of the timed ones count is known only at the end."""
     if entry.phase != "latency" or latency is None or entry.attempt is None or entry.round is None:
         return entry.phase

@@ -186,7 +186,7 @@ CELL_COLUMNS: list[Column] = [
     ("torch_version", TEXT, _version("torch")),
     ("transformers_version", TEXT, _version("transformers")),
     ("library", TEXT, _event(Ready, "library")),
-    ("library_versions", TEXT, lambda cell: _as_json(cell.event(Ready, "versions"))),
+    ("library_versions", TEXT, lambda cell: _as_json(cell.library_versions)),
     ("codecarbon_version", TEXT, _version("codecarbon")),
     ("corpus_sha256", TEXT, _header("corpus_sha256")),
     ("weights_sha256", TEXT, _header("weights_sha256")),

@@ -1,6 +1,6 @@
 """One cell's record with what is worked out from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
@@ -49,6 +49,11 @@ class MeasuredCell:
         """The name of the runtime, or that of the user's file that ran the model."""
         runtime = self.header.options["runtime"]
         return runtime if isinstance(runtime, str) else PurePath(runtime["path"]).name
+
+    @property
+    def library_versions(self) -> Mapping[str, str]:
+        """The versions of the packages that were measured with, those that a file of the user's names among them."""
+        return {**self.header.versions, **(self.event(Ready, "versions") or {})}
 
     @property
     def device_name(self) -> str | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from asrmeter.common.typed_json import JsonObject
-from asrmeter.records.header import CellSettings
+from asrmeter.records.cell_settings import CellSettings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Spec:
     """What every task is given.
 
@@ -37,7 +37,7 @@ class Spec:
         return {"task": self.task} | vars(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CellSpec(CellSettings, Spec):
     """How to measure a cell.
 
@@ -66,7 +66,7 @@ class CellSpec(CellSettings, Spec):
         return kept | {"segments": [{key: row[key] for key in row if key != "file"} for row in self.segments]}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ProfileSpec(CellSpec):
     """How to profile a cell; the last profiled pass is written to `trace_file`."""
 
@@ -75,7 +75,7 @@ class ProfileSpec(CellSpec):
     trace_file: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PeaksSpec(Spec):
     """How to measure the peak rates of a device.
 

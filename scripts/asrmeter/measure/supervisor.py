@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from asrmeter.machine import probes
 from asrmeter.measure import launcher
 from asrmeter.measure.spec import Spec
-from asrmeter.records.events import Done, Event, Failed, Pass, Ready, Unsupported, parse
 
-E = TypeVar("E", bound=Event)
+# The events are imported when the worker has ended: until it starts, every import is part of its start-up.
+if TYPE_CHECKING:
+    from asrmeter.records.events import Event
+
+E = TypeVar("E", bound="Event")
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,11 @@ class Outcome:
 
     status: str
     reason: str | None
-    events: Sequence[Event] = ()
+    events: "Sequence[Event]" = ()
     supervisor_cpu_s: float | None = None
 
     @cached_property
-    def by_name(self) -> dict[str, Event]:
+    def by_name(self) -> "dict[str, Event]":
         """The last event of each kind, by its name."""
         return {event.name: event for event in self.events}
 
@@ -56,6 +59,8 @@ def run_supervised(spec: Spec, timeout_s: float, lock: int, root: Path) -> Outco
         timed_out = code is None
         if code is None:
             code = worker.kill()
+        from asrmeter.records.events import parse
+
         stream.seek(0)
         # Whatever follows the last line break was cut off.
         *lines, _ = stream.read().decode(errors="replace").split("\n")
@@ -68,7 +73,7 @@ def run_supervised(spec: Spec, timeout_s: float, lock: int, root: Path) -> Outco
 def classify_exit(
     code: int,
     timeout_s: float | None,
-    events: Sequence[Event],
+    events: "Sequence[Event]",
     out_of_memory: bool = False,
     own_file: str | None = None,
 ) -> tuple[str, str | None]:
@@ -77,6 +82,8 @@ def classify_exit(
     `out_of_memory` says that the kernel killed some process meanwhile because memory ran out. `own_file` is the user's
     file that ran the model, if any: what it was doing is named where it says nothing itself.
     """
+    from asrmeter.records.events import Done, Failed, Pass, Ready, Unsupported
+
     n_passes = sum(isinstance(event, Pass) for event in events)
     where = ""
     if own_file:

@@ -58,7 +58,7 @@ OPERATORS = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileHeader:
-    """What a profile is of, in its file; see `records.header.CellSettings`. Older files say less, or nothing."""
+    """What a profile is of, in its file; see `records.cell_settings.CellSettings`. Older files say less, or nothing."""
 
     model: str | None = None
     model_key: str | None = None

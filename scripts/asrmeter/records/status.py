@@ -8,9 +8,12 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asrmeter.common.files import sha256_of, write_atomically
-from asrmeter.records.header import RecordHeader
+
+if TYPE_CHECKING:
+    from asrmeter.records.header import RecordHeader
 
 # Stands for the status of a record that is damaged.
 UNREADABLE = "unreadable"
@@ -24,7 +27,7 @@ def json_of(record: Path) -> Path:
     return record.with_suffix(".json")
 
 
-def write(record: Path, content: bytes, header: RecordHeader) -> None:
+def write(record: Path, content: bytes, header: "RecordHeader") -> None:
     """Write the JSON file beside a record that is about to be written with this content and header."""
     beside = {"sha256": hashlib.sha256(content).hexdigest(), "header": header.to_json()}
     write_atomically(json_of(record), json.dumps(beside))
@@ -57,8 +60,10 @@ def status(record: Path) -> str | None:
     return found.status if found else None
 
 
-def header(record: Path) -> RecordHeader | None:
+def header(record: Path) -> "RecordHeader | None":
     """Return the header of a record; None if there is no record or no JSON file, or either is damaged."""
+    from asrmeter.records.header import RecordHeader  # only where there are records: a job's start-up pays for it
+
     try:
         beside = json.loads(json_of(record).read_text(encoding="utf-8"))
         if beside["sha256"] == sha256_of(record):

@@ -6,7 +6,6 @@ memory of its own runtime.
 """
 
 import contextlib
-import importlib.metadata
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from asrmeter.common.options import FORBID_OTHERS
 from asrmeter.common.vocabulary import STAGES, DecoderWork
-from asrmeter.machine import cuda
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from asrmeter.machine import cuda
 
 
 class UnsupportedError(Exception):
@@ -174,6 +174,8 @@ class Runtime(ABC):
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the `packages`."""
+        import importlib.metadata
+
         return {package: importlib.metadata.version(package) for package in self.packages}
 
     def timeline(self) -> Timeline:
@@ -191,8 +193,10 @@ class Runtime(ABC):
         """
         return contextlib.nullcontext()
 
-    def gpu(self) -> cuda.Gpu | None:
+    def gpu(self) -> "cuda.Gpu | None":
         """Return the GPU that the model is on; this is only asked where the device is CUDA."""
+        from asrmeter.machine import cuda
+
         return cuda.first_gpu()
 
     def device_memory(self) -> DeviceMemory | None:

@@ -17,7 +17,6 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import sha256_of
 from asrmeter.common.options import FORBID_OTHERS, TEXT
 from asrmeter.common.vocabulary import STAGES
-from asrmeter.machine import cuda
 from asrmeter.runtimes.base import (
     RUNTIME,
     DeviceMemory,
@@ -33,6 +32,8 @@ from asrmeter.runtimes.base import (
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from asrmeter.machine import cuda
 
 Result = TypeVar("Result")
 # The name under which the file is imported.
@@ -204,7 +205,7 @@ class CheckedRuntime(Runtime):
         """See `Runtime`."""
         return self._call("check_scores", self._own.check_scores)
 
-    def gpu(self) -> cuda.Gpu | None:
+    def gpu(self) -> "cuda.Gpu | None":
         """See `Runtime`."""
         return self._call("gpu", self._own.gpu)
 
