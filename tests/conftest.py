@@ -38,7 +38,11 @@ _FINISHED = {
     f"test_{name}.py" for name in ("again", "bottlenecks", "damage", "own_runtime", "run", "two_runs", "wall_time")
 }
 # The longest begin first, so that all processes end together.
-_LONGEST = ("test_cluster.py", "finished", "test_environments.py", "test_faults.py", "test_random_kills.py")
+_LONGEST = (
+    *("test_cluster.py", "finished", "test_environments.py", "test_own_speech.py", "test_faults.py"),
+    *("test_random_kills.py", "test_model_folders.py", "test_limits.py", "test_broken_studies.py", "test_large.py"),
+    *("test_large_plan.py", "test_scale.py", "test_hub_corpora.py"),
+)
 
 
 def _group(nodeid: str) -> str:
