@@ -10,7 +10,7 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run slurm test check lint format schema lock pictures clean help
+.PHONY: run slurm test check lint lint-types lint-tests lint-style lint-workflow format schema lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
@@ -29,11 +29,20 @@ check: lint ## before each commit: lint and unit tests, in about a minute on two
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
 
 lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-types lint-tests lint-style lint-workflow
+
+lint-types:
+	$(ACTIVATE) mypy
+
+lint-tests:
+	$(ACTIVATE) mypy --config-file tests/mypy.ini tests
+
+lint-style:
 	$(ACTIVATE) ruff check .
 	$(ACTIVATE) ruff format --check .
-	$(ACTIVATE) mypy
-	$(ACTIVATE) mypy --config-file tests/mypy.ini tests
 	$(ACTIVATE) PYTHONPATH=scripts lint-imports
+
+lint-workflow:
 	$(ACTIVATE) snakefmt --check Snakefile rules
 	$(ACTIVATE) snakemake --lint
 
