@@ -19,7 +19,7 @@ from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.supervisor import Outcome
-from asrmeter.records import status as siblings
+from asrmeter.records import status as record_status
 from asrmeter.workflow.cli import run
 
 # What a record is made of is imported when the worker has ended: before, it would be part of its start-up.
@@ -53,7 +53,7 @@ class CellJob(Job):
 
     def refusal(self) -> tuple[str, str] | None:
         """Refuse a cell whose batch is larger than one that ran out of memory."""
-        too_large = None if self._args.larger_than_oom else siblings.smaller_out_of_memory(self.output)
+        too_large = None if self._args.larger_than_oom else record_status.smaller_out_of_memory(self.output)
         if too_large is None:
             return None
         return (

@@ -19,7 +19,7 @@ from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import ProfileSpec
 from asrmeter.measure.supervisor import Outcome
-from asrmeter.records import status as siblings
+from asrmeter.records import status as record_status
 from asrmeter.study import grid
 from asrmeter.workflow.cli import run
 
@@ -100,7 +100,7 @@ def results_folder(output: Path, cell_id: str) -> Path:
 def why_not_measured(results: Path, cell_id: str) -> tuple[str, str] | None:
     """Return status and reason of a profile whose cell could not be measured, None for all others."""
     record = results / "measurements" / f"{cell_id}.parquet"
-    status = siblings.status(record)
+    status = record_status.status(record)
     if status is None or status in MEASURED_STATUS:
         return None
     return status, f"the cell could not be measured: {record} says why"

@@ -102,8 +102,8 @@ class Pass(Event, name="pass"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disturbed(Event, name="disturbed"):
-    """Timed rounds that something else on the machine disturbed: they are repeated once. See `Latency`."""
+class Rounds:
+    """Timed rounds: why they ended, how many of them were not steady yet, and what was seen of the machine."""
 
     converged: bool
     reason: str | None = None
@@ -114,18 +114,14 @@ class Disturbed(Event, name="disturbed"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency(Event, name="latency"):
-    """The end of the timed rounds: why, how many of them were not steady yet, and what was seen of the machine.
+class Disturbed(Rounds, Event, name="disturbed"):
+    """Rounds that something else on the machine disturbed: they are repeated once."""
 
-    `stage_marks_s` is what setting the marks of a pass takes.
-    """
 
-    converged: bool
-    reason: str | None = None
-    n_unsteady: int = 0
-    attempt: int = 1
-    watch: JsonObject | None = None
-    disturbance: str | None = None
+@dataclass(frozen=True, kw_only=True)
+class Latency(Rounds, Event, name="latency"):
+    """The rounds that count. `stage_marks_s` is what setting the marks of a pass takes."""
+
     stage_marks_s: float | None = None
 
 

@@ -11,7 +11,7 @@ from asrmeter.measure.stop_rule import StopRule
 from asrmeter.measure.tasks import EventSink, Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
-from asrmeter.records.events import Disturbed, Latency, Memory, Ready
+from asrmeter.records.events import Disturbed, Latency, Memory, Ready, Rounds
 from asrmeter.runtimes.base import Runtime, mark_cost_s
 
 
@@ -84,13 +84,13 @@ class CellMeasurement(Task):
         """Time rounds until the stop rule ends them; once more if the machine was disturbed meanwhile."""
         found = self._time_rounds(attempt=1)
         if found.disturbance:
-            self._emit(found)
+            self._emit(Disturbed(**vars(found)))
             found = self._time_rounds(attempt=2)
         stage_marks_s = self._runner.n_marks * mark_cost_s(self._runtime.timeline)
         self._emit(Latency(**vars(found), stage_marks_s=stage_marks_s))
 
-    def _time_rounds(self, attempt: int) -> Disturbed:
-        """Time rounds until the stop rule ends them; return how that went, as if they had been disturbed."""
+    def _time_rounds(self, attempt: int) -> Rounds:
+        """Time rounds until the stop rule ends them."""
         rule, watch = self._rule, Watch(self._device, self._gpu.uuid if self._gpu else None)
         rounds: list[list[float]] = []
         while not rounds or not (rule.converged(rule.steady(rounds)) or rule.exhausted(rounds)):
@@ -99,7 +99,7 @@ class CellMeasurement(Task):
                 rounds[-1].append(self._runner.run("latency", batch, round=len(rounds) - 1, attempt=attempt))
                 watch.sample()
         report = watch.report()
-        return Disturbed(
+        return Rounds(
             converged=rule.converged(rule.steady(rounds)),
             reason=rule.exhausted(rounds),
             n_unsteady=rule.n_unsteady(rounds),
