@@ -1,0 +1,33 @@
+"""Show text of unknown origin: names of files, transcripts, messages of libraries. Standard library only."""
+
+import re
+import unicodedata
+
+# Signs that a reader does not see, or that change the order of those around them. What letters need to be joined or
+# parted (soft hyphen, zero-width joiner and non-joiner) stays, and so do spaces of every width.
+_INVISIBLE = re.compile(
+    "[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_UNDECODED = range(0xDC80, 0xDD00)
+
+
+def printable(text: str, most: int | None = None) -> str:
+    r"""Return a text as one line that terminals, logs, tables and pages can show, and that UTF-8 can store.
+
+    What cannot be seen is escaped as in Python: `\x1b`, `\n`, `\u202e`; a byte of a name that is not UTF-8 by its
+    value, `\xe9`. Of a text longer than `most` characters the beginning is returned, and how long it is.
+    """
+    cut = text if most is None or len(text) <= most else text[:most]
+    # The control signs of Python's isprintable are few; looking for them is quicker than asking for each category.
+    shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_shown, cut))
+    return shown if cut is text else f"{shown}… ({len(text):,} characters)"
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() and not _INVISIBLE.match(character):
+        return character
+    if ord(character) in _UNDECODED:  # by surrogateescape, as the operating system's names are read
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or _INVISIBLE.match(character):
+        return character.encode("unicode_escape").decode("ascii")
+    return character

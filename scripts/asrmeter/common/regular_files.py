@@ -1,0 +1,63 @@
+"""Open files that somebody else named: regular ones only, of a bounded size, below their own folder.
+
+Standard library only: the measuring parent uses it.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
+    """Open a file for reading. A pipe or a device is not waited for.
+
+    Raises:
+        AsrmeterError: it is not a regular file, or larger than `most_bytes`.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
+            raise AsrmeterError(f"{printable(str(path))}: is {what}, not a file")
+        if most_bytes is not None and status.st_size > most_bytes:
+            raise AsrmeterError(
+                f"{printable(str(path))}: has {status.st_size / 1e6:,.0f} MB, more than the {most_bytes / 1e6:,.0f} MB "
+                "that such a file may have"
+            )
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
+    """Return the content of a file; see `open_regular`."""
+    with open_regular(path, most_bytes) as stream:
+        return stream.read()
+
+
+def below(folder: Path, name: str) -> Path:
+    """Return the path of a file by its name relative to a folder.
+
+    Raises:
+        AsrmeterError: the name is absolute or not normal, or leads out of the folder, by a link too.
+    """
+    path = folder / name
+    is_plain = name and not os.path.isabs(name) and "\0" not in name and os.path.normpath(name) == name
+    if not is_plain or not path.resolve().is_relative_to(folder.resolve()):
+        raise AsrmeterError(f"{printable(str(folder))}: {printable(name)} leads out of this folder")
+    return path
