@@ -30,7 +30,7 @@ def rules() -> dict[str, Rule]:
     """Return every rule that has a command, by name."""
     found = {}
     for path in sorted((ROOT / "rules").glob("*.smk")):
-        for text in re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]:
+        for text in re.split(r"^(?=rule )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             named = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)
             scripts = frozenset(re.findall(r"python scripts/(\w+\.py)", text))
             found[text.split(":")[0].removeprefix("rule ")] = Rule(named[1] if named else None, scripts)
@@ -67,7 +67,7 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def locked(root: Path = ROOT, lock: str = "run.lock") -> dict[str, str]:
     """Return version by package of a lock."""
-    text = (root / "requirements" / lock).read_text()
+    text = (root / "requirements" / lock).read_text(encoding="utf-8")
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
 
@@ -79,7 +79,7 @@ def pinned(environment: str, versions: dict[str, str]) -> str:
 def main() -> None:
     """Write the locked versions into every environment file."""
     for path in FILES.values():
-        path.write_text(pinned(path.read_text(), locked()))
+        path.write_text(pinned(path.read_text(encoding="utf-8"), locked()), encoding="utf-8")
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--fix"]:

@@ -41,7 +41,7 @@ def packages(scripts: frozenset[str]) -> dict[str, set[str]]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache

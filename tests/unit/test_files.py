@@ -4,10 +4,12 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from asrmeter.common import files
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, list_files, write_atomically
 
@@ -86,3 +88,99 @@ def test_list_files_leaves_out_hidden_files_only(tmp_path: Path) -> None:
     os.utime(home / "b.txt", ns=(0, 10**18))
     assert list_files(home) == [*first[:-1], ("b.txt", 5, 10**18)]
     assert list_files(tmp_path / "missing") == []
+
+
+_NUMBERS = sorted({*errno.errorcode} - {errno.EAGAIN})  # that one is a BlockingIOError, and has no file
+
+
+@pytest.mark.parametrize("number", _NUMBERS, ids=errno.errorcode.get)
+def test_whatever_the_system_says_is_one_line_with_the_file(tmp_path: Path, number: int) -> None:
+    for place in (None, str(tmp_path), str(tmp_path / ".file.x" / "file"), "/elsewhere/in.wav", 3, os.fsencode("/b")):
+        with pytest.raises(AsrmeterError) as caught, atomic(tmp_path / "file"):
+            raise OSError(number, os.strerror(number), place)
+        said = str(caught.value)
+        assert said.startswith(f"{tmp_path / 'file'}: ") and "\n" not in said
+        no_room = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if place in ("/elsewhere/in.wav", b"/b") and not no_room:
+            assert said.endswith(f"cannot be made of {os.fsdecode(place)} ({os.strerror(number)})")
+        else:
+            assert " of /" not in said
+        if not no_room:
+            assert os.strerror(number) in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_a_library_without_a_number_is_one_line(tmp_path: Path) -> None:
+    said = r"file: cannot be written \(no answer from there\); check the disk"
+    with pytest.raises(AsrmeterError, match=said), atomic(tmp_path / "file"):
+        raise OSError("no answer\n from there")
+
+
+def _within(limit: int, code: str, *arguments: str) -> str:
+    """Run Python in a process whose files may not be larger than `limit` bytes; return the error that it tells."""
+    head = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from pathlib import Path\nfrom asrmeter.common import errors, files\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        f"{head}try: {code}\nexcept errors.AsrmeterError as error: print(error)",
+        *arguments,
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, env=environment, capture_output=True, check=True, encoding="utf-8").stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "files.check_room(Path(sys.argv[1]))",
+        "files.write_atomically(Path(sys.argv[1]), bytes(30_000))",
+        "files.write_atomically(Path(sys.argv[1]), 'ü' * 15_000)",
+    ],
+)
+def test_a_limit_on_sizes_of_files_is_one_line(tmp_path: Path, code: str) -> None:
+    said = _within(20_000, code, str(tmp_path / "file"))
+    assert said.startswith(f"{tmp_path / 'file'}: is larger than files may be here; raise the limit (ulimit -f")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("circle/file", "another file is in its place"),
+        ("nowhere/file", "cannot be made"),
+        ("text/file", "another file is in its place"),
+        (f"{'n' * 300}/file", "shorten its name"),
+        ("n" * 300, "shorten its name"),
+    ],
+)
+def test_a_way_that_leads_nowhere_is_named(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "nowhere").symlink_to("/proc/none")
+    (tmp_path / "text").touch()
+    for write in (files.check_room, lambda target: write_atomically(target, "text")):
+        with pytest.raises(AsrmeterError, match=said) as caught:
+            write(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is a pipe, not a file; delete {} and run again"),
+        (os.mkdir, "is a folder, not a file; delete {} and run again"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2 * 10**12), "has 2,000,000 MB"),
+        (lambda path: os.symlink("/dev/zero", path), "is a device, not a file; delete {} and run again"),
+        (lambda path: os.symlink("gone", path), "cannot be read ("),
+        (lambda path: Path(path).write_bytes(b"[" * 100_000), "cannot be read ("),
+        (lambda path: Path(path).write_bytes(b'"\xff"'), "cannot be read ("),
+    ],
+)
+def test_what_is_no_json_file_is_told_at_once(tmp_path: Path, make: Callable[[Path], object], said: str) -> None:
+    make(tmp_path / "a.json")
+    with pytest.raises(AsrmeterError) as caught:
+        files.read_json(tmp_path / "a.json")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.json'}: {said.format(tmp_path)}")
+    assert str(caught.value).endswith(f"; delete {tmp_path} and run again")

@@ -16,11 +16,27 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.printable import printable
+from asrmeter.common.regular_files import read_regular
 
 # More than the record of a cell, and little compared with what a run writes.
 ROOM_BYTES = 2**20
+# The manifest of a million segments has some 300 MB.
+MOST_JSON_BYTES = 10**9
 # Longer than writing any file of ours takes.
 _ABANDONED_S = 24 * 3600
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What the operating system says -> what it means for a file that is to be written, and the way out.
+_REASONS = {
+    (errno.ENOSPC, errno.EDQUOT): "no space left on the disk; free some and run again, nothing was left half-written",
+    (errno.EFBIG,): "is larger than files may be here; raise the limit (ulimit -f unlimited) and run again, nothing "
+    "was left half-written",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "may not be written ({reason}); check the folder's owner, mode and mount",
+    (errno.ENOTDIR, errno.EEXIST, errno.EISDIR): "cannot be made ({reason}); another file is in its place",
+    (errno.ELOOP,): "cannot be made ({reason}); a link on the way to it leads back to itself, delete that",
+    (errno.ENAMETOOLONG,): "cannot be made ({reason}); shorten its name, or that of a folder on the way to it",
+    (errno.EMFILE, errno.ENFILE): "cannot be made ({reason}); raise the limit of open files (ulimit -n)",
+}
 
 
 def sha256_of(path: Path) -> str:
@@ -38,13 +54,15 @@ def read_json(path: Path, alone: bool = False, shape: Any = object) -> Any:
     Raises:
         AsrmeterError: the file cannot be read or has another shape; the message says to make it, or its folder, again.
     """
-    unit = path if alone else path.parent
+    way_out = f"delete {path if alone else path.parent} and run again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path, MOST_JSON_BYTES).decode("utf-8"))
+    except AsrmeterError as error:
+        raise AsrmeterError(f"{error}; {way_out}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {unit} and run again") from error
+        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); {way_out}") from error
     if wrong := _misfit(content, shape):
-        raise AsrmeterError(f"{path}: {wrong}; delete {unit} and run again")
+        raise AsrmeterError(f"{path}: {wrong}; {way_out}")
     return content
 
 
@@ -101,7 +119,7 @@ def atomic(target: Path) -> Iterator[Path]:
     A folder that already exists at `target` is replaced as a whole.
 
     Raises:
-        AsrmeterError: the disk is full or the place is not writable.
+        AsrmeterError: the file cannot be written, or another cannot be read for it.
     """
     with _scratch_beside(target) as scratch:
         part = scratch / target.name
@@ -158,7 +176,7 @@ def _is_abandoned(scratch: Path) -> bool:
 def _boot_id() -> str:
     """Return an id of this machine since its last boot."""
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:8]
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").replace("-", "")[:8]
     return "unknown"
 
 
@@ -169,16 +187,21 @@ def write_atomically(target: Path, content: bytes | str) -> None:
         part.write_bytes(data)
 
 
-def _explain(error: OSError, target: Path) -> Exception:
-    """Return an error of the disk as one line; any other error unchanged."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AsrmeterError(
-            f"{target}: no space left on the disk; free some and run again, nothing was left half-written"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AsrmeterError(
-            f"{target}: may not be written ({error.strerror}); check the folder's owner, mode and mount"
-        )
-    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
-        return AsrmeterError(f"{target}: cannot be made ({error.strerror}); another file is in its place")
-    return error
+def _other_file(error: OSError, target: Path) -> str | None:
+    """Return the file that an error is about; None if that is `target`, lies beside it, or has it below."""
+    # Who copies a file names the source where the copy does not fit.
+    if error.errno in _NO_ROOM or not isinstance(error.filename, str | bytes | os.PathLike):
+        return None
+    name = os.fsdecode(error.filename)
+    path, own = Path(os.path.abspath(name)), Path(os.path.abspath(target))
+    return None if path.is_relative_to(own.parent) or own.is_relative_to(path) else name
+
+
+def _explain(error: OSError, target: Path) -> AsrmeterError:
+    """Return an error of the operating system, or of a library that makes its own such, as one line."""
+    reason = error.strerror or one_line(error) or type(error).__name__
+    if (other := _other_file(error, target)) is not None:
+        return AsrmeterError(f"{target}: cannot be made of {printable(other)} ({reason})")
+    said = next((text for numbers, text in _REASONS.items() if error.errno in numbers), None)
+    said = said or "cannot be written ({reason}); check the disk, and run again"
+    return AsrmeterError(f"{target}: {said.format(reason=reason)}")

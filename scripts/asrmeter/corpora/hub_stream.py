@@ -218,7 +218,7 @@ def _set_up_datasets() -> None:
 def _read_cached(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
     """Return the list in a cache file; an empty list if there is no file or it is damaged."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     whole = isinstance(found, list) and all(isinstance(entry, dict) and is_ours(entry) for entry in found)

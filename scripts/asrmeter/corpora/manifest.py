@@ -58,9 +58,9 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                 }
             )
         (part / SEGMENTS).write_bytes(as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA)))
-        (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n")
+        (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         selection |= {"segments_sha256": sha256_of(part / SEGMENTS_JSON)}
-        (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n")
+        (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n", encoding="utf-8")
 
 
 def _distinct(values: Any) -> str:

@@ -142,6 +142,6 @@ def oom_kills() -> int:
 def read(path: str) -> str | None:
     """Return the content of a system file, stripped; None if it cannot be read."""
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except OSError:
         return None

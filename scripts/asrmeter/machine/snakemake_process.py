@@ -59,4 +59,4 @@ def end_with_it() -> None:
 
 def _status(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat after the command's name: state, parent, ..., start time at index 19."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

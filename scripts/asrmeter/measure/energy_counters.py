@@ -99,10 +99,10 @@ class Rapl(Counter):
         packages: dict[str, tuple[Path, int]] = {}
         try:
             for domain in sorted(root.glob("intel-rapl*:*")):
-                name = (domain / "name").read_text().strip()
+                name = (domain / "name").read_text(encoding="utf-8").strip()
                 if name.startswith("package"):
                     # A register that is also mapped into memory (intel-rapl-mmio) appears twice, under the same name.
-                    range_uj = int((domain / "max_energy_range_uj").read_text())
+                    range_uj = int((domain / "max_energy_range_uj").read_text(encoding="utf-8"))
                     packages.setdefault(name, (domain / "energy_uj", range_uj))
         except (OSError, ValueError) as error:
             packages, self.missing = {}, f"RAPL: {error}"
@@ -117,7 +117,7 @@ class Rapl(Counter):
         if not self._files:
             return None
         try:
-            return tuple(int(file.read_text()) for _ in range(2) for file in self._files)
+            return tuple(int(file.read_text(encoding="utf-8")) for _ in range(2) for file in self._files)
         except PermissionError as error:
             self.missing = f"RAPL: only root may read {error.filename}"
         except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ class PeakMemory:
     def reset(self) -> None:
         """Reset the peaks. Where a container forbids it, the peak is that since the start of the process."""
         with contextlib.suppress(OSError):
-            _RESET.write_text("5")
+            _RESET.write_text("5", encoding="utf-8")
         if self._device:
             self._device.reset_peak()
 
@@ -49,7 +49,7 @@ class PeakMemory:
 
 
 def _kilobytes(field: str) -> int:
-    found = re.search(rf"^{field}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    found = re.search(rf"^{field}:\s*(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise OSError(f"{_STATUS} has no {field}")
     return int(found.group(1))

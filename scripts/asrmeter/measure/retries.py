@@ -40,11 +40,11 @@ class Attempts:
 
     def begin(self) -> str | None:
         """Note that the file is begun; return why it must not be tried any more, or None."""
-        begun = len(self._begun.read_text()) if self._begun.exists() else 0
+        begun = len(self._begun.read_text(encoding="utf-8")) if self._begun.exists() else 0
         if begun >= MOST:
             return f"the measuring job ended {begun} times without a record; the newest file in .snakemake/log says why"
         self._begun.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._begun, "a") as stream:
+        with open(self._begun, "a", encoding="utf-8") as stream:
             stream.write("+")
         return None
 

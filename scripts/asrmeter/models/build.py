@@ -61,7 +61,7 @@ def build(
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         provenance = {"model": name, "key": key} | facts
         provenance |= {"parameters": n_parameters, "weights_sha256": weights_sha256(files), "sha256": files}
-        (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
+        (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def _disk_errors_as_oserror() -> Iterator[None]:
 def _make_external(folder: Path) -> dict[str, Any]:
     """Make the folder of a model that is elsewhere: its config.json says so. Return facts for the record."""
     family = families.named(catalogue.EXTERNAL)
-    (folder / pretrained.CONFIG).write_text(json.dumps(family.config_of({})) + "\n")
+    (folder / pretrained.CONFIG).write_text(json.dumps(family.config_of({})) + "\n", encoding="utf-8")
     return {"family": family.name, "weights": "pretrained", "origin": "elsewhere", "licence": "not stated"}
 
 
@@ -105,7 +105,7 @@ def _take_saved(
 def _is_random(path: Path | None) -> bool:
     """Return True if asrmeter made the folder with random weights: they stay random when the folder is copied."""
     try:
-        provenance = json.loads((path / PROVENANCE).read_text()) if path else {}
+        provenance = json.loads((path / PROVENANCE).read_text(encoding="utf-8")) if path else {}
     except (OSError, ValueError):
         return False
     return isinstance(provenance, dict) and provenance.get("weights") == "random"

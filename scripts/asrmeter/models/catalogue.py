@@ -160,7 +160,7 @@ def check(name: str, settings: ModelSettings) -> None:
         if not os.path.isfile(path / "config.json"):
             raise AsrmeterError(f"{place} has no config.json; give a folder that save_pretrained wrote")
         try:
-            if not isinstance(json.loads((path / "config.json").read_text()), dict):
+            if not isinstance(json.loads((path / "config.json").read_text(encoding="utf-8")), dict):
                 raise ValueError("it is not an object")
         except (OSError, ValueError, RecursionError) as error:
             raise AsrmeterError(

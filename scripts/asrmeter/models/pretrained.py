@@ -100,7 +100,7 @@ def _without_unused_weights(name: str, origin: str, files: dict[str, Path]) -> d
 
 def _object(name: str, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise AsrmeterError(f"{name}: its {path.name} cannot be read ({error})") from error
     if not isinstance(content, dict):
@@ -136,7 +136,7 @@ def random(name: str, family: Family, folder: Path, seed: int) -> PreTrainedMode
     """
     torch.manual_seed(seed)
     try:
-        kind = family.network_class(json.loads((folder / CONFIG).read_text())["model_type"])
+        kind = family.network_class(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_type"])
         network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
     except Exception as error:  # torch and transformers may raise any at an impossible size
         message = " ".join(str(error).split())[:200]

@@ -46,7 +46,7 @@ def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
         with explained(kind, repo, revision):
             commit = huggingface_hub.HfApi().repo_info(repo, repo_type=kind, revision=revision).sha
     except Unreachable:
-        commit = memory.read_text().strip() if memory.is_file() else ""
+        commit = memory.read_text(encoding="utf-8").strip() if memory.is_file() else ""
         if not COMMIT.fullmatch(commit):
             raise
         logging.info("%s: the Hub cannot be reached; using the commit %s that %s had last", repo, commit, revision)

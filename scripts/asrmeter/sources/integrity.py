@@ -118,6 +118,6 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _remembered(memory: Path) -> Any:
     try:
-        return json.loads(memory.read_text())
+        return json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

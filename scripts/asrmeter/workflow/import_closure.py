@@ -31,7 +31,7 @@ def _imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
     names: set[str] = set()
     listed: list[Path] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -218,7 +218,7 @@ class RunProgress(logging.Handler):
             if _version(self._record(cell)) != record and (found := status(self._record(cell))):
                 news += self._end(cell, found)
             elif self._poll_s is not None and cell not in self._cells.running and _version(self._log(cell)) != log:
-                with contextlib.suppress(OSError), open(self._log(cell), errors="replace") as stream:
+                with contextlib.suppress(OSError), open(self._log(cell), errors="replace", encoding="utf-8") as stream:
                     if begun := _BEGUN.search(stream.read(_LOG_HEAD)):
                         self._cells.begin(cell, self._looked_s, begun[1])
         self._looked_s = time.monotonic()

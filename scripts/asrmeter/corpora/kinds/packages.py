@@ -67,7 +67,7 @@ class PackagesCorpus(CorpusKind):
     def fingerprint_inputs(self) -> Any:
         """Return the listing, and the hashes of its packages."""
         known = pinned.catalogue()
-        return [self.path.read_text(), [known[name].sha256 for name in self.archives()]]
+        return [self.path.read_text(encoding="utf-8"), [known[name].sha256 for name in self.archives()]]
 
     @property
     def path(self) -> Path:

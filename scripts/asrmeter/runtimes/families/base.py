@@ -218,7 +218,9 @@ class Family(ABC):
 
     def write_preprocessing(self, parts: Parts, folder: Path) -> None:
         """Write the files for feature extraction and for decoding to text."""
-        (folder / "tokenizer_config.json").write_text(json.dumps(self.tokenizer_settings, indent=2) + "\n")
+        (folder / "tokenizer_config.json").write_text(
+            json.dumps(self.tokenizer_settings, indent=2) + "\n", encoding="utf-8"
+        )
 
     def complete(self, folder: Path) -> None:  # noqa: B027
         """Add what an old or fine-tuned model's folder may lack.

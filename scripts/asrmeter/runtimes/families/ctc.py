@@ -102,7 +102,7 @@ class Ctc(Family):
         super().write_preprocessing(parts, folder)
         Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
         vocabulary = {token: number for number, token in enumerate(parts.vocabulary)}
-        (folder / "vocab.json").write_text(json.dumps(vocabulary) + "\n")
+        (folder / "vocab.json").write_text(json.dumps(vocabulary) + "\n", encoding="utf-8")
 
     def encoder_operations(self, model: Any) -> CtcOperations:
         """See `Family`."""

@@ -34,7 +34,7 @@ class TransformersCtc(TorchRuntime):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         folder = setup.folder
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         spelling = read_spelling(folder)
         self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
         self.model = network(family_of(config).network_class(config["model_type"]), setup)

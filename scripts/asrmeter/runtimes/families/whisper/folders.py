@@ -37,13 +37,13 @@ def complete(folder: Path) -> None:
     tokenizer = folder / _TOKENIZER
     if not tokenizer.is_file():
         AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.save(str(tokenizer))
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     path = folder / "generation_config.json"
-    own = json.loads(path.read_text()) if path.is_file() else {}
+    own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     needed = _generation(_special_tokens(tokenizer.read_bytes()), config["vocab_size"], config["max_target_positions"])
     if any(own.get(key) is None for key in needed):
         own = needed | {key: value for key, value in own.items() if value is not None}
-        path.write_text(json.dumps(own, indent=2) + "\n")
+        path.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer_of(parts: Parts) -> bytes:
