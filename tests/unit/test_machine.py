@@ -2,17 +2,23 @@
 
 import fcntl
 import importlib.metadata
+import logging
 import os
+import pwd
+import re
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from asrmeter.machine import cuda, facts, probes
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.machine import cuda, facts, lock_holders, probes
 from asrmeter.machine.facts import available_cpus, machine_facts
-from asrmeter.machine.lock import LOCK_VARIABLE, exclusive_lock, shared_lock
+from asrmeter.machine.lock import LOCK_VARIABLE, check_lock, exclusive_lock, shared_lock
 from helpers.files import write
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -25,11 +31,13 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def is_free(lock: Path, kind: int) -> bool:
-    with open(lock) as stream:
-        try:
-            fcntl.flock(stream, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    descriptor = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
@@ -65,6 +73,108 @@ def test_a_second_process_waits_and_says_so(lock: Path) -> None:
         assert other.poll() is None
     out, _ = other.communicate(timeout=10)
     assert out == "in\n"
+
+
+def _lock_of_nobody(lock: Path) -> None:
+    lock.touch()
+    lock.chmod(0)
+
+
+def _socket_at(lock: Path) -> None:
+    socket.socket(socket.AF_UNIX).bind(str(lock))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is a pipe, not a file"),
+        (_socket_at, "is a socket, not a file"),
+        (lambda lock: lock.symlink_to("/dev/null"), "is a device, not a file"),
+        (lambda lock: lock.symlink_to("gone"), "is a link to nowhere"),
+        (lambda lock: lock.symlink_to(lock), "is a link to nowhere"),
+        (lambda lock: lock.parent.rmdir(), "lies in a folder that is not there"),
+        (lambda lock: lock.parent.rmdir() or lock.parent.touch(), "lies in a folder that is not there"),
+        (lambda lock: lock.parent.chmod(0o555), "cannot be opened (Permission denied)"),
+        (_lock_of_nobody, "may not be read by you, which its owner can mend (chmod 666)"),
+    ],
+)
+@pytest.mark.parametrize("use", ["check_lock()", "exclusive_lock().__enter__()", "shared_lock().__enter__()"])
+def test_what_is_no_lock_is_one_line(tmp_path: Path, make: Callable[[Path], object], said: str, use: str) -> None:
+    lock = tmp_path / "of" / "lock"
+    lock.parent.mkdir()
+    make(lock)
+    tmp_path.chmod(0o755)
+    code = (
+        "import asrmeter.machine.lock_holders, asrmeter.machine.lock as lock, os\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        f"try: lock.{use}\nexcept lock.AsrmeterError as error: print(error)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS), LOCK_VARIABLE: "of/lock"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=20)
+    assert done.stdout.startswith(f"of/lock: the machine's lock {said}; delete it, or have {LOCK_VARIABLE} name"), done
+    assert done.stdout.count("\n") == 1 and not done.stderr
+
+
+def test_a_name_that_no_file_can_have_is_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("n" * 5000, "/proc/none/lock"):
+        monkeypatch.setenv(LOCK_VARIABLE, name)
+        with pytest.raises(AsrmeterError, match=r"the machine's lock .*; delete it, or have ASRMETER_LOCK"):
+            check_lock()
+
+
+def test_a_folder_can_be_the_lock_and_stays_as_it_is(lock: Path) -> None:
+    lock.mkdir(mode=0o700)
+    check_lock()
+    with exclusive_lock():
+        assert not is_free(lock, fcntl.LOCK_EX)
+    assert lock.stat().st_mode & 0o777 == 0o700
+
+
+def test_who_holds_the_lock_is_named_again_and_again(
+    lock: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock.touch()
+    holder = subprocess.Popen(["flock", "--no-fork", str(lock), "sleep", "1.5"])
+    while is_free(lock, fcntl.LOCK_EX):
+        time.sleep(0.01)
+    monkeypatch.setattr("asrmeter.machine.lock._SAY_AGAIN_S", 0.4)
+    caplog.set_level(logging.INFO)
+    with exclusive_lock():
+        assert holder.wait() == 0
+    assert 3 <= len(caplog.messages) <= 5
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for said in caplog.messages:
+        assert re.fullmatch(
+            f"waiting for .* to let this one measure: {lock} is held by process {holder.pid} of {user} since "
+            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(sleep 1.5\)",
+            said,
+        )
+    time.sleep(0.6)
+    assert len(caplog.messages) <= 5, "it goes on when the lock is there"
+
+
+def test_holders_are_told_as_far_as_they_can_be_seen(lock: Path, tmp_path: Path) -> None:
+    lock.touch()
+    with open(lock) as stream:
+        status = os.fstat(stream.fileno())
+
+        def told(*pids: int, device: str = "ff:ff", kind: str = "FLOCK") -> str:
+            lines = [f"{n}: {kind}  ADVISORY  READ {pid} {device}:{status.st_ino} 0 EOF" for n, pid in enumerate(pids)]
+            other = f"7: -> FLOCK  ADVISORY  WRITE 77 ff:ff:{status.st_ino} 0 EOF"
+            write(tmp_path, "proc/locks", "\n".join([other, *lines]))
+            return lock_holders.holders(stream.fileno(), str(tmp_path))
+
+        unseen = "a process that cannot be seen from here (in a container, or on another machine?)"
+        assert told() == told(0) == told(5, kind="POSIX") == unseen
+        assert told(5) == "a process that process 5 has started before it ended"
+        assert told(1, 2, 3, 4, 5).endswith(" and 2 more")
+        (tmp_path / "proc" / "6").mkdir()
+        write(tmp_path, "proc/6/cmdline", "rm\0-rf\0\x1b[31m\0")
+        assert told(6) == f"process 6 of {pwd.getpwuid(os.getuid()).pw_name} (rm -rf \\x1b[31m \\n)"
+    write(tmp_path, "proc/locks", "odd\n")
+    with open(lock) as stream:
+        assert lock_holders.holders(stream.fileno(), str(tmp_path)) == unseen
 
 
 def test_a_child_holds_the_lock_after_its_parent_is_gone(lock: Path) -> None:

@@ -31,8 +31,7 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            what = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
-            raise AsrmeterError(f"{printable(str(path))}: is {what}, not a file")
+            raise AsrmeterError(f"{printable(str(path))}: is {kind_of_file(status.st_mode)}, not a file")
         if most_bytes is not None and status.st_size > most_bytes:
             raise AsrmeterError(
                 f"{printable(str(path))}: has {status.st_size / 1e6:,.0f} MB, more than the {most_bytes / 1e6:,.0f} MB "
@@ -42,6 +41,11 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def kind_of_file(mode: int) -> str:
+    """Return what a file is by its mode: a folder, a pipe, ..."""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def read_regular(path: Path, most_bytes: int | None = None) -> bytes:

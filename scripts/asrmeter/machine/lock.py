@@ -4,12 +4,23 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+import signal
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
+from asrmeter.common.regular_files import kind_of_file
 
 # Another path of the lock: for tests, and for machines whose users do not share a temporary folder.
 LOCK_VARIABLE = "ASRMETER_LOCK"
 # Not in the temporary folder of the environment, which may differ between jobs.
 LOCK = "/tmp/asrmeter.lock"
+# Who waits wakes up beside a measurement: not more often than this.
+_SAY_AGAIN_S = 300
 
 
 @contextlib.contextmanager
@@ -29,28 +40,113 @@ def shared_lock() -> Iterator[None]:
         yield
 
 
+def check_lock() -> None:
+    """Raise AsrmeterError if there is no lock of the machine, and none can be made."""
+    os.close(_open_for_all(_path()))
+
+
+def _path() -> str:
+    return os.environ.get(LOCK_VARIABLE) or LOCK
+
+
 @contextlib.contextmanager
 def _locked(kind: int, waiting: str) -> Iterator[int]:
-    path = os.environ.get(LOCK_VARIABLE) or LOCK
+    path = _path()
     descriptor = _open_for_all(path)
     try:
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info(waiting)
-            fcntl.flock(descriptor, kind)
+            _take(descriptor, kind, f"{waiting}: {printable(path)}")
+        except OSError as error:
+            raise _unusable(path, f"cannot be locked ({error.strerror})") from error
         yield descriptor
     finally:
         os.close(descriptor)
 
 
+def _take(descriptor: int, kind: int, waiting: str) -> None:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        return
+    began = time.monotonic()
+
+    def say() -> None:
+        from asrmeter.machine.lock_holders import holders  # only where somebody waits
+
+        minutes = round((time.monotonic() - began) / 60)
+        so_far = f" (for {minutes} min now)" if minutes else ""
+        logging.info("%s is held by %s%s", waiting, holders(descriptor), so_far)
+
+    say()
+    with _every(_SAY_AGAIN_S, say):
+        fcntl.flock(descriptor, kind)
+
+
+@contextlib.contextmanager
+def _every(seconds: float, function: Callable[[], None]) -> Iterator[None]:
+    """Call a function every so often while the main thread sleeps in the kernel; in another thread never."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def call(*_: Any) -> None:
+        function()
+
+    before = signal.signal(signal.SIGALRM, call)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _open_for_all(path: str) -> int:
     """Open the lock file; if it is missing, create it for all users of the machine."""
+    try:
+        descriptor = _open_or_create(path)
+    except (OSError, ValueError) as error:
+        what = _unfit(path) or f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        raise _unusable(path, what) from error
+    mode = os.fstat(descriptor).st_mode
+    if not _can_be_locked(mode):
+        os.close(descriptor)
+        raise _unusable(path, f"is {kind_of_file(mode)}, not a file")
+    return descriptor
+
+
+def _open_or_create(path: str) -> int:
+    # A pipe is opened without waiting for its other end.
+    to_read = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     # Not in one call: Linux refuses O_CREAT on another user's file in a sticky folder (fs.protected_regular).
     with contextlib.suppress(FileNotFoundError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, to_read)
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         os.fchmod(descriptor, 0o666)
         return descriptor
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(path, to_read)
+
+
+def _unfit(path: str) -> str:
+    """Return why a path cannot be opened, where that can be told better than by the system's own words; else ""."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.islink(path) and not os.path.exists(path):
+            return "is a link to nowhere"
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            return "lies in a folder that is not there"
+        if not _can_be_locked(mode := os.stat(path).st_mode):
+            return f"is {kind_of_file(mode)}, not a file"
+        if not os.access(path, os.R_OK):
+            return "may not be read by you, which its owner can mend (chmod 666)"
+    return ""
+
+
+def _can_be_locked(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _unusable(path: str, what: str) -> AsrmeterError:
+    return AsrmeterError(
+        f"{printable(path)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another file, the same "
+        "for all who measure on this machine"
+    )
