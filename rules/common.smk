@@ -14,22 +14,35 @@ import sys
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
+if workflow.is_main_process and not BASE.samefile(os.curdir):
+    sys.exit(
+        f"error: Snakemake runs in {os.getcwd()}: run it in the checkout, by the same command without -s and "
+        f"--directory after cd {BASE}; files of other folders are named by their whole path"
+    )
 sys.path.insert(0, str(BASE / "scripts"))
 
+from asrmeter.machine import lock
+from asrmeter.measure import launcher
 from asrmeter.records import run_folders
-from asrmeter.study import fingerprints, grid, ownership, validation, yaml_file
-from asrmeter.workflow import import_closure, snakemake_api
+from asrmeter.study import fingerprints, grid, ownership, validation
+from asrmeter.workflow import (
+    command_line,
+    environment,
+    import_closure,
+    run_lock,
+    snakemake_api,
+)
 from asrmeter.workflow.plan import MACHINE_PEAKS_MB, Plan
 from asrmeter.workflow.snakemake_api import errors_in_one_line, or_exit
 
-snakemake_api.put_own_python_first()
+or_exit(environment.prepare)
+snakemake_api.use_bash()
+launcher.new_run()
 LOCAL = snakemake_api.runs_here(workflow)
 
 if workflow.is_main_process:
-    with errors_in_one_line():
-        # Before Snakemake reads config.yaml: it names no line, and takes the last of two keys without a word.
-        for file in snakemake_api.config_files(workflow):
-            yaml_file.read(Path(file))
+    # Before Snakemake reads config.yaml: it names no line, and takes the last of two keys without a word.
+    or_exit(command_line.check_studies, snakemake_api.config_files(workflow))
 
 # A study of --configfile is self-contained. Keys that it omits take the schema's defaults, never values of config.yaml.
 if not workflow.overwrite_configfiles:
@@ -40,7 +53,9 @@ if not workflow.overwrite_configfiles:
 with errors_in_one_line():
     source = snakemake_api.study_sources(workflow)
     STUDY = validation.with_defaults(config, source=source, here=LOCAL)
-    ownership.check_results_owner(STUDY)
+    environment.check_names(
+        json.dumps(STUDY.as_json(), ensure_ascii=False), source=source
+    )
 if STUDY.device_note and workflow.is_main_process:
     logger.info(f"Measuring on the CPU only: {STUDY.device_note}.")
 
@@ -49,10 +64,20 @@ pathvars:
     results=STUDY.results,
 
 
+def check_places():
+    "Refuse a results folder of another study, or where another run works, and a lock of the machine that is none."
+    ownership.check_results_owner(STUDY)
+    if LOCAL:
+        lock.check_lock()
+    if snakemake_api.runs_jobs(workflow):
+        run_lock.hold(Path(STUDY.results))
+
+
+snakemake_api.before_planning(workflow, check_places, STUDY.results)
 PLAN = Plan(STUDY, on_cluster=not LOCAL)
 ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in PLAN.cells]
 # All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
-MEASURE_THREADS = workflow.cores if LOCAL else os.cpu_count()
+MEASURE_THREADS = LOCAL and snakemake_api.cores(workflow) or os.cpu_count()
 
 
 def ancient_if_current(made):
@@ -79,8 +104,8 @@ snakemake_api.limit_resource(workflow, "serial_slot", 1)
 
 
 wildcard_constraints:
-    model=r"[^/]+",
-    variant=r"[^/]+",
+    model="|".join(map(re.escape, STUDY.models)),
+    variant="|".join(map(re.escape, STUDY.variants)),
     duration=r"\d+",
     batch=rf"\d+({grid.REPEAT_SUFFIX})?",
     machine=r"[^/]+",

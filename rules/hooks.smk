@@ -8,6 +8,7 @@ Steps: try to write; forget earlier attempts; listen to Snakemake's own log; not
 
 from asrmeter.common.files import check_room
 from asrmeter.measure import retries
+from asrmeter.sources import packages
 from asrmeter.workflow.progress import RunProgress
 
 # Only on a cluster: beside a measurement nothing may wake up.
@@ -19,6 +20,8 @@ onstart:
     with errors_in_one_line():
         # Before the first job, and not hours later where the first cell is written.
         check_room(Path(PLAN.results) / ownership.FILE)
+        if snakemake_api.downloads_with_own_python(workflow):
+            packages.check_pip()
     if not workflow.touch:
         jobs = snakemake_api.planned_jobs(workflow)
         for job in jobs:

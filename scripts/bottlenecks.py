@@ -3,11 +3,16 @@
 import argparse
 import contextlib
 import logging
+import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
 from asrmeter.analysis.bottlenecks import operators_table

@@ -2,7 +2,12 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.corpora import kinds
 from asrmeter.corpora.build import build

@@ -6,9 +6,14 @@ measured gets a row that says why.
 
 import argparse
 import datetime
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.paths import ROOT
 from asrmeter.machine.facts import MachineFacts, available_cpus, machine_facts

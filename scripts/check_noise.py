@@ -3,8 +3,13 @@
 import argparse
 import json
 import logging
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common import files
 from asrmeter.common.errors import AsrmeterError

@@ -1,7 +1,12 @@
 """Check the files of studies: errors name line, key and remedy. Nothing is run, and no code in a file is."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.study import grid, validation, yaml_file
 from asrmeter.workflow.cli import run

@@ -1,8 +1,12 @@
 """Compare two runs by latency, WER and energy: cell by cell and model by model, with the statistics behind it."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.comparison.runs import Run, compare, write_csv
 from asrmeter.records.run_folders import differ, tables_of

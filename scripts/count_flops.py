@@ -2,11 +2,16 @@
 
 import argparse
 import logging
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write

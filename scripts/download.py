@@ -1,7 +1,12 @@
 """Download the archive of a pinned package, and check its hash."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.sources.packages import catalogue, fetch
 from asrmeter.workflow.cli import run

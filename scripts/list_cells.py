@@ -7,11 +7,15 @@ these again. Not while it runs. Like every step, this one waits while something 
 import argparse
 import datetime
 import itertools
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import query

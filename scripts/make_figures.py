@@ -1,7 +1,12 @@
 """Draw the report's figures from the tables."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.hardware import split_by_hardware

@@ -1,8 +1,13 @@
 """Render the report from the tables and figures of a study."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import KEYS as BOTTLENECK_TABLES
 from asrmeter.analysis.bottlenecks import Bottlenecks

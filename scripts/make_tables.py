@@ -2,8 +2,13 @@
 
 import argparse
 import logging
+import os
+import sys
 from collections import Counter
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.cells_table import gather
 from asrmeter.analysis.scoring import normalisers

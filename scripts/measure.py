@@ -6,10 +6,15 @@ While the worker measures, this process sleeps in the kernel and has imported no
 import argparse
 import datetime
 import logging
+import os
 import platform
 import statistics
+import sys
 import time
 from typing import TYPE_CHECKING, Any
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
 from asrmeter.common.paths import ROOT

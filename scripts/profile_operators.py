@@ -7,9 +7,13 @@ imported nothing but the standard library.
 import argparse
 import os
 import statistics
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
 from asrmeter.common import typed_json

@@ -2,7 +2,12 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.files import write_atomically
 from asrmeter.workflow.cli import run

@@ -239,7 +239,7 @@ class Shell:
 def sides_of(cell: Cell, chosen: Sequence[str]) -> Iterator[dict[str, Measure]]:
     """Yield what takes part in a pair: asrmeter with each of the chosen workers, and last the bare loop."""
     environment = {key: value for key, value in os.environ.items() if key != launcher.FORK_SERVER_VARIABLE}
-    switch = {"direct": {launcher.FORK_SERVER_VARIABLE: "0"}, "forked": {}}
+    switch = {"direct": {launcher.FORK_SERVER_VARIABLE: "0"}, "forked": {launcher.RUN_VARIABLE: "check"}}
     shells = {worker: Shell(SHELLS[worker], environment | switch[worker]) for worker in chosen}
     try:
         by_asrmeter = {

@@ -74,7 +74,7 @@ def quantities(record: Path) -> Quantities:
 
 def measure(checkout: Path, worker: str, options: list[str], folder: Path) -> Quantities:
     """Measure the cell with the code of a checkout."""
-    switch = {launcher.FORK_SERVER_VARIABLE: "0"} if worker == "direct" else {}
+    switch = {launcher.FORK_SERVER_VARIABLE: "0"} if worker == "direct" else {launcher.RUN_VARIABLE: "check"}
     environment = {key: value for key, value in os.environ.items() if key != launcher.FORK_SERVER_VARIABLE}
     shell, log = Shell(SHELLS[worker], environment | switch), folder / "log"
     try:

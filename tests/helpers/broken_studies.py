@@ -139,6 +139,17 @@ UNREADABLE = [
     ),
     Broken("brackets without end", "[" * 5000, ": is nested too deeply"),
     Broken(
+        "a file without end",
+        f"{LEAST}{'# nothing' * 600_000}\n",
+        ": has 5 MB, more than the 5 MB that such a file may have",
+    ),
+    Broken("a list without end", _in("batch_sizes", f"[{'1, ' * 200_000}]"), ": has more than 100,000 values with its"),
+    Broken(
+        "a list of JSON without end",
+        f'{{"name": "mine", "models": {{}}, "batch_sizes": [{"1, " * 200_000}1]}}',
+        ": has more than 100,000 values with its anchors expanded; use fewer",
+    ),
+    Broken(
         "what means eight", _in("batch_sizes", "[010]"), ", line 3, column 15: 010 means 8 in YAML; write 8, or put it"
     ),
     Broken(
@@ -211,9 +222,31 @@ BROKEN = [
     Broken("results beside the checkout", _in("results", "../x"), ': results: "../x" must be a folder in the checkout'),
     Broken("results at home", _in("results", "~/x"), ': results: "~/x" must be a folder in the checkout'),
     Broken("results outside, after all", _in("results", "a/../../x"), ": results: ../x is not in the checkout; name"),
+    Broken(
+        "results in a hidden folder", _in("results", "tests/.git"), ": results: tests/.git: .git is hidden, and may"
+    ),
+    Broken(
+        "results below a hidden folder", _in("results", "a/.b/c"), ": results: a/.b/c: .b is hidden, and may belong"
+    ),
+    Broken("results hidden after all", _in("results", "a/../.git/x"), ": results: .git/x: .git is hidden, and may"),
     Broken("results everywhere", _in("results", "a/.."), ": results: . is not in the checkout; name a folder in it"),
     # Models
     Broken("empty models", _models(""), ": models: {} must not be empty"),
+    Broken(
+        "a model without end",
+        _models(f"{'a' * 100}: {{path: x}}"),
+        f": models.{'a' * 100}: ends in the same letters 20 times or more, which Snakemake takes for an endless",
+    ),
+    Broken(
+        "a model that ends in a loop",
+        _models(f"whisper-{'ab1' * 20}: {{path: x}}"),
+        f": models.whisper-{'ab1' * 20}: ends in the same letters 20 times or more, which",
+    ),
+    Broken(
+        "a variant without end",
+        _in("variants", f"{{a{'-' * 20}: {{}}}}"),
+        f": variants.a{'-' * 20}: ends in the same letters 20 times or more, which Snakemake",
+    ),
     Broken(
         "a list of models",
         "name: mine\nmodels: [whisper-base]\n",
@@ -578,6 +611,30 @@ BROKEN = [
         "a price with its sign",
         _in("report", "{tariff: {price_per_kwh: 0.3 €}}"),
         ': report.tariff.price_per_kwh: "0.3 €" must',
+    ),
+    Broken(
+        "hundreds of durations that are too long",
+        _in("durations_s", f"[{', '.join(map(str, range(1001, 1401)))}]"),
+        (
+            *(f": durations_s.{n}: {1001 + n} must be at most 600" for n in range(20)),
+            ": and up to 380 mistakes more",
+        ),
+    ),
+    Broken(
+        "hundreds of keys that are none",
+        f"{LEAST}{''.join(f'k{n}: 1{chr(10)}' for n in range(100, 500))}",
+        f": unknown key {', '.join(f'k{n}' for n in range(100, 120))}, and 380 more; allowed are name, ",
+    ),
+    Broken(
+        "thousands of models that are none",
+        _models(", ".join(f"m{n}: 1" for n in range(1000, 4000))),
+        (*(f": models.m{n}: 1 must be keys with values" for n in range(1000, 1020)), ": and up to 2,980 mistakes more"),
+    ),
+    Broken(
+        "a profile of other sizes than hundreds",
+        f"{_in('durations_s', str(list(range(1, 500))))}profile: {{durations_s: [500]}}\n",
+        ": profile.durations_s: 500 is not among durations_s: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, "
+        "17, 18, 19, 20, and 479 more",
     ),
     Broken("a comparison with nothing", _in("compare", '{first: ""}'), ': compare.first: "" must not be empty'),
 ]

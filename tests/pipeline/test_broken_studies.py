@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.common.configfile import load_configfile
 
 from helpers.broken_studies import BROKEN, COMMAND_LINES, LEAST, UNREADABLE, Broken
 from helpers.checkouts import Checkout, MakeCheckout, Ran
@@ -17,6 +16,39 @@ _BEFORE = (
     "Config file config.yaml is extended by additional config specified via the command line.",
 )
 _GOOD = "good.yaml"
+_BEFORE_IT = "takes all words that follow: name targets before it (snakemake {} {} ...)"
+# Targets that Snakemake takes for something else, or that are none.
+MISPLACED = [
+    *(
+        (["--configfile", _GOOD, word], f"{word}: {why}; --configfile {_BEFORE_IT.format(word, '--configfile')}")
+        for word, why in (
+            ("fetch", "there is no such file"),
+            ("results/report.html", "there is no such file"),
+            ("results/measurements/whisper-base/fp32/cpu/5s-b1.parquet", "there is no such file"),
+            ("rules", "is a folder; give the file of a study"),
+            ("broken/study.json", "would be a second study"),
+        )
+    ),
+    (["--configfile", "missing.yaml"], "missing.yaml: there is no such file"),
+    (
+        ["--config", "seed=1", "fetch"],
+        f"--config: fetch is not KEY=VALUE; --config {_BEFORE_IT.format('fetch', '--config')}",
+    ),
+    (["--config", "fetch"], f"--config: fetch is not KEY=VALUE; --config {_BEFORE_IT.format('fetch', '--config')}"),
+    (["--config", "1=2"], "--config: Invalid config definition: Config entry must start with a valid identifier; give"),
+    (["fecth"], "fecth: there is no such target (did you mean fetch?); targets are study, corpus"),
+    (["fetch", "results/reprot.html"], "results/reprot.html: there is no such target; targets are study, corpus"),
+    (["results-mine/report.html"], "results-mine/report.html: there is no such target; targets are "),
+    (
+        ["results/measurements/none/fp32/cpu/5s-b1.parquet"],
+        "results/measurements/none/fp32/cpu/5s-b1.parquet: there is",
+    ),
+    (["results/models/none"], "results/models/none: there is no such target; targets are study, corpus"),
+    (
+        ["results/measurements/whisper-base/fp32/cpu/7s-b1.parquet"],
+        "whisper-base/fp32/cpu/7s-b1 is not a cell of the study mine; add its model, variant, device",
+    ),
+]
 
 
 def _file(broken: Broken) -> str:
@@ -29,6 +61,7 @@ def ran(make_checkout: MakeCheckout) -> dict[str, Ran]:
     checkout = make_checkout("broken")
     (checkout.folder / "broken").mkdir()
     (checkout.folder / _GOOD).write_text(LEAST)
+    (checkout.folder / "broken" / "study.json").write_text(LEAST)
     asked: dict[str, dict[str, Any]] = {}
     for broken in [*UNREADABLE, *BROKEN]:
         text = broken.text if isinstance(broken.text, bytes) else broken.text.encode()
@@ -41,6 +74,8 @@ def ran(make_checkout: MakeCheckout) -> dict[str, Ran]:
     asked["no config.yaml"] = {"config": None, "arguments": []}
     for arguments, _ in COMMAND_LINES:
         asked[" ".join(arguments)] = {"config": _GOOD, "arguments": ["--config", *arguments]}
+    for arguments, _ in MISPLACED:
+        asked[" ".join(arguments)] = {"config": _GOOD, "arguments": arguments}
     asked["a study"] = {"config": _GOOD, "arguments": []}
     return _run(checkout, asked)
 
@@ -53,7 +88,7 @@ def _run(checkout: Checkout, asked: dict[str, dict[str, Any]]) -> dict[str, Ran]
         lines.append(json.dumps(one | {"arguments": arguments, "output": str(output)}))
     (checkout.folder / "asked.jsonl").write_text("\n".join(lines))
     before = _files(checkout)
-    done = checkout.step(str(Path(__file__).with_name("many_runs.py")), stdin="asked.jsonl")
+    done = checkout.step(str(Path(__file__).with_name("many_runs.py")), stdin="asked.jsonl", limit_s=300)
     assert done.code == 0, done.output
     assert _files(checkout) == before
     codes = [int(line) for line in done.output.splitlines()]
@@ -82,16 +117,16 @@ def test_a_file_that_is_no_study_is_refused_by_line(ran: dict[str, Ran], broken:
 
 
 @pytest.mark.parametrize("broken", UNREADABLE, ids=lambda broken: broken.what)
-def test_so_is_one_that_is_named(ran: dict[str, Ran], broken: Broken, tmp_path: Path) -> None:
-    path = tmp_path / "study.yaml"
-    path.write_bytes(broken.text if isinstance(broken.text, bytes) else broken.text.encode())
-    try:
-        load_configfile(path)
-    except Exception:
-        # Snakemake reads the file before any rule of ours, and names no line: scripts/check_study.py does.
-        assert ran[_file(broken)].code != 0
-    else:
-        _check(ran[_file(broken)], _file(broken), broken.said)
+def test_so_is_one_that_is_named(ran: dict[str, Ran], broken: Broken) -> None:
+    _check(ran[_file(broken)], _file(broken), broken.said)
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISPLACED, ids=[" ".join(words) for words, _ in MISPLACED])
+def test_a_target_among_other_words_is_told_as_one(ran: dict[str, Ran], arguments: list[str], said: str) -> None:
+    # What is no target shows only when Snakemake plans.
+    one = ran[" ".join(arguments)]
+    assert one.code == 1 and "Traceback" not in one.output
+    assert one.output.splitlines()[-1].startswith(f"error: {said}")
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.what)

@@ -1,47 +1,25 @@
 """What asrmeter asks of Snakemake beyond its interface for users."""
 
-import os
-import sys
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snakemake.exceptions import MissingRuleException
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.workflow import snakemake_api
-
-FOLDER = str(Path(sys.executable).parent)
 
 
 def workflow(**changes: Any) -> Any:
     return SimpleNamespace(
         **{"overwrite_configfiles": [], "config_settings": SimpleNamespace(config={}), "nodes": None}
-        | {"is_main_process": True}
+        | {"is_main_process": True, "executor_plugin": object(), "dryrun": False}
+        | {"execution_settings": SimpleNamespace(lock=True)}
         | changes
     )
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/usr/bin:/bin", f"{FOLDER}:/usr/bin:/bin"),
-        ("", FOLDER),
-        (f"{FOLDER}:/bin", f"{FOLDER}:/bin"),
-        (f"/bin:{FOLDER}", f"{FOLDER}:/bin:{FOLDER}"),
-    ],
-)
-def test_the_own_python_comes_first_on_path(monkeypatch: pytest.MonkeyPatch, path: str, expected: str) -> None:
-    monkeypatch.setenv("PATH", path)
-    for _ in range(2):
-        snakemake_api.put_own_python_first()
-        assert os.environ["PATH"] == expected
-
-
-def test_without_a_path_the_system_is_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PATH")
-    snakemake_api.put_own_python_first()
-    assert os.environ["PATH"] == f"{FOLDER}:{os.defpath}"
 
 
 def test_an_error_for_people_ends_snakemake_in_one_line() -> None:
@@ -65,3 +43,70 @@ def test_the_sources_of_a_study_are_named() -> None:
     assert snakemake_api.study_sources(given) == "a.yaml"
     more = workflow(config_settings=SimpleNamespace(config={"seed": 1}))
     assert snakemake_api.study_sources(more) == "config.yaml, --config"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_main_process": False},  # a job on a node
+        {"executor_plugin": None},  # a report of Snakemake
+        {"dryrun": True},
+        {"execution_settings": SimpleNamespace(lock=False)},
+    ],
+)
+def test_only_who_runs_jobs_holds_the_results(changes: dict[str, Any]) -> None:
+    assert snakemake_api.runs_jobs(workflow())
+    assert not snakemake_api.runs_jobs(workflow(**changes))
+
+
+def planning(targets: list[str], plan: Callable[[], None]) -> Any:
+    rules = [SimpleNamespace(name=name, has_wildcards=lambda name=name: name == "model") for name in ("model", "fetch")]
+    settings = SimpleNamespace(targets=targets)
+    return workflow(rules=rules, dag_settings=settings, _build_dag=plan)
+
+
+def test_what_a_check_refuses_is_not_planned() -> None:
+    done: list[str] = []
+    one = planning([], lambda: done.append("planned"))
+    snakemake_api.before_planning(one, lambda: done.append("checked"), "results")
+    assert done == []
+    one._build_dag()
+    assert done == ["checked", "planned"]
+
+    def refuse() -> None:
+        raise AsrmeterError("results/: no")
+
+    snakemake_api.before_planning(one, refuse, "results")
+    with pytest.raises(SystemExit, match=r"^error: results/: no$"):
+        one._build_dag()
+    assert done == ["checked", "planned"]
+
+
+@pytest.mark.parametrize("targets", [["fecth"], ["results/study.json", "fecth"], ["fecth", "fecth2"]])
+def test_a_target_that_no_rule_makes_is_one_line(targets: list[str]) -> None:
+    def plan() -> None:
+        raise MissingRuleException("fecth")
+
+    one = planning(targets, plan)
+    snakemake_api.before_planning(one, lambda: None, "results-q")
+    said = "fecth: there is no such target (did you mean fetch?); targets are fetch, and the files that a run of "
+    with pytest.raises(SystemExit, match=f"^error: {re.escape(said)}config.yaml makes below results-q/$"):
+        one._build_dag()
+
+
+def test_snakemake_reads_its_command_line_by_our_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snakemake import cli
+    from snakemake.settings import types
+
+    monkeypatch.setattr(types, "load_configfile", types.load_configfile)
+    monkeypatch.setattr(cli, "parse_config", cli.parse_config)
+    for _ in range(2):
+        snakemake_api.take_command_line()
+    (tmp_path / "a.yaml").write_text("name: [\n")
+    with pytest.raises(SystemExit, match=r"a\.yaml, line 2, column 1: is not YAML"):
+        types.ConfigSettings(configfiles=[tmp_path / "a.yaml"])
+    (tmp_path / "a.yaml").write_text("name: mine\n")
+    assert types.ConfigSettings(configfiles=[tmp_path / "a.yaml"]).overwrite_config == {"name": "mine"}
+    assert cli.parse_config(None) == {} and cli.parse_config(["seed=1"]) == {"seed": 1}
+    with pytest.raises(SystemExit, match=r"^error: --config: fetch is not KEY=VALUE; --config takes all words"):
+        cli.parse_config(["seed=1", "fetch"])

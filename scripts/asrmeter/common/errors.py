@@ -1,6 +1,6 @@
 """The exception that is shown to users as one line, and helpers for such lines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AsrmeterError(Exception):
@@ -10,6 +10,12 @@ class AsrmeterError(Exception):
 def one_line(error: BaseException) -> str:
     """Return the message of a library's error as one printable line."""
     return " ".join("".join(character if character.isprintable() else " " for character in str(error)).split())
+
+
+def few(names: Sequence[object], most: int = 5) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return ", ".join([*map(str, names[:most]), *more])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -155,11 +155,19 @@ def _scratch_beside(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _explain(error, target) from error
     try:
-        yield scratch
-    except OSError as error:
-        raise _explain(error, target) from error
+        with explained(target):
+            yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Raise errors of the operating system as an AsrmeterError, one line that begins with the file to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, target) from error
 
 
 def _is_abandoned(scratch: Path) -> bool:

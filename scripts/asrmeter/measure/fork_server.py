@@ -13,50 +13,64 @@ import select
 import signal
 import socket
 import struct
+from typing import Any
 
 from asrmeter.measure import child, launcher
 
 
-def serve(owner: int, address: str, runtime: str) -> None:
-    """Import a runtime, then listen on the abstract socket `address` and serve until the process `owner` ends."""
+def serve(owner: int, listener: socket.socket, runtime: str) -> None:
+    """Import a runtime, then serve who connects to a listening socket until the process `owner` ends."""
     launcher.set_process_name("asrmeter-server")
     ends = os.pidfd_open(owner)
     child.block_unused_imports(runtime)
     child.preload(runtime)
     preload = os.times()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(f"\0{address}")
-    listener.listen()
-    while True:
-        ready = _wait(ends, listener.fileno())
-        if ends in ready:
-            return
+    own = {"preload_cpu_s": preload.user + preload.system}
+    while ends not in _wait(ends, listener.fileno()):
         connection, _ = listener.accept()
         with connection:
-            if launcher.is_same_user(connection) and not _serve_one(
-                connection, listener, ends, preload.user + preload.system
-            ):
-                return
+            if launcher.is_same_user(connection) and (task := _take(connection)):
+                message, descriptors = task
+                if not _work(message | own, descriptors, connection, listener, ends):
+                    return
 
 
-def _serve_one(connection: socket.socket, listener: socket.socket, ends: int, preload_cpu_s: float) -> bool:
-    """Do one job in a forked worker; return whether the owner still lives. The worker ends when the other side does."""
-    head, descriptors, _, _ = socket.recv_fds(connection, 8, 4)
-    if len(head) < 8 or len(descriptors) < 4:
-        return True  # the other side only checked that somebody listens
+def _take(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Return a task's message and descriptors; None where the other side is gone, says nothing, or does not wait."""
+    connection.settimeout(launcher.ANSWERS_WITHIN_S)
+    descriptors: list[int] = []
+    try:
+        head, descriptors, _, _ = socket.recv_fds(connection, 8, 4)
+        if len(head) == 8 and len(descriptors) == 4:
+            message = json.loads(_receive(connection, struct.unpack("<Q", head)[0]))
+            # Told before the fork: no worker runs beside what the other side does if it is not here any more.
+            connection.sendall(launcher.TAKEN)
+            return message, descriptors
+    except OSError:
+        pass
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return None
+
+
+def _work(
+    message: dict[str, Any], descriptors: list[int], connection: socket.socket, listener: socket.socket, ends: int
+) -> bool:
+    """Do a task in a forked worker; return whether the owner still lives. The worker ends when the other side does."""
     events, _lock, out, err = descriptors  # the worker holds the lock by keeping it open
-    spec = json.loads(_receive(connection, struct.unpack("<Q", head)[0]))
-    spec |= {"events": events, "preload_cpu_s": preload_cpu_s}
     server = os.getpid()
     worker = os.fork()
     if worker == 0:
-        launcher.die_with_parent(server)
-        launcher.set_process_name("asrmeter-worker")
-        listener.close()
-        connection.close()
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os._exit(child.run(spec))
+        try:
+            launcher.die_with_parent(server)
+            launcher.set_process_name("asrmeter-worker")
+            listener.close()
+            connection.close()
+            os.dup2(out, 1)
+            os.dup2(err, 2)
+            os._exit(child.run(message | {"events": events}))
+        finally:
+            os._exit(1)  # whatever happens, it is no second server
     for descriptor in descriptors:
         os.close(descriptor)
     finished = os.pidfd_open(worker)
@@ -91,10 +105,10 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--owner", type=int, required=True, help="process id of the Snakemake whose run is served")
-    parser.add_argument("--address", required=True, help="name of the abstract socket")
+    parser.add_argument("--listener", type=int, required=True, help="descriptor of the socket that jobs connect to")
     parser.add_argument("--preload", required=True, help="the runtime to import")
     args = parser.parse_args()
-    serve(args.owner, args.address, args.preload)
+    serve(args.owner, socket.socket(fileno=args.listener), args.preload)
     os._exit(0)  # tearing torch down takes a second
 
 

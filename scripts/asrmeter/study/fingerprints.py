@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from asrmeter.common.constants import STOP_RULE
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.models import catalogue
 from asrmeter.study.grid import Cell
 
@@ -96,7 +96,7 @@ def check_records(study: "Study", headers: Mapping[Path, tuple[Cell, object]], m
     if others:
         first, why = next(iter(others.items()))
         all_alike = len(others) == len(headers) > 1
-        to_delete = os.path.commonpath(others) if all_alike else ", ".join(map(str, others))
+        to_delete = os.path.commonpath(others) if all_alike else few(list(others))
         raise AsrmeterError(
             f"{first}: belongs to another study or version ({why}), as {len(others)} of {len(headers)} are; "
             f"delete {to_delete} and run again"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
+# Of hundreds of mistakes the first are enough: they have one cause.
+_MAX_LINES = 20
+_MAX_SORTED = 1000
 _TYPE_NAMES = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null",
     "array": "a list", "object": "keys with values",
@@ -77,10 +80,19 @@ def describe(error: ValidationError) -> list[str]:
     whole = schema.generate()
     # Pydantic counts the items that are valid; those that are not have errors of their own.
     details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
-    placed = [(_place(detail, whole), detail) for detail in details]
+    placed = [(_place(detail, whole), detail) for detail in details[:_MAX_SORTED]]
     # Of one place, keys that are too many come before those that are missing.
-    placed.sort(key=lambda item: (tuple(map(str, item[0].keys)), item[1]["type"] == "missing"))
-    return list(dict.fromkeys(_explain(detail, place, details, whole) for place, detail in placed))
+    placed.sort(key=lambda item: (_order(item[0].keys), item[1]["type"] == "missing"))
+    lines: dict[str, None] = {}
+    for number, (place, detail) in enumerate(placed):
+        if len(lines) == _MAX_LINES:
+            return [*lines, f"and up to {len(details) - number:,} mistakes more"]
+        lines[_explain(detail, place, details, whole)] = None
+    return list(lines)
+
+
+def _order(keys: tuple[str | int, ...]) -> list[tuple[int, str]]:
+    return [(key, "") if isinstance(key, int) else (-1, key) for key in keys]
 
 
 def quoting_hint(value: Any) -> str:
@@ -155,9 +167,10 @@ def _explain(detail: "ErrorDetails", place: _Place, details: "list[ErrorDetails]
         known = list(_key_paths(_resolved(whole, whole), whole))
         unknown = [
             _shown_name(key) + _key_hint(".".join(map(str, (*place.keys, key))), allowed, known)
-            for key in sorted(beside)
+            for key in sorted(beside)[:_MAX_LINES]
         ]
-        return f"{place.prefix}unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}"
+        more = f", and {len(beside) - _MAX_LINES:,} more" if len(beside) > _MAX_LINES else ""
+        return f"{place.prefix}unknown key {', '.join(unknown)}{more}; allowed are {', '.join(allowed)}"
     if detail["type"] == "missing":
         return f"{place.prefix}the key {', '.join(beside)} is missing"
     if detail["type"].startswith("union_tag_"):

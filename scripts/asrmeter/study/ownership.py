@@ -2,11 +2,13 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.common.files import read_json
+from asrmeter.common.files import MOST_JSON_BYTES, read_json
+from asrmeter.common.regular_files import kind_of_file, read_regular
 from asrmeter.study import validation
 from asrmeter.study.model import Study
 
@@ -21,10 +23,13 @@ def check_results_owner(study: Study) -> None:
     folder = Path(study.results)
     way_out = f"give this study a folder of its own (results: results-{study.name})"
     if os.path.lexists(folder) and not folder.is_dir():
-        raise AsrmeterError(f"results: {folder} is a file; {way_out}")
+        raise AsrmeterError(f"results: {folder} is {_instead_of_folder(folder)}; {way_out}")
     owner = (load_saved(study) or {}).get("name")
     if owner is None:
-        entries = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
+        try:
+            entries = {entry for entry in os.listdir(folder) if not entry.startswith(".")} if folder.is_dir() else set()
+        except OSError as error:
+            raise AsrmeterError(f"results: {folder}/ cannot be read ({error.strerror}); {way_out}") from error
         if entries and entries.isdisjoint(_PARTS):
             raise AsrmeterError(f"results: {folder}/ holds something other than results; {way_out}")
     elif owner != study.name:
@@ -34,11 +39,20 @@ def check_results_owner(study: Study) -> None:
         )
 
 
+def _instead_of_folder(path: Path) -> str:
+    """Return what stands where a folder should be."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return "a link to nowhere" if path.is_symlink() else f"not to be read ({error.strerror})"
+    return "a file" if stat.S_ISREG(mode) else kind_of_file(mode)
+
+
 def load_saved(study: Study) -> dict[str, Any] | None:
     """Return the study that is saved in the study's results folder; None if there is none that can be read."""
     try:
-        saved = json.loads((Path(study.results) / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        saved = json.loads(read_regular(Path(study.results) / FILE, MOST_JSON_BYTES))
+    except (AsrmeterError, OSError, ValueError, RecursionError):
         return None
     return saved if isinstance(saved, dict) else None
 

@@ -2,11 +2,12 @@
 
 import json
 import math
+import re
 from typing import Any
 
 from pydantic import ValidationError
 
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine import cuda
 from asrmeter.models import catalogue
 from asrmeter.study import grid, messages, reading
@@ -14,6 +15,8 @@ from asrmeter.study.model import Protocol, Report, Study
 
 # Planning more takes minutes, and measuring them weeks.
 MAX_CELLS = 100_000
+# As Snakemake tells it (its PeriodicityDetector); a name has 100 characters at most.
+_ENDLESS = re.compile(r"(.{1,5})\1{19}$")
 
 
 def with_defaults(written: dict[str, Any], source: str, here: bool = True) -> Study:
@@ -99,8 +102,21 @@ def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:
 
 def _check_values(study: Study) -> None:
     """Raise AsrmeterError at what types cannot express: a place, model or corpus that is wrong, keys at odds."""
-    if study.results.startswith("."):
+    parts = study.results.split("/")
+    if parts[0] in (".", ".."):
         raise AsrmeterError(f"results: {study.results} is not in the checkout; name a folder in it")
+    if hidden := next((part for part in parts if part.startswith(".")), None):
+        raise AsrmeterError(
+            f"results: {study.results}: {hidden} is hidden, and may belong to another program; name a folder in the "
+            "checkout without a dot at its beginning"
+        )
+    for key in ("models", "variants"):
+        for name in getattr(study, key):
+            if _ENDLESS.search(name):
+                raise AsrmeterError(
+                    f"{key}.{name}: ends in the same letters 20 times or more, which Snakemake takes for an endless "
+                    "loop; shorten the name"
+                )
     for name, settings in study.models.items():
         catalogue.check(name, settings)
     study.corpus.check()
@@ -123,7 +139,7 @@ def _check_values(study: Study) -> None:
     ):
         for value in () if profiled == "auto" else profiled:
             if value not in measured:
-                raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {', '.join(map(str, measured))}")
+                raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {few(measured, 20)}")
     _check_report(study.report, study.durations_s)
     _check_cells(study)
 
@@ -172,7 +188,7 @@ def _check_report(report: Report, durations_s: tuple[int, ...]) -> None:
         if scenario.duration_s not in (None, *durations_s):
             raise AsrmeterError(
                 f"report.scenarios.{name}.duration_s: {scenario.duration_s} is not among durations_s: "
-                f"{', '.join(map(str, durations_s))}"
+                f"{few(durations_s, 20)}"
             )
     tariff = report.tariff
     priced = [tariff.price_per_kwh, tariff.price_per_device_hour.cpu, tariff.price_per_device_hour.cuda]

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean, one_line
+from asrmeter.common.regular_files import read_regular
 
+# A large study has some hundred kilobytes.
+MAX_BYTES = 5_000_000
 # Values of a study with all its anchors expanded; a large study has some thousands.
 MAX_VALUES = 100_000
 _TYPE_NAMES = {list: "a list", str: "a text", type(None): "empty"}
@@ -38,6 +41,8 @@ def read(path: Path) -> dict[str, Any]:
     text = _read_text(path)
     try:
         content = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
+        if _count_json(content) > MAX_VALUES:
+            raise _too_many_values(path)
     except ValueError:
         content = _parse_yaml(text, path)
     except RecursionError as error:
@@ -54,7 +59,7 @@ def _read_text(path: Path) -> str:
     if os.path.isdir(path):
         raise AsrmeterError(f"{path}: is a folder; give the file of a study")
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_regular(path, MAX_BYTES).decode("utf-8")
     except FileNotFoundError as error:
         beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
         known = [name for name in beside if name.endswith((".yaml", ".yml", ".json"))]
@@ -75,17 +80,39 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     return content
 
 
+def _count_json(value: Any) -> int:
+    """Return the number of values in JSON; keys count too, as in YAML."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(_count_json, value.values()))
+    return 1 + sum(map(_count_json, value)) if isinstance(value, list) else 1
+
+
+def _too_many_values(path: Path) -> AsrmeterError:
+    return AsrmeterError(f"{path}: has more than {MAX_VALUES:,} values with its anchors expanded; use fewer")
+
+
 def _parse_yaml(text: str, path: Path) -> Any:
     # Imported here: reading this module then costs nothing where no file is read.
     import yaml
 
+    class Loader(yaml.FullLoader):
+        """Ends early: a file of the largest size may hold a million values, which take a minute."""
+
+        n_values = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.n_values += 1
+            if self.n_values > MAX_VALUES:
+                raise _too_many_values(path)
+            return super().compose_node(parent, index)
+
     try:
-        loader = yaml.FullLoader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
         if _count_values(node, path, {}) > MAX_VALUES:
-            raise AsrmeterError(f"{path}: has more than {MAX_VALUES:,} values with its anchors expanded; use fewer")
+            raise _too_many_values(path)
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         problem = f"{error.context or ''} {error.problem or ''}".strip()

@@ -1,6 +1,7 @@
 """What command lines do around their work: a plain log, errors in one line, tables, no work beside a measurement."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -18,15 +19,27 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
     that `measures` holds the machine itself. None outlives the Snakemake that runs it.
     """
     snakemake_process.end_with_it()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error is: a terminal may know ASCII only
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         with contextlib.nullcontext() if measures else shared_lock():
             main()
-    except AsrmeterError as error:
+    except (AsrmeterError, UnicodeEncodeError) as error:
+        if isinstance(error, UnicodeEncodeError):
+            error = _unencodable(error)
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         # Not sys.exit: where a thread of a library still reads a stream, a process that takes itself down crashes.
         os._exit(1)
+
+
+def _unencodable(error: UnicodeEncodeError) -> AsrmeterError:
+    """Return what to do where this Python has no bytes for a name; raise any other error of this kind."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        raise error
+    return AsrmeterError(f"{error.object!a} is no name in {encoding}, which this Python uses; export PYTHONUTF8=1")
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:

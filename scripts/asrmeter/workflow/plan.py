@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine.facts import machine_id
 from asrmeter.measure import retries
 from asrmeter.models import catalogue as models
@@ -229,7 +229,7 @@ class Plan:
         stale = dict.fromkeys(to_delete for path, to_delete in self.stale_outputs().items() if is_untracked(path))
         if stale:
             raise AsrmeterError(
-                f"{', '.join(stale)}: was made by another version or study, or of something else, and .snakemake "
+                f"{few(list(stale))}: was made by another version or study, or of something else, and .snakemake "
                 "does not remember how; delete it and run again"
             )
         records = {

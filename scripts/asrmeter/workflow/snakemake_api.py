@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.workflow import command_line
 from asrmeter.workflow.plan import PlannedJob
 
 T = TypeVar("T")
@@ -32,23 +34,88 @@ def or_exit(function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
 
 
-def put_own_python_first() -> None:
-    """Have jobs run under the Python that runs Snakemake, also where no environment is activated.
-
-    An environment of a rule (`--sdm conda`) puts its own Python before that, and a container has a PATH of its own.
-    """
-    # Not resolved: the Python of a virtual environment is a link, and its packages are beside the link.
-    folder = str(Path(sys.executable).parent)
-    if os.environ.get("PATH", "").split(os.pathsep)[0] != folder:
-        os.environ["PATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PATH", os.defpath))))
-
-
 def runs_here(workflow: Any) -> bool:
     """Return True if jobs run on this machine, and not on a cluster.
 
     The executor is not known while rules are read, but only for a cluster is the number of jobs (--jobs) given.
     """
     return workflow.nodes is None and bool(workflow.is_main_process)
+
+
+def take_command_line() -> None:
+    """Have Snakemake read --configfile and --config by asrmeter's own readers. Doing this twice does no harm.
+
+    It reads them before any rule, so that `profiles/default` calls this: its own readers answer what is wrong with a
+    trace, and read a file of any size.
+    """
+    from snakemake import cli
+    from snakemake.settings import types
+
+    types.load_configfile = lambda path: or_exit(command_line.read_study, Path(path))
+    parse = getattr(cli.parse_config, "__wrapped__", cli.parse_config)
+
+    @functools.wraps(parse)
+    def parse_config(entries: list[str] | None) -> Any:
+        with errors_in_one_line():
+            try:
+                return parse(entries)
+            except ValueError as error:
+                raise command_line.bad_key(entries or [], error) from error
+
+    cli.parse_config = parse_config
+
+
+def before_planning(workflow: Any, check: Callable[[], None], results: str) -> None:
+    """Call a function before Snakemake plans jobs: never where it removes its lock or lists rules.
+
+    A target that no rule makes is told in one line; `results` is the folder of those that are files.
+    """
+    from snakemake.exceptions import MissingRuleException
+
+    plan = workflow._build_dag
+
+    def checked() -> None:
+        with errors_in_one_line():
+            check()
+            try:
+                plan()
+            except MissingRuleException as error:
+                targets = [str(target) for target in workflow.dag_settings.targets]
+                missing = next((target for target in targets if f"produce {target} (" in str(error)), targets[0])
+                rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+                raise command_line.no_such_target(missing, rules, results, study_sources(workflow)) from None
+
+    workflow._build_dag = checked
+
+
+def runs_jobs(workflow: Any) -> bool:
+    """Return True if this process runs jobs: not for a dry run or a report of Snakemake, nor within a job."""
+    return (
+        workflow.is_main_process
+        and workflow.executor_plugin is not None
+        and not workflow.dryrun
+        and workflow.execution_settings.lock
+    )
+
+
+def cores(workflow: Any) -> int | None:
+    """Return the number of cores of the run; None if none was given, as where Snakemake removes its lock."""
+    return workflow.resource_settings.cores
+
+
+def downloads_with_own_python(workflow: Any) -> bool:
+    """Return True if jobs run in the environment of this Python, and one of those that will run downloads packages."""
+    if workflow.deployment_settings.deployment_method:
+        return False
+    return any(job.rule.name == "download" for job in workflow.dag.needrun_jobs())
+
+
+def use_bash() -> None:
+    """Have jobs run by bash, also where it was not on PATH when Snakemake looked for it."""
+    from snakemake.shell import shell
+
+    if os.path.basename(shell.get_executable() or "") != "bash":
+        shell.executable("bash")
 
 
 def config_files(workflow: Any) -> list[str]:

@@ -31,6 +31,7 @@ from asrmeter.analysis.comparison.rules import (
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.results import Candidate
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, cell_of, read_rows
+from asrmeter.common.errors import few
 from asrmeter.common.files import atomic
 from asrmeter.common.table_types import Row
 from asrmeter.records.run_folders import tables_of
@@ -196,12 +197,6 @@ def compare(first: Run, second: Run) -> Comparison:
         lost=tuple(sorted(measured - {(cell.model, cell.variant) for cell in second.cells})),
         differing=differing,
     )
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-    """Return some of the names, and how many more there are."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:

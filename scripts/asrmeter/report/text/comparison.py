@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 
 from asrmeter.analysis.comparison.rules import Metric, Verdict
-from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, few
+from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison
+from asrmeter.common.errors import few
 from asrmeter.common.stats import Estimate
 from asrmeter.report.formatting import NULL, effect_text, interval, number, percent
 from asrmeter.workflow.cli import aligned
