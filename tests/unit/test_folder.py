@@ -102,7 +102,7 @@ def test_every_fault_of_a_file_is_reported(tmp_path: Path) -> None:
         {"good.wav": "it is said", "deep/er/good.flac": "it is said"},
         {
             "missing.wav": "is missing",
-            "text.wav": "cannot be decoded (Format not recognised); convert it to FLAC or WAV",
+            "text.wav": "is text; put the file itself in its place",
             "nan.wav": "has samples that are NaN or infinite",
             "silent.wav": "has no sound (0 samples)",
             "../out.wav": "is not in the folder",
@@ -298,7 +298,7 @@ def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
     speech = folder.load(corpus(tmp_path), tmp_path)
     clip, unfit = speech.fetch(speech.utterances)
-    assert len(clip(speech.utterances[0])) == SAMPLE_RATE_HZ and not unfit
+    assert len(clip(speech.utterances[0]).samples) == SAMPLE_RATE_HZ and not unfit
     assert speech.utterances[0].source == "mine"
     record(tmp_path / "a.wav", 2)
     with pytest.raises(AsrmeterError, match=r"a\.wav: was changed while the corpus was made; run again"):
@@ -306,3 +306,35 @@ def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.wav").unlink()
     with pytest.raises(AsrmeterError, match=r"a\.wav: cannot be read"):
         clip(speech.utterances[0])
+
+
+def test_clips_too_short_for_a_word_are_named(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    lines = ["file_name,text"]
+    for n in (1, 200, 1599, 1600, 32_000):
+        home.mkdir(exist_ok=True)
+        soundfile.write(home / f"{n}.wav", np.random.default_rng(0).normal(0, 0.1, n), 16_000)
+        lines.append(f"{n}.wav,said")
+    (home / "metadata.csv").write_text("\n".join(lines))
+    for durations in ("joined", "natural"):
+        rows, selection = built(home, tmp_path, [3], durations=durations)
+        assert {name for row in rows for name in row["utterances"]} == {"1600.wav", "32000.wav"}
+        assert selection["skipped"] == [
+            {"name": "1.wav", "reason": "is silent: nothing in it is louder than -72 dB of full scale"}
+            if n == 1
+            else {"name": f"{n}.wav", "reason": f"{n / 16_000:.2f} s is too short for a word"}
+            for n in (1, 200, 1599)
+        ]
+
+
+def test_what_was_put_right_is_recorded(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    home.mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    soundfile.write(home / "opposite.flac", np.stack([sound, -sound], axis=1), 16_000)
+    soundfile.write(home / "good.wav", sound, 16_000)
+    (home / "metadata.csv").write_text("file_name,text\nopposite.flac,said\ngood.wav,said\n")
+    rows, selection = built(home, tmp_path, [3], durations="natural")
+    how = "channel 1 of 2 alone, as the channels cancel out"
+    assert [row["mended"] for row in rows] == [f"opposite.flac: {how}", None]
+    assert selection["mended"] == [{"name": "opposite.flac", "how": how}]

@@ -28,7 +28,7 @@ from asrmeter.corpora.kinds.base import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 FILE_COLUMN = "file_name"
@@ -98,7 +98,7 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
     """
     from asrmeter.common.log_progress import log_progress
     from asrmeter.corpora.audio import decode
-    from asrmeter.corpora.segments import JoinPolicy, Utterance
+    from asrmeter.corpora.segments import JoinPolicy, Sound, Utterance
 
     path, entries = _read_metadata(corpus.path, corpus.text)
     files = _audio_files(path.parent, entries)
@@ -118,7 +118,7 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
             skipped[entry.file] = f"has no text in {path.name}"
             continue
         try:
-            n = len(decode(path.parent / files[entry.file][0]))
+            n = len(decode(path.parent / files[entry.file][0]).samples)
         except AsrmeterError as error:
             skipped[entry.file] = str(error)
             continue
@@ -126,15 +126,15 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
         utterances.append(Utterance(entry.file, entry.file, 0, n, entry.text, source, corpus.licence))
     skipped |= {name: f"has no line in {path.name}" for name in files if name not in listed}
 
-    def clip(utterance: Utterance) -> "np.ndarray":
+    def clip(utterance: Utterance) -> Sound:
         audio = path.parent / files[utterance.recording][0]
         try:
-            samples = decode(audio)
+            sound = decode(audio)
         except AsrmeterError as error:
             raise AsrmeterError(f"{audio}: {error}") from error
-        if len(samples) != utterance.end:
+        if len(sound.samples) != utterance.end:
             raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
-        return samples
+        return sound
 
     return Speech(
         utterances,
