@@ -63,6 +63,16 @@ def test_package_that_cannot_be_fetched_names_a_way_out(tmp_path: Path, monkeypa
     assert not (tmp_path / "x" / wanted.archive).exists()
 
 
+def test_the_password_of_an_index_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:PASSWORDatk@127.0.0.1:9/simple")
+    monkeypatch.setenv("HTTP_PROXY", "http://user:PASSWORDatk@127.0.0.1:9")
+    with pytest.raises(AsrmeterError, match="could not be downloaded by pip") as caught:
+        packages.fetch(Package("no-such-package", "1", "no_such_package-1.tar.gz", "0" * 64), tmp_path / "x")
+    assert "PASSWORDatk" not in str(caught.value)
+
+
 def test_pip_gets_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
