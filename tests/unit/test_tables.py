@@ -1,9 +1,13 @@
 """From records to tables: nothing is lost, nothing is made up."""
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.analysis import cells_table, columns
@@ -324,6 +328,18 @@ def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[di
         a_pass(latency_s, ["a", "b"], ["x", "y"], phase) | {"round": number, "batch": batch}
         for batch, latency_s in enumerate(latencies_s)
     ]
+
+
+def test_texts_of_any_signs_are_escaped_in_both_files(tmp_path: Path) -> None:
+    odd = ["red \x1b[31m", "a\u202eb", "\x9b\0", "two\nlines", None, "caf\u00e9"]
+    parquet.write({"odd": pa.table({"text": odd, "texts": [[text] for text in odd]})}, tmp_path)
+    shown = ["red \\x1b[31m", "a\\u202eb", "\\x9b\\x00", "two\\nlines", None, "caf\u00e9"]
+    assert pq.read_table(tmp_path / "odd.parquet")["text"].to_pylist() == shown
+    written = (tmp_path / "odd.csv").read_text(encoding="utf-8")
+    assert all(line.isprintable() for line in written.splitlines())
+    rows = list(csv.DictReader(written.splitlines()))
+    assert [row["text"] or None for row in rows] == shown
+    assert [json.loads(row["texts"]) for row in rows] == [[text] for text in odd]
 
 
 def test_the_median_is_blocked_by_batch() -> None:

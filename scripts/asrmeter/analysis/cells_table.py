@@ -13,6 +13,7 @@ from asrmeter.analysis.columns import CELL_COLUMNS, CELLS, PASSES, REPEATABILITY
 from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.analysis.scoring import Normaliser, compare, is_empty, is_hallucinated
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.records import cell_record
 from asrmeter.records.header import RecordHeader
@@ -93,15 +94,19 @@ def score(header: RecordHeader, passes: Sequence[Row], normalisers: Mapping[str,
 def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]) -> dict[str, Any]:
     reference = segment["text"]
     row: dict[str, Any] = {}
+    notes: list[str] = []
     for ending, normaliser in normalisers.items():
-        texts = {"reference_normalised": normaliser(reference), "hypothesis_normalised": normaliser(hypothesis)}
-        scores = {"normaliser": str(normaliser), **texts, **asdict(compare(*texts.values()))}
+        *texts, note = normaliser.pair(reference, hypothesis)
+        shown = dict(zip(("reference_normalised", "hypothesis_normalised"), map(printable, texts), strict=True))
+        scores = {"normaliser": str(normaliser), **shown, **asdict(compare(*texts))}
         row |= {f"{name}{ending}": value for name, value in scores.items()}
+        notes += [f"{normaliser.name}: {note}"] if note else []
     return row | {
         "segment_id": segment["segment_id"],
         "audio_s": segment["audio_s"],
-        "reference": reference,
-        "hypothesis": hypothesis,
+        "reference": printable(reference),
+        "hypothesis": printable(hypothesis),
+        "scoring_note": "; ".join(notes) or None,
         "is_empty": is_empty(row["hypothesis_normalised"]) and not is_empty(row["reference_normalised"]),
         "is_hallucinated": is_hallucinated(reference, hypothesis, row["n_insertions"], row["n_words"]),
     }

@@ -213,6 +213,7 @@ TRANSCRIPTS = pa.schema(
         ("audio_s", NUMBER),
         ("reference", TEXT),
         ("hypothesis", TEXT),
+        ("scoring_note", TEXT),
         ("is_empty", FLAG),
         ("is_hallucinated", FLAG),
         *(

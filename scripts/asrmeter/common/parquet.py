@@ -6,7 +6,7 @@ The sha256 is in the file's metadata. It is that of all bytes, with `_BLANK` in 
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import atomic, write_atomically
+from asrmeter.common.printable import printable
 
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
@@ -98,18 +99,23 @@ def _replace_last(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
-    """Write every table as Parquet and CSV; lists become JSON in CSV."""
+    """Write every table as Parquet and CSV, its texts as they can be shown; lists become JSON in CSV."""
     for name, table in tables.items():
-        save(folder / f"{name}.parquet", table)
+        shown = _with_columns(table, pa.types.is_string, printable)
+        save(folder / f"{name}.parquet", shown)
         with atomic(folder / f"{name}.csv") as part:
-            pa.csv.write_csv(_flat(table), part)
+            pa.csv.write_csv(_with_columns(shown, pa.types.is_list, _as_json), part)
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def _as_json(values: Any) -> str:
+    text = json.dumps(values, ensure_ascii=False)
+    return text if printable(text) == text else json.dumps(values)
+
+
+def _with_columns(table: pa.Table, are_meant: Callable[[pa.DataType], bool], change: Callable[[Any], str]) -> pa.Table:
+    """Return a table with the columns of some types as text, and each of their values changed."""
     for i, column in enumerate(table.schema):
-        if pa.types.is_list(column.type):
-            as_json = [
-                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
-            ]
-            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
+        if are_meant(column.type):
+            values = [None if value is None else change(value) for value in table[i].to_pylist()]
+            table = table.set_column(i, column.name, pa.array(values, pa.string()))
     return table

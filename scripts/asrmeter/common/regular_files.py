@@ -31,8 +31,7 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            what = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
-            raise AsrmeterError(f"{printable(str(path))}: is {what}, not a file")
+            raise AsrmeterError(f"{printable(str(path))}: is {_kind(status)}, not a file")
         if most_bytes is not None and status.st_size > most_bytes:
             raise AsrmeterError(
                 f"{printable(str(path))}: has {status.st_size / 1e6:,.0f} MB, more than the {most_bytes / 1e6:,.0f} MB "
@@ -42,6 +41,19 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def kind_of_place(path: Path) -> str:
+    """Return what stands where a file should be: a pipe, a link to nowhere, ...; "" for a file, or nothing."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "a link to nowhere" if os.path.islink(path) else ""
+    return "" if stat.S_ISREG(status.st_mode) else _kind(status)
+
+
+def _kind(status: os.stat_result) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
 
 
 def read_regular(path: Path, most_bytes: int | None = None) -> bytes:

@@ -5,7 +5,8 @@ import logging
 from pathlib import Path
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import MOST_CHARACTERS, AsrmeterError, line
+from asrmeter.common.printable import printable
 from asrmeter.corpora import kinds, manifest
 from asrmeter.corpora.kinds.base import CorpusKind, Speech
 from asrmeter.corpora.segments import Clip, Segment, Utterance, sample, segment_corpus, selection_sha256
@@ -49,7 +50,10 @@ def build(
             {"duration_s": duration_s, "n_segments": len(chosen), "n_possible": len(possible[duration_s])}
             for duration_s, chosen in selected.items()
         ],
-        "skipped": [{"name": name, "reason": reason} for name, reason in speech.skipped.items()],
+        "skipped": [
+            {"name": printable(name, MOST_CHARACTERS), "reason": line(reason)}
+            for name, reason in speech.skipped.items()
+        ],
         "dropped": speech.dropped,
     }
     manifest.write(output, segments, clip, selection)
@@ -76,7 +80,7 @@ def select(
         if not unusable:
             return possible, selected, clip
         for name, reason in unusable.items():
-            logging.warning("skipped %s: %s", name, reason)
+            logging.warning("skipped %s: %s", printable(name, MOST_CHARACTERS), line(reason))
         speech.skipped.update(unusable)
 
 
@@ -107,7 +111,7 @@ def _log_unusable(name: str, speech: Speech) -> None:
         AsrmeterError: nothing is usable.
     """
     for skipped, reason in speech.skipped.items():
-        logging.warning("skipped %s: %s", skipped, reason)
+        logging.warning("skipped %s: %s", printable(skipped, MOST_CHARACTERS), line(reason))
     for reason, n in speech.dropped.items():
         logging.info("left out %d: %s", n, reason)
     usable = _usable(speech)

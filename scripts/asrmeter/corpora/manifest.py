@@ -11,6 +11,7 @@ import pyarrow as pa
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.common.parquet import as_parquet
+from asrmeter.common.printable import printable, spoken
 from asrmeter.corpora.audio import encode
 from asrmeter.corpora.segments import Clip, Segment
 from asrmeter.sources.integrity import SELECTION
@@ -55,10 +56,10 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                     "duration_s": segment.duration_s,
                     "audio_s": len(samples) / SAMPLE_RATE_HZ,
                     "path": name,
-                    "text": segment.text,
+                    "text": spoken(segment.text),
                     "source": _distinct(utterance.source for utterance in segment.utterances),
                     "licence": _distinct(utterance.licence for utterance in segment.utterances),
-                    "utterances": [utterance.id for utterance in segment.utterances],
+                    "utterances": [printable(utterance.id) for utterance in segment.utterances],
                     "sha256": sha256_of(part / name),
                     "mended": "; ".join(f"{name}: {how}" for name, how in notes.items()) or None,
                 }
@@ -73,4 +74,4 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
 
 
 def _distinct(values: Any) -> str:
-    return "; ".join(dict.fromkeys(values))
+    return "; ".join(dict.fromkeys(map(printable, values)))

