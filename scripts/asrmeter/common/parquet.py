@@ -6,6 +6,7 @@ The sha256 is in the file's metadata. It is that of all bytes, with `_BLANK` in 
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import atomic, write_atomically
+from asrmeter.common.regular_files import read_regular
 
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
+# Half of a surrogate pair, or a whole one.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
@@ -54,15 +58,53 @@ def opened(file: Path) -> pq.ParquetFile:
     """Return a Parquet file to read from, after a check of its bytes. A file without a checksum counts as whole.
 
     Raises:
-        AsrmeterError: the bytes are not those that were written.
+        AsrmeterError: the bytes are not those that were written, or it is no regular file.
         OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
-    content = file.read_bytes()
+    content = read_regular(file)
     found = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     checksum = (found.metadata.metadata or {}).get(_CHECKSUM)
     if checksum and hashlib.sha256(_replace_last(content, checksum, _BLANK)).hexdigest().encode() != checksum:
         raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
     return found
+
+
+def columns_of(table: pa.Table, schema: pa.Schema) -> dict[str, list[Any]]:
+    """Return those columns of a schema that a table has, as Python's values.
+
+    Raises:
+        ValueError: a column is of another type.
+    """
+    if not table.schema.equals(schema):
+        names = [name for name in table.column_names if name in schema.names]
+        table = pa.table({name: _as_type(name, table[name], schema.field(name).type) for name in names})
+    return table.to_pydict()
+
+
+def _as_type(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column as another type that has the same values. Text and numbers are never that."""
+    if column.type == kind:
+        return column
+    try:
+        if _is_text(column.type) == _is_text(kind) or pa.types.is_null(column.type):
+            return column.cast(kind)
+    except pa.ArrowException:
+        pass
+    raise ValueError(f"{name} has values of the type {column.type}, not {kind}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def numbers_of(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns of a schema that are numbers, or lists of numbers."""
+
+    def is_number(kind: pa.DataType) -> bool:
+        kind = kind.value_type if pa.types.is_list(kind) else kind
+        return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+    return tuple(field.name for field in schema if is_number(field.type))
 
 
 def header_of(table: pa.Table) -> dict[str, Any]:
@@ -72,7 +114,11 @@ def header_of(table: pa.Table) -> dict[str, Any]:
         KeyError: there is none.
         ValueError: it is damaged.
     """
-    return dict(json.loads((table.schema.metadata or {})[_HEADER]))
+    written = (table.schema.metadata or {})[_HEADER]
+    content = json.loads(written)
+    if _HALF.search(written):  # JSON can name what UTF-8 cannot store
+        content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+    return dict(content)
 
 
 def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -> None:

@@ -17,8 +17,16 @@ PROFILE_STAGES = (
     "text",
 )
 
-# Statuses of a cell that was measured; every other status says why it was not.
+# Statuses of a cell that was measured, and of one that could not be: its reason says why.
 MEASURED_STATUS = ("ok", "unconverged")
+UNMEASURED_STATUS = ("oom", "timeout", "killed", "error", "unsupported")
+# Stands for the status of a cell, a profile or a machine's rates whose file is damaged, or has a value that cannot be.
+UNREADABLE = "unreadable"
+STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})
+
+# What a cell runs on, and what its weights are.
+DEVICES = frozenset({"cpu", "cuda"})
+WEIGHTS = frozenset({"pretrained", "random"})
 
 # Where a figure of energy came from: a counter, or a model.
 MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})

@@ -15,8 +15,6 @@ from asrmeter.common.files import sha256_of, write_atomically
 if TYPE_CHECKING:
     from asrmeter.records.header import RecordHeader
 
-# Stands for the status of a record that is damaged.
-UNREADABLE = "unreadable"
 # Stands for the status of a record without a JSON file: older versions wrote none.
 UNKNOWN = "unknown"
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")

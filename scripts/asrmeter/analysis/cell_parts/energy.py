@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
 from asrmeter.records.events import Energy as EnergyEvent
 
@@ -28,9 +29,9 @@ class Energy:
     def windows_j_per_sample(self, part: str) -> list[float]:
         """Return the joules of a part by sample in each window; an empty list without a meter."""
         return [
-            window[f"{part}_j"] / (window["n_passes"] * self.batch_size)
+            joules / (window["n_passes"] * self.batch_size)
             for window in self.windows
-            if window[f"{part}_j"] is not None
+            if (joules := window.get(f"{part}_j")) is not None
         ]
 
     def j_per_sample(self, part: str | None = None) -> float | None:
@@ -53,13 +54,14 @@ class Energy:
         per_sample = self.windows_j_per_sample(self.part)
         if len(per_sample) < 2:
             return None
-        return (max(per_sample) - min(per_sample)) / statistics.median(per_sample)
+        return ratio(max(per_sample) - min(per_sample), statistics.median(per_sample))
 
     @property
     def counter_difference(self) -> float | None:
         """How far codecarbon's value lies above the counter that was read beside it, relative to the counter."""
         counter, codecarbon = self.j_per_sample(f"counter_{self.part}"), self.j_per_sample()
-        return None if counter is None or codecarbon is None else codecarbon / counter - 1
+        found = ratio(codecarbon, counter)
+        return None if found is None else found - 1
 
     @property
     def idle_power_w(self) -> float | None:
