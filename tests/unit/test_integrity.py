@@ -287,9 +287,9 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
         with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
-            check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+            check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
-    check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+    check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
 
 
 # Disks

@@ -20,8 +20,8 @@ from asrmeter.analysis import cells_table
 from asrmeter.analysis.columns import CELLS
 from asrmeter.common import parquet, quantities
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.flops.table import FLOPS as FLOPS_SCHEMA
 from asrmeter.records import cell_record
+from asrmeter.records.flops_rows import FLOPS as FLOPS_SCHEMA
 
 GOOD, OTHER = "whisper-base", "wav2vec2-base-960h"
 JSON = a_header(
@@ -261,7 +261,7 @@ def replaced_by_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damaged, emptied, piped, replaced_by_folder])
-def test_a_file_that_cannot_be_read_is_left_out_and_named_in_the_log(
+def test_a_file_that_cannot_be_read_is_left_out_and_named(
     tmp_path: Path, unharmed: dict[str, Any], harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = written(tmp_path, JSON, rows_of(JSON, PASSES))
@@ -300,8 +300,10 @@ def places(content: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 
 EXTREMES = st.sampled_from(
-    [math.nan, math.inf, -math.inf, 0, 0.0, -1, -1e9, 1e308, 5e-324, 10**30, 2**63, True, None, "", "x", "\x1b\u202e"]
-    + ["\ud800", "x" * 100_000, [], [None], {"a": math.nan}, [[[]]], ["a"] * 50, {"path": "x"}, 1e-3, 3]
+    [
+        *(math.nan, math.inf, -math.inf, 0, 0.0, -1, -1e9, 1e308, 5e-324, 10**30, 2**63, 1e-3, 3, True, None, ""),
+        *("x", "\x1b\u202e", "\ud800", "x" * 100_000, [], [None], {"a": math.nan}, [[[]]], ["a"] * 50, {"path": "x"}),
+    ]
 )
 HEADER_PLACES = [place for place in places(JSON) if place[0] not in IDENTITY]
 COLUMNS = [name for name, _ in cell_record.PASS_FIELDS]
@@ -349,7 +351,7 @@ ANY = settings(
 
 @ANY
 @given(place=st.sampled_from(HEADER_PLACES), value=EXTREMES)
-def test_any_value_anywhere_in_a_header_harms_no_other_cell(
+def test_any_value_in_a_header_harms_no_other_cell(
     tmp_path: Path, unharmed: dict[str, Any], place: tuple[str, ...], value: Any
 ) -> None:
     header = changed(".".join(place), value)
@@ -369,7 +371,7 @@ def test_any_value_in_any_pass_harms_no_other_cell(
             assert_sound(tmp_path, unharmed)
 
 
-def test_what_utf_8_cannot_store_is_escaped_when_a_record_is_written(tmp_path: Path) -> None:
+def test_what_utf_8_cannot_store_is_escaped_in_a_record(tmp_path: Path) -> None:
     header = a_header(GOOD, reason="caf\udce9.wav \ud83d", started_at_s=1.7e9)
     path = tmp_path / "5s-b2.parquet"
     cell_record.write(path, header, [a_pass(1.0, ["a", "b"], ["one \ud800", "naïve 👍"])])

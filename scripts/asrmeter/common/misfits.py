@@ -19,6 +19,8 @@ from asrmeter.common.quantities import is_possible
 _Check = Callable[[Any, str], str | None]
 # Settings are never nested as deep as this; what is nested deeper than Python's stack could not be written again.
 _DEEPEST = 20
+# What every reader of JSON takes for the same whole number.
+_LARGEST = 2**53
 _KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
     bool: ("true or false", (bool,)),
@@ -42,7 +44,7 @@ def _check_of(kind: Any) -> _Check:
         return _of_fields
     if typing.is_typeddict(kind):
         own = {name: _check_of(annotation) for name, annotation in typing.get_type_hints(kind).items()}
-        return functools.partial(_of_keys, own, kind.__required_keys__)  # type: ignore[attr-defined]
+        return functools.partial(_of_keys, own, kind.__required_keys__)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         (known,) = (one for one in arguments if one is not types.NoneType)
@@ -59,7 +61,8 @@ def _checks_of_fields(kind: Any) -> dict[str, _Check]:
 
 
 def _of_fields(value: Any, name: str) -> str | None:
-    checks = _checks_of_fields(type(value))
+    kind: Any = type(value)
+    checks = _checks_of_fields(kind)
     return _first(name, ((check, getattr(value, key), key) for key, check in checks.items()))
 
 
@@ -70,7 +73,7 @@ def _or_null(check: _Check, value: Any, name: str) -> str | None:
 def _of_kind(expected: str, own: tuple[type, ...], value: Any, name: str) -> str | None:
     if type(value) not in own:
         return f"{name} is {_shown(value)}, not {expected}"
-    if int in own and not is_possible(name, value):
+    if int in own and not (is_possible(name, value) and (float in own or abs(value) <= _LARGEST)):
         return f"{name} is {_shown(value)}, which cannot be"
     return None
 

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,6 @@ _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
 # Half of a surrogate pair, or a whole one.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
-    """Return the rows of all files as one table.
-
-    Raises:
-        AsrmeterError: a file is missing, broken or holds something else.
-    """
-    tables = [schema.empty_table()]
-    for file in files:
-        table = read(file)
-        try:
-            tables.append(table.select(schema.names).cast(schema))
-        except (KeyError, ValueError, pa.ArrowException) as error:
-            raise AsrmeterError(f"{file}: is another table ({error}); delete it and run again") from error
-    return pa.concat_tables(tables)
 
 
 def read(file: Path) -> pa.Table:
@@ -85,8 +69,10 @@ def _as_type(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.Chunke
     """Return a column as another type that has the same values. Text and numbers are never that."""
     if column.type == kind:
         return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
     try:
-        if _is_text(column.type) == _is_text(kind) or pa.types.is_null(column.type):
+        if _is_text(column.type) == _is_text(kind):
             return column.cast(kind)
     except pa.ArrowException:
         pass

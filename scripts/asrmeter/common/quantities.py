@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_MOST = 1e18
+# Of no unit is there as much.
+_MOST = 1e30
 _ANY = (-_MOST, _MOST)
 # The first pattern that a whole name matches counts; what no pattern matches is not negative.
 _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
@@ -25,7 +26,9 @@ _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
     (r"(latency|pass|plain_pass)_s(_.*)?|seconds", (1e-9, 1e7)),
     (r"audio_s(_.*)?", (1e-6, 1e7)),
     (r"duration_s|batch_size|threads", (1, 2**31 - 1)),
-    (r"n_.*|.*_bytes", (0, 2**53)),
+    (r"n_.*", (0, 1e12)),
+    (r".*_bytes", (0, 2**53)),
+    (r"flop_per_s|bytes_per_s", (1, _MOST)),
 )
 
 

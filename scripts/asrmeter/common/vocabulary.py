@@ -33,6 +33,25 @@ MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
 
 
+# Endings of the columns that each normaliser fills: the one by which models are compared, the plainest one, and what a
+# corpus' own scoring makes of the texts; null where the corpus has none.
+OF_CORPUS = "_corpus"
+ENDINGS = ("", "_plain", OF_CORPUS)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of one text against its reference, of words and of characters; a space between words is a character."""
+
+    n_words: int
+    n_errors: int
+    n_substitutions: int
+    n_deletions: int
+    n_insertions: int
+    n_characters: int
+    n_character_errors: int
+
+
 @dataclass
 class DecoderWork:
     """What the decoder of a pass was run on, rows that wait for longer ones included.

@@ -174,9 +174,9 @@ def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: floa
 
     Returns:
         `method_cpu` and `method_gpu`, the sources of codecarbon's values, and a `note` about them; `windows` and `idle`
-        (see `asrmeter.records.events.Window`); for the device's own counter `counter_tick_s`, the seconds between its updates, and
-        `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the idle
-        window, None if it had not or could not be watched.
+        (see `records.events.Window`); for the device's own counter `counter_tick_s`, the seconds between its updates,
+        and `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the
+        idle window, None if it had not or could not be watched.
     """
     gpu = energy_counters.Nvml(gpu_uuid) if gpu_uuid else None
     part = "gpu" if gpu else "cpu"

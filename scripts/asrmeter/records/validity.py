@@ -52,7 +52,8 @@ def _odd_in_passes(header: RecordHeader, columns: Columns) -> Iterator[str]:
     ids = columns["segment_ids"]
     lengths = list(map(len, ids))
     for name in _BY_SEGMENT:
-        if [n if values is None else len(values) for n, values in zip(lengths, columns.get(name, ids))] != lengths:
+        given = zip(lengths, columns[name], strict=True)
+        if [n if values is None else len(values) for n, values in given] != lengths:
             yield f"{name} has not one value for each segment of its pass"
     if None in itertools.chain.from_iterable(columns["texts"]):
         yield "texts has a null"

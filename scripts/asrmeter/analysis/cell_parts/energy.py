@@ -26,6 +26,10 @@ class Energy:
         """The windows in which energy was measured."""
         return self.event.windows
 
+    @property
+    def _idle(self) -> Sequence[Row]:
+        return self.event.idle
+
     def windows_j_per_sample(self, part: str) -> list[float]:
         """Return the joules of a part by sample in each window; an empty list without a meter."""
         return [
@@ -66,7 +70,7 @@ class Energy:
     @property
     def idle_power_w(self) -> float | None:
         """Power of the cell's device with the model loaded and nothing to do; None without a counter."""
-        idle = [window for window in self.event.idle if window[f"{self.part}_j"] is not None]
+        idle = [window for window in self._idle if window[f"{self.part}_j"] is not None]
         return idle[0][f"{self.part}_j"] / idle[0]["seconds"] if idle else None
 
     def method(self, part: str) -> str:
