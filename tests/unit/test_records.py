@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from test_tables import FLOPS, NO_ARCHIVE, PASSES, STUDY, a_header, a_pass
 import bottlenecks
 from asrmeter.analysis import cells_table
 from asrmeter.analysis.columns import CELLS
+from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common import parquet, quantities
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.records.flops_rows import FLOPS as FLOPS_SCHEMA
+from asrmeter.records.machine_peaks import PEAK_RATES
+from asrmeter.records.operator_rows import OPERATORS
+from asrmeter.study import grid
 
 GOOD, OTHER = "whisper-base", "wav2vec2-base-960h"
 JSON = a_header(
@@ -287,6 +292,58 @@ def test_a_cell_that_was_measured_twice_may_lose_one(tmp_path: Path) -> None:
     (pair,) = cells_table.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)["repeatability"].to_pylist()
     assert pair["relative_difference"] is None
     assert pair["note"].startswith("the second measurement has no latency (unreadable: ")
+
+
+# Profiles and the rates of machines
+
+CELL = grid.Cell(GOOD, "fp32", "cpu", 5, 2)
+
+
+def profile_row(**changes: Any) -> dict[str, Any]:
+    named = {name: getattr(CELL, name) for name in CELL_KEY} | {"weights": "pretrained", "status": "ok"}
+    told = {"repeat": 0, "stage": "encoder", "group": "matmul", "operator": "addmm", "n_calls": 3, "cpu_share": 0.5}
+    times = {"cpu_self_s": 0.5, "pass_s": 1.0, "plain_pass_s": 0.9, "overhead": 0.1, "covered": 0.99}
+    return dict.fromkeys(OPERATORS.names) | named | told | times | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "header", "field"),
+    [
+        ({"cpu_share": -1.0}, {}, "cpu_share is -1.0"),
+        ({"cpu_share": 2.0}, {}, "cpu_share is 2.0"),
+        ({"pass_s": math.nan}, {}, "pass_s is nan"),
+        ({"n_calls": -3}, {}, "n_calls is -3"),
+        ({"group": "<script>"}, {}, 'group is "<script>", which is not known'),
+        ({"status": "fine"}, {}, 'status is "fine"'),
+        ({}, {"seed": "early"}, 'seed is the text "early", not a whole number'),
+        (None, {}, "it has no row"),
+    ],
+)
+def test_a_profile_with_a_value_that_cannot_be_is_left_out(
+    tmp_path: Path, changes: dict[str, Any] | None, header: dict[str, Any], field: str
+) -> None:
+    good, bad = (tmp_path / "profiles" / f"{GOOD}/fp32/cpu/{name}.parquet" for name in ("5s-b1", "5s-b2"))
+    parquet.save(good, pa.Table.from_pylist([profile_row(batch_size=1)], schema=OPERATORS))
+    rows = [] if changes is None else [profile_row(**changes)]
+    parquet.save(bad, pa.Table.from_pylist(rows, schema=OPERATORS), header)
+    headers, (kept, lost) = bottlenecks.read_profiles([good, bad], [CELL, replace(CELL, batch_size=1)])
+    assert list(headers) == [good] and (kept["operator"], kept["profile_coverage"]) == ("addmm", 0.99)
+    assert (lost["status"], lost["batch_size"], lost["operator"]) == ("unreadable", 2, None)
+    assert str(bad) in lost["reason"] and field in lost["reason"]
+
+
+@pytest.mark.parametrize("changes", [{"flop_per_s": 0.0}, {"flop_per_s": math.inf}, {"status": "x"}, {"threads": 0}])
+def test_rates_with_a_value_that_cannot_be_are_left_out(tmp_path: Path, changes: dict[str, Any]) -> None:
+    row = dict.fromkeys(PEAK_RATES.names) | {"machine_id": "m", "device": "cpu", "status": "ok", "flop_per_s": 1e9}
+    parquet.save(tmp_path / "a" / "cpu.parquet", pa.Table.from_pylist([row], schema=PEAK_RATES))
+    parquet.save(tmp_path / "b" / "cpu.parquet", pa.Table.from_pylist([row | changes], schema=PEAK_RATES))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "cuda.parquet").write_bytes(b"no")
+    kept, lost, damaged_one = bottlenecks.read_ceilings(tmp_path)
+    assert kept == row
+    assert (lost["status"], lost["machine_id"], lost["flop_per_s"]) == ("unreadable", "b", None)
+    assert next(iter(changes)) in lost["reason"]
+    assert (damaged_one["status"], damaged_one["device"]) == ("unreadable", "cuda")
 
 
 # Any value in any place

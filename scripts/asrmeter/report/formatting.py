@@ -22,7 +22,7 @@ LARGE = 200
 # The same of links to the cells that a claim rests on.
 MANY_LINKS, FIRST_LINKS = 60, 5
 # The tables and JSON files of the run have the whole of a longer text; so much of settings, which are long.
-MOST_CHARACTERS, MOST_PLAIN = 500, 5000
+MOST_CHARACTERS, MOST_PLAIN = 550, 5000
 NARROW_SPACE = "\u202f"
 
 
