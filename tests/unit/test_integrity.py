@@ -131,6 +131,13 @@ def test_json_of_another_record_says_nothing(whole: Path, tmp_path: Path) -> Non
     assert siblings.header(whole) is None and siblings.status(whole) is None
 
 
+@pytest.mark.parametrize("header", [{"status": ["ok"]}, {"status": None}, {"events": 5}, {"events": {"latency": []}}])
+def test_json_of_anybody_says_nothing(whole: Path, header: dict[str, Any]) -> None:
+    beside = json.loads(siblings.json_of(whole).read_text())
+    siblings.json_of(whole).write_text(json.dumps(beside | {"header": beside["header"] | header}))
+    assert siblings.status(whole) is None
+
+
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
     path = tmp_path / "5s-b2.parquet"
     cell_record.write(path, replace(HEADER, status="oom", reason="x" * 99), [])

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
 import pytest
 
@@ -313,6 +314,25 @@ def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
         assert back.column_names == table.column_names
         assert back.num_rows == table.num_rows
     assert '"[""a"",""b""]"' in (tmp_path / "tables" / "passes.csv").read_text().replace('"", ""', '"",""')
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("one\0two\n", "one\\x00two\\n"),
+        ("a\u202eb\ufeff", "a\\u202eb\\ufeff"),
+        ("naïve, 你好 👩\u200d🔬", "naïve, 你好 👩\u200d🔬"),
+        ("", ""),
+    ],
+)
+def test_csv_shows_what_cannot_be_seen(tmp_path: Path, text: str, shown: str) -> None:
+    table = pa.table({"text": ["plain", text, None], "texts": [[text], None, []], "n": [1, 2, 3]})
+    parquet.write({"t": table}, tmp_path)
+    written = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert f'"{shown}"' in written and written.count(shown) >= 1
+    assert not set("\x1b\0\u202e\ufeff") & set(written) and len(written.splitlines()) == 4
+    assert parquet.read(tmp_path / "t.parquet").to_pylist() == table.to_pylist()
 
 
 def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from asrmeter.common.printable import printable
-from asrmeter.common.quantities import is_possible
+from asrmeter.common.quantities import limits
 
 # Given a value and its name, returns how the value is wrong, None if it is not.
 _Check = Callable[[Any, str], str | None]
@@ -39,7 +39,7 @@ def misfit(value: Any) -> str | None:
 def _check_of(kind: Any) -> _Check:
     """Return the check of a type; what is not known here may be anything that JSON has."""
     if kind in _KINDS:
-        return functools.partial(_of_kind, *_KINDS[kind])
+        return functools.partial(_of_number if kind in (int, float) else _of_kind, *_KINDS[kind])
     if is_dataclass(kind):
         return _of_fields
     if typing.is_typeddict(kind):
@@ -71,11 +71,16 @@ def _or_null(check: _Check, value: Any, name: str) -> str | None:
 
 
 def _of_kind(expected: str, own: tuple[type, ...], value: Any, name: str) -> str | None:
+    return None if type(value) in own else f"{name} is {_shown(value)}, not {expected}"
+
+
+def _of_number(expected: str, own: tuple[type, ...], value: Any, name: str) -> str | None:
     if type(value) not in own:
         return f"{name} is {_shown(value)}, not {expected}"
-    if int in own and not (is_possible(name, value) and (float in own or abs(value) <= _LARGEST)):
-        return f"{name} is {_shown(value)}, which cannot be"
-    return None
+    low, high = limits(name)
+    if low <= value <= high and (float in own or abs(value) <= _LARGEST):
+        return None
+    return f"{name} is {_shown(value)}, which cannot be"
 
 
 def _of_mapping(check: _Check, value: Any, name: str) -> str | None:

@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import atomic, write_atomically
+from asrmeter.common.printable import printable
 from asrmeter.common.regular_files import read_regular
 
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
+# Whatever `printable` may change, in the words of Arrow's expressions.
+_UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 # Half of a surrogate pair, or a whole one.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -130,7 +134,10 @@ def _replace_last(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
-    """Write every table as Parquet and CSV; lists become JSON in CSV."""
+    """Write every table as Parquet and CSV.
+
+    CSV is shown as it is, on terminals too: what cannot be seen is escaped there, and lists become JSON.
+    """
     for name, table in tables.items():
         save(folder / f"{name}.parquet", table)
         with atomic(folder / f"{name}.csv") as part:
@@ -144,4 +151,18 @@ def _flat(table: pa.Table) -> pa.Table:
                 None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
             ]
             table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
+        if pa.types.is_string(table.schema.field(i).type):
+            table = table.set_column(i, column.name, _visible(table[i]))
     return table
+
+
+def _visible(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of texts in which what cannot be seen is escaped; nearly all have nothing of it."""
+    unseen = pc.match_substring_regex(column, _UNSEEN)
+    if not pc.any(unseen).as_py():
+        return column
+    return pc.replace_with_mask(
+        column.combine_chunks(),
+        pc.fill_null(unseen, False).combine_chunks(),
+        pa.array([printable(text) for text in column.filter(unseen).to_pylist()], pa.string()),
+    )

@@ -49,12 +49,6 @@ def limits(name: str) -> tuple[float, float]:
     return next((ends for pattern, ends in _LIMITS if re.fullmatch(pattern, name)), (0, _MOST))
 
 
-def is_possible(name: str, value: float) -> bool:
-    """Return whether a quantity of this name can have a value; one that is not a number it cannot have."""
-    low, high = limits(name)
-    return low <= value <= high
-
-
 def impossible(name: str, values: Sequence[Any]) -> float | None:
     """Return the first of the values that a quantity of this name cannot have, None if it can have all of them.
 

@@ -55,7 +55,7 @@ def status(record: Path) -> str | None:
     if record.is_file() and not json_of(record).exists():
         return UNKNOWN
     found = header(record)
-    return found.status if found else None
+    return found.status if found and isinstance(found.status, str) else None
 
 
 def header(record: Path) -> "RecordHeader | None":
