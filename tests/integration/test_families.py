@@ -17,9 +17,10 @@ from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.study_models import models_of
-from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
+from asrmeter.flops.table import BatchGrid, CountedModel, rows
 from asrmeter.models import build
 from asrmeter.models.catalogue import Model, catalogue
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families.base import Family

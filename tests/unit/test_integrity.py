@@ -41,12 +41,13 @@ from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import whisper_folder
 
 HEADER = a_header("whisper-base", seed=42, reason="ünïcode " * 40)
+MANY_PASSES = [entry | {"round": entry["round"] + 3 * i} for i in range(20) for entry in PASSES]
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     path = tmp_path / "5s-b2.parquet"
-    cell_record.write(path, HEADER, PASSES * 20)
+    cell_record.write(path, HEADER, MANY_PASSES)
     return path
 
 
@@ -104,7 +105,7 @@ def test_damage_in_any_table_is_found(tmp_path: Path, schema: Any) -> None:
 
 def test_other_programs_read_a_record_and_it_reads_theirs(whole: Path) -> None:
     table = pq.read_table(whole, page_checksum_verification=True)
-    assert table.num_rows == len(PASSES) * 20
+    assert table.num_rows == len(MANY_PASSES)
     pq.write_table(table, whole)
     assert cell_record.read(whole)[0] == HEADER
 
@@ -128,6 +129,13 @@ def test_json_of_another_record_says_nothing(whole: Path, tmp_path: Path) -> Non
     cell_record.write(other, replace(HEADER, status="oom"), [])
     siblings.json_of(whole).write_bytes(siblings.json_of(other).read_bytes())
     assert siblings.header(whole) is None and siblings.status(whole) is None
+
+
+@pytest.mark.parametrize("header", [{"status": ["ok"]}, {"status": None}, {"events": 5}, {"events": {"latency": []}}])
+def test_json_of_anybody_says_nothing(whole: Path, header: dict[str, Any]) -> None:
+    beside = json.loads(siblings.json_of(whole).read_text())
+    siblings.json_of(whole).write_text(json.dumps(beside | {"header": beside["header"] | header}))
+    assert siblings.status(whole) is None
 
 
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
@@ -286,9 +294,9 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
         with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
-            check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+            check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
-    check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+    check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
 
 
 # Disks

@@ -295,6 +295,14 @@ def test_attempt_keeps_copies_without_hard_links(tmp_path: Path, monkeypatch: py
     assert retries.Attempts(output, 2).restore() and output.read_text() == "measured"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/hostname", path)])
+def test_what_is_no_file_of_an_attempt_is_not_taken_for_one(tmp_path: Path, make: Any) -> None:
+    later = retries.Attempts(tmp_path / "record", 2)
+    (tmp_path / retries.FOLDER).mkdir()
+    make(tmp_path / retries.FOLDER / "record.kept")
+    assert not later.restore() and not (tmp_path / "record").exists()
+
+
 def test_batch_above_one_out_of_memory_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead(OUT_OF_MEMORY, monkeypatch, tmp_path)
     statuses = {

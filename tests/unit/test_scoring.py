@@ -21,11 +21,12 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 import make_tables
 from asrmeter.analysis import cells_table, columns, scoring
-from asrmeter.analysis.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
+from asrmeter.analysis.scoring import NORMALISERS, PLAIN, compare, is_empty, is_hallucinated, repeats_itself
 from asrmeter.common import parquet
 from asrmeter.common.printable import spoken
-from asrmeter.flops.table import FLOPS
+from asrmeter.common.vocabulary import ENDINGS, OF_CORPUS, Errors
 from asrmeter.records import cell_record
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.sources.packages import Archives, Package, catalogue
 
 PROSE = (
@@ -175,7 +176,7 @@ def test_a_segment_that_no_normaliser_reads_spoils_no_other(
     measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digits, control = "1" * 5000, "five\x1b[31m \u202esix"
-    passes = [a_pass(1.0, ["a", "b"], [digits, "four"]), a_pass(1.0, ["c", "a"], [control, digits])]
+    passes = [a_pass(1.0, ["a", "b"], [digits, "four"]), a_pass(1.0, ["c", "a"], [control, digits]) | {"batch": 1}]
     cell_record.write(measured / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
     made = collected(measured, archives, monkeypatch)
     (cell,) = (cell for cell in made["cells"] if cell["weights"] != "random")
@@ -261,7 +262,7 @@ def measured(tmp_path: Path) -> Iterator[Path]:
     passes = [
         a_pass(1.0, ["a", "b"], texts[0], phase="warmup"),
         a_pass(1.0, ["a", "b"], texts[0]),
-        a_pass(1.0, ["c", "a"], texts[1]),
+        a_pass(1.0, ["c", "a"], texts[1]) | {"round": 1},
     ]
     folder = tmp_path / "measurements"
     cell_record.write(folder / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
@@ -330,6 +331,7 @@ def test_another_normaliser_needs_no_measuring(
 
 
 def test_each_normaliser_has_its_columns() -> None:
+    assert (*NORMALISERS, OF_CORPUS) == ENDINGS
     of_cells = "normaliser wer wer_ci_low wer_ci_high wer_errors wer_words n_substitutions n_deletions n_insertions "
     of_cells += "cer cer_ci_low cer_ci_high n_characters n_character_errors"
     of_texts = "normaliser reference_normalised hypothesis_normalised n_words n_errors n_substitutions n_deletions "

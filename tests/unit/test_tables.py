@@ -68,9 +68,9 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
         "batch": 0,
         "segment_ids": ids,
         "texts": texts,
-        "n_tokens": [3, 1],
-        "n_windows": [1, 1],
-        "processed_s": [30.0, 30.0],
+        "n_tokens": [3, 1, 2][: len(ids)],
+        "n_windows": [1] * len(ids),
+        "processed_s": [30.0] * len(ids),
         "n_decoder_runs": 4,
         "n_decoder_rows": 8,
         "n_decoder_tokens": 14,
@@ -116,6 +116,9 @@ PASSES = [
 
 
 CTC = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", family="ctc"), PASSES)}
+
+
+UNMEASURED = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", status="killed", reason="gone"), [])}
 
 
 def gathered(
@@ -179,8 +182,7 @@ def test_texts_that_differ_between_passes_are_counted(
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
     failures = [a_pass(1.0, ["a", "b", "c"], ["...", "and and and and", "five six"])]
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), failures), "wav2vec2-base-960h": random})
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), failures), **UNMEASURED})
     lost, cell = made["cells"]
     assert (cell["n_empty"], cell["n_hallucinated"]) == (1, 1)
     assert [(row["is_empty"], row["is_hallucinated"]) for row in made["transcripts"]] == [
@@ -193,13 +195,8 @@ def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
 
 def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
     silent = a_header("whisper-base", segments=[{"segment_id": "a", "text": "", "audio_s": 4.0, "sha256": "1"}])
-    made = gathered(
-        tmp_path,
-        {
-            "whisper-base": (silent, [a_pass(1.0, ["a"], [""])]),
-            "wav2vec2-base-960h": (a_header("wav2vec2-base-960h"), []),
-        },
-    )
+    passes = [a_pass(1.0, ["a"], [""])]
+    made = gathered(tmp_path, {"whisper-base": (silent, passes), **UNMEASURED})
     cell = made["cells"][1]
     assert cell["n_empty"] == cell["n_hallucinated"] == cell["wer_words"] == 0
     assert cell["wer"] is cell["cer"] is None
@@ -224,14 +221,13 @@ def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
     ready = {"ready": {"decoding": {"num_beams": 1, "do_sample": False}}}
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base", events=ready), []), random[0].model: random})
+    told = a_header("whisper-base", events=ready, status="timeout")
+    made = gathered(tmp_path, {"whisper-base": (told, []), **UNMEASURED})
     assert [cell["decoding"] for cell in made["cells"]] == [None, '{"do_sample": false, "num_beams": 1}']
 
 
 def test_a_class_that_was_not_heard_whole_has_no_wer(tmp_path: Path) -> None:
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES[:2]), "wav2vec2-base-960h": random})
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES[:2]), **UNMEASURED})
     assert made["cells"][1]["wer"] is None
     assert made["cells"][1]["wer_note"] == "2 of 3 segments were transcribed"
     assert made["transcripts"] == []
@@ -252,7 +248,7 @@ def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(
         AsrmeterError, match=r"cells of 5 were measured on different audio: delete .*parquet and run again"
     ):
-        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, [])})
+        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, PASSES)})
 
 
 def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
@@ -260,7 +256,7 @@ def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
     with pytest.raises(
         AsrmeterError, match=r"wav2vec2-base-960h/.*: belongs to another study or version \(seed 43, where 42"
     ):
-        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, [])})
+        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, PASSES)})
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
@@ -321,6 +317,26 @@ def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
         assert back.column_names == table.column_names
         assert back.num_rows == table.num_rows
     assert '"[""a"",""b""]"' in (tmp_path / "tables" / "passes.csv").read_text().replace('"", ""', '"",""')
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("one\0two\n", "one\\x00two\\n"),
+        ("a\u202eb\ufeff", "a\\u202eb\\ufeff"),
+        ("naïve, 你好 👩\u200d🔬", "naïve, 你好 👩\u200d🔬"),
+        ("", ""),
+    ],
+)
+def test_tables_show_what_cannot_be_seen(tmp_path: Path, text: str, shown: str) -> None:
+    table = pa.table({"text": ["plain", text, None], "texts": [[text], None, []], "n": [1, 2, 3]})
+    parquet.write({"t": table}, tmp_path)
+    written = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert f'"{shown}"' in written and written.count(shown) >= 1
+    assert not set("\x1b\0\u202e\ufeff") & set(written) and len(written.splitlines()) == 4
+    assert parquet.read(tmp_path / "t.parquet")["text"].to_pylist() == ["plain", shown, None]
+    assert parquet.read(tmp_path / "t.parquet")["texts"] == table["texts"]
 
 
 def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[dict[str, Any]]:

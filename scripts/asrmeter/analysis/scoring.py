@@ -12,6 +12,7 @@ from importlib.metadata import version
 import jiwer
 
 from asrmeter.common.printable import spoken, whole_characters
+from asrmeter.common.vocabulary import OF_CORPUS, Errors
 from asrmeter.corpora import gigaspeech_text
 from asrmeter.sources.packages import Archives, catalogue
 
@@ -70,19 +71,6 @@ class Normaliser:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Errors of one text against its reference, of words and of characters; a space between words is a character."""
-
-    n_words: int
-    n_errors: int
-    n_substitutions: int
-    n_deletions: int
-    n_insertions: int
-    n_characters: int
-    n_character_errors: int
-
-
 def whisper_english(archives: Archives) -> Normaliser:
     """Return Whisper's English normaliser with its table of British spellings (Radford et al., 2022, appendix C)."""
     # Only the normaliser is used here: a warning about missing torch would mislead.
@@ -119,11 +107,8 @@ def _closed(text: str) -> str:
 
 PLAIN = Normaliser("plain", str(_PLAIN_VERSION), _plain)
 
-# Every normaliser that texts are scored by, under the ending of its columns' names. Models are compared by the first.
+# Every normaliser that texts of any corpus are scored by, under the ending of its columns; see `vocabulary.ENDINGS`.
 NORMALISERS: dict[str, Callable[[Archives], Normaliser]] = {"": whisper_english, "_plain": lambda _: PLAIN}
-# Columns of what a corpus' own scoring makes of the texts; null where the corpus has none.
-OF_CORPUS = "_corpus"
-ENDINGS = (*NORMALISERS, OF_CORPUS)
 
 
 def normalisers(archives: Archives, corpus_kind: str) -> dict[str, Normaliser]:

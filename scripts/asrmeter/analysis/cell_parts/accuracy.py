@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asrmeter.analysis.scoring import ENDINGS
 from asrmeter.common import stats
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
+from asrmeter.common.vocabulary import ENDINGS
 from asrmeter.records.header import RecordHeader
 
 # Each rate's numerator and denominator, summed over the segments.

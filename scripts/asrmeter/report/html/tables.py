@@ -203,7 +203,7 @@ def compared_cells_table(part: ByMetric, words: Words) -> Table:
 
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
-    known = sorted({(row["model"], row["weights"], row["weights_sha256"] or NULL) for row in cells})
+    known = sorted({(row["model"], row["weights"] or NULL, row["weights_sha256"] or NULL) for row in cells})
     columns: list[Column[tuple[str, str, str]]] = [
         text_column("model", lambda item: item[0]),
         text_column("weights", lambda item: item[1]),
