@@ -26,6 +26,7 @@ SELECTION = {
     "classes": [{"duration_s": int, "n_segments": int, "n_possible": int}],
     "origin": dict,
     "skipped": [{"name": str, "reason": str}],
+    "mended": [{"name": str, "how": str}],
     "dropped": {"*": int},
     "selection_sha256": str,
 }

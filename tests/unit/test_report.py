@@ -786,3 +786,17 @@ def test_a_corpus_own_scoring_has_a_column_where_there_is_one():
 def test_what_a_study_leaves_unset_is_not_shown() -> None:
     models = {"tiny": {"weights": "hub", "id": "me/tiny", "revision": None, "path": None}, "base": {}}
     assert "tiny: weights: hub, id: me/tiny, base" in text_of(rendered(example_cells(), models=models))
+
+
+@pytest.mark.parametrize("name", ["weights", "status"])
+def test_a_cell_without_what_every_cell_has_harms_no_report(tmp_path: Path, name: str) -> None:
+    command = command_line(tmp_path, example_cells()[:3])
+    cells = example_cells()[:3]
+    cells[1][name] = None
+    pq.write_table(
+        pa.table({key: pa.array([row[key] for row in cells]) for key in CELLS.names}), tmp_path / "cells.parquet"
+    )
+    make_report.main([*command, "--compare-with", str(tmp_path)])
+    html = (tmp_path / "report.html").read_text()
+    assert "whisper-base" in html
+    assert ("status is missing" in html) == (name == "status")

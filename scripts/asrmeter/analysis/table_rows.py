@@ -83,11 +83,14 @@ def read_rows(path: Path, schema: pa.Schema, key: Sequence[str] = CELL_KEY, word
         elif pa.types.is_floating(schema.field(name).type):
             columns[name] = [_without_nan(value) for value in values]
     faults = _faults(columns, parquet.numbers_of(schema), words)
+    of_cells = {*CELL_KEY, "weights", "status", "reason"} <= columns.keys() and "operator" not in columns
+    for place, status in enumerate(columns["status"] if of_cells else ()):
+        if status is None:
+            faults.setdefault(place, "status is missing")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if faults:
         first = f"{path}: cannot be used: {next(iter(faults.values()))}"
         logging.warning("left out: %s%s", first, f" (and {len(faults) - 1} more rows)" if len(faults) > 1 else "")
-    of_cells = {*CELL_KEY, "weights", "status", "reason"} <= columns.keys() and "operator" not in columns
     for place, fault in faults.items():
         if of_cells:
             kept = {name: rows[place][name] for name in (*CELL_KEY, "weights")}

@@ -151,9 +151,9 @@ def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], sc
     return Column(key, entry)
 
 
-def text_column(key: str, text: Callable[[T], str]) -> Column[T]:
-    """Return a column of text."""
-    return Column(key, lambda item: text_entry(text(item)), numeric=False)
+def text_column(key: str, text: Callable[[T], str | None]) -> Column[T]:
+    """Return a column of text; a dash stands where there is none."""
+    return Column(key, lambda item: text_entry(NULL if (shown := text(item)) is None else shown), numeric=False)
 
 
 def number_entry(

@@ -66,6 +66,16 @@ def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     return table_of("skipped", words["failures"]["skipped_caption"], columns, skipped, words)
 
 
+def mended_table(selection: Mapping[str, Any], words: Words) -> Table:
+    """Return the audio in which something was put right, the first hundred, each with what that was."""
+    columns: list[Column[Row]] = [
+        text_column("audio", lambda entry: entry["name"]),
+        text_column("mended", lambda entry: entry["how"]),
+    ]
+    mended = selection["mended"][:MOST_SKIPPED]
+    return table_of("mended", words["failures"]["mended_caption"], columns, mended, words)
+
+
 def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
     """Return the figures of all cells that matter most, where there are too many cells for all of their figures."""
     if len(judged) <= LARGE:

@@ -86,6 +86,8 @@ def caveats(
         caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
     if skipped := [shorten(entry["name"]) for entry in selection["skipped"]]:
         caveats.append(say["skipped"].format(n=len(skipped), names=truncate_list(skipped, words)))
+    if mended := [shorten(entry["name"]) for entry in selection["mended"]]:
+        caveats.append(say["mended"].format(n=len(mended), names=truncate_list(mended, words)))
     if found.accuracies:
         caveats.append(_accuracy_caveat(found.accuracies[0], words))
     if others := _other_classes(cells, found, words):
