@@ -20,6 +20,9 @@ PROFILE_STAGES = (
 # Statuses of a cell that was measured; every other status says why it was not.
 MEASURED_STATUS = ("ok", "unconverged")
 
+# What the tokens of some models spell instead of words.
+PHONEMES = "phonemes"
+
 # Where a figure of energy came from: a counter, or a model.
 MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
