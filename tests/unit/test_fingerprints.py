@@ -107,8 +107,10 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "speech/metadata.csv": "file_name,text\na/1.wav,one two\n2.flac,three\n",
         "speech/a/1.wav": "1",
         "speech/2.flac": "22",
-        "own/config.json": "{}",
-        "own/model.safetensors": "w",
+        "own/config.json": '{"model_type": "wav2vec2"}',
+        "own/vocab.json": '{"<pad>": 0}',
+        "own/preprocessor_config.json": "{}",
+        "own/model.safetensors": "\2\0\0\0\0\0\0\0{}",
         "own/README.md": "x",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,4 +123,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "d4ad6963464f6024", "hubbed": "1a4df5a4efb38255"})
+    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})

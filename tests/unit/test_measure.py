@@ -242,6 +242,20 @@ def test_job_that_dies_twice_writes_a_record(tmp_path: Path, monkeypatch: pytest
     assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].status == "error"
 
 
+def test_what_a_model_spells_reaches_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead("", monkeypatch, tmp_path)
+    assert cell_record.read(measured(tmp_path, monkeypatch, 1))[0].outputs is None
+    real = measure.cell_options.specify
+
+    def specify(*args: Any) -> Any:
+        provenance = tmp_path / "m" / "provenance.json"
+        provenance.write_text(json.dumps(json.loads(provenance.read_text()) | {"outputs": "phonemes"}))
+        return real(*args)
+
+    monkeypatch.setattr(measure.cell_options, "specify", specify)
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].outputs == "phonemes"
+
+
 def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)

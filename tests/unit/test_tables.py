@@ -129,6 +129,20 @@ def gathered(
     return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
 
 
+def test_phonemes_are_not_compared_with_words(tmp_path: Path) -> None:
+    other = a_header("wav2vec2-base-960h", status="killed", reason="gone", events={})
+    records = {
+        "whisper-base": (a_header("whisper-base", outputs="phonemes"), PASSES),
+        "wav2vec2-base-960h": (other, []),
+    }
+    made = gathered(tmp_path, records)
+    cell = made["cells"][1]
+    assert (cell["model"], cell["wer_note"]) == ("whisper-base", "its output are phonemes, not words")
+    assert cell["wer"] is cell["wer_plain"] is cell["cer"] is cell["wer_words"] is None
+    assert cell["latency_s_median"] == 2.0
+    assert made["transcripts"] == []
+
+
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     failed = a_header("wav2vec2-base-960h", status="killed", reason="gone", events={})
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (failed, [])})

@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.regular_files import open_regular, read_regular
 
 # More than the record of a cell, and little compared with what a run writes.
 ROOM_BYTES = 2**20
+# Of what a step writes; a corpus of a million segments has less.
+MOST_JSON_BYTES = 500_000_000
 # Longer than writing any file of ours takes.
 _ABANDONED_S = 24 * 3600
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with open(path, "rb") as stream:
+    """Return the hexadecimal sha256 of a file; see `open_regular`."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -40,7 +43,9 @@ def read_json(path: Path, alone: bool = False, shape: Any = object) -> Any:
     """
     unit = path if alone else path.parent
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path, MOST_JSON_BYTES).decode("utf-8"))
+    except AsrmeterError as error:
+        raise AsrmeterError(f"{error}; delete {unit} and run again") from error
     except (OSError, ValueError, RecursionError) as error:
         raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {unit} and run again") from error
     if wrong := _misfit(content, shape):

@@ -5,8 +5,8 @@ Standard library only: the measuring parent uses it.
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
@@ -20,7 +20,7 @@ _KINDS = (
 )
 
 
-def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most_bytes: int | None = None) -> BufferedReader:
     """Open a file for reading. A pipe or a device is not waited for.
 
     Raises:

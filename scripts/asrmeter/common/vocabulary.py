@@ -28,6 +28,9 @@ STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})
 DEVICES = frozenset({"cpu", "cuda"})
 WEIGHTS = frozenset({"pretrained", "random"})
 
+# What the tokens of some models spell instead of words.
+PHONEMES = "phonemes"
+
 # Where a figure of energy came from: a counter, or a model.
 MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")

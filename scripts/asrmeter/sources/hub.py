@@ -23,6 +23,7 @@ from tqdm import tqdm
 from asrmeter.common import log_progress
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of, write_atomically
+from asrmeter.common.regular_files import read_regular
 
 # Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
@@ -120,7 +121,7 @@ def _check(path: Path, repo: str) -> None:
     if len(blob.name) == 64:
         found = sha256_of(blob)
     elif COMMIT.fullmatch(blob.name):
-        content = blob.read_bytes()
+        content = read_regular(blob)
         found = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     else:
         raise AsrmeterError(f"{path}: cannot be checked: the cache on this file system does not keep its hash")

@@ -8,7 +8,7 @@ from functools import cached_property
 from asrmeter.common import stats
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
-from asrmeter.common.vocabulary import ENDINGS
+from asrmeter.common.vocabulary import ENDINGS, PHONEMES
 from asrmeter.records.header import RecordHeader
 
 # Each rate's numerator and denominator, summed over the segments.
@@ -78,5 +78,7 @@ def wer_note(header: RecordHeader, passes: Sequence[Row]) -> str | None:
     """Return why a cell has no WER, or None if it has one."""
     if header.weights == "random":
         return "random weights transcribe nothing"
+    if header.outputs == PHONEMES:
+        return "its output are phonemes, not words"
     n_seen, n_all = len(texts_of(passes)), len(header.segments)
     return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"

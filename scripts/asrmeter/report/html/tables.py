@@ -453,7 +453,7 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
-        return missing["random" if row["weights"] == "random" else "not_scored"]
+        return missing["random"] if row["weights"] == "random" else row.get("wer_note") or missing["not_scored"]
 
     return [
         *name_columns(),
