@@ -24,7 +24,7 @@ from asrmeter.runtimes.families import ctc, family_of
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
-from asrmeter.runtimes.transformers.ctc import collapse
+from asrmeter.runtimes.transformers.ctc import collapse, shortest_input
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
@@ -325,6 +325,15 @@ def test_ctc_models_hear_what_transformers_hears(
     assert [hypothesis.text for hypothesis in heard] == [" ".join(text.split()) for text in expected]
     assert all(hypothesis.n_tokens > 3 for hypothesis in heard)
     assert {hypothesis.processed_s for hypothesis in heard} == {1}
+
+
+@pytest.mark.parametrize("model_type", ctc.FAMILY.classes)
+def test_no_clip_is_too_short_for_a_ctc_model(tmp_path: Path, model_type: str) -> None:
+    runtime = load(ctc_folder(tmp_path / "model", model_type, True))
+    for lengths_s in ((1 / 16_000,), (0.0125, 1.0), (0.03, 0.02), (1.0, 0.1)):
+        heard = hear(runtime, noise(*lengths_s))
+        shortest_s = shortest_input(runtime.model.config) / 16_000
+        assert [hypothesis.processed_s for hypothesis in heard] == [max(shortest_s, *lengths_s)] * len(lengths_s)
 
 
 @pytest.mark.parametrize("model_type", ["wav2vec2", "hubert", "wavlm"])

@@ -38,6 +38,7 @@ class TransformersCtc(TorchRuntime):
         # By token. The blank, and outputs of the head that no file names, spell nothing.
         self._spelling = [spelling.get(token, "") for token in range(self.model.lm_head.out_features)]
         self._spelling[self.model.config.pad_token_id] = ""
+        self._n_shortest = shortest_input(self.model.config)
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -48,6 +49,8 @@ class TransformersCtc(TorchRuntime):
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
+        # A mask without a frame would be an error, so what is shorter than one is lengthened by silence.
+        waveforms = [np.pad(waveform, (0, max(self._n_shortest - len(waveform), 0))) for waveform in waveforms]
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
         inputs = inputs.to(self.model.device)
@@ -60,6 +63,14 @@ class TransformersCtc(TorchRuntime):
         spoken = [collapse(row[:n], self._spelling) for row, n in zip(frames, n_frames, strict=True)]
         processed_s = max(map(len, waveforms)) / SAMPLE_RATE_HZ
         return [Hypothesis(" ".join("".join(s).split()), len(s), n_windows=1, processed_s=processed_s) for s in spoken]
+
+
+def shortest_input(config: Any) -> int:
+    """Return the samples of the shortest input of which the model's convolutions, and its squeezing, make a frame."""
+    n: int = getattr(config, "squeeze_factor", 1)
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        n = (n - 1) * stride + kernel
+    return n
 
 
 def collapse(frames: list[int], spelling: list[str]) -> list[str]:
