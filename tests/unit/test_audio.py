@@ -209,7 +209,7 @@ def test_files_that_are_not_audio_are_refused_briefly(tmp_path: Path) -> None:
     assert refused(b"\0\0\0\x20ftypM4A " + bytes(99)) == (
         "is MP4, M4A or a relative of them; convert it to FLAC or WAV"
     )
-    assert refused(b"spoken words") == "is text; put the file itself in its place"
+    assert refused(b"spoken words") == "is text; fetch the file itself"
     assert refused(bytes(range(128, 228))) == "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
     assert refused(written("WAV", samples=np.zeros(0, np.float32))) == "has no sound (0 samples)"
     for bad in (np.nan, np.inf):

@@ -112,7 +112,7 @@ def test_every_fault_of_a_file_is_reported(tmp_path: Path) -> None:
         {"good.wav": "it is said", "deep/er/good.flac": "it is said"},
         {
             "missing.wav": "is missing",
-            "text.wav": "is text; put the file itself in its place",
+            "text.wav": "is text; fetch the file itself",
             "nan.wav": "has samples that are NaN or infinite",
             "silent.wav": "has no sound (0 samples)",
             "../out.wav": "is not in the folder",

@@ -81,7 +81,7 @@ def test_whole_folders_are_taken(whisper: Path, ctc: Path, tmp_path: Path) -> No
         ("tokenizer.json", "\n <html><body>404", "tokenizer.json is a web page"),
         ("model.safetensors", b"\x80\x02}q\x00", "model.safetensors is a pickle of Python"),
         ("model.safetensors", b"\x1f\x8b\x08\x00" + bytes(99), "model.safetensors is compressed by gzip; unpack it"),
-        ("model.safetensors", "weights", "model.safetensors is text; put the file itself in its place"),
+        ("model.safetensors", "weights", "model.safetensors is text; fetch the file itself"),
         ("model.safetensors", b"", "model.safetensors is empty"),
         (
             "model.safetensors",
