@@ -1,7 +1,6 @@
 """Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study's tables beside."""
 
 import argparse
-import contextlib
 import logging
 import os
 import sys
@@ -15,11 +14,14 @@ import pyarrow as pa
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
-from asrmeter.analysis.bottlenecks import operators_table
+from asrmeter.analysis.bottlenecks import OPERATORS, read_peaks, read_profile, read_table
+from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.hardware import split_by_hardware
-from asrmeter.analysis.table_rows import cell_of
-from asrmeter.common import typed_json
-from asrmeter.common.parquet import gathered, header_of, read, write
+from asrmeter.analysis.table_rows import CELL_KEY, cell_of, read_rows
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.parquet import write
+from asrmeter.common.table_types import Row
+from asrmeter.common.vocabulary import UNREADABLE
 from asrmeter.records.machine_peaks import PEAK_RATES
 from asrmeter.records.operator_rows import ProfileHeader
 from asrmeter.study import grid, ownership
@@ -27,18 +29,42 @@ from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_rec
 from asrmeter.workflow.cli import run
 
 
-def headers(profiles: Sequence[Path], planned: Sequence[grid.Cell]) -> dict[Path, tuple[grid.Cell, ProfileHeader]]:
-    """Return the cell of each profile, by its place if it stands in its place, and what the file says it is of."""
+def read_profiles(
+    profiles: Sequence[Path], planned: Sequence[grid.Cell]
+) -> tuple[dict[Path, tuple[grid.Cell, ProfileHeader]], list[Row]]:
+    """Return what each profile is of, with the cell whose place its file has, and the rows of the table `operators`.
+
+    A file that is damaged, or has a value that cannot be, is left out: the row of its cell says why.
+    """
     by_place = {cell.id: cell for cell in planned}
-    found = {}
+    headers: dict[Path, tuple[grid.Cell, ProfileHeader]] = {}
+    rows: list[Row] = []
     for path in profiles:
-        table = read(path)
-        told = table.slice(0, 1).to_pylist()[0]
-        with contextlib.suppress(KeyError):  # older ones have no header
-            told |= header_of(table)
-        cell = by_place.get("/".join(path.with_suffix("").parts[-4:]), cell_of(told))
-        found[path] = (cell, typed_json.from_json(ProfileHeader, told))
-    return found
+        cell = by_place.get("/".join(path.with_suffix("").parts[-4:]))
+        try:
+            header, own = read_profile(path)
+        except AsrmeterError as error:
+            logging.warning("left out: %s", error)
+            if cell:
+                identity = {name: getattr(cell, name) for name in CELL_KEY}
+                rows.append(dict.fromkeys(OPERATORS.names) | identity | {"status": UNREADABLE, "reason": str(error)})
+            continue
+        headers[path] = (cell or cell_of(own[0]), header)
+        rows += own
+    return headers, rows
+
+
+def read_ceilings(folder: Path) -> list[Row]:
+    """Return the rows of the table `ceilings`, of all machines; of a file that is left out one that says why."""
+    rows: list[Row] = []
+    for path in sorted(folder.glob("*/*.parquet")):
+        try:
+            rows += read_peaks(path)
+        except AsrmeterError as error:
+            logging.warning("left out: %s", error)
+            identity = {"machine_id": path.parent.name, "device": path.stem}
+            rows.append(dict.fromkeys(PEAK_RATES.names) | identity | {"status": UNREADABLE, "reason": str(error)})
+    return rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,17 +84,17 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     study = ownership.read(args.study)
-    check_records(study, headers(args.profiles, grid.profiled(study)), args.fingerprints)
+    headers, operators = read_profiles(args.profiles, grid.profiled(study))
+    check_records(study, headers, args.fingerprints)
     dtypes = {name: options.wanted_dtype for name, options in study.variants.items()}
-    operators = operators_table(args.profiles)
-    ceilings = gathered(sorted(args.ceilings.glob("*/*.parquet")), PEAK_RATES)
-    cells, flops = (read(path).to_pylist() for path in (args.cells, args.flops))
-    judged = list(roofline.rows(cells, flops, ceilings.to_pylist(), dtypes))
+    ceilings, cells = read_ceilings(args.ceilings), read_rows(args.cells, CELLS)
+    flops = read_table("flops", args.flops)
+    judged = list(roofline.rows(cells, flops, ceilings, dtypes))
     comparable, _ = split_by_hardware(cells)
-    published = edlm2025.rows(edlm2025.Run(comparable, flops, operators.to_pylist()))
+    published = edlm2025.rows(edlm2025.Run(comparable, flops, operators))
     tables = {
-        "operators": operators,
-        "ceilings": ceilings,
+        "operators": pa.Table.from_pylist(operators, schema=OPERATORS),
+        "ceilings": pa.Table.from_pylist(ceilings, schema=PEAK_RATES),
         "roofline": pa.Table.from_pylist(judged, schema=roofline.ROOFLINE),
         "scaling": pa.Table.from_pylist(list(batch_scaling.rows(comparable, judged)), schema=batch_scaling.SCALING),
         "edlm2025": pa.Table.from_pylist(list(published), schema=edlm2025.EDLM2025),

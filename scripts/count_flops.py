@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write
 from asrmeter.flops.study_models import models_of
-from asrmeter.flops.table import FLOPS, BatchGrid, rows
+from asrmeter.flops.table import BatchGrid, rows
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.study import grid as plan
 from asrmeter.study import ownership
 from asrmeter.workflow.cli import run

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.table_rows import read_rows
 from asrmeter.common.files import write_atomically
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--language", default="en", help="language of the words in the figures (default: %(default)s)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
-    cells, _ = split_by_hardware(read_rows(arguments.cells))
+    cells, _ = split_by_hardware(read_rows(arguments.cells, CELLS))
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     context = FigureContext(cells, tables.of(cells), load_texts(arguments.template_folder, arguments.language))
     for name in FIGURES:

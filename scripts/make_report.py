@@ -4,19 +4,22 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import KEYS as BOTTLENECK_TABLES
 from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json, write_atomically
+from asrmeter.common.regular_files import read_regular
 from asrmeter.report.catalogue import load_words
-from asrmeter.report.html.audio import data_uris
+from asrmeter.report.formatting import shorten
+from asrmeter.report.html.audio import Audio, embedded
+from asrmeter.report.html.inline_svg import MOST_BYTES, parse
 from asrmeter.report.html.page import Inputs, render, report_context
 from asrmeter.report.html.transcripts import shown_first
 from asrmeter.study.ownership import read as read_study
@@ -28,6 +31,7 @@ SELECTION = {
     "classes": [{"duration_s": int, "n_segments": int, "n_possible": int}],
     "origin": dict,
     "skipped": [{"name": str, "reason": str}],
+    "mended": [{"name": str, "how": str}],
     "dropped": {"*": int},
     "selection_sha256": str,
 }
@@ -50,13 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
     study = read_study(arguments.study)
-    cells = read_rows(arguments.cells)
-    transcripts = read_rows(arguments.transcripts, TRANSCRIPT_KEY)
-    segments = {row["segment_id"]: row for row in read_json(arguments.segments, shape=SEGMENTS)}
-    audio: dict[str, str] | None = None
+    cells = read_rows(arguments.cells, CELLS)
+    transcripts = read_rows(arguments.transcripts, TRANSCRIPTS, TRANSCRIPT_KEY)
+    segments = {shorten(row["segment_id"]): row for row in read_json(arguments.segments, shape=SEGMENTS)}
+    audio: dict[str, Audio] | None = None
     if study.report.embed_audio:
         names = [name for _, name in shown_first(transcripts)]
-        audio = data_uris(names, segments, arguments.segments.parent)
+        audio = embedded(names, segments, arguments.segments.parent)
     comparison = None
     if other := arguments.compare_with:
         comparison = compare(Run.read(other), Run.of(study.results, cells, transcripts))
@@ -64,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         study=study,
         cells=cells,
         transcripts=transcripts,
-        repeatability=read_rows(arguments.repeatability),
+        repeatability=read_rows(arguments.repeatability, REPEATABILITY),
         bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_TABLES}),
         selection=read_json(arguments.selection, shape=SELECTION),
         segments=segments,
@@ -81,15 +85,16 @@ def figure_of(path: Path) -> str:
     """Return a figure as SVG.
 
     Raises:
-        AsrmeterError: it cannot be read, or is not a complete SVG.
+        AsrmeterError: it cannot be read, or is not a figure as we draw them.
     """
     try:
-        svg = path.read_text(encoding="utf-8")
-        name = ElementTree.fromstring(svg).tag
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+        svg = read_regular(path, MOST_BYTES).decode()
+        parse(svg)
+    except (OSError, ValueError) as error:
         raise AsrmeterError(f"{path}: cannot be read as SVG ({one_line(error)}); delete it and run again") from error
-    if name.rpartition("}")[2] != "svg" or "<svg" not in svg:
-        raise AsrmeterError(f"{path}: is not an SVG; delete it and run again")
+    except AsrmeterError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise AsrmeterError(f"{path}: {why}; delete it and run again") from error
     return svg
 
 

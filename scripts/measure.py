@@ -11,7 +11,7 @@ import platform
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
@@ -69,7 +69,7 @@ class CellJob(Job):
     def write(self, outcome: Outcome) -> str:
         """Write the record."""
         from asrmeter.records import cell_record  # pyarrow
-        from asrmeter.records.header import RecordHeader
+        from asrmeter.records.header import Activity, RecordHeader
 
         status, reason, events, passes = interpret(outcome)
         # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
@@ -80,7 +80,7 @@ class CellJob(Job):
             status=status,
             reason=reason,
             events=events,
-            after=probes.activity(),
+            after=cast(Activity, probes.activity()),
             clock_jump_s=clock_jump_s,
             measured_at=ended_at.isoformat(timespec="seconds"),
         )

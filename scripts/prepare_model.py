@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model folder")
     args = parser.parse_args(argv)
 
-    from asrmeter.models.build import build  # imports torch and transformers, which --help need not wait for
+    from asrmeter.models.build import build  # imports the Hub's client, which --help need not wait for
 
     settings = ModelSettings(**json.loads(args.settings))
     build(args.model, settings, args.seed, Archives(args.downloads), args.output, args.key)

@@ -15,6 +15,7 @@ from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.render import figure_svg
+from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
@@ -62,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         bottlenecks,
         example_selection(),
         example_segments(),
-        {name: tone() for name in ("house-5-0", "house-60-0")},
+        {name: Audio(tone()) for name in ("house-5-0", "house-60-0")},
         comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
     )
     context = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, "en"))

@@ -11,7 +11,7 @@ from asrmeter.analysis.bottlenecks import OPERATORS, Bottlenecks
 from asrmeter.analysis.edlm2025 import EDLM2025
 from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
 from asrmeter.analysis.table_rows import cell_name
-from asrmeter.flops.table import FLOPS
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.records.machine_peaks import PEAK_RATES
 from helpers.tables import Cell
 

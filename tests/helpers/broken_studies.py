@@ -194,6 +194,11 @@ BROKEN = [
         ": unknown key sееd (е is U+0435, cyrillic small letter ie); allowed are name",
     ),
     Broken("a key that is a number", _in("1", "1"), ': 1 is not text; put it in quotes ("1")'),
+    Broken(
+        "a password",
+        _in("corpus", "{kind: folder, path: x, licence: 'http://u:pw@host'}"),
+        ": corpus.licence: http://***@host must hold no password and no token",
+    ),
     Broken("a key of several lines", _in('"a\\nb"', "1"), ': "a\\nb" must be one line without control characters'),
     Broken("a name with a space", "name: a b\nmodels: {whisper-base: {}}\n", f': name: "a b" {_NAME}'),
     Broken(

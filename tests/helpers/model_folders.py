@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from asrmeter.runtimes.families import ctc
-from asrmeter.runtimes.families.whisper import END, START
+from asrmeter.runtimes.families.whisper.vocabulary import END, START
 
 VOCABULARY = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"EATHLO"])}
 

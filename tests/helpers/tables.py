@@ -243,6 +243,7 @@ def example_selection(**changes: Any) -> dict[str, Any]:
         "selection_sha256": "5e1ec7" * 10 + "abcd",
         "classes": [{"duration_s": duration_s, "n_segments": 4, "n_possible": 9} for duration_s in (5, 15, 30, 60)],
         "skipped": [],
+        "mended": [],
         "dropped": {},
     }
     return selection | changes

@@ -17,9 +17,10 @@ from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.study_models import models_of
-from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
-from asrmeter.models import build
+from asrmeter.flops.table import BatchGrid, CountedModel, rows
+from asrmeter.models import build, networks
 from asrmeter.models.catalogue import Model, catalogue
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families.base import Family
@@ -135,7 +136,7 @@ def test_made_up_folder_is_made_and_heard(murmur: Path, tmp_path: Path, weights:
 def test_made_up_entry_of_the_catalogue_is_made(made_up: ModuleType, tmp_path: Path) -> None:
     architecture = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     entry = Model("mine", "made-up", 0, architecture, hub={}, vocabulary=["<pad>", "|", "A"])
-    facts = build._make_known(entry, "random", 42, Archives(tmp_path), tmp_path)
+    facts = networks.make_known(entry, "random", 42, Archives(tmp_path), tmp_path)
     assert facts["family"] == "made-up"
     assert config_of(tmp_path)["architectures"] == ["MurmurForCTC"]
     assert json.loads((tmp_path / "vocab.json").read_text()) == {"<pad>": 0, "|": 1, "A": 2}

@@ -15,8 +15,9 @@ from asrmeter import runtimes
 from asrmeter.flops import architectures
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import CONVOLUTION, LINEAR, Count, count
-from asrmeter.flops.table import FLOPS, BatchGrid, CountedModel, rows
+from asrmeter.flops.table import BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.runtimes.families import ctc
 from asrmeter.study.edlm2025 import MODELS

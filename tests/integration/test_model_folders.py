@@ -136,55 +136,71 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "model.safetensors").write_bytes(b"\x09" * 100), "mine: it cannot be loaded"),
         (
             lambda f: (f / "tokenizer.json").write_text("{}"),
-            "mine: its tokenizer or configuration is not that of a Whisper",
-        ),
-        (lambda f: edit(f / "config.json", model_type="bert"), "mine: the model is neither a CTC- nor a Whisper-type"),
-        (lambda f: edit(f / "config.json", d_model=32), "mine: it cannot be loaded"),
-        (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "mine: the model is for audio of 8000 Hz"),
-        (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "mine: .*weights that are missing: model.decoder"),
-        (lambda f: (f / "preprocessor_config.json").unlink(), "mine: "),
-        (
-            lambda f: in_parts(f, f"{f}/model.safetensors"),
-            "mine: model.safetensors.index.json names /.*, which is not in",
+            "its tokenizer or configuration is not that of a Whisper",
         ),
         (
-            lambda f: in_parts(f, "model-00002-of-00002.safetensors"),
-            "names model-00002-of-00002.safetensors, which is not",
+            lambda f: (f / "tokenizer.json").write_text('{"added_tokens": []}'),
+            r"tokenizer.json lacks <\|endoftext\|>: it is not the tokenizer of a Whisper model",
         ),
-        (lambda f: write(f / "generation_config.json", []), "mine: its tokenizer or configuration is not that of"),  # type: ignore[arg-type]
-        (lambda f: relink(f / "vocab.json"), "mine: .*cannot be read"),
+        (
+            lambda f: edit(f / "generation_config.json", is_multilingual="no"),
+            "generation_config.json: is_multilingual is",
+        ),
+        (lambda f: edit(f / "config.json", d_model=32), "config.json and the weights are of different models: model"),
+        (lambda f: edit(f / "config.json", encoder_layers=50), r"weights that are missing: model.encoder.layers.1\."),
+        (lambda f: edit(f / "config.json", decoder_layers=400), "config.json describes a model of .* parameters, and"),
+        (lambda f: edit(f / "config.json", dropout="much"), r"config.json describes no network that can be built \("),
+        (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "the model is for audio of 8000 Hz"),
+        (
+            lambda f: edit(f / "preprocessor_config.json", feature_size=128),
+            "preprocessor_config.json gives feature_size",
+        ),
+        (
+            lambda f: edit(f / "preprocessor_config.json", hop_length="x"),
+            r"transformers [\d.]+ cannot load its files together \(.*; check that all are of one model and one commit",
+        ),
+        (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "weights that are missing: model.decoder"),
     ],
     ids=[
-        *("weights", "tokenizer", "type", "shape", "rate", "missing", "features"),
-        *("index elsewhere", "index of nothing", "generation", "link"),
+        *("tokenizer", "no tokens", "generation", "width", "layers", "many layers", "type", "rate", "mel bins"),
+        *("features", "missing"),
     ],
 )
 def test_damaged_or_unknown_models_are_refused(damage: Any, message: str, copy: Path, tmp_path: Path) -> None:
     damage(copy)
-    with pytest.raises(AsrmeterError, match=message) as caught:
+    with pytest.raises(AsrmeterError, match=f"^mine: .*{message}") as caught:
         made(tmp_path / "model", path=str(copy))
     assert "\n" not in str(caught.value)
     assert str(tmp_path / ".model") not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
-def relink(path: Path) -> None:
-    path.symlink_to(path)
-
-
-def in_parts(model: Path, part: str) -> None:
-    """Make the weights a part with an index that names `part`."""
-    tensors = load_file(model / "model.safetensors")
-    (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
-    write(model / "model.safetensors.index.json", {"weight_map": dict.fromkeys(tensors, part)})
-
-
 def lose(model: Path, name: str) -> None:
     tensors = load_file(model / "model.safetensors")
     save_file({key: tensors[key] for key in tensors if key != name}, model / "model.safetensors", {"format": "pt"})
+
+
+def test_what_is_made_of_private_files_is_private(copy: Path, tmp_path: Path) -> None:
+    (copy / "generation_config.json").unlink()
+    made(tmp_path / "open", path=str(copy))
+    for path in copy.iterdir():
+        path.chmod(0o644)
+    (copy / "tokenizer.json").chmod(0o600)
+    for weights in ("local", "random"):
+        target = tmp_path / weights
+        told = made(target, path=str(copy), weights=weights)
+        modes = {name: (target / name).stat().st_mode & 0o777 for name in told["sha256"]}
+        own = {"generation_config.json", "model.safetensors"} if weights == "random" else {"generation_config.json"}
+        assert modes == {name: 0o600 if name in {"tokenizer.json", *own} else 0o644 for name in modes}
+
+
+def test_phonemes_are_told(hubert: Path, tmp_path: Path) -> None:
+    assert "outputs" not in made(tmp_path / "letters", path=str(hubert))
+    phonemes = Path(shutil.copytree(hubert, tmp_path / "phonemes"))
+    write(phonemes / "tokenizer_config.json", {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"})
+    assert made(tmp_path / "model", path=str(phonemes))["outputs"] == "phonemes"
 
 
 def test_pickled_weights_are_not_opened(copy: Path) -> None:

@@ -220,7 +220,7 @@ def test_busiest_are_named_without_arguments() -> None:
 def test_busiest_names_are_printable_and_not_idle() -> None:
     before = {(1, 5, "old"): 3.0, (2, 5, "idle"): 9.0}
     after = {(1, 5, "old"): 4.0, (2, 5, "idle"): 9.01, (3, 8, "ne\x1b[2Jw) "): 2.5}
-    assert noise_check._busiest(before, after, 2.0) == ["ne?[2Jw)  (pid 3) 1.25", "old (pid 1) 0.50"]
+    assert noise_check._busiest(before, after, 2.0) == ["ne\\x1b[2Jw)  (pid 3) 1.25", "old (pid 1) 0.50"]
 
 
 def test_check_of_this_machine() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from asrmeter.analysis.table_rows import read_rows
 from asrmeter.common.files import sha256_of
 from asrmeter.common.table_types import Row
 from asrmeter.records import cell_record
@@ -107,7 +107,8 @@ def own(make_checkout: MakeCheckout, finished: Checkout, url: str) -> Checkout:
 
 
 def row(checkout: Checkout, variant: str, table: str = "cells") -> Row:
-    (found,) = (one for one in read_rows(checkout.results / "tables" / f"{table}.parquet") if one["variant"] == variant)
+    rows = pq.read_table(checkout.results / "tables" / f"{table}.parquet").to_pylist()
+    (found,) = (one for one in rows if one["variant"] == variant)
     return found
 
 

@@ -40,7 +40,7 @@ def hub(spoken: tuple[list[Utterance], Clip], inputs: Checkout) -> Iterator[Hub]
         words = utterance.text.upper().replace(",", " <COMMA>").replace(".", " <PERIOD>")
         source = "podcast" if number % 2 else "youtube"
         begin_s = utterance.begin / SAMPLE_RATE_HZ
-        rows.append(gigaspeech_row(utterance.recording, number, begin_s, clip(utterance), words, source))
+        rows.append(gigaspeech_row(utterance.recording, number, begin_s, clip(utterance).samples, words, source))
         if utterance.recording != "sonnet":
             at_s = utterance.end / SAMPLE_RATE_HZ
             noise = np.zeros(SAMPLE_RATE_HZ)
@@ -138,14 +138,14 @@ def folder(spoken: tuple[list[Utterance], Clip], tmp_path_factory: pytest.TempPa
     for i in range(GOOD):
         utterance = short[i % len(short)]
         ending, written, rate_hz, channels = FORMATS[i % len(FORMATS)]
-        samples = librosa.resample(clip(utterance), orig_sr=SAMPLE_RATE_HZ, target_sr=rate_hz)
+        samples = librosa.resample(clip(utterance).samples, orig_sr=SAMPLE_RATE_HZ, target_sr=rate_hz)
         soundfile.write(target / f"call {i}.{ending}", np.stack([samples] * channels, axis=1), rate_hz, **written)
         lines.append({"file_name": f"call {i}.{ending}", "text": utterance.text})
     whole = io.BytesIO()
-    soundfile.write(whole, clip(short[0]), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
+    soundfile.write(whole, clip(short[0]).samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
     (target / "truncated.wav").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     (target / "empty.flac").write_bytes(b"")
-    soundfile.write(target / "silent.ogg", clip(short[0]), SAMPLE_RATE_HZ, format="OGG")
+    soundfile.write(target / "silent.ogg", clip(short[0]).samples, SAMPLE_RATE_HZ, format="OGG")
     lines += [{"file_name": name, "text": "" if name == "silent.ogg" else "what was said"} for name in BAD]
     (target / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert len(list(target.glob("*.*"))) == GOOD + len(BAD) + 1

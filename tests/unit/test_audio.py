@@ -49,7 +49,7 @@ def written(container: str, encoding: str | None = None, samples: np.ndarray | N
 
 
 def heard(data: bytes) -> np.ndarray:
-    return decode(io.BytesIO(data))
+    return decode(io.BytesIO(data)).samples
 
 
 def refused(data: bytes) -> str:
@@ -71,9 +71,6 @@ def test_whole_files_pass_and_truncated_ones_are_refused(container: str, encodin
     assert pitch_hz(heard(data)) == pytest.approx(TONE_HZ, abs=1)
     for share in (0.3, 0.5, 0.9, 0.98):
         reason = refused(data[: int(len(data) * share)])
-        if encoding == "OPUS" and share == 0.3:
-            assert reason == "cannot be decoded (Supported file format but file is malformed)"
-            continue
         assert reason.startswith("truncated: ") and reason.endswith(" s can be read")
         told = [float(word) for word in reason.replace(" of ", " ").split() if word[0].isdigit()]
         assert told[0] < LENGTH_S
@@ -92,7 +89,7 @@ def test_file_cut_anywhere_is_never_a_shorter_one(container: str) -> None:
 def test_truncation_names_the_seconds() -> None:
     data = written("WAV")
     assert refused(data[: 44 + 2 * 19_200]) == "truncated: only 1.20 of 3.40 s can be read"
-    assert refused(data[:44]) == "truncated: only 0.00 s can be read"
+    assert refused(data[:44]) == "truncated: only 0.00 of 3.40 s can be read"
     flac = written("FLAC")
     assert refused(flac[: len(flac) // 2]).endswith(" of 3.40 s can be read")
 
@@ -159,7 +156,7 @@ def test_a_flac_file_need_not_say_how_long_it_is() -> None:
     data[22:26] = bytes(4)
     assert len(whole) == 70 * SAMPLE_RATE_HZ
     assert np.array_equal(heard(bytes(data)), whole)
-    assert refused(bytes(data[: len(data) // 2])) == "cannot be decoded (flac decoder lost sync)"
+    assert refused(bytes(data[: len(data) // 2])).startswith("truncated: only 3")
 
 
 def test_a_damaged_flac_file_is_refused() -> None:
@@ -173,18 +170,15 @@ def without_info(mp3: bytes) -> bytes:
     return mp3[mp3.index(mp3[:2], 4) :]
 
 
-def test_mp3_without_a_header_is_read_as_a_whole_or_refused() -> None:
+def test_mp3_without_a_header_is_read_as_a_whole() -> None:
     constant = without_info(written("MP3", bitrate_mode="CONSTANT", compression_level=0.5))
     assert len(heard(constant)) == pytest.approx(LENGTH_S * SAMPLE_RATE_HZ, abs=3 * 1152)
-    # A truncated file looks like a shorter one.
-    assert len(heard(constant[: len(constant) // 2])) < LENGTH_S * SAMPLE_RATE_HZ / 2 + 1152
-    # libsndfile assumes the size of the first frames for all, and would stop before the end.
+    # libsndfile assumes the size of the first frames for all.
     loud = np.random.default_rng(0).uniform(-0.5, 0.5, 30_000).astype(np.float32)
-    variable = without_info(written("MP3", samples=np.concatenate([loud, *[0.001 * loud] * 3])))
-    assert refused(variable).startswith("cannot be decoded as a whole (MP3 without a Xing header)")
-    # The other way round: it expects more than there is, and reads everything.
-    silent_first = without_info(written("MP3", samples=np.concatenate([0 * loud, *[loud] * 3])))
-    assert len(heard(silent_first)) == pytest.approx(4 * len(loud), abs=3 * 1152)
+    for samples in (np.concatenate([loud, *[0.001 * loud] * 3]), np.concatenate([0 * loud, *[loud] * 3])):
+        variable = without_info(written("MP3", samples=samples))
+        assert len(heard(variable)) == pytest.approx(len(samples), abs=3 * 1152)
+        assert refused(variable[: len(variable) * 2 // 3]).startswith("truncated: only ")
 
 
 def test_an_mp3_file_may_have_tags_at_both_ends() -> None:
@@ -202,7 +196,7 @@ def test_any_rate_becomes_16_khz_and_channels_their_mean(rate_hz: int, n_channel
     side = 0.2 * np.ones_like(mono)
     path = tmp_path / "a.wav"
     soundfile.write(path, mono if n_channels == 1 else np.stack([mono + side, mono - side], axis=1), rate_hz, "FLOAT")
-    samples = decode(path)
+    samples = decode(path).samples
     assert samples.dtype == np.float32 and samples.ndim == 1
     assert len(samples) == math.ceil(len(mono) * SAMPLE_RATE_HZ / rate_hz)
     assert pitch_hz(samples) == pytest.approx(TONE_HZ, abs=2)
@@ -213,9 +207,10 @@ def test_any_rate_becomes_16_khz_and_channels_their_mean(rate_hz: int, n_channel
 def test_files_that_are_not_audio_are_refused_briefly(tmp_path: Path) -> None:
     assert refused(b"") == "is empty (0 bytes)"
     assert refused(b"\0\0\0\x20ftypM4A " + bytes(99)) == (
-        "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
+        "is MP4, M4A or a relative of them; convert it to FLAC or WAV"
     )
-    assert refused(b"spoken words").startswith("cannot be decoded (")
+    assert refused(b"spoken words") == "is text; fetch the file itself"
+    assert refused(bytes(range(128, 228))) == "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
     assert refused(written("WAV", samples=np.zeros(0, np.float32))) == "has no sound (0 samples)"
     for bad in (np.nan, np.inf):
         samples = tone()
@@ -223,10 +218,10 @@ def test_files_that_are_not_audio_are_refused_briefly(tmp_path: Path) -> None:
         assert refused(written("WAV", "FLOAT", samples)) == "has samples that are NaN or infinite"
     with pytest.raises(AsrmeterError, match=r"^cannot be read \(No such file or directory\)$"):
         decode(tmp_path / "missing.wav")
-    with pytest.raises(AsrmeterError, match=r"^cannot be read \(Is a directory\)$"):
+    with pytest.raises(AsrmeterError, match=r"^is a folder, not a file$"):
         decode(tmp_path)
 
 
 def test_encoded_samples_are_decoded_again(tmp_path: Path) -> None:
     encode(tmp_path / "clip", tone())
-    assert np.abs(decode(tmp_path / "clip") - tone()).max() <= 2**-15
+    assert np.abs(decode(tmp_path / "clip").samples - tone()).max() <= 2**-15

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import list_cells
+from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record, query
 from asrmeter.study import grid, ownership, validation
@@ -143,11 +144,21 @@ def test_deleting_all_needs_the_option(results: Path, capsys: pytest.CaptureFixt
     assert listed(capsys, results) == []
 
 
-@pytest.mark.parametrize("changes", [{"measured_at": "yesterday"}, {"measured_at": None}])
-def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any]) -> None:
-    found = query.read_record(write(tmp_path, "m/fp32/cpu/5s-b1", **changes))
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"measured_at": "yesterday"}, 'cannot be used: measured_at is "yesterday", not a time; delete it and run'),
+        ({"measured_at": None}, "its header does not say when it was measured; delete it and run again"),
+        ({"batch_size": "two"}, 'cannot be used: batch_size is the text "two", not a whole number; delete it'),
+    ],
+)
+def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    path = write(tmp_path, "m/fp32/cpu/5s-b1")
+    table = pq.read_table(path)
+    parquet.save(path, table, parquet.header_of(table) | changes)
+    found = query.read_record(path)
     assert found.status == "unreadable"
-    assert "its header" in found.reason
+    assert found.reason.startswith(reason)
 
 
 def test_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from asrmeter.measure import child, tasks
 from asrmeter.measure.spec import Start
-from asrmeter.records.events import Memory
+from asrmeter.records.events import Memory, Pass
 from asrmeter.runtimes.base import UnsupportedError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -58,6 +58,23 @@ def test_run_of_a_task_that_fails(
     event = {"event": "failed", "status": "error", "reason": "ValueError: wrong"}
     assert events_of(ValueError("wrong"), monkeypatch, tmp_path) == (1, [event])
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_no_record_can_hold_does_not_reach_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Task(tasks.Task):
+        def run(self) -> None:
+            self._emit(Pass(phase="latency", latency_s=1, audio_s=1, texts=["half \ud83d of \U0001f600\n\u2028"]))
+            raise ValueError("caf\udce9 \x1b[31m http://user:pw@host")
+
+    monkeypatch.setattr(tasks, "load", lambda message, emit: Task(message, Start(), emit))
+    path = tmp_path / "events"
+    child.run({"events": os.open(path, os.O_WRONLY | os.O_CREAT)})
+    passed, failed, _ = path.read_bytes().decode().split("\n")
+    assert json.loads(passed)["texts"] == ["half \N{REPLACEMENT CHARACTER} of \U0001f600\n\u2028"]
+    assert json.loads(failed)["reason"] == "ValueError: caf\\xe9 \\x1b[31m http://***@host"
+    capsys.readouterr()
 
 
 def test_blocked_packages_look_as_if_not_installed() -> None:

@@ -27,7 +27,8 @@ def _is_of_text(function: str, arguments: list[ast.expr], keywords: dict[str | N
         at = 0 if what == "open" and "." in function else 1
         mode = keywords.get("mode", ast.unparse(arguments[at]) if len(arguments) > at else "")
         return "b" not in mode
-    return what in ("read_text", "write_text") or bool({"text", "universal_newlines"} & {*keywords})
+    runs = what in ("run", "Popen", "check_output") and {"text", "universal_newlines"} & {*keywords}
+    return what in ("read_text", "write_text") or bool(runs)
 
 
 def test_no_text_is_left_to_the_locale() -> None:

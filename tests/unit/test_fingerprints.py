@@ -19,7 +19,7 @@ from asrmeter.study.fingerprints import fingerprints_of, measure_options, profil
 
 KNOWN = {
     "config.yaml": (
-        "8336f4e82f235161",
+        "ee156f5e4693a8af",
         {
             "whisper-tiny.en": "cd8967486ace97ed",
             "whisper-base": "6ec4797f7a99e29c",
@@ -28,7 +28,7 @@ KNOWN = {
         },
     ),
     "studies/architectures.yaml": (
-        "435ee4806368b2e0",
+        "547dad5d009b0602",
         {
             "whisper-tiny": "79c7bb38fc2a7b67",
             "whisper-base": "4eb4930441539efc",
@@ -38,7 +38,7 @@ KNOWN = {
         },
     ),
     "studies/edlm2025.yaml": (
-        "0e742fc9f89103e4",
+        "7bdf3ab7b871c211",
         {
             "whisper-tiny": "18c42b73cfa8231a",
             "whisper-base": "cadf521a3db69568",
@@ -48,7 +48,7 @@ KNOWN = {
         },
     ),
     "studies/librispeech.yaml": (
-        "c42c09b9469e5e56",
+        "fe671851e4503017",
         {
             "whisper-tiny.en": "cd8967486ace97ed",
             "whisper-base": "6ec4797f7a99e29c",
@@ -59,10 +59,10 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles.
 OPTIONS = {
-    "config.yaml": ("a17eb6c20a0e0239", "439b162b9d58d3b0"),
-    "studies/architectures.yaml": ("15aa8d219fb61c9e", "51d046e5318c9c00"),
-    "studies/edlm2025.yaml": ("c8ecd42f4087cc92", "a5f2cc0d07697215"),
-    "studies/librispeech.yaml": ("09eb7d7dac6e89be", "a4f9ef3584d19b33"),
+    "config.yaml": ("75e0cb7c02cc6c88", "5f0ad0a132fe8c1b"),
+    "studies/architectures.yaml": ("d0c203bbe32ef7b8", "30bfc17d2e7702ef"),
+    "studies/edlm2025.yaml": ("cd3644f41b2a4e2c", "553c925b0cad0010"),
+    "studies/librispeech.yaml": ("ee210d98e8fc5a7e", "5365c0dfacbad3b9"),
 }
 
 
@@ -107,8 +107,10 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "speech/metadata.csv": "file_name,text\na/1.wav,one two\n2.flac,three\n",
         "speech/a/1.wav": "1",
         "speech/2.flac": "22",
-        "own/config.json": "{}",
-        "own/model.safetensors": "w",
+        "own/config.json": '{"model_type": "wav2vec2"}',
+        "own/vocab.json": '{"<pad>": 0}',
+        "own/preprocessor_config.json": "{}",
+        "own/model.safetensors": "\2\0\0\0\0\0\0\0{}",
         "own/README.md": "x",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,4 +123,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("21da3456892cef08", {"own": "d4ad6963464f6024", "hubbed": "1a4df5a4efb38255"})
+    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})

@@ -61,7 +61,8 @@ def test_what_is_not_the_expected_file_is_named(content: bytes, name: str) -> No
     assert str(kind).startswith(f"is {name}; ")
 
 
-@pytest.mark.parametrize("container", sorted(soundfile.available_formats().keys() - {"RAW"}))
+# Without a header, and with half of it in a second file.
+@pytest.mark.parametrize("container", sorted(soundfile.available_formats().keys() - {"RAW", "SD2"}))
 def test_no_audio_is_taken_for_something_else(container: str) -> None:
     rng = np.random.default_rng(0)
     for encoding in soundfile.available_subtypes(container):

@@ -1,5 +1,7 @@
 """The user's own folder: good files are used, bad ones are named, and mistakes are reported in one line."""
 
+import csv
+import io
 import itertools
 import json
 import os
@@ -17,7 +19,8 @@ from hypothesis import strategies as st
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.corpora import manifest
+from asrmeter.common.printable import spoken
+from asrmeter.corpora import folder_metadata, manifest
 from asrmeter.corpora.build import build
 from asrmeter.corpora.kinds import folder
 from asrmeter.sources.integrity import SELECTION
@@ -32,6 +35,13 @@ def record(path: Path, length_s: float = 1.0, rate_hz: int = SAMPLE_RATE_HZ, n_c
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(n) / rate_hz) + np.random.default_rng(0).normal(0, 0.01, n)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.tile(tone[:, np.newaxis], n_channels), rate_hz)
+
+
+def copy(source: Path, *targets: Path) -> None:
+    """Copy a file to names that libraries do not write to."""
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def mixed(home: Path) -> list[str]:
@@ -102,7 +112,7 @@ def test_every_fault_of_a_file_is_reported(tmp_path: Path) -> None:
         {"good.wav": "it is said", "deep/er/good.flac": "it is said"},
         {
             "missing.wav": "is missing",
-            "text.wav": "cannot be decoded (Format not recognised); convert it to FLAC or WAV",
+            "text.wav": "is text; fetch the file itself",
             "nan.wav": "has samples that are NaN or infinite",
             "silent.wav": "has no sound (0 samples)",
             "../out.wav": "is not in the folder",
@@ -161,12 +171,22 @@ def test_names_are_found_in_any_encoding_of_accents(tmp_path: Path) -> None:
         ),
         ("metadata.csv", "file_name,text\na.wav,a, b\n", 'line 2 has 3 fields, not 2; a text with a "," in it must be'),
         ("metadata.csv", "file_name,text\n,said\n", "metadata.csv, line 2 has no file_name"),
-        ("metadata.csv", 'file_name,text\na.wav,"a\nb.wav,b\n', "line 3 is not CSV (unexpected end of data); a double"),
+        ("metadata.csv", 'file_name,text\na.wav,"a\nb.wav,b\n', "line 2 opens a double quote that is never closed; "),
         ("metadata.csv", "file_name,text\nb.wav,b\n", "none of the 1 files that"),
         ("metadata.csv", f"file_name,text\n{'b' * 9999},b\n", "none of the 1 files that"),
         ("metadata.csv", "x" * 10**6, "metadata.csv has no column file_name"),
-        ("metadata.csv", b"file_name,text\na.wav,gr\xfcn\n", 'metadata.csv, line 2 is not UTF-8; save it as "CSV UTF-'),
-        ("metadata.csv", "file_name,text\n".encode("utf-16"), 'metadata.csv, line 1 is not UTF-8; save it as "CSV UTF'),
+        (
+            "metadata.csv",
+            b"file_name,text\na.wav,gr\xfcn\n",
+            "metadata.csv, line 2 is not UTF-8; save it as UTF-8 (in E",
+        ),
+        ("metadata.csv", b"file_name,text\ngr\xfcn.wav,a\n", "metadata.csv, line 2 is not UTF-8; save it as UTF-8 (in"),
+        (
+            "metadata.csv",
+            b"file_name,text,gr\xfcn\na.wav,a\n",
+            "metadata.csv, line 1 is not UTF-8; save it as UTF-8 (in",
+        ),
+        ("metadata.csv", "file_name,text\n".encode("utf-16"), "metadata.csv is text in UTF-16; save it as UTF-8"),
         ("metadata.jsonl", '{"file_name": "a.wav", "text": "a"}\n{"file_name"}', "metadata.jsonl, line 2 is not JSON"),
         ("metadata.jsonl", '["a.wav", "a"]', "line 1 is not an object with file_name and text"),
         (
@@ -195,14 +215,321 @@ def test_mistakes_in_the_metadata_are_one_line(
     assert str(caught.value).startswith(("corpus.path: ", "corpus.text: ")) and "\n" not in str(caught.value)
 
 
-@given(st.text(max_size=80), st.sampled_from(folder.METADATA), st.sampled_from(["", "file_name,text\n", "file_name\t"]))
-def test_any_metadata_is_read_or_refused(content: str, name: str, header: str) -> None:
-    path = Path(name)
-    read = folder._csv_lines if path.suffix == ".csv" else folder._json_lines
+# Signs that CSV, JSON or names are made of, odd ones, and whole pieces that metadata has.
+PIECES = st.sampled_from(
+    [*',;"\t\n\r \\{}:/1\0\x1b\ufeff\u202e\udce9', '""', "file_name", "a.wav", "../", "\\ud83d"]
+) | (st.sampled_from(['{"file_name": "a.wav", "text": "', '"}', "\r\n", "text"]))
+
+
+@given(st.lists(PIECES | st.text(max_size=4)).map("".join), st.sampled_from(folder_metadata.METADATA))
+def test_any_metadata_is_read_or_refused(any_folder: Path, content: str, name: str) -> None:
+    header = "file_name,text\n" if name.endswith(".csv") else ""
+    for other in folder_metadata.METADATA:
+        (any_folder / other).unlink(missing_ok=True)
+    (any_folder / name).write_bytes((header + content).encode("utf-8", "surrogateescape" if header else "replace"))
     try:
-        assert all(file.strip() for _, file, _ in read(path, header + content, "text"))
+        speech = folder.load(corpus(any_folder), any_folder)
+        assert all(utterance.text for utterance in speech.utterances)
     except AsrmeterError as error:
-        assert str(error).startswith(("corpus.path: metadata.", "corpus.text: metadata."))
+        assert str(error).startswith(("corpus.path: ", "corpus.text: "))
+        assert len(str(error).splitlines()) == 1 and str(error).isprintable()
+
+
+@pytest.fixture(scope="module")
+def any_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("any")
+    record(home / "a.wav", 0.2)
+    return home
+
+
+FIELDS = st.text(st.sampled_from(list('ab1é,;\t" \n\r\\')) | st.characters(codec="utf-8"), max_size=9)
+
+
+@given(
+    st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=5),
+    st.sampled_from(",;\t"),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+def test_any_dialect_is_read_as_the_right_one_or_refused(
+    any_folder: Path, rows: list[tuple[str, str]], delimiter: str, quoting: Any, end: str, text_first: bool
+) -> None:
+    """Python's own writer and reader are the oracle. What cannot be written without quotes is written raw."""
+    table = [("file_name", "text", "x"), *((f"{name}.wav", text, "x") for name, text in rows)]
+    table = [(text, name, x) if text_first else (name, text, x) for name, text, x in table]
+    content = io.StringIO()
+    try:
+        csv.writer(content, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows(table)
+    except csv.Error:
+        content = io.StringIO("".join(f"{delimiter.join(row)}{end}" for row in table))
+    path = any_folder / "metadata.csv"
+    (any_folder / "metadata.jsonl").unlink(missing_ok=True)
+    path.write_bytes(content.getvalue().encode())
+    oracle = csv.DictReader(
+        io.StringIO(content.getvalue(), newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    try:
+        read = folder_metadata.read(path, "text")
+    except AsrmeterError as error:
+        assert str(error).isprintable()
+        return
+    wanted = [row for row in oracle if any(field and field.strip() for field in row.values())]
+    assert [entry.file for entry in read] == [row["file_name"] for row in wanted]
+    assert [entry.text for entry in read] == [" ".join(spoken(row["text"] or "").split()) for row in wanted]
+
+
+def listing(home: Path, metadata: str | bytes, *names: str) -> list[folder_metadata.Entry]:
+    """Return what the metadata of a folder with some (empty) files says."""
+    for name in names:
+        (home / name).touch()
+    path = home / ("metadata.jsonl" if metadata[:1] in ("{", b"{") else "metadata.csv")
+    path.write_bytes(metadata.encode() if isinstance(metadata, str) else metadata)
+    return folder_metadata.read(path, "text")
+
+
+SWALLOWED = "and what is between them looks like lines of their own"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        # A quote that closes where another text ends takes the lines between.
+        (
+            'file_name;text\na;b\nf2.wav;"Yes\nf3.wav;number 3\nf4.wav;ok"\n',
+            f"line 3 opens a double quote that ends in line 5, {SWALLOWED}",
+        ),
+        ('file_name,text\nf2.wav,"Yes\nf3.wav,ok"\n', f"line 2 opens a double quote that ends in line 3, {SWALLOWED}"),
+        (
+            'text,file_name\n"Yes,f2.wav\nnumber 3,f3.wav\nok",f4.wav\n',
+            f"line 2 opens a double quote that ends in line 4, {SWALLOWED}",
+        ),
+        (
+            'file_name,speaker,text\na.wav,"me\n\nand you","Yes\rb.wav,me,ok"\n',
+            f"line 4 opens a double quote that ends in line 5, {SWALLOWED}",
+        ),
+        # Names that do not look like audio: of a file of the folder, or where the name of one is.
+        ('file_name,text\nf2,"Yes\nthere\nok"\n', f"line 2 opens a double quote that ends in line 4, {SWALLOWED}"),
+        (
+            'file_name\ttext\nf2\t"Yes\nf3\tno\nf4\tok"\n',
+            f"line 2 opens a double quote that ends in line 4, {SWALLOWED}",
+        ),
+        # A quote that is never closed, or only by the next one.
+        ('file_name,text\na.wav,a\nb.wav,"b\n' + "c.wav,c\n" * 20_000, "line 3 opens a double quote that is never clo"),
+        (
+            'file_name,text\na.wav,a\nb.wav,"b\nc.wav,c\nd.wav,"d d"\n',
+            "line 3 opens a double quote, and more text follows where it is closed in line 5; write a double qu",
+        ),
+        (
+            'file_name,text,x\na.wav,"a\na",x\nb.wav,"b ""b"" \n\n", "x\n',
+            "line 6 opens a double quote that is never closed",
+        ),
+        (
+            'file_name,text\na.wav,"a \\"b\\" c"\n',
+            "line 2 opens a double quote, and more text follows where it is closed;",
+        ),
+        ('file_name,text\na.wav,"a" b\n', 'inside of quotes twice, and "," or the end of the line after them'),
+        (
+            'file_name,text\na.wav,\u00a0"a, b"\n',
+            'line 2 has a sign between "," and a double quote; nothing may be there',
+        ),
+        (
+            "file_name,text\na.wav,'a, b'\n",
+            'line 2 has 3 fields, not 2; a text with a "," in it must be in double quotes',
+        ),
+        ("file_name,text\na.wav;said\n", 'line 2 is not separated by ",", as the first line is (a.wav;said); use one'),
+        (
+            "file_name;text\na.wav\tsaid\n",
+            'line 2 is not separated by ";", as the first line is (a.wav\\tsaid); use one',
+        ),
+        ("file_name,text,x;file_name;text;x\n", 'it cannot be told whether "," or ";" separates the fields; use one'),
+        ("file_name,text,text\na.wav,a,b\n", "metadata.csv has the column text twice; give each a name of its own"),
+        ("file_name,text, file_name \na.wav,a,b\n", "metadata.csv has the column file_name twice; give each a name"),
+        ("file_name,text,by,by\na.wav,a,b,c\n", "metadata.csv has the column by twice; give each a name of its own"),
+        (
+            '{"file_name": "a.wav", "text": "a"}\n{"file_name": "a.wav", "text": "a", "text": "b"}',
+            "line 2 has the key text twice",
+        ),
+        ('{"file_name": "a.wav", "text": "a", "\\u001b": 1, "\\u001b": 2}', "line 1 has the key \\x1b twice; keep one"),
+        ('{"file_name": ["a.wav"], "text": "a"}', "line 1 has no file_name (a list is no name)"),
+        ("[" * 100_000, "has no column file_name"),
+        ('{"file_name": ' + "[" * 100_000, "line 1 is not JSON that can be read (nested too deeply)"),
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "is a git-lfs pointer, not the file; fetch it by",
+        ),
+        ("<!DOCTYPE html>\n<html><title>404</title>", "metadata.csv is a web page; download the file itself"),
+        (
+            b"PK\x03\x04" + bytes(22) + b"\x13\0\0\0[Content_Types].xml" + bytes(99),
+            'metadata.csv is a spreadsheet or another document of an office program; save it as "CSV UTF-8"',
+        ),
+        ("file_name,text\na.wav,a\n".encode("utf-16-le"), "metadata.csv is text in UTF-16; save it as UTF-8"),
+        ("file_name,text\na.wav,a\n".encode("utf-16-be"), "metadata.csv is text in UTF-16; save it as UTF-8"),
+        (b"PK\x03\x04" + bytes(99), 'is a ZIP archive (a spreadsheet?); save it as UTF-8 (in Excel: "CSV UTF-8")'),
+        (b"\x1f\x8b\x08\0" + bytes(20), "metadata.csv is compressed by gzip; unpack it"),
+        (
+            b"\x07\x1b[31m\xff,\0\n" * 99,
+            "has no column file_name with the audio files relative to the folder; it has \\x07\\x1b[31m\\xff, \\x00",
+        ),
+        ("a\ufeffb,text\n", "it has a\\ufeffb, text"),
+    ],
+)
+def test_what_could_be_another_text_is_refused_by_its_line(metadata: str | bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AsrmeterError) as caught:
+        listing(tmp_path, metadata, "there")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("corpus.path: ") and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('"line one\nline two"', "line one line two"),  # Alt+Enter in Excel
+        (
+            '"Shall I compare thee\r\nThou art more lovely, and more temperate:\r\nRough winds"',
+            "Shall I compare thee Thou art more lovely, and more temperate: Rough winds",
+        ),
+        ('"He said ""yes, no""\n\nand went, ok"', 'He said "yes, no" and went, ok'),
+        ('"It is song.mp3\nthat I mean, not a.wav."', "It is song.mp3 that I mean, not a.wav."),
+        (' "hello, there"', "hello, there"),
+        ('   "hello"', "hello"),
+        ('he said "yes', 'he said "yes'),
+        ('"' + "word " * 200_000 + '"', ("word " * 200_000).strip()),
+    ],
+)
+@pytest.mark.parametrize("text_first", [False, True])
+def test_texts_in_quotes_are_read(written: str, text: str, text_first: bool, tmp_path: Path) -> None:
+    pieces = ("text,file_name", f"{written.strip()},a.wav") if text_first else ("file_name,text", f"a.wav,{written}")
+    (entry,) = listing(tmp_path, "\n".join(pieces), "a.wav", "b.wav")
+    assert entry == (2, "a.wav", text, "")
+
+
+@pytest.mark.parametrize("marks", [0, 1, 2, 3])
+@pytest.mark.parametrize("metadata", ["file_name,text\na.wav,said\n", '{"file_name": "a.wav", "text": "said"}\n'])
+def test_byte_order_marks_are_no_part_of_the_text(metadata: str, marks: int, tmp_path: Path) -> None:
+    name = "metadata.jsonl" if metadata.startswith("{") else "metadata.csv"
+    (tmp_path / name).write_text("\ufeff" * marks + metadata, encoding="utf-8")
+    assert [entry[1:3] for entry in folder_metadata.read(tmp_path / name, "text")] == [("a.wav", "said")]
+
+
+def test_a_name_is_looked_for_as_it_is_written(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "f", tmp_path / "elsewhere"
+    odd = os.fsdecode(b"caf\xe9.wav")
+    there = [
+        ".a.wav",
+        " lead.wav",
+        "trail.wav ",
+        "a\\b.wav",
+        "b.wav",
+        "abs.wav",
+        odd,
+        "e\u0301.wav",
+        "\u00e9.wav",
+        "\x1b[31m.wav",
+    ]
+    record(home / "b.wav", 0.2)
+    copy(home / "b.wav", *(home / name for name in ("sub/.hidden/c.wav", *there) if name != "b.wav"))
+    record(elsewhere / "linked.wav", 0.2)
+    (home / "link.wav").symlink_to(elsewhere / "linked.wav")
+    (home / "dir").symlink_to(elsewhere)
+    (tmp_path / "alias").symlink_to(home)
+    written = {name: name for name in there} | {
+        "sub/.hidden/c.wav": "sub/.hidden/c.wav",
+        str(home / "abs.wav"): "abs.wav",
+        "link.wav": "link.wav",
+        "dir/linked.wav": "dir/linked.wav",
+    }
+    del written["abs.wav"]
+    lines = [json.dumps({"file_name": name, "text": f"number {i}"}) for i, name in enumerate(written)]
+    texts, skipped = spoken_in(home, "\n".join(lines))
+    assert (sorted(texts.values()), skipped) == (sorted(f"number {i}" for i in range(len(written))), {})
+    assert list(written.values())[-2:] == list(texts)[-2:]
+    # Every one has its own sound, and the corpus is written and read.
+    rows, _ = built(home, tmp_path, [5], durations="natural")
+    assert "caf\\xe9.wav" in [name for row in rows for name in row["utterances"]]
+    assert corpus(tmp_path / "alias").fingerprint_inputs()[1] == corpus(home).fingerprint_inputs()[1]
+    (home / "metadata.jsonl").unlink()
+    assert spoken_in(home, f"file_name,text\n{tmp_path}/alias/abs.wav,a\nsub\\.hidden\\c.wav,b\n")[0] == {
+        "abs.wav": "a",
+        "sub/.hidden/c.wav": "b",
+    }
+    # A name in bytes, as a program of the shell writes it.
+    (home / "metadata.csv").write_bytes(b"file_name,text\ncaf\xe9.wav,yes\n")
+    assert [utterance.recording for utterance in folder.load(corpus(home), home).utterances] == [odd]
+
+
+def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    record(home / "good.wav", 0.2)
+    for name in ("number.wav", "flag.wav", "list.wav", "half.wav", "long.wav"):
+        record(home / name, 0.2)
+    record(tmp_path / "out.wav", 0.2)
+    os.mkfifo(home / "pipe.wav")
+    (home / "folder.wav").mkdir()
+    (home / "zero.wav").symlink_to("/dev/zero")
+    (home / "lost.wav").symlink_to("nowhere")
+    texts = {
+        "good.wav": "yes",
+        "number.wav": 911,
+        "flag.wav": True,
+        "list.wav": ["a"],
+        "half.wav": "hello \ud83d there",
+    }
+    texts |= dict.fromkeys(("pipe.wav", "folder.wav", "zero.wav", "lost.wav", "../out.wav", "gone\x1b.wav", "\0"), "a")
+    lines = [json.dumps({"file_name": name, "text": text}) for name, text in texts.items()]
+    lines.append(f'{{"file_name": "long.wav", "text": {"1" * 5000}}}')
+    assert spoken_in(home, "\n".join(lines)) == (
+        {"good.wav": "yes"},
+        {
+            "number.wav": "its text is a number, not a text (metadata.jsonl, line 2); write it in quotes",
+            "flag.wav": "its text is true or false, not a text (metadata.jsonl, line 3)",
+            "list.wav": "its text is a list, not a text (metadata.jsonl, line 4)",
+            "half.wav": "its text has half a character (metadata.jsonl, line 5: hello \\ud83d there)",
+            "long.wav": "its text is a number, not a text (metadata.jsonl, line 13); write it in quotes",
+            "pipe.wav": "is a pipe, not a file",
+            "folder.wav": "is a folder, not a file",
+            "zero.wav": "is a device, not a file",
+            "lost.wav": "is a link to nowhere, not a file",
+            "../out.wav": "is not in the folder",
+            "gone\x1b.wav": "is missing",
+            "\0": "is missing",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "what"), [(os.mkfifo, "is a pipe, not a file"), (os.mkdir, "is a folder, not a file")]
+)
+def test_the_metadata_is_a_file(make: Any, what: str, tmp_path: Path) -> None:
+    make(tmp_path / "metadata.csv")
+    with pytest.raises(AsrmeterError, match=rf"^corpus\.path: .*/metadata\.csv: {what}$"):
+        corpus(tmp_path).check()
+
+
+def test_metadata_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    with open(tmp_path / "metadata.csv", "wb") as stream:
+        stream.truncate(10**12)
+    with pytest.raises(AsrmeterError, match=r"has 1,000,000 MB, more than the 1,000 MB that such a file may have"):
+        corpus(tmp_path).check()
+
+
+def test_odd_names_and_texts_are_shown_escaped(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    record(home / "good.wav")
+    red, *unlisted = map(
+        os.fsdecode, (b"\xe9\x1b/red\x1b[31m.wav", b"caf\xe9.wav", b"two\nlines.wav", b"\xe2\x80\xaegnp.wav")
+    )
+    copy(home / "good.wav", *(home / name for name in (red, *unlisted)))
+    lines = [{"file_name": "good.wav", "text": "yes \x1b[31m\u202eno\ufeff\0"}]
+    lines += [{"file_name": red, "text": "red"}]
+    (home / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    rows, selection = built(home, tmp_path, [3], durations="natural")
+    assert [row["utterances"] for row in rows] == [["good.wav"], ["\\xe9\\x1b/red\\x1b[31m.wav"]]
+    assert [row["source"] for row in rows] == ["mine", "\\xe9\\x1b"]
+    assert [row["text"] for row in rows] == ["yes [31mno", "red"]
+    assert json.loads((tmp_path / "corpus" / "segments.json").read_text()) == rows
+    names = [entry["name"] for entry in selection["skipped"]]
+    assert sorted(names) == ["\\u202egnp.wav", "caf\\xe9.wav", "two\\nlines.wav"]
 
 
 def test_the_folder_is_found_and_there_is_one_metadata_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +625,7 @@ def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,said\n")
     speech = folder.load(corpus(tmp_path), tmp_path)
     clip, unfit = speech.fetch(speech.utterances)
-    assert len(clip(speech.utterances[0])) == SAMPLE_RATE_HZ and not unfit
+    assert len(clip(speech.utterances[0]).samples) == SAMPLE_RATE_HZ and not unfit
     assert speech.utterances[0].source == "mine"
     record(tmp_path / "a.wav", 2)
     with pytest.raises(AsrmeterError, match=r"a\.wav: was changed while the corpus was made; run again"):
@@ -306,3 +633,35 @@ def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.wav").unlink()
     with pytest.raises(AsrmeterError, match=r"a\.wav: cannot be read"):
         clip(speech.utterances[0])
+
+
+def test_clips_too_short_for_a_word_are_named(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    lines = ["file_name,text"]
+    for n in (1, 200, 1599, 1600, 32_000):
+        home.mkdir(exist_ok=True)
+        soundfile.write(home / f"{n}.wav", np.random.default_rng(0).normal(0, 0.1, n), 16_000)
+        lines.append(f"{n}.wav,said")
+    (home / "metadata.csv").write_text("\n".join(lines))
+    for durations in ("joined", "natural"):
+        rows, selection = built(home, tmp_path, [3], durations=durations)
+        assert {name for row in rows for name in row["utterances"]} == {"1600.wav", "32000.wav"}
+        assert selection["skipped"] == [
+            {"name": "1.wav", "reason": "is silent: nothing in it is louder than -72 dB of full scale"}
+            if n == 1
+            else {"name": f"{n}.wav", "reason": f"{n / 16_000:.2f} s is too short for a word"}
+            for n in (1, 200, 1599)
+        ]
+
+
+def test_what_was_put_right_is_recorded(tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    home.mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    soundfile.write(home / "opposite.flac", np.stack([sound, -sound], axis=1), 16_000)
+    soundfile.write(home / "good.wav", sound, 16_000)
+    (home / "metadata.csv").write_text("file_name,text\nopposite.flac,said\ngood.wav,said\n")
+    rows, selection = built(home, tmp_path, [3], durations="natural")
+    how = "channel 1 of 2 alone, as the channels cancel out"
+    assert [row["mended"] for row in rows] == [f"opposite.flac: {how}", None]
+    assert selection["mended"] == [{"name": "opposite.flac", "how": how}]

@@ -52,7 +52,7 @@ def test_corpus_own_scoring_counts_digits_and_punctuation() -> None:
 def test_models_are_compared_without_punctuation_and_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Archives, "read", lambda *_, **__: b"{}")
     by_ending = scoring.normalisers(Archives.__new__(Archives), "gigaspeech")
-    assert list(by_ending) == ["", "_plain", scoring.OF_CORPUS]
+    assert list(by_ending) == ["", "_plain", "_corpus"]
     compared = by_ending[""]
     errors = scoring.compare(compared(words(REFERENCE)), compared(HEARD))
     assert (errors.n_errors, errors.n_words) == (1, 11)  # okay, and ok

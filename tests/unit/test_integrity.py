@@ -41,12 +41,13 @@ from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import whisper_folder
 
 HEADER = a_header("whisper-base", seed=42, reason="ünïcode " * 40)
+MANY_PASSES = [entry | {"round": entry["round"] + 3 * i} for i in range(20) for entry in PASSES]
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     path = tmp_path / "5s-b2.parquet"
-    cell_record.write(path, HEADER, PASSES * 20)
+    cell_record.write(path, HEADER, MANY_PASSES)
     return path
 
 
@@ -104,7 +105,7 @@ def test_damage_in_any_table_is_found(tmp_path: Path, schema: Any) -> None:
 
 def test_other_programs_read_a_record_and_it_reads_theirs(whole: Path) -> None:
     table = pq.read_table(whole, page_checksum_verification=True)
-    assert table.num_rows == len(PASSES) * 20
+    assert table.num_rows == len(MANY_PASSES)
     pq.write_table(table, whole)
     assert cell_record.read(whole)[0] == HEADER
 
@@ -128,6 +129,13 @@ def test_json_of_another_record_says_nothing(whole: Path, tmp_path: Path) -> Non
     cell_record.write(other, replace(HEADER, status="oom"), [])
     siblings.json_of(whole).write_bytes(siblings.json_of(other).read_bytes())
     assert siblings.header(whole) is None and siblings.status(whole) is None
+
+
+@pytest.mark.parametrize("header", [{"status": ["ok"]}, {"status": None}, {"events": 5}, {"events": {"latency": []}}])
+def test_json_of_anybody_says_nothing(whole: Path, header: dict[str, Any]) -> None:
+    beside = json.loads(siblings.json_of(whole).read_text())
+    siblings.json_of(whole).write_text(json.dumps(beside | {"header": beside["header"] | header}))
+    assert siblings.status(whole) is None
 
 
 def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
@@ -212,6 +220,93 @@ def test_what_does_not_belong_to_a_model_is_named(model: Path) -> None:
         integrity.check_model_folder(model)
 
 
+def replaced(path: Path, make: Callable[[Path], Any]) -> None:
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+def sparse(path: Path) -> None:
+    with open(path, "wb") as stream:
+        stream.truncate(2**40)
+
+
+NOT_FILES: list[tuple[Callable[[Path], Any], str]] = [
+    (os.mkfifo, "is a pipe, not a file"),
+    (lambda path: path.symlink_to("/dev/zero"), "leads out of this folder"),
+    (lambda path: path.symlink_to("/etc/passwd"), "leads out of this folder"),
+    (Path.mkdir, "is a folder, not a file"),
+]
+SPARSE = (sparse, "has 1,099,512 MB, more than the 100 MB that such a file may have")
+
+
+@pytest.mark.parametrize(("make", "why"), [*NOT_FILES, SPARSE])
+def test_audio_that_is_no_file_of_the_corpus_is_not_read(corpus: Path, make: Callable[[Path], Any], why: str) -> None:
+    replaced(corpus.parent / "a.flac", make)
+    with pytest.raises(AsrmeterError, match=rf"{why}.*; delete {corpus.parent} and run again$"):
+        integrity.check_segments(corpus, 5, "k")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../private.flac", "../c/../private.flac", "/dev/zero", "/etc/passwd", "./a.flac", "", "a\0b", "b/../a"],
+)
+def test_paths_that_lead_out_of_the_corpus_are_refused(corpus: Path, name: str) -> None:
+    (corpus.parent.parent / "private.flac").write_bytes(bytes(1000))
+    (corpus.parent / "b").mkdir()
+    (row,) = json.loads(corpus.read_text())
+    corpus.write_text(json.dumps([row | {"path": name}]))
+    (corpus.parent / "selection.json").write_text('{"key": "k"}')
+    with pytest.raises(AsrmeterError, match=rf"leads out of this folder; delete {corpus.parent} and run again$"):
+        integrity.check_segments(corpus, 5, "k")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize(("make", "why"), NOT_FILES)
+def test_model_files_that_are_none_are_not_read(model: Path, name: str, make: Callable[[Path], Any], why: str) -> None:
+    replaced(model / name, make)
+    with pytest.raises(AsrmeterError, match=rf"{why}.*; delete {model} and run again$"):
+        integrity.check_model_folder(model, "k")
+
+
+def test_names_that_lead_out_of_a_model_folder_are_refused(model: Path) -> None:
+    told = json.loads((model / "provenance.json").read_text())
+    (model / "provenance.json").write_text(json.dumps(told | {"sha256": told["sha256"] | {"../x.json": "0"}}))
+    with pytest.raises(AsrmeterError, match=r"\.\./x\.json leads out of this folder"):
+        integrity.check_model_folder(model, "k")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "is a pipe, not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device, not a file"),
+        (sparse, "more than the 500 MB"),
+        (lambda path: path.write_text("[" * 100_000), "cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("name", ["provenance.json", "selection.json", "segments.json"])
+def test_records_that_are_no_files_are_named(
+    corpus: Path, model: Path, name: str, make: Callable[[Path], Any], why: str
+) -> None:
+    folder = model if name == "provenance.json" else corpus.parent
+    replaced(folder / name, make)
+    with pytest.raises(AsrmeterError, match=rf"{folder}.*{name}.*; delete {folder} and run again$") as caught:
+        if folder == model:
+            integrity.check_model_folder(model)
+        else:
+            integrity.check_segments(corpus, 5)
+    if name == "provenance.json":
+        assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, sparse, lambda path: path.write_text("[" * 100_000)])
+def test_what_is_remembered_of_a_check_may_be_anything(model: Path, make: Callable[[Path], Any]) -> None:
+    memory = model.with_name(".m.checked")
+    replaced(memory, make)
+    assert integrity.check_model_folder(model, run="1")["family"] == "ctc"
+    assert json.loads(memory.read_text())["run"] == "1"
+
+
 def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
     real = integrity.sha256_of
@@ -286,9 +381,9 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
         with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
-            check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+            check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
-    check_records(STUDY, bottlenecks.headers([path], [CELL]), MADE_OF)
+    check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
 
 
 # Disks

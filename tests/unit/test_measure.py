@@ -242,6 +242,20 @@ def test_job_that_dies_twice_writes_a_record(tmp_path: Path, monkeypatch: pytest
     assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].status == "error"
 
 
+def test_what_a_model_spells_reaches_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead("", monkeypatch, tmp_path)
+    assert cell_record.read(measured(tmp_path, monkeypatch, 1))[0].outputs is None
+    real = measure.cell_options.specify
+
+    def specify(*args: Any) -> Any:
+        provenance = tmp_path / "m" / "provenance.json"
+        provenance.write_text(json.dumps(json.loads(provenance.read_text()) | {"outputs": "phonemes"}))
+        return real(*args)
+
+    monkeypatch.setattr(measure.cell_options, "specify", specify)
+    assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].outputs == "phonemes"
+
+
 def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_instead("os._exit(3)", monkeypatch, tmp_path)
     output = measured(tmp_path, monkeypatch, 2)
@@ -293,6 +307,14 @@ def test_attempt_keeps_copies_without_hard_links(tmp_path: Path, monkeypatch: py
     one.keep()
     output.unlink()
     assert retries.Attempts(output, 2).restore() and output.read_text() == "measured"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/hostname", path)])
+def test_what_is_no_file_of_an_attempt_is_not_taken_for_one(tmp_path: Path, make: Any) -> None:
+    later = retries.Attempts(tmp_path / "record", 2)
+    (tmp_path / retries.FOLDER).mkdir()
+    make(tmp_path / retries.FOLDER / "record.kept")
+    assert not later.restore() and not (tmp_path / "record").exists()
 
 
 def test_batch_above_one_out_of_memory_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

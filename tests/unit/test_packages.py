@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 import tarfile
 import zipfile
 from hashlib import sha256
@@ -61,6 +62,18 @@ def test_package_that_cannot_be_fetched_names_a_way_out(tmp_path: Path, monkeypa
     ):
         packages.fetch(wanted, tmp_path / "x" / wanted.archive)
     assert not (tmp_path / "x" / wanted.archive).exists()
+
+
+def test_the_password_of_an_index_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # pip hides it in the addresses that it knows; a stand-in says what a plugin or a proxy of its may say.
+    said = "ERROR: 403 from http://user:PASSWORDatk@127.0.0.1:9/simple/x?token=PASSWORDatk caf\udce9"
+    pip = tmp_path / "python"
+    pip.write_bytes(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n".encode("utf-8", "surrogateescape"))
+    pip.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(pip))
+    with pytest.raises(AsrmeterError) as caught:
+        packages.fetch(Package("no-such-package", "1", "no_such_package-1.tar.gz", "0" * 64), tmp_path / "x")
+    assert "(ERROR: 403 from http://***@127.0.0.1:9/simple/x caf\N{REPLACEMENT CHARACTER})" in str(caught.value)
 
 
 def test_pip_gets_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.hardware import noise_floors
 from asrmeter.analysis.ranking import comparison_duration, lowest_wer, rank_all
 from asrmeter.analysis.results import CellResult, comparable_energy, results_of
@@ -224,7 +225,7 @@ def test_cells_are_named_by_their_place():
 
 def test_read_rows_turns_nan_into_none(tmp_path: Path):
     path, *_ = write_tables(tmp_path, [cell(energy_j_per_sample=float("nan")), cell(batch_size=2)], [])
-    assert [row["energy_j_per_sample"] is None for row in read_rows(path)] == [True, False]
+    assert [row["energy_j_per_sample"] is None for row in read_rows(path, CELLS)] == [True, False]
 
 
 def test_read_rows_names_what_is_lacking(tmp_path: Path):
@@ -233,10 +234,10 @@ def test_read_rows_names_what_is_lacking(tmp_path: Path):
         AsrmeterError,
         match=r"cells\.parquet: lacks the column colour, as an older version .* tables again, and measures",
     ):
-        read_rows(path, ["model", "colour"])
-    (row,) = read_rows(path)
+        read_rows(path, CELLS, ["model", "colour"])
+    (row,) = read_rows(path, CELLS)
     for asked in (row, with_columns(row, {"more": 1})):
         with pytest.raises(AsrmeterError, match=r"cells\.parquet: lacks the column colour"):
             asked["colour"]
     with pytest.raises(AsrmeterError, match="cannot be read"):
-        read_rows(tmp_path / "nowhere.parquet", ["model"])
+        read_rows(tmp_path / "nowhere.parquet", CELLS, ["model"])

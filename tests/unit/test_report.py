@@ -6,11 +6,16 @@ import json
 import math
 import re
 import shutil
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
@@ -18,7 +23,9 @@ import asrmeter
 import make_figures
 import make_report
 from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES, FigureEntry, labels, load
@@ -28,6 +35,7 @@ from asrmeter.report.figures.style import message
 from asrmeter.report.formatting import anchor, number
 from asrmeter.report.html import page as report
 from asrmeter.report.html import provenance
+from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
@@ -85,7 +93,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-DRAWN = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
+DRAWN = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
 
 
 def rendered(
@@ -581,6 +589,120 @@ UNEXPECTED = [
 ]
 
 
+# Somebody else's results
+
+HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+HOSTILE_FIGURES = {
+    f'{HEAD}<foreignObject><meta content="0;url=http://x/"/></foreignObject></svg>': "foreignObject",
+    f'{HEAD}<a xlink:href="http://x/"><text>Click</text></a></svg>': "has an element a",
+    f"{HEAD}<script>alert(1)</script></svg>": "has an element script",
+    f"{HEAD}<style>@import 'http://x/'</style></svg>": "has an element style",
+    f'{HEAD}<image xlink:href="http://x/a.png"/></svg>': "has an element image",
+    f'{HEAD}<animate attributeName="href" to="javascript:x"/></svg>': "has an element animate",
+    f'{HEAD}<set attributeName="d"/></svg>': "has an element set",
+    f"{HEAD}<title>Recommended: evil</title></svg>": "has an element title",
+    f'{HEAD}<svg x="9"/></svg>': "has an element svg",
+    f'{HEAD}<h1 xmlns="http://www.w3.org/1999/xhtml">Recommended: evil</h1></svg>': "xhtml}h1",
+    f'{HEAD}<g onload="alert(1)"/></svg>': 'has g onload="alert(1)"',
+    f'{HEAD}<rect style="position:fixed"/></svg>': "has rect style",
+    f'{HEAD}<rect class="answer"/></svg>': "has rect class",
+    f'{HEAD}<use xlink:href="http://x/#a"/></svg>': "xlink}href",
+    f'{HEAD}<use xlink:href="javascript:alert(1)"/></svg>': "javascript",
+    f'{HEAD}<use href="#a"/></svg>': 'use href="#a"',
+    f'{HEAD}<rect fill="url(http://x/#a)"/></svg>': "rect fill",
+    f'{HEAD}<rect fill="URL(data:image/svg+xml,x)"/></svg>': "rect fill",
+    f'{HEAD}<rect fill="u\\72l(http://x/)"/></svg>': "rect fill",
+    f"{HEAD}<g>Recommended: evil</g></svg>": 'has the text "Recommended: evil" where none is drawn',
+    f"{HEAD}<text/>Recommended: evil</svg>": 'has the text "Recommended: evil" where none is drawn',
+    f"<!-- <svg> --><p>Recommended: evil</p>{HEAD}</svg>": "has an element p",
+    f"Recommended: evil{HEAD}</svg>": "cannot be read as SVG",
+    f"{HEAD}</svg><p>Recommended: evil</p>": "cannot be read as SVG",
+    f"{HEAD}</svg></figure><h2>Recommended: evil</h2>": "cannot be read as SVG",
+    f'<!DOCTYPE svg [<!ENTITY a "Recommended">]>{HEAD}<text>&a;</text></svg>': "has a document type",
+    f'<!DOCTYPE svg SYSTEM "file:///etc/passwd">{HEAD}</svg>': "has a document type",
+    HEAD + "<g>" * 60 + "</g>" * 60 + "</svg>": "more than 50 elements inside of each other",
+    f"{HEAD}<text>{'x' * 2_000_000}</text></svg>": "more than the 2 MB",
+}
+
+
+@pytest.mark.parametrize(("svg", "why"), HOSTILE_FIGURES.items(), ids=range(len(HOSTILE_FIGURES)))
+def test_a_figure_that_is_more_than_a_drawing_is_named(svg: str, why: str, tmp_path: Path) -> None:
+    command = command_line(tmp_path, example_cells()[:2])
+    (tmp_path / "pareto.svg").write_text(svg)
+    with pytest.raises(AsrmeterError) as caught:
+        make_report.main([*command, "--compare-with"])
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/pareto.svg: ") and why in said and said.endswith("delete it and run again")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_comments_and_instructions_of_a_figure_are_dropped() -> None:
+    svg = (
+        f'<?xml version="1.0"?><?xml-stylesheet href="http://x/"?><!-- <svg> evil -->{HEAD}<text>a &lt; b</text></svg>'
+    )
+    assert inline_svg("f", svg).strip().endswith("<text>a &lt; b</text></svg>")
+    assert "evil" not in inline_svg("f", svg) and "stylesheet" not in inline_svg("f", svg)
+
+
+# Of a hundred million characters in names, reasons and texts.
+MOST_OF_HOSTILE_BYTES = 8_000_000
+MEGABYTE = "m" * 1_000_000
+UNSEEN = "\x1b[31m\0\u202e"
+
+
+def test_the_report_of_a_hostile_folder_is_small_and_readable(tmp_path: Path) -> None:
+    cells = example_cells()
+    for index, row in enumerate(cells):
+        row |= {"cpu_name": UNSEEN + MEGABYTE, "os": MEGABYTE, "decoding": f"{index}{MEGABYTE[:20_000]}"}
+    cells[0] = failed(cells[0], "error", f"<b>{UNSEEN}{MEGABYTE}")
+    cells[1] |= {"model": f"{MEGABYTE}-1", "disturbed": True, "disturbance": MEGABYTE, "energy_note": "&" * 100_000}
+    transcripts = example_transcripts(cells[2:])
+    for row in transcripts[:6]:
+        row |= {"hypothesis": f"{UNSEEN}{MEGABYTE}", "reference": MEGABYTE, "hypothesis_normalised": "ab " * 300_000}
+    command = command_line(tmp_path, cells)
+    write_tables(tmp_path, cells, transcripts)
+    skipped = [{"name": f"{i}{UNSEEN}{MEGABYTE}", "reason": f"{i}{MEGABYTE}"} for i in range(100)]
+    selection = example_selection(skipped=skipped, origin={"path": MEGABYTE}, dropped={MEGABYTE: 1})
+    selection |= {
+        "selection_sha256": MEGABYTE,
+        "classes": [{"duration_s": 5, "n_segments": 4, "n_possible": 9}] * 10_000,
+    }
+    (tmp_path / "selection.json").write_text(json.dumps(selection))
+    segments = [row | {"source": UNSEEN + MEGABYTE, "utterances": [MEGABYTE]} for row in example_segments().values()]
+    (tmp_path / "segments.json").write_text(json.dumps(segments))
+    make_report.main([*command, "--compare-with"])
+    html = (tmp_path / "report.html").read_text()
+    assert len(html.encode()) < MOST_OF_HOSTILE_BYTES
+    assert all(line.isprintable() or set(line) & {"\u202f", "\xa0", "\u2009"} for line in html.split("\n"))
+    assert not set("\x1b\0\u202e") & set(html)
+    assert "\\x1b[31m\\x00\\u202emmm" in html and "&lt;b&gt;\\x1b" in html
+    assert "… (1,000,0" in html
+
+
+ODD = [None, math.nan, math.inf, 0, -1, 1e300, 1e-300, 7, "x", ""]
+CELL_PLACES = [name for name in CELLS.names if name not in CELL_KEY]
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(st.lists(st.tuples(st.sampled_from(CELL_PLACES), st.sampled_from(ODD)), min_size=1, max_size=4))
+def test_a_table_of_anybody_harms_no_report(tmp_path: Path, changes: list[tuple[str, Any]]) -> None:
+    command = command_line(tmp_path, example_cells(("cpu", "cuda"))[::3])
+    cells = example_cells(("cpu", "cuda"))[::3]
+    for name, value in changes:
+        if isinstance(value, str) != pa.types.is_string(CELLS.field(name).type) and value is not None:
+            continue
+        if pa.types.is_integer(CELLS.field(name).type) and value is not None:
+            value = {7: 7, -1: -1}.get(value, 0)  # type: ignore[call-overload]
+        cells[1][name] = bool(value) if pa.types.is_boolean(CELLS.field(name).type) else value
+    columns = {name: pa.array([row[name] for row in cells]) for name in CELLS.names}
+    pq.write_table(pa.table(columns), tmp_path / "cells.parquet")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_report.main([*command, "--compare-with", str(tmp_path)])
+    html = (tmp_path / "report.html").read_text()
+    assert "whisper-base" in html and "nan" not in text_of(html).split()
+
+
 @pytest.mark.parametrize(("name", "content", "message"), UNEXPECTED)
 def test_a_file_that_is_not_as_expected_is_named_in_one_line(name: str, content: Any, message: str, tmp_path: Path):
     command = command_line(tmp_path, example_cells()[:2])
@@ -664,3 +786,17 @@ def test_a_corpus_own_scoring_has_a_column_where_there_is_one():
 def test_what_a_study_leaves_unset_is_not_shown() -> None:
     models = {"tiny": {"weights": "hub", "id": "me/tiny", "revision": None, "path": None}, "base": {}}
     assert "tiny: weights: hub, id: me/tiny, base" in text_of(rendered(example_cells(), models=models))
+
+
+@pytest.mark.parametrize("name", ["weights", "status"])
+def test_a_cell_without_what_every_cell_has_harms_no_report(tmp_path: Path, name: str) -> None:
+    command = command_line(tmp_path, example_cells()[:3])
+    cells = example_cells()[:3]
+    cells[1][name] = None
+    pq.write_table(
+        pa.table({key: pa.array([row[key] for row in cells]) for key in CELLS.names}), tmp_path / "cells.parquet"
+    )
+    make_report.main([*command, "--compare-with", str(tmp_path)])
+    html = (tmp_path / "report.html").read_text()
+    assert "whisper-base" in html
+    assert ("status is missing" in html) == (name == "status")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
@@ -32,7 +33,7 @@ def test_the_memory_of_a_setting_is_that_of_its_device() -> None:
 
 def test_what_is_no_finite_number_was_not_measured(tmp_path: Path) -> None:
     found = [cell(rtfx=value, batch_size=n) for n, value in enumerate((math.inf, -math.inf, math.nan, 2.0), 1)]
-    rows = read_rows(write_tables(tmp_path, found, [])[0])
+    rows = read_rows(write_tables(tmp_path, found, [])[0], CELLS)
     assert [row["rtfx"] for row in rows] == [None, None, None, 2.0]
 
 
@@ -40,7 +41,7 @@ def test_what_is_no_finite_number_was_not_measured(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_is_named_in_one_printable_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "cells.parquet").write_bytes(content)
     with pytest.raises(AsrmeterError, match=r"cells\.parquet: cannot be read as a table") as caught:
-        read_rows(tmp_path / "cells.parquet", ["model"])
+        read_rows(tmp_path / "cells.parquet", CELLS, ["model"])
     assert str(caught.value).isprintable()
 
 
@@ -55,7 +56,7 @@ def test_a_row_without_its_name_is_refused(changes: dict[str, Any], message: str
     path = tmp_path / "cells.parquet"
     pd.DataFrame([cell() | changes], columns=CELL_COLUMNS).to_parquet(path)
     with pytest.raises(AsrmeterError) as caught:
-        read_rows(path)
+        read_rows(path, CELLS)
     assert str(caught.value).startswith(f"{path}: {message}") and str(caught.value).isprintable()
 
 
@@ -63,7 +64,7 @@ def test_a_transcript_has_its_counts(tmp_path: Path) -> None:
     rows = transcripts_of(cell())
     rows[0]["n_words"] = None
     with pytest.raises(AsrmeterError, match=r"transcripts\.parquet: n_words is missing in a row"):
-        read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPT_KEY)
+        read_rows(write_tables(tmp_path, [cell()], rows)[1], TRANSCRIPTS, TRANSCRIPT_KEY)
 
 
 def test_split_by_hardware_keeps_the_commonest_of_each_device() -> None:

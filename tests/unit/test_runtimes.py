@@ -1,11 +1,12 @@
 """Runtimes: stages add up; folders of many kinds run, hear what transformers hears, or are refused in one line."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from safetensors.torch import load_file, save_file
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import STAGES
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families import ctc, family_of
-from asrmeter.runtimes.families.whisper import END, START
-from asrmeter.runtimes.transformers.ctc import collapse, read_spelling
-from asrmeter.runtimes.transformers.whisper import own_generation
+from asrmeter.runtimes.families.ctc_spelling import read_spelling
+from asrmeter.runtimes.families.whisper import FAMILY
+from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
+from asrmeter.runtimes.transformers.ctc import collapse, shortest_input
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
@@ -176,13 +178,115 @@ def test_spelling_as_community_models_write_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "why"), [(None, "has no vocab.json"), ({"eng": {"a": 0}, "fra": {"a": 0}}, "for each language")]
+    ("vocabulary", "why"),
+    [
+        (None, "has no vocab.json"),
+        ({"eng": {"a": 0}, "fra": {"a": 0}}, "for each language"),
+        ({"a": "0"}, 'vocab.json gives the token a no number but "0"'),
+        ({"a": 0, "b": None}, "vocab.json gives the token b no number but null"),
+    ],
 )
 def test_vocabularies_that_cannot_be_read(tmp_path: Path, vocabulary: dict[str, Any] | None, why: str) -> None:
     if vocabulary:
         write(tmp_path / "vocab.json", vocabulary)
     with pytest.raises(AsrmeterError, match=f"^{tmp_path}: .*{why}"):
         read_spelling(tmp_path)
+
+
+LETTERS = {
+    token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVKXJQZ'"])
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "why"),
+    [
+        (
+            {"pad_token_id": None},
+            {},
+            "pad_token_id is null; set it to the number of the blank; <pad>, the tokenizer's pad",
+        ),
+        ({"pad_token_id": "0"}, {}, 'pad_token_id is "0"; set it'),
+        ({"pad_token_id": -1}, {}, "pad_token_id is -1; set it"),
+        ({"pad_token_id": 32}, {}, "pad_token_id is 32; set it"),
+        ({"pad_token_id": True}, {}, "pad_token_id is true; set it"),
+        (
+            {"pad_token_id": 5},
+            {},
+            "pad_token_id is 5, and that token spells E; <pad>, the tokenizer's pad_token, is 0:",
+        ),
+        ({}, {"pad_token": "E"}, "pad_token_id is 0, and that token spells <pad>; E, the tokenizer's pad"),
+        ({"pad_token_id": 3}, {}, None),
+        ({"pad_token_id": 5}, {"pad_token": "[PAD]"}, None),
+        ({"pad_token_id": 5}, {"pad_token": None}, None),
+        ({"pad_token_id": 0}, {}, None),
+    ],
+)
+def test_the_blank_is_named(tmp_path: Path, config: dict[str, Any], settings: dict[str, Any], why: str | None) -> None:
+    write(tmp_path / "vocab.json", LETTERS)
+    write(tmp_path / "config.json", {"vocab_size": 32} | config)
+    write(tmp_path / "tokenizer_config.json", settings)
+    if why is None:
+        ctc.FAMILY.complete(tmp_path)
+        return
+    with pytest.raises(AsrmeterError, match=f"^config.json: {re.escape(why)}"):
+        ctc.FAMILY.complete(tmp_path)
+
+
+IPA = ["<pad>", "ə", "n", "t", "s", "ɪ", "l", "d", "ɹ", "k", "ɛ", "iː", "ɐ", "ð", "eɪ", "oʊ", "ŋ", "ʃ", "θ"]
+TIMIT = [
+    *(
+        "aa",
+        "ae",
+        "ah",
+        "aw",
+        "ay",
+        "b",
+        "ch",
+        "d",
+        "dh",
+        "dx",
+        "eh",
+        "er",
+        "ey",
+        "f",
+        "g",
+        "hh",
+        "ih",
+        "iy",
+        "jh",
+        "k",
+    ),
+    *("l", "m", "n", "ng", "ow", "oy", "p", "r", "s", "sh", "sil", "t", "th", "uh", "uw", "v", "w", "y", "z"),
+]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "settings", "outputs"),
+    [
+        ([*LETTERS], {}, None),
+        ([*LETTERS], {"tokenizer_class": "Wav2Vec2CTCTokenizer", "do_phonemize": False}, None),
+        ([*LETTERS], {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"}, "phonemes"),
+        ([*LETTERS], {"do_phonemize": True}, "phonemes"),
+        (IPA, {}, "phonemes"),
+        (TIMIT, {}, "phonemes"),
+        ([token.upper() + "1" * (token[0] in "aeiou") for token in TIMIT], {}, "phonemes"),
+        # Letters of English with its pairs, and of Ewe, Kabiye, Lushootseed, Icelandic, Greek.
+        ([*"abcdefghijklmnopqrstuvwxyz", *TIMIT], {}, None),
+        ([*"abdɖeɛfƒgɣhxiklmnŋoɔprstuvʋwyz"], {}, None),
+        ([*"abcdɖeɛfgɣhiɩjklmnŋoɔprstuʊvwyz"], {}, None),
+        ([*"abcdeəghijklɬƛmnpqstuwxyʔ"], {}, None),
+        ([*"aábdðeéfghiíjklmnoóprstuúvxyýþæö"], {}, None),
+        ([*"αβγδεζηθικλμνξοπρσςτυφχψω"], {}, None),
+    ],
+)
+def test_what_the_tokens_of_a_model_spell(
+    tmp_path: Path, tokens: list[str], settings: dict[str, Any], outputs: str | None
+) -> None:
+    write(tmp_path / "vocab.json", {token: number for number, token in enumerate(tokens)})
+    write(tmp_path / "tokenizer_config.json", settings)
+    assert ctc.FAMILY.outputs(tmp_path) == outputs
+    assert FAMILY.outputs(tmp_path) is None
 
 
 LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
@@ -221,6 +325,15 @@ def test_ctc_models_hear_what_transformers_hears(
     assert [hypothesis.text for hypothesis in heard] == [" ".join(text.split()) for text in expected]
     assert all(hypothesis.n_tokens > 3 for hypothesis in heard)
     assert {hypothesis.processed_s for hypothesis in heard} == {1}
+
+
+@pytest.mark.parametrize("model_type", ctc.FAMILY.classes)
+def test_no_clip_is_too_short_for_a_ctc_model(tmp_path: Path, model_type: str) -> None:
+    runtime = load(ctc_folder(tmp_path / "model", model_type, True))
+    for lengths_s in ((1 / 16_000,), (0.0125, 1.0), (0.03, 0.02), (1.0, 0.1)):
+        heard = hear(runtime, noise(*lengths_s))
+        shortest_s = shortest_input(runtime.model.config) / 16_000
+        assert [hypothesis.processed_s for hypothesis in heard] == [max(shortest_s, *lengths_s)] * len(lengths_s)
 
 
 @pytest.mark.parametrize("model_type", ["wav2vec2", "hubert", "wavlm"])
@@ -393,7 +506,7 @@ def test_english_whisper_without_generation_config(tmp_path: Path, caplog: pytes
     edit(folder / "config.json", max_length=9, forced_decoder_ids=[[1, 50_300]], num_beams=5)
     (heard,) = hear(load(folder), noise(1))
     transformers.utils.logging.disable_propagation()
-    assert [heard.text] == greedy(folder, noise(1), [START], 9, ())
+    assert [heard.text] == greedy(folder, noise(1), ENGLISH_PROMPT, 9, ())
     assert "forced_decoder_ids" not in caplog.text
 
 
@@ -413,19 +526,163 @@ def test_beyond_30_s_a_whisper_takes_more_windows(tmp_path: Path) -> None:
     assert [h.n_tokens for h in heard] == [len(h.text.split()) for h in heard]
 
 
+def vocabulary(start: int, *added: str, n_languages: int = 99, words: tuple[str, ...] = ()) -> Vocabulary:
+    """OpenAI's order of tokens from `start` on, then what was added: at the end, or in place of the timestamps."""
+    languages = ["<|en|>", *(f"<|l{i}|>" for i in range(n_languages - 1))] if n_languages else []
+    tokens = [END, START, *languages, "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
+    tokens += ["<|nospeech|>", "<|notimestamps|>", *added]
+    return Vocabulary.of((token, start - 1 + i, token not in words) for i, token in enumerate(tokens))
+
+
+@pytest.mark.parametrize("n_tokens", [51_864, 51_865, 51_866, 51_904, 60_000])
 @pytest.mark.parametrize(
-    ("shipped", "vocab_size", "is_multilingual"),
-    [({}, 51_864, False), ({}, 51_865, True), ({}, 51_866, True), ({"is_multilingual": True}, 51_864, True)],
+    ("start", "n_languages", "shipped", "is_multilingual"),
+    [
+        (50_257, 99, {}, False),
+        (50_258, 99, {}, True),
+        (50_258, 100, {}, True),  # large-v3
+        (50_258, 0, {}, False),
+        (50_257, 99, {"is_multilingual": True}, True),
+        (50_258, 99, {"is_multilingual": False}, False),
+        # Text was removed or added.
+        (40_000, 0, {}, False),
+        (40_000, 99, {"is_multilingual": False}, False),
+        (40_000, 99, {"lang_to_id": {"<|en|>": 40_001}}, True),
+        (40_000, 99, {"forced_decoder_ids": [[1, 40_001], [2, 40_101]]}, True),
+    ],
 )
-def test_what_generation_settings_leave_open(shipped: dict[str, Any], vocab_size: int, is_multilingual: bool) -> None:
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({END: 7, START: 8}, unk_token=END))
-    config = SimpleNamespace(max_target_positions=448, vocab_size=vocab_size)
-    model: Any = SimpleNamespace(config=config, generation_config=SimpleNamespace(**shipped))
-    settings = own_generation(model, tokenizer)
-    assert settings.is_multilingual is is_multilingual
-    assert settings.max_length == 448
-    special = (settings.eos_token_id, settings.pad_token_id, settings.bos_token_id, settings.decoder_start_token_id)
-    assert special == (7, 7, 7, 8)
+def test_tokens_tell_whether_a_whisper_has_languages(
+    start: int, n_languages: int, shipped: dict[str, Any], is_multilingual: bool, n_tokens: int
+) -> None:
+    own = vocabulary(start, n_languages=n_languages)
+    assert own.is_multilingual(n_tokens, shipped, {}) is is_multilingual
+    if "forced_decoder_ids" in shipped:
+        assert own.is_multilingual(n_tokens, {}, shipped)
+    settings = own.generation(n_tokens, shipped, {})
+    assert ("lang_to_id" in settings) == is_multilingual
+    if is_multilingual and not shipped:
+        assert len(settings["lang_to_id"]) == n_languages and settings["lang_to_id"]["<|en|>"] == start + 1
+        assert settings["task_to_id"] == {"transcribe": start + n_languages + 2, "translate": start + n_languages + 1}
+
+
+@pytest.mark.parametrize(
+    ("own", "shipped", "why"),
+    [
+        (vocabulary(40_000), {}, r"generation_config.json does not say is_multilingual, and the tokens do not tell"),
+        (
+            vocabulary(50_258),
+            {"is_multilingual": "yes"},
+            r"generation_config.json: is_multilingual is 'yes', and must be",
+        ),
+        (vocabulary(50_258, n_languages=0), {"is_multilingual": True}, r"have no <\|en\|> or no <\|transcribe\|>"),
+        *(
+            (vocabulary(50_258), {key: value}, f"generation_config.json: {key} cannot be ")
+            for key, value in {
+                **{"lang_to_id": 7, "task_to_id": {"transcribe": "1"}, "suppress_tokens": "x", "max_length": True},
+                **{"begin_suppress_tokens": [None], "repetition_penalty": "high", "no_repeat_ngram_size": -1},
+            }.items()
+        ),
+        (Vocabulary({END: 7, START: 8}), {}, r"tokenizer.json lacks <\|notimestamps\|>"),
+        (Vocabulary({START: 8}), {}, r"tokenizer.json lacks <\|endoftext\|>"),
+    ],
+)
+def test_what_tokens_do_not_tell_is_asked_for(own: Vocabulary, shipped: dict[str, Any], why: str) -> None:
+    with pytest.raises(AsrmeterError, match=why):
+        own.generation(51_865, shipped, {})
+
+
+def test_tokens_tell_whether_a_whisper_has_timestamps() -> None:
+    # `START` is followed by 106 tokens before the first timestamp, of which older tokenizers name none.
+    first = 50_258 + 106
+    assert vocabulary(50_258).has_timestamps(first + 1501) and not vocabulary(50_258).has_timestamps(first + 1500)
+    named = vocabulary(50_258, *(f"<|{i * 0.02:.2f}|>" for i in range(1501)), "word", words=("word",))
+    assert named.has_timestamps(first + 1502) and named.words == {first + 1501}
+    # The embedding of an older one was cut to the tokens that have a name, and padded.
+    assert not vocabulary(50_258, "word", words=("word",)).has_timestamps(60_000)
+    assert list(vocabulary(50_258).beyond(first + 1504)) == [first + 1501, first + 1502, first + 1503]
+    assert list(vocabulary(50_258).beyond(50_368)) == list(range(first, 50_368))
+
+
+def resized(folder: Path, target: Path, n_tokens: int, *words: str) -> Path:
+    """A copy of a Whisper with other words in its tokenizer's end, and an embedding of `n_tokens`."""
+    shutil.copytree(folder, target)
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(folder)
+    old = model.get_input_embeddings().weight.detach()
+    stamps = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
+    if words:
+        tokenizer.add_tokens(stamps + list(words))
+        assert tokenizer.token_to_id(words[0]) == len(old)
+        tokenizer.save(str(target / "tokenizer.json"))
+    new = torch.zeros(n_tokens, old.shape[1])
+    new[: len(old)] = old[:n_tokens]
+    weights = load_file(folder / "model.safetensors") | {"model.decoder.embed_tokens.weight": new}
+    save_file(weights, target / "model.safetensors", {"format": "pt"})
+    edit(target / "config.json", vocab_size=n_tokens, max_length=12, begin_suppress_tokens=None)
+    return target
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["multilingual", "English"])
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return whisper_folder(tmp_path_factory.mktemp("original") / "model", request.param)
+
+
+@pytest.mark.parametrize(("n_more", "words"), [(1, ("word",)), (39, ()), (-1500, ())])
+def test_fine_tuned_whispers_of_other_sizes_hear_the_same(
+    original: Path, tmp_path: Path, n_more: int, words: tuple[str, ...]
+) -> None:
+    runtime = load(original)
+    expected = [h.text for h in hear(runtime, noise(2, 1))]
+    other = resized(original, tmp_path / "other", runtime.model.config.vocab_size + n_more, *words)
+    assert [h.text for h in hear(load(other), noise(2, 1))] == expected
+    (other / "generation_config.json").unlink()
+    bare = load(other)
+    assert [h.text for h in hear(bare, noise(2, 1))] == expected
+    assert bare.decoding() == runtime.decoding()
+    FAMILY.complete(other)
+    settings = json.loads((other / "generation_config.json").read_text())
+    assert settings["is_multilingual"] is ("language" in runtime.decoding()) and settings["max_length"] == 12
+
+
+def test_words_that_were_added_are_text_and_no_timestamps(tmp_path: Path) -> None:
+    folder = whisper_folder(tmp_path / "model")
+    n_tokens = json.loads((folder / "config.json").read_text())["vocab_size"]
+    long = [h.text for h in hear(load(folder), noise(31))]
+    other = resized(folder, tmp_path / "other", n_tokens + 3, "added")
+    assert [h.text for h in hear(load(other), noise(31))] == long
+    runtime = load(other)
+    assert runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).n_tokens == 3
+    assert "added" in runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).text
+
+
+def test_a_whisper_without_timestamps_hears_one_window(tmp_path: Path) -> None:
+    folder = whisper_folder(tmp_path / "model")
+    n_tokens = json.loads((folder / "config.json").read_text())["vocab_size"]
+    runtime = load(resized(folder, tmp_path / "other", n_tokens - 1497))
+    assert hear(runtime, noise(30))[0].n_tokens == 12
+    with pytest.raises(UnsupportedError, match=r"the model has no tokens for timestamps, .* up to that"):
+        hear(runtime, noise(31))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {"feature_size": 128},
+            "preprocessor_config.json gives feature_size 128, and by config.json the model hears 80",
+        ),
+        (
+            {"nb_max_frames": 1500, "chunk_length": 15},
+            "preprocessor_config.json gives nb_max_frames 1500, .* hears 3000",
+        ),
+    ],
+)
+def test_features_of_another_whisper_are_refused(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    folder = whisper_folder(tmp_path / "model")
+    edit(folder / "preprocessor_config.json", **changes)
+    with pytest.raises(AsrmeterError, match=f"^{folder}: {why}"):
+        load(folder)
 
 
 def test_whisper_folders_without_a_tokenizer_are_refused(tmp_path: Path) -> None:

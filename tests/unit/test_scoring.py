@@ -14,14 +14,19 @@ import jiwer
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 import make_tables
-from asrmeter.analysis import columns, scoring
-from asrmeter.analysis.scoring import NORMALISERS, PLAIN, Errors, compare, is_empty, is_hallucinated, repeats_itself
+from asrmeter.analysis import cells_table, columns, scoring
+from asrmeter.analysis.scoring import NORMALISERS, PLAIN, compare, is_empty, is_hallucinated, repeats_itself
 from asrmeter.common import parquet
-from asrmeter.flops.table import FLOPS
+from asrmeter.common.printable import spoken
+from asrmeter.common.vocabulary import ENDINGS, OF_CORPUS, Errors
 from asrmeter.records import cell_record
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.sources.packages import Archives, Package, catalogue
 
 PROSE = (
@@ -38,7 +43,11 @@ PROSE = (
 
 @pytest.fixture
 def archives(tmp_path: Path) -> Archives:
-    """An archive of a spelling table, as the pinned one has it, of two words."""
+    return spelling_archives(tmp_path)
+
+
+def spelling_archives(tmp_path: Path) -> Archives:
+    """Return an archive of a spelling table, as the pinned one has it, of two words."""
     table = json.dumps({"colour": "color", "grey": "gray"}).encode()
     pinned = catalogue()["openai-whisper"]
     with tarfile.open(tmp_path / pinned.archive, "w:gz") as sdist:
@@ -96,6 +105,90 @@ def test_the_plain_normaliser_leaves_words_and_their_spelling(text: str, expecte
 def test_whisper_normaliser_has_numbers_contractions_spelling(archives: Archives) -> None:
     normalise = scoring.whisper_english(archives)
     assert normalise("Um, Mr. Grey's COLOUR isn't [noise] twenty-five.") == "mister gray is color is not 25"
+
+
+# Number words, signs of numbers and brackets, beside any character there is.
+ODD_TEXT = st.lists(
+    st.sampled_from(
+        ["one", "twenty", "-", "+", "double", "point", "million", "$", "¢", "%", "1", "½", "²", "١", "1st", "and"]
+    )
+    | st.sampled_from(
+        ["(", ")", "[", ">", " ", "\n", "'", "’s", "\u202e", "\ud83d", "\0", "\x1b", "mr.", "o", "per", "cent"]
+    )
+    | st.text(st.characters(), max_size=5),
+    max_size=12,
+).flatmap(lambda pieces: st.sampled_from([" ".join(pieces), "".join(pieces)]))
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory: pytest.TempPathFactory) -> scoring.Normaliser:
+    return scoring.whisper_english(spelling_archives(tmp_path_factory.mktemp("archives")))
+
+
+@given(ODD_TEXT, ODD_TEXT)
+def test_any_texts_are_scored(english: scoring.Normaliser, reference: str, hypothesis: str) -> None:
+    kinds = {"": english, "_plain": PLAIN, "_corpus": scoring.Normaliser("o", "1", scoring.gigaspeech_text.official)}
+    row = cells_table._scored({"segment_id": "s", "audio_s": 1.0, "text": reference}, hypothesis, kinds)
+    assert all(row[f"n_errors{ending}"] >= 0 for ending in kinds)
+    pa.Table.from_pylist([row], schema=columns.TRANSCRIPTS.remove(0))
+    assert not any("\x1b" in value or "\u202e" in value for value in row.values() if isinstance(value, str))
+
+
+@given(ODD_TEXT)
+def test_the_normaliser_is_the_one_of_its_authors(english: scoring.Normaliser, text: str) -> None:
+    theirs = EnglishTextNormalizer({"colour": "color", "grey": "gray"})
+    text = spoken(text)
+    try:
+        expected = theirs(text)
+    except Exception:
+        return
+    assert english(text).split() == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "errors", "is_usual"),
+    [
+        ("call " + "1" * 5000, "call " + "1" * 5000, (2, 0), False),
+        ("call " + "1" * 5000, "call one", (2, 1), False),
+        ("call twenty one", "call " + "9" * 10**6, (3, 2), False),
+        ("call 911", "call nine one one", (2, 0), True),
+        ("-", "yes", (0, 1), True),
+        ("yes", "- + $ ( [", (1, 1), True),
+        ("\u200f\u202b\u0634\u0643\u0631\u0627\u202c", "\u0634\u0643\u0631\u0627", (1, 0), True),
+        ("hello\ufeff \x1b there\0", "hello there", (2, 0), True),
+        ("hello", "hell\ud83d", (1, 1), True),
+        ("hello", "<" * 90_000, (1, 1), True),
+        ("hello", "(" * 50_000 + " hello", (1, 0), True),
+        ("hello", " " * 10**6 + "hello", (1, 0), True),
+        ("hello " * 20_000, "hello " * 20_000, (20_000, 0), False),
+    ],
+)
+def test_odd_texts_are_scored_and_the_note_says_how(
+    english: scoring.Normaliser, reference: str, hypothesis: str, errors: tuple[int, int], is_usual: bool
+) -> None:
+    *texts, note = english.pair(reference, hypothesis)
+    found = compare(*texts)
+    assert (found.n_words, found.n_errors) == errors
+    assert (note is None) is is_usual
+
+
+def test_a_segment_that_no_normaliser_reads_spoils_no_other(
+    measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits, control = "1" * 5000, "five\x1b[31m \u202esix"
+    passes = [a_pass(1.0, ["a", "b"], [digits, "four"]), a_pass(1.0, ["c", "a"], [control, digits]) | {"batch": 1}]
+    cell_record.write(measured / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
+    made = collected(measured, archives, monkeypatch)
+    (cell,) = (cell for cell in made["cells"] if cell["weights"] != "random")
+    assert cell["wer_note"] == "1 of 3 segments (a): whisper-english: scored without reading numbers (ValueError)"
+    # "one two three" is three words without numbers, and the digits are one; "123", "4", "56" otherwise.
+    assert cell["wer"] is not None and cell["wer_words"] == 3 + 1 + 1
+    rows = {row["segment_id"]: row for row in made["transcripts"]}
+    assert rows["a"]["n_errors"] == 3 and rows["b"]["n_errors"] == 0
+    assert [bool(rows[name]["scoring_note"]) for name in "abc"] == [True, False, False]
+    assert rows["c"]["hypothesis"] == "five\\x1b[31m \\u202esix"
+    written = (measured.parent / "tables" / "transcripts.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in written and "\u202e" not in written
 
 
 def test_every_normaliser_says_its_name_and_what_it_is_made_of(archives: Archives) -> None:
@@ -169,7 +262,7 @@ def measured(tmp_path: Path) -> Iterator[Path]:
     passes = [
         a_pass(1.0, ["a", "b"], texts[0], phase="warmup"),
         a_pass(1.0, ["a", "b"], texts[0]),
-        a_pass(1.0, ["c", "a"], texts[1]),
+        a_pass(1.0, ["c", "a"], texts[1]) | {"round": 1},
     ]
     folder = tmp_path / "measurements"
     cell_record.write(folder / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
@@ -238,6 +331,7 @@ def test_another_normaliser_needs_no_measuring(
 
 
 def test_each_normaliser_has_its_columns() -> None:
+    assert (*NORMALISERS, OF_CORPUS) == ENDINGS
     of_cells = "normaliser wer wer_ci_low wer_ci_high wer_errors wer_words n_substitutions n_deletions n_insertions "
     of_cells += "cer cer_ci_low cer_ci_high n_characters n_character_errors"
     of_texts = "normaliser reference_normalised hypothesis_normalised n_words n_errors n_substitutions n_deletions "

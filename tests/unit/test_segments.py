@@ -1,5 +1,6 @@
 """Segments are joined and never cut, text and audio agree, and the selection is reproducible."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from asrmeter.corpora.segments import (
     Clip,
     JoinPolicy,
     Segment,
+    Sound,
     Utterance,
     join_utterances,
     sample,
@@ -37,7 +39,7 @@ def utterances(lengths_s: list[float], one_recording: bool = False) -> list[Utte
 
 def hear(spoken: list[Utterance]) -> Clip:
     sound = recordings(spoken)
-    return lambda utterance: sound[utterance.recording][utterance.begin : utterance.end]
+    return lambda utterance: Sound(sound[utterance.recording][utterance.begin : utterance.end])
 
 
 def recordings(spoken: list[Utterance]) -> dict[str, np.ndarray]:
@@ -52,7 +54,7 @@ def test_joined_segments_keep_every_promise(lengths_s: list[float], duration_s: 
     clip = hear(spoken)
     used: list[Utterance] = []
     for segment in join_utterances(spoken, duration_s):
-        seconds = len(segment.audio(clip)) / SAMPLE_RATE_HZ
+        seconds = len(segment.audio(clip)[0]) / SAMPLE_RATE_HZ
         assert MIN_FILL[JoinPolicy.ANY] * duration_s <= seconds <= duration_s
         assert segment.text.split() == [u.text for u in segment.utterances]
         used += segment.utterances
@@ -63,8 +65,8 @@ def test_joined_segments_keep_every_promise(lengths_s: list[float], duration_s: 
 def test_silence_parts_utterances_of_different_recordings_only() -> None:
     together, apart = utterances([2, 2], one_recording=True), utterances([2, 2])
     sound = recordings(together)["r"]
-    assert np.array_equal(join_utterances(together, 5)[0].audio(hear(together)), sound)
-    joined = join_utterances(apart, 5)[0].audio(hear(apart))
+    assert np.array_equal(join_utterances(together, 5)[0].audio(hear(together))[0], sound)
+    joined, _ = join_utterances(apart, 5)[0].audio(hear(apart))
     gap = round(JOIN_SILENCE_S * SAMPLE_RATE_HZ)
     assert len(joined) == 4 * SAMPLE_RATE_HZ + gap
     assert not joined[2 * SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ + gap].any()
@@ -97,7 +99,7 @@ def test_segments_within_recordings_are_the_recording(lengths_s: list[float], mi
     for duration_s in (5, 15, 30, 60):
         for segment in join_utterances(spoken, duration_s, JoinPolicy.WITHIN):
             begin, end = segment.utterances[0].begin, segment.utterances[-1].end
-            assert np.array_equal(segment.audio(hear(spoken)), sound[begin:end])
+            assert np.array_equal(segment.audio(hear(spoken))[0], sound[begin:end])
             assert 0.8 * duration_s * SAMPLE_RATE_HZ <= end - begin <= duration_s * SAMPLE_RATE_HZ
 
 
@@ -136,6 +138,23 @@ def test_manifest_describes_the_files(tmp_path: Path) -> None:
         samples, rate_hz = soundfile.read(tmp_path / "c" / row["path"], dtype="float32")
         assert rate_hz == SAMPLE_RATE_HZ and len(samples) == row["audio_s"] * rate_hz
         assert row["licence"] == "free"
+        assert row["mended"] is None
     first = {path.name: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
     manifest.write(tmp_path / "c", segments, hear(spoken), {"seed": 1})
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
+
+
+def test_the_manifest_says_what_was_put_right(tmp_path: Path) -> None:
+    spoken = utterances([4, 2, 2])
+    sound = {"u0": "", "u1": "scaled by 0.5", "u2": "channel 2 of 2 alone"}
+    clip = hear(spoken)
+    manifest.write(
+        tmp_path / "c", join_utterances(spoken, 5), lambda u: clip(u)._replace(mended=sound[u.id]), {"seed": 1}
+    )
+    rows = pq.read_table(tmp_path / "c" / manifest.SEGMENTS).to_pylist()
+    assert [row["mended"] for row in rows] == [None, "u1: scaled by 0.5; u2: channel 2 of 2 alone"]
+    selection = json.loads((tmp_path / "c" / "selection.json").read_text())
+    assert selection["mended"] == [
+        {"name": "u1", "how": "scaled by 0.5"},
+        {"name": "u2", "how": "channel 2 of 2 alone"},
+    ]

@@ -1,9 +1,13 @@
 """From records to tables: nothing is lost, nothing is made up."""
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.analysis import cells_table, columns
@@ -64,9 +68,9 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
         "batch": 0,
         "segment_ids": ids,
         "texts": texts,
-        "n_tokens": [3, 1],
-        "n_windows": [1, 1],
-        "processed_s": [30.0, 30.0],
+        "n_tokens": [3, 1, 2][: len(ids)],
+        "n_windows": [1] * len(ids),
+        "processed_s": [30.0] * len(ids),
         "n_decoder_runs": 4,
         "n_decoder_rows": 8,
         "n_decoder_tokens": 14,
@@ -114,12 +118,29 @@ PASSES = [
 CTC = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", family="ctc"), PASSES)}
 
 
+UNMEASURED = {"wav2vec2-base-960h": (a_header("wav2vec2-base-960h", status="killed", reason="gone"), [])}
+
+
 def gathered(
     tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (own_header, passes) in records.items():
         cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", own_header, passes)
     return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
+
+
+def test_phonemes_are_not_compared_with_words(tmp_path: Path) -> None:
+    other = a_header("wav2vec2-base-960h", status="killed", reason="gone", events={})
+    records = {
+        "whisper-base": (a_header("whisper-base", outputs="phonemes"), PASSES),
+        "wav2vec2-base-960h": (other, []),
+    }
+    made = gathered(tmp_path, records)
+    cell = made["cells"][1]
+    assert (cell["model"], cell["wer_note"]) == ("whisper-base", "its output are phonemes, not words")
+    assert cell["wer"] is cell["wer_plain"] is cell["cer"] is cell["wer_words"] is None
+    assert cell["latency_s_median"] == 2.0
+    assert made["transcripts"] == []
 
 
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
@@ -175,8 +196,7 @@ def test_texts_that_differ_between_passes_are_counted(
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
     failures = [a_pass(1.0, ["a", "b", "c"], ["...", "and and and and", "five six"])]
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), failures), "wav2vec2-base-960h": random})
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), failures), **UNMEASURED})
     lost, cell = made["cells"]
     assert (cell["n_empty"], cell["n_hallucinated"]) == (1, 1)
     assert [(row["is_empty"], row["is_hallucinated"]) for row in made["transcripts"]] == [
@@ -189,13 +209,8 @@ def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
 
 def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
     silent = a_header("whisper-base", segments=[{"segment_id": "a", "text": "", "audio_s": 4.0, "sha256": "1"}])
-    made = gathered(
-        tmp_path,
-        {
-            "whisper-base": (silent, [a_pass(1.0, ["a"], [""])]),
-            "wav2vec2-base-960h": (a_header("wav2vec2-base-960h"), []),
-        },
-    )
+    passes = [a_pass(1.0, ["a"], [""])]
+    made = gathered(tmp_path, {"whisper-base": (silent, passes), **UNMEASURED})
     cell = made["cells"][1]
     assert cell["n_empty"] == cell["n_hallucinated"] == cell["wer_words"] == 0
     assert cell["wer"] is cell["cer"] is None
@@ -220,14 +235,13 @@ def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
     ready = {"ready": {"decoding": {"num_beams": 1, "do_sample": False}}}
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base", events=ready), []), random[0].model: random})
+    told = a_header("whisper-base", events=ready, status="timeout")
+    made = gathered(tmp_path, {"whisper-base": (told, []), **UNMEASURED})
     assert [cell["decoding"] for cell in made["cells"]] == [None, '{"do_sample": false, "num_beams": 1}']
 
 
 def test_a_class_that_was_not_heard_whole_has_no_wer(tmp_path: Path) -> None:
-    random = (a_header("wav2vec2-base-960h"), [])
-    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES[:2]), "wav2vec2-base-960h": random})
+    made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES[:2]), **UNMEASURED})
     assert made["cells"][1]["wer"] is None
     assert made["cells"][1]["wer_note"] == "2 of 3 segments were transcribed"
     assert made["transcripts"] == []
@@ -248,7 +262,7 @@ def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(
         AsrmeterError, match=r"cells of 5 were measured on different audio: delete .*parquet and run again"
     ):
-        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, [])})
+        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, PASSES)})
 
 
 def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
@@ -256,7 +270,7 @@ def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
     with pytest.raises(
         AsrmeterError, match=r"wav2vec2-base-960h/.*: belongs to another study or version \(seed 43, where 42"
     ):
-        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, [])})
+        gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, PASSES)})
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
@@ -319,11 +333,43 @@ def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     assert '"[""a"",""b""]"' in (tmp_path / "tables" / "passes.csv").read_text().replace('"", ""', '"",""')
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("one\0two\n", "one\\x00two\\n"),
+        ("a\u202eb\ufeff", "a\\u202eb\\ufeff"),
+        ("naïve, 你好 👩\u200d🔬", "naïve, 你好 👩\u200d🔬"),
+        ("", ""),
+    ],
+)
+def test_tables_show_what_cannot_be_seen(tmp_path: Path, text: str, shown: str) -> None:
+    table = pa.table({"text": ["plain", text, None], "texts": [[text], None, []], "n": [1, 2, 3]})
+    parquet.write({"t": table}, tmp_path)
+    written = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert f'"{shown}"' in written and written.count(shown) >= 1
+    assert not set("\x1b\0\u202e\ufeff") & set(written) and len(written.splitlines()) == 4
+    assert parquet.read(tmp_path / "t.parquet")["text"].to_pylist() == ["plain", shown, None]
+    assert parquet.read(tmp_path / "t.parquet")["texts"] == table["texts"]
+
+
 def a_round(number: int, *latencies_s: float, phase: str = "latency") -> list[dict[str, Any]]:
     return [
         a_pass(latency_s, ["a", "b"], ["x", "y"], phase) | {"round": number, "batch": batch}
         for batch, latency_s in enumerate(latencies_s)
     ]
+
+
+def test_texts_of_any_signs_are_escaped_in_both_files(tmp_path: Path) -> None:
+    odd = ["red \x1b[31m", "a\u202eb", "\x9b\0", "two\nlines", None, "caf\u00e9"]
+    parquet.write({"odd": pa.table({"text": odd, "texts": [[text] for text in odd]})}, tmp_path)
+    shown = ["red \\x1b[31m", "a\\u202eb", "\\x9b\\x00", "two\\nlines", None, "caf\u00e9"]
+    assert pq.read_table(tmp_path / "odd.parquet")["text"].to_pylist() == shown
+    written = (tmp_path / "odd.csv").read_text(encoding="utf-8")
+    assert all(line.isprintable() for line in written.splitlines())
+    rows = list(csv.DictReader(written.splitlines()))
+    assert [row["text"] or None for row in rows] == shown
+    assert [json.loads(row["texts"]) for row in rows] == [[text] for text in odd]
 
 
 def test_the_median_is_blocked_by_batch() -> None:

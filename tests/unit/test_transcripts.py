@@ -2,7 +2,9 @@
 
 import base64
 import io
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrmeter.analysis.scoring import compare
-from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_words
 from asrmeter.report.html import audio
 from asrmeter.report.html.transcripts import MOST_TEXTS, Run, aligned, shown_first, transcripts_section
@@ -87,37 +88,77 @@ def test_audio_is_embedded_as_mp3_as_far_as_it_fits(tmp_path: Path, monkeypatch:
     (tmp_path / "audio").mkdir()
     for name in names:
         soundfile.write(tmp_path / "audio" / f"{name}.flac", tone, rate_hz)
-    made = audio.data_uris(names, example_segments(), tmp_path)
+    made = audio.embedded(names, example_segments(), tmp_path)
     assert list(made) == names
-    kind, _, data = made[names[0]].partition(",")
+    kind, _, data = made[names[0]].uri.partition(",")
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
     assert (kind, rate) == ("data:audio/mpeg;base64", rate_hz)
     assert len(samples) == pytest.approx(len(tone), rel=0.1)
-    monkeypatch.setattr(audio, "MOST_BYTES", len(made[names[0]]) + 1)
-    assert list(audio.data_uris(names, example_segments(), tmp_path)) == names[:1]
+    monkeypatch.setattr(audio, "MOST_BYTES", len(made[names[0]].uri) + 1)
+    assert list(audio.embedded(names, example_segments(), tmp_path)) == names[:1]
 
 
-def test_audio_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AsrmeterError, match=r"house-5-0\.flac: cannot be read as audio"):
-        audio.data_uris(["house-5-0"], example_segments(), tmp_path)
-    with pytest.raises(AsrmeterError, match="has no segment other"):
-        audio.data_uris(["other"], example_segments(), tmp_path)
+def why_none(corpus: Path, name: str = "house-5-0", **changes: Any) -> str:
+    """Return why a segment has no audio; the audio of the next one is there all the same."""
+    (corpus / "audio").mkdir(exist_ok=True)
+    soundfile.write(corpus / "audio" / "house-5-1.flac", np.zeros(16000), 16000)
+    segments = example_segments()
+    segments["house-5-0"] |= changes
+    made = audio.embedded([name, "house-5-1"], segments, corpus)
+    assert made["house-5-1"].uri and not made[name].uri
+    return made[name].why_none
+
+
+def test_audio_that_is_not_there_says_why(tmp_path: Path) -> None:
+    assert why_none(tmp_path).startswith("audio/house-5-0.flac: cannot be read as audio")
+    assert why_none(tmp_path, "other") == "the corpus has no such segment; make the tables again"
+
+
+@pytest.mark.parametrize("path", ["../private.wav", "/etc/passwd", "audio/../../private.wav", "", "audio/link.wav"])
+def test_audio_outside_of_the_corpus_is_not_read(tmp_path: Path, path: str) -> None:
+    soundfile.write(tmp_path / "private.wav", np.zeros(16000), 16000)
+    (tmp_path / "corpus" / "audio").mkdir(parents=True)
+    (tmp_path / "corpus" / "audio" / "link.wav").symlink_to(tmp_path / "private.wav")
+    assert why_none(tmp_path / "corpus", path=path).endswith("leads out of this folder")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "is a pipe, not a file"),
+        (os.mkdir, "is a folder, not a file"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 10**12), "more than the 100 MB"),
+        (lambda path: soundfile.write(path, np.zeros(3601 * 100), 100), "is longer than 3600 s"),
+    ],
+)
+def test_audio_that_is_no_file_of_a_segment_is_not_read(tmp_path: Path, make: Any, why: str) -> None:
+    (tmp_path / "audio").mkdir()
+    make(tmp_path / "audio" / "odd.wav")
+    assert why in why_none(tmp_path, path="audio/odd.wav")
+
+
+def test_the_page_says_why_a_segment_has_no_audio() -> None:
+    rows = transcripts_of(cell(duration_s=5))
+    heard = {"house-5-0": audio.Audio(why_none="it is <gone>"), "house-5-1": audio.Audio("data:audio/mpeg;base64,")}
+    section = transcripts_section(rows, {}, heard, WORDS)
+    assert section.n_audio == 1
+    by_name = {segment.name: segment.audio for segment in section.segments}
+    assert by_name["house-5-0"].why_none and by_name["house-5-1"].uri and by_name["house-5-2"] == audio.Audio()
 
 
 @pytest.mark.parametrize(("rate_hz", "n_channels"), [(12345, 1), (16000, 6)])
 def test_audio_that_no_mp3_can_hold_is_named(rate_hz: int, n_channels: int, tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     soundfile.write(tmp_path / "audio" / "house-5-0.flac", np.zeros((rate_hz, n_channels)), rate_hz)
-    with pytest.raises(AsrmeterError, match=r"house-5-0\.flac: cannot be read as audio") as caught:
-        audio.data_uris(["house-5-0"], example_segments(), tmp_path)
-    assert str(caught.value).isprintable()
+    said = why_none(tmp_path)
+    assert "house-5-0.flac: cannot be read as audio" in said and said.isprintable()
 
 
 def test_number_with_audio_is_given_only_if_some_is_left_out() -> None:
     rows, segments = transcripts_of(cell()), example_segments()
     names = [name for _, name in shown_first(rows)]
     for made, n_audio in ((None, None), ({}, 0), (names[:3], 3), (names, None)):
-        audio_of = None if made is None else dict.fromkeys(made, "data:")
+        audio_of = None if made is None else dict.fromkeys(made, audio.Audio("data:"))
         assert transcripts_section(rows, segments, audio_of, WORDS).n_audio == n_audio
 
 

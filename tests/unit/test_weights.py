@@ -1,8 +1,10 @@
-"""CTranslate2's binary format: read, converted to transformers' names, and refused when damaged."""
+"""Weights: CTranslate2's format is read, converted and refused when damaged; sizes that cannot be are refused."""
 
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,16 @@ from ctranslate2.converters.transformers import WhisperLoader
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.models import sizes
+from asrmeter.models.saved_files import SavedFiles
+from asrmeter.models.tensors import Tensor
+from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.families.whisper import ctranslate2
 
+WHISPER = {"model_type": "whisper", "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 99}
+WHISPER |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 32)
+WHISPER |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
+WHISPER |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1)
 Damage = Callable[[dict[str, np.ndarray]], bytes]
 ALIASES = {"decoder/projection/weight": "decoder/embeddings/weight"}
 
@@ -95,3 +105,49 @@ def test_damaged_files_are_refused(damage: Damage, message: str, tmp_path: Path)
     ctranslate2.whisper_state(ctranslate2.read(serialise(arrays)))
     with pytest.raises(AsrmeterError, match=message):
         ctranslate2.whisper_state(ctranslate2.read(damage(arrays)))
+
+
+# Sizes
+
+
+def described(config: dict[str, Any], **tensors: tuple[int, ...]) -> SavedFiles:
+    shapes = {name: Tensor("F32", shape) for name, shape in tensors.items()}
+    return SavedFiles({}, config, family_of(config), shapes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"d_model": 10**6, "encoder_ffn_dim": 10**6}, "describes a model of "),
+        ({"encoder_layers": 100, "d_model": 10**6}, "describes a model of "),
+        ({"encoder_attention_heads": 3}, "describes no network that can be built"),
+        ({"decoder_attention_heads": 0}, "describes no network that can be built"),
+        ({"encoder_ffn_dim": "wide"}, "describes no network that can be built"),
+        ({"encoder_ffn_dim": 10**19}, "describes no network that can be built"),
+        ({"model_type": "wav2vec2", "hidden_size": 10**6, "num_attention_heads": 10}, "describes a model of "),
+        ({"model_type": "wav2vec2", "conv_dim": [10**8] * 7}, "describes a model of "),
+        ({"model_type": "wav2vec2", "conv_dim": [512] * 3}, "describes no network that can be built"),
+        ({"model_type": "wavlm", "num_buckets": 10**12}, "describes a model of "),
+    ],
+)
+@pytest.mark.parametrize("with_weights", [True, False])
+def test_absurd_sizes_are_refused_before_anything_is_built(
+    changes: dict[str, Any], why: str, with_weights: bool
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(AsrmeterError, match=f"^config.json {why}") as caught:
+        sizes.check(described(WHISPER | changes), with_weights)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - begin < 20
+
+
+def test_weights_of_another_model_are_named() -> None:
+    embedding = "model.decoder.embed_tokens.weight"
+    sizes.check(described(WHISPER, **{embedding: (99, 16), "other": (100_000,)}), True)
+    sizes.check(described(WHISPER), False)
+    why = r"config.json and the weights are of different models: .*tokens.weight has the shape 99 x 16 by .* 98 x 16 "
+    with pytest.raises(AsrmeterError, match=why):
+        sizes.check(described(WHISPER, **{embedding: (98, 16)}), True)
+    why = r"config.json describes a model of \d\d,... parameters, and the weights hold 1,584 numbers"
+    with pytest.raises(AsrmeterError, match=why):
+        sizes.check(described(WHISPER, **{embedding: (99, 16)}), True)

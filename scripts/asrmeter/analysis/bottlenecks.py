@@ -1,5 +1,6 @@
 """The tables of the bottleneck analysis as figures and report read them, and what both derive from tables."""
 
+import contextlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +9,29 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.analysis.batch_scaling import SCALING
+from asrmeter.analysis.edlm2025 import EDLM2025
 from asrmeter.analysis.results import latency_of
-from asrmeter.analysis.table_rows import CELL_KEY, cell_of, read_rows, with_columns
-from asrmeter.common import parquet
+from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS, ROOFLINE
+from asrmeter.analysis.table_rows import (
+    CELL_KEY,
+    CELL_WORDS,
+    Words,
+    cell_of,
+    checked_rows,
+    read_rows,
+    with_columns,
+)
+from asrmeter.common import parquet, typed_json
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.misfits import misfit
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
-from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.common.vocabulary import MEASURED_STATUS, PROFILE_STAGES
 from asrmeter.records import operator_rows
-from asrmeter.records.machine_peaks import MachinePeaks
+from asrmeter.records.flops_rows import FLOPS
+from asrmeter.records.machine_peaks import PEAK_RATES, MachinePeaks
+from asrmeter.records.operator_rows import ProfileHeader
 
 # In the order of legends and tables.
 GROUPS = (
@@ -26,6 +42,14 @@ GROUPS = (
 _RENAMED = {"covered": "profile_coverage"}
 OPERATORS = pa.schema([field.with_name(_RENAMED.get(field.name, field.name)) for field in operator_rows.OPERATORS])
 
+SCHEMAS: dict[str, pa.Schema] = {
+    "flops": FLOPS,
+    "operators": OPERATORS,
+    "ceilings": PEAK_RATES,
+    "roofline": ROOFLINE,
+    "scaling": SCALING,
+    "edlm2025": EDLM2025,
+}
 # The columns without which a row of a table says nothing.
 KEYS: dict[str, tuple[str, ...]] = {
     "flops": ("model", "duration_s", "batch_size"),
@@ -35,6 +59,18 @@ KEYS: dict[str, tuple[str, ...]] = {
     "roofline": (*CELL_KEY, "stage"),
     "scaling": ("model", "variant", "device", "duration_s"),
     "edlm2025": ("table", "metric"),
+}
+
+
+_BOUND = frozenset(LOSSES)
+# The values that their columns of text can have.
+WORDS: dict[str, Words] = {
+    "flops": {},
+    "operators": {**CELL_WORDS, "stage": frozenset(PROFILE_STAGES), "group": frozenset(GROUPS)},
+    "ceilings": CELL_WORDS,
+    "roofline": {**CELL_WORDS, "bound": _BOUND, "stage": frozenset({PASS, ENCODER, DECODER})},
+    "scaling": {**CELL_WORDS, "bound": _BOUND},
+    "edlm2025": {},
 }
 
 
@@ -56,7 +92,7 @@ class Bottlenecks:
         Raises:
             AsrmeterError: a table is not there or lacks a column.
         """
-        return cls(**{name: read_rows(path, KEYS[name]) for name, path in paths.items()})
+        return cls(**{name: read_table(name, path) for name, path in paths.items()})
 
     def of(self, cells: Sequence[Row]) -> "Bottlenecks":
         """Return the tables with the rooflines of these cells and of no others."""
@@ -100,19 +136,45 @@ class Profile:
         return self.sums(lambda row: row["group"], column)
 
 
-def operators_table(files: Sequence[Path]) -> pa.Table:
-    """Return the table `operators` from the files of the profiled cells.
+def read_table(name: str, path: Path) -> list[Row]:
+    """Return the rows of one of the tables; see `table_rows.read_rows`."""
+    return read_rows(path, SCHEMAS[name], KEYS[name], WORDS[name])
+
+
+def read_profile(path: Path) -> tuple[ProfileHeader, list[Row]]:
+    """Return what the file of a profile is of, and its rows in the columns of the table `operators`.
 
     Raises:
-        AsrmeterError: a file is missing, broken or holds something else.
+        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
     """
-    return parquet.gathered(files, operator_rows.OPERATORS).rename_columns(OPERATORS.names)
+    table = parquet.read(path)
+    rows = checked_rows(path, table, operator_rows.OPERATORS, WORDS["operators"])
+    if len({cell_of(row) for row in rows}) != 1:
+        raise AsrmeterError(f"{path}: cannot be used: its rows are not those of one cell; delete it and run again")
+    told = dict(rows[0])
+    with contextlib.suppress(KeyError):  # older ones have no header
+        told |= parquet.header_of(table)
+    header = typed_json.from_json(ProfileHeader, told)
+    if fault := misfit(header):
+        raise AsrmeterError(f"{path}: cannot be used: {fault}; delete it and run again")
+    return header, [{_RENAMED.get(name, name): value for name, value in row.items()} for row in rows]
+
+
+def read_peaks(path: Path) -> list[Row]:
+    """Return the rows of the file of a machine's peak rates.
+
+    Raises:
+        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
+    """
+    return checked_rows(path, parquet.read(path), PEAK_RATES, WORDS["ceilings"])
 
 
 def profiles(operators: Sequence[Row]) -> list[Profile]:
     """Return the profiles of all cells, sorted by cell."""
     of_cell: dict[Any, list[Row]] = {}
     for row in operators:
+        if row["operator"] is not None and None in (row["stage"], row["group"]):
+            continue
         of_cell.setdefault(cell_of(row), []).append(row)
     return [Profile(rows[0], tuple(rows)) for _, rows in sorted(of_cell.items())]
 

@@ -1,5 +1,6 @@
 """The tables of a study's cells: records read and checked, transcripts scored, one row for each cell."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +13,18 @@ from asrmeter.analysis.cell_parts.accuracy import texts_of, wer_note
 from asrmeter.analysis.columns import CELL_COLUMNS, CELLS, PASSES, REPEATABILITY, TRANSCRIPTS
 from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.analysis.scoring import Normaliser, compare, is_empty, is_hallucinated
+from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
+from asrmeter.common.vocabulary import UNREADABLE
 from asrmeter.records import cell_record
 from asrmeter.records.header import RecordHeader
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.study.model import Study
+
+Record = tuple[RecordHeader, list[dict[str, Any]]]
 
 
 def gather(
@@ -30,13 +36,14 @@ def gather(
 ) -> dict[str, pa.Table]:
     """Return the tables `cells`, `passes`, `transcripts` and `repeatability` of a complete study, cells sorted.
 
-    `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with.
+    `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with. A cell whose file
+    is damaged, or has a value that cannot be, is left out: its row has the status `unreadable` and the reason.
 
     Raises:
-        AsrmeterError: a cell's file is missing or broken, belongs to another study or version, or cells that belong
-            together were measured on different audio or weights.
+        AsrmeterError: a cell's file is missing, belongs to another study or version, or cells that belong together were
+            measured on different audio or weights.
     """
-    records = {cell: cell_record.read(_path(measurements, cell)) for cell in grid.execution_order(study)}
+    records, left_out = _read(study, measurements)
     check_records(
         study, {_path(measurements, cell): (cell, header) for cell, (header, _) in records.items()}, fingerprints
     )
@@ -44,15 +51,18 @@ def gather(
     _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")
     _check_alike(headers, "weights_sha256", ("model",), "weights")
     pairs = [
-        repeatability.pair(*(_latency(MeasuredCell(*records[cell])) for cell in (first, again)))
+        repeatability.pair(*(left_out.get(cell) or _latency(MeasuredCell(*records[cell])) for cell in (first, again)))
         for first, again in grid.aa_pairs(study)
     ]
     counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["is_studied"]}
 
-    cells: list[dict[str, Any]] = []
+    cells: list[Row] = []
     passes: list[dict[str, Any]] = []
     transcripts: list[dict[str, Any]] = []
     for cell in sorted(grid.cells(study)):
+        if cell in left_out:
+            cells.append(left_out[cell])
+            continue
         header, own_passes = records[cell]
         scored = score(header, own_passes, normalisers)
         own_flops = counted.get((cell.model, cell.duration_s, cell.batch_size), {})
@@ -67,6 +77,28 @@ def gather(
         "transcripts": pa.Table.from_pylist(transcripts, schema=TRANSCRIPTS),
         "repeatability": pa.Table.from_pylist(pairs, schema=REPEATABILITY),
     }
+
+
+def _read(study: Study, measurements: Path) -> tuple[dict[grid.Cell, Record], dict[grid.Cell, Row]]:
+    """Return the records of all cells, and the rows of the cells whose records cannot be used."""
+    records: dict[grid.Cell, Record] = {}
+    left_out: dict[grid.Cell, Row] = {}
+    for cell in grid.execution_order(study):
+        path = _path(measurements, cell)
+        try:
+            records[cell] = cell_record.read(path)
+        except AsrmeterError as error:
+            if not path.exists():
+                raise
+            logging.warning("left out: %s", error)
+            left_out[cell] = dict.fromkeys(CELLS.names) | {
+                **{name: getattr(cell, name) for name in CELL_KEY},
+                "study": study.name,
+                "weights": "random" if study.models[cell.model].weights == "random" else "pretrained",
+                "status": UNREADABLE,
+                "reason": str(error),
+            }
+    return records, left_out
 
 
 def _path(measurements: Path, cell: grid.Cell) -> Path:
@@ -93,15 +125,19 @@ def score(header: RecordHeader, passes: Sequence[Row], normalisers: Mapping[str,
 def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]) -> dict[str, Any]:
     reference = segment["text"]
     row: dict[str, Any] = {}
+    notes: list[str] = []
     for ending, normaliser in normalisers.items():
-        texts = {"reference_normalised": normaliser(reference), "hypothesis_normalised": normaliser(hypothesis)}
-        scores = {"normaliser": str(normaliser), **texts, **asdict(compare(*texts.values()))}
+        *texts, note = normaliser.pair(reference, hypothesis)
+        shown = dict(zip(("reference_normalised", "hypothesis_normalised"), map(printable, texts), strict=True))
+        scores = {"normaliser": str(normaliser), **shown, **asdict(compare(*texts))}
         row |= {f"{name}{ending}": value for name, value in scores.items()}
+        notes += [f"{normaliser.name}: {note}"] if note else []
     return row | {
         "segment_id": segment["segment_id"],
         "audio_s": segment["audio_s"],
-        "reference": reference,
-        "hypothesis": hypothesis,
+        "reference": printable(reference),
+        "hypothesis": printable(hypothesis),
+        "scoring_note": "; ".join(notes) or None,
         "is_empty": is_empty(row["hypothesis_normalised"]) and not is_empty(row["reference_normalised"]),
         "is_hallucinated": is_hallucinated(reference, hypothesis, row["n_insertions"], row["n_words"]),
     }

@@ -11,12 +11,11 @@ import pyarrow as pa
 from asrmeter.analysis import repeatability
 from asrmeter.analysis.cell_parts.accuracy import ERROR_RATES
 from asrmeter.analysis.measured_cell import MeasuredCell
-from asrmeter.analysis.scoring import ENDINGS, Errors
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT
 from asrmeter.common.typed_json import JsonObject
-from asrmeter.common.vocabulary import STAGES, DecoderWork
+from asrmeter.common.vocabulary import ENDINGS, STAGES, DecoderWork, Errors
 from asrmeter.records import cell_record
 from asrmeter.records.events import Energy, Event, Latency, Memory, Ready, Waited
 
@@ -213,6 +212,7 @@ TRANSCRIPTS = pa.schema(
         ("audio_s", NUMBER),
         ("reference", TEXT),
         ("hypothesis", TEXT),
+        ("scoring_note", TEXT),
         ("is_empty", FLAG),
         ("is_hallucinated", FLAG),
         *(

@@ -97,5 +97,5 @@ class MeasuredCell:
 
     @property
     def wer_note(self) -> str | None:
-        """Why the cell has no WER, or None if it has one."""
-        return wer_note(self.header, self.passes)
+        """Why the cell has no WER, or which of its segments were scored in another way; None if there is nothing."""
+        return wer_note(self.header, self.passes) or self.accuracy.scoring_note

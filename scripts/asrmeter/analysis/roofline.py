@@ -90,9 +90,9 @@ class Stage:
             "stage": self.name,
             "seconds": self.seconds,
             "gflop": None if self.flop is None else self.flop / 1e9,
-            "min_traffic_bytes": self.min_traffic_bytes,
+            "min_traffic_bytes": self.min_traffic_bytes or None,
         }
-        if self.flop is None or self.min_traffic_bytes is None:
+        if self.flop is None or not self.min_traffic_bytes or not self.seconds:
             return found
         found |= {
             "flop_per_byte": self.flop / self.min_traffic_bytes,
@@ -128,9 +128,11 @@ def rows(
             continue
         identity = {name: cell[name] for name in IDENTITY}
         of_machine = MachinePeaks.of(ceilings, cell["machine_id"], cell["device"], cell["threads"])
-        dtype = dtypes[cell["variant"]]
-        own_flops = counted[cell["model"], cell["duration_s"], cell["batch_size"]]
-        stages = [stage.row(dtype, of_machine) for stage in stages_of(cell, own_flops, BYTES[dtype])] if dtype else []
+        dtype = dtypes.get(cell["variant"])
+        own_flops = counted.get((cell["model"], cell["duration_s"], cell["batch_size"]))
+        stages = []
+        if dtype and own_flops:
+            stages = [stage.row(dtype, of_machine) for stage in stages_of(cell, own_flops, BYTES[dtype])]
         for row in (*stages, _whole(cell, stages, dtype)):
             yield identity | (
                 row | _UNJUDGED | {"note": f"disturbed: {cell['disturbance']}"} if cell["disturbed"] else row
@@ -142,7 +144,7 @@ def stages_of(cell: Row, flops: Row, bytes_each: int) -> list[Stage]:
 
     None of them where the runtime does not mark the stages, or does not say how many windows it ran.
     """
-    if None in (cell["encoder_s_median"], cell["decoder_s_median"], cell["n_windows_mean"]):
+    if not cell["encoder_s_median"] or None in (cell["decoder_s_median"], cell["n_windows_mean"]):
         return []
     has_decoder = cell["has_decoder"] is not False
     n_windows, batch_size = cell["n_windows_mean"], cell["batch_size"]
@@ -167,7 +169,8 @@ def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:
     """Return the decoder of a pass; a run of it reads its weights, and each row its caches of keys and values."""
     seconds, flop = cell["decoder_s_median"], _flop(cell["decoder_gflop"])
     runs, rows, positions = (cell[f"n_decoder_{name}_mean"] for name in ("runs", "rows", "positions"))
-    if not runs or flops["decoder_parameters"] is None:
+    known = ("decoder_parameters", "cross_positions", "kv_elements_per_position")
+    if not runs or None in (rows, positions, *(flops[name] for name in known)):
         return Stage(DECODER, seconds, flop, None, 0.0, 0.0, 0.0)
     weights = runs * flops["decoder_parameters"]
     caches = (positions + rows * flops["cross_positions"]) * flops["kv_elements_per_position"]

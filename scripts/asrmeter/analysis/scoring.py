@@ -11,6 +11,8 @@ from importlib.metadata import version
 
 import jiwer
 
+from asrmeter.common.printable import spoken, whole_characters
+from asrmeter.common.vocabulary import OF_CORPUS, Errors
 from asrmeter.corpora import gigaspeech_text
 from asrmeter.sources.packages import Archives, catalogue
 
@@ -20,53 +22,13 @@ _PLAIN_VERSION = 1
 
 # Above this ratio Whisper takes a decoding for failed, as it repeats itself (Radford et al., 2022, section 4.5).
 REPEATING_ABOVE = 2.4
+# Ten times what is spoken in ten minutes. Whisper's search for numbers takes quadratic time.
+_MOST_CHARACTERS = 100_000
 # Whisper's ratio is that of a window of 30 s, and grows with the text: English prose has up to 2.0 in 500 characters
 # (30 s of quick speech), but 2.5 in 4000. So longer texts are looked at in pieces, each half over the one before.
 _PIECE_CHARACTERS = 500
 # As a share of the reference's words, and as a number, so that short references are not judged by one word.
 _LEAST_BURST_SHARE, _LEAST_BURST_WORDS = 0.5, 3
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """Brings texts into a form in which only what counts as an error differs; `version` says which form that is."""
-
-    name: str
-    version: str
-    normalise: Callable[[str], str]
-
-    def __call__(self, text: str) -> str:
-        """Return the normalised text."""
-        return self.normalise(text)
-
-    def __str__(self) -> str:
-        """Return name and version, as the tables have them."""
-        return f"{self.name} {self.version}"
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Errors of one text against its reference, of words and of characters; a space between words is a character."""
-
-    n_words: int
-    n_errors: int
-    n_substitutions: int
-    n_deletions: int
-    n_insertions: int
-    n_characters: int
-    n_character_errors: int
-
-
-def whisper_english(archives: Archives) -> Normaliser:
-    """Return Whisper's English normaliser with its table of British spellings (Radford et al., 2022, appendix C)."""
-    # Only the normaliser is used here: a warning about missing torch would mislead.
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
-    made_of = f"openai-whisper {catalogue()['openai-whisper'].version}, transformers {version('transformers')}"
-    normalise = EnglishTextNormalizer(json.loads(archives.read(**_SPELLING)))
-    # It takes a millisecond, and each cell of a class has the same references.
-    return Normaliser("whisper-english", f"({made_of})", functools.cache(normalise))
 
 
 def _plain(text: str) -> str:
@@ -76,13 +38,77 @@ def _plain(text: str) -> str:
     return " ".join(filter(None, (word.strip("'") for word in words)))
 
 
+@dataclass(frozen=True)
+class Normaliser:
+    """Brings texts into a form in which only what counts as an error differs; `version` says which form that is.
+
+    `without_numbers` takes a text that `normalise` refuses, such as one with a number of thousands of digits.
+    """
+
+    name: str
+    version: str
+    normalise: Callable[[str], str]
+    without_numbers: Callable[[str], str] = _plain
+
+    def __call__(self, text: str) -> str:
+        """Return the normalised text."""
+        return self.normalise(spoken(text))
+
+    def pair(self, reference: str, hypothesis: str) -> tuple[str, str, str | None]:
+        """Return both texts in the same form, and a note where that is not the usual one.
+
+        A segment is not left out for its text: the model that writes endless digits would seem better for it.
+        """
+        reference, hypothesis = spoken(reference), spoken(hypothesis)
+        try:
+            return self.normalise(reference), self.normalise(hypothesis), None
+        except Exception as error:  # the normalisers are those of others
+            note = f"scored without reading numbers ({type(error).__name__})"
+            return self.without_numbers(reference), self.without_numbers(hypothesis), note
+
+    def __str__(self) -> str:
+        """Return name and version, as the tables have them."""
+        return f"{self.name} {self.version}"
+
+
+def whisper_english(archives: Archives) -> Normaliser:
+    """Return Whisper's English normaliser with its table of British spellings (Radford et al., 2022, appendix C)."""
+    # Only the normaliser is used here: a warning about missing torch would mislead.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    made_of = f"openai-whisper {catalogue()['openai-whisper'].version}, transformers {version('transformers')}"
+    spelling = json.loads(archives.read(**_SPELLING))
+    whole, without_numbers = EnglishTextNormalizer(spelling), EnglishTextNormalizer(spelling)
+    without_numbers.standardize_numbers = str
+
+    # It takes a millisecond, and each cell of a class has the same references.
+    @functools.cache
+    def normalise(text: str) -> str:
+        closed = _closed(text)
+        if len(closed) > _MOST_CHARACTERS:
+            raise ValueError("too long for a search for numbers")
+        return str(whole(closed))
+
+    return Normaliser("whisper-english", f"({made_of})", normalise, lambda text: str(without_numbers(_closed(text))))
+
+
+def _closed(text: str) -> str:
+    """Return a text that the normaliser makes the same of, in time: it searches from every bracket for its end.
+
+    A bracket after the last that closes one is a sign like any other, and so is one space of many.
+    """
+    text = " ".join(text.split())
+    for opening, closing in (("<[", ">]"), ("(", ")")):
+        end = max(map(text.rfind, closing)) + 1
+        text = text[:end] + text[end:].translate(dict.fromkeys(map(ord, opening), "|"))
+    return text
+
+
 PLAIN = Normaliser("plain", str(_PLAIN_VERSION), _plain)
 
-# Every normaliser that texts are scored by, under the ending of its columns' names. Models are compared by the first.
+# Every normaliser that texts of any corpus are scored by, under the ending of its columns; see `vocabulary.ENDINGS`.
 NORMALISERS: dict[str, Callable[[Archives], Normaliser]] = {"": whisper_english, "_plain": lambda _: PLAIN}
-# Columns of what a corpus' own scoring makes of the texts; null where the corpus has none.
-OF_CORPUS = "_corpus"
-ENDINGS = (*NORMALISERS, OF_CORPUS)
 
 
 def normalisers(archives: Archives, corpus_kind: str) -> dict[str, Normaliser]:
@@ -106,7 +132,8 @@ def _without_fillers(then: Normaliser, rules: str) -> Normaliser:
     return Normaliser(
         then.name,
         f"{then.version} without the fillers of {rules}",
-        lambda text: gigaspeech_text.without_fillers(then(text)),
+        lambda text: gigaspeech_text.without_fillers(then.normalise(text)),
+        lambda text: gigaspeech_text.without_fillers(then.without_numbers(text)),
     )
 
 
@@ -148,7 +175,7 @@ def repeats_itself(text: str) -> bool:
     """
     half = _PIECE_CHARACTERS // 2
     pieces = (text[i : i + _PIECE_CHARACTERS] for i in range(0, max(1, len(text) - half), half))
-    return any(_compression_ratio(piece.encode()) > REPEATING_ABOVE for piece in pieces)
+    return any(_compression_ratio(whole_characters(piece).encode()) > REPEATING_ABOVE for piece in pieces)
 
 
 def _compression_ratio(data: bytes) -> float:

@@ -2,14 +2,32 @@
 
 from collections.abc import Iterable, Sequence
 
+from asrmeter.common.addresses import without_secrets
+from asrmeter.common.printable import printable
+
+# Longer lines are cut: a name or a library's message may have a megabyte.
+MOST_CHARACTERS = 4000
+
 
 class AsrmeterError(Exception):
-    """An error that the user can correct: the message names the file, key or cell and the way out."""
+    """An error that the user can correct: the message names the file, key or cell and the way out.
+
+    Several faults are several arguments, and a line each.
+    """
+
+    def __str__(self) -> str:
+        """Return the message as it can be shown: see `line`."""
+        return "\n".join(line(str(argument)) for argument in self.args)
+
+
+def line(text: str) -> str:
+    """Return any text as one line that can be shown: printable, without passwords, not endlessly long."""
+    return printable(without_secrets(text[: 5 * MOST_CHARACTERS]), MOST_CHARACTERS)
 
 
 def one_line(error: BaseException) -> str:
     """Return the message of a library's error as one printable line."""
-    return " ".join("".join(character if character.isprintable() else " " for character in str(error)).split())
+    return line(" ".join(str(error).split()))
 
 
 def few(names: Sequence[object], most: int = 5) -> str:

@@ -17,12 +17,12 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.printable import printable
-from asrmeter.common.regular_files import read_regular
+from asrmeter.common.regular_files import open_regular, read_regular
 
 # More than the record of a cell, and little compared with what a run writes.
 ROOM_BYTES = 2**20
-# The manifest of a million segments has some 300 MB.
-MOST_JSON_BYTES = 10**9
+# Of what a step writes; a corpus of a million segments has less.
+MOST_JSON_BYTES = 500_000_000
 # Longer than writing any file of ours takes.
 _ABANDONED_S = 24 * 3600
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,8 +40,8 @@ _REASONS = {
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with open(path, "rb") as stream:
+    """Return the hexadecimal sha256 of a file; see `open_regular`."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -88,4 +88,4 @@ def _text(head: bytes) -> Kind | None:
         text = head[: error.start].decode("utf-8")
     if any(character < " " and character not in "\t\r\n\f" for character in text):
         return None
-    return Kind("text", "put the file itself in its place")
+    return Kind("text", "fetch the file itself")

@@ -6,36 +6,28 @@ The sha256 is in the file's metadata. It is that of all bytes, with `_BLANK` in 
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import atomic, write_atomically
+from asrmeter.common.printable import printable
+from asrmeter.common.regular_files import read_regular
 
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
-
-
-def gathered(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
-    """Return the rows of all files as one table.
-
-    Raises:
-        AsrmeterError: a file is missing, broken or holds something else.
-    """
-    tables = [schema.empty_table()]
-    for file in files:
-        table = read(file)
-        try:
-            tables.append(table.select(schema.names).cast(schema))
-        except (KeyError, ValueError, pa.ArrowException) as error:
-            raise AsrmeterError(f"{file}: is another table ({error}); delete it and run again") from error
-    return pa.concat_tables(tables)
+# Whatever `printable` may change, in the words of Arrow's expressions.
+_UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
+# Half of a surrogate pair, or a whole one.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(file: Path) -> pa.Table:
@@ -54,15 +46,55 @@ def opened(file: Path) -> pq.ParquetFile:
     """Return a Parquet file to read from, after a check of its bytes. A file without a checksum counts as whole.
 
     Raises:
-        AsrmeterError: the bytes are not those that were written.
+        AsrmeterError: the bytes are not those that were written, or it is no regular file.
         OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
-    content = file.read_bytes()
+    content = read_regular(file)
     found = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     checksum = (found.metadata.metadata or {}).get(_CHECKSUM)
     if checksum and hashlib.sha256(_replace_last(content, checksum, _BLANK)).hexdigest().encode() != checksum:
         raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
     return found
+
+
+def columns_of(table: pa.Table, schema: pa.Schema) -> dict[str, list[Any]]:
+    """Return those columns of a schema that a table has, as Python's values.
+
+    Raises:
+        ValueError: a column is of another type.
+    """
+    if not table.schema.equals(schema):
+        names = [name for name in table.column_names if name in schema.names]
+        table = pa.table({name: _as_type(name, table[name], schema.field(name).type) for name in names})
+    return table.to_pydict()
+
+
+def _as_type(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column as another type that has the same values. Text and numbers are never that."""
+    if column.type == kind:
+        return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    try:
+        if _is_text(column.type) == _is_text(kind):
+            return column.cast(kind)
+    except pa.ArrowException:
+        pass
+    raise ValueError(f"{name} has values of the type {column.type}, not {kind}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def numbers_of(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns of a schema that are numbers, or lists of numbers."""
+
+    def is_number(kind: pa.DataType) -> bool:
+        kind = kind.value_type if pa.types.is_list(kind) else kind
+        return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+    return tuple(field.name for field in schema if is_number(field.type))
 
 
 def header_of(table: pa.Table) -> dict[str, Any]:
@@ -72,7 +104,11 @@ def header_of(table: pa.Table) -> dict[str, Any]:
         KeyError: there is none.
         ValueError: it is damaged.
     """
-    return dict(json.loads((table.schema.metadata or {})[_HEADER]))
+    written = (table.schema.metadata or {})[_HEADER]
+    content = json.loads(written)
+    if _HALF.search(written):  # JSON can name what UTF-8 cannot store
+        content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+    return dict(content)
 
 
 def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -> None:
@@ -98,18 +134,40 @@ def _replace_last(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
-    """Write every table as Parquet and CSV; lists become JSON in CSV."""
+    """Write every table as Parquet and CSV: what cannot be seen is escaped in both, and lists become JSON in CSV."""
     for name, table in tables.items():
-        save(folder / f"{name}.parquet", table)
+        shown = _with_columns(table, pa.types.is_string, _visible)
+        save(folder / f"{name}.parquet", shown)
         with atomic(folder / f"{name}.csv") as part:
-            pa.csv.write_csv(_flat(table), part)
+            pa.csv.write_csv(_with_columns(shown, pa.types.is_list, _as_json), part)
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def _with_columns(
+    table: pa.Table, are_meant: Callable[[pa.DataType], bool], change: Callable[[pa.ChunkedArray], pa.Array]
+) -> pa.Table:
+    """Return a table with its columns of some types changed."""
     for i, column in enumerate(table.schema):
-        if pa.types.is_list(column.type):
-            as_json = [
-                None if value is None else json.dumps(value, ensure_ascii=False) for value in table[i].to_pylist()
-            ]
-            table = table.set_column(i, column.name, pa.array(as_json, pa.string()))
+        if are_meant(column.type):
+            table = table.set_column(i, column.name, change(table[i]))
     return table
+
+
+def _as_json(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column of lists as texts, in which what cannot be seen is escaped as JSON does it."""
+    texts: list[str | None] = []
+    for value in column.to_pylist():
+        text = None if value is None else json.dumps(value, ensure_ascii=False)
+        texts.append(text if text is None or printable(text) == text else json.dumps(value))
+    return pa.array(texts, pa.string())
+
+
+def _visible(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of texts in which what cannot be seen is escaped; nearly all have nothing of it."""
+    unseen = pc.match_substring_regex(column, _UNSEEN)
+    if not pc.any(unseen).as_py():
+        return column
+    return pc.replace_with_mask(
+        column.combine_chunks(),
+        pc.fill_null(unseen, False).combine_chunks(),
+        pa.array([printable(text) for text in column.filter(unseen).to_pylist()], pa.string()),
+    )

@@ -9,6 +9,9 @@ _INVISIBLE = re.compile(
     "[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _UNDECODED = range(0xDC80, 0xDD00)
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+# Half of a character in UTF-16. Neither UTF-8 nor Parquet can store it.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -21,6 +24,21 @@ def printable(text: str, most: int | None = None) -> str:
     # The control signs of Python's isprintable are few; looking for them is quicker than asking for each category.
     shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_shown, cut))
     return shown if cut is text else f"{shown}… ({len(text):,} characters)"
+
+
+def spoken(text: str) -> str:
+    """Return a text for a comparison of what was said: without what no reader sees, and as UTF-8 can store it.
+
+    Control signs become spaces, half a character becomes U+FFFD, invisible marks are left out.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _INVISIBLE.sub("", _CONTROL.sub(" ", whole_characters(text)))
+
+
+def whole_characters(text: str) -> str:
+    """Return a text with U+FFFD for each half of a character: UTF-8 can store it."""
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _shown(character: str) -> str:

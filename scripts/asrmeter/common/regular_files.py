@@ -5,8 +5,8 @@ Standard library only: the measuring parent uses it.
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
@@ -20,7 +20,7 @@ _KINDS = (
 )
 
 
-def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most_bytes: int | None = None) -> BufferedReader:
     """Open a file for reading. A pipe or a device is not waited for.
 
     Raises:
@@ -46,6 +46,15 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
 def kind_of_file(mode: int) -> str:
     """Return what a file is by its mode: a folder, a pipe, ..."""
     return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+
+
+def kind_of_place(path: Path) -> str:
+    """Return what stands where a file should be: a pipe, a link to nowhere, ...; "" for a file, or nothing."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "a link to nowhere" if os.path.islink(path) else ""
+    return "" if stat.S_ISREG(status.st_mode) else kind_of_file(status.st_mode)
 
 
 def read_regular(path: Path, most_bytes: int | None = None) -> bytes:

@@ -1,7 +1,7 @@
 """Dataclasses from JSON objects; `vars` is the way back. Standard library only."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,5 +18,9 @@ def from_json(kind: type[T], content: JsonObject) -> T:
     Raises:
         TypeError: a field without a default is missing.
     """
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: content[name] for name in names if name in content})
+    own = fields(kind)  # type: ignore[arg-type]
+    try:
+        return kind(**{field.name: content[field.name] for field in own if field.name in content})
+    except TypeError as error:
+        needed = [field.name for field in own if field.default is MISSING and field.default_factory is MISSING]
+        raise TypeError(f"{', '.join(name for name in needed if name not in content)} is missing") from error

@@ -17,12 +17,42 @@ PROFILE_STAGES = (
     "text",
 )
 
-# Statuses of a cell that was measured; every other status says why it was not.
+# Statuses of a cell that was measured, and of one that could not be: its reason says why.
 MEASURED_STATUS = ("ok", "unconverged")
+UNMEASURED_STATUS = ("oom", "timeout", "killed", "error", "unsupported")
+# Stands for the status of a cell, a profile or a machine's rates whose file is damaged, or has a value that cannot be.
+UNREADABLE = "unreadable"
+STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})
+
+# What a cell runs on, and what its weights are.
+DEVICES = frozenset({"cpu", "cuda"})
+WEIGHTS = frozenset({"pretrained", "random"})
+
+# What the tokens of some models spell instead of words.
+PHONEMES = "phonemes"
 
 # Where a figure of energy came from: a counter, or a model.
 MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
+
+
+# Endings of the columns that each normaliser fills: the one by which models are compared, the plainest one, and what a
+# corpus' own scoring makes of the texts; null where the corpus has none.
+OF_CORPUS = "_corpus"
+ENDINGS = ("", "_plain", OF_CORPUS)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of one text against its reference, of words and of characters; a space between words is a character."""
+
+    n_words: int
+    n_errors: int
+    n_substitutions: int
+    n_deletions: int
+    n_insertions: int
+    n_characters: int
+    n_character_errors: int
 
 
 @dataclass

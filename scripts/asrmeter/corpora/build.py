@@ -5,10 +5,14 @@ import logging
 from pathlib import Path
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import MOST_CHARACTERS, AsrmeterError, line
+from asrmeter.common.printable import printable
 from asrmeter.corpora import kinds, manifest
 from asrmeter.corpora.kinds.base import CorpusKind, Speech
 from asrmeter.corpora.segments import Clip, Segment, Utterance, sample, segment_corpus, selection_sha256
+
+# No word is shorter, and most models need some milliseconds to hear anything.
+SHORTEST_S = 0.1
 
 # Segments by their duration class in seconds.
 SegmentsByClass = dict[int, list[Segment]]
@@ -23,7 +27,7 @@ def build(
         AsrmeterError: the speech cannot be read, a class has no segment, or the selection differs from the pinned one.
     """
     speech = kinds.load(corpus, downloads)
-    _note_too_long(speech, durations_s)
+    _note_lengths(speech, durations_s)
     _log_unusable(corpus.name, speech)
     possible, selected, clip = select(corpus, speech, durations_s, seed)
     segments = [segment for chosen in selected.values() for segment in chosen]
@@ -46,7 +50,10 @@ def build(
             {"duration_s": duration_s, "n_segments": len(chosen), "n_possible": len(possible[duration_s])}
             for duration_s, chosen in selected.items()
         ],
-        "skipped": [{"name": name, "reason": reason} for name, reason in speech.skipped.items()],
+        "skipped": [
+            {"name": printable(name, MOST_CHARACTERS), "reason": line(reason)}
+            for name, reason in speech.skipped.items()
+        ],
         "dropped": speech.dropped,
     }
     manifest.write(output, segments, clip, selection)
@@ -73,19 +80,24 @@ def select(
         if not unusable:
             return possible, selected, clip
         for name, reason in unusable.items():
-            logging.warning("skipped %s: %s", name, reason)
+            logging.warning("skipped %s: %s", printable(name, MOST_CHARACTERS), line(reason))
         speech.skipped.update(unusable)
 
 
-def _note_too_long(speech: Speech, durations_s: list[int]) -> None:
-    """Note the utterances that fit into no class: by name where the corpus is to keep all, else their number."""
-    lengths_s = {utterance.id: (utterance.end - utterance.begin) / SAMPLE_RATE_HZ for utterance in speech.utterances}
-    too_long = {name: length_s for name, length_s in lengths_s.items() if length_s > max(durations_s)}
-    reason = f"longer than the longest of durations_s ({max(durations_s)})"
-    if speech.keep_all:
-        speech.skipped.update({name: f"{length_s:.2f} s is {reason}" for name, length_s in too_long.items()})
-    elif too_long:
-        speech.dropped[reason] = len(too_long)
+def _note_lengths(speech: Speech, durations_s: list[int]) -> None:
+    """Note the utterances that are too short to be used, and those that fit into no class.
+
+    Those are noted by name where the corpus is to keep all, else by their number.
+    """
+    too_long = f"longer than the longest of durations_s ({max(durations_s)})"
+    for utterance in speech.utterances:
+        length_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
+        if length_s < SHORTEST_S:
+            speech.skipped[utterance.id] = f"{length_s:.2f} s is too short for a word"
+        elif length_s > max(durations_s) and speech.keep_all:
+            speech.skipped[utterance.id] = f"{length_s:.2f} s is {too_long}"
+        elif length_s > max(durations_s):
+            speech.dropped[too_long] = speech.dropped.get(too_long, 0) + 1
 
 
 def _usable(speech: Speech) -> list[Utterance]:
@@ -99,7 +111,7 @@ def _log_unusable(name: str, speech: Speech) -> None:
         AsrmeterError: nothing is usable.
     """
     for skipped, reason in speech.skipped.items():
-        logging.warning("skipped %s: %s", skipped, reason)
+        logging.warning("skipped %s: %s", printable(skipped, MOST_CHARACTERS), line(reason))
     for reason, n in speech.dropped.items():
         logging.info("left out %d: %s", n, reason)
     usable = _usable(speech)

@@ -3,11 +3,11 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.corpora.audio import encode
+from asrmeter.corpora.segments import Sound
 
 # Hexadecimal digits of a sha256 in file names: enough that no two are equal by chance.
 _DIGITS = 32
@@ -33,15 +33,15 @@ class ClipCache:
         del self._names[key]
         return False
 
-    def add(self, clip_id: str, samples: np.ndarray) -> None:
-        """Add a clip: samples of shape (n,), float32, 16 kHz.
+    def add(self, clip_id: str, sound: Sound) -> None:
+        """Add a clip.
 
         Raises:
             AsrmeterError: the disk is full or the folder is not writable.
         """
         key = _key(clip_id)
         with atomic(self._folder / key) as part:
-            encode(part, samples)
+            encode(part, sound.samples, sound.mended)
             name = f"{key}-{sha256_of(part)[:_DIGITS]}.flac"
         (self._folder / key).replace(self._folder / name)
         for other in self._folder.glob(f"{key}-*.flac"):
@@ -49,15 +49,15 @@ class ClipCache:
                 other.unlink()
         self._names[key] = name
 
-    def samples(self, clip_id: str) -> np.ndarray:
-        """Return the samples of a cached clip, shape (n,), float32, 16 kHz.
+    def sound(self, clip_id: str) -> Sound:
+        """Return a cached clip.
 
         Raises:
             KeyError: it is not cached.
         """
         path = self._folder / self._names[_key(clip_id)]
-        samples: np.ndarray = soundfile.read(path, dtype="float32")[0]
-        return samples
+        with soundfile.SoundFile(path) as file:
+            return Sound(file.read(dtype="float32"), file.comment)
 
 
 def _key(clip_id: str) -> str:

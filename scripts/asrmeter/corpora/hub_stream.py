@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import datasets
-import numpy as np
 import pyarrow.dataset
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
@@ -18,6 +17,7 @@ from asrmeter.common.files import write_atomically
 from asrmeter.common.log_progress import log_progress
 from asrmeter.corpora.audio import decode
 from asrmeter.corpora.clip_cache import ClipCache
+from asrmeter.corpora.segments import Sound
 from asrmeter.sources import hub
 
 Row = dict[str, Any]
@@ -98,11 +98,11 @@ class HubStream:
                 chosen = self._open(columns=[id_column, self._audio], filters=[(id_column, "in", missing)])
                 for row in log_progress(self._undecoded(chosen), "clips", len(missing)):
                     try:
-                        samples = _decode_audio(row[self._audio])
+                        sound = _decode_audio(row[self._audio])
                     except AsrmeterError as error:
                         unfit[row[id_column]] = str(error)
                     else:
-                        self.clips.add(row[id_column], samples)
+                        self.clips.add(row[id_column], sound)
         absent = [clip_id for clip_id in missing if clip_id not in self.clips and clip_id not in unfit]
         if absent:
             raise AsrmeterError(
@@ -197,11 +197,11 @@ class HubStream:
         if not any(map(str.isalnum, text or "")):
             return {"id": clip_id, "unfit": "has no text"}
         try:
-            samples = _decode_audio(audio)
+            sound = _decode_audio(audio)
         except AsrmeterError as error:
             return {"id": clip_id, "unfit": str(error)}
-        self.clips.add(clip_id, samples)
-        return {"id": clip_id, "text": text, "seconds": len(samples) / SAMPLE_RATE_HZ}
+        self.clips.add(clip_id, sound)
+        return {"id": clip_id, "text": text, "seconds": len(sound.samples) / SAMPLE_RATE_HZ}
 
 
 def _set_up_datasets() -> None:
@@ -225,8 +225,8 @@ def _read_cached(path: Path, is_ours: Callable[[Row], bool]) -> list[Any]:
     return found if whole else []
 
 
-def _decode_audio(audio: Row | None) -> np.ndarray:
-    """Return the samples of a value of the undecoded column.
+def _decode_audio(audio: Row | None) -> Sound:
+    """Return the sound of a value of the undecoded column.
 
     Raises:
         AsrmeterError: it cannot be decoded.

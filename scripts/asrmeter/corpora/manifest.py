@@ -1,6 +1,7 @@
 """The corpus folder: `segments.parquet`, `segments.json`, and 16 kHz mono FLAC in `audio/`."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.common.parquet import as_parquet
+from asrmeter.common.printable import printable, spoken
 from asrmeter.corpora.audio import encode
 from asrmeter.corpora.segments import Clip, Segment
 from asrmeter.sources.integrity import SELECTION
@@ -28,6 +30,7 @@ SCHEMA = pa.schema(
         ("licence", pa.string()),
         ("utterances", pa.list_(pa.string())),
         ("sha256", pa.string()),
+        ("mended", pa.string()),
     ]
 )
 
@@ -35,13 +38,16 @@ SCHEMA = pa.schema(
 def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> None:
     """Write the corpus folder as a whole: a FLAC file for each segment, the manifest, and the record of the selection.
 
-    FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
+    FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file. `mended`
+    says what was put right in the audio of which utterance, null where nothing was.
     """
     with atomic(folder) as part:
         (part / "audio").mkdir(parents=True)
         rows: list[dict[str, Any]] = []
+        mended: dict[str, str] = {}
         for segment in segments:
-            samples = segment.audio(clip)
+            samples, notes = segment.audio(clip)
+            mended |= notes
             name = f"audio/{segment.id}.flac"
             encode(part / name, samples)
             rows.append(
@@ -50,18 +56,22 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                     "duration_s": segment.duration_s,
                     "audio_s": len(samples) / SAMPLE_RATE_HZ,
                     "path": name,
-                    "text": segment.text,
+                    "text": spoken(segment.text),
                     "source": _distinct(utterance.source for utterance in segment.utterances),
                     "licence": _distinct(utterance.licence for utterance in segment.utterances),
-                    "utterances": [utterance.id for utterance in segment.utterances],
+                    "utterances": [printable(utterance.id) for utterance in segment.utterances],
                     "sha256": sha256_of(part / name),
+                    "mended": "; ".join(f"{name}: {how}" for name, how in notes.items()) or None,
                 }
             )
         (part / SEGMENTS).write_bytes(as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA)))
         (part / SEGMENTS_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        for utterance, how in mended.items():
+            logging.warning("mended %s: %s", utterance, how)
+        selection |= {"mended": [{"name": utterance, "how": how} for utterance, how in mended.items()]}
         selection |= {"segments_sha256": sha256_of(part / SEGMENTS_JSON)}
         (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n", encoding="utf-8")
 
 
 def _distinct(values: Any) -> str:
-    return "; ".join(dict.fromkeys(values))
+    return "; ".join(dict.fromkeys(map(printable, values)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise, zip_longest
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +49,15 @@ class Utterance:
     licence: str
 
 
-# The samples of an utterance, shape (end - begin,), float32.
-Clip = Callable[[Utterance], np.ndarray]
+class Sound(NamedTuple):
+    """Samples, shape (n,), float32, 16 kHz, and what was put right in them, in words; "" if nothing was."""
+
+    samples: np.ndarray
+    mended: str = ""
+
+
+# The sound of an utterance: `end` - `begin` samples.
+Clip = Callable[[Utterance], Sound]
 
 
 @dataclass(frozen=True)
@@ -65,14 +73,18 @@ class Segment:
         """The reference text."""
         return " ".join(utterance.text for utterance in self.utterances)
 
-    def audio(self, clip: Clip) -> np.ndarray:
-        """Return the samples, shape (n,), float32; `clip` returns those of an utterance."""
+    def audio(self, clip: Clip) -> tuple[np.ndarray, dict[str, str]]:
+        """Return the samples, shape (n,), float32, and what was put right in them, by the id of the utterance."""
         pieces: list[np.ndarray] = []
+        mended: dict[str, str] = {}
         for i, utterance in enumerate(self.utterances):
             if i and not _continues(self.utterances[i - 1], utterance):
                 pieces.append(np.zeros(_silence_samples(), dtype=np.float32))
-            pieces.append(clip(utterance))
-        return np.concatenate(pieces)
+            sound = clip(utterance)
+            pieces.append(sound.samples)
+            if sound.mended:
+                mended[utterance.id] = sound.mended
+        return np.concatenate(pieces), mended
 
 
 def segment_corpus(

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
 import tokenizers
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
@@ -13,59 +12,12 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora.batches import batches, timed
 from asrmeter.flops.architectures import Architecture, Decoder
 from asrmeter.flops.counting import CONVOLUTION, LINEAR, Count
+from asrmeter.records.flops_rows import FLOPS
 from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.families.base import DecoderOperations
 from asrmeter.study.edlm2025 import DURATIONS_S, MODELS
 
 Row = dict[str, Any]
-_TEXT, _INTEGER, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-
-# One row for each model, duration class and batch size. Values are for a whole batch of nominal length, except those by
-# window, token and position, which are for one segment. From these, `cells` computes the work that really ran, with
-# padding and waiting.
-FLOPS = pa.schema(
-    [
-        ("model", _TEXT),
-        # known also where nothing is counted
-        ("family", _TEXT),
-        ("has_decoder", _FLAG),
-        ("is_studied", _FLAG),
-        ("duration_s", _INTEGER),
-        ("batch_size", _INTEGER),
-        # windows of a segment of nominal length, tokens of the class' mean reference text
-        ("n_windows", _INTEGER),
-        ("n_tokens_mean", _NUMBER),
-        # all windows; includes the output layer of a model without a decoder
-        ("encoder_gmac", _NUMBER),
-        ("encoder_gflop", _NUMBER),
-        # one token for each segment, in the middle of the mean transcript; includes the output layer
-        ("decoder_gmac_per_step", _NUMBER),
-        ("decoder_gflop_per_step", _NUMBER),
-        # keys and values of the encoder's output, once a window
-        ("cross_kv_gflop_per_window", _NUMBER),
-        # keys and values, prompt and mean transcript of all windows
-        ("decoder_gflop", _NUMBER),
-        ("total_gflop", _NUMBER),
-        # of one segment, padded as in the batches that are timed
-        ("encoder_mac_per_window", _INTEGER),
-        ("encoder_elements_per_window", _INTEGER),
-        ("cross_kv_mac_per_window", _INTEGER),
-        ("decoder_mac_per_token", _INTEGER),
-        ("decoder_mac_per_position", _INTEGER),
-        # weights that a run reads, and the caches of keys and values that a run of the decoder also reads
-        ("encoder_parameters", _INTEGER),
-        ("decoder_parameters", _INTEGER),
-        ("kv_elements_per_position", _INTEGER),
-        ("cross_positions", _INTEGER),
-        # the 2025 study's formulas with this model's values, of one segment; null for a family that it did not have
-        ("edlm2025_encoder", _NUMBER),
-        ("edlm2025_unit", _TEXT),
-        ("edlm2025_decoder_gflop_per_step", _NUMBER),
-        ("checked_against", _TEXT),
-        ("not_counted", _TEXT),
-        ("note", _TEXT),
-    ]
-)
 
 
 @dataclass(frozen=True)

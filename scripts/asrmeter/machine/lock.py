@@ -19,6 +19,7 @@ from asrmeter.common.regular_files import kind_of_file
 LOCK_VARIABLE = "ASRMETER_LOCK"
 # Not in the temporary folder of the environment, which may differ between jobs.
 LOCK = "/tmp/asrmeter.lock"
+_MAX_SHOWN = 200
 # Who waits wakes up beside a measurement: not more often than this.
 _SAY_AGAIN_S = 300
 
@@ -147,6 +148,6 @@ def _can_be_locked(mode: int) -> bool:
 
 def _unusable(path: str, what: str) -> AsrmeterError:
     return AsrmeterError(
-        f"{printable(path)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another file, the same "
+        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another file, the same "
         "for all who measure on this machine"
     )

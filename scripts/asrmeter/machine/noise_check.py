@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asrmeter.common import stats
+from asrmeter.common.printable import printable
 from asrmeter.machine import cuda, interference, probes
 from asrmeter.machine.facts import available_cpus
 
@@ -249,11 +250,7 @@ def _busiest(before: dict[Process, float], after: dict[Process, float], seconds:
     """Return the processes that used most CPU time, with the cores that they used; none that ended in between."""
     cores = {process: (used_s - before.get(process, 0.0)) / seconds for process, used_s in after.items()}
     named = sorted((process for process in cores if cores[process] >= NAMED_CPU_CORES), key=lambda p: -cores[p])
-    return [f"{_printable(name)} (pid {pid}) {cores[pid, started, name]:.2f}" for pid, started, name in named[:N_NAMED]]
-
-
-def _printable(name: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in name)
+    return [f"{printable(name)} (pid {pid}) {cores[pid, started, name]:.2f}" for pid, started, name in named[:N_NAMED]]
 
 
 def _swapped_pages() -> int:

@@ -58,6 +58,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
         model=args.model,
         family=provenance["family"],
         weights=provenance["weights"],
+        outputs=provenance.get("outputs"),
         weights_sha256=provenance["weights_sha256"],
         model_folder=str(args.model_folder),
         check_cpu_s=check_cpu_s,

@@ -11,6 +11,7 @@ import os
 import sys
 
 from asrmeter import runtimes
+from asrmeter.common.printable import whole_characters
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.measure import tasks
 from asrmeter.records.events import Done, Event, Failed, Unsupported
@@ -58,7 +59,8 @@ def run(message: JsonObject) -> int:
     with open(message["events"], "w", encoding="utf-8") as stream:
 
         def emit(event: Event) -> None:
-            stream.write(json.dumps(event.to_json()) + "\n")
+            # A record cannot store half a character, which a runtime may return.
+            stream.write(whole_characters(json.dumps(event.to_json(), ensure_ascii=False)) + "\n")
             stream.flush()
 
         try:

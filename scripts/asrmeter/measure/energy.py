@@ -10,13 +10,12 @@ import os
 import time
 import types
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from asrmeter.common.vocabulary import MEASURED_METHODS
 from asrmeter.machine.facts import cpu_name
 from asrmeter.measure import energy_counters
-from asrmeter.records.events import Energy
+from asrmeter.records.events import Energy, Window
 
 Result = TypeVar("Result")
 
@@ -27,19 +26,6 @@ N_WINDOWS_MEASURED, N_WINDOWS_MODELLED = 3, 1
 MIN_TICKS = 50
 _CPU_METHODS = {"intel_rapl": "rapl", "cpu_load": "cpu_load_model", "constant": "tdp_constant"}
 _GPU_NOTES = {"nvml_counter": "NVML's energy counter", "nvml_power": "mean of NVML's power, read every second"}
-
-
-@dataclass(frozen=True)
-class Window:
-    """Joules of one window, by codecarbon and by counters that were read directly; None if there is no value."""
-
-    n_passes: int
-    seconds: float
-    cpu_j: float | None
-    gpu_j: float | None
-    ram_j: float | None
-    counter_cpu_j: float | None
-    counter_gpu_j: float | None
 
 
 class Meter:
@@ -188,9 +174,9 @@ def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: floa
 
     Returns:
         `method_cpu` and `method_gpu`, the sources of codecarbon's values, and a `note` about them; `windows` and `idle`
-        (see `Window`); for the device's own counter `counter_tick_s`, the seconds between its updates, and
-        `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the idle
-        window, None if it had not or could not be watched.
+        (see `records.events.Window`); for the device's own counter `counter_tick_s`, the seconds between its updates,
+        and `counter_note`, why it gives no value; `idle_settled_s`, the seconds until the power had settled before the
+        idle window, None if it had not or could not be watched.
     """
     gpu = energy_counters.Nvml(gpu_uuid) if gpu_uuid else None
     part = "gpu" if gpu else "cpu"
@@ -209,18 +195,19 @@ def meter_windows(gpu_uuid: str | None, run: Callable[[], object], least_s: floa
     try:
         for _ in range(N_WINDOWS_MEASURED if measured else N_WINDOWS_MODELLED):
             window = _window(meter, direct, run, window_s)
-            windows.append(replace(window, n_passes=n_passes_per_run * window.n_passes))
+            windows.append({**window, "n_passes": n_passes_per_run * window["n_passes"]})
         if measured:
             settled_s = own.settle()
             idle.append(_window(meter, direct, lambda: time.sleep(window_s), window_s))
     except Exception as error:  # a cell without energy is still useful
         failure = f"a pass failed: {error!r}"
-    found = {name for name in methods if any(getattr(window, f"{name}_j") is not None for window in windows)}
+    joules = {"cpu": [window["cpu_j"] for window in windows], "gpu": [window["gpu_j"] for window in windows]}
+    found = {name for name, values in joules.items() if any(value is not None for value in values)}
     return Energy(
         **{f"method_{name}": method if name in found else "none" for name, method in methods.items()},
         note="; ".join(filter(None, (meter.note, meter.failure, failure))),
-        windows=[asdict(window) for window in windows],
-        idle=[asdict(window) for window in idle],
+        windows=windows,
+        idle=idle,
         idle_settled_s=settled_s,
         counter_tick_s=own.tick_s,
         counter_note=own.missing,
@@ -243,4 +230,12 @@ def _window(
     finally:
         joules = meter.end()
     counted = {name: counter.joules_between(before[name], after[name]) for name, counter in direct.items()}
-    return Window(n_passes, seconds, **joules, counter_cpu_j=counted.get("cpu"), counter_gpu_j=counted.get("gpu"))
+    return {
+        "n_passes": n_passes,
+        "seconds": seconds,
+        "cpu_j": joules["cpu_j"],
+        "gpu_j": joules["gpu_j"],
+        "ram_j": joules["ram_j"],
+        "counter_cpu_j": counted.get("cpu"),
+        "counter_gpu_j": counted.get("gpu"),
+    }

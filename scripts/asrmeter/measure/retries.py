@@ -31,7 +31,7 @@ class Attempts:
 
     def restore(self) -> bool:
         """Put the file back that an earlier attempt of this run has written; return whether there was one."""
-        if not self._kept.exists():
+        if not _is_file(self._kept):
             return False
         link = self._kept.with_suffix(".link")
         _link(self._kept, link)
@@ -40,7 +40,7 @@ class Attempts:
 
     def begin(self) -> str | None:
         """Note that the file is begun; return why it must not be tried any more, or None."""
-        begun = len(self._begun.read_text(encoding="utf-8")) if self._begun.exists() else 0
+        begun = self._begun.stat().st_size if _is_file(self._begun) else 0
         if begun >= MOST:
             return f"the measuring job ended {begun} times without a record; the newest file in .snakemake/log says why"
         self._begun.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,11 @@ def put_back(output: Path) -> None:
     """Put a record back that was removed with the others of its job, after the last attempt at that."""
     if not output.exists():
         Attempts(output, attempt=MOST).restore()
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there that was written there: no link to another place, no pipe to wait for."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """Models known by name (`resources/models.toml`), and what a study says about any model. Standard library only."""
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -12,9 +11,12 @@ from asrmeter.common.files import list_files
 from asrmeter.common.options import FORBID_OTHERS, HUB_ID, TEXT, derived
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.toml_files import read_catalogue
+from asrmeter.models import saved_files
 from asrmeter.sources import packages as pinned
 
 CATALOGUE = RESOURCES / "models.toml"
+# Raised when what asrmeter reads from other people's folders comes to mean something else: they are made again.
+_READING_VERSION = 2
 # The weights of a model that only an engine of the user's has.
 EXTERNAL = "external"
 
@@ -157,17 +159,21 @@ def check(name: str, settings: ModelSettings) -> None:
         place = f"models.{name}.path: {path}"
         if not os.path.isdir(path):
             raise AsrmeterError(f"{place} is not a folder")
-        if not os.path.isfile(path / "config.json"):
-            raise AsrmeterError(f"{place} has no config.json; give a folder that save_pretrained wrote")
-        try:
-            if not isinstance(json.loads((path / "config.json").read_text(encoding="utf-8")), dict):
-                raise ValueError("it is not an object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise AsrmeterError(
-                f"{place}: its config.json cannot be read ({error}); give a folder that save_pretrained wrote"
-            ) from error
-        if settings.weights != "random" and not any(path.glob("*.safetensors")):
+        with_weights = settings.weights != "random"
+        if not os.path.lexists(path / saved_files.CONFIG):
+            raise AsrmeterError(f"{place} has no config.json; {_way_out(path)}")
+        if with_weights and not any(path.glob("*.safetensors")):
             raise AsrmeterError(f"{place} has no safetensors file, and asrmeter opens no other weights")
+        try:
+            saved_files.check(saved_files.in_folder(path, with_weights), with_weights, "the folder")
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{place}: {error}") from error
+
+
+def _way_out(path: Path) -> str:
+    if os.path.isfile(path / "adapter_config.json"):
+        return "it holds an adapter: merge it into its base model (merge_and_unload) and save that with save_pretrained"
+    return "give a folder that save_pretrained wrote"
 
 
 def archives(name: str, settings: ModelSettings) -> list[str]:
@@ -181,9 +187,11 @@ def fingerprint_inputs(name: str, settings: ModelSettings) -> Any:
     found = origin(name, settings)
     if found.path is not None:
         # Only the files of a model: others may be there too.
-        return [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
+        listed = [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
+        return [_READING_VERSION, listed]
     if found.repo:
-        return [found.repo, found.revision]
+        # What is read of models of the catalogue is known.
+        return [found.repo, found.revision] + ([] if found.entry else [_READING_VERSION])
     if found.is_external:
         return []
     entry = found.entry

@@ -12,6 +12,7 @@ class CellSettings:
 
     Attributes:
         weights: `pretrained` or `random`.
+        outputs: what the model's tokens spell where that is not words.
         weights_sha256: of the weights file; of random ones too.
         check_cpu_s: CPU time of hashing weights and audio. It is not part of the start-up.
         model_key, corpus_key: fingerprints of what model folder and corpus were made of.
@@ -26,6 +27,7 @@ class CellSettings:
     model: str
     family: str
     weights: str
+    outputs: str | None = None
     weights_sha256: str | None = None
     check_cpu_s: float | None = None
     model_key: str | None = None

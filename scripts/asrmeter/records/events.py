@@ -6,7 +6,7 @@ A field that is None was not measured, or was not yet reported by the version th
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 from asrmeter.common import typed_json
 from asrmeter.common.typed_json import JsonObject
@@ -101,6 +101,30 @@ class Pass(Event, name="pass"):
     n_decoder_positions: int | None = None
 
 
+class Rates(TypedDict, total=False):
+    """What was seen of the machine over all timed rounds; see `asrmeter.machine.interference.Watch`."""
+
+    foreign_cpu_cores: float | None
+    waiting_threads: float | None
+    steal_share: float | None
+
+
+class Extremes(TypedDict, total=False):
+    """What was seen of the machine in the worst of all intervals."""
+
+    cpu_mhz_min: float | None
+    temperature_c_max: float | None
+    n_throttle_events: int | None
+    n_foreign_gpu_processes: int | None
+
+
+class Watched(TypedDict, total=False):
+    """What was seen of the machine during the timed rounds, and more that no table has."""
+
+    mean: Rates
+    worst: Extremes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
     """Timed rounds: why they ended, how many of them were not steady yet, and what was seen of the machine."""
@@ -109,7 +133,7 @@ class Rounds:
     reason: str | None = None
     n_unsteady: int = 0
     attempt: int = 1
-    watch: JsonObject | None = None
+    watch: Watched | None = None
     disturbance: str | None = None
 
 
@@ -125,6 +149,18 @@ class Latency(Rounds, Event, name="latency"):
     stage_marks_s: float | None = None
 
 
+class Window(TypedDict):
+    """Joules of one window, by codecarbon and by counters that were read directly; None if there is no value."""
+
+    n_passes: int
+    seconds: float
+    cpu_j: float | None
+    gpu_j: float | None
+    ram_j: float | None
+    counter_cpu_j: NotRequired[float | None]
+    counter_gpu_j: NotRequired[float | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Energy(Event, name="energy"):
     """The windows of the energy measurement; see `asrmeter.measure.energy.meter_windows`."""
@@ -132,8 +168,8 @@ class Energy(Event, name="energy"):
     method_cpu: str = "none"
     method_gpu: str = "none"
     note: str | None = None
-    windows: Sequence[JsonObject] = ()
-    idle: Sequence[JsonObject] = ()
+    windows: Sequence[Window] = ()
+    idle: Sequence[Window] = ()
     idle_settled_s: float | None = None
     counter_tick_s: float | None = None
     counter_note: str | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from asrmeter.common import typed_json
 from asrmeter.common.errors import one_line
@@ -17,26 +17,39 @@ E = TypeVar("E", bound=Event)
 _VERSION = "_version"
 
 
+class Segment(TypedDict):
+    """A segment of a class, and more that no table has."""
+
+    segment_id: str
+    audio_s: float
+    text: str
+
+
+class Activity(TypedDict, total=False):
+    """How busy a machine is, and more that no table has; see `asrmeter.machine.probes.activity`."""
+
+    load_1min: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordHeader(CellSettings, MachineFacts):
     """What a record says besides its passes.
 
     Attributes:
-        segments: those of the class: `segment_id`, `audio_s`, `text` and more.
         status, reason: how it went; no reason where all went well.
         events: the last event of each kind, by its name.
-        before, after: how busy the machine was; see `asrmeter.machine.probes.activity`.
+        before, after: how busy the machine was.
         started_at_s: seconds since the epoch.
         clock_jump_s: by how much the wall clock was set meanwhile.
         measured_at: the end in UTC, as ISO 8601.
     """
 
-    segments: Sequence[JsonObject] = ()
+    segments: Sequence[Segment] = ()
     status: str
     reason: str | None = None
     events: Mapping[str, Event] = field(default_factory=dict)
-    before: JsonObject = field(default_factory=dict)
-    after: JsonObject = field(default_factory=dict)
+    before: Activity = field(default_factory=Activity)
+    after: Activity = field(default_factory=Activity)
     started_at_s: float | None = None
     clock_jump_s: float | None = None
     measured_at: str | None = None
@@ -59,9 +72,11 @@ class RecordHeader(CellSettings, MachineFacts):
             ValueError: it is not that of a cell.
         """
         try:
+            if not isinstance(content["events"], Mapping):
+                raise TypeError("events is not an object")
             told = {name: events.from_json({"event": name} | event) for name, event in content["events"].items()}
             older = {key.removesuffix(_VERSION): value for key, value in content.items() if key.endswith(_VERSION)}
-            older.pop("python", None)
+            older = {name: version for name, version in older.items() if name != "python" and version is not None}
             return typed_json.from_json(cls, {"versions": older} | dict(content) | {"events": told})
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"its header is invalid ({type(error).__name__}: {one_line(error)})") from error
+            raise ValueError(f"its header is not that of a cell: {one_line(error)}") from error

@@ -10,14 +10,14 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.common.vocabulary import MEASURED_STATUS
+from asrmeter.common.vocabulary import MEASURED_STATUS, UNMEASURED_STATUS, UNREADABLE
 from asrmeter.records import cell_record
 from asrmeter.records.events import Ready
-from asrmeter.records.status import UNREADABLE, json_of
+from asrmeter.records.status import json_of
 
 # Stands for every status of a cell without a measurement.
 FAILED = "failed"
-FAILED_STATUS = ("oom", "timeout", "killed", "error", "unsupported", UNREADABLE)
+FAILED_STATUS = (*UNMEASURED_STATUS, UNREADABLE)
 _AGE = re.compile(r"(\d+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -103,11 +103,13 @@ def read_record(path: Path) -> RecordSummary:
     written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     try:
         header = cell_record.read_header(path)
+        if header.measured_at is None:
+            raise AsrmeterError("its header does not say when it was measured; delete it and run again")
         return RecordSummary(
             path=path,
             status=header.status,
             reason=header.reason or "",
-            measured_at=datetime.datetime.fromisoformat(header.measured_at or "").astimezone(),
+            measured_at=datetime.datetime.fromisoformat(header.measured_at).astimezone(),
             machine=header.machine_id or "",
             node=header.node or "",
             protocol=header.protocol,
@@ -116,9 +118,6 @@ def read_record(path: Path) -> RecordSummary:
     except AsrmeterError as error:
         # Without the path, which the summary has already.
         return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at)
-    except ValueError as error:
-        reason = f"its header is invalid ({type(error).__name__}: {error}); delete it and run again"
-        return RecordSummary(path, UNREADABLE, reason, written_at)
 
 
 def parse_time(text: str) -> datetime.datetime:

@@ -15,8 +15,6 @@ from asrmeter.common.files import sha256_of, write_atomically
 if TYPE_CHECKING:
     from asrmeter.records.header import RecordHeader
 
-# Stands for the status of a record that is damaged.
-UNREADABLE = "unreadable"
 # Stands for the status of a record without a JSON file: older versions wrote none.
 UNKNOWN = "unknown"
 _NAME = re.compile(r"(?P<duration>\d+)s-b(?P<batch>\d+)\.parquet")
@@ -57,7 +55,7 @@ def status(record: Path) -> str | None:
     if record.is_file() and not json_of(record).exists():
         return UNKNOWN
     found = header(record)
-    return found.status if found else None
+    return found.status if found and isinstance(found.status, str) else None
 
 
 def header(record: Path) -> "RecordHeader | None":

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from asrmeter.analysis.comparison.rules import Metric
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult
+from asrmeter.common.printable import printable
 from asrmeter.common.stats import Estimate
 from asrmeter.common.vocabulary import MODELLED_METHODS
 from asrmeter.report.catalogue import Texts, Words
@@ -20,6 +21,8 @@ FEW = 3
 LARGE = 200
 # The same of links to the cells that a claim rests on.
 MANY_LINKS, FIRST_LINKS = 60, 5
+# The tables and JSON files of the run have the whole of a longer text; so much of settings, which are long.
+MOST_CHARACTERS, MOST_PLAIN = 550, 5000
 NARROW_SPACE = "\u202f"
 
 
@@ -84,13 +87,22 @@ def unit_2025(unit: str | None, words: Words) -> str:
     return words["edlm2025_unit"].get(unit, unit) if unit else ""
 
 
+def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return a text in a line that anyone reads; of a longer one its beginning, and how long it is."""
+    return printable(text, most)
+
+
 def plain(value: Any) -> str:
     """Return a value of a study in words: lists by commas, mappings as `key: value` without what is not set."""
+    return shorten(_plain(value), MOST_PLAIN)
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         said = {key: item for key, item in value.items() if item is not None}
-        return ", ".join(f"{key}: {plain(item)}" if item != {} else str(key) for key, item in said.items())
+        return ", ".join(f"{key}: {_plain(item)}" if item != {} else str(key) for key, item in said.items())
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(_plain(item) for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return NULL if value is None else str(value)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 from tqdm import tqdm
 
 from asrmeter.common import log_progress
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of, write_atomically
+from asrmeter.common.regular_files import read_regular
 
 # Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
@@ -120,7 +121,7 @@ def _check(path: Path, repo: str) -> None:
     if len(blob.name) == 64:
         found = sha256_of(blob)
     elif COMMIT.fullmatch(blob.name):
-        content = blob.read_bytes()
+        content = read_regular(blob)
         found = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     else:
         raise AsrmeterError(f"{path}: cannot be checked: the cache on this file system does not keep its hash")
@@ -160,7 +161,7 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
         status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
         match cause:
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-                where = cause.filename or huggingface_hub.constants.HF_HUB_CACHE
+                where = cause.filename or constants.HF_HUB_CACHE
                 return AsrmeterError(
                     f"{what}: no space left on the disk ({where}); free some, or set HF_HOME to a folder on a larger "
                     "one, and run again: complete files are kept"
@@ -191,19 +192,17 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
             case errors.OfflineModeIsEnabled():
                 return Unreachable(
                     f"{what}: it is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub; unset it, or copy the "
-                    f"cache of a machine that has it ({huggingface_hub.constants.HF_HUB_CACHE})"
+                    f"cache of a machine that has it ({constants.HF_HUB_CACHE})"
                 )
             case errors.HfHubHTTPError() if status == 429:
                 return AsrmeterError(f"{what}: the Hub limits requests (429); wait some minutes and run again")
             case errors.HfHubHTTPError() if status is not None and status >= 500:
                 return Unreachable(f"{what}: the Hub itself has an error ({status}); run again later")
-    if "://" not in huggingface_hub.constants.ENDPOINT:
-        return AsrmeterError(
-            f"HF_ENDPOINT: {huggingface_hub.constants.ENDPOINT!r} must begin with https:// (or be unset)"
-        )
+    if "://" not in constants.ENDPOINT:
+        return AsrmeterError(f"HF_ENDPOINT: {constants.ENDPOINT!r} must begin with https:// (or be unset)")
     if any(_is_network_error(cause) for cause in chain):
         return Unreachable(
-            f"{what}: {huggingface_hub.constants.ENDPOINT} cannot be reached ({type(chain[-1]).__name__}); check the "
+            f"{what}: {constants.ENDPOINT} cannot be reached ({type(chain[-1]).__name__}); check the "
             "network and run again: complete files are kept"
         )
     return AsrmeterError(f"{what}: {type(error).__name__}: {_safe(str(error))}")
@@ -229,7 +228,7 @@ def _has_token() -> bool:
 
 
 def _safe(text: str) -> str:
-    """Return the first line of a message without the token and the signatures of addresses."""
+    """Return the first line of a message without the token, whatever its form."""
     line = (text.splitlines() or [""])[0]
     token = huggingface_hub.get_token() or os.environ.get("HF_TOKEN")
-    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", line.replace(token, "***") if token else line)
+    return line.replace(token, "***") if token else line

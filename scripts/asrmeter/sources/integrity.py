@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, one_line
-from asrmeter.common.files import read_json, sha256_of, write_atomically
+from asrmeter.common.files import MOST_JSON_BYTES, read_json, sha256_of, write_atomically
+from asrmeter.common.regular_files import below, open_regular, read_regular
 
 PROVENANCE = "provenance.json"
 # The source of the speech, the selected segments, and what was unusable.
@@ -25,6 +26,10 @@ _PROVENANCE_SHAPE = {
     "weights_sha256": str,
     "sha256": {"*": str},
 }
+# What a file other than weights may have: 100 MB are an hour of audio.
+_MOST_BYTES = 100_000_000
+# What is remembered of a check.
+_MOST_MEMORY_BYTES = 1_000_000
 _SEGMENT_SHAPE = {"duration_s": int, "audio_s": (int, float)} | dict.fromkeys(
     ("segment_id", "path", "text", "sha256"), str
 )
@@ -57,13 +62,13 @@ def check_model_folder(
             raise AsrmeterError(f"{path}: does not belong to the model there; move it away, or delete {folder}")
     large = {name: digest for name, digest in files.items() if name.endswith(_WEIGHTS)}
     for name in files.keys() - large.keys():
-        _check_file(folder / name, files[name], folder)
+        _check_file(folder, name, files[name], _MOST_BYTES)
     if weights:
         memory = folder.with_name(f".{folder.name}.checked")
         seen = {"run": run, "files": {name: [digest, *_identity(folder / name)] for name, digest in large.items()}}
         if run is None or _remembered(memory) != seen:
             for name, digest in large.items():
-                _check_file(folder / name, digest, folder)
+                _check_file(folder, name, digest)
             with contextlib.suppress(AsrmeterError):  # then the next cell checks them again
                 write_atomically(memory, json.dumps(seen))
     return provenance
@@ -79,12 +84,12 @@ def check_segments(manifest: Path, duration_s: int, key: str | None = None) -> l
     selection = read_json(corpus / SELECTION, shape={"key": _KEY})
     _check_key(corpus, selection["key"], key)
     if "segments_sha256" in selection:  # older corpora have none
-        _check_file(manifest, selection["segments_sha256"], corpus)
+        _check_file(corpus, manifest.name, selection["segments_sha256"], MOST_JSON_BYTES)
     rows = [row for row in read_json(manifest, shape=[_SEGMENT_SHAPE]) if row["duration_s"] == duration_s]
     if not rows:
         raise AsrmeterError(f"{manifest}: has no segments of {duration_s} s; delete {corpus} and run again")
     for row in rows:
-        _check_file(corpus / row["path"], row["sha256"], corpus)
+        _check_file(corpus, row["path"], row["sha256"], _MOST_BYTES)
     return rows
 
 
@@ -96,11 +101,22 @@ def _check_key(folder: Path, own: str | None, planned: str | None) -> None:
         )
 
 
-def _check_file(path: Path, sha256: str, made: Path) -> None:
+def _check_file(made: Path, name: str, sha256: str, most_bytes: int | None = None) -> None:
+    """Check a file that a record names below the folder `made`. A pipe or a device is not waited for.
+
+    Raises:
+        AsrmeterError: it leads elsewhere, cannot be read, is too large, or has another hash.
+    """
     try:
+        path = below(made, name)
+        open_regular(path, most_bytes).close()
         found = sha256_of(path)
+    except AsrmeterError as error:
+        raise AsrmeterError(f"{error}; delete {made} and run again") from error
     except OSError as error:
-        raise AsrmeterError(f"{path}: cannot be read ({one_line(error)}); delete {made} and run again") from error
+        raise AsrmeterError(
+            f"{made / name}: cannot be read ({one_line(error)}); delete {made} and run again"
+        ) from error
     if found != sha256:
         raise AsrmeterError(
             f"{path}: is damaged or was changed: its sha256 is no longer what it was; delete {made} and run again"
@@ -118,6 +134,6 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _remembered(memory: Path) -> Any:
     try:
-        return json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_regular(memory, _MOST_MEMORY_BYTES))
+    except (AsrmeterError, OSError, ValueError, RecursionError):
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
-CORPUS_VERSION = 1
+CORPUS_VERSION = 2
 FOLDER_VERSION = 1
 # Raised when profiles, or the ceilings of a machine, come to mean something else.
 PROFILE_VERSION = 1

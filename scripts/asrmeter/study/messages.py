@@ -99,13 +99,7 @@ def quoting_hint(value: Any) -> str:
     """Return how to write a value that YAML does not read as text, but that is meant as text."""
     if isinstance(value, bool):
         return "; YAML takes yes, no, on and off for true and false: put it in quotes"
-    return f'; put it in quotes ("{printable(value)}")'
-
-
-def printable(value: Any) -> str:
-    """Return a value as printable text."""
-    text = str(value)
-    return text if text.isprintable() else ascii(text)
+    return f'; put it in quotes ("{value}")'
 
 
 def _place(detail: "ErrorDetails", whole: dict[str, Any]) -> _Place:

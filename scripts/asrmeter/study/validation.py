@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from asrmeter.common.addresses import has_secret
 from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine import cuda
 from asrmeter.models import catalogue
@@ -54,7 +55,7 @@ def from_json(written: dict[str, Any], source: str, machine: dict[str, str | Non
         # As JSON: no value is taken for one of another type, but a list for a tuple.
         return Study.model_validate_json(json.dumps(written), strict=True, context=machine)
     except ValidationError as error:
-        raise AsrmeterError("\n".join(f"{source}: {line}" for line in messages.describe(error))) from error
+        raise AsrmeterError(*(f"{source}: {line}" for line in messages.describe(error))) from error
 
 
 def _check_json_types(value: Any, source: str, place: str = "") -> None:
@@ -66,9 +67,7 @@ def _check_json_types(value: Any, source: str, place: str = "") -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise AsrmeterError(
-                    f"{source}: {place}{messages.printable(key)} is not text{messages.quoting_hint(key)}"
-                )
+                raise AsrmeterError(f"{source}: {place}{key} is not text{messages.quoting_hint(key)}")
             if not key.isprintable():
                 raise AsrmeterError(f"{source}: {place}{json.dumps(key)} must be one line without control characters")
             _check_json_types(inner, source, f"{place}{key}.")
@@ -77,10 +76,10 @@ def _check_json_types(value: Any, source: str, place: str = "") -> None:
             _check_json_types(inner, source, f"{place}{number}.")
     elif isinstance(value, str) and not value.isprintable():
         raise AsrmeterError(f"{where}: {json.dumps(value)} must be one line without control characters")
+    elif isinstance(value, str) and has_secret(value):
+        raise AsrmeterError(f"{where}: {value} must hold no password and no token: all that comes of a study shows it")
     elif not isinstance(value, str | int | float | None):
-        raise AsrmeterError(
-            f"{where}: {messages.printable(value)} is taken for a {type(value).__name__}{messages.quoting_hint(value)}"
-        )
+        raise AsrmeterError(f"{where}: {value} is taken for a {type(value).__name__}{messages.quoting_hint(value)}")
 
 
 def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:

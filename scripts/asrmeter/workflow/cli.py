@@ -5,9 +5,12 @@ import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
 
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError, line
 from asrmeter.machine import snakemake_process
 from asrmeter.machine.lock import shared_lock
 
@@ -21,7 +24,10 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
     snakemake_process.end_with_it()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error is: a terminal may know ASCII only
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    sys.excepthook = _show_trace
     try:
         with contextlib.nullcontext() if measures else shared_lock():
             main()
@@ -42,7 +48,29 @@ def _unencodable(error: UnicodeEncodeError) -> AsrmeterError:
     return AsrmeterError(f"{error.object!a} is no name in {encoding}, which this Python uses; export PYTHONUTF8=1")
 
 
+class PlainFormatter(logging.Formatter):
+    """Makes a line of each message, whatever is part of it: see `errors.line`."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message alone."""
+        return line(record.message)
+
+    def formatException(self, ei: Any) -> str:
+        """Return a trace of several lines."""
+        return _plain_lines(super().formatException(ei))
+
+
+def _show_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that nobody expected, without the passwords that a library's message may have."""
+    print(_plain_lines("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, flush=True)
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(line, text.splitlines()))
+
+
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table, its columns aligned."""
+    table = [[line(field) for field in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.records.status import UNKNOWN, UNREADABLE, status
+from asrmeter.common.vocabulary import MEASURED_STATUS, UNREADABLE
+from asrmeter.records.status import UNKNOWN, status
 
 _NOT_FAILED = (*MEASURED_STATUS, UNKNOWN)
 # Fewer cells do not predict the others: the first ones are the shortest.

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asrmeter.analysis.scoring import ENDINGS
 from asrmeter.common import stats
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
+from asrmeter.common.vocabulary import ENDINGS, PHONEMES
 from asrmeter.records.header import RecordHeader
 
 # Each rate's numerator and denominator, summed over the segments.
 ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
+
+# Of the segments that a note is about.
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,15 @@ class Accuracy:
         return rates
 
     @property
+    def scoring_note(self) -> str | None:
+        """Which segments were not scored as the others, and how many these are."""
+        noted = [row for row in self.scored if row.get("scoring_note")]
+        if not noted:
+            return None
+        names = ", ".join(row["segment_id"] for row in noted[:_MOST_NAMED]) + (", ..." if noted[_MOST_NAMED:] else "")
+        return f"{len(noted)} of {len(self.scored)} segments ({names}): {noted[0]['scoring_note']}"
+
+    @property
     def n_nondeterministic(self) -> int | None:
         """Segments whose text was not the same in every pass; None where none was transcribed twice.
 
@@ -66,5 +78,7 @@ def wer_note(header: RecordHeader, passes: Sequence[Row]) -> str | None:
     """Return why a cell has no WER, or None if it has one."""
     if header.weights == "random":
         return "random weights transcribe nothing"
+    if header.outputs == PHONEMES:
+        return "its output are phonemes, not words"
     n_seen, n_all = len(texts_of(passes)), len(header.segments)
     return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
 from asrmeter.records.events import Energy as EnergyEvent
 
@@ -25,12 +26,16 @@ class Energy:
         """The windows in which energy was measured."""
         return self.event.windows
 
+    @property
+    def _idle(self) -> Sequence[Row]:
+        return self.event.idle
+
     def windows_j_per_sample(self, part: str) -> list[float]:
         """Return the joules of a part by sample in each window; an empty list without a meter."""
         return [
-            window[f"{part}_j"] / (window["n_passes"] * self.batch_size)
+            joules / (window["n_passes"] * self.batch_size)
             for window in self.windows
-            if window[f"{part}_j"] is not None
+            if (joules := window.get(f"{part}_j")) is not None
         ]
 
     def j_per_sample(self, part: str | None = None) -> float | None:
@@ -53,18 +58,19 @@ class Energy:
         per_sample = self.windows_j_per_sample(self.part)
         if len(per_sample) < 2:
             return None
-        return (max(per_sample) - min(per_sample)) / statistics.median(per_sample)
+        return ratio(max(per_sample) - min(per_sample), statistics.median(per_sample))
 
     @property
     def counter_difference(self) -> float | None:
         """How far codecarbon's value lies above the counter that was read beside it, relative to the counter."""
         counter, codecarbon = self.j_per_sample(f"counter_{self.part}"), self.j_per_sample()
-        return None if counter is None or codecarbon is None else codecarbon / counter - 1
+        found = ratio(codecarbon, counter)
+        return None if found is None else found - 1
 
     @property
     def idle_power_w(self) -> float | None:
         """Power of the cell's device with the model loaded and nothing to do; None without a counter."""
-        idle = [window for window in self.event.idle if window[f"{self.part}_j"] is not None]
+        idle = [window for window in self._idle if window[f"{self.part}_j"] is not None]
         return idle[0][f"{self.part}_j"] / idle[0]["seconds"] if idle else None
 
     def method(self, part: str) -> str:

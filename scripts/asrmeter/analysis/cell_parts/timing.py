@@ -87,5 +87,5 @@ class Timing:
         return None if _is_incomplete(values) else statistics.fmean(itertools.chain.from_iterable(values))
 
 
-def _is_incomplete(values: Sequence[Sequence[float | None]]) -> bool:
-    return not values or any(None in of_pass for of_pass in values)
+def _is_incomplete(values: Sequence[Sequence[float | None] | None]) -> bool:
+    return not values or any(of_pass is None or None in of_pass for of_pass in values)

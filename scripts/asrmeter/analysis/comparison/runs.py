@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.metrics import METRICS
 from asrmeter.analysis.comparison.rules import (
     CellInRun,
@@ -75,7 +76,7 @@ class Run:
             AsrmeterError: it has no such tables.
         """
         cells, transcripts = tables_of(folder)
-        return cls.of(str(folder), read_rows(cells), read_rows(transcripts, TRANSCRIPT_KEY))
+        return cls.of(str(folder), read_rows(cells, CELLS), read_rows(transcripts, TRANSCRIPTS, TRANSCRIPT_KEY))
 
     def side(self, cell: Cell) -> CellInRun:
         """Return a cell as this run has it."""

@@ -83,11 +83,11 @@ def load(corpus: GigaSpeechCorpus, downloads: Path) -> Speech:
         unfit = stream.fetch([utterance.id for utterance in chosen], ID)
         for utterance in chosen:
             if utterance.id not in unfit:
-                audio_s = len(stream.clips.samples(utterance.id)) / SAMPLE_RATE_HZ
+                audio_s = len(stream.clips.sound(utterance.id).samples) / SAMPLE_RATE_HZ
                 listed_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
                 if abs(audio_s - listed_s) > TOLERANCE_S:
                     unfit[utterance.id] = f"its audio has {audio_s:.2f} s, its times say {listed_s:.2f} s"
-        return lambda utterance: stream.clips.samples(utterance.id), unfit
+        return lambda utterance: stream.clips.sound(utterance.id), unfit
 
     return Speech(utterances, fetch, JoinPolicy.WITHIN, dropped=dropped, origin=stream.origin)
 

@@ -75,7 +75,7 @@ def load(corpus: HubCorpus, downloads: Path) -> Speech:
     natural = corpus.durations == "natural"
     return Speech(
         utterances,
-        lambda _: (lambda utterance: stream.clips.samples(utterance.id), {}),
+        lambda _: (lambda utterance: stream.clips.sound(utterance.id), {}),
         JoinPolicy.NONE if natural else JoinPolicy.ANY,
         skipped=skipped,
         origin=stream.origin,

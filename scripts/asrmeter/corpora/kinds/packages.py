@@ -20,7 +20,7 @@ from asrmeter.corpora.kinds.base import (
 from asrmeter.sources import packages as pinned
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 LISTINGS = RESOURCES / "corpora"
 
@@ -87,19 +87,19 @@ def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
     """
     from asrmeter.common.constants import SAMPLE_RATE_HZ
     from asrmeter.corpora.audio import decode
-    from asrmeter.corpora.segments import JoinPolicy, Utterance
+    from asrmeter.corpora.segments import JoinPolicy, Sound, Utterance
 
     archives = pinned.Archives(downloads)
     path = corpus.path
-    samples_of: dict[str, np.ndarray] = {}
+    sound_of: dict[str, Sound] = {}
     utterances: list[Utterance] = []
     for recording in corpus.listing():
         name = recording.id
         try:
-            samples = decode(io.BytesIO(archives.read(recording.package, recording.member)))
+            sound = decode(io.BytesIO(archives.read(recording.package, recording.member)))
         except AsrmeterError as error:
             raise AsrmeterError(f"{path}: recording {name}: {recording.member}: {error}") from error
-        samples_of[name] = samples
+        sound_of[name], samples = sound, sound.samples
         for spoken in recording.utterances:
             begin = round(spoken.get("begin_s", 0) * SAMPLE_RATE_HZ)
             end = round(spoken["end_s"] * SAMPLE_RATE_HZ) if "end_s" in spoken else len(samples)
@@ -113,8 +113,9 @@ def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
                 )
             )
 
-    def clip(utterance: Utterance) -> "np.ndarray":
-        return samples_of[utterance.recording][utterance.begin : utterance.end]
+    def clip(utterance: Utterance) -> Sound:
+        samples, mended = sound_of[utterance.recording]
+        return Sound(samples[utterance.begin : utterance.end], mended)
 
     origin = {"packages": corpus.archives()}
     return Speech(utterances, lambda _: (clip, {}), JoinPolicy.ANY, origin=origin)

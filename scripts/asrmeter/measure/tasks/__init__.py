@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asrmeter.common import typed_json
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.errors import AsrmeterError, line
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.measure.spec import CellSpec, PeaksSpec, ProfileSpec, Spec, Start
 from asrmeter.records.events import Event
@@ -57,4 +57,4 @@ def classify_error(error: BaseException) -> tuple[str, str]:
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     # torch's CPU allocator raises a plain RuntimeError.
     out_of_memory = out_of_memory or "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return ("oom" if out_of_memory else "error"), text
+    return ("oom" if out_of_memory else "error"), line(text)

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import cast
 
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
@@ -11,7 +12,7 @@ from asrmeter.measure.stop_rule import StopRule
 from asrmeter.measure.tasks import EventSink, Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
-from asrmeter.records.events import Disturbed, Latency, Memory, Ready, Rounds
+from asrmeter.records.events import Disturbed, Latency, Memory, Ready, Rounds, Watched
 from asrmeter.runtimes.base import Runtime, mark_cost_s
 
 
@@ -104,7 +105,7 @@ class CellMeasurement(Task):
             reason=rule.exhausted(rounds),
             n_unsteady=rule.n_unsteady(rounds),
             attempt=attempt,
-            watch=report,
+            watch=cast(Watched, report),
             disturbance=why_disturbed(report, self._spec.threads),
         )
 

@@ -37,7 +37,7 @@ def _why_no_energy(row: Row, context: FigureContext) -> str:
 
 def _why_no_wer(row: Row, context: FigureContext) -> str:
     why = context.words["why_null"]
-    return why["random"] if row["weights"] == "random" else row["reason"] or why["not_scored"]
+    return why["random"] if row["weights"] == "random" else row["reason"] or row.get("wer_note") or why["not_scored"]
 
 
 def _memory_kind(rows: Sequence[Row], context: FigureContext) -> str:

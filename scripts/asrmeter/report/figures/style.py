@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.theme import INK
 
@@ -62,8 +63,8 @@ def message(text: str) -> Figure:
 
 def wrapped(text: str, width: int) -> str:
     """Return at most four lines, without control characters, which XML does not allow."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return "\n".join(textwrap.wrap(printable, width, max_lines=4, placeholder=" …"))
+    words = printable(" ".join(text.split()))
+    return "\n".join(textwrap.wrap(words, width, max_lines=4, placeholder=" …"))
 
 
 def names_in(rows: Sequence[Row], column: str) -> list[str]:

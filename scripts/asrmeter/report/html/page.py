@@ -22,12 +22,15 @@ from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import recommend
 from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.formatting import NULL, cell_links, number, percent, scaled, truncate_list
+from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
 from asrmeter.report.html.cards import answer, key_figures
+from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.provenance import provenance_section
 from asrmeter.report.html.tables import (
     cells_tables,
@@ -36,6 +39,7 @@ from asrmeter.report.html.tables import (
     disturbed_table,
     duration_table,
     failures_table,
+    mended_table,
     models_table,
     overview_table,
     repeatability_table,
@@ -45,7 +49,6 @@ from asrmeter.report.html.tables import (
 )
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext, caveats, compared, compared_by
 from asrmeter.report.html.transcripts import transcripts_section
-from asrmeter.report.theme import INK
 from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
@@ -54,7 +57,10 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
-    """Render the template with its style and script inline; the page's policy allows only these."""
+    """Render the template with its style and script inline; the page's policy allows only these.
+
+    What cannot be seen is escaped, wherever it comes from.
+    """
     environment = Environment(
         loader=FileSystemLoader(template_folder),
         autoescape=True,
@@ -64,13 +70,14 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     style, script = ((template_folder / name).read_text(encoding="utf-8") for name in ("style.css", "tables.js"))
-    return environment.get_template(TEMPLATE).render(
+    page = environment.get_template(TEMPLATE).render(
         **context,
         style=Markup(style),
         style_hash=_digest(style),
         script=Markup(script),
         script_hash=_digest(script),
     )
+    return "\n".join(map(printable, page.split("\n")))
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Inputs:
     """What a report is made of: a complete study, and the rows of its tables.
 
     `repeatability` holds the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
-    `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` data URIs of those that
+    `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
 
@@ -89,7 +96,7 @@ class Inputs:
     bottlenecks: Bottlenecks
     selection: Mapping[str, Any]
     segments: Mapping[str, Row] = field(default_factory=dict)
-    audio: Mapping[str, str] | None = None
+    audio: Mapping[str, Audio] | None = None
     comparison: Comparison | None = None
 
 
@@ -97,7 +104,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     """Return everything that the template shows; `figures` maps a figure's name to its SVG.
 
     Raises:
-        AsrmeterError: a figure has a name that the report has no words for.
+        AsrmeterError: a figure has a name that the report has no words for, or is not one of ours.
     """
     if unknown := figures.keys() - FIGURES.keys():
         raise AsrmeterError(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
@@ -133,6 +140,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
         "disturbed": disturbed_table(cells, words),
         "skipped": skipped_table(selection, words),
+        "mended": mended_table(selection, words),
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
         "provenance": provenance_section(study, all_cells, selection, words),
@@ -153,15 +161,6 @@ def anchors_in(shown: Any) -> set[str]:
     if isinstance(shown, Mapping):
         return anchors_in(shown.values())
     return set[str]().union(*map(anchors_in, shown)) if isinstance(shown, Iterable) else set()
-
-
-def inline_svg(name: str, svg: str) -> Markup:
-    """Return an SVG file for use inside HTML: no prolog, ids of its own, and the text in the page's colour."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    return Markup(body.replace(INK, "currentColor").replace(INK.lower(), "currentColor"))
 
 
 def machine_line(cells: Sequence[Row], words: Words) -> str:

@@ -10,10 +10,12 @@ from markupsafe import Markup
 from asrmeter.analysis.hardware import noise_floors
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, join, number, percent, plain
+from asrmeter.report.formatting import LARGE, MOST_PLAIN, NULL, number, percent, plain, shorten, truncate_list
 from asrmeter.study.model import Study
 
 COMMAND = "make run STUDY=study.json"
+# Far longer than any study; who wrote a longer one has it.
+_MOST_OF_STUDY = 200_000
 
 
 def provenance_section(
@@ -24,7 +26,7 @@ def provenance_section(
     del written["device_note"]
     return {
         "command": _command(cells),
-        "study_text": json.dumps(written, indent=1, ensure_ascii=False),
+        "study_text": json.dumps(written, indent=1, ensure_ascii=False)[:_MOST_OF_STUDY],
         "study": _study_facts(written, cells, words),
         "corpus": _corpus_facts(selection, words),
         "machines": _machines(cells, words),
@@ -44,8 +46,8 @@ def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Mark
     classes = [say["class"].format(**entry) for entry in selection["classes"]]
     facts = [
         (words["setting"]["origin"], plain(selection["origin"])),
-        (words["setting"]["segments"], join(classes)),
-        (words["setting"]["selection_sha256"], selection["selection_sha256"]),
+        (words["setting"]["segments"], truncate_list(classes, words, LARGE)),
+        (words["setting"]["selection_sha256"], shorten(selection["selection_sha256"])),
     ]
     return [*facts, (words["setting"]["dropped"], plain(selection["dropped"]))] if selection["dropped"] else facts
 
@@ -76,7 +78,7 @@ def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
 def _distinct(rows: Sequence[Row], key: str) -> str:
     values = {row[key] for row in rows if row[key] is not None}
     shown = sorted(number(value * 1e-9) if key == "memory_bytes" else plain(value) for value in values)
-    return ", ".join(shown) or NULL
+    return shorten(", ".join(shown), MOST_PLAIN) or NULL
 
 
 def _floor(row: Row, words: Words) -> str:

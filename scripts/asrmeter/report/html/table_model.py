@@ -10,7 +10,7 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import LARGE, NULL, anchor, format_count, interval, number
+from asrmeter.report.formatting import LARGE, NULL, anchor, format_count, interval, number, shorten
 
 T = TypeVar("T")
 # The rows that are shown of a table with more than `LARGE`.
@@ -151,9 +151,9 @@ def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], sc
     return Column(key, entry)
 
 
-def text_column(key: str, text: Callable[[T], str]) -> Column[T]:
-    """Return a column of text."""
-    return Column(key, lambda item: text_entry(text(item)), numeric=False)
+def text_column(key: str, text: Callable[[T], str | None]) -> Column[T]:
+    """Return a column of text; a dash stands where there is none."""
+    return Column(key, lambda item: text_entry(NULL if (shown := text(item)) is None else shown), numeric=False)
 
 
 def number_entry(
@@ -197,10 +197,14 @@ def _shown(n: int, total: int, source: str, words: Words) -> str:
 def _field(entry: Entry, numeric: bool) -> str:
     """Return what follows `<td`, all that is known of a field."""
     kind = " class=n" if numeric else ""
-    sort = f' data-sort="{escape(entry.sort)}"' if entry.sort != entry.text else ""
-    note = f' title="{escape(entry.note)}"' if entry.note else ""
-    return f"{kind}{sort}{note}>{escape(entry.text)}"
+    sort = f' data-sort="{escape(shorten(entry.sort))}"' if entry.sort != entry.text else ""
+    note = f' title="{escape(shorten(entry.note))}"' if entry.note else ""
+    return f"{kind}{sort}{note}>{_text(entry)}"
 
 
 def _compact_field(entry: Entry, numeric: bool) -> str:
-    return f">{escape(entry.text)}" if entry.sort else ">"
+    return f">{_text(entry)}" if entry.sort else ">"
+
+
+def _text(entry: Entry) -> str:
+    return entry.text if isinstance(entry.text, Markup) else escape(shorten(entry.text))

@@ -66,6 +66,16 @@ def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     return table_of("skipped", words["failures"]["skipped_caption"], columns, skipped, words)
 
 
+def mended_table(selection: Mapping[str, Any], words: Words) -> Table:
+    """Return the audio in which something was put right, the first hundred, each with what that was."""
+    columns: list[Column[Row]] = [
+        text_column("audio", lambda entry: entry["name"]),
+        text_column("mended", lambda entry: entry["how"]),
+    ]
+    mended = selection["mended"][:MOST_SKIPPED]
+    return table_of("mended", words["failures"]["mended_caption"], columns, mended, words)
+
+
 def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
     """Return the figures of all cells that matter most, where there are too many cells for all of their figures."""
     if len(judged) <= LARGE:
@@ -203,7 +213,7 @@ def compared_cells_table(part: ByMetric, words: Words) -> Table:
 
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
-    known = sorted({(row["model"], row["weights"], row["weights_sha256"] or NULL) for row in cells})
+    known = sorted({(row["model"], row["weights"] or NULL, row["weights_sha256"] or NULL) for row in cells})
     columns: list[Column[tuple[str, str, str]]] = [
         text_column("model", lambda item: item[0]),
         text_column("weights", lambda item: item[1]),
@@ -443,7 +453,7 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
-        return missing["random" if row["weights"] == "random" else "not_scored"]
+        return missing["random"] if row["weights"] == "random" else row.get("wer_note") or missing["not_scored"]
 
     return [
         *name_columns(),

@@ -32,6 +32,7 @@ from asrmeter.report.formatting import (
     percent,
     result_fields,
     short_basis,
+    shorten,
     truncate_list,
 )
 from asrmeter.study.grid import reference_duration
@@ -83,8 +84,10 @@ def caveats(
     caveats: list[str] = [_noise_caveat(row, words) for row in noise_floors(cells).values()]
     if disturbed:
         caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
-    if skipped := [entry["name"] for entry in selection["skipped"]]:
+    if skipped := [shorten(entry["name"]) for entry in selection["skipped"]]:
         caveats.append(say["skipped"].format(n=len(skipped), names=truncate_list(skipped, words)))
+    if mended := [shorten(entry["name"]) for entry in selection["mended"]]:
+        caveats.append(say["mended"].format(n=len(mended), names=truncate_list(mended, words)))
     if found.accuracies:
         caveats.append(_accuracy_caveat(found.accuracies[0], words))
     if others := _other_classes(cells, found, words):

@@ -8,9 +8,11 @@ from markupsafe import Markup
 
 from asrmeter.analysis.results import n_errors
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import cell_link, display_name, join, number
+from asrmeter.report.formatting import cell_link, display_name, number, shorten
+from asrmeter.report.html.audio import Audio
 
 # As many as anyone reads; transcripts.csv has all.
 MOST_SEGMENTS, MOST_TEXTS = 40, 200
@@ -18,6 +20,8 @@ MOST_SEGMENTS, MOST_TEXTS = 40, 200
 N_OPEN = 3
 # What is right is cut to so many words beside an error, in long texts.
 _CONTEXT_WORDS = 8
+# Five minutes of speech. Of a longer text the beginning is shown; transcripts.csv has the whole.
+_MOST_CHARACTERS = 5000
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment with its reference and the texts of all models, the worst first; `audio` is a data URI, or ""."""
+    """A segment with its reference and the texts of all models, the worst first; `audio` is there if asked for."""
 
     name: str
     title: Markup
     source: str
     reference: str
     texts: tuple[Text, ...]
-    audio: str
+    audio: Audio
     is_open: bool
 
 
@@ -82,19 +86,19 @@ def shown_first(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
 
 
 def transcripts_section(
-    transcripts: Sequence[Row], segments: Mapping[str, Row], audio: Mapping[str, str] | None, words: Words
+    transcripts: Sequence[Row], segments: Mapping[str, Row], audio: Mapping[str, Audio] | None, words: Words
 ) -> Transcripts:
     """Return the transcripts for the page.
 
-    `segments` are the rows of the corpus by their id, and `audio` data URIs of those that can be listened to, None
-    where nobody asked for any.
+    `segments` are the rows of the corpus by their id, and `audio` that of those that can be listened to, None where
+    nobody asked for any.
     """
     shown = shown_first(transcripts)
     heard = audio or {}
-    n_audio = sum(name in heard for _, name in shown)
+    n_audio = sum(bool(heard[name].uri) for _, name in shown if name in heard)
     return Transcripts(
         tuple(
-            _segment(name, rows, segments.get(name, {}), heard.get(name, ""), place < N_OPEN, words)
+            _segment(name, rows, segments.get(name, {}), heard.get(name, Audio()), place < N_OPEN, words)
             for place, ((_, name), rows) in enumerate(shown.items())
         ),
         len({(row["duration_s"], row["segment_id"]) for row in transcripts}),
@@ -116,7 +120,7 @@ def aligned(reference: str, hypothesis: str) -> list[Run]:
     ]
 
 
-def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bool, words: Words) -> Segment:
+def _segment(name: str, rows: Sequence[Row], known: Row, audio: Audio, is_open: bool, words: Words) -> Segment:
     say = words["transcripts"]
     worst = rows[0]
     return Segment(
@@ -128,14 +132,14 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: str, is_open: bo
             duration=number(known["audio_s"]) if known else worst["duration_s"],
         ),
         source=_source(known),
-        reference=worst["reference"] or "",
+        reference=printable(worst["reference"] or "", _MOST_CHARACTERS),
         texts=tuple(
             Text(
                 name=display_name((row["model"], row["variant"])),
                 cell=cell_link(cell_name(row)),
                 errors=_errors(row, words),
                 runs=tuple(_shortened(aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or ""))),
-                raw=row["hypothesis"] or "",
+                raw=printable(row["hypothesis"] or "", _MOST_CHARACTERS),
             )
             for row in rows
         ),
@@ -149,7 +153,7 @@ def _source(known: Row) -> str:
     if not known:
         return ""
     pieces = list(dict.fromkeys(utterance.rpartition(":")[0] or utterance for utterance in known["utterances"]))
-    return str(join(filter(None, (known["source"], *pieces))).unescape())
+    return shorten(", ".join(filter(None, (known["source"], *pieces))))
 
 
 def _errors(row: Row, words: Words) -> Markup:
@@ -161,8 +165,14 @@ def _badness(row: Row) -> float:
 
 
 def _shortened(runs: Sequence[Run]) -> Iterable[Run]:
-    """Yield the runs, what is right cut in its middle."""
+    """Yield the runs, what is right cut in its middle, and of a text that nobody reads to its end the beginning."""
+    n_shown = 0
     for run in runs:
+        if n_shown > _MOST_CHARACTERS:
+            yield Run("equal", "…", "…")
+            return
+        run = Run(run.kind, printable(run.reference, _MOST_CHARACTERS), printable(run.hypothesis, _MOST_CHARACTERS))
+        n_shown += len(run.reference) + len(run.hypothesis)
         equal = run.reference.split() if run.kind == "equal" else []
         if len(equal) > 2 * _CONTEXT_WORDS:
             text = " ".join([*equal[:_CONTEXT_WORDS], "…", *equal[-_CONTEXT_WORDS:]])

@@ -146,6 +146,11 @@ class Family(ABC):
     transformers_runtime: ClassVar[str]
     # The content of tokenizer_config.json for models of models.toml.
     tokenizer_settings: ClassVar[Mapping[str, Any]]
+    # What a folder needs besides config.json and weights. Each part is any of several sets of files.
+    parts: ClassVar[tuple[tuple[tuple[str, ...], ...], ...]] = ()
+    # Keys of config.json that say how many times something is built, and how large it is.
+    repeated: ClassVar[tuple[str, ...]] = ()
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def window_samples(self) -> int | None:
@@ -223,11 +228,16 @@ class Family(ABC):
         )
 
     def complete(self, folder: Path) -> None:  # noqa: B027
-        """Add what an old or fine-tuned model's folder may lack.
+        """Add what an old or fine-tuned model's folder may lack, and check what says what its tokens spell.
 
         Raises:
-            AttributeError, KeyError, OSError, TypeError, ValueError: the folder is not that of such a model.
+            AsrmeterError: a file or key is missing or wrong.
+            AttributeError, KeyError, OSError, TypeError, ValueError: a file has another form.
         """
+
+    def outputs(self, folder: Path) -> str | None:
+        """Return what a model's tokens spell where that is not words; texts cannot be compared with it."""
+        return None
 
     @abstractmethod
     def encoder_operations(self, model: Any) -> EncoderOperations:

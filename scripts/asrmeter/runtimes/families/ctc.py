@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrmeter.common.vocabulary import OUTPUT
+from asrmeter.runtimes.families import ctc_spelling
 from asrmeter.runtimes.families.base import EncoderOperations, Family, Parts
 
 if TYPE_CHECKING:
@@ -95,6 +96,19 @@ class Ctc(Family):
         "word_delimiter_token": "|",
     }
 
+    parts: ClassVar[tuple[tuple[tuple[str, ...], ...], ...]] = (
+        (("vocab.json",),),
+        (("preprocessor_config.json",), ("processor_config.json",)),
+    )
+    # The last one is a number of layers in data2vec, and the width of one elsewhere.
+    repeated: ClassVar[tuple[str, ...]] = (
+        "num_hidden_layers",
+        "num_feat_extract_layers",
+        "num_adapter_layers",
+        "num_conv_pos_embeddings",
+    )
+    sizes: ClassVar[tuple[str, ...]] = ("hidden_size", "intermediate_size", "output_hidden_size", "vocab_size")
+
     def write_preprocessing(self, parts: Parts, folder: Path) -> None:
         """See `Family`."""
         from transformers import Wav2Vec2FeatureExtractor
@@ -103,6 +117,15 @@ class Ctc(Family):
         Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
         vocabulary = {token: number for number, token in enumerate(parts.vocabulary)}
         (folder / "vocab.json").write_text(json.dumps(vocabulary) + "\n", encoding="utf-8")
+
+    def complete(self, folder: Path) -> None:
+        """See `Family`."""
+        ctc_spelling.read_spelling(folder)
+        ctc_spelling.check_blank(folder)
+
+    def outputs(self, folder: Path) -> str | None:
+        """See `Family`."""
+        return ctc_spelling.outputs(folder)
 
     def encoder_operations(self, model: Any) -> CtcOperations:
         """See `Family`."""

@@ -1,9 +1,7 @@
 """Encoders with a CTC head by transformers (wav2vec 2.0 and its relatives): one encoder run, greedy collapse."""
 
 import json
-from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +9,12 @@ import torch
 from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2FeatureExtractor
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
-from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
 from asrmeter.runtimes.families import family_of
+from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
-
-# The defaults of transformers' CTC tokenizer.
-DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
-DEFAULT_WORD_DELIMITER = "|"
 
 
 class TransformersCtc(TorchRuntime):
@@ -44,6 +38,7 @@ class TransformersCtc(TorchRuntime):
         # By token. The blank, and outputs of the head that no file names, spell nothing.
         self._spelling = [spelling.get(token, "") for token in range(self.model.lm_head.out_features)]
         self._spelling[self.model.config.pad_token_id] = ""
+        self._n_shortest = shortest_input(self.model.config)
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -54,6 +49,8 @@ class TransformersCtc(TorchRuntime):
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
+        # A mask without a frame would be an error, so what is shorter than one is lengthened by silence.
+        waveforms = [np.pad(waveform, (0, max(self._n_shortest - len(waveform), 0))) for waveform in waveforms]
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
         inputs = inputs.to(self.model.device)
@@ -68,51 +65,17 @@ class TransformersCtc(TorchRuntime):
         return [Hypothesis(" ".join("".join(s).split()), len(s), n_windows=1, processed_s=processed_s) for s in spoken]
 
 
+def shortest_input(config: Any) -> int:
+    """Return the samples of the shortest input of which the model's convolutions, and its squeezing, make a frame."""
+    n: int = getattr(config, "squeeze_factor", 1)
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        n = (n - 1) * stride + kernel
+    return n
+
+
 def collapse(frames: list[int], spelling: list[str]) -> list[str]:
     """Return what the best tokens of the frames spell: repeats are merged, then tokens that spell nothing are dropped.
 
     A blank between two equal letters keeps them apart. The blank and special tokens spell nothing.
     """
     return [spelling[token] for token, _ in groupby(frames) if spelling[token]]
-
-
-def read_spelling(folder: Path) -> dict[int, str]:
-    """Return what each token of a CTC vocabulary adds to the text: special tokens nothing, the word delimiter a space.
-
-    Raises:
-        AsrmeterError: the folder has no vocabulary, or one for each of several languages.
-    """
-    vocabulary = _read_json(folder / "vocab.json")
-    if not vocabulary:
-        raise AsrmeterError(f"{folder}: has no vocab.json, which says what a CTC model's tokens spell")
-    if any(isinstance(number, dict) for number in vocabulary.values()):
-        raise AsrmeterError(f"{folder}: vocab.json has a vocabulary for each language; asrmeter runs models with one")
-    settings = _read_json(folder / "tokenizer_config.json")
-    special = set(_special_tokens(DEFAULT_SPECIAL_TOKENS | settings))
-    special |= set(_special_tokens(_read_json(folder / "special_tokens_map.json")))
-    delimiter = _text(settings.get("word_delimiter_token") or DEFAULT_WORD_DELIMITER)
-    vocabulary |= _read_json(folder / "added_tokens.json")
-    return {number: "" if token in special else token.replace(delimiter, " ") for token, number in vocabulary.items()}
-
-
-def _special_tokens(settings: dict[str, Any]) -> Iterator[str]:
-    """Yield the special tokens that tokenizer_config.json or special_tokens_map.json names."""
-    for key in DEFAULT_SPECIAL_TOKENS:
-        if settings.get(key):
-            yield _text(settings[key])
-    for key in ("additional_special_tokens", "extra_special_tokens"):
-        tokens = settings.get(key) or []
-        yield from map(_text, tokens.values() if isinstance(tokens, dict) else tokens)
-    for token in settings.get("added_tokens_decoder", {}).values():
-        if token.get("special"):
-            yield _text(token)
-
-
-def _text(token: str | dict[str, Any]) -> str:
-    """Return the text of a token, which tokenizer files give as a string or within a mapping."""
-    return token if isinstance(token, str) else token["content"]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a file, an empty mapping if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

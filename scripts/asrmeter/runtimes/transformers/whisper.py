@@ -1,6 +1,7 @@
 """Whisper by transformers: greedy, without timestamps up to 30 s, sequential long-form beyond."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from transformers.models.whisper.feature_extraction_whisper import WhisperFeatur
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
-from asrmeter.runtimes.families.whisper import END, FAMILY, MULTILINGUAL_VOCABULARY, START
+from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
+from asrmeter.runtimes.families.whisper import FAMILY
+from asrmeter.runtimes.families.whisper.vocabulary import Vocabulary
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
@@ -45,7 +48,15 @@ class TransformersWhisper(TorchRuntime):
         # Only the long form needs a mask of the padding, and asks for it.
         self._features = feature_extractor(WhisperFeatureExtractor, folder, return_attention_mask=False)
         self.model = network(WhisperForConditionalGeneration, setup)
-        settings = self.model.generation_config = own_generation(self.model, self._tokenizer)
+        _check_features(folder, self._features, self.model.config)
+        try:
+            settings = self.model.generation_config = own_generation(self.model, self._tokenizer)
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{folder}: {error}") from error
+        vocabulary, n_tokens = _vocabulary(self._tokenizer), self.model.config.vocab_size
+        self._words, self._has_timestamps = vocabulary.words, vocabulary.has_timestamps(n_tokens)
+        # To transformers, all tokens after the first timestamp are timestamps.
+        self._beyond = list(vocabulary.beyond(n_tokens))
         self.model.config.forced_decoder_ids = None  # transformers falls back on it
         self.head = self.model.proj_out
         self.attention = self.model.config._attn_implementation
@@ -88,6 +99,11 @@ class TransformersWhisper(TorchRuntime):
 
     def _long_form(self, waveforms: list[np.ndarray], timeline: Timeline) -> list[Hypothesis]:
         """Transcribe window after window, each from the last timestamp of the one before."""
+        if not self._has_timestamps:
+            raise UnsupportedError(
+                f"the model has no tokens for timestamps, by which Whisper goes on after {FAMILY.window_s} s; it "
+                "transcribes segments up to that"
+            )
         n_windows = torch.zeros(len(waveforms), dtype=torch.int64)
 
         def count(progress: torch.Tensor) -> None:
@@ -97,7 +113,13 @@ class TransformersWhisper(TorchRuntime):
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="longest", truncation=False, return_attention_mask=True)
         timeline.begin("decoder")
-        tokens = self.model.generate(**inputs, **self._decoding, return_timestamps=True, monitor_progress=count)
+        tokens = self.model.generate(
+            **inputs,
+            **self._decoding,
+            **self._without_words_beyond(),
+            return_timestamps=True,
+            monitor_progress=count,
+        )
         timeline.begin("text")
         return [self._hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
@@ -118,9 +140,15 @@ class TransformersWhisper(TorchRuntime):
         return dict(inputs.to(self.model.device))
 
     def _hypothesis(self, row: list[int], n_windows: int) -> Hypothesis:
-        """Decode the text tokens, those below the end-of-text token; special tokens and timestamps are above it."""
-        text = [token for token in row if token < self._end]
+        """Decode the text tokens: those below the end-of-text token, and words that were added later."""
+        text = [token for token in row if token < self._end or token in self._words]
         return Hypothesis(self._tokenizer.decode(text).strip(), len(text), n_windows, n_windows * FAMILY.window_s)
+
+    def _without_words_beyond(self) -> dict[str, list[int]]:
+        """Return the setting that keeps words from being read as timestamps, where any were added after these."""
+        if not self._words.intersection(self._beyond):
+            return {}
+        return {"suppress_tokens": sorted({*(self.model.generation_config.suppress_tokens or ()), *self._beyond})}
 
     def _enter_encoder(self, *_: Any) -> None:
         if self._timeline:
@@ -147,17 +175,35 @@ def _joined(parts: Sequence[Hypothesis]) -> Hypothesis:
 def own_generation(model: WhisperForConditionalGeneration, tokenizer: tokenizers.Tokenizer) -> GenerationConfig:
     """Return the generation settings that are part of `model`, with defaults for those that its folder lacks.
 
-    Special tokens are taken from the tokenizer: the settings may name several or wrong ones.
+    Special tokens are taken from the tokenizer: the settings may name several or wrong ones. Numbers of which no token
+    is known, as where an embedding is padded, are never chosen.
+
+    Raises:
+        AsrmeterError: a token is missing, or nothing tells whether the model has languages.
     """
-    folders, config = model.generation_config, model.config
-    settings: dict[str, Any] = {
-        "max_length": config.max_target_positions,
-        "is_multilingual": config.vocab_size >= MULTILINGUAL_VOCABULARY,
-    }
-    for key in OWN_SETTINGS:
-        value = getattr(folders, key, None)
-        if value is not None:
-            settings[key] = value
-    settings |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.token_to_id(END))
-    settings |= {"decoder_start_token_id": tokenizer.token_to_id(START), "return_timestamps": False}
+    config, vocabulary = model.config, _vocabulary(tokenizer)
+    own = {key: value for key in OWN_SETTINGS if (value := getattr(model.generation_config, key, None)) is not None}
+    forced = {"forced_decoder_ids": getattr(config, "forced_decoder_ids", None)}
+    told = vocabulary.generation(config.vocab_size, own, forced)
+    settings = {"max_length": config.max_target_positions} | own | told
+    unknown = {*vocabulary.beyond(config.vocab_size)} - vocabulary.words
+    if unknown:
+        settings["suppress_tokens"] = sorted({*(own.get("suppress_tokens") or ()), *unknown})
     return GenerationConfig(**settings)
+
+
+def _vocabulary(tokenizer: tokenizers.Tokenizer) -> Vocabulary:
+    added = tokenizer.get_added_tokens_decoder().items()
+    return Vocabulary.of((token.content, number, token.special) for number, token in added)
+
+
+def _check_features(folder: Path, features: WhisperFeatureExtractor, config: Any) -> None:
+    """Raise AsrmeterError unless the encoder hears what the features are."""
+    expected = {"feature_size": config.num_mel_bins, "nb_max_frames": 2 * config.max_source_positions}
+    for key, value in expected.items():
+        own = getattr(features, key)
+        if own != value:
+            raise AsrmeterError(
+                f"{folder}: preprocessor_config.json gives {key} {own}, and by config.json the model hears {value}; "
+                "copy preprocessor_config.json from the model that was fine-tuned"
+            )

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DECODER_OTHER
 from asrmeter.runtimes.families.base import Family, Parts
+from asrmeter.runtimes.families.whisper.vocabulary import END, START
 
 if TYPE_CHECKING:
     import numpy as np
     import tokenizers
 
     from asrmeter.runtimes.families.whisper.operations import WhisperDecoder, WhisperEncoder
-
-START, END = "<|startoftranscript|>", "<|endoftext|>"
-# OpenAI's vocabularies with languages and tasks are larger than the English one, which has 51864 tokens.
-MULTILINGUAL_VOCABULARY = 51865
 
 
 class Whisper(Family):
@@ -39,6 +36,15 @@ class Whisper(Family):
         "bos_token": END,
         "unk_token": END,
     }
+    parts: ClassVar[tuple[tuple[tuple[str, ...], ...], ...]] = (
+        (("tokenizer.json",), ("vocab.json", "merges.txt")),
+        (("preprocessor_config.json",), ("processor_config.json",)),
+    )
+    repeated: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers")
+    sizes: ClassVar[tuple[str, ...]] = (
+        *("d_model", "encoder_ffn_dim", "decoder_ffn_dim", "vocab_size"),
+        *("num_mel_bins", "max_source_positions", "max_target_positions"),
+    )
 
     def prompt_length(self, generation: Mapping[str, Any]) -> int:
         """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""

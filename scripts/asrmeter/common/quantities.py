@@ -1,0 +1,72 @@
+"""What values a quantity can have, by its name: names end in their unit. Standard library only.
+
+What was measured lies far within these limits, and arithmetic with it cannot overflow. Whatever lies beyond was not
+measured: a file of somebody else's, or one that was edited.
+"""
+
+import datetime
+import functools
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# Of no unit is there as much.
+_MOST = 1e30
+_ANY = (-_MOST, _MOST)
+# The first pattern that a whole name matches counts; what no pattern matches is not negative.
+_LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
+    # Differences, and ends of intervals.
+    (r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|.*_difference|.*_ci_(low|high).*|published_.*", _ANY),
+    # Two clocks, or two measurements, need not agree.
+    (r"stage_coverage|(device_idle|compute|memory)_share", (-10, 10)),
+    (r"covered|profile_coverage|.*_share", (-0.05, 1.05)),
+    (r"started_at_s", (0, datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC).timestamp())),
+    (r"(latency|pass|plain_pass)_s(_.*)?|seconds", (1e-9, 1e7)),
+    (r"audio_s(_.*)?", (1e-6, 1e7)),
+    (r"duration_s|batch_size|threads", (1, 2**31 - 1)),
+    (r"n_.*", (0, 1e12)),
+    (r".*_bytes", (0, 2**53)),
+    (r"flop_per_s|bytes_per_s", (1, _MOST)),
+)
+
+
+def fault_of(columns: Mapping[str, Sequence[Any]], names: Iterable[str]) -> str | None:
+    """Return which of the columns of numbers, or of lists of them, has a value that it cannot have; None if none has.
+
+    `names` are those of the columns.
+    """
+    for name in names:
+        if (wrong := impossible(name, columns[name])) is not None:
+            return f"{name} is {wrong}, which cannot be"
+    return None
+
+
+@functools.cache
+def limits(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value that a quantity of this name can have."""
+    return next((ends for pattern, ends in _LIMITS if re.fullmatch(pattern, name)), (0, _MOST))
+
+
+def impossible(name: str, values: Sequence[Any]) -> float | None:
+    """Return the first of the values that a quantity of this name cannot have, None if it can have all of them.
+
+    Values may be lists of values, or missing.
+    """
+    known = [value for value in values if value is not None] if None in values else values
+    if known and isinstance(known[0], list):
+        return impossible(name, [*itertools.chain.from_iterable(known)])
+    low, high = limits(name)
+    # Not a number compares with nothing, but is left in a sum.
+    if not known or (low <= min(known) and max(known) <= high and math.isfinite(sum(known))):
+        return None
+    return next(value for value in known if not low <= value <= high)
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text is a time with its zone, in ISO 8601."""
+    try:
+        return datetime.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

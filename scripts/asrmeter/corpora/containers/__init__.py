@@ -1,0 +1,38 @@
+"""What an audio file holds, by its container's own arithmetic: streams, their lengths, damage. Standard library only.
+
+libsndfile reads the first stream of a file and believes its header. Here the file is gone through to its end: several
+streams may follow one another (as `cat` joins files), tags may stand before, between and after them, a header may
+promise too few, too many or no samples, and a hole shows in numbers and checksums. What comes out are streams as
+libsndfile reads them right, each with the length that it must then have.
+"""
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora.containers import chunks, counted, flac, mpeg, ogg, older, tags
+from asrmeter.corpora.containers.base import Stream
+
+# Each has `recognises(data, at)`, and `read(data, at)`, which returns the stream that begins there and where it ends.
+_CONTAINERS = (chunks, flac, ogg, counted, older, mpeg)
+# Less than this may follow the last stream unexplained: no word fits in.
+_STRAY_BYTES = 640
+
+
+def streams(data: bytes) -> list[Stream]:
+    """Return the streams of a file in their order; one of unknown length where the container is not known here.
+
+    Raises:
+        AsrmeterError: the file is cut off or damaged, or goes on after its end with something else.
+    """
+    found: list[Stream] = []
+    at = tags.skip(data, 0, zeros=False)  # a format may begin with zeros
+    while at < len(data):
+        container = next((container for container in _CONTAINERS if container.recognises(data, at)), None)
+        if container is None:
+            if not found:
+                return [Stream(data[at:])]
+            if len(data) - at > _STRAY_BYTES:
+                raise AsrmeterError(f"goes on after its end: {len(data) - at:,} bytes follow that are no audio")
+            break
+        stream, at = container.read(data, at)
+        found.append(stream)
+        at = tags.skip(data, at)
+    return found or [Stream(data)]

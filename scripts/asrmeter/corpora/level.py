@@ -1,0 +1,73 @@
+"""Whether audio was recorded so that it can be heard, and what is put right where it can be.
+
+Levels are shares of full scale, which is 1.
+"""
+
+import numpy as np
+
+from asrmeter.common.errors import AsrmeterError
+
+# The loudest tenth of a second of speech that was recorded at -50 dB is above this; noise of 16 bits is 15 dB below.
+SILENT_RMS = 10 ** (-72 / 20)
+# Channels that cancel out: their mean has less than a tenth of the power of the louder one.
+CANCELLED = 0.1
+# Encoding cuts what is beyond full scale. That is a trace where it is less than half a decibel, or rare and not far.
+TRACE_PEAK, TRACE_SHARE, FAR_BEYOND = 1.05, 1e-4, 2.0
+SCALED_PEAK = 0.99
+# A recording that was cut at full scale stays there: more than 1 % of its samples, twice as loud as it can be.
+CLIPPED_LEVEL, CLIPPED_SHARE = 0.97, 0.01
+_WINDOWS_S = 0.1
+
+
+def mixed(channels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return one channel for several, shape (n, n_channels): their mean, or the louder where they cancel out.
+
+    Returns it, shape (n,), and what was put right.
+
+    Raises:
+        AsrmeterError: samples are NaN, infinite or clipped.
+    """
+    mono = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
+    # NaN and infinity stay in sums; a sum of finite squares may be infinite too.
+    if not np.isfinite(np.dot(mono, mono)) and not np.isfinite(mono).all():
+        raise AsrmeterError("has samples that are NaN or infinite")
+    _check_clipping(channels)
+    if channels.shape[1] == 1:
+        return mono, []
+    powers = channels.var(axis=0)
+    loudest = int(powers.argmax())
+    if mono.var() >= CANCELLED * powers[loudest]:
+        return mono, []
+    return channels[:, loudest], [f"channel {loudest + 1} of {channels.shape[1]} alone, as the channels cancel out"]
+
+
+def audible(mono: np.ndarray, rate_hz: int) -> tuple[np.ndarray, list[str]]:
+    """Return samples, shape (n,), scaled where they are far beyond full scale, and what was put right.
+
+    Raises:
+        AsrmeterError: they are silent.
+    """
+    # What is loud as a whole is loud somewhere.
+    power = np.dot(mono, mono) / len(mono) - mono.mean() ** 2
+    if power < (2 * SILENT_RMS) ** 2 and _loudest_rms(mono, rate_hz) < SILENT_RMS:
+        raise AsrmeterError("is silent: nothing in it is louder than -72 dB of full scale")
+    peak = float(max(mono.max(), -mono.min()))
+    if peak <= TRACE_PEAK or (peak <= FAR_BEYOND and np.mean(np.abs(mono) > 1) <= TRACE_SHARE):
+        return mono, []
+    return mono * np.float32(SCALED_PEAK / peak), [f"scaled by {SCALED_PEAK / peak:.3g}, as its peak is {peak:.3g}"]
+
+
+def _check_clipping(channels: np.ndarray) -> None:
+    for extreme in (channels.max(), channels.min()):
+        if not CLIPPED_LEVEL <= abs(extreme) <= 1:
+            continue
+        share = np.mean(channels >= extreme) if extreme > 0 else np.mean(channels <= extreme)
+        if share > CLIPPED_SHARE:
+            raise AsrmeterError(f"is clipped: {share:.0%} of its samples are at full scale")
+
+
+def _loudest_rms(mono: np.ndarray, rate_hz: int) -> float:
+    """Return the loudest root mean square of a tenth of a second, without its mean: a constant is no sound."""
+    n = max(round(_WINDOWS_S * rate_hz), 1)
+    whole = mono[: len(mono) // n * n].reshape(-1, n) if len(mono) >= n else mono[None, :]
+    return float(whole.std(axis=1).max())

@@ -1,0 +1,120 @@
+"""What the tokens of a CTC model spell, by the files of its folder. Standard library only."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.printable import printable
+from asrmeter.common.vocabulary import PHONEMES
+
+# The defaults of transformers' CTC tokenizer.
+DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+DEFAULT_WORD_DELIMITER = "|"
+
+# Signs of the International Phonetic Alphabet that hardly any orthography has: length, stress and tie, and letters
+# without those that African languages, Greek and Icelandic are written with. Lushootseed has two of them, espeak's
+# English nine.
+_PHONETIC = re.compile("[ːˈˌ\u0361\u035cɐɑɒɕɘɚɜɝɞɟɡɢɤɥɦɧɪɫɬɭɮɰɱɳɴɵɶɸɹɺɻɽɾʀʁʂʈʎʏʐʑʔʕʝʣʤʥʦʧʨ]")
+_FEWEST_PHONETIC = 3
+# The two-letter phonemes of ARPAbet that TIMIT and CMU's dictionary share; a vocabulary of letters has vowels alone.
+_ARPABET = frozenset(
+    {
+        *("aa", "ae", "ah", "aw", "ay", "ch", "dh", "eh", "er", "ey", "hh"),
+        *("ih", "iy", "jh", "ng", "ow", "oy", "sh", "th", "uh", "uw"),
+    }
+)
+_VOWELS = frozenset("aeiou")
+
+
+def read_spelling(folder: Path) -> dict[int, str]:
+    """Return what each token of a CTC vocabulary adds to the text: special tokens nothing, the word delimiter a space.
+
+    Raises:
+        AsrmeterError: the folder has no vocabulary, or one for each of several languages, or numbers are missing.
+    """
+    settings = _read_json(folder / "tokenizer_config.json")
+    special = set(_special_tokens(DEFAULT_SPECIAL_TOKENS | settings))
+    special |= set(_special_tokens(_read_json(folder / "special_tokens_map.json")))
+    delimiter = _text(settings.get("word_delimiter_token") or DEFAULT_WORD_DELIMITER)
+    vocabulary = _vocabulary(folder)
+    return {number: "" if token in special else token.replace(delimiter, " ") for token, number in vocabulary.items()}
+
+
+def check_blank(folder: Path) -> None:
+    """Raise AsrmeterError unless config.json names the blank, and the tokenizer no other where that is a letter."""
+    config, vocabulary = _read_json(folder / "config.json"), _vocabulary(folder)
+    settings = DEFAULT_SPECIAL_TOKENS | _read_json(folder / "tokenizer_config.json")
+    token = _text(settings["pad_token"] or "")
+    number = vocabulary.get(token)
+    hint = f"; {printable(token, 30)}, the tokenizer's pad_token, is {number}" if number is not None else ""
+    blank = config.get("pad_token_id", 0)  # 0 is the default of the classes
+    if type(blank) is not int or not 0 <= blank < config.get("vocab_size", blank + 1):
+        raise AsrmeterError(
+            f"config.json: pad_token_id is {printable(json.dumps(blank), 30)}; set it to the number of the blank{hint}"
+        )
+    spelled = read_spelling(folder).get(blank, "")
+    if number not in (None, blank) and spelled.strip():
+        raise AsrmeterError(
+            f"config.json: pad_token_id is {blank}, and that token spells {printable(spelled, 30)}{hint}: which of "
+            "them is the blank? Set pad_token_id to it"
+        )
+
+
+def outputs(folder: Path) -> str | None:
+    """Return `phonemes` where tokens spell these: by the tokenizer's class, or by their signs. None for words."""
+    settings = _read_json(folder / "tokenizer_config.json")
+    if "Phoneme" in str(settings.get("tokenizer_class")) or settings.get("do_phonemize"):
+        return PHONEMES
+    return PHONEMES if _are_phonemes(_vocabulary(folder)) else None
+
+
+def _are_phonemes(tokens: Iterable[str]) -> bool:
+    phonetic = {sign for token in tokens for sign in _PHONETIC.findall(token)}
+    plain = {token.lower().rstrip("012") for token in tokens}
+    is_arpabet = plain >= _ARPABET and not plain & _VOWELS
+    return len(phonetic) >= _FEWEST_PHONETIC or is_arpabet
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    vocabulary = _read_json(folder / "vocab.json")
+    if not vocabulary:
+        raise AsrmeterError(
+            f"{folder}: has no vocab.json, which says what a CTC model's tokens spell; copy it from the model that was "
+            "fine-tuned"
+        )
+    if any(isinstance(number, dict) for number in vocabulary.values()):
+        raise AsrmeterError(f"{folder}: vocab.json has a vocabulary for each language; asrmeter runs models with one")
+    vocabulary |= _read_json(folder / "added_tokens.json")
+    wrong = next((token for token, number in vocabulary.items() if type(number) is not int), None)
+    if wrong is not None:
+        raise AsrmeterError(
+            f"{folder}: vocab.json gives the token {printable(wrong, 30)} no number but "
+            f"{printable(json.dumps(vocabulary[wrong]), 30)}"
+        )
+    return vocabulary
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the special tokens that tokenizer_config.json or special_tokens_map.json names."""
+    for key in DEFAULT_SPECIAL_TOKENS:
+        if settings.get(key):
+            yield _text(settings[key])
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        tokens = settings.get(key) or []
+        yield from map(_text, tokens.values() if isinstance(tokens, dict) else tokens)
+    for token in settings.get("added_tokens_decoder", {}).values():
+        if token.get("special"):
+            yield _text(token)
+
+
+def _text(token: str | Mapping[str, Any]) -> str:
+    """Return the text of a token, which tokenizer files give as a string or within a mapping."""
+    return token if isinstance(token, str) else str(token["content"])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a file, an empty mapping if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
