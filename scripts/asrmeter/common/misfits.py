@@ -104,8 +104,9 @@ def _of_list(check: _Check, value: Any, name: str) -> str | None:
 
 
 def _of_json(value: Any, name: str, depth: int = 0) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} is {value}, which cannot be"
+    is_odd = not math.isfinite(value) if isinstance(value, float) else isinstance(value, int) and abs(value) > _LARGEST
+    if is_odd:
+        return f"{name} is {_shown(value)}, which cannot be"
     if not isinstance(value, list | tuple | dict):
         return None
     if depth == _DEEPEST:
