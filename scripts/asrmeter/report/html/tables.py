@@ -58,22 +58,24 @@ STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_m
 
 def skipped_table(selection: Mapping[str, Any], words: Words) -> Table:
     """Return the audio that was not fit for use, the first hundred, each with its reason."""
-    return _audio_table("skipped", selection["skipped"], ("reason", "reason"), words)
+    return _audio_table(
+        "skipped", selection["skipped"], ("reason", "reason"), words["failures"]["skipped_caption"], words
+    )
 
 
 def mended_table(selection: Mapping[str, Any], words: Words) -> Table:
     """Return the audio in which something was put right, the first hundred, each with what that was."""
-    return _audio_table("mended", selection["mended"], ("mended", "how"), words)
+    return _audio_table("mended", selection["mended"], ("mended", "how"), words["failures"]["mended_caption"], words)
 
 
-def _audio_table(name: str, entries: Sequence[Row], said: tuple[str, str], words: Words) -> Table:
+def _audio_table(name: str, entries: Sequence[Row], said: tuple[str, str], caption: str, words: Words) -> Table:
     """Return a table of audio by name, and what is said of it: the heading and the key."""
     heading, key = said
     columns: list[Column[Row]] = [
         text_column("audio", lambda entry: entry["name"]),
         text_column(heading, lambda entry: entry[key]),
     ]
-    return table_of(name, words["failures"][f"{name}_caption"], columns, entries[:MOST_SKIPPED], words)
+    return table_of(name, caption, columns, entries[:MOST_SKIPPED], words)
 
 
 def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
