@@ -169,7 +169,7 @@ class Checkout:
     def measured(self) -> list[str]:
         """The cells that have a file."""
         folder = self.results / "measurements"
-        return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.parquet"))
+        return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*/*/*.parquet"))
 
     def cell(self, name: str) -> Path:
         """Return the path of a cell's file."""
