@@ -35,7 +35,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 # Files whose tests share the finished run: one process runs them all.
 _FINISHED = {
-    f"test_{name}.py" for name in ("again", "bottlenecks", "damage", "own_runtime", "run", "two_runs", "wall_time")
+    f"test_{name}.py"
+    for name in ("again", "bottlenecks", "commands", "damage", "own_runtime", "run", "two_runs", "wall_time")
 }
 # The longest begin first, so that all processes end together.
 _LONGEST = (

@@ -183,25 +183,33 @@ class Checkout:
     def start(self, *arguments: str, output: Path | None = None, **more: str) -> "subprocess.Popen[bytes]":
         """Start Snakemake as the leader of a process group, as a shell does. What it says goes to `output`."""
         command = [str(Path(sys.executable).with_name("snakemake")), *arguments]
-        if not {"--cores", "--profile"} & {*arguments}:
+        if not {"--cores", "--profile", "--unlock"} & {*arguments}:
             command += ["--cores", "2"]
         return self._start(command, output or self.folder.with_name(f"{self.folder.name}.txt"), **more)
 
     def run(self, *arguments: str, check: bool = True, limit_s: float = 400, **more: str) -> Ran:
         """Run Snakemake; with `check` a run that fails fails the test."""
+        ran = self._end_of(lambda output: self.start(*arguments, output=output, **more), limit_s)
+        assert not check or ran.code == 0, ran.output
+        return ran
+
+    def shell(self, command: str, limit_s: float = 400, **more: str) -> Ran:
+        """Run a command line as somebody would type it."""
+        return self._end_of(lambda output: self._start(["bash", "-c", command], output, **more), limit_s)
+
+    def _end_of(self, start: Callable[[Path], "subprocess.Popen[bytes]"], limit_s: float) -> Ran:
+        """Return what became of a command whose output goes to the file that `start` is given."""
         # Not a pipe: a process left behind would hold it open, and reading would wait for that.
         output = self.folder.with_name(f"{self.folder.name}.txt")
         before, began = _cpu_s(), time.monotonic()
-        process = self.start(*arguments, output=output, **more)
+        process = start(output)
         try:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self.end_all()
             process.wait(10)
-            pytest.fail(f"snakemake {' '.join(arguments)} took more than {limit_s} s:\n{output.read_text()}")
-        ran = Ran(code, output.read_text(), _cpu_s() - before, time.monotonic() - began)
-        assert not check or code == 0, ran.output
-        return ran
+            pytest.fail(f"{process.args} took more than {limit_s} s:\n{output.read_text()}")
+        return Ran(code, output.read_text(), _cpu_s() - before, time.monotonic() - began)
 
     def plan(self, *arguments: str) -> dict[str, int]:
         """Return number of jobs by rule of a dry run."""

@@ -57,16 +57,18 @@ def environments(
     link(downloads / wheel, index / wheel)
     (checkout.results / "downloads" / wheel).unlink()
 
-    checkout.run("--sdm", "conda", "--conda-create-envs-only", limit_s=600, **WITH_INDEX)
+    made = checkout.shell("snakemake --cores 1 --sdm conda --conda-create-envs-only", limit_s=600, **WITH_INDEX)
+    assert made.code == 0, made.output
     python = {}
     for file in (checkout.folder / ".snakemake" / "conda").glob("*.yaml"):
         name = next(name for name, path in FILES.items() if path.read_text() == file.read_text())
         python[name] = file.with_suffix("") / "bin" / "python"
         (site,) = file.with_suffix("").glob("lib/python*/site-packages")
         (site / "tell.pth").write_text(_TELL.format(file=str(checkout.folder / STARTED), name=name))
-    return Environments(
-        checkout, python, checkout.run("--sdm", "conda", limit_s=600, **WITH_CONDA, PIP_FIND_LINKS=str(index))
-    )
+    command = "snakemake --sdm conda --cores all --resources gpu=1"
+    ran = checkout.shell(command, limit_s=600, **WITH_CONDA, PIP_FIND_LINKS=str(index))
+    assert ran.code == 0, ran.output
+    return Environments(checkout, python, ran)
 
 
 def test_a_run_with_conda_ends_with_a_report(environments: Environments) -> None:

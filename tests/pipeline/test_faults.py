@@ -136,7 +136,14 @@ def test_a_killed_snakemake_takes_its_measurement_along(prepared: Checkout, runn
     running.kill()
     running.wait(10)
     wait_for(lambda: not prepared.processes(), "a process lives on", 15)
-    prepared.run("--unlock")
+    refused = prepared.run(check=False)
+    assert refused.code != 0 and "It can be removed with the --unlock argument" in refused.output
+    # As README has it, whatever study the run was of.
+    study = (prepared.folder / "config.yaml").read_text()
+    prepared.write(one_cell(name="another"))
+    unlocked = prepared.shell("snakemake --unlock")
+    assert unlocked.code == 0 and "Unlocked" in unlocked.output, unlocked.output
+    (prepared.folder / "config.yaml").write_text(study)
     assert prepared.plan()["measure_cpu"] == 1
 
 

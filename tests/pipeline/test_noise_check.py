@@ -17,7 +17,7 @@ def fresh(make_checkout: MakeCheckout) -> Checkout:
 
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_a_verdict_is_told_each_time_and_nothing_else_is_done(fresh: Checkout, time: str) -> None:
-    ran = fresh.run("noise")
+    ran = fresh.shell("snakemake --cores all noise")
     assert ran.jobs == {"noise": 1}
     assert sum(line.startswith(VERDICTS) for line in ran.output.splitlines()) == 1
     assert "ms each, threads: 1" in ran.output

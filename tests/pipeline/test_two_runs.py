@@ -17,7 +17,7 @@ LATENCY = ["latency_s_median", "latency_s_ci_low", "latency_s_ci_high"]
 def compared(checkout: Checkout, **key: Any) -> Ran:
     """Run the comparison the way the README says; nothing but it may run."""
     said = ", ".join(f"{name}: {value}" for name, value in key.items())
-    ran = checkout.run("--cores", "1", "compare", "--config", f"compare={{{said}}}", check=False)
+    ran = checkout.shell(f"snakemake --cores 1 compare --config compare='{{{said}}}'")
     assert "measure" not in ran.output
     return ran
 
@@ -85,6 +85,11 @@ def test_a_slower_run_fails_only_where_it_is_guarded_against(finished: Checkout,
     assert last_words(ran, "REGRESSION: ") == "REGRESSION: latency: whisper-tiny.en/fp32 slower"
     assert (finished.results / "logs" / "compare.log").read_text() == f"{last_words(ran, 'REGRESSION: ')}\n"
     assert compared(finished, first="results-b", second="results-a", guard="true").code == 0
+    by_hand = finished.shell("python scripts/compare.py results-a results-b --guard --csv pairs.csv")
+    assert (
+        by_hand.code != 0 and last_words(by_hand, "REGRESSION: ") == "REGRESSION: latency: whisper-tiny.en/fp32 slower"
+    )
+    assert "slower" in (finished.folder / "pairs.csv").read_text()
 
 
 def test_worse_texts_fail_too(finished: Checkout, other_run: Callable[..., str]) -> None:
