@@ -148,6 +148,6 @@ def _can_be_locked(mode: int) -> bool:
 
 def _unusable(path: str, what: str) -> AsrmeterError:
     return AsrmeterError(
-        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another file, "
-        "the same for all who measure on this machine"
+        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another "
+        "file, the same for all who measure on this machine"
     )
