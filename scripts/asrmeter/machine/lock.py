@@ -20,6 +20,7 @@ LOCK_VARIABLE = "ASRMETER_LOCK"
 # Not in the temporary folder of the environment, which may differ between jobs.
 LOCK = "/tmp/asrmeter.lock"
 _MAX_SHOWN = 200
+_DELETE = "delete it"
 # Who waits wakes up beside a measurement: not more often than this.
 _SAY_AGAIN_S = 300
 
@@ -106,8 +107,8 @@ def _open_for_all(path: str) -> int:
     try:
         descriptor = _open_or_create(path)
     except (OSError, ValueError) as error:
-        what = _unfit(path) or f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-        raise _unusable(path, what) from error
+        what, way_out = _unfit(path) or (f"cannot be opened ({getattr(error, 'strerror', None) or error})", _DELETE)
+        raise _unusable(path, what, way_out) from error
     mode = os.fstat(descriptor).st_mode
     if not _can_be_locked(mode):
         os.close(descriptor)
@@ -128,26 +129,26 @@ def _open_or_create(path: str) -> int:
     return os.open(path, to_read)
 
 
-def _unfit(path: str) -> str:
-    """Return why a path cannot be opened, where that can be told better than by the system's own words; else ""."""
+def _unfit(path: str) -> tuple[str, str] | None:
+    """Return why a path cannot be opened and what to do, where that can be told better than by the system's words."""
     with contextlib.suppress(OSError, ValueError):
         if os.path.islink(path) and not os.path.exists(path):
-            return "is a link to nowhere"
+            return "is a link to nowhere", _DELETE
         if not os.path.isdir(os.path.dirname(path) or "."):
-            return "lies in a folder that is not there"
+            return "lies in a folder that is not there", "make that"
         if not _can_be_locked(mode := os.stat(path).st_mode):
-            return f"is {kind_of_file(mode)}, not a file"
+            return f"is {kind_of_file(mode)}, not a file", _DELETE
         if not os.access(path, os.R_OK):
-            return "may not be read by you, which its owner can mend (chmod 666)"
-    return ""
+            return "may not be read by you", "have its owner mend that (chmod 666)"
+    return None
 
 
 def _can_be_locked(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
-def _unusable(path: str, what: str) -> AsrmeterError:
+def _unusable(path: str, what: str, way_out: str = _DELETE) -> AsrmeterError:
     return AsrmeterError(
-        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; delete it, or have {LOCK_VARIABLE} name another "
-        "file, the same for all who measure on this machine"
+        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; {way_out}, or have {LOCK_VARIABLE} name "
+        "another file, the same for all who measure on this machine"
     )

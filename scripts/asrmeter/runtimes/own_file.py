@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -80,7 +81,7 @@ class PythonFile:
     @property
     def place(self) -> Path:
         """The file."""
-        return Path(self.path).expanduser()
+        return Path(os.path.expanduser(self.path))
 
 
 @dataclass(frozen=True, kw_only=True)
