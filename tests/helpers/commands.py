@@ -68,7 +68,7 @@ def script_of(command: str) -> Path | None:
 
 
 # Run as they are printed, in a checkout with a finished run whose study is studies/mine.yaml too:
-# tests/pipeline/test_commands.py. FILE is a record of it.
+# tests/pipeline/test_printed_commands.py. FILE is a record of it.
 RUN = [
     ".venv/bin/snakemake --cores 4 --resources gpu=1",
     "python scripts/check_study.py studies/mine.yaml",

@@ -132,5 +132,5 @@ def test_results_without_write_access_are_refused_at_start(copied: Checkout) -> 
         assert copied.plan()["measure_cpu"] == 5, "planning takes nothing"
     finally:
         subprocess.run(["umount", places[0]], check=True)
-    assert said.startswith("error: results/study.json: may not be written (Read-only file system)")
+    assert said.startswith("error: results/.running: may not be written (Read-only file system)")
     assert copied.plan()["measure_cpu"] == 5, "a lock was left behind"

@@ -181,5 +181,5 @@ def test_an_altered_archive_is_refused_by_name(prepared: Checkout) -> None:
     )
     assert ran.code == 1
     (line,) = ran.output.splitlines()
-    assert line.startswith(f"error: altered/{archive.name}: sha256 is ")
+    assert line.startswith(f"error: whisper-tiny.en: altered/{archive.name}: sha256 is ")
     assert list(folder.glob("models/*")) == []

@@ -14,6 +14,7 @@ from asrmeter.machine.facts import machine_id
 from asrmeter.records import cell_record
 from asrmeter.report.figure_registry import FIGURES, labels
 from asrmeter.study.grid import Cell
+from asrmeter.workflow import run_lock
 from helpers.checkouts import CELLS, MEASURED, PROFILED, SECRET, Checkout, Ran, small
 
 pytestmark = pytest.mark.pipeline
@@ -61,7 +62,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
     )
     tables = {f"tables/{table}.{ending}" for table in names for ending in ("parquet", "csv")}
     figures = {f"figures/{figure}.svg" for figure in FIGURES}
-    assert top == {".gitkeep", "report.html", "study.json"} | tables | figures
+    assert top == {".gitkeep", run_lock.FILE, "report.html", "study.json"} | tables | figures
     assert finished.measured == sorted(MEASURED)
     profiles = {f"profiles/{cell}.{ending}" for cell in PROFILED for ending in ("parquet", "trace.json.gz")}
     assert {name for name in made if name.startswith(("profiles/", "ceilings/"))} == profiles | {
@@ -241,6 +242,8 @@ def test_nothing_is_left_behind(finished: Checkout) -> None:
 
 
 def is_meant(path: Path) -> bool:
-    # A folder that is an output holds a time stamp; that a model was found whole, and what an attempt has measured, is
-    # remembered for the run.
-    return path.name in (".gitkeep", ".snakemake_timestamp", ".attempts") or path.match("models/.*.checked")
+    # What a run holds; a folder that is an output holds a time stamp; that a model was found whole, and what an attempt
+    # has measured, is remembered for the run.
+    return path.name in (".gitkeep", run_lock.FILE, ".snakemake_timestamp", ".attempts") or path.match(
+        "models/.*.checked"
+    )
