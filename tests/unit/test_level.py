@@ -80,6 +80,20 @@ def test_of_channels_that_cancel_out_the_louder_one_is_taken(other: float) -> No
     assert np.sqrt(np.mean(samples**2)) == pytest.approx(np.sqrt(np.mean(left**2)), rel=1e-3)
 
 
+def test_channels_that_cancel_out_in_a_part_are_not_mixed() -> None:
+    left = speech()
+    right = np.where(np.arange(len(left)) < len(left) // 2, left, -left)
+    samples, mended = sound_of(np.stack([left, right], axis=1))
+    assert mended.startswith("channel 1 of 2 alone")
+    assert np.allclose(samples, left, atol=1e-6)
+
+
+def test_speech_beside_a_spike_is_not_scaled_away() -> None:
+    samples = speech(0.3)
+    samples[999] = 32_767
+    assert refused(samples).startswith("has single samples of 3.28e+04 times full scale")
+
+
 @pytest.mark.parametrize("other", [1.0, 0.3, 0.0, -0.2])
 def test_channels_that_do_not_cancel_out_are_mixed(other: float) -> None:
     left = speech()

@@ -298,6 +298,20 @@ def test_flac_that_was_written_to_a_pipe_and_cut_off_is_refused() -> None:
         assert heard_s(data[:cut]) is None, cut
 
 
+@pytest.mark.parametrize("what", [b"\0\0\0\x20ftypM4A " + bytes(range(256)) * 99, bytes(range(1, 200)) * 200])
+def test_flac_that_goes_on_with_something_else_is_refused(what: bytes) -> None:
+    with pytest.raises(
+        AsrmeterError, match=r"^goes on after its end: about [\d,]+ bytes follow that are no FLAC frames$"
+    ):
+        decode(io.BytesIO(written("FLAC", "PCM_16", 0.8) + what))
+
+
+def test_headers_of_any_size_end_in_a_line() -> None:
+    sphere = written("NIST", "PCM_16", 0.8).replace(b"sample_count -i 12800", b"sample_count -i " + b"9" * 400)
+    for data in (sphere, flac_count(written("FLAC", "PCM_16", 0.8), 10**9)):
+        assert heard_s(data) is None
+
+
 def test_ogg_pages_are_counted() -> None:
     data = DAMAGED["Vorbis"]
     pages = data.split(b"OggS")[1:]

@@ -24,6 +24,8 @@ from asrmeter.common.regular_files import read_regular
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
+# More than the tables of a study of ten thousand cells have.
+_MOST_BYTES, _MOST_ROWS = 2**31, 10_000_000
 # Whatever `printable` may change, in the words of Arrow's expressions.
 _UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 # Half of a surrogate pair, or a whole one.
@@ -49,8 +51,12 @@ def opened(file: Path) -> pq.ParquetFile:
         AsrmeterError: the bytes are not those that were written, or it is no regular file.
         OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
-    content = read_regular(file)
+    content = read_regular(file, _MOST_BYTES)
     found = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    if found.metadata.num_rows > _MOST_ROWS:
+        raise AsrmeterError(
+            f"{file}: has {found.metadata.num_rows:,} rows, more than {_MOST_ROWS:,}; delete it and run again"
+        )
     checksum = (found.metadata.metadata or {}).get(_CHECKSUM)
     if checksum and hashlib.sha256(_replace_last(content, checksum, _BLANK)).hexdigest().encode() != checksum:
         raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")

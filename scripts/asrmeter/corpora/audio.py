@@ -21,6 +21,7 @@ from asrmeter.corpora.segments import Sound
 
 # More than a day of sound; what is larger, or pretends to be, does not fit into memory.
 _MOST_BYTES = 2**32
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 2000, 2_000_000
 # libsndfile's error code for a file that is no audio, or of a format that it does not know.
 _NOT_RECOGNISED = 1
 # Bits of a sample by libsndfile's name of the encoding, where they are whole numbers of bytes.
@@ -50,7 +51,7 @@ def decode(source: Path | IO[bytes]) -> Sound:
         raise AsrmeterError("is empty (0 bytes)")
     parts: list[np.ndarray] = []
     mended: list[str] = []
-    for stream in streams(data):
+    for stream in _streams(data):
         channels, rate_hz = _read(stream)
         if not len(channels):
             continue  # a program that could not go back leaves a header without samples before the right one
@@ -91,6 +92,13 @@ def _content(source: Path | IO[bytes]) -> bytes:
         raise AsrmeterError(str(error).removeprefix(f"{printable(str(source))}: ")) from error
 
 
+def _streams(data: bytes) -> list[Stream]:
+    try:
+        return streams(data)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise AsrmeterError("cannot be decoded (its header is invalid)") from error
+
+
 def _resampled(mono: np.ndarray, rate_hz: int) -> np.ndarray:
     resampled: np.ndarray = librosa.resample(mono, orig_sr=rate_hz, target_sr=SAMPLE_RATE_HZ)
     return resampled
@@ -105,6 +113,8 @@ def _read(stream: Stream) -> tuple[np.ndarray, int]:
             file.write(stream.data)
             file.flush()
             with soundfile.SoundFile(f"/proc/self/fd/{file.fileno()}") as sound:
+                if not _LOWEST_RATE_HZ <= sound.samplerate <= _HIGHEST_RATE_HZ:
+                    raise AsrmeterError(f"has {sound.samplerate:,} samples a second, which no recording of speech has")
                 return _checked(sound, _samples(sound), stream), sound.samplerate
     except soundfile.LibsndfileError as error:
         if error.code == _NOT_RECOGNISED and (kind := kind_of(stream.data)):

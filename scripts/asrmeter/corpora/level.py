@@ -11,6 +11,8 @@ from asrmeter.common.errors import AsrmeterError
 SILENT_RMS = 10 ** (-72 / 20)
 # Channels that cancel out: their mean has less than a tenth of the power of the louder one.
 CANCELLED = 0.1
+# In a tenth of what is loud, they leave words out; looked at in pieces of a word's length.
+CANCELLED_SHARE, _CANCEL_SAMPLES = 0.1, 4096
 # Encoding cuts what is beyond full scale. That is a trace where it is less than half a decibel, or rare and not far.
 TRACE_PEAK, TRACE_SHARE, FAR_BEYOND = 1.05, 1e-4, 2.0
 SCALED_PEAK = 0.99
@@ -34,9 +36,12 @@ def mixed(channels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     _check_clipping(channels)
     if channels.shape[1] == 1:
         return mono, []
-    powers = channels.var(axis=0)
-    loudest = int(powers.argmax())
-    if mono.var() >= CANCELLED * powers[loudest]:
+    n = min(len(mono), _CANCEL_SAMPLES)
+    powers = np.stack([_powers(channel, n) for channel in channels.T])
+    loudest = int(powers.sum(axis=1).argmax())
+    loud = powers.max(axis=0) > max(SILENT_RMS**2, 1e-4 * powers.max())
+    cancelled = _powers(mono, n)[loud] < CANCELLED * powers.max(axis=0)[loud]
+    if not cancelled.any() or cancelled.mean() <= CANCELLED_SHARE:
         return mono, []
     return channels[:, loudest], [f"channel {loudest + 1} of {channels.shape[1]} alone, as the channels cancel out"]
 
@@ -54,7 +59,10 @@ def audible(mono: np.ndarray, rate_hz: int) -> tuple[np.ndarray, list[str]]:
     peak = float(max(mono.max(), -mono.min()))
     if peak <= TRACE_PEAK or (peak <= FAR_BEYOND and np.mean(np.abs(mono) > 1) <= TRACE_SHARE):
         return mono, []
-    return mono * np.float32(SCALED_PEAK / peak), [f"scaled by {SCALED_PEAK / peak:.3g}, as its peak is {peak:.3g}"]
+    scaled = mono * np.float32(SCALED_PEAK / peak)
+    if _loudest_rms(scaled[np.abs(scaled) < SCALED_PEAK / 2], rate_hz) < SILENT_RMS:
+        raise AsrmeterError(f"has single samples of {peak:.3g} times full scale, beside which nothing can be heard")
+    return scaled, [f"scaled by {SCALED_PEAK / peak:.3g}, as its peak is {peak:.3g}"]
 
 
 def _check_clipping(channels: np.ndarray) -> None:
@@ -64,6 +72,12 @@ def _check_clipping(channels: np.ndarray) -> None:
         share = np.mean(channels >= extreme) if extreme > 0 else np.mean(channels <= extreme)
         if share > CLIPPED_SHARE:
             raise AsrmeterError(f"is clipped: {share:.0%} of its samples are at full scale")
+
+
+def _powers(samples: np.ndarray, n: int) -> np.ndarray:
+    """Return the power of every `n` samples, without their mean."""
+    powers: np.ndarray = samples[: len(samples) // n * n].reshape(-1, n).var(axis=1)
+    return powers
 
 
 def _loudest_rms(mono: np.ndarray, rate_hz: int) -> float:

@@ -27,7 +27,11 @@ from asrmeter.common.regular_files import read_regular
 
 # Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
-    logging.getLogger(_library).setLevel(logging.ERROR)
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
+# It writes to the terminal by a handler of its own, past the log's, which hides what addresses give away.
+huggingface_hub.utils.logging.get_logger("huggingface_hub")
+logging.getLogger("huggingface_hub").handlers.clear()
+logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -49,7 +49,7 @@ def _au(data: bytes, at: int) -> tuple[Stream, int]:
 
 def _sphere(data: bytes, at: int) -> tuple[Stream, int]:
     head_bytes = int(data[at + 8 : at + 16]) if data[at + 8 : at + 16].strip().isdigit() else 1024
-    fields = dict(re.findall(rb"(\w+) -(?:i|s\d+) (\d+)", data[at : at + head_bytes]))
+    fields = dict(re.findall(rb"(\w+) -(?:i|s\d+) (\d{1,15})\n", data[at : at + head_bytes]))
     count, width, n_channels, rate_hz = (
         int(fields.get(name, 0)) for name in (b"sample_count", b"sample_n_bytes", b"channel_count", b"sample_rate")
     )

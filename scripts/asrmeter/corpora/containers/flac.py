@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora.containers import mpeg
 from asrmeter.corpora.containers.base import Stream, hole, next_file, truncated
 
@@ -49,10 +50,13 @@ def read(data: bytes, at: int) -> tuple[Stream, int]:
     if begin >= end or not rate_hz:
         return Stream(data[at:end]), end
     n_samples, last = _frames(data, begin, end, rate_hz)
-    end = _end_of_frame(data, last, end)
-    if not n_promised and _crc16(data[last:end]):
+    if n_samples < n_promised:
+        raise truncated(n_samples / rate_hz, n_promised / rate_hz)
+    longest = int.from_bytes(info[7:10], "big") or n_samples * 32 + _LONGEST_HEAD
+    end = _end_of_frame(data, last, end, longest)
+    if not n_promised and end not in _ends(data, last, end):
         raise truncated(n_samples / rate_hz)
-    if n_samples <= n_promised:
+    if n_samples == n_promised:
         return Stream(data[at:end], n_promised / rate_hz), end
     truth = (counts >> 36 << 36 | n_samples).to_bytes(8, "big")
     place = at + _INFO + _COUNTS.start
@@ -82,13 +86,32 @@ def _frames(data: bytes, begin: int, end: int, rate_hz: int) -> tuple[int, int]:
     return n, last
 
 
-def _end_of_frame(data: bytes, begin: int, end: int) -> int:
-    """Return where a stream's last frame ends: before `end` if something else follows, which its checksum shows."""
+def _end_of_frame(data: bytes, begin: int, end: int, longest: int) -> int:
+    """Return where a stream's last frame ends: before `end` if something else follows, which its checksum shows.
+
+    Raises:
+        AsrmeterError: what follows is not known, or the frame is damaged; frames have no more than `longest` bytes.
+    """
     places = [found.start() for found in _TAG.finditer(data, begin, end)]
     if (following := next_file(data, begin, end)) < end:
         places.append(following)
     places += [at for found in mpeg.SYNC.finditer(data, begin + 1, end) if mpeg.recognises(data, at := found.start())]
-    return next((place for place in sorted(places) if not _crc16(data[begin:place])), end)
+    if places and (known := _ends(data, begin, min(begin + longest, end)).intersection(places)):
+        return min(known)
+    n_left = len(data[begin:end].rstrip(b"\0"))
+    if n_left > longest:
+        raise AsrmeterError(f"goes on after its end: about {n_left - longest:,} bytes follow that are no FLAC frames")
+    return end
+
+
+def _ends(data: bytes, begin: int, end: int) -> set[int]:
+    """Return where a frame that begins here can end: its own checksum, CRC-16, makes the remainder 0."""
+    found, value = set(), 0
+    for place in range(begin, end):
+        value = (value << 8 & 0xFFFF) ^ _CRC16[value >> 8 ^ data[place]]
+        if not value:
+            found.add(place + 1)
+    return found
 
 
 def _frame(head: bytes) -> _Frame | None:
@@ -131,12 +154,4 @@ def _crc8(data: bytes) -> int:
     value = 0
     for byte in data:
         value = _CRC8[value ^ byte]
-    return value
-
-
-def _crc16(data: bytes) -> int:
-    """Return 0 for a whole frame: its own checksum is its end."""
-    value = 0
-    for byte in data:
-        value = (value << 8 & 0xFFFF) ^ _CRC16[value >> 8 ^ byte]
     return value

@@ -1,5 +1,8 @@
 """Tags that stand before, between and after streams: ID3, APE, Lyrics3; and padding of zeros."""
 
+import re
+
+_ZEROS = re.compile(rb"\0+")
 _ID3V1_BYTES, _ENHANCED_BYTES, _APE_BYTES, _ID3V2_BYTES = 128, 227, 32, 10
 _LYRICS_END = (b"LYRICS200", b"LYRICSEND")
 
@@ -20,7 +23,7 @@ def skip(data: bytes, at: int, zeros: bool = True) -> int:
             ends = [end + len(mark) for mark in _LYRICS_END if (end := data.find(mark, at)) >= 0]
             at = min(ends, default=at)
         elif zeros and data[at : at + 1] == b"\0":
-            at = len(data) - len(data[at:].lstrip(b"\0"))
+            at = _ZEROS.match(data, at).end()  # type: ignore[union-attr]
         if at == begin:
             return at
         at = min(at, len(data))
