@@ -78,7 +78,7 @@ def _of_number(expected: str, own: tuple[type, ...], value: Any, name: str) -> s
     if type(value) not in own:
         return f"{name} is {_shown(value)}, not {expected}"
     low, high = limits(name)
-    if low <= value <= high and (float in own or abs(value) <= _LARGEST):
+    if low <= value <= high and (type(value) is float or abs(value) <= _LARGEST):
         return None
     return f"{name} is {_shown(value)}, which cannot be"
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants, errors
+from huggingface_hub.utils import logging as hub_logging
 from tqdm import tqdm
 
 from asrmeter.common import log_progress
@@ -29,7 +30,7 @@ from asrmeter.common.regular_files import read_regular
 for _library in ("httpx", "httpx2", "huggingface_hub"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 # It writes to the terminal by a handler of its own, past the log's, which hides what addresses give away.
-huggingface_hub.utils.logging.get_logger("huggingface_hub")
+hub_logging.get_logger("huggingface_hub")
 logging.getLogger("huggingface_hub").handlers.clear()
 logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
 
