@@ -339,3 +339,10 @@ def test_files_beside_the_working_folder_do_not_matter(tmp_path: Path, monkeypat
     (tmp_path / ".AppleDouble").mkdir()
     (tmp_path / ".AppleDouble" / "a.mp3").write_bytes(b"x")
     assert is_whole(heard_s(written("MP3", "MPEG_LAYER_III", 0.8)), 0.8)
+
+
+def test_a_chunk_of_absurd_size_hides_no_samples() -> None:
+    data, put, _ = PROMISES["wav"]
+    half = put(data, 2000)
+    with pytest.raises(AsrmeterError, match=r"^goes on after its end: "):
+        decode(io.BytesIO(half[:2044] + b"LIST" + struct.pack("<I", 2**31 - 1) + half[2044:]))

@@ -16,6 +16,8 @@ _NAMES = (
     b"LISTfactcue PEAKbextiXMLaxmlid3 ID3 JUNKjunkPAD FLLRacidsmplinstplst_PMXDISPcartlevlchnaumid"
     b"MARKCOMTNAMEAUTH(c) ANNOINSTMIDIAESDAPPLCHANinfofreestrgmarkregnuuidpeakovvwkukipaktchan"
 )
+# Of such a one not more is left, or its size is wrong and samples follow.
+_LONGEST_CUT = 2**15
 _WITHOUT_SAMPLES = frozenset(_NAMES[at : at + 4] for at in range(0, len(_NAMES), 4))
 
 
@@ -140,7 +142,10 @@ def _after_others(data: bytes, place: int, at: int, layout: _Layout, contents: d
     """
     while not recognises(data, place) and tags.skip(data, place) == place:
         chunk = _chunk(data, place, layout)
-        if chunk is None or (not _begins(data, place, layout) and chunk.name[:4] not in _WITHOUT_SAMPLES):
+        if chunk is None or (
+            not _begins(data, place, layout)
+            and (chunk.name[:4] not in _WITHOUT_SAMPLES or len(data) - place > _LONGEST_CUT)
+        ):
             break
         if chunk.name == layout.samples:
             raise AsrmeterError("has its samples in several places; convert it to FLAC or WAV")
