@@ -6,24 +6,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asrmeter.analysis.batch_scaling import GROUP, SCALING
-from asrmeter.analysis.bottlenecks import OPERATORS, Bottlenecks
-from asrmeter.analysis.edlm2025 import EDLM2025
-from asrmeter.analysis.roofline import IDENTITY, LOSSES, ROOFLINE
+from asrmeter.analysis.batch_scaling import GROUP
+from asrmeter.analysis.bottlenecks import SCHEMAS, Bottlenecks
+from asrmeter.analysis.roofline import IDENTITY, LOSSES
 from asrmeter.analysis.table_rows import cell_name
-from asrmeter.records.flops_rows import FLOPS
-from asrmeter.records.machine_peaks import PEAK_RATES
 from helpers.tables import Cell
 
 Row = dict[str, Any]
-SCHEMAS = {
-    "flops": FLOPS,
-    "operators": OPERATORS,
-    "ceilings": PEAK_RATES,
-    "roofline": ROOFLINE,
-    "scaling": SCALING,
-    "edlm2025": EDLM2025,
-}
 PEAK_GFLOPS = {"cpu": 280.0, "cuda": 48000.0}
 MEMORY_GB_PER_S = {"cpu": (60.0, 14.0), "cuda": (4200.0, 2100.0)}
 NO_CUDA = "the cell ran on the CPU"

@@ -1,6 +1,7 @@
 """Audio that cannot be heard is named, what can be put right is put right and said, a loud recording stays."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +141,6 @@ def test_what_is_heard_can_be_encoded(level: float, n_channels: int, n: int) -> 
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "a.wav")
     with pytest.raises(AsrmeterError, match=r"^is a pipe, not a file$"):
         decode(tmp_path / "a.wav")

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -72,7 +71,7 @@ def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker
 
 def new_run() -> None:
     """Give this process, a Snakemake whose jobs measure, a secret of its own: no other user can guess it."""
-    os.environ[RUN_VARIABLE] = secrets.token_hex(16)
+    os.environ[RUN_VARIABLE] = os.urandom(16).hex()
 
 
 class DirectWorker:
