@@ -22,11 +22,11 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Ch
 # Three groups of tests at a time, the long ones first (the longest mostly waits for SLURM); then, one after another,
 # those that measure with every core. One thread each: where several programs have as many threads as there are cores,
 # these wait for one another.
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone
 
 check: lint ## before each commit: lint and unit tests, in about a minute on two cores
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadgroup --quiet
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
 
 lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-types lint-tests lint-style lint-workflow

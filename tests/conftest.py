@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import functools
 import os
 import re
 import shutil
@@ -7,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models import catalogue as models
@@ -31,23 +34,49 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-# The longest groups begin first, so that all processes end together.
+# A test, or a fixture of tests, that takes the finished run.
+_TAKES_FINISHED = re.compile(r"^def \w+\([^)]*\bfinished(_run)?\b", re.MULTILINE)
+# The longest begin first, so that all processes end together.
 _LONGEST = (
-    *("test_cluster", "finished", "test_environments", "test_own_speech", "test_faults"),
-    *("test_random_kills", "test_model_folders", "test_limits", "test_broken_studies", "test_large"),
-    *("test_large_plan", "test_scale", "test_hub_corpora"),
+    *("test_cluster.py", "finished", "test_environments.py", "test_own_speech.py", "test_faults.py"),
+    *("test_random_kills.py", "test_model_folders.py", "test_limits.py", "test_broken_studies.py", "test_large.py"),
+    *("test_large_plan.py", "test_scale.py", "test_hub_corpora.py"),
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups from the marks
+@functools.cache
+def _group_of_file(path: Path) -> str:
+    return "finished" if _TAKES_FINISHED.search(path.read_text(encoding="utf-8")) else path.name
+
+
+def _group(nodeid: str) -> str:
+    """Return the name of the tests that run in one process: those of a file, or of all that share the finished run."""
+    return _group_of_file(ROOT / nodeid.partition("::")[0])
+
+
+class ByGroup(LoadScopeScheduling):
+    """Gives each process a group of tests at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    """Have xdist run tests by group, whatever --dist says."""
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `--dist loadgroup`: those of a file, or of all files that share the finished run."""
-    finished = {item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())}
-    groups = {item.path: "finished" if item.path in finished else item.path.stem for item in items}
-    position = {group: number for number, group in enumerate(_LONGEST)}
-    items.sort(key=lambda item: position.get(groups[item.path], len(_LONGEST)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    """Have the longest groups begin first."""
+
+    def position(item: pytest.Item) -> int:
+        group = _group(item.nodeid)
+        shares = "finished_run" in getattr(item, "fixturenames", ())
+        assert not shares or group == "finished", f"{item.path.name}: not seen by _TAKES_FINISHED"
+        return _LONGEST.index(group) if group in _LONGEST else len(_LONGEST)
+
+    items.sort(key=position)
 
 
 @pytest.fixture(scope="session")
