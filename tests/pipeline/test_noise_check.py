@@ -2,6 +2,7 @@
 
 import pytest
 
+from asrmeter.workflow import run_lock
 from helpers.checkouts import Checkout, MakeCheckout, small
 
 pytestmark = pytest.mark.pipeline
@@ -25,4 +26,4 @@ def test_a_verdict_is_told_each_time_and_nothing_else_is_done(fresh: Checkout, t
     told = ran.output.splitlines()
     assert len(told) - max(number for number, line in enumerate(told) if line.startswith(VERDICTS)) < 8
     assert (fresh.results / "logs" / "noise.log").read_text() in ran.output
-    assert {path.name for path in fresh.results.iterdir()} <= {".gitkeep", "downloads", "logs"}
+    assert {path.name for path in fresh.results.iterdir()} <= {".gitkeep", run_lock.FILE, "downloads", "logs"}
