@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import huggingface_hub.utils.logging
 from huggingface_hub import constants, errors
-from huggingface_hub.utils import logging as hub_logging
 from tqdm import tqdm
 
 from asrmeter.common import log_progress
@@ -26,13 +26,12 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of, write_atomically
 from asrmeter.common.regular_files import read_regular
 
-# Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway.
+# Their log lines contain the addresses of files, which may be signed, and retries; errors are raised anyway. The Hub's
+# client sets its level when its logging is imported, above.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
-# It writes to the terminal by a handler of its own, past the log's, which hides what addresses give away.
-hub_logging.get_logger("huggingface_hub")
-logging.getLogger("huggingface_hub").handlers.clear()
-logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+# Its own handler writes to the terminal past our log, which hides what addresses give away.
+logging.getLogger(huggingface_hub.__name__).handlers.clear()
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

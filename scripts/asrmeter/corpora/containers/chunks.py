@@ -16,9 +16,9 @@ _NAMES = (
     b"LISTfactcue PEAKbextiXMLaxmlid3 ID3 JUNKjunkPAD FLLRacidsmplinstplst_PMXDISPcartlevlchnaumid"
     b"MARKCOMTNAMEAUTH(c) ANNOINSTMIDIAESDAPPLCHANinfofreestrgmarkregnuuidpeakovvwkukipaktchan"
 )
-# Of such a one not more is left, or its size is wrong and samples follow.
-_LONGEST_CUT = 2**15
 _WITHOUT_SAMPLES = frozenset(_NAMES[at : at + 4] for at in range(0, len(_NAMES), 4))
+# Where more than this is left of a file whose last chunk is cut, the chunk's size is wrong, and samples may follow it.
+_LONGEST_CUT = 2**15
 
 
 class _Layout(NamedTuple):
