@@ -14,6 +14,7 @@ include: "rules/corpus.smk"
 include: "rules/models.smk"
 include: "rules/flops.smk"
 include: "rules/measure.smk"
+include: "rules/retry.smk"
 include: "rules/profile.smk"
 include: "rules/ceilings.smk"
 include: "rules/analysis.smk"
@@ -29,7 +30,7 @@ rule all:
         "<results>/report.html",
         "<results>/study.json",
         # Named here too, so that a cell whose file was deleted is measured again.
-        ALL_CELLS,
+        ALL_SITTINGS,
 
 
 rule fetch:

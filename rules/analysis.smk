@@ -1,8 +1,8 @@
 """
 From records to tables.
 
-Needs: the records of all cells, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,passes,transcripts,repeatability,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
+Makes: <results>/tables/{cells,sittings,passes,transcripts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside
 """
 
@@ -17,14 +17,15 @@ rule tables:
     "Score every transcript and gather all cells."
     input:
         code("make_tables.py"),
-        cells=ALL_CELLS,
+        # Each is as new as the newest record of its lap, and all records together are thousands.
+        laps=PLAN.laps.retried,
         study=saved_study,
         flops="<results>/tables/flops.parquet",
         words=PLAN.archives(["openai-whisper"]),
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "passes", "transcripts", "repeatability"],
+            table=["cells", "sittings", "passes", "transcripts"],
             ending=["parquet", "csv"],
         ),
     log:

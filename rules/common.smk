@@ -2,7 +2,7 @@
 Common ground: the study, its plan, and the functions that the rules' inputs, parameters and resources use.
 
 Needs: config.yaml, or what --configfile names
-Makes: STUDY, PLAN, MODELS, SEGMENTS, ALL_CELLS
+Makes: STUDY, PLAN, MODELS, SEGMENTS, ALL_SITTINGS
 
 What is imported here is pydantic and the standard library: on a cluster every job pays for it.
 """
@@ -23,8 +23,8 @@ sys.path.insert(0, str(BASE / "scripts"))
 
 from asrmeter.machine import lock
 from asrmeter.measure import launcher
-from asrmeter.records import run_folders
-from asrmeter.study import fingerprints, grid, ownership, validation
+from asrmeter.records import run_folders, status
+from asrmeter.study import fingerprints, ownership, validation
 from asrmeter.workflow import (
     command_line,
     environment,
@@ -64,18 +64,22 @@ pathvars:
     results=STUDY.results,
 
 
-def check_places():
-    "Refuse a results folder of another study, or where another run works, and a lock of the machine that is none."
+def before_planning():
+    "Refuse a results folder of another study or protocol, or where another run works, and a lock that is none."
     ownership.check_results_owner(STUDY)
+    status.check_protocol(Path(STUDY.results))
     if LOCAL:
         lock.check_lock()
+    snakemake_api.let_scheduler_sleep(workflow)
     if snakemake_api.runs_jobs(workflow):
         run_lock.hold(Path(STUDY.results))
 
 
-snakemake_api.before_planning(workflow, check_places, STUDY.results)
+snakemake_api.before_planning(workflow, before_planning, STUDY.results)
 PLAN = Plan(STUDY, on_cluster=not LOCAL)
-ALL_CELLS = [f"<results>/measurements/{cell}.parquet" for cell in PLAN.cells]
+ALL_SITTINGS = [
+    f"<results>/measurements/{sitting}.parquet" for sitting in PLAN.laps.sittings
+]
 # All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
 MEASURE_THREADS = LOCAL and snakemake_api.cores(workflow) or os.cpu_count()
 
@@ -106,8 +110,10 @@ snakemake_api.limit_resource(workflow, "serial_slot", 1)
 wildcard_constraints:
     model="|".join(map(re.escape, STUDY.models)),
     variant="|".join(map(re.escape, STUDY.variants)),
-    duration=r"\d+",
-    batch=rf"\d+({grid.REPEAT_SUFFIX})?",
+    # One for what could be three: each takes a part of the time to plan.
+    size=r"\d+s-b\d+",
+    sitting=r"\d+s-b\d+/lap[1-9]",
+    lap=r"[1-9]",
     machine=r"[^/]+",
 
 
@@ -124,14 +130,20 @@ def saved_study(wildcards):
 
 def cell_of(wildcards, device):
     "The planned cell of a file. Any other is refused."
-    size = f"{wildcards.duration}s-b{wildcards.batch}"
-    return or_exit(PLAN.cell, wildcards.model, wildcards.variant, device, size)
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.size}"
+    return or_exit(PLAN.cell, name)
 
 
-def memory_mb(device):
-    "A function that returns the memory of a job on a cell on this device."
+def sitting_of(wildcards, device):
+    "The planned sitting of a file. Any other is refused."
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.sitting}"
+    return or_exit(PLAN.sitting, name)
+
+
+def memory_mb(planned, device):
+    "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or `sitting_of`."
     return lambda wildcards, attempt: PLAN.memory_mb(
-        cell_of(wildcards, device), attempt
+        planned(wildcards, device), attempt
     )
 
 
@@ -139,3 +151,12 @@ def measuring_resources(**more):
     "The resources of a job that measures."
     attempt_no = lambda wildcards, attempt: attempt
     return {**PLAN.measuring_resources(), "attempt_no": attempt_no, **more}
+
+
+def retrying_resources(device):
+    "The resources of a job that measures any disturbed cells of this device again."
+    return measuring_resources(
+        mem_mb=lambda wildcards, attempt: PLAN.most_memory_mb(device, attempt),
+        runtime=PLAN.laps.retry_minutes,
+        time_s=PLAN.laps.retry_s,
+    )

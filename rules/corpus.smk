@@ -18,7 +18,7 @@ rule download:
             re.escape(package.archive) for package in PLAN.packages.values()
         ),
     # Before any cell, so that all cells are there to be taken in their shuffled order.
-    priority: PLAN.top_priority
+    priority: PLAN.laps.top_priority
     retries: 2
     conda:
         "../envs/corpus.yaml"
@@ -48,7 +48,7 @@ rule corpus:
         audio=directory(f"<results>/corpus/{PLAN.corpus}/audio"),
     log:
         f"<results>/logs/corpus/{PLAN.corpus}.log",
-    priority: PLAN.top_priority
+    priority: PLAN.laps.top_priority
     conda:
         "../envs/corpus.yaml"
     params:

@@ -1,14 +1,16 @@
 """
-The run as a whole: whether it can write, and how far it has come.
+The run as a whole: whether it can write, what time it has, and how far it has come.
 
 Needs: the cells of the study
-Makes: a line on the terminal and in <results>/logs/progress.log whenever a cell begins or ends
-Steps: try to write; forget earlier attempts; listen to Snakemake's own log; nothing of it runs in the jobs
+Makes: a line on the terminal and in <results>/logs/progress.log whenever a measurement begins or ends
+Steps: try to write; forget earlier attempts; begin the ledger of the time; tell the plan; listen to Snakemake's own log;
+nothing of it runs in the jobs
 """
 
 from asrmeter.common.files import check_room
 from asrmeter.measure import retries
 from asrmeter.sources import packages
+from asrmeter.workflow.announcement import announcement
 from asrmeter.workflow.progress import RunProgress
 
 # Only on a cluster: beside a measurement nothing may wake up.
@@ -27,8 +29,13 @@ onstart:
         for job in jobs:
             if job.has_attempts and job.is_needed:
                 retries.forget(Path(job.outputs[0]))
-        to_measure, done = PLAN.cells_of_jobs(jobs)
-        PROGRESS.begin(to_measure, done, None if workflow.local_exec else POLL_S)
+        to_measure, done = PLAN.laps.sittings_of_jobs(jobs)
+        with errors_in_one_line():
+            PLAN.laps.begin_ledger(to_measure.values(), done)
+        plan = announcement(STUDY, len(to_measure))
+        PROGRESS.begin(
+            to_measure, done, plan, None if workflow.local_exec else POLL_S
+        )
         logger.addHandler(PROGRESS)
 
 
@@ -38,6 +45,6 @@ onsuccess:
 
 onerror:
     # Where one cell of a job fails for good, Snakemake removes what the others have measured.
-    for cell in PROGRESS.to_measure:
-        retries.put_back(Path(PLAN.record(cell)))
+    for sitting in PROGRESS.to_measure:
+        retries.put_back(Path(PLAN.laps.record(sitting)))
     PROGRESS.end()

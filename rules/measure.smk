@@ -2,39 +2,40 @@
 The measurements.
 
 Needs: a model folder, the corpus
-Makes: <results>/measurements/<model>/<variant>/<device>/<duration>s-b<batch>.parquet
-Steps: one job a cell, alone on the machine; a cell that fails is a record too
+Makes: <results>/measurements/<model>/<variant>/<device>/<duration>s-b<batch>/lap<n>.parquet
+Steps: lap by lap, one job a cell, alone on the machine; a cell that fails is a record too
 
-A cell depends on its own values and on the protocol, all in `params.cell`. Its inputs count only when what they are made
-of has changed, which is in there as a key, and no script is among them: changed code never measures again.
+A measurement depends on its own values and on the protocol, all in `params.cell`. Its inputs count only when what they
+are made of has changed, which is in there as a key, and no script is among them: changed code never measures again. What
+`resources` say does not count either: laps or cells more measure nothing again.
 """
 
 
 rule measure_cpu:
-    "Measure one cell on the CPU."
+    "Measure one cell on the CPU in one lap."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
         manifest=SEGMENTS,
     output:
-        "<results>/measurements/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
+        "<results>/measurements/{model}/{variant}/cpu/{sitting}.parquet",
     log:
-        "<results>/logs/measure/{model}/{variant}/cpu/{duration}s-b{batch}.log",
-    priority: lambda wildcards: PLAN.priorities[cell_of(wildcards, "cpu").id]
+        "<results>/logs/measure/{model}/{variant}/cpu/{sitting}.log",
+    priority: lambda wildcards: PLAN.laps.priorities[sitting_of(wildcards, "cpu").id]
     # The last ones write that the cell takes its job down.
     retries: PLAN.retries
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        **measuring_resources(mem_mb=memory_mb("cpu")),
+        **measuring_resources(mem_mb=memory_mb(sitting_of, "cpu")),
     params:
-        cell=lambda wildcards: PLAN.measure_options(cell_of(wildcards, "cpu")),
+        cell=lambda wildcards: PLAN.measure_options(sitting_of(wildcards, "cpu")),
     shell:
         r"""
         python scripts/measure.py {params.cell:q} \
             --model-folder {input.model:q} \
             --segments {input.manifest:q} \
-            {resources.larger_than_oom} \
+            {resources.untracked} \
             --timeout-s {resources.timeout_s:q} \
             --attempt {resources.attempt_no:q} \
             --output {output:q} \
@@ -44,12 +45,12 @@ rule measure_cpu:
 
 use rule measure_cpu as measure_cuda with:
     output:
-        "<results>/measurements/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
+        "<results>/measurements/{model}/{variant}/cuda/{sitting}.parquet",
     log:
-        "<results>/logs/measure/{model}/{variant}/cuda/{duration}s-b{batch}.log",
-    priority: lambda wildcards: PLAN.priorities[cell_of(wildcards, "cuda").id]
+        "<results>/logs/measure/{model}/{variant}/cuda/{sitting}.log",
+    priority: lambda wildcards: PLAN.laps.priorities[sitting_of(wildcards, "cuda").id]
     resources:
-        **measuring_resources(mem_mb=memory_mb("cuda")),
+        **measuring_resources(mem_mb=memory_mb(sitting_of, "cuda")),
         gpu=1,
     params:
-        cell=lambda wildcards: PLAN.measure_options(cell_of(wildcards, "cuda")),
+        cell=lambda wildcards: PLAN.measure_options(sitting_of(wildcards, "cuda")),

@@ -15,7 +15,7 @@ rule model:
         folder=directory("<results>/models/{model}"),
     log:
         "<results>/logs/model/{model}.log",
-    priority: PLAN.top_priority
+    priority: PLAN.laps.top_priority
     conda:
         "../envs/measure.yaml"
     params:

@@ -13,17 +13,17 @@ rule profile_cpu:
         model=lambda wildcards: MODELS[wildcards.model],
         manifest=SEGMENTS,
     output:
-        operators="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.parquet",
-        trace="<results>/profiles/{model}/{variant}/cpu/{duration}s-b{batch}.trace.json.gz",
+        operators="<results>/profiles/{model}/{variant}/cpu/{size}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cpu/{size}.trace.json.gz",
     log:
-        "<results>/logs/profile/{model}/{variant}/cpu/{duration}s-b{batch}.log",
+        "<results>/logs/profile/{model}/{variant}/cpu/{size}.log",
     # The last ones write that the cell takes its job down.
     retries: PLAN.retries
     conda:
         "../envs/measure.yaml"
     threads: MEASURE_THREADS
     resources:
-        **measuring_resources(mem_mb=memory_mb("cpu")),
+        **measuring_resources(mem_mb=memory_mb(cell_of, "cpu")),
     params:
         cell=lambda wildcards: PLAN.profile_options(cell_of(wildcards, "cpu")),
     shell:
@@ -41,12 +41,12 @@ rule profile_cpu:
 
 use rule profile_cpu as profile_cuda with:
     output:
-        operators="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.parquet",
-        trace="<results>/profiles/{model}/{variant}/cuda/{duration}s-b{batch}.trace.json.gz",
+        operators="<results>/profiles/{model}/{variant}/cuda/{size}.parquet",
+        trace="<results>/profiles/{model}/{variant}/cuda/{size}.trace.json.gz",
     log:
-        "<results>/logs/profile/{model}/{variant}/cuda/{duration}s-b{batch}.log",
+        "<results>/logs/profile/{model}/{variant}/cuda/{size}.log",
     resources:
-        **measuring_resources(mem_mb=memory_mb("cuda")),
+        **measuring_resources(mem_mb=memory_mb(cell_of, "cuda")),
         gpu=1,
     params:
         cell=lambda wildcards: PLAN.profile_options(cell_of(wildcards, "cuda")),

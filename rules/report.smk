@@ -73,7 +73,7 @@ rule report:
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
-        repeatability="<results>/tables/repeatability.parquet",
+        sittings="<results>/tables/sittings.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -103,7 +103,7 @@ rule report:
             --study {input.study:q} \
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
-            --repeatability {input.repeatability:q} \
+            --sittings {input.sittings:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \
             --ceilings {input.ceilings:q} \

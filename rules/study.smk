@@ -16,7 +16,7 @@ rule study:
     log:
         "<results>/logs/study.log",
     # Says whose results these are before the first cell is there.
-    priority: PLAN.top_priority
+    priority: PLAN.laps.top_priority
     conda:
         "../envs/analysis.yaml"
     params:

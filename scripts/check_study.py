@@ -8,7 +8,8 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.study import grid, validation, yaml_file
+from asrmeter.study import validation, yaml_file
+from asrmeter.workflow.announcement import announcement
 from asrmeter.workflow.cli import run
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     for path in args.studies:
         study = validation.with_defaults(yaml_file.read(path), source=str(path))
-        print(f"{path}: the study {study.name}, {len(grid.execution_order(study))} cells")
+        print(f"{path}: the study {study.name}, {announcement(study)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""List the cells of a run by status, age, machine and more, and delete them.
+"""List the cells of a run, a line for each lap, by status, age, machine and more, and delete them.
 
-With --delete the files of the listed cells are deleted: the same snakemake command as before then measures exactly
+With --delete the files of the listed lines are deleted: the same snakemake command as before then measures exactly
 these again. Not while it runs. Like every step, this one waits while something is being measured on the machine.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import query
 from asrmeter.records.query import FAILED, FAILED_STATUS, Query, RecordSummary
 from asrmeter.study import grid, ownership
@@ -25,10 +24,11 @@ from asrmeter.workflow.cli import aligned, run
 
 RERUN = "snakemake --cores all --resources gpu=1"
 EXAMPLES = f"""\
-each filter takes several values, and a cell has to match every filter:
-  python scripts/list_cells.py results                     all cells, the newest last
+each filter takes several values, and a line has to match every filter:
+  python scripts/list_cells.py results                     all cells in all laps, the newest last
   python scripts/list_cells.py results --status {FAILED}       those without a measurement, and why
   python scripts/list_cells.py results --status oom unsupported --delete   with the batches not tried
+  python scripts/list_cells.py results --disturbed --lap 2     those that something disturbed, and what
   python scripts/list_cells.py results --older-than 7d --device cuda
   python scripts/list_cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
   python scripts/list_cells.py results --reason "no space" --files | xargs ls -l
@@ -38,10 +38,12 @@ each filter takes several values, and a cell has to match every filter:
 def table(records: Sequence[RecordSummary]) -> list[str]:
     """Return the records as lines for a terminal."""
     now = datetime.datetime.now().astimezone()
-    head = ["cell", "status", "measured at", "age", "machine", "node", "protocol", "processor", "reason"]
+    head = ["cell", "lap", "status", "measured at", "age", "machine", "node", "protocol", "processor", "tries"]
+    head.append("reason")
     rows = [
         [
             record.cell,
+            str(record.lap),
             record.status,
             f"{record.measured_at:%Y-%m-%d %H:%M}",
             query.format_age(record.measured_at, now),
@@ -49,42 +51,45 @@ def table(records: Sequence[RecordSummary]) -> list[str]:
             record.node,
             "" if record.protocol is None else str(record.protocol),
             record.processor,
-            record.reason,
+            str(record.n_tries or ""),
+            "; ".join(filter(None, (record.reason, record.disturbance and f"disturbed: {record.disturbance}"))),
         ]
         for record in records
     ]
-    # Only records of a cluster have a node.
-    shown = [column != "node" or any(record.node for record in records) for column in head]
+    # Only records of a cluster have a node, and only what was disturbed was tried again.
+    rare = {"node": any(record.node for record in records), "tries": any(record.n_tries > 1 for record in records)}
+    shown = [rare.get(column, True) for column in head]
     return aligned([list(itertools.compress(row, shown)) for row in (head, *rows)]) if records else []
 
 
 def delete(records: Sequence[RecordSummary], results: Path) -> list[str]:
-    """Delete the files of cells; return lines about what was deleted and how to measure it again.
+    """Delete the files of sittings; return lines about what was deleted and how to measure it again.
 
     Raises:
         AsrmeterError: a file cannot be deleted.
     """
     gone = _not_planned(records, results)
     n_profiles = query.delete(records, results)
-    profiles = f", and the failed profiles of {n_profiles} of them" if n_profiles else ""
-    lines = [f"deleted: {_count(len(records))}{profiles}; run the same command as before to measure them again, e.g."]
-    lines.append(RERUN)
+    profiles = f", and {n_profiles} failed profile{'' if n_profiles == 1 else 's'} of theirs" if n_profiles else ""
+    deleted = f"deleted: {_count(len(records), records)}{profiles}"
+    lines = [f"{deleted}; run the same command as before to measure them again, e.g.", RERUN]
     if gone:
         lines.append(f"except for {len(gone)} that the study no longer has, such as {gone[0]}")
     return lines
 
 
-def _count(n_cells: int) -> str:
-    return f"{n_cells} cell{'' if n_cells == 1 else 's'}"
+def _count(n: int, records: Sequence[RecordSummary]) -> str:
+    n_cells = len({record.cell for record in records})
+    return f"{n} measurement{'' if n == 1 else 's'} of {n_cells} cell{'' if n_cells == 1 else 's'}"
 
 
 def _not_planned(records: Sequence[RecordSummary], results: Path) -> list[str]:
-    """Return the names of the cells that are not in the study of the last run."""
+    """Return the names of the sittings that are not in the study of the last run."""
     study = results / ownership.FILE
     if not study.is_file():
         return []
-    planned = {cell.id for cell in grid.execution_order(ownership.read(study))}
-    return [record.cell for record in records if record.cell not in planned]
+    planned = {sitting.id for sitting in grid.execution_order(ownership.read(study))}
+    return [record.sitting for record in records if record.sitting not in planned]
 
 
 def _time(text: str) -> datetime.datetime:
@@ -104,9 +109,9 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
     group.add_argument(
         "--status",
         nargs="+",
-        choices=(*MEASURED_STATUS, *FAILED_STATUS, FAILED),
+        choices=("ok", *FAILED_STATUS, FAILED),
         metavar="STATUS",
-        help=f"{', '.join((*MEASURED_STATUS, *FAILED_STATUS))}; {FAILED}: any but {' and '.join(MEASURED_STATUS)}",
+        help=f"ok, {', '.join(FAILED_STATUS)}; {FAILED}: any but ok",
     )
     group.add_argument(
         "--older-than", type=_time, metavar="AGE", help="measured longer ago than 30m, 12h, 7d or 2w, or before a time"
@@ -117,10 +122,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
     group.add_argument("--model", nargs="+", metavar="MODEL", help="name of a model in the study")
     group.add_argument("--variant", nargs="+", metavar="VARIANT", help="name of a variant in the study")
     group.add_argument("--device", nargs="+", metavar="DEVICE", help="cpu or cuda")
+    group.add_argument("--lap", nargs="+", type=int, metavar="N", help="number of the lap")
+    group.add_argument("--disturbed", action="store_true", help="disturbed by something else on the machine")
     group.add_argument("--reason", metavar="TEXT", help="text that the reason contains, in upper or lower case")
     parser.add_argument("--files", action="store_true", help="print the paths of the files and nothing else")
-    parser.add_argument("--delete", action="store_true", help="delete the files of the listed cells")
-    parser.add_argument("--all", action="store_true", help="with --delete: delete all cells, without any filter")
+    parser.add_argument("--delete", action="store_true", help="delete the files of the listed lines")
+    parser.add_argument("--all", action="store_true", help="with --delete: delete all of them, without any filter")
     args = parser.parse_args(argv)
     filters = Query(**{field.name: getattr(args, field.name) for field in fields(Query)})
     if args.delete and not args.all and filters.is_empty:
@@ -135,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     matching = [record for record in records if filters.matches(record)]
     lines = [str(record.path) for record in matching] if args.files else table(matching)
     if not args.files:
-        lines.append(f"{len(matching)} of {_count(len(records))}")
+        lines.append(f"{len(matching)} of {_count(len(records), records)}")
     if lines:
         print("\n".join(lines), flush=True)
     if args.delete and matching:

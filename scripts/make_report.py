@@ -10,9 +10,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import KEYS as BOTTLENECK_TABLES
 from asrmeter.analysis.bottlenecks import Bottlenecks
-from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
+from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
-from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
+from asrmeter.analysis.sitting_columns import SITTINGS
+from asrmeter.analysis.table_rows import CELL_KEY, TRANSCRIPT_KEY, read_rows
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json, write_atomically
 from asrmeter.common.regular_files import read_regular
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
-    parser.add_argument("--repeatability", type=Path, required=True, help="repeatability table (Parquet)")
+    parser.add_argument("--sittings", type=Path, required=True, help="sittings table (Parquet)")
     for name in BOTTLENECK_TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         study=study,
         cells=cells,
         transcripts=transcripts,
-        repeatability=read_rows(arguments.repeatability, REPEATABILITY),
+        sittings=read_rows(arguments.sittings, SITTINGS, (*CELL_KEY, "lap")),
         bottlenecks=Bottlenecks.read({name: getattr(arguments, name) for name in BOTTLENECK_TABLES}),
         selection=read_json(arguments.selection, shape=SELECTION),
         segments=segments,

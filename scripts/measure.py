@@ -1,4 +1,4 @@
-"""Measure one cell: start a worker, wait for it, write what it measured. A cell that fails gets a record too.
+"""Measure one cell in one lap: start a worker, wait for it, write what it measured; a cell that fails has a record too.
 
 While the worker measures, this process sleeps in the kernel and has imported nothing but the standard library.
 """
@@ -8,7 +8,6 @@ import datetime
 import logging
 import os
 import platform
-import statistics
 import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +19,7 @@ from asrmeter import runtimes
 from asrmeter.common.paths import ROOT
 from asrmeter.machine import probes
 from asrmeter.machine.facts import machine_facts, node
-from asrmeter.measure import cell_options
+from asrmeter.measure import cell_options, time_ledger
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.supervisor import Outcome
@@ -30,19 +29,21 @@ from asrmeter.workflow.cli import run
 # What a record is made of is imported when the worker has ended: before, it would be part of its start-up.
 if TYPE_CHECKING:
     from asrmeter.records.events import Event, Latency, Pass
+    from asrmeter.records.header import RecordHeader
 
 # A row of a record.
 PassRow = dict[str, Any]
 
 
 class CellJob(Job):
-    """Measures a cell."""
+    """Measures a cell in one lap."""
 
     keeps_record = True
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__((args.output,), args.attempt, args.timeout_s)
         self._args = args
+        self._sitting = ""
         self._begun: dict[str, Any] = {}
         self._clock_ahead_s = 0.0
 
@@ -50,7 +51,8 @@ class CellJob(Job):
         """Return the spec of the cell, and begin its record."""
         # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
         logging.info("measuring %s on %s", self.title, node() or platform.node())
-        spec = cell_options.specify(self._args)
+        spec = cell_options.specify_sitting(self._args, self.begun_s)
+        self._sitting = cell_options.sitting_of(spec).id
         facts = machine_facts(ROOT, runtimes.options_of(spec.runtime).packages)
         self._begun = spec.settings | vars(facts) | {"before": probes.activity(), "started_at_s": time.time()}
         self._clock_ahead_s = probes.clock_ahead_s()
@@ -67,70 +69,94 @@ class CellJob(Job):
         )
 
     def write(self, outcome: Outcome) -> str:
-        """Write the record."""
+        """Write the record, and what the job took."""
         from asrmeter.records import cell_record  # pyarrow
         from asrmeter.records.header import Activity, RecordHeader
 
-        status, reason, events, passes = interpret(outcome)
+        events, passes = interpret(outcome)
         # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
         clock_jump_s = probes.clock_ahead_s() - self._clock_ahead_s
         ended_at = datetime.datetime.fromtimestamp(time.time() - clock_jump_s, datetime.UTC)
         header = RecordHeader(
             **self._begun,
-            status=status,
-            reason=reason,
+            status=outcome.status,
+            reason=outcome.reason,
             events=events,
             after=cast(Activity, probes.activity()),
             clock_jump_s=clock_jump_s,
             measured_at=ended_at.isoformat(timespec="seconds"),
+            job_s=time.monotonic() - self.begun_s,
         )
         cell_record.write(self.output, header, passes)
-        return summary(status, reason, passes)
+        self._enter_in_ledger(events.get("latency"))
+        return summary(header, passes)
+
+    def _enter_in_ledger(self, latency: "Event | None") -> None:
+        """Note what the job took: all of it, and what it needs at least, which is one round and all but the passes."""
+        if self._args.time_ledger is None:
+            return
+        spent_s = time.monotonic() - self.begun_s
+        timed_s, n_rounds = getattr(latency, "timed_s", None) or 0.0, getattr(latency, "n_rounds", None) or 1
+        least_s = spent_s - timed_s + timed_s / n_rounds
+        ledger = time_ledger.TimeLedger(self._args.time_ledger)
+        ledger.add(self._sitting, self._args.lap, spent_s, least_s)
 
 
-def interpret(outcome: Outcome) -> "tuple[str, str | None, dict[str, Event], list[PassRow]]":
-    """Return status, reason, the last event of each kind by name, and passes with their phase."""
+def interpret(outcome: Outcome) -> "tuple[dict[str, Event], list[PassRow]]":
+    """Return the last event of each kind by name, and the passes with their phase."""
     from asrmeter.records.events import Latency, Pass, Waited
 
     events = {name: event for name, event in outcome.by_name.items() if name != Pass.name}
     if outcome.supervisor_cpu_s is not None:
         events[Waited.name] = Waited(parent_cpu_s=outcome.supervisor_cpu_s)
     latency = next(iter(outcome.of_kind(Latency)), None)
-    passes = [vars(entry) | {"phase": phase(entry, latency)} for entry in outcome.of_kind(Pass)]
-    if outcome.status == "ok" and latency and not latency.converged:
-        return "unconverged", f"{latency.reason} before the interval was narrow enough", events, passes
-    return outcome.status, outcome.reason, events, passes
+    return events, [vars(entry) | {"phase": phase(entry, latency)} for entry in outcome.of_kind(Pass)]
 
 
 def phase(entry: "Pass", latency: "Latency | None") -> str:
     """Return the phase that a pass belongs to: which of the timed ones count is known only at the end."""
-    if entry.phase != "latency" or latency is None or entry.attempt is None or entry.round is None:
+    if entry.phase != "latency" or latency is None or entry.round is None:
         return entry.phase
-    if entry.attempt < latency.attempt:
-        return "disturbed"
     return "warmup" if entry.round < latency.n_unsteady else "latency"
 
 
-def summary(status: str, reason: str | None, passes: list[PassRow]) -> str:
-    """Return a cell in a line, for the log."""
+def summary(header: "RecordHeader", passes: list[PassRow]) -> str:
+    """Return a sitting in a line, for the log."""
     timed = [entry for entry in passes if entry["phase"] == "latency"]
-    why = f"{status}: {reason}" if reason else status
+    why = f"{header.status}: {header.reason}" if header.reason else header.status
     if not timed:
         return why
-    median_s = statistics.median(entry["latency_s"] for entry in timed)
-    rtfx = sum(entry["audio_s"] for entry in timed) / sum(entry["latency_s"] for entry in timed)
-    return f"{median_s:.3g} s (median of {len(timed)}), {rtfx:.3g} times real time; {why}"
+    timed_s = sum(entry["latency_s"] for entry in timed)
+    rtfx = sum(entry["audio_s"] for entry in timed) / timed_s
+    n_batches = len({entry["batch"] for entry in timed})
+    done = f"{len(timed)} passes over {n_batches} batches, {timed_s:.1f} of {header.job_s or 0:.1f} s"
+    return f"{timed_s / len(timed):.3g} s (mean of {done}), {rtfx:.3g} times real time; {why}"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the command line, measure the cell and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
     cell_options.add_arguments(parser)
+    cell_options.add_sitting_arguments(parser)
     parser.add_argument(
         "--larger-than-oom", action="store_true", help="try even where a smaller batch has run out of memory"
     )
     run_job(CellJob(parser.parse_args(argv)))
 
 
+class WithoutPandas:
+    """Makes pandas look as if it were not installed.
+
+    pyarrow would import it to see whether rows are a table of it: a third of a second for each record.
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """Find no module but pandas, and that not either."""
+        if name == "pandas":
+            raise ModuleNotFoundError(f"a record needs no {name}")
+
+
 if __name__ == "__main__":
+    sys.meta_path.insert(0, WithoutPandas)
     run(main, measures=True)

@@ -24,7 +24,6 @@ from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import ProfileSpec
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as record_status
-from asrmeter.study import grid
 from asrmeter.workflow.cli import run
 
 # How many groups the summary names.
@@ -43,7 +42,7 @@ class ProfileJob(Job):
         """Return the spec of the cell, and remove an old trace."""
         spec = self._spec = ProfileSpec(**vars(cell_options.specify(self._args)), trace_file=str(self._trace))
         self._trace.unlink(missing_ok=True)
-        cell = grid.Cell(spec.model, spec.variant, spec.device, spec.duration_s, spec.batch_size)
+        cell = cell_options.sitting_of(spec).cell
         self._cell_id, self._results = cell.id, results_folder(self.output, cell.id)
         return spec
 
@@ -102,11 +101,12 @@ def results_folder(output: Path, cell_id: str) -> Path:
 
 
 def why_not_measured(results: Path, cell_id: str) -> tuple[str, str] | None:
-    """Return status and reason of a profile whose cell could not be measured, None for all others."""
-    record = results / "measurements" / f"{cell_id}.parquet"
-    status = record_status.status(record)
-    if status is None or status in MEASURED_STATUS:
+    """Return status and reason of a profile whose cell could be measured in no lap, None for all others."""
+    records = record_status.laps_of(results / "measurements" / cell_id).values()
+    found = {record: status for record in records if (status := record_status.status(record))}
+    if not found or not set(found.values()).isdisjoint(MEASURED_STATUS):
         return None
+    record, status = next(iter(found.items()))
     return status, f"the cell could not be measured: {record} says why"
 
 
@@ -114,9 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line, profile the cell and write its files."""
     parser = argparse.ArgumentParser(description=__doc__)
     cell_options.add_arguments(parser)
-    parser.add_argument(
-        "--trace", type=Path, required=True, help="the last profiled pass, as gzipped JSON for Perfetto"
-    )
+    parser.add_argument("--trace", type=Path, required=True, help="the profiled pass, as gzipped JSON for Perfetto")
     run_job(ProfileJob(parser.parse_args(argv)))
 
 

@@ -20,8 +20,8 @@ from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from helpers.tables import (
+    all_sittings,
     example_cells,
-    example_noise,
     example_segments,
     example_selection,
     example_study,
@@ -59,7 +59,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         example_study(),
         cells,
         transcripts,
-        example_noise(cells),
+        all_sittings(cells),
         bottlenecks,
         example_selection(),
         example_segments(),

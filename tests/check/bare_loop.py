@@ -38,7 +38,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure import launcher
 from asrmeter.records import cell_record
-from asrmeter.records.events import Disturbed, Latency, Ready
+from asrmeter.records.events import Latency, Ready
 from asrmeter.workflow.cli import run
 from check import plain
 
@@ -46,8 +46,8 @@ ROOT = Path(__file__).parents[2]
 
 # measure.py looks for a process of this name above itself: a run whose server can fork its worker.
 SHELLS = {"direct": "sh", "forked": "snakemake"}
-# Passes that asrmeter repeated because of interference count too: the plain loop does not choose either.
-TIMED = ("latency", "disturbed")
+# Rounds that asrmeter takes for a part of the warm-up count too: the plain loop does not choose either.
+TIMED = ("latency", "warmup")
 TAIL = 0.025
 # Passes in one process scatter less than processes, and take less time: more pairs, in this part of the time.
 STAGE_PAIRS, STAGE_SHARE = 20, 0.2
@@ -129,7 +129,7 @@ class Cell:
 
     def __init__(self, results: Path, name: str, budget_s: float, folder: Path) -> None:
         self._results, self._log, self._output = results, folder / "log", folder / "cell.parquet"
-        self.header, self._passes = cell_record.read(results / "measurements" / f"{name}.parquet")
+        self._read(results / "measurements" / f"{name}/lap1.parquet")
         self._command = [sys.executable, str(ROOT / "scripts" / "measure.py"), *self._options(budget_s)]
         self.disturbances: list[str] = []
 
@@ -137,19 +137,19 @@ class Cell:
         """Measure the cell by asrmeter; return the blocked median in seconds."""
         if shell.run(self._command, self._log):
             raise AsrmeterError(f"measure.py failed:\n{self._log.read_text()}")
-        self.header, self._passes = cell_record.read(self._output)
-        ready, disturbed = self.header.last(Ready), self.header.last(Disturbed)
+        self._read(self._output)
+        ready, latency = self.header.last(Ready), self.header.last(Latency)
         if self.header.status not in ("ok", "unconverged"):
             raise AsrmeterError(f"the cell was not measured: {self.header.status}, {self.header.reason}")
         if (ready is not None and ready.preload_cpu_s is not None) != (worker == "forked"):
             raise AsrmeterError(f"the worker was not {worker}")
-        self.disturbances += [disturbed.disturbance or ""] if disturbed else []
+        self.disturbances += [latency.disturbance] if latency and latency.disturbance else []
         return blocked_median(self._passes, [entry["latency_s"] for entry in self._passes])
 
     def by_plain_loop(self) -> float:
         """Make the passes of the latest measurement in a plain loop; return the blocked median in seconds."""
         with exclusive_lock():
-            (found,) = plain.run([self.plain_cell([entry["segment_ids"] for entry in self._passes])])
+            (found,) = plain.run([self.plain_cell([entry["segment_ids"] for entry in self._passes], self._n_warm_up)])
         if found["texts"] != [entry["texts"] for entry in self._passes]:
             raise AsrmeterError("the plain loop and asrmeter have different texts: they did not do the same work")
         return blocked_median(self._passes, found["seconds"])
@@ -182,20 +182,23 @@ class Cell:
 
         return {STAGE_TIMING: lambda: a_round(with_marks), "bare": lambda: a_round(model.transcribe)}
 
-    def plain_cell(self, passes: list[list[str]]) -> dict[str, Any]:
+    def plain_cell(self, passes: list[list[str]], n_warm_up: int = 0) -> dict[str, Any]:
         """Return the cell as the plain loop gets it."""
-        return plain.cell(self._results, self.header, passes)
+        return plain.cell(self._results, self.header, passes, n_warm_up)
+
+    def _read(self, record: Path) -> None:
+        """Read a record; passes of the warm-up that hear no whole segment are only counted."""
+        self.header, passes = cell_record.read(record)
+        self._passes = [entry for entry in passes if entry["segment_ids"]]
+        self._n_warm_up = len(passes) - len(self._passes)
 
     def _options(self, budget_s: float) -> list[str]:
         """Return the options of measure.py: those of the study, except for the stop rule."""
         header, own = self.header, self.plain_cell([])
-        protocol = dict(header.stop_rule or {}) | {
-            "version": header.protocol,
-            "timed_batches": len(header.timed_batches or ()),
-            # Every measurement spends its budget, and an energy window is one round.
-            "target": 0,
-            "budget_s": budget_s,
-            "energy_window_s": 0,
+        protocol = {
+            **{"version": header.protocol, "target": header.target, "max_passes": header.max_passes},
+            # An energy window is one round.
+            **{"budget_s": budget_s, "energy_window_s": 0},
         }
         options = {
             **{
@@ -205,6 +208,7 @@ class Cell:
             **{key: own[key] for key in ("model_folder", "segments")},
             "variant_options": json.dumps(header.options),
             "protocol": json.dumps(protocol),
+            **{"lap": header.lap, "laps": header.n_laps},
             "output": self._output,
         }
         return [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]

@@ -19,18 +19,20 @@ import numpy as np
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
+WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
-def cell(results: Path, header: Any, passes: Iterable[list[str]], idle_s: float = 0) -> dict[str, Any]:
+def cell(results: Path, header: Any, passes: Iterable[list[str]], n_warm_up: int = 0) -> dict[str, Any]:
     """Return a cell as the process gets it: which model to load, how, and the segment ids of each pass.
 
-    `header` is that of the cell's record in the folder `results`; after the passes the process idles for `idle_s`.
+    `header` is that of the cell's record in the folder `results`. Before all others come `n_warm_up` passes over the
+    first of them, of which they hear the beginning.
     """
     return {
         "model_folder": str(results / "models" / header.model),
         "segments": str(results / "corpus" / header.corpus / "segments.json"),
         "passes": list(passes),
-        "idle_s": idle_s,
+        "n_warm_up": n_warm_up,
     } | {key: getattr(header, key) for key in ("family", "weights", "options", "device", "threads")}
 
 
@@ -128,13 +130,15 @@ def main() -> None:
             loaded, model = wanted, Plain(cell)
         segments = speech(Path(cell["segments"]), itertools.chain(*cell["passes"]))
         found: dict[str, list[Any]] = {"seconds": [], "texts": []}
+        for _ in range(cell["n_warm_up"]):
+            beginnings = [segments[i][0][:WARM_UP_SAMPLES] for i in cell["passes"][0]]
+            model.transcribe(beginnings, ["a few words"] * len(beginnings))
         for ids in cell["passes"]:
             waveforms, references = ([segments[i][part] for i in ids] for part in (0, 1))
             begin = time.perf_counter()
             texts = model.transcribe(waveforms, references)
             found["seconds"].append(time.perf_counter() - begin)
             found["texts"].append(texts)
-        time.sleep(cell["idle_s"])
         print(json.dumps(found), flush=True)
     os._exit(0)  # tearing torch down takes a second
 

@@ -443,7 +443,8 @@ BROKEN = [
         "too many cells",
         f"{LEAST}durations_s: [{', '.join(map(str, range(1, 601)))}]\n"
         f"batch_sizes: [{', '.join(map(str, range(1, 1025)))}]\ndevices: [cpu, cuda]\n",
-        ": 1,228,800 cells are more than the 100,000 that can be planned; name fewer models, variants, durations_s or",
+        ": 1,228,800 cells in 3 laps are more than the 100,000 that can be planned; name fewer models, variants, "
+        "durations_s or",
     ),
     Broken("no threads", _in("threads", "0"), ': threads: 0 must be at least 1, or "auto"'),
     Broken("all threads", _in("threads", "all"), ': threads: "all" must be a whole number, or "auto"'),
@@ -522,18 +523,39 @@ BROKEN = [
     Broken(
         "an unknown key of the protocol", _in("protocol", "{targt: 0.1}"), ": protocol: unknown key targt (did you mean"
     ),
-    Broken("a protocol to come", _in("protocol", "{version: 2}"), ": protocol.version: 2 is not allowed; it must be 1"),
+    Broken("a protocol to come", _in("protocol", "{version: 3}"), ": protocol.version: 3 is not allowed; it must be 2"),
+    Broken(
+        "the protocol before",
+        _in("protocol", "{version: 1}"),
+        ": protocol.version: 1 is not allowed; it must be 2: protocol 2 measures in laps, and shares no record with 1; "
+        "leave the key out, and give the study another results folder",
+    ),
+    Broken(
+        "keys of the protocol before",
+        _in("protocol", "{min_passes: 5, timed_batches: 2, aa_pairs: 1}"),
+        ": protocol: unknown key aa_pairs (gone: all cells are measured once a lap, protocol.laps times), min_passes "
+        "(gone: each lap times at least one round), timed_batches (gone: all batches are timed); allowed are version, ",
+    ),
+    Broken("no lap", _in("protocol", "{laps: 0}"), ": protocol.laps: 0 must be at least 1"),
+    Broken("more laps than can be named", _in("protocol", "{laps: 10}"), ": protocol.laps: 10 must be at most 9"),
+    Broken("no minute", _in("protocol", "{minutes: 0}"), ": protocol.minutes: 0 must be at least 0.1"),
+    Broken(
+        "time for the whole and for each cell",
+        _in("protocol", "{minutes: 5, budget_s: 5}"),
+        ": protocol.budget_s: give protocol.minutes, the time for the whole study, or protocol.budget_s, that of a "
+        "cell in a lap, and null for the other",
+    ),
+    Broken(
+        "more minutes than cells can take",
+        _in("protocol", "{minutes: 9000}"),
+        ": protocol.minutes: 9000 is 22500 s for each cell in each lap, more than protocol.timeout_s, 600, which ends",
+    ),
     Broken(
         "short windows", _in("protocol", "{energy_window_s: 1}"), ": protocol.energy_window_s: 1 must be at least 5"
     ),
     Broken("no time at all", _in("protocol", "{timeout_s: 0.5}"), ": protocol.timeout_s: 0.5 must be at least 1"),
     Broken(
         "time for ever", _in("protocol", "{timeout_s: 1.0e+12}"), ": protocol.timeout_s: 1000000000000 must be at most"
-    ),
-    Broken(
-        "more passes at least than at most",
-        _in("protocol", "{min_passes: 9, max_passes: 8}"),
-        ": protocol.min_passes is more than protocol.max_passes",
     ),
     Broken(
         "a budget that is over time",

@@ -26,8 +26,9 @@ CELLS = [
 ]
 # Each is the smallest or the largest batch of its class.
 PROFILED = CELLS
-# What is measured: each cell, and the first of the shortest once more.
-MEASURED = [*CELLS, f"{CELLS[0]}-again"]
+LAPS = 2
+# What is measured: each cell once a lap.
+MEASURED = sorted(f"{cell}/lap{lap}" for cell in CELLS for lap in range(1, LAPS + 1))
 # Nothing but what a run makes or a tool caches.
 _NOT_COPIED = re.compile(r"\.git|\.venv|results.*|\.snakemake|\.hypothesis|\..*_cache")
 _MARK = "ASRMETER_TEST_CHECKOUT"
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """Return a study of four cells, some ten seconds each; `changes` replace keys.
+    """Return a study of four cells in two laps, some seconds each; `changes` replace keys.
 
     One thread: several tests may measure at once. With as many threads as cores each, they would wait for one another.
     """
@@ -48,21 +49,21 @@ def small(**changes: Any) -> dict[str, Any]:
         "durations_s": [5],
         "batch_sizes": [1, 2],
         "threads": 1,
-        "protocol": {"budget_s": 0.5, "min_passes": 6, "max_passes": 6, "timed_batches": 1},
+        "protocol": {"laps": LAPS, "budget_s": 0.5, "max_passes": 6},
     }
     return study | changes
 
 
 def one_cell(**changes: Any) -> dict[str, Any]:
-    """Return a study of one cell of whisper-tiny.en, which is not profiled; `changes` replace keys."""
+    """Return a study of one cell of whisper-tiny.en in one lap, which is not profiled; `changes` replace keys."""
     own = small(models={"whisper-tiny.en": {"weights": "packaged"}}, batch_sizes=[1])
-    own["protocol"]["aa_pairs"] = 0
+    own["protocol"]["laps"] = 1
     own["profile"] = {"durations_s": []}
     return own | changes
 
 
 def large(n_durations: int) -> dict[str, Any]:
-    """Return a study of 200 cells for each of `n_durations` durations."""
+    """Return a study of 200 cells for each of `n_durations` durations, in one lap."""
     models = ["whisper-tiny", "whisper-base", "whisper-small", "whisper-medium", "wav2vec2-base-960h"]
     return small(
         name="large",
@@ -70,6 +71,7 @@ def large(n_durations: int) -> dict[str, Any]:
         models={model: {"weights": "random"} for model in models},
         durations_s=list(range(1, n_durations + 1)),
         batch_sizes=list(range(1, 41)),
+        protocol={"laps": 1},
     )
 
 
@@ -167,13 +169,13 @@ class Checkout:
 
     @property
     def measured(self) -> list[str]:
-        """The cells that have a file."""
+        """The sittings that have a record."""
         folder = self.results / "measurements"
-        return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*/*/*.parquet"))
+        return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*/*/*/*.parquet"))
 
-    def cell(self, name: str) -> Path:
-        """Return the path of a cell's file."""
-        return self.results / "measurements" / f"{name}.parquet"
+    def record(self, sitting: str) -> Path:
+        """Return the path of a sitting's record."""
+        return self.results / "measurements" / f"{sitting}.parquet"
 
     def write(self, study: dict[str, Any], name: str = "config.yaml") -> str:
         """Write a study (JSON is YAML) and return its name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asrmeter.common.paths import ROOT, SCRIPTS
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "MEASURING.md", "CONTRIBUTING.md", "studies/README.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "studies/README.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 _PROGRAMS = r"(?:\.venv/bin/)?(?:snakemake|python|make|podman|apptainer|rm|pip|git|hf|\.ci/run)"
 # A word that stands for what the reader has to put there.
@@ -118,10 +118,12 @@ ONLY_CHECKED = {
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),
     "python tests/check/bare_loop.py --results results --budget-s 6",
-    "python tests/check/wall_time.py results",
+    "python scripts/list_cells.py results --disturbed --delete",
+    *("python tests/check/wall_time.py results", "python tests/check/coverage.py 500"),
+    "python tests/check/agreement.py first/results second/results",
     *("python tests/check/startup.py A B", "python tests/check/plan_time.py A B"),
     "python tests/cluster/slurm.py FOLDER",
-    *("rm results/measurements/whisper-base/fp32/cpu/30s-b1.parquet", "rm -r results/ceilings", "rm -r results"),
+    *("rm -r results/measurements/whisper-base/fp32/cpu/30s-b1", "rm -r results/ceilings", "rm -r results"),
     'podman run --rm --pid host --volume /tmp:/tmp --volume "$PWD:$PWD" --workdir "$PWD" asrmeter '
     "snakemake --cores all --resources gpu=1",
     "podman save --format oci-archive --output asrmeter.tar asrmeter",

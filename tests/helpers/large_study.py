@@ -49,7 +49,7 @@ def large_cells() -> list[Cell]:
         if index % 97 == 0:
             row = failed(row, "killed", "the kernel killed the worker: out of memory at 7.9 of 8.2 GB")
         elif index % 53 == 0:
-            row |= {"status": "unconverged", "reason": "half-width of the interval 17.5 % after 10 s, target 2.5 %"}
+            row |= {"status": "unconverged", "reason": "the interval is 17 % wide to a side, the target is 5 %"}
         elif index % 41 == 0:
             row |= {"disturbed": True, "disturbance": f"other processes took 0.{index % 7 + 1} cores"}
         cells.append(row)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from asrmeter.analysis.columns import CELLS, REPEATABILITY, TRANSCRIPTS
-from asrmeter.analysis.table_rows import cell_name
+from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.sitting_columns import SITTINGS
+from asrmeter.records.disturbance import RATES
 from asrmeter.study import validation
 from asrmeter.study.model import Study
 
@@ -28,7 +29,10 @@ SEGMENTS_OF_CLASS = {5: 16, 15: 12, 30: 8, 60: 4}
 def cell(
     model: str = "whisper-base", device: str = "cpu", duration_s: int = 30, batch_size: int = 1, **changes: Any
 ) -> Cell:
-    """Return one row of the cells table; `changes` replace columns."""
+    """Return one row of the cells table; `changes` replace columns.
+
+    Where they replace the interval of the latency, ratios are of whole intervals, unless they say how far laps scatter.
+    """
     weights, slowness = MODELS.get(model, ("pretrained", 1.0))
     whisper = not model.startswith("wav2vec2")
     seconds = slowness * SPEED_OF_DEVICE[device] * (0.35 + 0.012 * duration_s if whisper else 0.03 * duration_s)
@@ -47,20 +51,36 @@ def cell(
         "batch_size": batch_size,
         "threads": 2,
         "status": "ok",
+        "n_laps": 3,
+        "laps": "1 2 3",
+        "n_laps_disturbed": 0,
+        "n_tries": 3,
         "n_passes": 12,
+        "n_rounds": 6,
         "n_batches": 2,
         "n_warmup_passes": 6,
         "stage_coverage": 0.998,
         "encoder_padding_share": 0.04,
+        "pass_scatter": 0.02,
+        "pass_scatter_df": 120.0,
         "noise_floor": NOISE_FLOORS[device],
+        "noise_floor_df": 50.0,
+        "lap_scatter": 0.9 * NOISE_FLOORS[device],
+        "common_scatter": 0.008,
+        "common_scatter_df": 2.0,
         "disturbed": False,
-        "n_attempts": 1,
+        "machine_speed": 0.97,
         "other_processes_cpu_cores": 0.01,
         "steal_share": 0.0,
         "n_throttle_events": 0,
         "latency_s_median": latency_s,
         "latency_s_ci_low": latency_s * 0.985,
         "latency_s_ci_high": latency_s * 1.02,
+        "latency_s_next_low": latency_s * 0.97,
+        "latency_s_next_high": latency_s * 1.035,
+        "latency_own_se": 0.005,
+        "latency_own_df": 20.0,
+        "converged": True,
         "features_s_median": latency_s * 0.03,
         "encoder_s_median": latency_s * 0.36,
         "decoder_s_median": latency_s * 0.6 if whisper else None,
@@ -105,7 +125,9 @@ def cell(
         "gflop_per_sample": 74.0 * slowness,
         "achieved_gflops": 74.0 * slowness * batch_size / latency_s,
         "startup_cpu_s": 3.1,
-        "protocol": 1,
+        "timed_s": 12 * latency_s,
+        "job_s": 14 * latency_s + 3,
+        "protocol": 2,
         "machine_id": "a1b2c3",
         "cpu_name": "Example CPU @ 2.60GHz",
         "n_cpus": 2,
@@ -128,6 +150,8 @@ def cell(
         "started_at": "2026-03-01T09:59:30+00:00",
         "measured_at": "2026-03-01T10:00:00+00:00",
     }
+    if any(name.startswith("latency_s_ci") for name in changes):
+        row |= {"latency_own_se": None, "latency_own_df": None}
     return row | changes
 
 
@@ -136,7 +160,8 @@ def failed(row: Cell, status: str, reason: str) -> Cell:
     settings = CELL_COLUMNS[: CELL_COLUMNS.index("status")]
     machine = CELL_COLUMNS[CELL_COLUMNS.index("protocol") :]
     kept = {column: row[column] for column in (*settings, *machine)}
-    return dict.fromkeys(CELL_COLUMNS) | kept | {"status": status, "reason": reason}
+    counts = {"n_laps": 0, "laps": "", "n_laps_disturbed": 0, "n_passes": 0, "n_rounds": 0, "n_batches": 0}
+    return dict.fromkeys(CELL_COLUMNS) | kept | counts | {"status": status, "reason": reason}
 
 
 def transcripts_of(row: Cell, error_rate: float | None = None, n_segments: int | None = None) -> list[Cell]:
@@ -168,25 +193,32 @@ def transcripts_of(row: Cell, error_rate: float | None = None, n_segments: int |
     return rows
 
 
-def noise_pair(row: Cell, difference: float | None, note: str | None = None) -> Cell:
-    """Return the row of the noise table of a cell that was measured again, so much slower; None: it failed then."""
-    measured = {f"latency_s_{part}": row[f"latency_s_{part}"] for part in ("median", "ci_low", "ci_high")}
-    slower = None if difference is None else (1 + difference / 2) / (1 - difference / 2)
-    return {
-        **{key: row[key] for key in ("model", "variant", "device", "duration_s", "batch_size")},
-        **measured,
-        **{f"{key}_again": slower and value * slower for key, value in measured.items()},
-        "relative_difference": difference,
-        "overlap": None if difference is None else difference < 0.03,
-        "note": note,
-    }
+def sittings_of(row: Cell) -> list[Cell]:
+    """Return the sittings of a cell, one a lap: each as the cell, a little faster or slower."""
+    n_laps = max(row["n_laps"], row["n_laps_disturbed"]) or 1
+    measured = row["latency_s_median"] is not None
+    told = [one.partition(": ")[2] or one for one in (row["disturbance"] or "").split("; ")]
+    rows = []
+    for lap in range(1, n_laps + 1):
+        own = {name: row.get(name) for name in SITTINGS.names} | {
+            "lap": lap,
+            "attempt": 1,
+            "n_tries": (row["n_tries"] or 1) // n_laps,
+            "latency_s": row["latency_s_median"] * (1 + 0.004 * (lap - 2)) if measured else None,
+            "counts": measured and not row["disturbed"],
+            "disturbance": told[min(lap, len(told)) - 1] or None,
+        }
+        own |= {name: row[name] / n_laps for name in ("timed_s", "job_s") if row[name] is not None}
+        if measured:
+            own |= {f"control_{rate}_{when}": 1e10 * lap for rate in RATES for when in ("before", "after")}
+            own |= {"control_s": 0.2}
+        rows.append(own)
+    return rows
 
 
-def example_noise(cells: list[Cell]) -> list[Cell]:
-    """Return a pair for each device: its first cell, measured again."""
-    by_name = sorted(cells, key=lambda row: (row["device"], cell_name(row)), reverse=True)
-    firsts = {row["device"]: row for row in by_name if row["latency_s_median"]}
-    return [noise_pair(row, NOISE_FLOORS[row["device"]]) for row in firsts.values()]
+def all_sittings(cells: list[Cell]) -> list[Cell]:
+    """Return the sittings of cells."""
+    return [sitting for row in cells for sitting in sittings_of(row)]
 
 
 def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
@@ -208,12 +240,22 @@ def example_cells(devices: tuple[str, ...] = ("cpu",)) -> list[Cell]:
                 "latency_s_ci_low": row["latency_s_median"] * 0.85,
                 "latency_s_ci_high": row["latency_s_median"] * 1.2,
             }
-            reason = "half-width of the interval 17.5 % after 10 s, target 2.5 %"
-            cells[index] = row | wide | {"status": "unconverged", "reason": reason}
+            reason = "the interval is 20 % wide to a side, the target is 5 %"
+            own = {"latency_own_se": 0.08, "time_factor_for_target": 16.0, "converged": False}
+            cells[index] = row | wide | own | {"status": "unconverged", "reason": reason}
         if place == ("whisper-base", "cpu", 30, 1):
-            seen = {"other_processes_cpu_cores": 0.6, "steal_share": 0.02, "n_attempts": 2}
-            cells[index] = row | seen | {"disturbed": True, "disturbance": "other processes took 0.6 cores"}
+            seen = {"other_processes_cpu_cores": 0.6, "steal_share": 0.02, "n_tries": 9}
+            seen |= {"n_laps_disturbed": 3, "n_laps": 0, "laps": ""}
+            why = "; ".join(f"lap {lap}: other processes took 0.6 cores" for lap in (1, 2, 3))
+            cells[index] = without_interval(row) | seen | {"disturbed": True, "disturbance": why}
     return cells
+
+
+def without_interval(row: Cell, note: str = "disturbed in every lap") -> Cell:
+    """Return a cell whose latency has no interval, for a reason."""
+    ends = (f"latency_s_{part}_{end}" for part in ("ci", "next") for end in ("low", "high"))
+    unknown = dict.fromkeys((*ends, "latency_own_se", "latency_own_df", "lap_scatter"))
+    return row | unknown | {"status": "unconverged", "reason": note, "interval_note": note, "converged": False}
 
 
 def example_transcripts(cells: list[Cell]) -> list[Cell]:
@@ -266,10 +308,10 @@ def example_segments() -> dict[str, dict[str, Any]]:
 
 
 def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:
-    """Write cells, transcripts and the noise of the cells the way the pipeline does, and return the paths."""
-    paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "repeatability.parquet"
+    """Write cells, transcripts and sittings the way the pipeline does, and return the paths."""
+    paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(cells, columns=CELL_COLUMNS).to_parquet(paths[0])
     pd.DataFrame(transcripts, columns=TRANSCRIPTS.names).to_parquet(paths[1])
-    pd.DataFrame(example_noise(cells), columns=REPEATABILITY.names).to_parquet(paths[2])
+    pd.DataFrame(all_sittings(cells), columns=SITTINGS.names).to_parquet(paths[2])
     return paths

@@ -73,17 +73,17 @@ def work(watch: Watch, seconds: float) -> None:
 
 def test_busy_neighbours_are_a_disturbance() -> None:
     n_cpus = len(os.sched_getaffinity(0))
-    with busy_neighbours(n_cpus):
+    with busy_neighbours(2 * n_cpus):
         watch = Watch("cpu")
         work(watch, 2.5)
         seen = watch.report()
     mean, worst = seen["mean"], seen["worst"]
     assert seen["n_cpus"] == n_cpus
     assert seen["seconds"] == pytest.approx(2.5, abs=1)
-    # This thread and those neighbours share the cores: none of them gets less than a third of its own.
+    # This thread and those neighbours share the cores.
     assert 0.3 * n_cpus < mean["foreign_cpu_cores"] <= worst["foreign_cpu_cores"] < 1.1 * n_cpus
     assert mean["own_cpu_cores"] + mean["foreign_cpu_cores"] == pytest.approx(n_cpus, rel=0.15)
-    assert 0.1 < mean["waiting_threads"] <= worst["waiting_threads"] < 1
+    assert 0.2 < mean["waiting_threads"] <= worst["waiting_threads"] < 1
     reason = why_disturbed(seen, threads=1)
     assert reason is not None and f"other processes used {mean['foreign_cpu_cores']:.2f}" in reason
     assert json.loads(json.dumps(seen)) == seen
@@ -203,7 +203,7 @@ def test_a_quiet_machine_is_not_disturbed() -> None:
             {"waiting_threads": 0.5, "foreign_cpu_cores": 0.51},
             "on average 0.50 of its threads waited for one of the 2 cores, while other processes used 0.51",
         ),
-        ("cores", {"waiting_threads": None, "foreign_cpu_cores": 0.11}, "other processes used 0.11"),
+        ("cores", {"waiting_threads": None, "foreign_cpu_cores": 0.21}, "other processes used 0.21"),
         ("steal", {"steal_share": 0.05}, "the hypervisor gave 5.0 % of the cores' time to others"),
         ("clock", {"cpu_mhz": 2600.0}, "the clock was 2600 MHz on average and 3000 at best"),
         ("heat", {"n_throttle_events": 1}, "(1 events)"),
@@ -226,9 +226,9 @@ def test_why_disturbed_names_all_causes() -> None:
 @pytest.mark.parametrize(
     ("threads", "own", "waiting", "foreign", "disturbed"),
     [
-        # All cores are used: a tenth of a core is too much.
-        (16, 16.0, 0.05, 0.05, False),
-        (16, 15.9, 0.12, 0.12, True),
+        # All cores are used: a fifth of a core is too much.
+        (16, 16.0, 0.15, 0.15, False),
+        (16, 15.9, 0.22, 0.22, True),
         # The cell leaves cores, and nobody waits: what it leaves may be used.
         (4, 4.0, 0.0, 11.9, False),
         (4, 4.0, 0.0, 12.5, True),

@@ -15,7 +15,10 @@ import numpy as np
 import pynvml
 import pytest
 
-from asrmeter.measure import energy, energy_counters
+from asrmeter.measure import codecarbon_meter, energy, energy_counters
+from asrmeter.measure.codecarbon_meter import Meter
+from asrmeter.measure.used_time import UsedTime
+from asrmeter.records.events import Energy
 from helpers import fake_nvml
 from helpers.fake_rapl import LAST_UNIT, UNITS_PER_J, FakeRapl
 
@@ -28,7 +31,7 @@ GPU = "GPU-4e817856-1fb8-192a-7ab7-0e0e4476c184"
 
 @pytest.fixture(autouse=True)
 def hardware_is_looked_for_anew() -> Iterator[None]:
-    energy.preload()
+    codecarbon_meter.preload()
     from codecarbon.core import hardware_cache
 
     hardware_cache.clear_cache()
@@ -74,11 +77,24 @@ def of_power(watts: float, tick_s: float = 0.001) -> Callable[[], int]:
     return lambda: 10**9 + round(watts * 1000 * (time.perf_counter() // tick_s * tick_s))
 
 
-def joules(meter: energy.Meter, run: Callable[[], object]) -> dict[str, float | None]:
+def joules(meter: Meter, run: Callable[[], object]) -> dict[str, float | None]:
     assert meter.failure is None
     meter.begin()
     run()
     return meter.end()
+
+
+def metered(gpu: str | None, run: Callable[[], object], least_s: float) -> Energy:
+    """Meter passes as a sitting of the first lap does, whose timed passes are one."""
+    counters = energy_counters.of_device(gpu)
+    used = UsedTime()
+    run()
+    used.end()
+    found = energy.EnergyMeasurement(counters)
+    if not found.is_measured:
+        return found.model(used, n_passes=1)
+    found.meter(run, least_s, n_passes_per_run=1)
+    return found.idle()
 
 
 # Processors
@@ -88,7 +104,7 @@ def test_codecarbon_and_the_counter_agree_on_both_sockets(rapl: FakeRapl) -> Non
     rapl.add("intel-rapl:0", "package-0")
     rapl.add("intel-rapl:0:0", "core")
     rapl.add("intel-rapl:1", "package-1", units=9 * 10**6)
-    meter, counter = energy.Meter(None), energy_counters.Rapl()
+    meter, counter = Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(
         meter, lambda: [rapl.turn(domain, 400.0) for domain in ("intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1")]
@@ -102,7 +118,7 @@ def test_codecarbon_and_the_counter_agree_on_both_sockets(rapl: FakeRapl) -> Non
 
 def test_codecarbon_and_the_counter_agree_when_it_wraps_around(rapl: FakeRapl) -> None:
     rapl.add("intel-rapl:0", "package-0", units=LAST_UNIT - 100 * UNITS_PER_J)
-    meter, counter = energy.Meter(None), energy_counters.Rapl()
+    meter, counter = Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(meter, lambda: rapl.turn("intel-rapl:0", 250.0))
     assert counter.joules_between(before, counter.read()) == pytest.approx(250, abs=1e-4)
@@ -117,7 +133,7 @@ def test_codecarbon_and_the_counter_agree_on_twins_and_mirrors(rapl: FakeRapl) -
     twin = rapl.add("intel-rapl-mmio:0", "package-0-die-0")
     twin.unlink()
     twin.symlink_to(register)
-    meter, counter = energy.Meter(None), energy_counters.Rapl()
+    meter, counter = Meter(None), energy_counters.Rapl()
     before = counter.read()
     spent = joules(meter, lambda: rapl.turn("intel-rapl:0", 60.0))
     assert counter.joules_between(before, counter.read()) == pytest.approx(60, abs=1e-5)
@@ -127,7 +143,7 @@ def test_codecarbon_and_the_counter_agree_on_twins_and_mirrors(rapl: FakeRapl) -
 def test_a_socket_that_cannot_be_read_any_more_is_no_figure(rapl: FakeRapl) -> None:
     rapl.add("intel-rapl:0", "package-0")
     file = rapl.add("intel-rapl:1", "package-1", units=9 * 10**6)
-    meter = energy.Meter(None)
+    meter = Meter(None)
 
     def lose_one() -> None:
         rapl.turn("intel-rapl:0", 60.0)
@@ -138,7 +154,7 @@ def test_a_socket_that_cannot_be_read_any_more_is_no_figure(rapl: FakeRapl) -> N
 
 
 @pytest.mark.usefixtures("quickly")
-def test_windows_three_and_idle_where_cpu_has_a_counter(rapl: FakeRapl) -> None:
+def test_a_window_and_an_idle_one_where_the_cpu_has_a_counter(rapl: FakeRapl) -> None:
     rapl.add("intel-rapl:0", "package-0")
 
     def work() -> None:
@@ -146,22 +162,21 @@ def test_windows_three_and_idle_where_cpu_has_a_counter(rapl: FakeRapl) -> None:
         time.sleep(0.2)
 
     with rapl.running({"intel-rapl:0": 5.0}, tick_s=0.002):
-        found = energy.meter_windows(None, work, least_s=0.3)
+        found = metered(None, work, least_s=0.3)
     assert (found.method_cpu, found.method_gpu, found.counter_note) == ("rapl", "none", None)
-    assert found.counter_tick_s > 0
-    assert len(found.windows) == 3
-    for window in found.windows:
-        assert window["counter_cpu_j"] == pytest.approx(100 * window["n_passes"] + 5 * window["seconds"], rel=0.05)
-        assert window["cpu_j"] == pytest.approx(window["counter_cpu_j"], rel=0.05)
-        assert window["gpu_j"] is window["counter_gpu_j"] is None
-        assert window["ram_j"] > 0
+    assert found.counter_tick_s is not None and found.counter_tick_s > 0
+    (window,) = found.windows
+    assert window["counter_cpu_j"] == pytest.approx(100 * window["n_passes"] + 5 * window["seconds"], rel=0.05)
+    assert window["cpu_j"] == pytest.approx(window["counter_cpu_j"], rel=0.05)
+    assert window["gpu_j"] is window["counter_gpu_j"] is None
+    assert window["ram_j"] is not None and window["ram_j"] > 0
     (idle,) = found.idle
     assert idle["counter_cpu_j"] == pytest.approx(5 * idle["seconds"], rel=0.3)
 
 
 @pytest.mark.usefixtures("no_rapl")
 def test_the_load_model_is_tdp_by_share_of_cpu_time() -> None:
-    meter = energy.Meter(None)
+    meter = Meter(None)
     matrix = np.random.default_rng(0).random((400, 400))
 
     def work() -> None:
@@ -179,15 +194,42 @@ def test_the_load_model_is_tdp_by_share_of_cpu_time() -> None:
 
 
 @pytest.mark.usefixtures("no_rapl")
-def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
-    found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
+@pytest.mark.parametrize("model", ["cpu_load_model", "tdp_constant"])
+def test_the_model_of_passes_is_what_codecarbon_says_of_a_window(model: str) -> None:
+    meter = Meter(None)
+    mode = {"cpu_load_model": "cpu_load", "tdp_constant": "constant"}[model]
+    meter.method_cpu, meter._cpu._mode = model, mode
+    matrix = np.random.default_rng(0).random((400, 400))
+    used = UsedTime()
+    by_codecarbon = joules(meter, lambda: [matrix @ matrix for _ in range(100)] and time.sleep(0.3))
+    used.end()
+    modelled = meter.modelled(used.seconds, used.cpu_s)
+    assert modelled["gpu_j"] is by_codecarbon["gpu_j"] is None
+    # codecarbon reads its clocks a little earlier or later, and CPU time in steps of 10 ms.
+    for part in ("cpu_j", "ram_j"):
+        assert modelled[part] == pytest.approx(by_codecarbon[part], rel=0.1), part
+
+
+@pytest.mark.usefixtures("no_rapl")
+def test_the_window_of_a_modelled_cpu_is_the_timed_passes() -> None:
+    found = metered(None, lambda: time.sleep(0.2), least_s=99)
     assert found.method_cpu == "cpu_load_model"
-    assert len(found.windows) == 1
-    assert found.idle == []
-    assert found.windows[0]["seconds"] >= 0.1
-    assert found.windows[0]["counter_cpu_j"] is None
+    (window,) = found.windows
+    assert window["n_passes"] == 1 and found.idle == ()
+    assert window["seconds"] == pytest.approx(0.2, abs=0.1)
+    assert window["counter_cpu_j"] is None
     assert found.counter_tick_s is None
-    assert found.counter_note.startswith("RAPL: no processor package in ")
+    assert found.counter_note is not None and found.counter_note.startswith("RAPL: no processor package in ")
+
+
+def test_processes_that_a_pass_started_count() -> None:
+    code = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ntime.sleep(60)"
+    used = UsedTime()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdout.readline() == b"\n"
+        used.end()
+        server.kill()
+    assert 0.45 <= used.cpu_s < 1.0
 
 
 # GPUs
@@ -197,12 +239,12 @@ def test_windows_one_and_no_idle_where_cpu_is_modelled() -> None:
 def test_the_cells_own_card_is_metered_by_its_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     other = fake_nvml.Card("GPU-11111111-1fb8-192a-7ab7-0e0e4476c184", energy_mj=of_power(999))
     installed(monkeypatch, other, fake_nvml.Card(GPU, energy_mj=of_power(150)))
-    found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.4)
+    found = metered(GPU, lambda: time.sleep(0.02), least_s=0.4)
     assert (found.method_cpu, found.method_gpu) == ("cpu_load_model", "nvml_counter")
     assert found.note.startswith("GPU: NVML's energy counter; CPU: modelled by codecarbon")
     assert found.counter_note is None
     assert found.idle_settled_s is not None
-    assert len(found.windows) == 3
+    assert len(found.windows) == 1
     for window in [*found.windows, *found.idle]:
         assert window["counter_gpu_j"] == pytest.approx(150 * window["seconds"], rel=0.2)
         assert window["gpu_j"] == pytest.approx(150 * window["seconds"], rel=0.3)
@@ -212,7 +254,7 @@ def test_the_cells_own_card_is_metered_by_its_counter(monkeypatch: pytest.Monkey
 def test_codecarbon_takes_the_difference_of_the_cards_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [7_000_000]
     installed(monkeypatch, fake_nvml.Card(GPU, power_mw=lambda: 1, energy_mj=lambda: shown[0]))
-    meter, counter = energy.Meter(energy_counters.Nvml(GPU)), energy_counters.Nvml(GPU)
+    meter, counter = Meter(energy_counters.Nvml(GPU)), energy_counters.Nvml(GPU)
     before = counter.read()
     spent = joules(meter, lambda: shown.append(shown.pop() + 1_234_567))
     assert counter.joules_between(before, counter.read()) == pytest.approx(1234.567)
@@ -222,7 +264,7 @@ def test_codecarbon_takes_the_difference_of_the_cards_counter(monkeypatch: pytes
 @pytest.mark.usefixtures("no_rapl", "quickly")
 def test_a_window_lasts_fifty_updates_of_the_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150, tick_s=0.02)))
-    found = energy.meter_windows(GPU, lambda: time.sleep(0.05), least_s=0.1)
+    found = metered(GPU, lambda: time.sleep(0.05), least_s=0.1)
     assert found.counter_tick_s == pytest.approx(0.02, rel=0.25)
     for window in [*found.windows, *found.idle]:
         assert window["seconds"] >= 50 * found.counter_tick_s
@@ -232,7 +274,7 @@ def test_a_window_lasts_fifty_updates_of_the_counter(monkeypatch: pytest.MonkeyP
 def test_a_card_without_a_counter_is_metered_by_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = itertools.cycle([100_000, 300_000])
     installed(monkeypatch, fake_nvml.Card(GPU, power_mw=lambda: next(readings)))
-    meter = energy.Meter(energy_counters.Nvml(GPU))
+    meter = Meter(energy_counters.Nvml(GPU))
     assert meter.method_gpu == "nvml_power"
     assert meter.note.startswith("GPU: mean of NVML's power, read every second; CPU: ")
     begin = time.perf_counter()
@@ -244,7 +286,7 @@ def test_a_card_without_a_counter_is_metered_by_its_power(monkeypatch: pytest.Mo
 def test_card_counter_backwards_is_not_replaced_by_power(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [7_000_000]
     installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=lambda: shown[0]))
-    meter = energy.Meter(energy_counters.Nvml(GPU))
+    meter = Meter(energy_counters.Nvml(GPU))
     assert meter.method_gpu == "nvml_counter"
     assert joules(meter, lambda: shown.append(shown.pop() - 6_000_000))["gpu_j"] is None
     assert meter.failure == "codecarbon failed: RuntimeError('nvml_counter lost during a window')"
@@ -254,7 +296,7 @@ def test_card_counter_backwards_is_not_replaced_by_power(monkeypatch: pytest.Mon
 def test_a_gpu_that_nvml_does_not_show_leaves_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     library = installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150)))
     library.opens_with = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
-    found = energy.meter_windows(GPU, lambda: time.sleep(0.02), least_s=0.1)
+    found = metered(GPU, lambda: time.sleep(0.02), least_s=0.1)
     assert (found.method_cpu, found.method_gpu) == ("cpu_load_model", "none")
     assert found.note.startswith("GPU: not found by NVML; CPU: ")
     assert found.counter_note == "NVML: Driver Not Loaded"
@@ -264,7 +306,7 @@ def test_a_gpu_that_nvml_does_not_show_leaves_the_cpu(monkeypatch: pytest.Monkey
 
 def test_a_cell_on_the_cpu_leaves_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     library = installed(monkeypatch, fake_nvml.Card(GPU, energy_mj=of_power(150)))
-    energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.05)
+    metered(None, lambda: time.sleep(0.02), least_s=0.05)
     assert library.n_opened == 0
 
 
@@ -283,10 +325,10 @@ def test_the_counter_is_left_when_codecarbon_fails(rapl: FakeRapl, monkeypatch: 
     rapl.add("intel-rapl:0", "package-0")
     monkeypatch.setattr(OfflineEmissionsTracker, step, breaks)
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.2)
+        found = metered(None, lambda: time.sleep(0.02), least_s=0.2)
     assert found.method_cpu == found.method_gpu == "none"
     assert found.note == "codecarbon failed: OSError('no such luck')"
-    assert len(found.windows) == 3
+    assert len(found.windows) == 1
     for window in [*found.windows, *found.idle]:
         assert window["cpu_j"] is window["gpu_j"] is window["ram_j"] is None
         assert window["counter_cpu_j"] == pytest.approx(50 * window["seconds"], rel=0.2)
@@ -301,9 +343,9 @@ def test_a_method_that_gave_no_figure_is_none(rapl: FakeRapl, monkeypatch: pytes
     # Setting up succeeds, the first window does not.
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", lambda *a: (breaks if next(starts) else start_task)(*a))
     with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.1)
+        found = metered(None, lambda: time.sleep(0.02), least_s=0.1)
     assert found.method_cpu == "none"
-    assert [window["cpu_j"] for window in found.windows] == [None] * 3
+    assert [window["cpu_j"] for window in found.windows] == [None]
     assert found.note == "CPU: whole socket by RAPL; codecarbon failed: OSError('no such luck')"
 
 
@@ -312,9 +354,9 @@ def test_without_any_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) 
     from codecarbon import OfflineEmissionsTracker
 
     monkeypatch.setattr(OfflineEmissionsTracker, "start_task", breaks)
-    found = energy.meter_windows(None, lambda: time.sleep(0.02), least_s=0.05)
+    found = metered(None, lambda: time.sleep(0.02), least_s=0.05)
     assert found.method_cpu == found.method_gpu == "none"
-    assert found.idle == []
+    assert found.idle == ()
     (window,) = found.windows
     assert {name: value for name, value in window.items() if name.endswith("_j")} == dict.fromkeys(
         ("cpu_j", "gpu_j", "ram_j", "counter_cpu_j", "counter_gpu_j")
@@ -323,31 +365,40 @@ def test_without_any_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) 
     assert found.counter_note
 
 
-@pytest.mark.usefixtures("quickly")
-def test_windows_before_a_pass_that_fails_are_kept(rapl: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0)  # a window is a pass, however slow the machine
+def test_a_pass_that_fails_leaves_a_note(rapl: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0)
     rapl.add("intel-rapl:0", "package-0")
-    passes = itertools.count()
 
     def run() -> None:
-        time.sleep(0.25)
-        if next(passes) == 1:
-            raise ValueError("out of luck")
+        rapl.turn("intel-rapl:0", 5.0)
+        raise ValueError("out of luck")
 
-    with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
-        found = energy.meter_windows(None, run, least_s=0.2)
-    assert found.method_cpu == "rapl"
-    assert len(found.windows) == 1
+    found = energy.EnergyMeasurement(energy_counters.of_device(None)).meter(run, least_s=0, n_passes_per_run=1)
+    assert found.windows == []
     assert found.note == "CPU: whole socket by RAPL; a pass failed: ValueError('out of luck')"
 
 
-@pytest.mark.usefixtures("no_rapl")
-def test_interruption_is_not_caught() -> None:
+@pytest.mark.usefixtures("quickly")
+def test_idling_that_fails_leaves_the_window(rapl: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
+    rapl.add("intel-rapl:0", "package-0")
+    found = energy.EnergyMeasurement(energy_counters.of_device(None))
+    with rapl.running({"intel-rapl:0": 50.0}, tick_s=0.002):
+        found.meter(lambda: time.sleep(0.02), least_s=0.1, n_passes_per_run=3)
+    monkeypatch.setattr(energy_counters.Rapl, "settle", lambda _: 1 / 0)
+    (window,) = found.idle().windows
+    assert window["n_passes"] % 3 == 0 and window["counter_cpu_j"] is not None
+    assert found.found.note is not None and "idling failed: ZeroDivisionError" in found.found.note
+
+
+def test_interruption_is_not_caught(rapl: FakeRapl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy_counters, "TICK_SEARCH_S", 0)
+    rapl.add("intel-rapl:0", "package-0")
+
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        energy.meter_windows(None, interrupted, least_s=0.05)
+        energy.EnergyMeasurement(energy_counters.of_device(None)).meter(interrupted, least_s=0, n_passes_per_run=1)
 
 
 # Beside the measurement
@@ -369,7 +420,7 @@ def test_no_configuration_no_network_and_no_files(
     monkeypatch.setenv("CODECARBON_RAPL_PREFER_PSYS", "true")
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    meter = energy.Meter(None)
+    meter = Meter(None)
     assert joules(meter, lambda: rapl.turn("intel-rapl:0", 100.0))["cpu_j"] == pytest.approx(100, rel=BY_CODECARBON)
     assert meter.method_cpu == "rapl"
     assert os.listdir(home) == [".codecarbon.config"]
@@ -383,7 +434,7 @@ def test_no_thread_runs_beside_a_window() -> None:
         time.sleep(0.2)  # a thread that was told to end has done so by then
         threads.extend(set(threading.enumerate()) - others)
 
-    energy.meter_windows(None, run, least_s=0.05)
+    metered(None, run, least_s=0.05)
     assert threads == []
 
 
@@ -392,11 +443,11 @@ import ctypes, os, sys
 import pytest
 from helpers import fake_nvml
 library = fake_nvml.install(pytest.MonkeyPatch(), fake_nvml.Card("GPU-a"))
-from asrmeter.measure import energy
-energy.preload()
+from asrmeter.measure import codecarbon_meter
+codecarbon_meter.preload()
 assert library.n_opened == 0, "NVML is open before the fork"
 before = set(sys.modules)
-meter = energy.Meter(None)
+meter = codecarbon_meter.Meter(None)
 assert meter.failure is None, meter.failure
 assert set(sys.modules) == before, set(sys.modules) - before
 """

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from asrmeter import runtimes
-from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.study_models import models_of
@@ -29,7 +28,7 @@ from asrmeter.sources.packages import Archives
 from asrmeter.study import validation
 from helpers.made_inputs import sign_model
 from helpers.model_folders import ctc_folder, edit
-from helpers.records import header
+from helpers.records import header, measured
 
 # A family as somebody would add it: CTC models whose class transformers does not know.
 MADE_UP = """
@@ -158,7 +157,7 @@ def test_made_up_model_is_counted(murmur: Path) -> None:
     assert row["total_gflop"] == row["encoder_gflop"] == 2 * row["encoder_gmac"] > 0
     # The closed formula is wav2vec 2.0's alone.
     assert row["checked_against"] == "torch's counter"
-    assert MeasuredCell(header(weights="random"), [], flops=row).work.has_decoder is False
+    assert measured((header(weights="random"), []), flops=row).work.has_decoder is False
 
 
 @pytest.mark.parametrize(("config", "known"), [({"model_type": "murmur", "conv_dim": 3}, True), ({}, False)])

@@ -1,5 +1,6 @@
 """Figures of constructed tables."""
 
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -186,7 +187,7 @@ def test_memory_is_that_of_the_device_in_gb():
     assert "Memory was not measured" in message(nothing)
 
 
-def test_gpu_over_cpu_is_of_pairs_with_what_both_intervals_allow():
+def test_gpu_over_cpu_has_the_interval_of_its_ratio():
     times = {"latency_s_median": 2.0, "latency_s_ci_low": 1.8, "latency_s_ci_high": 2.2}
     fast = {"latency_s_median": 0.5, "latency_s_ci_low": 0.4, "latency_s_ci_high": 0.55}
     cells = [cell(**times), cell(device="cuda", **fast), cell(batch_size=2, **times)]
@@ -194,7 +195,9 @@ def test_gpu_over_cpu_is_of_pairs_with_what_both_intervals_allow():
     assert titles(figure) == ["cuda / cpu · batch 1"]
     assert marks(figure.axes[0], "o") == [(30, 4.0)]
     (pair,) = over_cpu(cells)
-    assert (pair["over_cpu_low"], pair["over_cpu_high"]) == pytest.approx((1.8 / 0.55, 2.2 / 0.4))
+    down = math.hypot(math.log(2.0 / 1.8), math.log(0.55 / 0.5))
+    up = math.hypot(math.log(2.2 / 2.0), math.log(0.5 / 0.4))
+    assert (pair["over_cpu_low"], pair["over_cpu_high"]) == pytest.approx((4 * math.exp(-down), 4 * math.exp(up)))
     assert any(list(line.get_ydata()) == [1.0, 1.0] for line in figure.axes[0].get_lines())
 
 
@@ -267,10 +270,11 @@ def test_a_panel_per_device_and_batch():
 
 def test_unconverged_cells_have_an_open_marker_that_is_explained():
     cells = example_cells()
-    assert "open: not converged" in labels(latency_figure(cells))
+    assert "open: latency not within the target" in labels(latency_figure(cells))
     faces = [line.get_markerfacecolor() for axes in latency_figure(cells).axes for line in axes.get_lines()]
-    assert faces.count("none") == 1
-    assert "open: not converged" not in labels(latency_figure([cell()]))
+    # One is wider than the target, and the one that was disturbed in every lap has no interval.
+    assert faces.count("none") == 2
+    assert "open: latency not within the target" not in labels(latency_figure([cell()]))
 
 
 def test_disturbed_cells_are_crossed_out_and_that_is_explained():
@@ -278,9 +282,9 @@ def test_disturbed_cells_are_crossed_out_and_that_is_explained():
     figure = latency_figure(cells)
     crosses = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
     assert crosses == [5]
-    assert "crossed out: disturbed" in labels(figure)
-    assert "crossed out: disturbed" not in labels(latency_figure([cell()]))
-    assert "crossed out: disturbed" not in labels(wer_figure(cells))
+    assert "crossed out: disturbed in every lap" in labels(figure)
+    assert "crossed out: disturbed in every lap" not in labels(latency_figure([cell()]))
+    assert "crossed out: disturbed in every lap" not in labels(wer_figure(cells))
 
 
 def test_failed_cells_are_absent():

@@ -172,7 +172,7 @@ def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
         single="<|startoftranscript|> $A <|endoftext|>", special_tokens=around
     )
     assert len(tokenizer.encode("w1 w2 w3 w4").ids) == 6
-    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1, n_timed=1)
+    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1)
     own = {
         (row["duration_s"], row["batch_size"]): row
         for row in rows(CountedModel("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), batch_grid)
@@ -192,8 +192,8 @@ def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
     assert "not in the study" in long["note"]
 
 
-def test_a_ctc_model_is_counted_as_its_timed_batches_are_padded() -> None:
-    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 3.0, 4.0, 5.0), seed=1, n_timed=5)
+def test_a_ctc_model_is_counted_as_its_batches_are_padded() -> None:
+    batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 3.0, 4.0, 5.0), seed=1)
     config = config_of("wav2vec2-base-960h")
     own = {row["batch_size"]: row for row in rows(CountedModel("mine", config, True), batch_grid)}
     model = Architecture(config)
@@ -203,6 +203,21 @@ def test_a_ctc_model_is_counted_as_its_timed_batches_are_padded() -> None:
     assert own[2]["encoder_mac_per_window"] > own[1]["encoder_mac_per_window"]
     assert own[2]["encoder_gmac"] == pytest.approx(2 * 35.84262656)
     assert own[1]["decoder_gflop_per_step"] is None
+
+
+def test_a_closed_formula_tells_what_counting_every_batch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CountedModel("mine", config_of("wav2vec2-base-960h"), True)
+    batch_grid = BatchGrid([(5, 1)], segments(5, 3.00005, 3.71, 4.4444, 4.99995))
+    counted: list[int] = []
+    encoder = Architecture.encoder
+    monkeypatch.setattr(Architecture, "encoder", lambda self, n: counted.append(n) or encoder(self, n))
+    (told,) = rows(model, batch_grid)
+    assert sorted(counted) == [round(4.99995 * HZ), 5 * HZ]
+    monkeypatch.setattr(ctc.CtcOperations, "closed_macs", lambda self, length: None)
+    (every,) = rows(model, batch_grid)
+    assert len(counted) == 2 + 5
+    assert told["checked_against"] == "torch's counter, closed formula"
+    assert told | {"checked_against": "torch's counter"} == every
 
 
 def test_no_number_where_the_counters_disagree(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,10 +90,11 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     said = {"name": draw(names), "models": models} | draw(st.fixed_dictionaries({}, optional=grid))
     # Rules that a schema cannot express.
     protocol = said.get("protocol", {})
-    if protocol.get("min_passes", 5) > protocol.get("max_passes", 300):
-        protocol["max_passes"] = protocol["min_passes"]
+    if protocol.get("minutes") is not None:
+        protocol["budget_s"] = None
     defaults = {"timeout_s": 600, "budget_s": 10, "energy_window_s": 5}
-    protocol["timeout_s"] = max(protocol.get(key, default) for key, default in defaults.items())
+    protocol["timeout_s"] = max(protocol.get(key) or default for key, default in defaults.items())
+    protocol["timeout_s"] = max(protocol["timeout_s"], 60 * (protocol.get("minutes") or 0))
     said["protocol"] = protocol
     baseline = said.get("variants", {}).get("fp32", {})
     if baseline.get("dtype", "float32") != "float32" or baseline == OWN_FILE:
@@ -119,24 +120,21 @@ def test_completing_a_complete_study_changes_nothing(said: dict[str, Any]) -> No
 
 
 @given(studies())
-def test_the_order_is_all_cells_and_the_pairs(said: dict[str, Any]) -> None:
+def test_each_lap_is_all_cells(said: dict[str, Any]) -> None:
     whole = _complete(said)
-    cells, order, pairs = grid.cells(whole), grid.execution_order(whole), grid.aa_pairs(whole)
-    assert len({cell.id for cell in order}) == len(order)
-    assert sorted(order) == sorted([*cells, *(again for _, again in pairs)])
+    cells, order = grid.cells(whole), grid.execution_order(whole)
+    assert len({sitting.id for sitting in order}) == len(order)
+    assert [sitting.lap for sitting in order] == [lap for lap in grid.laps(whole) for _ in cells]
     assert len(cells) == len(whole.models) * len(whole.variants) * len(whole.devices) * len(whole.durations_s) * len(
         whole.batch_sizes
     )
-    n = len(pairs)
-    assert (order[:n], order[len(order) - n :]) == ([first for first, _ in pairs], [again for _, again in pairs])
-    rest = order[n : len(order) - n]
-    sizes: dict[tuple[Any, ...], list[int]] = {}
-    for cell in rest:
-        sizes.setdefault((cell.model, cell.variant, cell.device, cell.duration_s), []).append(cell.batch_size)
-    assert all(of_group == sorted(of_group) for of_group in sizes.values())
-    for device in whole.devices:
-        own = [cell for cell in cells if cell.device == device]
-        assert sum(first.device == device for first, _ in pairs) == min(len(own), whole.protocol.aa_pairs)
+    for lap in grid.laps(whole):
+        own = [sitting.cell for sitting in order if sitting.lap == lap]
+        assert sorted(own) == sorted(cells)
+        sizes: dict[tuple[Any, ...], list[int]] = {}
+        for cell in own:
+            sizes.setdefault((cell.model, cell.variant, cell.device, cell.duration_s), []).append(cell.batch_size)
+        assert all(of_group == sorted(of_group) for of_group in sizes.values())
 
 
 @given(studies(), st.integers(1, 40_000))
@@ -158,14 +156,15 @@ def test_the_order_depends_on_the_seed_and_the_grid_alone(said: dict[str, Any], 
     ours = _complete(said | {"seed": seed})
     keys = ("name", "models", "devices", "durations_s", "batch_sizes", "max_batch_audio_s", "seed")
     bare: dict[str, Any] = {key: value for key, value in ours.as_json().items() if key in keys}
-    bare |= {"variants": {name: {} for name in ours.variants}, "protocol": {"aa_pairs": ours.protocol.aa_pairs}}
+    bare |= {"variants": {name: {} for name in ours.variants}, "protocol": {"laps": ours.protocol.laps}}
     theirs = _complete(bare | {"name": "other"})
     assert grid.execution_order(ours) == grid.execution_order(theirs)
 
 
 def _options(whole: Study) -> dict[str, list[str]]:
     made_of = fingerprints_of(whole)
-    return {cell.id: measure_options(whole, cell, made_of) for cell in grid.cells(whole)}
+    study = whole.as_json()
+    return {sitting.id: measure_options(study, sitting, made_of) for sitting in grid.execution_order(whole)}
 
 
 @given(studies(), st.sampled_from(sorted(MODELS)), st.integers(65, 1024))
@@ -181,15 +180,18 @@ def test_more_cells_leave_the_others_as_they_are(said: dict[str, Any], model: st
 def test_the_measuring_job_reads_what_was_planned(said: dict[str, Any]) -> None:
     parser = argparse.ArgumentParser()
     cell_options.add_arguments(parser)
+    cell_options.add_sitting_arguments(parser)
     whole = _complete(said)
     named = ["--model-folder=m", "--segments=s", "--output=o"]
-    for cell, options in zip(grid.cells(whole), _options(whole).values(), strict=True):
-        read = parser.parse_args([*options, *named])
+    planned = _options(whole)
+    for sitting in grid.execution_order(whole):
+        cell, read = sitting.cell, parser.parse_args([*planned[sitting.id], *named])
+        assert read.lap == sitting.lap
         assert (read.model, read.variant, read.device) == (cell.model, cell.variant, cell.device)
         assert (read.duration_s, read.batch_size, read.seed) == (cell.duration_s, cell.batch_size, whole.seed)
         assert read.threads == str(whole.threads)
         assert json.loads(read.variant_options) == whole.variants[cell.variant].as_json()
-        assert json.loads(read.protocol).items() <= whole.protocol.model_dump().items()
+        assert json.loads(read.protocol).items() <= whole.protocol.model_dump(exclude_none=True).items()
 
 
 def _turned(value: Any) -> Any:
@@ -268,7 +270,7 @@ def test_any_study_is_planned_or_refused_in_lines_that_name_it(said: dict[str, A
             assert line.startswith(f"{FILE}: ") and line.isprintable() and len(line) < 2000, line
         return
     order = grid.execution_order(whole)
-    assert order and {cell for cell in order if not cell.again} >= set(grid.profiled(whole))
-    assert all(len(part.encode()) < 200 for cell in order for part in cell.id.split("/"))
+    assert order and {sitting.cell for sitting in order} >= set(grid.profiled(whole))
+    assert all(len(part.encode()) < 200 for sitting in order for part in sitting.id.split("/"))
     assert _options(whole)
     assert _completed_again(whole) == whole

@@ -64,7 +64,7 @@ def compared(make_checkout: MakeCheckout) -> tuple[Ran, dict[str, Any]]:
     """What the check printed and wrote; forked workers are what a run has."""
     checkout = make_checkout("bare-loop")
     checkout.write(one_cell())
-    checkout.run(f"results/measurements/{CELLS[0]}.parquet")
+    checkout.run(f"results/measurements/{CELLS[0]}/lap1.parquet")
     options = [
         "--cell",
         CELLS[0],

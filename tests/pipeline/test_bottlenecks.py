@@ -67,13 +67,12 @@ def test_operators_add_up_to_the_pass(finished: Checkout) -> None:
     operators = rows(finished, "operators")
     assert {cell_of(row) for row in operators} == set(PROFILED)
     for cell in PROFILED:
-        for repeat in (1, 2):
-            own = [row for row in operators if (cell_of(row), row["repeat"]) == (cell, repeat)]
-            assert sum(row["cpu_share"] for row in own) == pytest.approx(1, abs=0.02)
-            assert all(row["cuda_self_s"] is None and row["cuda_note"] for row in own)
-            assert own[0]["overhead"] is not None
-            named = {row["stage"] for row in own}
-            assert {"features", "encoder", "output_layer"} <= named
+        own = [row for row in operators if cell_of(row) == cell]
+        assert sum(row["cpu_share"] for row in own) == pytest.approx(1, abs=0.02)
+        assert all(row["cuda_self_s"] is None and row["cuda_note"] for row in own)
+        assert own[0]["overhead"] is not None
+        named = {row["stage"] for row in own}
+        assert {"features", "encoder", "output_layer"} <= named
 
 
 def test_every_profile_has_a_trace_that_the_report_links(finished: Checkout) -> None:

@@ -24,7 +24,7 @@ MISPLACED = [
         for word, why in (
             ("fetch", "there is no such file"),
             ("results/report.html", "there is no such file"),
-            ("results/measurements/whisper-base/fp32/cpu/5s-b1.parquet", "there is no such file"),
+            ("results/measurements/whisper-base/fp32/cpu/5s-b1/lap1.parquet", "there is no such file"),
             ("rules", "is a folder; give the file of a study"),
             ("broken/study.json", "would be a second study"),
         )
@@ -40,13 +40,17 @@ MISPLACED = [
     (["fetch", "results/reprot.html"], "results/reprot.html: there is no such target; targets are study, corpus"),
     (["results-mine/report.html"], "results-mine/report.html: there is no such target; targets are "),
     (
-        ["results/measurements/none/fp32/cpu/5s-b1.parquet"],
-        "results/measurements/none/fp32/cpu/5s-b1.parquet: there is",
+        ["results/measurements/none/fp32/cpu/5s-b1/lap1.parquet"],
+        "results/measurements/none/fp32/cpu/5s-b1/lap1.parquet: there is",
     ),
     (["results/models/none"], "results/models/none: there is no such target; targets are study, corpus"),
     (
-        ["results/measurements/whisper-base/fp32/cpu/7s-b1.parquet"],
+        ["results/measurements/whisper-base/fp32/cpu/7s-b1/lap1.parquet"],
         "whisper-base/fp32/cpu/7s-b1 is not a cell of the study mine; add its model, variant, device",
+    ),
+    (
+        ["results/measurements/whisper-base/fp32/cpu/5s-b1/lap9.parquet"],
+        "whisper-base/fp32/cpu/5s-b1/lap9 is not measured by the study mine; raise protocol.laps, which is 3",
     ),
 ]
 
@@ -145,4 +149,4 @@ def test_no_study_is_refused_in_one_line(ran: dict[str, Ran]) -> None:
 
 def test_what_refuses_these_takes_a_study(ran: dict[str, Ran]) -> None:
     assert ran["a study"].code == 0
-    assert ran["a study"].jobs["measure_cpu"] == 4 * 2 + 1
+    assert ran["a study"].jobs["measure_cpu"] == 4 * 2 * 3

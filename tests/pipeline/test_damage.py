@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.checkouts import CELLS, Checkout, MakeCheckout, Ran, link, small
+from helpers.checkouts import CELLS, MEASURED, Checkout, MakeCheckout, Ran, link, small
 
 pytestmark = pytest.mark.pipeline
 
@@ -48,12 +48,12 @@ def refusal(ran: Ran) -> str:
 
 
 def test_what_is_damaged_is_named_where_it_would_be_used(copied: Checkout) -> None:
-    cell = copied.cell(CELLS[0])
+    cell = copied.record(f"{CELLS[0]}/lap1")
     good = cell.read_bytes()
     damaged(cell)
     said = copied.run("--forcerun", "tables", "--until", "tables").output
-    assert f"left out: results/measurements/{CELLS[0]}.parquet: is damaged" in said
-    rows = pq.read_table(copied.results / "tables" / "cells.parquet", columns=["status", "reason"]).to_pylist()
+    assert f"left out: results/measurements/{CELLS[0]}/lap1.parquet: is damaged" in said
+    rows = pq.read_table(copied.results / "tables" / "sittings.parquet", columns=["status", "reason"]).to_pylist()
     (lost,) = (row for row in rows if row["status"] == "unreadable")
     assert lost["reason"].endswith("delete it and run again")
     replaced(cell, good)
@@ -61,7 +61,7 @@ def test_what_is_damaged_is_named_where_it_would_be_used(copied: Checkout) -> No
     for path in copied.results.glob("corpus/quickstart/audio/*.flac"):
         damaged(path)
     cell.unlink()
-    said = refusal(copied.run(f"results/measurements/{CELLS[0]}.parquet", check=False))
+    said = refusal(copied.run(f"results/measurements/{CELLS[0]}/lap1.parquet", check=False))
     assert ".flac: is damaged or was changed" in said
     assert said.endswith("delete results/corpus/quickstart and run again")
     assert not cell.exists()
@@ -96,7 +96,7 @@ def test_what_another_version_or_study_left_is_not_taken_over(copied: Checkout, 
         said = refusal(copied.run("--dry-run", check=False))
         assert said.endswith("delete results/measurements and run again")
         shutil.rmtree(copied.results / "measurements")
-        assert copied.plan()["measure_cpu"] == 5
+        assert copied.plan()["measure_cpu"] == len(MEASURED)
     else:
         copied.run("--dry-run")
 
@@ -108,15 +108,15 @@ def test_second_study_over_the_same_results_is_refused(finished: Checkout) -> No
     assert "results: results-second" in ran.output
     assert "Traceback" not in ran.output
     way_out = finished.write(small(name="second", results="results-second"), "second.yaml")
-    assert finished.plan("--configfile", way_out)["measure_cpu"] == 5
+    assert finished.plan("--configfile", way_out)["measure_cpu"] == len(MEASURED)
 
 
 def test_records_of_another_study_are_not_taken_over(copied: Checkout) -> None:
     copied.write(small(protocol=small()["protocol"] | {"budget_s": 0.7}))
     (copied.results / "study.json").unlink()
     said = refusal(copied.run("--dry-run", check=False))
-    assert '"budget_s": 0.5' in said and '"budget_s": 0.7' in said
-    assert said.endswith("as 5 of 5 are; delete results/measurements and run again")
+    assert "(budget_s 0.5, where 0.7 is planned)" in said
+    assert said.endswith("as 8 of 8 are; delete results/measurements and run again")
 
 
 def test_results_without_write_access_are_refused_at_start(copied: Checkout) -> None:
@@ -129,8 +129,8 @@ def test_results_without_write_access_are_refused_at_start(copied: Checkout) -> 
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", places[0]], check=True)
         said = refusal(copied.run(check=False))
-        assert copied.plan()["measure_cpu"] == 5, "planning takes nothing"
+        assert copied.plan()["measure_cpu"] == len(MEASURED), "planning takes nothing"
     finally:
         subprocess.run(["umount", places[0]], check=True)
     assert said.startswith("error: results/.running: may not be written (Read-only file system)")
-    assert copied.plan()["measure_cpu"] == 5, "a lock was left behind"
+    assert copied.plan()["measure_cpu"] == len(MEASURED), "a lock was left behind"

@@ -16,8 +16,8 @@ from helpers.checkouts import Checkout, MakeCheckout, one_cell, wait_for
 
 pytestmark = pytest.mark.pipeline
 PACKAGED = json.dumps({"weights": "packaged", "id": None, "revision": None, "path": None})
-CELL = "whisper-tiny.en/fp32/cpu/5s-b1"
-RECORD = f"results/measurements/{CELL}.parquet"
+SITTING = "whisper-tiny.en/fp32/cpu/5s-b1/lap1"
+RECORD = f"results/measurements/{SITTING}.parquet"
 
 
 def progress(checkout: Checkout) -> list[str]:
@@ -29,7 +29,8 @@ def progress(checkout: Checkout) -> list[str]:
 @pytest.fixture(scope="module")
 def _shared(make_checkout: MakeCheckout, inputs: Checkout) -> Checkout:
     checkout = make_checkout("faults", made_from=inputs)
-    checkout.write(one_cell())
+    # Passes are timed for long enough that something can happen meanwhile.
+    checkout.write(one_cell(protocol={"laps": 1, "budget_s": 10}))
     return checkout
 
 
@@ -45,7 +46,7 @@ def prepared(_shared: Checkout) -> Iterator[Checkout]:
 
 @pytest.fixture(params=[()])
 def running(prepared: Checkout, request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[bytes]"]:
-    """A Snakemake that is in the middle of a measurement: passes have been timed, energy has not been metered.
+    """A Snakemake that is in the middle of a measurement: passes have been timed, and more are.
 
     The parameter names its targets; without any it makes the report.
     """
@@ -64,7 +65,7 @@ def test_killed_worker_is_a_record_and_measured_when_deleted(
     assert worker is not None
     worker.end(signal.SIGKILL)
     assert running.wait(60) == 0
-    header, passes = cell_record.read(prepared.cell(CELL))
+    header, passes = cell_record.read(prepared.record(SITTING))
     assert header.status == "killed"
     assert "SIGKILL" in header.reason
     assert [entry for entry in passes if entry["phase"] == "latency"], "what was measured before is lost"
@@ -73,15 +74,15 @@ def test_killed_worker_is_a_record_and_measured_when_deleted(
     assert "killed" in (prepared.results / "report.html").read_text()
     done = "cells: 1 of 1 done (1 failed: 1 killed), none left"
     assert progress(prepared)[-2:] == [
-        f"{done}; {CELL} killed",
+        f"{done}; {SITTING} killed",
         f"{done}; which and why: python scripts/list_cells.py results --status failed",
     ]
 
     deleted = prepared.step("scripts/list_cells.py", "results", "--status", "failed", "--delete")
     assert deleted.code == 0 and "SIGKILL" in deleted.output, deleted.output
-    assert "deleted: 1 cell; run the same command as before to measure them again" in deleted.output
+    assert "deleted: 1 measurement of 1 cell; run the same command as before to measure them again" in deleted.output
     assert prepared.run(RECORD).jobs == {"measure_cpu": 1}
-    header, _ = cell_record.read(prepared.cell(CELL))
+    header, _ = cell_record.read(prepared.record(SITTING))
     assert header.status in ("ok", "unconverged")
 
 
@@ -103,7 +104,7 @@ def test_job_killed_twice_is_a_record(prepared: Checkout, running: "subprocess.P
         )
         gone.append(worker.pid)
     assert running.wait(90) == 0
-    header, passes = cell_record.read(prepared.cell(CELL))
+    header, passes = cell_record.read(prepared.record(SITTING))
     assert (header.status, passes) == ("killed", [])
     assert "the measuring job ended 2 times without a record" in header.reason
 
@@ -116,7 +117,7 @@ def test_an_interrupted_run_leaves_nothing_and_goes_on_later(
     assert running.wait(30) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
     assert prepared.measured == []
-    assert progress(prepared)[1] == f"cells: 0 of 1 done, 1 left; now {CELL}"
+    assert progress(prepared)[1] == f"cells: 0 of 1 done, 1 left; now {SITTING}"
     assert "now" not in progress(prepared)[-1]
     assert list(prepared.folder.glob(".snakemake/locks/*")) == []
     assert prepared.plan()["measure_cpu"] == 1
@@ -127,7 +128,7 @@ def test_interrupt_of_snakemake_alone_lets_the_cell_end(prepared: Checkout, runn
     running.send_signal(signal.SIGINT)
     assert running.wait(60) != 0
     wait_for(lambda: not prepared.processes("asrmeter."), "a worker lives on", 10)
-    header, _ = cell_record.read(prepared.cell(CELL))
+    header, _ = cell_record.read(prepared.record(SITTING))
     assert header.status in ("ok", "unconverged")
     assert not (prepared.results / "tables").exists()
 
@@ -159,9 +160,9 @@ def test_two_pipelines_take_turns(make_checkout: MakeCheckout, inputs: Checkout)
             process.kill()
     spans: list[tuple[float, float]] = []
     for checkout in both:
-        header, passes = cell_record.read(checkout.cell(CELL))
+        header, passes = cell_record.read(checkout.record(SITTING))
         assert header.status in ("ok", "unconverged")
-        assert {"memory", "latency"} <= {row["phase"] for row in passes}
+        assert {"warmup", "latency"} <= {row["phase"] for row in passes}
         spans += [(row["started_at_s"], row["ended_at_s"]) for row in passes]
     spans.sort()
     for (_, ended), (began, _) in itertools.pairwise(spans):

@@ -30,7 +30,7 @@ sys.argv.pop(0)
 sys.path[0] = "scripts"
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-FEW = {"budget_s": 0.1, "min_passes": 5, "max_passes": 5, "aa_pairs": 0}
+FEW = {"laps": 1, "budget_s": 0.1, "max_passes": 5}
 
 
 def measured(
@@ -45,11 +45,11 @@ def measured(
     own = one_cell(devices=[device], batch_sizes=[batch_size], protocol=FEW, variants={"v": variant or {}})
     whole = validation.with_defaults(own, "t.yaml")
     cell = grid.cells(whole)[0]
-    output = folder / f"{cell.duration_s}s-b{batch_size}.parquet"
+    output = folder / f"{cell.duration_s}s-b{batch_size}" / "lap1.parquet"
     corpus = checkout.results / "corpus" / "quickstart" / "segments.json"
     model = folder / "model" if (folder / "model").is_dir() else checkout.results / "models" / cell.model
     places = [f"--model-folder={model}", f"--segments={corpus}", f"--output={output}"]
-    options = measure_options(whole, cell, fingerprints_of(whole))
+    options = measure_options(whole.as_json(), grid.Sitting(cell, 1), fingerprints_of(whole))
     ran = checkout.step(*command, "scripts/measure.py", *options, *places)
     assert ran.code == 0, ran.output
     return cell_record.read(output)[0]
@@ -90,7 +90,7 @@ def test_a_cell_on_cuda(inputs: Checkout, tmp_path: Path, dtype: str) -> None:
     assert memory.peak_device_bytes > ready.model_device_bytes > 50e6
     assert energy.method_gpu in ("nvml_counter", "nvml_power"), energy
     assert all(window["gpu_j"] > 0 for window in energy.windows)
-    _, passes = cell_record.read(tmp_path / "5s-b1.parquet")
+    _, passes = cell_record.read(tmp_path / "5s-b1" / "lap1.parquet")
     timed = [entry for entry in passes if entry["phase"] == "latency"]
     for entry in timed:
         stages = sum(entry[f"{stage}_s"] for stage in ("features", "encoder", "decoder", "text"))

@@ -100,7 +100,7 @@ def own(make_checkout: MakeCheckout, finished: Checkout, url: str) -> Checkout:
     variants = example["variants"] | {"numbers": {"runtime": "numpy_alone"}, "fp32": {}}
     variants["http"]["runtime"]["options"]["url"] = url
     study = small(models=example["models"], variants=variants, batch_sizes=[2])
-    study["protocol"]["aa_pairs"] = 0
+    study["protocol"]["laps"] = 1
     checkout.write(study | {"profile": {"durations_s": []}})
     checkout.run(limit_s=300, no_proxy="127.0.0.1", NO_PROXY="127.0.0.1")
     return checkout
@@ -126,7 +126,7 @@ def test_file_of_ones_own_is_a_row(own: Checkout, url: str) -> None:
     unknown = ("encoder_s_median", "stage_coverage", "n_tokens_mean", "tokens_per_s", "dtype", "gflop_per_sample")
     assert {name: found[name] for name in unknown} == dict.fromkeys(unknown)
     assert found["gflop_note"] == "its runtime does not say how many windows it ran"
-    header, _ = cell_record.read(own.cell("my-model/http/cpu/5s-b2"))
+    header, _ = cell_record.read(own.record("my-model/http/cpu/5s-b2/lap1"))
     assert header.options["runtime"]["sha256"] == sha256_of(own.folder / "my_engine.py")
 
 
@@ -162,5 +162,5 @@ def test_changed_engine_measures_its_cells_alone(own: Checkout) -> None:
     finally:
         engine.write_text(before)
     assert ran.jobs["measure_cpu"] == 1 and "my-model/http/cpu/5s-b2" in ran.output
-    assert "numbers/cpu/5s-b2.parquet" not in re.sub(r"(?m)^ +input: .*", "", ran.output.partition("Job stats")[0])
+    assert "numbers/cpu/5s-b2/lap1.parquet" not in re.sub(r"(?m)^ +input: .*", "", ran.output.partition("Job stats")[0])
     assert "measure_cpu" not in own.plan()

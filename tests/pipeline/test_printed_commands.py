@@ -25,7 +25,7 @@ def checkout(finished: Checkout) -> Iterator[Checkout]:
 
 @pytest.mark.parametrize("command", RUN)
 def test_a_command_does_what_it_says_as_it_is_printed(checkout: Checkout, command: str) -> None:
-    record = str(checkout.cell(CELLS[0]).relative_to(checkout.folder))
+    record = str(checkout.record(f"{CELLS[0]}/lap1").relative_to(checkout.folder))
     ran = checkout.shell(command.replace(" ...", "").replace("FILE", record))
     assert ran.code == 0, ran.output
     assert "Job stats" not in ran.output, "something would be made again"

@@ -1,4 +1,4 @@
-"""Whatever is killed, whenever: in the end every cell has one valid record, and nothing is left behind."""
+"""Whatever is killed, whenever: in the end every cell has one valid record a lap, and nothing is left behind."""
 
 import contextlib
 import itertools
@@ -33,7 +33,7 @@ SETTLED_S = 2
 def checkout(make_checkout: MakeCheckout, inputs: Checkout) -> Checkout:
     checkout = make_checkout("killed", made_from=inputs)
     study = one_cell(batch_sizes=[1, 2])
-    study["protocol"] |= {"budget_s": 0.2, "aa_pairs": 1}
+    study["protocol"] |= {"budget_s": 0.2, "laps": 2}
     checkout.write(study)
     return checkout
 
@@ -51,8 +51,8 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
             checkout.run("--unlock")
         else:
             # All is measured or given up: begin again with half of it.
-            for cell in checkout.measured[::2]:
-                checkout.cell(cell).unlink()
+            for sitting in checkout.measured[::2]:
+                checkout.record(sitting).unlink()
     print(f"killed: {dict(killed)}")
     assert set(killed) <= set(VICTIMS) and len(killed) > 1
 
@@ -62,22 +62,23 @@ def test_random_kills_lose_nothing_and_leave_nothing(checkout: Checkout) -> None
     assert done.code in (0, 1), done.output
     checkout.run(limit_s=300)
 
-    headers = [cell_record.read(checkout.cell(cell))[0] for cell in checkout.measured]
-    assert len(headers) == 3
+    headers = [cell_record.read(checkout.record(sitting))[0] for sitting in checkout.measured]
+    assert len(headers) == 4
     assert {header.status for header in headers} <= set(MEASURED_STATUS)
     rows = pq.read_table(checkout.results / "tables" / "cells.parquet").to_pylist()
     assert len(rows) == 2 and all(row["latency_s_median"] for row in rows)
     assert (checkout.results / "report.html").read_text().endswith("</html>\n")
     spans = sorted(
         (entry["started_at_s"], entry["ended_at_s"])
-        for cell in checkout.measured
-        for entry in cell_record.read(checkout.cell(cell))[1]
+        for sitting in checkout.measured
+        for entry in cell_record.read(checkout.record(sitting))[1]
     )
     assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(spans)), "two measured at once"
     assert checkout.run("--dry-run").jobs == {}
     assert not checkout.processes()
     assert not list(checkout.folder.glob(".snakemake/locks/*")) + list(checkout.folder.glob(".snakemake/incomplete/*"))
     assert not [path for path in checkout.results.rglob(".*") if HALF_WRITTEN.search(path.name)]
+    assert not list(checkout.results.rglob(".retry*"))
 
 
 def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: random.Random, most: int) -> Counter[str]:
@@ -106,8 +107,8 @@ def _kill_at_random(checkout: Checkout, run: "subprocess.Popen[bytes]", dice: ra
 def _settled(checkout: Checkout) -> dict[Path, bytes]:
     """Return the records that nobody can be writing any more."""
     found = {}
-    for cell in checkout.measured:
-        path = checkout.cell(cell)
+    for sitting in checkout.measured:
+        path = checkout.record(sitting)
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > SETTLED_S:
                 found[path] = path.read_bytes()

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrmeter.corpora.batches import batches, class_sha256, timed
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora.batches import batches, class_sha256
 from asrmeter.study import grid, validation
 from asrmeter.study.fingerprints import (
     Fingerprints,
+    check_records,
     corpus_fingerprint,
     measure_options,
     model_fingerprint,
@@ -51,29 +55,31 @@ def test_the_order_is_seeded_and_mixes_the_models() -> None:
     )
     assert first == again
     assert first != other and sorted(first) == sorted(other)
-    assert {cell for cell in first if not cell.again} == set(grid.cells(a_study()))
-    half = [cell.model for cell in first[: len(first) // 2]]
-    assert min(Counter(half).values()) >= len(half) // 4
+    of_laps = [[sitting.cell for sitting in first if sitting.lap == lap] for lap in (1, 2, 3)]
+    assert [sitting.lap for sitting in first] == [lap for lap in (1, 2, 3) for _ in of_laps[0]]
+    assert all(sorted(cells) == sorted(grid.cells(a_study())) for cells in of_laps)
+    assert of_laps[0] != of_laps[1] != of_laps[2] != of_laps[0]
+    for cells in of_laps:
+        half = [cell.model for cell in cells[: len(cells) // 2]]
+        assert min(Counter(half).values()) >= len(half) // 4
+
+
+def test_more_laps_leave_the_first_ones_as_they_are() -> None:
+    one, three = (grid.execution_order(a_study(protocol={"laps": laps})) for laps in (1, 3))
+    assert three[: len(one)] == one and len(three) == 3 * len(one)
+    assert one[0].id == f"{one[0].cell.id}/lap1"
+
+
+def test_the_saved_study_has_the_same_cells() -> None:
+    for study in (a_study(), a_study(max_batch_audio_s=60, batch_sizes=[1, 2, 4])):
+        assert grid.cells_of_saved(study.as_json()) == grid.cells(study)
 
 
 def test_smaller_batches_come_first() -> None:
-    order = grid.execution_order(a_study(batch_sizes=[8, 1, 4], protocol={"aa_pairs": 0}))
-    of_group: dict[tuple[str, str, int], list[int]] = {}
-    for cell in order:
-        of_group.setdefault((cell.model, cell.device, cell.duration_s), []).append(cell.batch_size)
+    of_group: dict[tuple[str, str, int, int], list[int]] = {}
+    for cell, lap in ((one.cell, one.lap) for one in grid.execution_order(a_study(batch_sizes=[8, 1, 4]))):
+        of_group.setdefault((cell.model, cell.device, cell.duration_s, lap), []).append(cell.batch_size)
     assert set(map(tuple, of_group.values())) == {(1, 4, 8)}
-
-
-def test_a_short_cell_of_each_device_is_measured_first_and_last() -> None:
-    study = a_study()
-    order = grid.execution_order(study)
-    assert [(cell.device, cell.duration_s, cell.batch_size) for cell in order[:2]] == [("cpu", 5, 1), ("cuda", 5, 1)]
-    assert grid.aa_pairs(study) == list(zip(order[:2], order[-2:], strict=True))
-    assert order[-1].id == f"{order[1].id}-again"
-    assert len(grid.aa_pairs(a_study(protocol={"aa_pairs": 3}))) == 6
-    assert grid.execution_order(a_study(protocol={"aa_pairs": 0})) and not grid.aa_pairs(
-        a_study(protocol={"aa_pairs": 0})
-    )
 
 
 def profiled(**changes: Any) -> list[tuple[str, int, int]]:
@@ -93,13 +99,17 @@ def test_profiled_is_the_reference_at_extreme_batch_sizes() -> None:
     assert profiled(**of_one, profile={"durations_s": []}) == []
 
 
+def measured(study: Study, lap: int = 1) -> list[str]:
+    return measure_options(study.as_json(), grid.Sitting(grid.cells(study)[0], lap), MADE_OF)
+
+
 def test_profile_depends_on_what_it_shows_not_on_the_budget() -> None:
-    study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(protocol={"timed_batches": 9})
+    study, longer, others = a_study(), a_study(protocol={"budget_s": 99}), a_study(seed=1)
     cell = grid.profiled(study)[0]
-    shown = profile_options(study, cell, MADE_OF)
-    assert shown == profile_options(longer, cell, MADE_OF)
-    assert shown != profile_options(others, cell, MADE_OF)
-    assert measure_options(study, cell, MADE_OF) != measure_options(longer, cell, MADE_OF)
+    shown = profile_options(study.as_json(), cell, MADE_OF)
+    assert shown == profile_options(longer.as_json(), cell, MADE_OF)
+    assert shown != profile_options(others.as_json(), cell, MADE_OF)
+    assert measured(study) != measured(longer)
 
 
 def test_keys_follow_what_they_stand_for() -> None:
@@ -110,13 +120,26 @@ def test_keys_follow_what_they_stand_for() -> None:
     assert corpus_fingerprint(base) != corpus_fingerprint(a_study(seed=1))
 
 
-def test_a_longer_timeout_measures_nothing_again() -> None:
-    def options(**protocol: int) -> list[str]:
-        study = a_study(protocol=protocol)
-        return measure_options(study, grid.cells(study)[0], MADE_OF)
+def test_a_longer_timeout_or_a_lap_more_measures_nothing_again() -> None:
+    def options(**protocol: float) -> list[str]:
+        return measured(a_study(protocol=protocol))
 
-    assert options() == options(timeout_s=70) == options(aa_pairs=0) == options(larger_than_oom=True)
-    assert options() != options(budget_s=7)
+    assert options() == options(timeout_s=70) == options(larger_than_oom=True) == options(laps=9) == options(laps=1)
+    changed = [options(), options(budget_s=7), options(minutes=7), options(target=0.1), options(max_passes=9)]
+    changed += [options(energy_window_s=9), measured(a_study(), lap=2)]
+    assert len(set(map(tuple, changed))) == len(changed)
+
+
+def test_a_record_says_which_time_it_was_given() -> None:
+    study = a_study(protocol={"minutes": 8})
+    sitting = grid.Sitting(grid.cells(study)[0], 1)
+    same = SimpleNamespace(minutes=8, budget_s=None, lap=1)
+    others = [SimpleNamespace(minutes=None, budget_s=10), SimpleNamespace(minutes=9), SimpleNamespace(lap=2)]
+    check_records(study, {Path("a"): (sitting, same), Path("b"): (sitting, SimpleNamespace())}, MADE_OF)
+    check_records(study, {Path("profile"): (sitting.cell, SimpleNamespace(lap=2))}, MADE_OF)
+    for other, why in zip(others, ("minutes null", "minutes 9", "lap 2"), strict=True):
+        with pytest.raises(AsrmeterError, match=rf"another study or version \({why}, where"):
+            check_records(study, {Path("a"): (sitting, other)}, MADE_OF)
 
 
 @given(n=st.integers(1, 40), size=st.integers(1, 17), seed=st.integers(0, 5))
@@ -128,13 +151,6 @@ def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -
     counts = Counter(i for batch in made for i in batch)
     assert set(counts) == set(ids)
     assert len(made) == -(-n // size)
-
-
-def test_timed_batches_lie_between_shortest_and_longest() -> None:
-    assert timed([5.0], 2) == [0]
-    assert timed([9.0, 1.0, 5.0], 1) == [2]
-    assert timed([8.0, 1.0, 7.0, 3.0, 5.0, 2.0, 4.0, 6.0], 2) == [2, 3]
-    assert timed([3.0, 1.0], 9) == [0, 1]
 
 
 def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:

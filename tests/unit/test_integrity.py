@@ -36,7 +36,7 @@ from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.sources import integrity
 from asrmeter.sources.packages import Archives
 from asrmeter.study import grid
-from asrmeter.study.fingerprints import Fingerprints, check_records
+from asrmeter.study.fingerprints import PROFILE_VERSION, Fingerprints, check_records
 from helpers.made_inputs import sign_corpus, sign_model
 from helpers.model_folders import whisper_folder
 
@@ -136,14 +136,6 @@ def test_json_of_anybody_says_nothing(whole: Path, header: dict[str, Any]) -> No
     beside = json.loads(siblings.json_of(whole).read_text())
     siblings.json_of(whole).write_text(json.dumps(beside | {"header": beside["header"] | header}))
     assert siblings.status(whole) is None
-
-
-def test_a_damaged_sibling_has_no_status(tmp_path: Path) -> None:
-    path = tmp_path / "5s-b2.parquet"
-    cell_record.write(path, replace(HEADER, status="oom", reason="x" * 99), [])
-    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
-    path.write_bytes(path.read_bytes().replace(b"x" * 99, b"x" * 98 + b"y"))
-    assert siblings.status(path) is siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") is None
 
 
 # Audio and weights
@@ -324,7 +316,7 @@ def test_weights_are_hashed_once_a_run(model: Path, monkeypatch: pytest.MonkeyPa
 def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
     for attempt in (1, 2):
-        Attempts(tmp_path / "5s-b1.parquet", attempt).begin()
+        Attempts(tmp_path / "5s-b1" / "lap1.parquet", attempt).begin()
     measured(tmp_path, monkeypatch, 1, "--attempt=3")  # makes model and corpus, and measures nothing
     real = measure.cell_options.specify
 
@@ -335,41 +327,42 @@ def test_a_cell_is_refused_before_anything_is_measured(tmp_path: Path, monkeypat
     monkeypatch.setattr(measure.cell_options, "specify", specify)
     with pytest.raises(AsrmeterError, match=r"c/a.flac: is damaged or was changed"):
         measured(tmp_path, monkeypatch, 2)
-    assert not (tmp_path / "5s-b2.parquet").exists()
+    assert not (tmp_path / "5s-b2" / "lap1.parquet").exists()
 
 
 # Records of another study or version
 
 CELL = grid.Cell("whisper-base", "fp32", "cpu", 5, 2)
+SITTING = grid.Sitting(CELL, 1)
 MADE_OF = Fingerprints({"whisper-base": "m"}, "c")
 PLANNED = {
     "options": STUDY.variants["fp32"].as_json(),
-    **{"seed": 42, "protocol": 1, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
-    **{"energy_window_s": 5, "n_timed_batches": STUDY.protocol.timed_batches, "profile_version": 1},
-    "stop_rule": STUDY.protocol.model_dump(include={"target", "min_passes", "max_passes", "budget_s"}),
+    **{"lap": 1, "seed": 42, "protocol": 2, "corpus": "quickstart", "model_key": "m", "corpus_key": "c"},
+    **STUDY.protocol.model_dump(include={"target", "max_passes", "budget_s", "minutes", "energy_window_s"}),
+    "profile_version": PROFILE_VERSION,
 }
 OTHERS = {
     "model": "whisper-tiny",
     "options": PLANNED["options"] | {"dtype": "bfloat16"},
-    **{"seed": 7, "protocol": 2, "corpus": "other", "model_key": "n", "corpus_key": "d", "energy_window_s": 9},
-    **{"n_timed_batches": 9, "profile_version": 2, "stop_rule": PLANNED["stop_rule"] | {"budget_s": 99}},
+    **{"lap": 2, "seed": 7, "protocol": 1, "corpus": "other", "model_key": "n", "corpus_key": "d"},
+    **{"energy_window_s": 9, "profile_version": PROFILE_VERSION + 1, "target": 0.9, "max_passes": 99, "budget_s": 99},
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_record_of_another_study_or_version_is_refused(name: str) -> None:
     own = {"model": "whisper-base"} | PLANNED
-    told = {Path("r/a.parquet"): (CELL, SimpleNamespace(**own)), Path("older"): (CELL, SimpleNamespace())}
+    told = {Path("r/a.parquet"): (SITTING, SimpleNamespace(**own)), Path("older"): (SITTING, SimpleNamespace())}
     check_records(STUDY, told, MADE_OF)
-    told = {Path("r/b.parquet"): (CELL, SimpleNamespace(**own))}
-    told[Path("r/a.parquet")] = CELL, SimpleNamespace(**own | {name: OTHERS[name]})
+    told = {Path("r/b.parquet"): (SITTING, SimpleNamespace(**own))}
+    told[Path("r/a.parquet")] = SITTING, SimpleNamespace(**own | {name: OTHERS[name]})
     said = rf"^r/a.parquet: belongs to another study or version \({name} .*\), as 1 of 2 are; delete"
     with pytest.raises(AsrmeterError, match=said):
         check_records(STUDY, told, MADE_OF)
 
 
 def test_if_all_records_are_of_another_their_folder_is_named() -> None:
-    headers = {Path(f"r/m/{i}.parquet"): (CELL, SimpleNamespace(**PLANNED | {"seed": 1})) for i in range(30)}
+    headers = {Path(f"r/m/{i}.parquet"): (SITTING, SimpleNamespace(**PLANNED | {"seed": 1})) for i in range(30)}
     with pytest.raises(AsrmeterError, match=r"as 30 of 30 are; delete r/m and run again$"):
         check_records(STUDY, headers, MADE_OF)
 

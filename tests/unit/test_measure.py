@@ -3,19 +3,25 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import measure
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import job, retries, supervisor, tasks
 from asrmeter.measure.spec import PeaksSpec
+from asrmeter.measure.time_ledger import TimeLedger
 from asrmeter.records import cell_record
 from asrmeter.records import status as siblings
 from asrmeter.records.events import Done, Event, Failed, Latency, Pass, Unsupported
 from helpers.made_inputs import sign_corpus, sign_model
+from helpers.records import header
 
 PASSES: list[Event] = [Pass(phase="latency", latency_s=1.0, audio_s=5.0)] * 3
 
@@ -50,25 +56,26 @@ def test_classify_exit_out_of_memory_is_no_other_kill() -> None:
 
 
 def test_phase_of_timed_passes() -> None:
-    end = Latency(converged=True, attempt=2, n_unsteady=1)
+    end = Latency(n_unsteady=1)
 
-    def a_pass(phase: str, attempt: int | None = None, round: int | None = None) -> Pass:
-        return Pass(phase=phase, attempt=attempt, round=round, latency_s=1.0, audio_s=5.0)
+    def a_pass(phase: str, round: int | None = None) -> Pass:
+        return Pass(phase=phase, round=round, latency_s=1.0, audio_s=5.0)
 
-    passes = [a_pass("latency", attempt, round) for attempt in (1, 2) for round in (0, 1)]
-    assert [measure.phase(entry, end) for entry in passes] == ["disturbed", "disturbed", "warmup", "latency"]
+    passes = [a_pass("latency", round) for round in (0, 1, 2)]
+    assert [measure.phase(entry, end) for entry in passes] == ["warmup", "latency", "latency"]
     assert measure.phase(passes[0], None) == "latency"
-    assert measure.phase(a_pass("memory"), end) == "memory"
+    assert measure.phase(a_pass("warmup"), end) == "warmup"
 
 
-def test_summary_of_a_cell() -> None:
+def test_summary_of_a_sitting() -> None:
     passes = [
-        {"phase": "warmup", "latency_s": 9.0, "audio_s": 5.0},
-        {"phase": "latency", "latency_s": 2.0, "audio_s": 5.0},
-        {"phase": "latency", "latency_s": 3.0, "audio_s": 5.0},
+        {"phase": "warmup", "latency_s": 9.0, "audio_s": 5.0, "batch": None},
+        {"phase": "latency", "latency_s": 2.0, "audio_s": 5.0, "batch": 0},
+        {"phase": "latency", "latency_s": 3.0, "audio_s": 5.0, "batch": 1},
     ]
-    assert measure.summary("ok", None, passes) == "2.5 s (median of 2), 2 times real time; ok"
-    assert measure.summary("killed", "gone", []) == "killed: gone"
+    said = "2.5 s (mean of 2 passes over 2 batches, 5.0 of 7.5 s), 2 times real time; ok"
+    assert measure.summary(header(job_s=7.5), passes) == said
+    assert measure.summary(header(status="killed", reason="gone"), []) == "killed: gone"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +115,10 @@ def run_instead(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 SPEC = PeaksSpec(device="cpu", threads=3, dtypes=[], budget_s=1)
 
 
-def interpreted(timeout_s: float, root: Path) -> tuple[str, str | None, dict[str, Any], list[dict[str, Any]]]:
+def interpreted(timeout_s: float, root: Path) -> tuple[str, str | None, dict[str, Event], list[dict[str, Any]]]:
     """Run the worker of a checkout; return status, reason, events and passes."""
-    return measure.interpret(supervisor.run_supervised(SPEC, timeout_s, sys.stderr.fileno(), root))
+    outcome = supervisor.run_supervised(SPEC, timeout_s, sys.stderr.fileno(), root)
+    return outcome.status, outcome.reason, *measure.interpret(outcome)
 
 
 OUT_OF_MEMORY = 'events.write(\'{"event": "failed", "status": "oom", "reason": "no room"}\\n\'); events.flush()\n'
@@ -139,19 +147,12 @@ def test_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert after.user + after.system - before.user - before.system < 0.1
 
 
-def test_unconverged_cell_says_what_ended_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    events = [{"event": "latency", "converged": False, "reason": "budget_s = 2 was spent"}, {"event": "done"}]
-    lines = "".join(json.dumps(event) + "\n" for event in events)
-    run_instead(f"events.write({lines!r}); events.close()", monkeypatch, tmp_path)
-    status, reason, _, _ = interpreted(30, tmp_path)
-    assert (status, reason) == ("unconverged", "budget_s = 2 was spent before the interval was narrow enough")
-
-
 def test_worker_has_the_threads_of_the_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Snakemake does
-    code = "events.write(json.dumps({'event': 'latency', 'converged': os.environ['OMP_NUM_THREADS'] == '3'}) + '\\n')\n"
+    code = "events.write(json.dumps({'event': 'latency', 'reason': os.environ['OMP_NUM_THREADS']}) + '\\n')\n"
     run_instead(code + 'events.write(\'{"event": "done"}\\n\'); events.close()', monkeypatch, tmp_path)
-    assert interpreted(30, tmp_path)[0] == "ok"
+    status, _, events, _ = interpreted(30, tmp_path)
+    assert (status, events["latency"]) == ("ok", Latency(reason="3"))
 
 
 def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
@@ -189,8 +190,6 @@ def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def worker_wait() -> None:
-    import time
-
     time.sleep(0.05)
 
 
@@ -201,8 +200,13 @@ def alive(pid: int) -> bool:
         return False
 
 
-def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *more: str) -> Path:
-    """Run the parent on a model and a corpus of one segment that a worker could not load; return the cell's file."""
+def measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *more: str, own: dict[str, Any] | None = None
+) -> Path:
+    """Run the parent on a model and a corpus of one segment that a worker could not load; return the record.
+
+    `own` are keys of the protocol; None takes one out.
+    """
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     model, corpus = tmp_path / "m", tmp_path / "c"
     model.mkdir(exist_ok=True)
@@ -211,9 +215,9 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
     sign_model(model, weights="random")
     (corpus / "a.flac").write_text("audio")
     sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
-    protocol = {"version": 1, "target": 0.1, "min_passes": 6, "max_passes": 6, "budget_s": 1, "energy_window_s": 5}
-    protocol["timed_batches"] = 2
-    output = tmp_path / f"5s-b{batch_size}.parquet"
+    protocol = {"version": 2, "target": 0.1, "max_passes": 6, "budget_s": 1, "energy_window_s": 5} | (own or {})
+    output = tmp_path / f"5s-b{batch_size}" / "lap1.parquet"
+    output.parent.mkdir(exist_ok=True)
     options = [
         "--model=m",
         f"--model-folder={model}",
@@ -222,6 +226,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *
         '--variant-options={"runtime": "transformers"}',
     ]
     options += ["--device=cpu", "--duration-s=5", f"--batch-size={batch_size}", "--threads=auto", "--seed=1"]
+    protocol = {key: value for key, value in protocol.items() if value is not None}
     measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}", *more])
     return output
 
@@ -323,7 +328,8 @@ def test_batch_above_one_out_of_memory_is_not_tried(tmp_path: Path, monkeypatch:
         batch_size: cell_record.read(measured(tmp_path, monkeypatch, batch_size))[0].status for batch_size in (4, 2, 8)
     }
     assert statuses == {4: "oom", 2: "oom", 8: "unsupported"}
-    assert "larger than the batch of 2 that ran out of memory" in cell_record.read(tmp_path / "5s-b8.parquet")[0].reason
+    refused, _ = cell_record.read(tmp_path / "5s-b8" / "lap1.parquet")
+    assert "larger than the batch of 2 that ran out of memory" in str(refused.reason)
     asked = measured(tmp_path, monkeypatch, 8, "--larger-than-oom")
     assert cell_record.read(asked)[0].status == "oom"
 
@@ -332,11 +338,96 @@ def test_smaller_out_of_memory_ignores_other_durations(tmp_path: Path, monkeypat
     run_instead('events.write(\'{"event": "failed", "status": "oom", "reason": ""}\\n\')\n', monkeypatch, tmp_path)
     path = measured(tmp_path, monkeypatch, 2)
     assert siblings.status(path) == "oom"
-    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
-    assert siblings.smaller_out_of_memory(tmp_path / "5s-b2.parquet") is None
-    assert siblings.smaller_out_of_memory(tmp_path / "15s-b4.parquet") is None
-    siblings.json_of(tmp_path / "5s-b1.parquet").write_bytes(siblings.json_of(path).read_bytes())
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4" / "lap2.parquet") == 2
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b2" / "lap1.parquet") is None
+    assert siblings.smaller_out_of_memory(tmp_path / "15s-b4" / "lap1.parquet") is None
+    other = tmp_path / "5s-b1" / "lap1.parquet"
+    other.parent.mkdir()
+    siblings.json_of(other).write_bytes(siblings.json_of(path).read_bytes())
     for broken in (b"", b"PAR1", b"broken", b"PAR1\xff\xff\xff\x7fPAR1", path.read_bytes()[:-1]):
-        (tmp_path / "5s-b1.parquet").write_bytes(broken)
-        assert siblings.status(tmp_path / "5s-b1.parquet") is None
-    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4.parquet") == 2
+        other.write_bytes(broken)
+        assert siblings.status(other) is None
+    assert siblings.smaller_out_of_memory(tmp_path / "5s-b4" / "lap1.parquet") == 2
+
+
+# Laps, and the time of a study
+
+
+class Given:
+    """Takes the place of the worker: keeps its spec, and tells of two rounds of 10 ms in all."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.spec: Any = None
+        monkeypatch.setattr(job, "run_supervised", self.run)
+
+    def run(self, spec: Any, *_: Any) -> supervisor.Outcome:
+        """See `run_supervised`."""
+        self.spec = spec
+        lists: dict[str, Any] = {"segment_ids": ["s"], "texts": [""], "n_tokens": [1], "n_windows": [1]}
+        lists["processed_s"] = [30.0]
+        one = Pass(phase="latency", round=0, batch=0, latency_s=0.005, audio_s=5.0, **lists)
+        latency = Latency(n_rounds=2, timed_s=0.01)
+        return supervisor.Outcome("ok", None, [one, replace(one, round=1), latency, Done()], 0.0)
+
+
+def test_a_record_says_which_lap_and_try_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Given(monkeypatch)
+    found, passes = cell_record.read(
+        measured(tmp_path, monkeypatch, 1, "--lap=2", "--laps=3", "--attempt-of-sitting=2")
+    )
+    assert (found.lap, found.n_laps, found.attempt, {entry["lap"] for entry in passes}) == (2, 3, 2, {2})
+    assert (found.target, found.max_passes, found.budget_s, found.minutes) == (0.1, 6, 1, None)
+    assert found.job_s is not None and 0 < found.job_s < 60
+
+
+def test_a_budget_needs_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Given(monkeypatch)
+    measured(tmp_path, monkeypatch, 1, "--share-s=20")
+    assert given.spec.ends_at_s is None and given.spec.budget_s == 1
+
+
+def test_a_share_ends_from_when_the_job_has_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, begun_s = Given(monkeypatch), time.monotonic()
+    found, _ = cell_record.read(
+        measured(tmp_path, monkeypatch, 1, "--share-s=20", own={"budget_s": None, "minutes": 5})
+    )
+    assert begun_s + 20 <= given.spec.ends_at_s < time.monotonic() + 20
+    assert (found.minutes, found.share_s, found.budget_s) == (5, 20, None)
+
+
+def test_the_ledger_says_what_a_sitting_may_take_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Given(monkeypatch)
+    ledger = TimeLedger(tmp_path / "ledger")
+    ledger.begin(20, ["m/fp32/cpu/5s-b1/lap1", "m/fp32/cpu/5s-b1/lap2"])
+    own = ("--share-s=20", f"--time-ledger={tmp_path}/ledger", "--laps=2")
+    measured(tmp_path, monkeypatch, 1, *own, own={"budget_s": None, "minutes": 5})
+    _, line = (tmp_path / "ledger").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["sitting"], told["lap"]) == ("m/fp32/cpu/5s-b1/lap1", 1)
+    # One of the two rounds is not needed.
+    assert told["least_s"] == pytest.approx(told["spent_s"] - 0.005)
+    measured(tmp_path, monkeypatch, 1, *own, "--lap=2", own={"budget_s": None, "minutes": 5})
+    assert given.spec.ends_at_s - time.monotonic() == pytest.approx(40 - told["spent_s"], abs=1)
+
+
+def test_without_any_time_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AsrmeterError, match="--protocol has no budget_s, and there is no --share-s"):
+        measured(tmp_path, monkeypatch, 1, own={"budget_s": None, "minutes": 5})
+
+
+def test_a_record_is_written_without_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import measure\n"
+        "sys.meta_path.insert(0, measure.WithoutPandas)\n"
+        "from asrmeter.records import cell_record\n"
+        "from helpers.records import header\n"
+        f"path = Path({str(tmp_path)!r}) / 'lap1.parquet'\n"
+        "cell_record.write(path, header(status='error', reason='x'), [])\n"
+        "assert cell_record.read(path)[0].reason == 'x'\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    scripts, tests = Path(measure.__file__).parent, Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{tests}"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -136,7 +136,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sign_model(model, weights="random")
     soundfile.write(corpus / "a.flac", np.zeros(5 * 16_000), 16_000)
     sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
-    protocol = {"version": 1, "target": 1, "min_passes": 2, "max_passes": 2, "budget_s": 0.1, "timed_batches": 1}
+    protocol = {"version": 2, "target": 1, "max_passes": 2, "budget_s": 0.1}
     return [
         *(f"--model-folder={model}", f"--segments={corpus}/segments.json", "--variant=mine", "--model=m"),
         *("--device=cpu", "--duration-s=5", "--batch-size=1", "--threads=1", "--seed=1"),

@@ -9,10 +9,12 @@ import pytest
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.study import validation
-from asrmeter.workflow.plan import Plan, PlannedJob
+from asrmeter.workflow.laps import PlannedJob
+from asrmeter.workflow.plan import Plan
 from helpers.records import header
 
 CELL = "whisper-base/fp32/cpu/5s-b1"
+SITTING = f"{CELL}/lap1"
 
 
 @pytest.fixture
@@ -39,24 +41,62 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_record(plan: Plan, **changes: Any) -> str:
-    """Write a record of CELL as the plan has it, but for `changes`; return its path."""
+    """Write a record of SITTING as the plan has it, but for `changes`; return its path."""
     cell = plan.cells[CELL]
     told = {"model": cell.model, "duration_s": cell.duration_s, "batch_size": cell.batch_size}
-    told |= {"seed": plan.study.seed, "threads": None, "options": plan.study.variants[cell.variant].as_json()}
-    cell_record.write(Path(plan.record(CELL)), header(**(told | changes)), [])
-    return plan.record(CELL)
+    told |= {"lap": 1, "seed": plan.study.seed, "threads": None, "options": plan.study.variants[cell.variant].as_json()}
+    protocol = plan.study.protocol.model_dump(include={"budget_s", "target", "max_passes", "energy_window_s"})
+    told |= protocol | {"protocol": plan.study.protocol.version}
+    cell_record.write(Path(plan.laps.record(SITTING)), header(**(told | changes)), [])
+    return plan.laps.record(SITTING)
 
 
-def test_cells_are_measured_in_the_order_of_their_priorities(plan: Plan) -> None:
-    assert len(plan.cells) == 2 * 2 * 2 + 1
-    assert list(plan.priorities.values()) == list(range(len(plan.cells), 0, -1))
-    assert plan.top_priority > max(plan.priorities.values())
+def test_a_lap_then_what_was_disturbed_then_the_next_lap(plan: Plan) -> None:
+    assert len(plan.cells) == 2 * 2 * 2 and len(plan.laps.sittings) == 3 * 8
+    laps = plan.laps
+    by_priority = sorted(
+        [
+            *(
+                (priority, plan.laps.sittings[sitting].lap, "measured")
+                for sitting, priority in plan.laps.priorities.items()
+            ),
+            *((laps.retry_priority(lap), lap, "retried") for lap in (1, 2, 3)),
+        ],
+        reverse=True,
+    )
+    assert len({priority for priority, _, _ in by_priority}) == len(by_priority)
+    assert [(lap, what) for _, lap, what in by_priority] == [
+        (lap, what) for lap in (1, 2, 3) for what in ["measured"] * 8 + ["retried"]
+    ]
+    assert sorted(plan.laps.priorities.values(), reverse=True) == list(plan.laps.priorities.values())
+    assert plan.laps.top_priority > by_priority[0][0] and by_priority[-1][0] > 0
 
 
-def test_a_cell_outside_the_study_is_refused(plan: Plan) -> None:
-    assert plan.cell("whisper-base", "fp32", "cpu", "5s-b1").id == CELL
+def test_the_job_after_a_lap_needs_its_records_on_its_device() -> None:
+    both = plan_of(devices=["cpu", "cuda"], protocol={"laps": 2})
+    assert both.laps.retried == [
+        f"results/measurements/.laps/{device}-lap{lap}.json" for lap in (1, 2) for device in ("cpu", "cuda")
+    ]
+    records = both.laps.records("cuda", 2)
+    assert len(records) == 8 and all(path.endswith("/lap2.parquet") and "/cuda/" in path for path in records)
+
+
+def test_a_cell_or_lap_outside_the_study_is_refused(plan: Plan) -> None:
+    assert (plan.cell(CELL).id, plan.sitting(f"{CELL}/lap3").id) == (CELL, f"{CELL}/lap3")
     with pytest.raises(AsrmeterError, match=r"^whisper-base/fp32/cuda/5s-b1 is not a cell of the study t; add its"):
-        plan.cell("whisper-base", "fp32", "cuda", "5s-b1")
+        plan.cell("whisper-base/fp32/cuda/5s-b1")
+    with pytest.raises(AsrmeterError, match=r"^whisper-base/fp32/cuda/5s-b1 is not a cell of the study t; add its"):
+        plan.sitting("whisper-base/fp32/cuda/5s-b1/lap1")
+    with pytest.raises(
+        AsrmeterError, match=r"5s-b1/lap4 is not measured by the study t; raise protocol.laps, which is 3"
+    ):
+        plan.sitting(f"{CELL}/lap4")
+
+
+def test_a_job_for_any_cell_asks_for_the_memory_of_the_largest(plan: Plan) -> None:
+    each = [plan.memory_mb(cell, 1) for cell in plan.cells.values()]
+    assert plan.most_memory_mb("cpu", 1) == max(each) > min(each)
+    assert plan.laps.retry_minutes * 60 > plan.laps.retry_s > plan.timeout_s
 
 
 def test_a_second_attempt_asks_for_twice_the_memory(plan: Plan) -> None:
@@ -113,18 +153,34 @@ def test_a_record_of_another_seed_is_refused_only_if_untracked(plan: Plan) -> No
     plan.check_untracked(lambda path: Path(path).exists())
 
 
-def test_a_run_measures_the_cells_of_the_jobs_that_it_needs(plan: Plan) -> None:
-    first, second, *_ = plan.cells
+def test_a_run_measures_the_sittings_of_the_jobs_that_it_needs(plan: Plan) -> None:
+    first, second, *_ = plan.laps.sittings
     jobs = [
         PlannedJob(1, ["results/study.json"], is_needed=True, has_attempts=False),
-        PlannedJob(2, [plan.record(first)], is_needed=True, has_attempts=True),
-        PlannedJob(3, [plan.record(second)], is_needed=False, has_attempts=True),
+        PlannedJob(2, [plan.laps.record(first)], is_needed=True, has_attempts=True),
+        PlannedJob(3, [plan.laps.record(second)], is_needed=False, has_attempts=True),
+        PlannedJob(4, [plan.laps.retried[0]], is_needed=True, has_attempts=True),
     ]
-    assert plan.cells_of_jobs(jobs) == ({2: first}, {second})
+    assert plan.laps.sittings_of_jobs(jobs) == ({2: first}, {second})
+
+
+def test_the_ledger_has_the_share_of_what_a_run_measures(plan: Plan) -> None:
+    plan.laps.begin_ledger(plan.laps.sittings, ())
+    assert not Path(plan.laps.ledger).exists(), "nothing limits the time of the whole"
+    limited = plan_of(protocol={"minutes": 8, "laps": 2})
+    limited.laps.begin_ledger((), list(limited.laps.sittings))
+    assert not Path(plan.laps.ledger).exists(), "nothing is measured"
+    first, *others = limited.laps.sittings
+    limited.laps.begin_ledger(others, [first])
+    own = json.loads(Path(limited.laps.ledger).read_text())
+    assert own == {"pool_s": pytest.approx(8 * 60 * 15 / 16), "n_sittings": 15}
+    assert limited.laps.share_s == 30
 
 
 def test_measuring_jobs_of_a_study_agree_on_their_resources(plan: Plan) -> None:
-    assert plan.measuring_resources()["larger_than_oom"] == ""
+    assert plan.measuring_resources()["untracked"] == "--laps=3"
     tried = plan_of(protocol={"larger_than_oom": True, "timeout_s": 70, "budget_s": 5}).measuring_resources()
-    assert (tried["larger_than_oom"], tried["timeout_s"]) == ("--larger-than-oom", 70)
+    assert (tried["untracked"], tried["timeout_s"]) == ("--laps=3 --larger-than-oom", 70)
+    limited = plan_of(protocol={"minutes": 10, "laps": 2}).measuring_resources()["untracked"]
+    assert limited == "--laps=2 --share-s=37.5 --time-ledger=results/measurements/.time-ledger.jsonl"
     assert tried["runtime"] * 60 > 70

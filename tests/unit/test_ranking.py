@@ -31,7 +31,7 @@ def test_estimates_overlap_when_they_share_a_value():
 def test_without_an_interval_nothing_is_told_apart_nor_tied():
     assert not Estimate(1).differs_from(Estimate(9, 8, 10))
     assert Estimate(1, 0.5, 1.5).differs_from(Estimate(9, 8, 10))
-    assert not Estimate(1, 0.5, 1.5).differs_from(Estimate(2, 1.5, 2.5))
+    assert not Estimate(1, 0.5, 1.5).differs_from(Estimate(1.5, 1.0, 2.5))
 
 
 def test_rtfx_interval_is_the_latency_interval_turned_over():
@@ -156,9 +156,33 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
         assert not ranking.runner_up_undecided
 
 
-def test_above_the_floor_overlapping_intervals_still_tie() -> None:
-    found = rank_all(results_of([timed("quick", 1.0, 0.04), timed("slow", 1.06, 0.04)]))
+def test_above_the_floor_a_ratio_that_may_be_one_still_ties() -> None:
+    found = rank_all(results_of([timed("quick", 1.0, 0.06), timed("slow", 1.06, 0.06)]))
     assert found.fastest and found.fastest.runner_up_ties
+
+
+def test_cells_of_the_same_laps_are_told_apart_by_own_scatter() -> None:
+    """What is common to a lap widens both intervals, and is no reason to call two cells equal."""
+
+    def ties(**changes: Any) -> bool:
+        own = {"latency_own_se": 0.01, "latency_own_df": 40.0}
+        found = rank_all(results_of([timed("quick", 1.0, 0.2, **own), timed("slow", 1.1, 0.2, **own | changes)]))
+        assert found.fastest
+        return found.fastest.runner_up_ties
+
+    assert not ties()
+    assert ties(laps="1 2")
+    assert ties(machine_id="other")
+    assert ties(latency_own_se=0.1)
+
+
+def test_what_was_disturbed_in_every_lap_is_in_no_ranking() -> None:
+    cells = [timed("quick", 1.0, disturbed=True, disturbance="others"), timed("slow", 2.0), timed("third", 3.0)]
+    found = rank_all(results_of(cells))
+    for ranking in (found.fastest, found.interactive, found.by_duration[0].throughput):
+        assert ranking and (ranking.first.model, ranking.runner_up and ranking.runner_up.model) == ("slow", "third")
+    alone = rank_all(results_of(cells[:1]))
+    assert (alone.fastest, alone.interactive, alone.by_duration) == (None, None, ())
 
 
 def test_without_interval_large_differences_are_undecided() -> None:

@@ -298,6 +298,6 @@ def test_tables_are_read_and_one_that_lacks_a_column_is_an_error(tmp_path: Path)
 def test_a_disturbed_profile_and_disturbed_ceilings_say_so() -> None:
     one = cell()
     disturbed = [row | {"disturbance": "others were busy"} for row in profile_rows(one)]
-    assert "Disturbed, also when profiled again (others were busy)" in text_of(section([one], operators=disturbed))
+    assert "Disturbed (others were busy): do not trust these shares" in text_of(section([one], operators=disturbed))
     slow = [row | {"reason": "may be too low: others were busy"} for row in ceiling_rows()]
     assert "may be too low: others were busy" in text_of(section([one], ceilings=slow))

@@ -43,7 +43,8 @@ def a_cell(**changes: Any) -> dict[str, Any]:
         **{"n_windows_mean": 1.0, "encoder_padding_share": 0.0, "decoder_padding_share": 0.0, "gflop_note": None},
         **{"n_decoder_runs_mean": 10.0, "n_decoder_rows_mean": 10.0, "n_decoder_positions_mean": 100.0},
         **{"samples_per_s": 1.0, "energy_j_per_sample": 8.0, "noise_floor": 0.01, "status": "ok", "reason": None},
-        **{"disturbed": False, "disturbance": None},
+        **{"disturbed": False, "disturbance": None, "device_name": "CPU", "laps": "1 2"},
+        **dict.fromkeys(("latency_s_ci_low", "latency_s_ci_high", "latency_own_se", "latency_own_df")),
     }
     return cell | changes
 
@@ -167,7 +168,8 @@ def scaled(*cells: dict[str, Any], verdicts: Any = ()) -> dict[str, Any]:
 
 
 def at(batch_size: int, samples_per_s: float | None, **changes: Any) -> dict[str, Any]:
-    return a_cell(batch_size=batch_size, samples_per_s=samples_per_s, **changes)
+    latency_s = batch_size / samples_per_s if samples_per_s else None
+    return a_cell(batch_size=batch_size, samples_per_s=samples_per_s, latency_s_median=latency_s, **changes)
 
 
 @pytest.mark.parametrize(("changes", "ceilings"), [({"decoder_gflop": None}, CEILING_ROWS), ({}, [])])
@@ -182,13 +184,26 @@ def test_saturation_is_the_smallest_batch_none_larger_beats() -> None:
     cells = [at(1, 1.0), at(2, 1.8, energy_j_per_sample=5.0), at(4, 3.0, energy_j_per_sample=4.0), at(8, 3.1)]
     row = scaled(*cells, verdicts=[verdict])
     assert (row["saturation_batch"], row["saturated"], row["bound"], row["note"]) == (4, True, "compute", None)
-    assert (row["speedup_over_smallest"], row["energy_saving_over_smallest"]) == (3.0, 2.0)
+    assert (row["speedup_over_smallest"], row["energy_saving_over_smallest"]) == (pytest.approx(3.0), 2.0)
     assert row["batch_sizes"] == [1, 2, 4, 8]
 
 
 def test_what_the_noise_hides_is_no_gain() -> None:
     assert scaled(at(1, 1.0, noise_floor=0.2), at(2, 1.15))["saturation_batch"] == 1
     assert scaled(at(1, 1.0), at(2, 1.15))["saturation_batch"] == 2
+
+
+def test_a_gain_is_judged_within_laps() -> None:
+    def interval(samples_per_s: float, own_se: float, batch_size: int) -> dict[str, Any]:
+        latency_s = batch_size / samples_per_s
+        ends = {"latency_s_ci_low": latency_s / 1.5, "latency_s_ci_high": latency_s * 1.5}
+        return at(batch_size, samples_per_s, **ends, latency_own_se=own_se, latency_own_df=50.0)
+
+    row = scaled(interval(1.0, 0.02, 1), interval(1.2, 0.02, 2))
+    assert row["saturation_batch"] == 2 and 1.1 < row["speedup_ci_low"] < 1.2 < row["speedup_ci_high"] < 1.3
+    assert scaled(interval(1.0, 0.1, 1), interval(1.2, 0.1, 2))["saturation_batch"] == 1
+    apart = scaled(interval(1.0, 0.02, 1), interval(1.2, 0.02, 2) | {"laps": "2"})
+    assert apart["saturation_batch"] == 1
 
 
 def test_where_nothing_larger_was_measured_it_says_why() -> None:

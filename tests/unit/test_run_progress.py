@@ -3,53 +3,86 @@
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asrmeter.records import cell_record
-from asrmeter.workflow.progress import Cells, RunProgress, approx_duration
+from asrmeter.study import validation
+from asrmeter.workflow.announcement import announcement, approx_duration
+from asrmeter.workflow.progress import RunProgress, Sittings
 from helpers.records import header
 
-A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}" for batch_size in (1, 2, 4))
+A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}/lap1" for batch_size in (1, 2, 4))
+PLAN = "4 cells, 1 lap, about 8 min"
 
 
-def write(results: Path, cell: str, status: str = "ok", text: str = "") -> None:
-    """Write the record of a cell as the measuring parent does."""
+def write(results: Path, sitting: str, status: str = "ok", text: str = "") -> None:
+    """Write the record of a sitting as the measuring parent does."""
     reason = None if status == "ok" else text or "because"
-    cell_record.write(results / "measurements" / f"{cell}.parquet", header(status=status, reason=reason), [])
+    cell_record.write(results / "measurements" / f"{sitting}.parquet", header(status=status, reason=reason), [])
 
 
 def test_a_line_says_what_is_done_failed_left_and_now() -> None:
-    cells = Cells(25, Counter(ok=2, oom=1))
-    assert cells.line() == "cells: 3 of 25 done (1 failed: 1 oom), 22 left"
+    earlier = {f"m/fp32/cuda/5s-b{number}/lap1": status for number, status in enumerate(("ok", "ok", "oom"))}
+    run = Sittings({1: 25}, earlier)
+    assert run.line() == "cells: 3 of 25 done (1 failed: 1 oom), 22 left"
     for number in range(2):
-        cells.begin(f"m/fp32/cpu/5s-b{number}", 100.0 + 10 * number)
-        cells.end(f"m/fp32/cpu/5s-b{number}", 110.0 + 10 * number, "unconverged")
-    cells.begin(A, 120.0)
-    # Of two cells nothing follows for the others.
-    assert cells.line() == f"cells: 5 of 25 done (1 failed: 1 oom), 20 left; now {A}"
-    cells.end(A, 175.0, "oom")
-    cells.begin(B, 175.0)
+        run.begin(f"m/fp32/cpu/5s-b{number}/lap1", 100.0 + 10 * number)
+        run.end(f"m/fp32/cpu/5s-b{number}/lap1", 110.0 + 10 * number, "ok")
+    run.begin(A, 120.0)
+    # Of two nothing follows for the others.
+    assert run.line() == f"cells: 5 of 25 done (1 failed: 1 oom), 20 left; now {A}"
+    run.end(A, 175.0, "oom")
+    run.begin(B, 175.0)
     # 75 s for three of them.
-    assert cells.line([A]) == f"cells: 6 of 25 done (2 failed: 2 oom), 19 left, about 8 min; {A} oom; now {B}"
-    cells.end(B, 180.0, None)
-    assert cells.line() == "cells: 6 of 25 done (2 failed: 2 oom), 1 ended without a record, 18 left, about 8 min"
+    assert run.line([A]) == f"cells: 6 of 25 done (2 failed: 2 oom), 19 left, about 8 min; {A} oom; now {B}"
+    run.end(B, 180.0, None)
+    assert run.line() == "cells: 6 of 25 done (2 failed: 2 oom), 1 ended without a record, 18 left, about 8 min"
+
+
+def test_laps_are_told_one_after_the_other() -> None:
+    run = Sittings({1: 2, 2: 2})
+    assert run.line() == "lap 1 of 2: 0 of 2 cells done, 4 measurements left"
+    for number, (lap, status) in enumerate(((1, "ok"), (1, "oom"))):
+        run.begin(f"m/fp32/cpu/5s-b{number}/lap{lap}", 10.0 * number)
+        run.end(f"m/fp32/cpu/5s-b{number}/lap{lap}", 10.0 * number + 10, status)
+    assert run.line() == "lap 2 of 2: 0 of 2 cells done (1 failed: 1 oom), 2 measurements left"
+    run.end("m/fp32/cpu/5s-b1/lap2", 40.0, "oom")
+    assert run.line() == ("lap 2 of 2: 1 of 2 cells done (1 failed: 1 oom), 1 measurement left, about 10 s"), (
+        "a cell that failed in two laps is one"
+    )
+    run.end("m/fp32/cpu/5s-b0/lap2", 50.0, "ok")
+    assert run.line() == "lap 2 of 2: 2 of 2 cells done (1 failed: 1 oom), no measurements left"
 
 
 def test_several_cells_at_once_share_the_time_in_a_short_line() -> None:
-    cells = Cells(100)
+    run = Sittings({1: 100})
     for number in range(20):
-        cells.begin(f"m/fp32/cpu/5s-b{number}", 0.0, "node1")
+        run.begin(f"m/fp32/cpu/5s-b{number}/lap1", 0.0, "node1")
     for number in range(10):
-        cells.end(f"m/fp32/cpu/5s-b{number}", 60.0, "ok")
-    assert cells.left_s == pytest.approx(60 / 10 * 90)
-    assert cells.line().endswith(
-        "90 left, about 9 min; now m/fp32/cpu/5s-b10 on node1, m/fp32/cpu/5s-b11 on node1, m/fp32/cpu/5s-b12 on node1 "
-        "and 7 more"
+        run.end(f"m/fp32/cpu/5s-b{number}/lap1", 60.0, "ok")
+    assert run.left_s == pytest.approx(60 / 10 * 90)
+    assert run.line().endswith(
+        "90 left, about 9 min; now m/fp32/cpu/5s-b10/lap1 on node1, m/fp32/cpu/5s-b11/lap1 on node1, "
+        "m/fp32/cpu/5s-b12/lap1 on node1 and 7 more"
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "n_to_measure", "said"),
+    [
+        ({"minutes": 8, "laps": 2}, None, "8 cells, 2 laps, about 8 min"),
+        ({"minutes": 8, "laps": 2}, 16, "8 cells, 2 laps, about 8 min"),
+        ({"minutes": 8, "laps": 2}, 4, "8 cells, 2 laps, 4 of 16 measurements to do, about 2 min"),
+        ({"laps": 1, "budget_s": 30}, 8, "8 cells, 1 lap, at least 4 min"),
+    ],
+)
+def test_the_plan_is_told_in_a_line(protocol: dict[str, Any], n_to_measure: int | None, said: str) -> None:
+    study = {"name": "t", "models": {"whisper-base": {}}, "devices": ["cpu"], "protocol": protocol}
+    assert announcement(validation.with_defaults(study, "t.yaml"), n_to_measure) == said
 
 
 @pytest.mark.parametrize(
@@ -91,16 +124,16 @@ class Watched:
             logger.info(line)
 
         self.progress = RunProgress(results, say)
-        self.progress.begin({1: A, 2: B, 3: C}, done, poll_s)
+        self.progress.begin({1: A, 2: B, 3: C}, done, PLAN, poll_s)
         logger.addHandler(self.progress)
 
 
 def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
     logger, log = logged
-    write(tmp_path, "earlier/fp32/cpu/5s-b1", "timeout")
+    write(tmp_path, "earlier/fp32/cpu/5s-b1/lap1", "timeout")
     # Of an earlier protocol: to be measured again, and done only when it is.
     write(tmp_path, B)
-    watched = Watched(tmp_path, logger, {"earlier/fp32/cpu/5s-b1"})
+    watched = Watched(tmp_path, logger, {"earlier/fp32/cpu/5s-b1/lap1"})
     log("job_info", 7)
     log("job_info", 1)
     write(tmp_path, A)
@@ -122,6 +155,7 @@ def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log
     failed = "1 failed: 1 timeout"
     both = "2 failed: 1 timeout, 1 killed"
     assert watched.lines == [
+        PLAN,
         f"1 of 4 done ({failed}), 3 left",
         f"1 of 4 done ({failed}), 3 left; now {A}",
         f"2 of 4 done ({failed}), 2 left",
@@ -134,16 +168,17 @@ def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log
         f"4 of 4 done ({both}), none left; which and why: python scripts/list_cells.py {tmp_path} --status failed",
     ]
     written = (tmp_path / "logs" / "progress.log").read_text().splitlines()
-    assert [line.partition(" cells: ")[2] for line in written] == watched.lines
+    assert [line.partition(" ")[2].removeprefix("cells: ") for line in written] == watched.lines
     assert len(written[0].split()[0]) == len("2026-03-01T10:00:00+01:00")
 
 
 def test_a_group_of_jobs_elsewhere_is_known_by_its_files(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
     logger, log = logged
-    logs = tmp_path / "logs" / "measure" / Path(A).parent
-    logs.mkdir(parents=True)
+    logs = tmp_path / "logs" / "measure" / Path(A).parents[1]
+    for name in ("30s-b1", "30s-b2"):
+        (logs / name).mkdir(parents=True)
     # Of an earlier run.
-    (logs / "30s-b2.log").write_text(f"measuring {B} on node7\n")
+    (logs / "30s-b2" / "lap1.log").write_text(f"measuring {B} on node7\n")
     watched = Watched(tmp_path, logger, set(), poll_s=0.02)
     log("group_info")
     for job in (1, 2, 3):
@@ -155,12 +190,12 @@ def test_a_group_of_jobs_elsewhere_is_known_by_its_files(tmp_path: Path, logged:
             assert time.monotonic() < deadline, watched.lines
             time.sleep(0.01)
 
-    (logs / "30s-b1.log").write_text(f"waiting for another pipeline\nmeasuring results/{A} on node1\n")
+    (logs / "30s-b1" / "lap1.log").write_text(f"waiting for another pipeline\nmeasuring results/{A} on node1\n")
     wait_for(f"0 of 3 done, 3 left; now {A} on node1")
     write(tmp_path, A, "oom")
     wait_for(f"1 of 3 done (1 failed: 1 oom), 2 left; {A} oom")
-    (logs / "30s-b2.log").unlink()
-    (logs / "30s-b2.log").write_text(f"measuring results/{B} on node2\n")
+    (logs / "30s-b2" / "lap1.log").unlink()
+    (logs / "30s-b2" / "lap1.log").write_text(f"measuring results/{B} on node2\n")
     wait_for(f"1 of 3 done (1 failed: 1 oom), 2 left; now {B} on node2")
     # The node is lost: the group ends, and its members are measured again, also the one that had a record.
     log("group_error")
@@ -204,7 +239,7 @@ def test_a_run_without_cells_says_nothing(tmp_path: Path, logged: tuple[logging.
     logger, log = logged
     lines: list[str] = []
     progress = RunProgress(tmp_path, lines.append)
-    progress.begin({}, {A})
+    progress.begin({}, {A}, PLAN)
     logger.addHandler(progress)
     log("job_info", 1)
     progress.end()

@@ -4,16 +4,9 @@ from typing import Any
 
 import pytest
 
+from asrmeter.analysis.limits import GATE, LIMITS, Outcome
 from asrmeter.analysis.results import results_of
-from asrmeter.analysis.scenarios import (
-    GATE,
-    LIMITS,
-    NoRecommendation,
-    Outcome,
-    Recommendation,
-    recommend,
-    word_accuracy_kept,
-)
+from asrmeter.analysis.scenarios import NoRecommendation, Recommendation, recommend, word_accuracy_kept
 from asrmeter.study.model import Scenario
 from helpers.tables import cell, example_study, failed
 
@@ -235,11 +228,11 @@ def test_the_order_of_cells_does_not_matter() -> None:
     ("changes", "sure"),
     [
         ({}, True),
-        ({"latency_s_ci_high": 2.1}, False),
+        ({"latency_s_ci_low": 0.4, "latency_s_ci_high": 2.5}, False),
         ({"latency_s_ci_low": None, "latency_s_ci_high": None}, False),
-        ({"status": "unconverged", "reason": "noisy"}, False),
-        ({"disturbed": True, "disturbance": "others"}, False),
-        ({"wer_ci_high": 0.31}, False),
+        # Wider than the target, and still far enough from the rival.
+        ({"status": "unconverged", "reason": "noisy", "latency_s_ci_low": 0.9, "latency_s_ci_high": 1.1}, True),
+        ({"wer_ci_low": 0.05, "wer_ci_high": 0.35}, False),
         ({"noise_floor": 0.9}, False),
     ],
 )
@@ -294,6 +287,19 @@ def test_nothing_is_sure_while_a_rival_ties_or_is_undecided() -> None:
 @pytest.mark.parametrize("changes", [{"machine_id": "other"}, {"disturbed": True, "disturbance": "others"}])
 def test_disturbed_or_foreign_runner_up_is_not_surely_beaten(changes: dict[str, Any]) -> None:
     assert not of([model("a", 1.0, 0.1), model("b", 1.1, 0.1, **changes)]).is_sure
+
+
+@pytest.mark.parametrize("prefer", ["throughput", "latency", "energy", "accuracy"])
+def test_what_was_disturbed_in_every_lap_wins_and_loses_nothing(prefer: str) -> None:
+    disturbed = {"disturbed": True, "disturbance": "others", "energy_method_cpu": "rapl", "energy_range_rel": 0.01}
+    quick = model("quick", 0.1, 0.01, **disturbed)
+    slow = model("slow", 2.0, 0.2, energy_method_cpu="rapl", energy_range_rel=0.01)
+    found = of([quick, slow], prefer=prefer)
+    assert chosen(found) == "slow" and found.ranking
+    assert not found.ranking.runner_up and not found.ranking.ties
+    assert (found.n_considered, found.left_out, found.is_sure) == (1, (("quick", "fp32"),), False)
+    nothing = of([quick], prefer=prefer)
+    assert (nothing.ranking, nothing.missing) == (None, NoRecommendation.ALL_DISTURBED)
 
 
 def test_the_gate_stands_where_fp32_was_to_be_run_and_failed() -> None:

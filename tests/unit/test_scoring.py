@@ -177,7 +177,7 @@ def test_a_segment_that_no_normaliser_reads_spoils_no_other(
 ) -> None:
     digits, control = "1" * 5000, "five\x1b[31m \u202esix"
     passes = [a_pass(1.0, ["a", "b"], [digits, "four"]), a_pass(1.0, ["c", "a"], [control, digits]) | {"batch": 1}]
-    cell_record.write(measured / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
+    cell_record.write(measured / "whisper-base/fp32/cpu/5s-b2/lap1.parquet", a_header("whisper-base"), passes)
     made = collected(measured, archives, monkeypatch)
     (cell,) = (cell for cell in made["cells"] if cell["weights"] != "random")
     assert cell["wer_note"] == "1 of 3 segments (a): whisper-english: scored without reading numbers (ValueError)"
@@ -265,8 +265,8 @@ def measured(tmp_path: Path) -> Iterator[Path]:
         a_pass(1.0, ["c", "a"], texts[1]) | {"round": 1},
     ]
     folder = tmp_path / "measurements"
-    cell_record.write(folder / "whisper-base/fp32/cpu/5s-b2.parquet", a_header("whisper-base"), passes)
-    cell_record.write(folder / "wav2vec2-base-960h/fp32/cpu/5s-b2.parquet", a_header("wav2vec2-base-960h"), PASSES)
+    cell_record.write(folder / "whisper-base/fp32/cpu/5s-b2/lap1.parquet", a_header("whisper-base"), passes)
+    cell_record.write(folder / "wav2vec2-base-960h/fp32/cpu/5s-b2/lap1.parquet", a_header("wav2vec2-base-960h"), PASSES)
     return folder
 
 

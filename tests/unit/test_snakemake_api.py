@@ -1,6 +1,8 @@
 """What asrmeter asks of Snakemake beyond its interface for users."""
 
+import inspect
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 from snakemake.exceptions import MissingRuleException
+from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.workflow import snakemake_api
@@ -57,6 +61,37 @@ def test_the_sources_of_a_study_are_named() -> None:
 def test_only_who_runs_jobs_holds_the_results(changes: dict[str, Any]) -> None:
     assert snakemake_api.runs_jobs(workflow())
     assert not snakemake_api.runs_jobs(workflow(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "limited"),
+    [
+        ({"local_exec": True}, False),
+        ({"local_exec": False}, True),  # jobs are submitted to a cluster
+        ({"local_exec": False, "is_main_process": False}, False),  # the steps of a job on a node
+    ],
+)
+def test_no_limit_of_jobs_wakes_up_beside_a_measurement(
+    changes: dict[str, Any], limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", JobScheduler._schedule_reevalutation)
+    settings = SchedulingSettings(max_jobs_per_timespan=MaxJobsPerTimespan(100))
+    snakemake_api.let_scheduler_sleep(workflow(scheduling_settings=settings, **changes))
+    assert (settings.max_jobs_per_timespan is not None) is limited
+    snakemake_api.let_scheduler_sleep(workflow(scheduling_settings=None, **changes))
+
+
+def test_however_many_jobs_began_there_is_one_more_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    # That Snakemake calls it so.
+    assert "self._schedule_reevalutation(self.job_rate_limiter.timespan)" in inspect.getsource(JobScheduler.schedule)
+    monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", JobScheduler._schedule_reevalutation)
+    snakemake_api.let_scheduler_sleep(workflow(scheduling_settings=None, local_exec=False))
+    scheduler: Any = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    for _ in range(2):
+        for _ in range(5):
+            JobScheduler._schedule_reevalutation(scheduler, 0.02)
+        assert scheduler._open_jobs.acquire(timeout=5)
+        assert not scheduler._open_jobs.acquire(timeout=0.1)
 
 
 def planning(targets: list[str], plan: Callable[[], None]) -> Any:

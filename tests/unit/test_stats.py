@@ -1,135 +1,84 @@
-"""Coverage of the intervals, with the stop rule included."""
+"""Intervals, and which estimates differ by them."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
-from asrmeter.measure.stop_rule import StopRule
-
-RULE = StopRule(target=0.025, min_passes=5, max_passes=200, budget_s=1e9)
-N_RUNS = 1000
-# Three batches of different length: content does not count as noise.
-CONTENT_S = np.array([1.0, 1.6, 0.7])
-Draw = Callable[[np.random.Generator, int], np.ndarray]
+from asrmeter.common.student import t_quantile
 
 
-def normal(rng: np.random.Generator, n: int) -> np.ndarray:
-    return np.exp(rng.normal(0, 0.02, n))
+def in_block(value: float, own_se: float, df: float = math.inf, common: float = 0.0, block: str = "a") -> Estimate:
+    """Return an estimate whose interval also has a part that its block shares."""
+    half = math.hypot(t_quantile(df) * own_se, 1.96 * common)
+    ends = value * math.exp(-half), value * math.exp(half)
+    return Estimate(value, *ends, own_se=own_se, own_df=df, block=block)
 
 
-def heavy_tailed(rng: np.random.Generator, n: int) -> np.ndarray:
-    return np.exp(0.02 * rng.standard_t(3, n))
-
-
-def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
-    return (1 + 0.03 * rng.exponential(1, n)) / (1 + 0.03 * np.log(2))
-
-
-def disturbed(rng: np.random.Generator, n: int) -> np.ndarray:
-    """One pass in ten takes 30 % longer; the median is that of the mixture."""
-    passes = normal(rng, n) * np.where(rng.random(n) < 0.1, 1.3, 1)
-    return passes / 1.00283
-
-
-def drifting(rng: np.random.Generator, n: int) -> np.ndarray:
-    """The machine gets slower by 5 % during the cell; the truth is its speed in the middle."""
-    return normal(rng, n) * np.linspace(0.975, 1.025, n)
-
-
-def wide(rng: np.random.Generator, n: int) -> np.ndarray:
-    return np.exp(rng.normal(0, 0.06, n))
-
-
-def two_speeds(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Three passes in ten run at a clock that is 4 % lower."""
-    return np.exp(rng.normal(0, 0.005, n)) * np.where(rng.random(n) < 0.3, 1.04, 1) / 1.00282
-
-
-def wandering(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Each pass takes half of its deviation from the one before it."""
-    deviation = np.zeros(n)
-    state = rng.normal()
-    for i, step in enumerate(rng.normal(size=n)):
-        state = 0.5 * state + np.sqrt(0.75) * step
-        deviation[i] = state
-    return np.exp(0.02 * deviation)
-
-
-def coverage(draw: Draw, n_batches: int) -> float:
-    """Return how often the interval covers the true median when the stop rule decides how many rounds there are."""
-    content = CONTENT_S[:n_batches]
-    most = RULE.max_passes // n_batches
-    hits = 0
-    for seed in range(N_RUNS):
-        if draw is not drifting:
-            everything = draw(np.random.default_rng(seed), most * n_batches).reshape(most, n_batches) * content
-        for n_rounds in range(stats.MIN_ROUNDS, most + 1):
-            if draw is drifting:  # over the measured time, whatever its length
-                noise = draw(np.random.default_rng(seed), n_rounds * n_batches)
-                everything = noise.reshape(n_rounds, n_batches) * content
-            rounds = everything[:n_rounds].tolist()
-            if RULE.converged(rounds):
-                break
-        low, high = stats.blocked_interval(rounds) or (0, 0)
-        hits += low <= content.mean() <= high
-    return hits / N_RUNS
-
-
-@pytest.fixture(autouse=True)
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A third of the time, and the coverage does not depend on it."""
-    monkeypatch.setattr(stats, "N_RESAMPLES", 300)
-
-
-@pytest.mark.simulation
-@pytest.mark.parametrize("n_batches", [1, 2])
-@pytest.mark.parametrize("draw", [normal, heavy_tailed, skewed, disturbed, drifting])
-def test_the_interval_covers_the_true_median(draw: Draw, n_batches: int) -> None:
-    # 93 to 97 % and twice the standard error of such a share; a drift counts as scatter, which is on the safe side.
-    assert 0.93 - 0.014 <= coverage(draw, n_batches) <= (0.99 if draw is drifting else 0.97 + 0.011)
-
-
-@pytest.mark.simulation
-@pytest.mark.parametrize(
-    ("draw", "least", "most"),
-    [
-        (wide, 0.87, 0.94),  # stopped at a moment when the scatter happens to look small
-        (two_speeds, 0.83, 0.92),  # the median of a few rounds is not that of many
-        (wandering, 0.80, 0.90),  # neighbours resemble each other, so that ten seconds do not show it all
-    ],
-)
-def test_where_it_covers_less(draw: Draw, least: float, most: float) -> None:
-    # The documented limits; the noise floor (A/A) covers these cases.
-    assert least <= coverage(draw, 2) <= most
-
-
-def test_content_does_not_count_as_noise() -> None:
-    rounds = [[1.0, 10.0], [1.001, 10.01], [0.999, 9.99], [1.0, 10.0]]
-    low, high = stats.blocked_interval(rounds) or (0, 0)
-    assert stats.blocked_median(rounds) == pytest.approx(5.5)
-    assert 5.5 * 0.995 < low <= 5.5 <= high < 5.5 * 1.005
+def test_a_median_lies_between_two_values_as_coins_say() -> None:
+    assert stats.median_interval([1.0] * 5) is None
+    assert stats.median_interval([6.0, 1.0, 2.0, 3.0, 5.0, 4.0]) == (1.0, 6.0)
+    # 95 % of 100 coins show 40 to 60 heads.
+    assert stats.median_interval(list(range(1, 101))) == (40, 61)
+    low, high = stats.median_interval([float(i) for i in range(3000)]) or (0, 0)
+    assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(3000) / 2, rel=0.03)
 
 
 def test_one_batch_has_the_plain_median() -> None:
     assert stats.blocked_median([[3.0], [1.0], [2.0]]) == 2.0
+    assert stats.blocked_median([[1.0, 10.0], [1.001, 10.01], [0.999, 9.99], [1.0, 10.0]]) == pytest.approx(5.5)
 
 
-def test_interval_needs_enough_rounds() -> None:
-    assert stats.blocked_interval([]) is None
-    assert stats.blocked_interval([[1.0]] * 4) is None
-    assert stats.blocked_interval([[1.0, 1.0]] * 2) is None
-    assert stats.blocked_interval([[3.0]] * 5) == (3.0, 3.0)
-    assert stats.blocked_interval([[3.0, 5.0]] * 3) == (4.0, 4.0)
+def test_within_a_block_what_is_shared_cancels() -> None:
+    quick, slow = in_block(1.0, 0.01, common=0.2), in_block(1.1, 0.01, common=0.2)
+    assert quick.overlaps(slow) and quick.differs_from(slow) and not quick.ties_with(slow)
+    ratio = stats.ratio_of(slow, quick)
+    assert ratio and ratio.value == pytest.approx(1.1)
+    assert ratio.low and math.log(ratio.value / ratio.low) == pytest.approx(1.96 * 0.01 * math.sqrt(2), rel=1e-3)
+    elsewhere = in_block(1.1, 0.01, common=0.2, block="b")
+    assert not quick.differs_from(elsewhere) and quick.ties_with(elsewhere)
+    # The same for what is made of latencies.
+    assert (10 / quick).differs_from(10 / slow) and not (10 / quick).differs_from(10 / elsewhere)
 
 
-def test_students_t() -> None:
-    # Quantiles of the table in any textbook.
-    for degrees, t in ((4, 2.776), (5, 2.571), (10, 2.228), (60, 2.000)):
-        assert stats._t_quantile(degrees) == pytest.approx(t, rel=0.004)
+def test_few_degrees_of_freedom_tell_less_apart() -> None:
+    quick, slow = in_block(1.0, 0.01, df=1), in_block(1.1, 0.01, df=1)
+    assert quick.ties_with(slow)
+    ratio = stats.ratio_of(slow, quick)
+    assert ratio and ratio.high and math.log(ratio.high / 1.1) == pytest.approx(12.706 * 0.01 * math.sqrt(2), rel=0.01)
+
+
+def test_a_difference_within_the_floor_is_none() -> None:
+    quick, slow = Estimate(1.0, 0.999, 1.001, floor=0.02), Estimate(1.015, 1.014, 1.016)
+    assert quick.ties_with(slow) and not quick.differs_from(slow)
+
+
+def test_error_rates_of_zero_are_compared_by_their_difference() -> None:
+    none, few, many = Estimate(0.0, 0.0, 0.02), Estimate(0.01, 0.0, 0.03), Estimate(0.2, 0.15, 0.25)
+    assert none.ties_with(few) and few.ties_with(none) and none.ties_with(none)
+    assert none.differs_from(many) and many.differs_from(none)
+    assert stats.ratio_of(many, none) is None
+
+
+def test_draws_have_the_intervals_that_they_come_from() -> None:
+    estimates = [in_block(1.0, 0.02, common=0.1), in_block(2.0, 0.05, df=5), Estimate(3.0, 2.7, 3.3), Estimate(1.0)]
+    drawn = stats.draws(estimates, 40_000, seed=1)
+    for column, one in enumerate(estimates[:3]):
+        low, high = np.exp(np.quantile(drawn[:, column], [0.025, 0.975]))
+        assert math.log(high / low) == pytest.approx(math.log(one.high / one.low), rel=0.03)
+    assert np.isnan(drawn[:, 3]).all()
+    assert (drawn[:3] == stats.draws(estimates, 40_000, seed=1)[:3]).sum() == 9
+
+
+def test_draws_of_a_block_share_what_is_common() -> None:
+    first, second, elsewhere = (in_block(1.0, 0.01, common=0.1, block=block) for block in "aab")
+    drawn = stats.draws([first, second, elsewhere], 20_000)
+    assert np.std(drawn[:, 0] - drawn[:, 1]) == pytest.approx(0.01 * math.sqrt(2), rel=0.03)
+    assert np.std(drawn[:, 0] - drawn[:, 2]) == pytest.approx(0.1 * math.sqrt(2), rel=0.03)
+    alone = stats.draws([Estimate(1.0, 0.8, 1.25)] * 2, 20_000)
+    assert abs(np.corrcoef(alone.T)[0, 1]) < 0.03
 
 
 def test_a_ratio_needs_two_pairs() -> None:

@@ -40,14 +40,14 @@ def test_shipped_studies_are_valid(path: Path) -> None:
     assert validation.with_defaults(yaml.safe_load(path.read_text()), path.name).name
 
 
-def test_config_plans_at_least_24_cells_in_all_classes() -> None:
+def test_the_first_study_spans_models_classes_and_batches() -> None:
     whole = validation.with_defaults(
         yaml.safe_load((ROOT / "config.yaml").read_text()) | {"devices": ["cpu"]}, "config.yaml"
     )
     cells = grid.cells(whole)
-    assert len(cells) >= 24
-    assert {cell.duration_s for cell in cells} == {5, 15, 30, 60}
-    assert grid.Cell("whisper-tiny.en", "fp32", "cpu", 15, 4) in cells
+    assert len(cells) == 12 and len({cell.model for cell in cells}) == 3
+    assert {cell.duration_s for cell in cells} == {5, 30, 60}
+    assert grid.Cell("whisper-tiny.en", "fp32", "cpu", 5, 4) in cells
 
 
 def test_defaults_are_filled_in_at_every_level() -> None:
@@ -56,7 +56,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     said = whole.as_json()
     assert said["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
     assert said["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
-    assert whole.protocol.target == 0.025
+    assert (whole.protocol.target, whole.protocol.minutes, whole.protocol.budget_s) == (0.05, None, 10)
     assert said["corpus"] == {
         "kind": "packages",
         "name": "quickstart",
@@ -68,6 +68,16 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     )
     assert partly.protocol == whole.protocol.model_copy(update={"budget_s": 3})
     assert partly.variants["half"].as_json()["attention"] == "sdpa"
+
+
+def test_time_is_given_for_the_whole_or_for_each_cell() -> None:
+    def times(**protocol: float | None) -> tuple[float | None, float | None]:
+        found = validation.with_defaults(LEAST | {"protocol": protocol}, "mine.yaml").protocol
+        return found.minutes, found.budget_s
+
+    assert times(minutes=8) == times(minutes=8, budget_s=None) == (8, None)
+    assert times(budget_s=3) == times(budget_s=3, minutes=None) == (None, 3)
+    assert times(budget_s=None, minutes=None) == (None, 10)
 
 
 def test_empty_entries_of_yaml_mean_defaults() -> None:
@@ -85,7 +95,7 @@ def test_whole_numbers_are_written_as_such_in_names() -> None:
 
 def test_check_study_names_the_study_or_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_study.main([str(ROOT / "studies" / "edlm2025.yaml")])
-    assert capsys.readouterr().out.endswith("edlm2025.yaml: the study edlm2025, 202 cells\n")
+    assert capsys.readouterr().out.endswith("edlm2025.yaml: the study edlm2025, 200 cells, 2 laps, at least 2 h\n")
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: a\nmodels: {whisper-base: {}\n")
     with pytest.raises(AsrmeterError, match=r"broken.yaml, line 3, column 1: is not YAML"):

@@ -11,15 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.analysis import cells_table, columns
-from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.analysis.scoring import NORMALISERS, PLAIN
+from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record
 from asrmeter.records.header import RecordHeader
 from asrmeter.study import validation
-from asrmeter.study.model import Protocol
-from helpers.records import header
+from helpers.records import header, measured
 
 STUDY = validation.with_defaults(
     {
@@ -28,7 +27,7 @@ STUDY = validation.with_defaults(
         "devices": ["cpu"],
         "durations_s": [5],
         "batch_sizes": [2],
-        "protocol": {"aa_pairs": 0},
+        "protocol": {"laps": 1},
     },
     "t.yaml",
 )
@@ -64,6 +63,7 @@ def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "lat
     times = {"started_at_s": 0.0, "ended_at_s": latency_s, "latency_s": latency_s, "audio_s": 7.0}
     return {
         "phase": phase,
+        "lap": 1,
         "round": 0,
         "batch": 0,
         "segment_ids": ids,
@@ -86,7 +86,7 @@ def a_header(model: str, **changes: Any) -> RecordHeader:
     events = {
         "ready": {"startup_cpu_s": 3.0, "model_rss_bytes": 5, "gpu_name": None},
         "memory": {"peak_rss_bytes": 7, "peak_device_bytes": None},
-        "latency": {"converged": True},
+        "latency": {"timed_s": 6.0},
         "energy": {
             "method_cpu": "cpu_load_model",
             "method_gpu": "none",
@@ -108,7 +108,7 @@ def a_header(model: str, **changes: Any) -> RecordHeader:
 
 
 PASSES = [
-    a_pass(9.0, ["a", "b"], ["one too three", "four"], phase="warmup"),
+    a_pass(9.0, [], [], phase="warmup"),
     a_pass(1.0, ["a", "b"], ["one too three", "four"]),
     a_pass(2.0, ["c", "a"], ["five", "another text"]) | {"round": 1},
     a_pass(3.0, ["a", "b"], ["x", "x"]) | {"round": 2},
@@ -125,7 +125,7 @@ def gathered(
     tmp_path: Path, records: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (own_header, passes) in records.items():
-        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", own_header, passes)
+        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2/lap1.parquet", own_header, passes)
     return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
 
 
@@ -151,8 +151,8 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     assert cell["samples_per_s"] == 1.0
     assert cell["rtfx"] == pytest.approx(21 / 6)
     assert cell["latency_s_p95"] is None
-    assert cell["energy_j_per_sample"] == cell["energy_cpu_j_per_sample"] == 5.0
-    assert cell["energy_ram_j_per_sample"] == 1.0
+    assert cell["energy_j_per_sample"] == cell["energy_cpu_j_per_sample"] == pytest.approx(50 / 6 * 2.0 / 2)
+    assert cell["energy_ram_j_per_sample"] == pytest.approx(10 / 6 * 2.0 / 2)
     assert cell["energy_gpu_j_per_sample"] is cell["energy_net_j_per_sample"] is cell["idle_power_w"] is None
     assert (cell["wer_errors"], cell["wer_words"], cell["wer"]) == (2, 6, pytest.approx(2 / 6))
     assert cell["wer_plain"] == pytest.approx(2 / 6)
@@ -166,7 +166,7 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
 
 def test_the_first_text_counts_and_differing_ones_are_counted(tmp_path: Path) -> None:
     random = a_header("wav2vec2-base-960h")
-    passes = [PASSES[0], a_pass(1.0, ["c", "b"], ["five", "four"], phase="transcript"), *PASSES[1:]]
+    passes = [PASSES[0], a_pass(1.0, ["c", "b"], ["five", "four"], phase="warmup"), *PASSES[1:]]
     made = gathered(
         tmp_path, {"whisper-base": (a_header("whisper-base"), passes), "wav2vec2-base-960h": (random, passes)}
     )
@@ -184,14 +184,14 @@ def test_the_first_text_counts_and_differing_ones_are_counted(tmp_path: Path) ->
     [
         ([], None),
         ([a_pass(1.0, ["a", "b"], ["x", "y"])], None),
-        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "c"], ["y", "z"], phase="memory")], 0),
-        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "a"], ["y", "X"], phase="disturbed")], 1),
+        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "c"], ["y", "z"])], 0),
+        ([a_pass(1.0, ["a", "b"], ["x", "y"]), a_pass(1.0, ["b", "a"], ["y", "X"], phase="warmup")], 1),
     ],
 )
 def test_texts_that_differ_between_passes_are_counted(
     passes: list[dict[str, Any]], n_nondeterministic: int | None
 ) -> None:
-    assert MeasuredCell(a_header("whisper-base"), passes).accuracy.n_nondeterministic == n_nondeterministic
+    assert measured((a_header("whisper-base"), passes)).accuracy.n_nondeterministic == n_nondeterministic
 
 
 def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
@@ -223,14 +223,14 @@ def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
 def test_padding_is_what_was_worked_through_beyond_the_audio(processed_s: list[Any], share: float | None) -> None:
     passes = [a_pass(1.0, ["a", "b"], ["x", "y"]) | {"processed_s": seconds} for seconds in processed_s]
     passes.append(a_pass(1.0, ["a", "b"], ["x", "y"], phase="warmup") | {"processed_s": [100.0, 100.0]})
-    cell = MeasuredCell(a_header("whisper-base"), passes)
+    cell = measured((a_header("whisper-base"), passes))
     assert cell.work.encoder_padding_share == (share if share is None else pytest.approx(share))
 
 
 def test_padding_of_a_record_that_does_not_have_it_is_unknown() -> None:
     older = [{name: value for name, value in entry.items() if name != "processed_s"} for entry in PASSES]
-    assert MeasuredCell(a_header("whisper-base"), older).work.encoder_padding_share is None
-    assert MeasuredCell(a_header("whisper-base"), []).work.encoder_padding_share is None
+    assert measured((a_header("whisper-base"), older)).work.encoder_padding_share is None
+    assert measured((a_header("whisper-base"), [])).work.encoder_padding_share is None
 
 
 def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
@@ -243,7 +243,10 @@ def test_the_settings_of_decoding_are_in_the_cell(tmp_path: Path) -> None:
 def test_a_class_that_was_not_heard_whole_has_no_wer(tmp_path: Path) -> None:
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES[:2]), **UNMEASURED})
     assert made["cells"][1]["wer"] is None
-    assert made["cells"][1]["wer_note"] == "2 of 3 segments were transcribed"
+    assert made["cells"][1]["wer_note"] == (
+        "2 of 3 segments were transcribed: laps of it failed; scripts/list_cells.py lists their records, and --delete "
+        "has them measured again"
+    )
     assert made["transcripts"] == []
 
 
@@ -251,10 +254,32 @@ def test_energy_with_a_counter_has_a_net_share() -> None:
     windows = [{"n_passes": 5, "seconds": 5.0, "cpu_j": 100.0 + i, "gpu_j": None, "ram_j": 10.0} for i in range(3)]
     idle = [{"n_passes": 1, "seconds": 5.0, "cpu_j": 25.0, "gpu_j": None, "ram_j": 10.0}]
     events = {"energy": {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": idle}}
-    cell = MeasuredCell(a_header("whisper-base", events=events), [])
+    cell = measured((a_header("whisper-base", events=events), a_round(0, 1.0)))
     assert cell.energy.idle_power_w == 5.0
+    assert cell.energy.power_w() == pytest.approx(20.2)
     assert cell.energy.j_per_sample("cpu") == pytest.approx(10.1)
     assert cell.energy.net_j_per_sample == pytest.approx(10.1 - 5 * 0.5)
+
+
+def test_energy_is_the_power_of_all_laps_times_the_latency() -> None:
+    def lap(number: int, joules: float, seconds: float, method: str = "rapl") -> Any:
+        window = {"n_passes": 9, "seconds": seconds, "cpu_j": joules, "gpu_j": None, "ram_j": 1.0}
+        energy = {"method_cpu": method, "windows": [window], "idle": []}
+        told = a_header("whisper-base", lap=number, events={"energy": energy})
+        return told, [entry | {"lap": number} for entry in a_round(0, 4.0)]
+
+    cell = measured(lap(1, 100.0, 5.0), lap(2, 300.0, 10.0), lap(3, 9e9, 1.0, method="cpu_load_model"))
+    # 400 J in 15 s, 4 s a pass, 2 segments in each; what was found in another way does not count.
+    assert cell.energy.j_per_sample() == pytest.approx(400 / 15 * 4 / 2)
+    assert cell.energy.range_rel == pytest.approx((30 - 20) / 25)
+    assert len(cell.energy.windows) == 2
+
+
+def test_peaks_are_the_largest_of_the_laps() -> None:
+    laps = [a_header("whisper-base", lap=lap, events={"memory": {"peak_rss_bytes": 10 * lap}}) for lap in (2, 1)]
+    value = next(value for name, _, value in columns.CELL_COLUMNS if name == "peak_rss_bytes")
+    assert value(measured(*((told, []) for told in laps))) == 20
+    assert value(measured((a_header("whisper-base", events={}), []))) is None
 
 
 def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
@@ -287,7 +312,7 @@ def test_error_rates_are_over_units_of_their_own_normaliser() -> None:
         return dict(zip([*names, *(f"{name}_plain" for name in names)], counts, strict=True))
 
     scored = [segment(1, 4, 2, 20, 2, 5, 3, 24), segment(0, 6, 0, 30, 1, 5, 2, 26)]
-    rates = MeasuredCell(a_header("whisper-base"), [], scored).accuracy.error_rates
+    rates = measured((a_header("whisper-base"), []), scored=scored).accuracy.error_rates
     assert (rates["wer"], rates["cer"], rates["wer_plain"], rates["cer_plain"]) == (0.1, 0.04, 0.3, 0.1)
     # Of two segments the bootstrap draws one twice often enough: the ends are the segments' own rates.
     assert (rates["wer_ci_low"], rates["wer_ci_high"]) == (0.0, 0.25)
@@ -309,7 +334,7 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
     assert cell["decoder_padding_share"] == pytest.approx(1 - 6 / 8)
-    alike = MeasuredCell(a_header("whisper-base", weights="random"), PASSES)
+    alike = measured((a_header("whisper-base", weights="random"), PASSES))
     assert alike.work.decoder_padding_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None
     assert ctc["gflop_note"] == "disagree"
@@ -317,13 +342,13 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     assert made["cells"][1]["gflop_per_sample"] is None
     assert "measure it again" in made["cells"][1]["gflop_note"]
     counted = {"has_decoder": False, "encoder_mac_per_window": 40_000_000}
-    assert MeasuredCell(a_header("mine"), PASSES, flops=counted).work.gflop == cell["encoder_gflop"]
-    assert MeasuredCell(a_header("mine"), PASSES).work.has_decoder is None
+    assert measured((a_header("mine"), PASSES), flops=counted).work.gflop == cell["encoder_gflop"]
+    assert measured((a_header("mine"), PASSES)).work.has_decoder is None
 
 
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     for model in STUDY.models:
-        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2.parquet", a_header(model), PASSES)
+        cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2/lap1.parquet", a_header(model), PASSES)
     made = cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
     parquet.write(made, tmp_path / "tables")
     for name, table in made.items():
@@ -372,67 +397,92 @@ def test_texts_of_any_signs_are_escaped_in_both_files(tmp_path: Path) -> None:
     assert [json.loads(row["texts"]) for row in rows] == [[text] for text in odd]
 
 
-def test_the_median_is_blocked_by_batch() -> None:
+def test_the_latency_is_the_mean_over_batches() -> None:
     passes = [*a_round(0, 1.0, 10.0), *a_round(1, 1.2, 10.4), *a_round(2, 1.1, 10.2)]
-    cell = MeasuredCell(a_header("whisper-base"), passes)
-    assert (cell.timing.n_batches, len(cell.timing.rounds), cell.timing.latency_s) == (
-        2,
-        3,
-        pytest.approx((1.1 + 10.2) / 2),
+    cell = measured((a_header("whisper-base"), passes))
+    assert (len(cell.content.by_batch), cell.timing.n_rounds) == (2, 3)
+    assert cell.timing.latency_s == pytest.approx((1.1 + 10.2) / 2)
+    assert cell.timing.of_class("encoder_s") == pytest.approx(0.2)
+
+
+def test_a_batch_of_every_lap_weighs_no_more_than_others() -> None:
+    def lap(number: int, **latencies_s: float) -> list[dict[str, Any]]:
+        batches = enumerate(("long", "short", "middle"))
+        return [
+            a_pass(latencies_s[name], ["a", "b"][: batch + 1], ["x", "y"][: batch + 1])
+            | {"lap": number, "batch": batch, "audio_s": 10.0 * latencies_s[name], "encoder_s": latencies_s[name]}
+            for batch, name in batches
+            if name in latencies_s
+        ]
+
+    cell = measured(
+        (a_header("whisper-base", lap=1), lap(1, long=4.0, short=1.0)),
+        (a_header("whisper-base", lap=2), lap(2, long=4.0, middle=2.5)),
     )
-    low, high = cell.timing.latency_interval
-    assert low is not None and high is not None and 4 < low < 5.65 < high < 7
-    assert cell.timing.median("encoder_s") == pytest.approx(0.2)
+    assert cell.timing.latency_s == pytest.approx(7.5 / 3)
+    assert cell.timing.of_class("encoder_s") == pytest.approx(7.5 / 3)
+    assert cell.content.per_pass(lambda entry: entry["audio_s"]) == pytest.approx(75 / 3)
+    assert cell.timing.of_class("text_s") == 0.0
 
 
-def test_incomplete_rounds_and_untimed_passes_do_not_count() -> None:
-    passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0), *a_round(2, 50.0)]
-    cell = MeasuredCell(a_header("whisper-base"), passes)
-    assert (len(cell.timing.passes), len(cell.timing.rounds), cell.timing.latency_s) == (3, 1, 1.5)
-    assert cell.timing.latency_interval == (None, None)
-    assert MeasuredCell(a_header("whisper-base"), []).timing.latency_s is None
+def test_a_pass_holds_what_only_a_disturbed_lap_timed_too() -> None:
+    """Or the audio of some batches would stand over the latency of all, and their stages would not add up to it."""
+
+    def lap(number: int, batches: dict[int, float], slower: float = 1.0) -> list[dict[str, Any]]:
+        return [
+            a_pass(slower * seconds, ["a"], ["x"])
+            | {"lap": number, "batch": batch, "audio_s": 10 * seconds, "encoder_s": slower * seconds / 4}
+            for batch, seconds in batches.items()
+        ]
+
+    disturbed = a_header("whisper-base", lap=2, events={"latency": {"disturbance": "steal 9 %"}})
+    cell = measured(
+        (a_header("whisper-base", lap=1), lap(1, {0: 4.0, 1: 1.0})), (disturbed, lap(2, {0: 4.0, 2: 2.5}, slower=5.0))
+    )
+    assert (len(cell.timing.passes), len(cell.content.by_batch)) == (2, 3)
+    assert cell.timing.latency_s == pytest.approx(2.5)
+    assert cell.content.per_pass(lambda entry: entry["audio_s"]) == pytest.approx(25.0)
+    assert cell.timing.of_class("encoder_s") == pytest.approx(2.5 / 4)
 
 
-def test_a_pair_of_measurements_gives_the_floor_of_every_cell(tmp_path: Path) -> None:
-    own = {"protocol": Protocol(aa_pairs=1), "models": {"whisper-base": STUDY.models["whisper-base"]}}
-    twice = STUDY.model_copy(update=own)
-    for name, latency_s in (("5s-b2", 1.0), ("5s-b2-again", 1.1)):
-        path = tmp_path / "whisper-base/fp32/cpu" / f"{name}.parquet"
-        cell_record.write(path, a_header("whisper-base"), a_round(0, latency_s))
-    made = cells_table.gather(twice, tmp_path, NO_ARCHIVE, FLOPS)
-    (pair,), (cell,) = made["repeatability"].to_pylist(), made["cells"].to_pylist()
-    assert (pair["latency_s_median"], pair["latency_s_median_again"], pair["overlap"]) == (1.0, 1.1, None)
-    assert cell["noise_floor"] == pair["relative_difference"] == pytest.approx(0.1 / 1.05)
-    assert made["passes"].num_rows == 1, "the second measurement is no cell"
-
-
-def test_without_a_pair_there_is_no_floor_and_a_reason(tmp_path: Path) -> None:
-    made = gathered(tmp_path, {model: (a_header(model), PASSES) for model in STUDY.models})
-    assert made["repeatability"] == []
-    assert {(cell["noise_floor"], cell["noise_floor_note"]) for cell in made["cells"]} == {
-        (None, "protocol.aa_pairs is 0: no cell was measured twice")
-    }
+def test_untimed_passes_do_not_count() -> None:
+    passes = [*a_round(0, 9.0, 9.0, phase="warmup"), *a_round(1, 1.0, 2.0)]
+    cell = measured((a_header("whisper-base"), passes))
+    assert (len(cell.timing.passes), cell.timing.n_rounds, cell.timing.latency_s) == (2, 1, 1.5)
+    assert measured((a_header("whisper-base"), [])).timing.latency_s is None
+    failed = measured((a_header("whisper-base", status="timeout", reason="late"), passes))
+    assert (failed.timing.latency_s, failed.outcome.status, failed.outcome.reason) == (None, "timeout", "late")
 
 
 def test_codecarbon_and_the_counter_stand_side_by_side() -> None:
     window = {"n_passes": 5, "seconds": 5.0, "gpu_j": None, "ram_j": 1.0, "counter_gpu_j": None}
     windows = [window | {"cpu_j": joules, "counter_cpu_j": 100.0} for joules in (98.0, 102.0, 101.0)]
     energy = {"method_cpu": "rapl", "method_gpu": "none", "note": "", "windows": windows, "idle": []}
-    cell = MeasuredCell(a_header("whisper-base", events={"energy": energy}), [])
+    cell = measured((a_header("whisper-base", events={"energy": energy}), a_round(0, 1.0)))
     assert cell.energy.j_per_sample("counter_cpu") == 10.0
-    assert cell.energy.counter_difference == pytest.approx(0.01)
+    assert cell.energy.counter_difference == pytest.approx(301 / 300 - 1)
     assert cell.energy.range_rel == pytest.approx(4 / 101)
     assert cell.energy.j_per_sample("counter_gpu") is None
 
 
-def test_the_cells_table_has_the_promised_columns() -> None:
-    promised = (
-        "model, weights, variant, device, device_name, duration_s, batch_size, threads, status, reason, n_passes, "
-        "latency_s_median, latency_s_ci_low, latency_s_ci_high, latency_s_p95, features_s_median, encoder_s_median, "
+def test_the_tables_have_the_promised_columns() -> None:
+    of_cells = (
+        "model, weights, variant, device, device_name, duration_s, batch_size, threads, status, reason, n_laps, laps, "
+        "n_laps_disturbed, n_tries, n_passes, n_rounds, n_batches, latency_s_median, latency_s_ci_low, "
+        "latency_s_ci_high, latency_s_next_low, latency_s_next_high, latency_own_se, latency_own_df, interval_note, "
+        "lap_scatter, noise_floor, machine_speed, latency_s_p95, features_s_median, encoder_s_median, "
         "decoder_s_median, text_s_median, samples_per_s, rtfx, energy_j_per_sample, energy_net_j_per_sample, "
         "energy_method_cpu, energy_method_gpu, idle_power_w, peak_rss_bytes, peak_device_bytes, wer, wer_ci_low, "
-        "wer_ci_high, n_segments, tokens_per_s, gflop_per_sample, achieved_gflops, converged, startup_cpu_s, protocol, "
-        "machine_id, commit"
+        "wer_ci_high, n_segments, tokens_per_s, gflop_per_sample, achieved_gflops, converged, disturbed, disturbance, "
+        "startup_cpu_s, timed_s, job_s, protocol, machine_id, commit"
     )
-    assert set(promised.split(", ")) <= set(columns.CELLS.names)
-    assert len(columns.CELLS.names) == len(set(columns.CELLS.names))
+    of_sittings = (
+        "model, variant, device, duration_s, batch_size, lap, attempt, status, reason, started_at, measured_at, "
+        "n_passes, n_rounds, latency_s, disturbed, disturbance, counts, machine_speed, timed_s, job_s, "
+        "control_matmul_flop_per_s_before, control_copy_bytes_per_s_after, steal_share, node, slurm_job_id, "
+        "startup_cpu_s"
+    )
+    for promised, schema in ((of_cells, columns.CELLS), (of_sittings, SITTINGS)):
+        assert set(promised.split(", ")) <= set(schema.names)
+        assert len(schema.names) == len(set(schema.names))
+    assert "lap" in columns.PASSES.names

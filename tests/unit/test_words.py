@@ -26,7 +26,7 @@ from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
-from helpers.tables import cell, example_cells, example_selection, example_transcripts, write_tables
+from helpers.tables import all_sittings, cell, example_cells, example_selection, example_transcripts, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 LANGUAGES = sorted(path.name.split(".")[1] for path in TEMPLATES.glob("words.*.toml"))
@@ -153,7 +153,7 @@ def test_a_russian_report_says_nothing_in_english() -> None:
     assert shown.language == "ru"
     for heading in (*RUSSIAN["sections"].values(), *RUSSIAN["scenario"].values(), *RUSSIAN["figure"].values()):
         assert heading in shown.headings
-    tables = (cells, *vars(bottlenecks).values(), [{"origin": str(example_selection()["origin"])}])
+    tables = (cells, all_sittings(cells), *vars(bottlenecks).values(), [{"origin": str(example_selection()["origin"])}])
     data = {text for rows in tables for text in strings_in(rows)} | {pair.reason for pair in pairs_of(comparison)}
     known = sorted((text for text in data if " " in text), key=len, reverse=True)
     left = []
@@ -226,7 +226,9 @@ def test_a_run_of_days_is_told_in_hours() -> None:
     row = cell(started_at=begun.isoformat(), measured_at=done.isoformat())
     study = with_defaults({"name": "long", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
     for language in LANGUAGES:
-        section = provenance_section(study, [row], example_selection(), load_words(TEMPLATES, language))
+        section = provenance_section(
+            study, [row], all_sittings([row]), example_selection(), load_words(TEMPLATES, language)
+        )
         assert section["command"].endswith(COMMAND)
         assert "48:03:04" in str(section["machines"])
         assert "day" not in str(section["machines"])
@@ -236,11 +238,11 @@ def test_run_with_clock_set_back_is_not_shorter_than_its_cells() -> None:
     begun = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
     minute, hour = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
     rows = [
-        cell(started_at=at.isoformat(), measured_at=(at + minute).isoformat())
+        cell(started_at=at.isoformat(), measured_at=(at + minute).isoformat(), job_s=60.0)
         for at in (begun, begun + minute - hour / 60)
     ]
     study = with_defaults({"name": "set", "models": {"whisper-base": {"weights": "packaged"}}}, "a test")
-    section = provenance_section(study, rows, example_selection(), load_words(TEMPLATES, "en"))
+    section = provenance_section(study, rows, all_sittings(rows), example_selection(), load_words(TEMPLATES, "en"))
     assert "0:01:00" not in str(section["machines"])
     assert "0:02:00" in str(section["machines"])
 

@@ -6,11 +6,12 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis import roofline
-from asrmeter.common.stats import ratio
+from asrmeter.analysis.results import latency_of
+from asrmeter.common.stats import Estimate, ratio, ratio_of
 from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT, Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 
-# A larger batch has to gain more than this, and more than the noise floor, or the smaller one is as good.
+# A larger batch has to gain more than this, and more than the noise, or the smaller one is as good.
 LEAST_GAIN = 0.05
 GROUP = ("model", "weights", "variant", "device", "duration_s")
 
@@ -23,6 +24,8 @@ SCALING = pa.schema(
         ("saturated", FLAG),
         ("samples_per_s", NUMBER),
         ("speedup_over_smallest", NUMBER),
+        ("speedup_ci_low", NUMBER),
+        ("speedup_ci_high", NUMBER),
         ("energy_saving_over_smallest", NUMBER),
         ("bound", TEXT),
         ("note", TEXT),
@@ -54,21 +57,32 @@ def _counts(cell: Row) -> bool:
     return cell["status"] in MEASURED_STATUS and cell["samples_per_s"] is not None and not cell["disturbed"]
 
 
+def _throughput(cell: Row) -> Estimate:
+    return cell["batch_size"] / latency_of(cell)
+
+
 def _scaled(timed: Sequence[Row], members: Sequence[Row], judged: Mapping[Any, Any], group: Any) -> dict[str, Any]:
     smallest, best = timed[0], max(timed, key=lambda cell: cell["samples_per_s"])
-    least = 1 + max(LEAST_GAIN, smallest["noise_floor"] or 0.0)
-    at = next(cell for cell in timed if best["samples_per_s"] <= cell["samples_per_s"] * least)
+    at = next(cell for cell in timed if _is_as_good(_throughput(cell), _throughput(best)))
     saturated = at is not timed[-1]
+    speedup = Estimate.exact(1.0) if at is smallest else ratio_of(_throughput(at), _throughput(smallest))
+    assert speedup is not None
     return {
         "batch_sizes": [cell["batch_size"] for cell in timed],
         "saturation_batch": at["batch_size"],
         "saturated": saturated,
         "samples_per_s": at["samples_per_s"],
-        "speedup_over_smallest": at["samples_per_s"] / smallest["samples_per_s"],
+        "speedup_over_smallest": speedup.value,
+        "speedup_ci_low": speedup.low,
+        "speedup_ci_high": speedup.high,
         "energy_saving_over_smallest": ratio(smallest["energy_j_per_sample"], at["energy_j_per_sample"]),
         "bound": judged.get((*group, at["batch_size"])),
         "note": None if saturated else _why_no_more(timed, members),
     }
+
+
+def _is_as_good(one: Estimate, best: Estimate) -> bool:
+    return best.value <= one.value * (1 + LEAST_GAIN) or one.ties_with(best)
 
 
 def _why_no_more(timed: Sequence[Row], members: Sequence[Row]) -> str:

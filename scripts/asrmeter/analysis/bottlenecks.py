@@ -25,7 +25,7 @@ from asrmeter.analysis.table_rows import (
 from asrmeter.common import parquet, typed_json
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.misfits import misfit
-from asrmeter.common.stats import ratio
+from asrmeter.common.stats import ratio_of
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, PROFILE_STAGES
 from asrmeter.records import operator_rows
@@ -188,28 +188,33 @@ def working_sets(ceilings: MachinePeaks) -> list[int]:
 def over_cpu(cells: Sequence[Row]) -> list[Row]:
     """Return the cells of other devices whose like was measured on the CPU too, with the CPU's latency over theirs.
 
-    `over_cpu_low` and `over_cpu_high` are the ends that both intervals allow, `devices` the two; `told_apart` asks the
+    `over_cpu_low` and `over_cpu_high` are the 95 % interval of that ratio, `devices` the two; `told_apart` asks the
     noise floor too. A pair is unconverged, or disturbed, if one of the two is.
     """
     measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"]]
     on_cpu = {_place(row): row for row in measured if row["device"] == "cpu"}
     pairs = [(on_cpu[_place(row)], row) for row in measured if row["device"] != "cpu" and _place(row) in on_cpu]
-    return [
-        with_columns(
-            row,
-            {
-                "device": f"{row['device']} / cpu",
-                "devices": (cpu["device"], row["device"]),
-                "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
-                "disturbed": cpu["disturbed"] or row["disturbed"],
-                "told_apart": latency_of(cpu).differs_from(latency_of(row)),
-                "over_cpu": cpu["latency_s_median"] / row["latency_s_median"],
-                "over_cpu_low": ratio(cpu["latency_s_ci_low"], row["latency_s_ci_high"]),
-                "over_cpu_high": ratio(cpu["latency_s_ci_high"], row["latency_s_ci_low"]),
-            },
-        )
-        for cpu, row in pairs
-    ]
+    return [_over_cpu(cpu, row) for cpu, row in pairs]
+
+
+def _over_cpu(cpu: Row, row: Row) -> Row:
+    disturbed = bool(cpu["disturbed"] or row["disturbed"])
+    on_cpu, here = latency_of(cpu), latency_of(row)
+    over = ratio_of(on_cpu, here)
+    assert over is not None
+    return with_columns(
+        row,
+        {
+            "device": f"{row['device']} / cpu",
+            "devices": (cpu["device"], row["device"]),
+            "status": "ok" if cpu["status"] == row["status"] == "ok" else "unconverged",
+            "disturbed": disturbed,
+            "told_apart": not disturbed and on_cpu.differs_from(here),
+            "over_cpu": over.value,
+            "over_cpu_low": over.low,
+            "over_cpu_high": over.high,
+        },
+    )
 
 
 def _place(row: Row) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""The tables of a study's cells: records read and checked, transcripts scored, one row for each cell."""
+"""The tables of a study's cells: records read and checked, laps put together, transcripts scored."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter.analysis import repeatability
 from asrmeter.analysis.cell_parts.accuracy import texts_of, wer_note
-from asrmeter.analysis.columns import CELL_COLUMNS, CELLS, PASSES, REPEATABILITY, TRANSCRIPTS
+from asrmeter.analysis.columns import CELL_COLUMNS, CELLS, PASSES, TRANSCRIPTS
+from asrmeter.analysis.lap_estimates import estimates
 from asrmeter.analysis.measured_cell import MeasuredCell
+from asrmeter.analysis.measured_sitting import MeasuredSitting
 from asrmeter.analysis.scoring import Normaliser, compare, is_empty, is_hallucinated
+from asrmeter.analysis.sitting_columns import SITTING_COLUMNS, SITTINGS
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import UNREADABLE
-from asrmeter.records import cell_record
+from asrmeter.records import cell_record, disturbance
 from asrmeter.records.header import RecordHeader
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
@@ -34,84 +36,104 @@ def gather(
     flops: Sequence[Row],
     fingerprints: Fingerprints = NO_FINGERPRINTS,
 ) -> dict[str, pa.Table]:
-    """Return the tables `cells`, `passes`, `transcripts` and `repeatability` of a complete study, cells sorted.
+    """Return the tables `cells`, `sittings`, `passes` and `transcripts` of a complete study, cells sorted.
 
-    `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with. A cell whose file
-    is damaged, or has a value that cannot be, is left out: its row has the status `unreadable` and the reason.
+    `flops` are the rows of the table of that name; `fingerprints` say what had to be measured with. A record that is
+    damaged, or has a value that cannot be, is left out: its row in `sittings` has the status `unreadable` and the
+    reason, and so has its cell where no other lap stands.
 
     Raises:
-        AsrmeterError: a cell's file is missing, belongs to another study or version, or cells that belong together were
+        AsrmeterError: a record is missing, belongs to another study or version, or sittings that belong together were
             measured on different audio or weights.
     """
-    records, left_out = _read(study, measurements)
-    check_records(
-        study, {_path(measurements, cell): (cell, header) for cell, (header, _) in records.items()}, fingerprints
-    )
-    headers = {str(_path(measurements, cell)): header for cell, (header, _) in records.items()}
-    _check_alike(headers, "corpus_sha256", ("duration_s",), "audio")
-    _check_alike(headers, "weights_sha256", ("model",), "weights")
-    pairs = [
-        repeatability.pair(*(left_out.get(cell) or _latency(MeasuredCell(*records[cell])) for cell in (first, again)))
-        for first, again in grid.aa_pairs(study)
-    ]
+    records, unreadable = _read(study, measurements)
+    headers = {_path(measurements, sitting): (sitting, header) for sitting, (header, _) in records.items()}
+    check_records(study, headers, fingerprints)
+    for name, group_by, what in (("corpus_sha256", "duration_s", "audio"), ("weights_sha256", "model", "weights")):
+        _check_alike({str(path): header for path, (_, header) in headers.items()}, name, group_by, what)
+    best = disturbance.best_controls(header for header, _ in records.values())
+    sittings = {
+        sitting: MeasuredSitting(*record, best, _path(measurements, sitting)) for sitting, record in records.items()
+    }
+    estimated = estimates(sittings.values())
     counted = {(row["model"], row["duration_s"], row["batch_size"]): row for row in flops if row["is_studied"]}
 
-    cells: list[Row] = []
-    passes: list[dict[str, Any]] = []
-    transcripts: list[dict[str, Any]] = []
+    rows: dict[str, list[Row]] = {"cells": [], "sittings": [], "passes": [], "transcripts": []}
     for cell in sorted(grid.cells(study)):
-        if cell in left_out:
-            cells.append(left_out[cell])
+        laps = [grid.Sitting(cell, lap) for lap in grid.laps(study)]
+        own = [sittings[one] for one in laps if one in sittings]
+        lost = {one.lap: unreadable[one] for one in laps if one in unreadable}
+        counts = estimated[cell].fitted.laps if cell in estimated else ()
+        rows["sittings"] += [
+            _unreadable_sitting(cell, one.lap, lost[one.lap])
+            if one.lap in lost
+            else _sitting_row(sittings[one], one.lap in counts)
+            for one in laps
+        ]
+        if not own:
+            rows["cells"].append(_unreadable_cell(study, cell, "; ".join(lost.values())))
             continue
-        header, own_passes = records[cell]
-        scored = score(header, own_passes, normalisers)
-        own_flops = counted.get((cell.model, cell.duration_s, cell.batch_size), {})
-        measured = MeasuredCell(header, own_passes, scored, study.name, pairs, own_flops)
-        cells.append({name: value(measured) for name, _, value in CELL_COLUMNS})
-        passes += own_passes
-        identity = {name: getattr(header, name) for name in TRANSCRIPTS.names if hasattr(header, name)}
-        transcripts += [identity | row for row in scored]
-    return {
-        "cells": pa.Table.from_pylist(cells, schema=CELLS),
-        "passes": pa.Table.from_pylist(passes, schema=PASSES),
-        "transcripts": pa.Table.from_pylist(transcripts, schema=TRANSCRIPTS),
-        "repeatability": pa.Table.from_pylist(pairs, schema=REPEATABILITY),
-    }
+        passes = [entry for one in own for entry in one.passes]
+        scored = score(own[0].header, passes, normalisers)
+        measured = MeasuredCell(
+            own,
+            estimated.get(cell),
+            scored,
+            study=study.name,
+            target=study.protocol.target,
+            unreadable=lost,
+            flops=counted.get((cell.model, cell.duration_s, cell.batch_size), {}),
+        )
+        rows["cells"].append({name: value(measured) for name, _, value in CELL_COLUMNS})
+        rows["passes"] += passes
+        rows["transcripts"] += [_key(cell) | row for row in scored]
+    schemas = {"cells": CELLS, "sittings": SITTINGS, "passes": PASSES, "transcripts": TRANSCRIPTS}
+    return {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in schemas.items()}
 
 
-def _read(study: Study, measurements: Path) -> tuple[dict[grid.Cell, Record], dict[grid.Cell, Row]]:
-    """Return the records of all cells, and the rows of the cells whose records cannot be used."""
-    records: dict[grid.Cell, Record] = {}
-    left_out: dict[grid.Cell, Row] = {}
-    for cell in grid.execution_order(study):
-        path = _path(measurements, cell)
+def _read(study: Study, measurements: Path) -> tuple[dict[grid.Sitting, Record], dict[grid.Sitting, str]]:
+    """Return the records of all sittings, and why those that cannot be used cannot."""
+    records: dict[grid.Sitting, Record] = {}
+    unreadable: dict[grid.Sitting, str] = {}
+    for sitting in grid.execution_order(study):
+        path = _path(measurements, sitting)
         try:
-            records[cell] = cell_record.read(path)
+            records[sitting] = cell_record.read(path)
         except AsrmeterError as error:
             if not path.exists():
                 raise
             logging.warning("left out: %s", error)
-            left_out[cell] = dict.fromkeys(CELLS.names) | {
-                **{name: getattr(cell, name) for name in CELL_KEY},
-                "study": study.name,
-                "weights": "random" if study.models[cell.model].weights == "random" else "pretrained",
-                "status": UNREADABLE,
-                "reason": str(error),
-            }
-    return records, left_out
+            unreadable[sitting] = str(error)
+    return records, unreadable
 
 
-def _path(measurements: Path, cell: grid.Cell) -> Path:
-    return measurements / f"{cell.id}.parquet"
+def _path(measurements: Path, sitting: grid.Sitting) -> Path:
+    return measurements / f"{sitting.id}.parquet"
 
 
-def _latency(cell: MeasuredCell) -> dict[str, Any]:
-    """Return the columns of `cells` that a pair is compared by."""
-    return {name: value(cell) for name, _, value in CELL_COLUMNS if name in repeatability.CELL_COLUMNS}
+def _key(cell: grid.Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in CELL_KEY}
+
+
+def _sitting_row(sitting: MeasuredSitting, counts: bool) -> dict[str, Any]:
+    return {name: value(sitting) for name, _, value in SITTING_COLUMNS} | {"counts": counts}
+
+
+def _unreadable_sitting(cell: grid.Cell, lap: int, why: str) -> dict[str, Any]:
+    told = {"lap": lap, "status": UNREADABLE, "reason": why, "counts": False}
+    return dict.fromkeys(SITTINGS.names) | _key(cell) | told
+
+
+def _unreadable_cell(study: Study, cell: grid.Cell, why: str) -> dict[str, Any]:
+    weights = "random" if study.models[cell.model].weights == "random" else "pretrained"
+    told = {"study": study.name, "weights": weights, "status": UNREADABLE, "reason": why}
+    return dict.fromkeys(CELLS.names) | _key(cell) | told
 
 
 def score(header: RecordHeader, passes: Sequence[Row], normalisers: Mapping[str, Normaliser]) -> list[dict[str, Any]]:
     """Return a row for each segment of the class: texts and errors; nothing where `wer_note` says why.
+
+    `passes` are those of all laps, in their order.
 
     Decoding is deterministic, so the first text of a segment counts; `n_nondeterministic` says how many had others.
     `normalisers` are those of `scoring.normalisers`; the one without an ending decides what is empty or hallucinated.
@@ -143,16 +165,16 @@ def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]
     }
 
 
-def _check_alike(headers: Mapping[str, RecordHeader], name: str, group_by: tuple[str, ...], what: str) -> None:
-    """Cells that agree in `group_by` must agree in `name`; the error names the fewest to measure again."""
-    groups: dict[tuple[Any, ...], dict[str, list[str]]] = {}
+def _check_alike(headers: Mapping[str, RecordHeader], name: str, group_by: str, what: str) -> None:
+    """Sittings that agree in `group_by` must agree in `name`; the error names the fewest to measure again."""
+    groups: dict[Any, dict[str, list[str]]] = {}
     for path, header in headers.items():
-        group = tuple(getattr(header, key) for key in group_by)
-        groups.setdefault(group, {}).setdefault(getattr(header, name), []).append(path)
+        of_group = groups.setdefault(getattr(header, group_by), {})
+        of_group.setdefault(getattr(header, name), []).append(path)
     for group, by_value in groups.items():
         if len(by_value) > 1:
             fewest = min(by_value.values(), key=len)
             raise AsrmeterError(
-                f"cells of {' '.join(map(str, group))} were measured on different {what}: delete {', '.join(fewest)} "
+                f"cells of {group} were measured on different {what}: delete {', '.join(fewest)} "
                 "and run again, or delete all of them"
             )

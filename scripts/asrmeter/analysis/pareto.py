@@ -1,10 +1,10 @@
 """The Pareto front: the results that no other one dominates in WER, latency and energy together.
 
 The rule. Results are compared in one duration class, as other audio is other work, and only those with pretrained
-weights and a WER. One dominates another if it is at least as good by value in every objective, and clearly better
-(beyond intervals and noise floor) in at least one; modelled energy has no interval and is never clearly better. So ties
-stay on the front. A dominating result is strictly better by value in one objective and worse in none. That is a strict
-order, so domination has no cycles.
+weights and a WER that were not disturbed in every lap. One dominates another if it is at least as good by value in
+every objective, and clearly better (beyond the interval of their ratio and the noise floor) in at least one; modelled
+energy has no interval and is never clearly better. So ties stay on the front. A dominating result is strictly better by
+value in one objective and worse in none. That is a strict order, so domination has no cycles.
 
 Energy counts between two results whose energies can be compared: measured and modelled ones never are. Where only one
 of two has such an energy, WER and latency decide. That adds no cycle either: all results in it would be equal in WER
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from asrmeter.analysis.ranking import comparison_duration
-from asrmeter.analysis.results import CellResult, comparable_energy
+from asrmeter.analysis.results import CellResult, are_apart, comparable_energy, undisturbed
 from asrmeter.common.stats import Estimate
 
 Objectives = tuple[Estimate, Estimate, Estimate | None]
@@ -42,7 +42,7 @@ class Front:
 
 def front(results: Iterable[CellResult]) -> Front:
     """Apply the rule at the top of this module, in the class by which models are compared (`comparison_duration`)."""
-    scored = [result for result in results if result.wer is not None]
+    scored = [result for result in undisturbed(results) if result.wer is not None]
     if not scored:
         return Front(None, (), (), {})
     duration_s = comparison_duration(scored)
@@ -75,7 +75,7 @@ def _dominates(one: Objectives, other: Objectives) -> bool:
     # By value first: that is cheap, and settles most of the pairs of a large study.
     if one[0].value > other[0].value or one[1].value > other[1].value:
         return False
-    pairs = [(mine, theirs) for mine, theirs in zip(one, other, strict=True) if mine and theirs]
-    return all(mine.value <= theirs.value for mine, theirs in pairs) and any(
-        mine.differs_from(theirs) for mine, theirs in pairs
+    pairs = [(mine, theirs) for mine, theirs in zip(one[1:], other[1:], strict=True) if mine and theirs]
+    return all(mine.value <= theirs.value for mine, theirs in pairs) and (
+        are_apart(one[0], other[0]) or any(mine.differs_from(theirs) for mine, theirs in pairs)
     )

@@ -6,14 +6,15 @@ differ if the 95 % interval of their paired difference excludes zero (`stats.dif
 if their intervals do not overlap. Models with random weights have no accuracy and are compared by speed only.
 `scenarios` recommends a model for a purpose.
 
-No result wins by less than the noise. Two results differ only if their intervals do not overlap and their relative
-difference is above the noise floor, the larger one of their two devices: every ranking uses `stats.Estimate`.
+No result wins by less than the noise. Two results differ only if the 95 % interval of their ratio, taken within laps
+where they share these, excludes 1, and their relative difference is above the noise floor, the larger one of their two
+devices: every ranking uses `stats.Estimate`. What was disturbed in every lap wins and loses nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from asrmeter.analysis.results import Candidate, CellResult, comparable_energy
+from asrmeter.analysis.results import Candidate, CellResult, are_apart, comparable_energy, undisturbed
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
 from asrmeter.study.grid import WHISPER_WINDOW_S
@@ -144,7 +145,7 @@ def as_accurate_as(ranked: Sequence[CellResult]) -> list[CellResult]:
 def wer_differs(one: CellResult, other: CellResult) -> bool:
     """Tell whether the WERs of two scored results differ: by the same segments, else by their intervals."""
     if not same_segments(one, other):
-        return _wer(one).differs_from(_wer(other))
+        return are_apart(_wer(one), _wer(other))
     ours, theirs = ([wrong for _, wrong, _ in result.errors] for result in (one, other))
     interval = stats.difference_interval(ours, theirs, [n_words for *_, n_words in one.errors])
     return interval is not None and not interval[0] <= 0 <= interval[1]
@@ -162,6 +163,7 @@ def highest_rtfx(results: Sequence[CellResult]) -> Ranking | None:
 
 def lowest_latency(results: Sequence[CellResult]) -> Ranking | None:
     """Return the ranking by latency within the duration class of the lowest: other audio is other work."""
+    results = undisturbed(results)
     lowest = min(results, key=lambda result: result.latency.value, default=None)
     same_class = [result for result in results if lowest and result.duration_s == lowest.duration_s]
     return _ranking(same_class, lambda result: result.latency, highest=False)
@@ -169,7 +171,7 @@ def lowest_latency(results: Sequence[CellResult]) -> Ranking | None:
 
 def lowest_energy(results: Iterable[CellResult]) -> Ranking | None:
     """Return the ranking by energy of the results whose energies can be compared, or None."""
-    energies = comparable_energy(results)
+    energies = comparable_energy(undisturbed(results))
     return _ranking(list(energies), energies.__getitem__, highest=False)
 
 
@@ -180,7 +182,8 @@ def lowest_wer(results: Iterable[CellResult]) -> Ranking | None:
     with every other model whose WER does not differ from its own, however fast. Where there is none, the runner-up is
     the next most accurate model.
     """
-    ranked = sorted((result for result in results if result.wer), key=lambda result: _wer(result).value)
+    scored = [result for result in undisturbed(results) if result.wer]
+    ranked = sorted(scored, key=lambda result: _wer(result).value)
     fastest = highest_rtfx(as_accurate_as(ranked)) if ranked else None
     if fastest is None:
         return None
@@ -202,7 +205,7 @@ def _ranking(
     results: Sequence[CellResult], estimate: Callable[[CellResult], Estimate], highest: bool
 ) -> Ranking | None:
     """Rank results by an estimate; the runner-up is the best result of another candidate."""
-    ranked = sorted(results, key=lambda result: estimate(result).value, reverse=highest)
+    ranked = sorted(undisturbed(results), key=lambda result: estimate(result).value, reverse=highest)
     if not ranked:
         return None
     first, others = ranked[0], ranked[1:]

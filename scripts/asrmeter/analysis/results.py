@@ -1,7 +1,7 @@
 """The results of cells: rows of the table `cells` as values with their intervals, in the units that are compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asrmeter.analysis.hardware import Hardware, hardware_of
 from asrmeter.analysis.table_rows import cell_name
@@ -23,7 +23,7 @@ class CellResult:
     of words, None where weights are random or nothing was scored, over `n_words` words of `n_segments` segments;
     `memory_bytes` is the peak of the device's own memory, `latency_p95` in seconds, None where the passes were too few
     for it. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand. `disturbance`
-    says what disturbed the measurement, "" if nothing did.
+    says what disturbed the measurement in every lap, "" if nothing did: such a result wins and loses nothing.
     """
 
     cell: str
@@ -76,27 +76,34 @@ def memory_bytes(row: Row) -> int | None:
 
 
 def latency_of(row: Row) -> Estimate:
-    """Return the latency of a measured cell in seconds a pass, with its interval and its device's noise floor."""
+    """Return the latency of a measured cell in seconds a pass, with its interval and its device's noise floor.
+
+    Two cells of one device and the same laps are a block: the machine was as slow in a lap for both.
+    """
     median, low, high = (row[f"latency_s_{part}"] for part in ("median", "ci_low", "ci_high"))
-    return Estimate(median, low, high, row["noise_floor"])
+    block = f"{row['device']} {hardware_of(row)} laps {row['laps']}" if row["laps"] else None
+    return Estimate(median, low, high, row["noise_floor"], row["latency_own_se"], row["latency_own_df"], block)
 
 
 def energy_of(row: Row) -> Estimate | None:
     """Return the energy in Wh per hour of audio; None where there is none, or a meter that did not count.
 
-    Several windows of a counter say how far they scatter, which is a floor. One window, and what is modelled, has no
-    interval: by such energies nothing is told apart.
+    It is a power times the latency, and has the latency's interval; how far the windows of a counter scatter is a
+    floor. One window, and what is modelled, has no interval: by such energies nothing is told apart.
     """
     if not row["energy_j_per_sample"] or not row["audio_s_mean"]:
         return None
     value = row["energy_j_per_sample"] / row["audio_s_mean"]
     floor = max((one for one in (row["noise_floor"], row["energy_range_rel"]) if one is not None), default=None)
-    scattered = row["energy_range_rel"] is not None and energy_method(row) not in MODELLED_METHODS
-    return Estimate(value, value, value, floor) if scattered else Estimate(value, floor=floor)
+    if row["energy_range_rel"] is None or energy_method(row) in MODELLED_METHODS or not row["latency_s_median"]:
+        return Estimate(value, floor=floor)
+    latency = latency_of(row)
+    low, high = (None if end is None else value * end / latency.value for end in (latency.low, latency.high))
+    return replace(latency, value=value, low=low, high=high, floor=floor)
 
 
 def disturbance_of(row: Row) -> str:
-    """Return what disturbed the measurement of a cell, or ""."""
+    """Return what disturbed the measurement of a cell in every lap, or ""."""
     return (row["disturbance"] or "disturbed") if row["disturbed"] else ""
 
 
@@ -115,6 +122,16 @@ def results_of(cells: Iterable[Row], transcripts: Iterable[Row] = ()) -> list[Ce
         errors.setdefault(cell_name(row), []).append((row["segment_id"], n_errors(row), row["n_words"]))
     measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"] and row["rtfx"]]
     return sorted((_result(row, tuple(sorted(errors.get(cell_name(row), ())))) for row in measured), key=_order)
+
+
+def are_apart(one: Estimate, other: Estimate) -> bool:
+    """Return whether two WERs differ by their intervals: both are known, and do not overlap."""
+    return None not in (one.low, one.high, other.low, other.high) and not one.overlaps(other)
+
+
+def undisturbed(results: Iterable[CellResult]) -> list[CellResult]:
+    """Return the results that can win or lose: those that were not disturbed in every lap."""
+    return [result for result in results if not result.disturbance]
 
 
 def comparable_energy(results: Iterable[CellResult]) -> dict[CellResult, Estimate]:

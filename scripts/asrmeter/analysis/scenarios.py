@@ -2,8 +2,9 @@
 
 Considered are the results of one duration class on the allowed devices, with pretrained weights and a WER over enough
 segments for an interval: without one nothing is recommended. A result meets a limit if its value does; it surely does
-if its whole interval does. A value that was not measured meets no limit. A variant other than fp32 also has to keep a
-share of the word accuracy (1 - WER) of the same model's fp32, as MLPerf Inference asks of its submissions.
+if its whole interval does. A value that was not measured meets no limit. What was disturbed in every lap is not
+considered. A variant other than fp32 also has to keep a share of the word accuracy (1 - WER) of the same model's fp32,
+as MLPerf Inference asks of its submissions. How sure a recommendation is: see `certainty`.
 """
 
 from collections import Counter
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from asrmeter.analysis.certainty import Certainty, certainty
+from asrmeter.analysis.limits import GATE, LIMITS, Check
 from asrmeter.analysis.ranking import (
     LEAST_SEGMENTS,
     Ranking,
@@ -20,20 +23,9 @@ from asrmeter.analysis.ranking import (
     lowest_latency,
     lowest_wer,
 )
-from asrmeter.analysis.results import BASELINE, Candidate, CellResult, comparable_energy
+from asrmeter.analysis.results import BASELINE, Candidate, CellResult, comparable_energy, undisturbed
 from asrmeter.common.stats import Estimate
 from asrmeter.study.model import Scenario, Study
-
-GATE = "accuracy_gate"
-
-
-class Outcome(StrEnum):
-    """Whether a result meets a limit; `likely`: its value does, but its interval extends beyond or is not known."""
-
-    MET = "met"
-    LIKELY = "likely"
-    MISSED = "missed"
-    UNKNOWN = "unknown"
 
 
 class NoRecommendation(StrEnum):
@@ -43,61 +35,24 @@ class NoRecommendation(StrEnum):
     ALL_RANDOM = "all_random"
     NOTHING_SCORED = "nothing_scored"
     TOO_FEW_SEGMENTS = "too_few_segments"
+    ALL_DISTURBED = "all_disturbed"
     NONE_MEETS = "none_meets"
     NO_ENERGY = "no_energy"
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A constraint of a scenario: the value that it limits, and whether from above or from below."""
-
-    value: Callable[[CellResult], Estimate | None]
-    at_most: bool = True
-
-    def check(self, key: str, result: CellResult, limit: float) -> "Check":
-        """Compare a result with the limit."""
-        return Check(key, self.value(result), limit, self.at_most)
-
-
-# A constraint is a line here, a key in the study's schema, and words in the catalogue.
-LIMITS: dict[str, Limit] = {
-    "max_wer": Limit(lambda result: result.wer),
-    "max_latency_s_median": Limit(lambda result: result.latency),
-    "max_latency_s_p95": Limit(lambda result: result.latency_p95),
-    "min_rtfx": Limit(lambda result: result.rtfx, at_most=False),
-    "max_memory_gb": Limit(
-        lambda result: Estimate.exact(result.memory_bytes / 1e9) if result.memory_bytes is not None else None
-    ),
-}
 PREFERENCES: dict[str, Callable[[Sequence[CellResult]], Ranking | None]] = {
     "throughput": highest_rtfx,
     "latency": lowest_latency,
     "energy": lowest_energy,
     "accuracy": lowest_wer,
 }
-
-
-@dataclass(frozen=True)
-class Check:
-    """A result compared with one limit: its value (None where it was not measured), the limit, and the outcome."""
-
-    key: str
-    value: Estimate | None
-    limit: float
-    at_most: bool
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether the value meets the limit."""
-        if self.value is None:
-            return Outcome.UNKNOWN
-        if not self._holds(self.value.value):
-            return Outcome.MISSED
-        worse = self.value.high if self.at_most else self.value.low
-        return Outcome.MET if worse is not None and self._holds(worse) else Outcome.LIKELY
-
-    def _holds(self, value: float) -> bool:
-        return value <= self.limit if self.at_most else value >= self.limit
+# What each preference ranks by; None where it was not measured.
+VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
+    "throughput": lambda result: result.rtfx,
+    "latency": lambda result: result.latency,
+    "energy": lambda result: result.energy,
+    "accuracy": lambda result: result.wer,
+}
 
 
 @dataclass(frozen=True)
@@ -108,7 +63,8 @@ class Recommendation:
     recommended result and its runner-up, `checks` compare it with the limits; where there is none, `missing` says why.
     `n_considered` results have a WER over `n_segments` segments, `n_meeting` of them meet all limits; `ruled_out` has
     how many each limit rules out. `nearest` is the result of another model that misses the fewest limits, with its
-    checks; where nothing is recommended, of any model.
+    checks; where nothing is recommended, of any model. `left_out` are models and variants that could not take part, as
+    they lack the class or were disturbed in every lap. `certainty` says how sure the recommendation is.
     """
 
     name: str
@@ -124,19 +80,20 @@ class Recommendation:
     n_unranked: int = 0
     left_out: tuple[Candidate, ...] = ()
     missing: NoRecommendation | None = None
+    certainty: Certainty | None = None
 
     @property
     def is_sure(self) -> bool:
-        """Whether the evidence is complete: limits met by whole intervals, the runner-up beaten, nothing disturbed."""
-        if self.ranking is None or self.n_unranked or self.left_out:
+        """Whether the recommendation is right with a probability of 95 %, and nothing was left out of the comparison.
+
+        Nobody surely wins by less than the noise floor, nor against another machine.
+        """
+        if self.ranking is None or self.n_unranked or self.left_out or self.certainty is None:
             return False
         result, runner_up = self.ranking.first, self.ranking.runner_up
-        rivals = {other.candidate for other in (*self.ranking.ties, *self.ranking.undecided)} - {result.candidate}
-        if self.asked.prefer == "energy" and result.energy_is_modelled:
-            return False
-        fair = runner_up is None or (not runner_up.disturbance and runner_up.hardware[0] == result.hardware[0])
-        met = all(check.outcome is Outcome.MET for check in self.checks)
-        return not rivals and fair and met and result.converged and not result.disturbance
+        wins = {tied.candidate for tied in self.ranking.ties} <= {result.candidate}
+        fair = runner_up is None or runner_up.hardware[0] == result.hardware[0]
+        return wins and fair and self.certainty.is_sure
 
 
 def recommend(results: Sequence[CellResult], study: Study) -> list[Recommendation]:
@@ -175,18 +132,18 @@ def _recommend(name: str, asked: Scenario, results: Sequence[CellResult], gate: 
     duration_s = asked.duration_s or comparison_duration(allowed)
     of_class = [result for result in allowed if result.duration_s == duration_s]
     scored = [result for result in of_class if result.wer]
-    well_scored = [result for result in scored if _is_well_scored(result)]
+    well_scored = [result for result in undisturbed(scored) if _is_well_scored(result)]
     n_segments = max((result.n_segments for result in scored), default=0)
     nothing = Recommendation(name, asked, duration_s, n_segments=n_segments)
     if missing := _why_none(of_class, scored, well_scored):
         return replace(nothing, missing=missing)
     references = [result for result in results if (result.variant, result.duration_s) == (BASELINE, duration_s)]
-    compared = {result.candidate for result in scored}
+    compared = {result.candidate for result in undisturbed(scored)}
     pretrained = dict.fromkeys(result.candidate for result in allowed if result.weights != "random")
     left_out = tuple(candidate for candidate in pretrained if candidate not in compared)
     checks = {result: tuple(_checks(result, asked, references, gate)) for result in well_scored}
-    meeting = [result for result in well_scored if all(map(_passes, checks[result]))]
-    failed = Counter(check.key for own in checks.values() for check in own if not _passes(check))
+    meeting = [result for result in well_scored if all(check.passes for check in checks[result])]
+    failed = Counter(check.key for own in checks.values() for check in own if not check.passes)
     considered = replace(
         nothing, n_considered=len(well_scored), n_meeting=len(meeting), ruled_out=failed, left_out=left_out
     )
@@ -194,14 +151,24 @@ def _recommend(name: str, asked: Scenario, results: Sequence[CellResult], gate: 
         considered = replace(considered, n_unranked=len(meeting) - len(comparable_energy(meeting)))
     rank = PREFERENCES[asked.prefer]
     ranking = rank(meeting)
-    others = [
-        one for one in well_scored if one not in meeting and (not ranking or one.candidate != ranking.first.candidate)
-    ]
+    misses = [one for one in well_scored if not all(check.passes for check in checks[one])]
+    others = [one for one in misses if not ranking or one.candidate != ranking.first.candidate]
     nearest = _nearest(others, checks, rank)
     if ranking is None:
         missing = NoRecommendation.NO_ENERGY if meeting else NoRecommendation.NONE_MEETS
         return replace(considered, missing=missing, nearest=nearest)
-    return replace(considered, ranking=ranking, checks=checks[ranking.first], nearest=nearest)
+    return replace(
+        considered,
+        ranking=ranking,
+        checks=checks[ranking.first],
+        nearest=nearest,
+        certainty=_certainty(ranking.first, asked.prefer, checks),
+    )
+
+
+def _certainty(first: CellResult, prefer: str, checks: Mapping[CellResult, tuple[Check, ...]]) -> Certainty:
+    known = comparable_energy(checks) if prefer == "energy" else {one: VALUES[prefer](one) for one in checks}
+    return certainty(first, prefer, checks, {one: value for one, value in known.items() if value is not None})
 
 
 def _is_well_scored(result: CellResult) -> bool:
@@ -215,7 +182,7 @@ def _why_none(
     if well_scored:
         return None
     if scored:
-        return NoRecommendation.TOO_FEW_SEGMENTS
+        return NoRecommendation.TOO_FEW_SEGMENTS if undisturbed(scored) else NoRecommendation.ALL_DISTURBED
     if not of_class:
         return NoRecommendation.NOTHING_MEASURED
     random = all(result.weights == "random" for result in of_class)
@@ -232,10 +199,6 @@ def _checks(result: CellResult, asked: Scenario, results: Sequence[CellResult], 
         yield Check(GATE, None if kept is None else Estimate.exact(kept), gate, at_most=False)
 
 
-def _passes(check: Check) -> bool:
-    return check.outcome in (Outcome.MET, Outcome.LIKELY)
-
-
 def _nearest(
     results: Sequence[CellResult],
     checks: Mapping[CellResult, tuple[Check, ...]],
@@ -244,7 +207,7 @@ def _nearest(
     """Return the first by rank of those that fail the fewest limits."""
 
     def n_failed(result: CellResult) -> int:
-        return sum(not _passes(check) for check in checks[result])
+        return sum(not check.passes for check in checks[result])
 
     fewest = min(map(n_failed, results), default=0)
     first = rank([result for result in results if n_failed(result) == fewest])

@@ -2,14 +2,14 @@
 
 Costs are the time that an hour of audio takes, its energy, the peak memory, and the word error rate. A model and
 variant is judged by its best result in the class in which models are compared. One that does not differ from the best
-has five stars as well.
+has five stars as well. What was disturbed in every lap has no speed and no energy to be judged by.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 from asrmeter.analysis.ranking import wer_differs
-from asrmeter.analysis.results import Candidate, CellResult, comparable_energy
+from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, undisturbed
 from asrmeter.common.stats import Estimate
 
 MOST = 5
@@ -21,10 +21,10 @@ def stars(results: Sequence[CellResult]) -> dict[Candidate, Mapping[str, int | N
 
     `results` are of one duration class.
     """
-    energies = comparable_energy(results)
+    energies = comparable_energy(undisturbed(results))
     measures: dict[str, Callable[[CellResult], Estimate | None]] = {
         "accuracy": lambda result: result.wer,
-        "speed": lambda result: 1.0 / result.rtfx,
+        "speed": lambda result: None if result.disturbance else 1.0 / result.rtfx,
         "energy": energies.get,
         "memory": lambda result: Estimate.exact(result.memory_bytes) if result.memory_bytes else None,
     }

@@ -3,6 +3,5 @@
 # Every model that is measured takes waveforms at this rate.
 SAMPLE_RATE_HZ = 16_000
 
-# The keys of a study's protocol that say when a cell has been measured enough. The measuring job reads this too, so it
-# is in no module that imports much.
-STOP_RULE = ("target", "min_passes", "max_passes", "budget_s")
+# Raised when measurements come to mean something else: records of another version are not read.
+PROTOCOL_VERSION = 2

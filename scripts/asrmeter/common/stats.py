@@ -1,17 +1,14 @@
 """Confidence intervals, percentiles, and which values differ by them."""
 
 import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from asrmeter.common.student import CONFIDENCE, combined_df, t_quantile
+
 N_RESAMPLES = 1000
-# With fewer residuals the scatter of passes is not known well: five passes of one batch, three rounds of two.
-MIN_DEGREES_OF_FREEDOM = 4
-MIN_ROUNDS = 3
 # p95 needs n with 1 - 0.95^n >= 0.95: with fewer samples the largest of them is more likely than not below it.
 MIN_N_FOR_P95 = 59
 
@@ -23,12 +20,18 @@ class Estimate:
     `floor` is the noise floor: values with a smaller relative difference tie, whatever the intervals say. It is None
     where no noise floor was measured; then the intervals alone decide. For two estimates either `differs_from` holds,
     or `ties_with`, or neither: then an interval is missing, and the comparison is inconclusive.
+
+    What the estimates of a `block` share (the machine was slow for all of them) is no part of `own_se`, the standard
+    error of the logarithm, which is known with `own_df` degrees of freedom.
     """
 
     value: float
     low: float | None = None
     high: float | None = None
     floor: float | None = None
+    own_se: float | None = None
+    own_df: float | None = None
+    block: str | None = None
 
     @classmethod
     def exact(cls, value: float) -> "Estimate":
@@ -36,17 +39,18 @@ class Estimate:
         return cls(value, value, value)
 
     def __rtruediv__(self, numerator: float) -> "Estimate":
-        """Return `numerator` divided by this estimate: the ends of the interval swap, the relative floor stays."""
+        """Return `numerator` divided by this estimate: the ends of the interval swap, what is relative stays."""
         low, high = (numerator / end if end else None for end in (self.high, self.low))
-        return Estimate(numerator / self.value, low, high, self.floor)
+        return replace(self, value=numerator / self.value, low=low, high=high)
 
     def differs_from(self, other: "Estimate") -> bool:
-        """Return True if two estimates differ beyond intervals and noise floor; False if an interval is missing."""
-        return None not in (self.low, self.high, other.low, other.high) and not self.ties_with(other)
+        """Return True if two estimates differ beyond interval and noise floor; False if an interval is missing."""
+        apart = _are_apart(self, other)
+        return bool(apart) and not self._is_within_floor(other)
 
     def ties_with(self, other: "Estimate") -> bool:
-        """Return True if two estimates are equal within their intervals or the noise floor."""
-        return self.overlaps(other) or self.relative_difference(other) <= max(self.floor or 0.0, other.floor or 0.0)
+        """Return True if two estimates are equal within the interval of their ratio or the noise floor."""
+        return _are_apart(self, other) is False or self._is_within_floor(other)
 
     def relative_difference(self, other: "Estimate") -> float:
         """Return the difference divided by the mean: nearly the same for seconds and for their reciprocal."""
@@ -58,6 +62,86 @@ class Estimate:
         if self.low is None or self.high is None or other.low is None or other.high is None:
             return False
         return self.low <= other.high and other.low <= self.high
+
+    def _is_within_floor(self, other: "Estimate") -> bool:
+        return self.relative_difference(other) <= (max_floor(self, other) or 0.0)
+
+
+def ratio_of(one: Estimate, other: Estimate) -> Estimate | None:
+    """Return the first estimate divided by the second with a 95 % interval; None if the second is zero.
+
+    Two of the same block differ by what is their own: what they share cancels. Otherwise their errors are independent:
+    on a logarithmic scale half-widths are added in quadrature, for each side (MOVER: Zou & Donner, 2008,
+    doi:10.1002/sim.3095). There is no interval if one of the two has none, or one that reaches zero.
+    """
+    if not other.value:
+        return None
+    value, floor = one.value / other.value, max_floor(one, other)
+    half = _half_width_in_block(one, other)
+    if half is not None:
+        return Estimate(value, value * math.exp(-half), value * math.exp(half), floor)
+    ends = (one.low, one.high, other.low, other.high)
+    if value <= 0 or any(end is None or end <= 0 for end in ends):
+        return Estimate(value, floor=floor)
+    low, high, other_low, other_high = (math.log(end) for end in ends if end)
+    a, b = math.log(one.value), math.log(other.value)
+    down, up = math.hypot(a - low, other_high - b), math.hypot(high - a, b - other_low)
+    return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
+
+
+def quotient(first: Estimate, second: Estimate) -> Estimate | None:
+    """Return the second estimate divided by the first, as `ratio_of` has it."""
+    return ratio_of(second, first)
+
+
+def _half_width_in_block(one: Estimate, other: Estimate) -> float | None:
+    """Return half of the interval of the logarithm of a ratio within a block; None for two that share none.
+
+    Variances that were pooled are known together by no more degrees of freedom than the better known one.
+    """
+    if one.block is None or one.block != other.block:
+        return None
+    if one.own_se is None or other.own_se is None or one.own_df is None or other.own_df is None:
+        return None
+    df = float(combined_df((one.own_se**2, other.own_se**2), (one.own_df, other.own_df)))
+    return t_quantile(min(df, max(one.own_df, other.own_df))) * math.hypot(one.own_se, other.own_se)
+
+
+def _are_apart(one: Estimate, other: Estimate) -> bool | None:
+    """Tell whether the interval of the ratio excludes 1; None if an interval is missing.
+
+    Where intervals reach zero (an error rate) it is that of the difference, which excludes 0.
+    """
+    found = ratio_of(one, other)
+    if found and found.low is not None and found.high is not None:
+        return not found.low <= 1 <= found.high
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return None
+    larger, smaller = sorted((one, other), key=lambda estimate: -estimate.value)
+    assert larger.low is not None and smaller.high is not None
+    gap = math.hypot(larger.value - larger.low, smaller.high - smaller.value)
+    return larger.value - smaller.value > gap
+
+
+def draws(estimates: Sequence[Estimate], n: int, seed: int = 0) -> np.ndarray:
+    """Return draws of the logarithms of positive values: a row a draw, a column an estimate.
+
+    Own parts are independent (Student's t); what the estimates of a block share is drawn once for all of them, and is
+    as wide as their intervals are beyond their own. An estimate without an interval is NaN throughout.
+    """
+    rng = np.random.default_rng(seed)
+    shared = {block: rng.standard_normal(n) for block in dict.fromkeys(one.block for one in estimates if one.block)}
+    drawn = np.full((n, len(estimates)), math.nan)
+    for column, one in enumerate(estimates):
+        if one.value <= 0 or one.low is None or one.high is None or one.low <= 0:
+            continue
+        half = math.log(one.high / one.low) / 2
+        own_se, df = (half / t_quantile(math.inf), math.inf) if one.own_se is None else (one.own_se, one.own_df or 1.0)
+        own = rng.standard_normal(n) if math.isinf(df) else rng.standard_t(df, n)
+        common = math.sqrt(max(half**2 - (own_se * t_quantile(df)) ** 2, 0.0)) / t_quantile(math.inf)
+        of_block = shared[one.block] if one.block else rng.standard_normal(n)
+        drawn[:, column] = math.log(one.value) + own_se * own + common * of_block
+    return drawn
 
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
@@ -74,29 +158,16 @@ def blocked_median(rounds: Sequence[Sequence[float]]) -> float:
     return float(np.median(np.asarray(rounds), axis=0).mean())
 
 
-def blocked_interval(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of `blocked_median`; None for too few rounds.
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return two of the values between which the median lies with at least 95 %; None for fewer than six.
 
-    A residual bootstrap (Efron & Tibshirani, 1993, chapter 9): residuals are the ratios of passes to the median of
-    their batch, drawn from all batches, so that content does not count as noise. It is expanded for few residuals
-    (the expanded percentile interval of Hesterberg, 2015, doi:10.1080/00031305.2015.1089789): by Student's t over the
-    normal quantile, and by the root of r / (r - 1), as residuals of r rounds are that much smaller than deviations from
-    the truth.
+    Of n values k are below the median with the probability that k of n coins show heads, whatever the distribution.
     """
-    table = np.asarray(rounds, dtype=float)
-    if table.ndim != 2 or len(table) < MIN_ROUNDS:
-        return None
-    n_rounds, n_batches = table.shape
-    degrees = (n_rounds - 1) * n_batches
-    if degrees < MIN_DEGREES_OF_FREEDOM:
-        return None
-    medians = np.median(table, axis=0)
-    residuals = (table / medians).ravel()
-    drawn = np.random.default_rng(seed).integers(0, len(residuals), (N_RESAMPLES, n_rounds, n_batches))
-    resampled = (np.median(residuals[drawn], axis=1) * medians).mean(axis=1)
-    deviations = (resampled - resampled.mean()) * _t_quantile(degrees) / _z() * math.sqrt(n_rounds / (n_rounds - 1))
-    low, high = _percentile_interval(deviations)
-    return float(medians.mean() + low), float(medians.mean() + high)
+    below, tail = 0, 0.0
+    while (tail := tail + math.comb(len(values), below) / 2 ** len(values)) <= (1 - CONFIDENCE) / 2:
+        below += 1
+    ordered = sorted(values)
+    return (ordered[below - 1], ordered[-below]) if below else None
 
 
 def ratio_interval(
@@ -126,26 +197,6 @@ def difference_interval(
     return ratio_interval([after - before for before, after in zip(first, second, strict=True)], denominators, seed)
 
 
-def quotient(first: Estimate, second: Estimate) -> Estimate | None:
-    """Return the second estimate divided by the first with a 95 % interval; None if the first is zero.
-
-    The errors of two runs are independent: on a logarithmic scale half-widths are added in quadrature, for each side
-    (MOVER: Zou & Donner, 2008, doi:10.1002/sim.3095). With a the first and b the second,
-    ln(high / (b / a)) = sqrt(ln(b_high / b)^2 + ln(a / a_low)^2), and downwards likewise with b_low and a_high.
-    There is no interval if one of the two has none, or one that reaches zero.
-    """
-    if not first.value:
-        return None
-    value, floor = second.value / first.value, max_floor(first, second)
-    ends = (first.low, first.high, second.low, second.high)
-    if any(end is None or end <= 0 for end in ends) or value <= 0:
-        return Estimate(value, floor=floor)
-    a_low, a_high, b_low, b_high = (math.log(end) for end in ends if end)
-    a, b = math.log(first.value), math.log(second.value)
-    down, up = math.hypot(b - b_low, a_high - a), math.hypot(b_high - b, a - a_low)
-    return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
-
-
 def max_floor(first: Estimate, second: Estimate) -> float | None:
     """Return the larger noise floor of two estimates; None if neither has one."""
     return max((floor for floor in (first.floor, second.floor) if floor is not None), default=None)
@@ -160,18 +211,3 @@ def _percentile_interval(values: np.ndarray) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def _z() -> float:
-    return statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-
-
-def _t_quantile(degrees: int) -> float:
-    """Return Student's t for the confidence, within 0.5 % from 4 degrees on (Abramowitz & Stegun, 26.7.5)."""
-    z = _z()
-    return (
-        z
-        + (z**3 + z) / (4 * degrees)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
-    )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -19,14 +19,32 @@ def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list
     return [[order[(i * batch_size + k) % len(order)] for k in range(batch_size)] for i in range(n_batches)]
 
 
-def timed(seconds: Sequence[float], n: int) -> list[int]:
-    """Return the positions of the `n` batches to time (all, if there are no more), given the audio of each in seconds.
+def by_length(in_batches: Sequence[Sequence[str]], audio_s: Mapping[str, float]) -> list[int]:
+    """Return the positions of batches, the longest first, given the seconds of each segment.
 
-    They are spread evenly from the shortest to the longest, so that a few represent all, and the same for every model.
+    A batch is as long as its longest segment, which all others are padded to; of those that are alike the one with more
+    audio is longer.
     """
-    by_length = sorted(range(len(seconds)), key=lambda position: seconds[position])
-    n = min(n, len(seconds))
-    return sorted(by_length[(2 * i + 1) * len(seconds) // (2 * n)] for i in range(n))
+
+    def length(position: int) -> tuple[float, float]:
+        seconds = [audio_s[i] for i in in_batches[position]]
+        return max(seconds), sum(seconds)
+
+    return sorted(range(len(in_batches)), key=length, reverse=True)
+
+
+def share_of_lap(ranked: Sequence[int], lap: int, n_laps: int) -> list[int]:
+    """Return those of the batches, ranked by length, that lap `lap` of `n_laps` makes at least.
+
+    Each lap has short and long ones, and all laps together have every batch. The longest, which shows what does not fit
+    into memory, is in all of them.
+    """
+    return [position for rank, position in enumerate(ranked) if rank == 0 or rank % n_laps == (lap - 1) % n_laps]
+
+
+def representative(ranked: Sequence[int]) -> int:
+    """Return the batch of median length, of batches ranked by length."""
+    return ranked[len(ranked) // 2]
 
 
 def class_sha256(rows: Sequence[dict[str, Any]]) -> str:

@@ -25,9 +25,11 @@ MIN_INTERVAL_S = 0.5
 # longer, which is the scatter; 0.1 cores: 1 to 14 %; 0.3: 11 to 66 %; 0.5: 38 to 95 %; one core: 2.2 to 2.8 times as
 # long, and a whole Whisper up to 8 times. Threads wait for each other at the end of every matrix product, so one that
 # is held up holds up all, on any number of cores. One thread with a neighbour of 0.2 to 1 core on the other core took
-# -18 to 12 % longer, 0 in the median of 21 pairs: what matters is whether each has a core.
-WAITING_THREADS = 0.1
-FOREIGN_CPU_CORES = 0.1
+# -18 to 12 % longer, 0 in the median of 21 pairs: what matters is whether each has a core. A desktop
+# or a small server has 0.1 cores of other work at any time: a whole run would be disturbed, while how laps scatter
+# tells what that adds. What is slower by more than laps scatter begins between 0.1 and 0.3.
+WAITING_THREADS = 0.2
+FOREIGN_CPU_CORES = 0.2
 # Alone, a virtual machine of two cores lost 0.0 to 0.3 % over seconds. Each stolen moment holds up all threads.
 STEAL_SHARE = 0.02
 # Part of the highest clock seen between passes. If the mean is below it, passes were slower by as much.

@@ -13,7 +13,7 @@ from asrmeter.common.printable import printable
 from asrmeter.machine import cuda, interference, probes
 from asrmeter.machine.facts import available_cpus
 
-# An interval of a median needs at least five passes, and each of two halves needs one.
+# An interval of a median needs at least six passes, and each of two halves needs one.
 WARMUP_S, MIN_PASSES = 1.0, 12
 # With a larger noise floor, models that differ by a tenth cannot be distinguished.
 UNFIT_FLOOR = 0.1
@@ -98,7 +98,7 @@ def _relative_difference(first: Sequence[float], second: Sequence[float]) -> flo
 
 
 def _half_width(passes_s: Sequence[float]) -> float:
-    low, high = stats.blocked_interval([[seconds] for seconds in passes_s]) or (0.0, math.inf)
+    low, high = stats.median_interval(passes_s) or (0.0, math.inf)
     return (high - low) / 2 / statistics.median(passes_s)
 
 

@@ -1,17 +1,25 @@
 """The options that name a cell on a command line, and the spec that they make. Standard library only."""
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
 
 from asrmeter import runtimes
-from asrmeter.common.constants import STOP_RULE
-from asrmeter.corpora.batches import batches, class_sha256, timed
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.corpora.batches import batches, class_sha256
 from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
 from asrmeter.measure.spec import CellSpec
+from asrmeter.measure.time_ledger import TimeLedger
 from asrmeter.sources import integrity
+from asrmeter.study import grid
+
+# What a record keeps of the protocol; a profile has none of it.
+_OF_PROTOCOL = ("target", "max_passes", "budget_s", "minutes", "energy_window_s")
+# What is left of others' time may be more than a worker has: this part of it leaves room for a last round.
+_OF_TIMEOUT = 0.9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +49,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
 
 
+def add_sitting_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a job that measures a cell in one lap; see `specify_sitting`."""
+    parser.add_argument("--lap", type=int, default=1, help="which time through the study this is, from 1")
+    parser.add_argument(
+        "--laps", type=int, default=1, help="how many laps the study has: each has its share of batches"
+    )
+    parser.add_argument(
+        "--attempt-of-sitting",
+        type=int,
+        default=1,
+        help="which try this is of a sitting that was disturbed before",
+    )
+    parser.add_argument(
+        "--share-s",
+        type=float,
+        help="with protocol.minutes: seconds of them that the whole job has, unless the ledger says otherwise",
+    )
+    parser.add_argument("--time-ledger", type=Path, help="with protocol.minutes: what the sittings of the run took")
+
+
+def specify_sitting(args: argparse.Namespace, begun_s: float) -> CellSpec:
+    """Return the spec of a cell in one lap, of a job that has held the machine since `begun_s` (`time.monotonic`).
+
+    Raises:
+        AsrmeterError: see `specify`; or nothing says how long it may take.
+    """
+    spec, ends_at_s = specify(args), None
+    if spec.budget_s is None:
+        if args.share_s is None:
+            raise AsrmeterError("--protocol has no budget_s, and there is no --share-s: one says how long to measure")
+        ends_at_s = begun_s + _allowance_s(args, sitting_of(spec).cell.id)
+    lap = {"lap": args.lap, "n_laps": max(args.lap, args.laps), "attempt": args.attempt_of_sitting}
+    return dataclasses.replace(spec, **lap, share_s=args.share_s, ends_at_s=ends_at_s)
+
+
+def sitting_of(spec: CellSpec) -> grid.Sitting:
+    """Return the cell and the lap that a spec is of."""
+    return grid.Sitting(grid.Cell(spec.model, spec.variant, spec.device, spec.duration_s, spec.batch_size), spec.lap)
+
+
+def _allowance_s(args: argparse.Namespace, cell: str) -> float:
+    """Return how long the job of a cell may take, in seconds."""
+    share_s: float = args.share_s
+    if args.time_ledger is not None:
+        share_s = TimeLedger(args.time_ledger).allowance_s(cell, args.lap, args.laps, share_s)
+    return min(share_s, _OF_TIMEOUT * args.timeout_s)
+
+
 def specify(args: argparse.Namespace) -> CellSpec:
     """Return the spec of the cell. Call it while holding the machine: hashing weights takes a core.
 
@@ -52,8 +108,6 @@ def specify(args: argparse.Namespace) -> CellSpec:
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
     check_cpu_s = time.process_time() - begin_s
     protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
-    in_batches = batches([row["segment_id"] for row in segments], args.batch_size, args.seed)
-    audio_s = {row["segment_id"]: row["audio_s"] for row in segments}
     return CellSpec(
         model=args.model,
         family=provenance["family"],
@@ -73,12 +127,9 @@ def specify(args: argparse.Namespace) -> CellSpec:
         threads=available_cpus() if args.threads == "auto" else int(args.threads),
         seed=args.seed,
         protocol=protocol["version"],
-        n_timed_batches=protocol["timed_batches"],
-        stop_rule={key: protocol[key] for key in STOP_RULE if key in protocol},
-        energy_window_s=protocol.get("energy_window_s"),
+        **{key: protocol.get(key) for key in _OF_PROTOCOL},
         corpus=args.segments.parent.name,
         corpus_sha256=class_sha256(segments),
         segments=[row | {"file": str(args.segments.parent / row["path"])} for row in segments],
-        batches=in_batches,
-        timed_batches=timed([sum(audio_s[i] for i in ids) for ids in in_batches], protocol["timed_batches"]),
+        batches=batches([row["segment_id"] for row in segments], args.batch_size, args.seed),
     )

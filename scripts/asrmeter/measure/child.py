@@ -40,9 +40,9 @@ def preload(runtime: str) -> None:
 
     runtimes.preload(runtime)
     if runtimes.options_of(runtime).has_operators:
-        from asrmeter.measure import energy
+        from asrmeter.measure import codecarbon_meter
 
-        energy.preload()
+        codecarbon_meter.preload()
     gc.freeze()  # a child's collections leave the memory alone that it shares with the server
 
 

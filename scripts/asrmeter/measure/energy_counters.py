@@ -174,3 +174,13 @@ class Nvml(Counter):
 
     def _joules(self, before: Reading, after: Reading) -> float:
         return (after[0] - before[0]) * J_PER_MJ
+
+
+def of_device(gpu_uuid: str | None) -> dict[str, Counter]:
+    """Return the counters that tell of passes on the GPU of a cell, or on the CPU: by part of the machine."""
+    return {"cpu": Rapl()} | ({"gpu": Nvml(gpu_uuid)} if gpu_uuid else {})
+
+
+def can_be_read(counters: dict[str, Counter]) -> bool:
+    """Return whether one of the counters gives values."""
+    return any(counter.missing is None for counter in counters.values())

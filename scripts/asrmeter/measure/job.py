@@ -4,6 +4,7 @@ While the worker measures, the job sleeps in the kernel and has imported nothing
 """
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class Job(ABC):
         attempt: which attempt of Snakemake's job this is, from 1.
         timeout_s: the worker is killed after this many seconds.
         keeps_record: whether a later attempt takes over a finished record instead of measuring again.
+        begun_s: since when it has held the machine, by the clock `time.monotonic`.
     """
 
     keeps_record = False
 
     def __init__(self, files: tuple[Path, ...], attempt: int, timeout_s: float) -> None:
         self.files, self.attempt, self.timeout_s = files, attempt, timeout_s
+        self.begun_s = time.monotonic()
 
     @property
     def output(self) -> Path:
@@ -61,6 +64,7 @@ def run_job(job: Job) -> None:
     """Run a job alone on the machine. Whatever happens to the worker, the job writes its files."""
     attempts = Attempts(job.output, job.attempt)
     with exclusive_lock() as lock:
+        job.begun_s = time.monotonic()
         if job.keeps_record and attempts.restore():
             logging.info("%s: was measured before its job ended; it is kept", job.title)
             return

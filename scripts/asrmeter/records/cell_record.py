@@ -1,4 +1,4 @@
-"""The Parquet file of one cell: a row per pass with the cell's spec and status, and a header with all the rest."""
+"""The Parquet file of one sitting: a row per pass with the cell's spec and status, and a header with all the rest."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.common import parquet
+from asrmeter.common.constants import PROTOCOL_VERSION
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import write_atomically
 from asrmeter.common.vocabulary import STAGES, DecoderWork
@@ -25,6 +26,7 @@ CELL_FIELDS = [
     ("batch_size", pa.int32()),
     ("threads", pa.int32()),
     ("protocol", pa.int32()),
+    ("lap", pa.int32()),
     ("status", pa.string()),
     ("reason", pa.string()),
     ("machine_id", pa.string()),
@@ -101,7 +103,10 @@ def read_header(path: Path) -> RecordHeader:
 
 
 def _header(table: pa.Table) -> RecordHeader:
-    header = RecordHeader.from_json(parquet.header_of(table))
+    content = parquet.header_of(table)
+    if (version := content.get("protocol")) != PROTOCOL_VERSION and isinstance(version, int):
+        raise _OtherProtocol(f"was measured by protocol {version}")
+    header = RecordHeader.from_json(content)
     if fault := validity.fault_of_header(header):
         raise _Unusable(fault)
     return header
@@ -111,10 +116,19 @@ class _Unusable(Exception):
     """A record can be read, but was not measured as it stands there."""
 
 
+class _OtherProtocol(Exception):
+    """A record holds what another version of the protocol measured."""
+
+
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except _OtherProtocol as error:
+        raise AsrmeterError(
+            f"{path}: {error}, and this version of asrmeter reads protocol {PROTOCOL_VERSION}; delete the folder "
+            "measurements that it is in, or give the study another folder (results: ...)"
+        ) from error
     except _Unusable as error:
         raise AsrmeterError(f"{path}: cannot be used: {error}; delete it and run again") from error
     except KeyError as error:

@@ -1,6 +1,5 @@
 """What a cell is, and how it is measured: what its spec and its record have in common. Standard library only."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrmeter.common.typed_json import JsonObject
@@ -18,10 +17,11 @@ class CellSettings:
         model_key, corpus_key: fingerprints of what model folder and corpus were made of.
         options: the variant's options, as the study has them.
         protocol: version of the measuring protocol.
-        n_timed_batches: how many batches the study wants timed.
-        timed_batches: numbers of those that are.
+        lap: which time through the study this is, from 1; the study has `n_laps` of them.
+        attempt: which try of a sitting this is, from 1: one that was disturbed is made again at the end of its lap.
         corpus_sha256: of the class' segments.
-        stop_rule: the values of the protocol that end a cell.
+        target, max_passes, budget_s, minutes, energy_window_s: of the protocol, as the study has them.
+        share_s: the seconds that each sitting would have if all had the same part of `minutes`.
     """
 
     model: str
@@ -40,9 +40,14 @@ class CellSettings:
     threads: int
     seed: int
     protocol: int
-    n_timed_batches: int | None = None
+    lap: int = 1
+    n_laps: int = 1
+    attempt: int = 1
     corpus: str | None = None
     corpus_sha256: str | None = None
-    timed_batches: Sequence[int] | None = None
-    stop_rule: JsonObject | None = None
+    target: float | None = None
+    max_passes: int | None = None
+    budget_s: float | None = None
+    minutes: float | None = None
+    share_s: float | None = None
     energy_window_s: float | None = None

@@ -68,7 +68,7 @@ class Ready(Event, name="ready"):
 
 @dataclass(frozen=True, kw_only=True)
 class Memory(Event, name="memory"):
-    """The peaks of memory in the longest batch."""
+    """The peaks of memory in the first timed pass, which is over the longest batch."""
 
     peak_rss_bytes: int | None = None
     peak_device_bytes: int | None = None
@@ -76,10 +76,12 @@ class Memory(Event, name="memory"):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(Event, name="pass"):
-    """One pass. Lists have a value for each segment; stages and counts that the runtime does not tell are None."""
+    """One pass. Lists have a value for each segment; stages and counts that the runtime does not tell are None.
+
+    A pass of the warm-up hears segments that are cut off, and has none in its lists: its texts are those of no segment.
+    """
 
     phase: str
-    attempt: int | None = None
     round: int | None = None
     batch: int | None = None
     segment_ids: Sequence[str] = ()
@@ -126,27 +128,44 @@ class Watched(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rounds:
-    """Timed rounds: why they ended, how many of them were not steady yet, and what was seen of the machine."""
+class Latency(Event, name="latency"):
+    """The timed rounds: why they ended, and what was seen of the machine meanwhile.
 
-    converged: bool
+    The first `n_unsteady` of the `n_rounds` belong to the warm-up. `timed_s` is the sum of all timed passes, and
+    `budget_s` what they were given. `stage_marks_s` is what setting the marks of a pass takes.
+    """
+
     reason: str | None = None
+    n_rounds: int | None = None
     n_unsteady: int = 0
-    attempt: int = 1
+    timed_s: float | None = None
+    budget_s: float | None = None
     watch: Watched | None = None
     disturbance: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Disturbed(Rounds, Event, name="disturbed"):
-    """Rounds that something else on the machine disturbed: they are repeated once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency(Rounds, Event, name="latency"):
-    """The rounds that count. `stage_marks_s` is what setting the marks of a pass takes."""
-
     stage_marks_s: float | None = None
+
+
+class Speed(TypedDict):
+    """The rates of the control kernel: of a product of matrices in cache, and of a copy out of cache."""
+
+    matmul_flop_per_s: float
+    copy_bytes_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Event, name="control"):
+    """How fast the machine was before the passes, and after them; see `asrmeter.measure.control`.
+
+    `seconds` is what that took. Where the kernel failed, `note` says why.
+    """
+
+    library: str
+    device: str
+    n_threads: int
+    before: Speed | None = None
+    after: Speed | None = None
+    seconds: float | None = None
+    note: str | None = None
 
 
 class Window(TypedDict):
@@ -163,7 +182,7 @@ class Window(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Energy(Event, name="energy"):
-    """The windows of the energy measurement; see `asrmeter.measure.energy.meter_windows`."""
+    """The windows of the energy measurement; see `asrmeter.measure.energy`."""
 
     method_cpu: str = "none"
     method_gpu: str = "none"
@@ -173,6 +192,13 @@ class Energy(Event, name="energy"):
     idle_settled_s: float | None = None
     counter_tick_s: float | None = None
     counter_note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent(Event, name="spent"):
+    """Wall seconds of the worker by what they were spent on."""
+
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ FLOPS = pa.schema(
         # keys and values, prompt and mean transcript of all windows
         ("decoder_gflop", NUMBER),
         ("total_gflop", NUMBER),
-        # of one segment, padded as in the batches that are timed
+        # of one segment, padded as in the batches
         ("encoder_mac_per_window", INTEGER),
         ("encoder_elements_per_window", INTEGER),
         ("cross_kv_mac_per_window", INTEGER),

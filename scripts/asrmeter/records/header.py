@@ -42,6 +42,7 @@ class RecordHeader(CellSettings, MachineFacts):
         started_at_s: seconds since the epoch.
         clock_jump_s: by how much the wall clock was set meanwhile.
         measured_at: the end in UTC, as ISO 8601.
+        job_s: how long the job held the machine, until it wrote this down.
     """
 
     segments: Sequence[Segment] = ()
@@ -53,6 +54,7 @@ class RecordHeader(CellSettings, MachineFacts):
     started_at_s: float | None = None
     clock_jump_s: float | None = None
     measured_at: str | None = None
+    job_s: float | None = None
 
     def last(self, kind: type[E]) -> E | None:
         """Return the last event of a kind; None if the worker did not come that far."""

@@ -71,7 +71,6 @@ class ProfileHeader:
     batch_size: int | None = None
     threads: int | None = None
     seed: int | None = None
-    n_timed_batches: int | None = None
     profile_version: int | None = None
 
 

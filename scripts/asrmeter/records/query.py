@@ -1,9 +1,9 @@
-"""Find the records of cells in a results folder, filter them, and delete them."""
+"""Find the records of a results folder, one a cell and lap, filter them, and delete them."""
 
 import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import MEASURED_STATUS, UNMEASURED_STATUS, UNREADABLE
-from asrmeter.records import cell_record
+from asrmeter.records import cell_record, disturbance, status
 from asrmeter.records.events import Ready
-from asrmeter.records.status import json_of
+from asrmeter.records.header import RecordHeader
 
-# Stands for every status of a cell without a measurement.
+# Stands for every status of a sitting without a measurement.
 FAILED = "failed"
 FAILED_STATUS = (*UNMEASURED_STATUS, UNREADABLE)
 _AGE = re.compile(r"(\d+)([mhdw])")
@@ -24,7 +24,10 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 @dataclass(frozen=True)
 class RecordSummary:
-    """The file of a cell and what its header says; without a header, `measured_at` is when the file was written."""
+    """The file of a sitting and what its header says; without a header, `measured_at` is when the file was written.
+
+    `disturbance` says what disturbed it, and `n_tries` how often it was tried.
+    """
 
     path: Path
     status: str
@@ -34,21 +37,33 @@ class RecordSummary:
     node: str = ""
     protocol: int | None = None
     processor: str = ""
+    disturbance: str | None = None
+    n_tries: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Model, variant, device, and duration with batch size: the parts of the cell's name."""
-        return self.path.with_suffix("").parts[-4:]
+        return self.path.parts[-5:-1]
 
     @property
     def cell(self) -> str:
         """The cell's name, such as `whisper-base/fp32/cpu/30s-b4`."""
         return "/".join(self.names)
 
+    @property
+    def lap(self) -> int:
+        """The number of the lap."""
+        return int(self.path.stem.removeprefix("lap"))
+
+    @property
+    def sitting(self) -> str:
+        """The sitting's name, such as `whisper-base/fp32/cpu/30s-b4/lap1`."""
+        return f"{self.cell}/{self.path.stem}"
+
 
 @dataclass(frozen=True)
 class Query:
-    """What a cell has to match; None: anything."""
+    """What a sitting has to match; None: anything. With `disturbed` it has to be that."""
 
     status: Sequence[str] | None = None
     older_than: datetime.datetime | None = None
@@ -58,11 +73,13 @@ class Query:
     model: Sequence[str] | None = None
     variant: Sequence[str] | None = None
     device: Sequence[str] | None = None
+    lap: Sequence[int] | None = None
     reason: str | None = None
+    disturbed: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """True if every cell matches."""
+        """True if every sitting matches."""
         return self == Query()
 
     def matches(self, record: RecordSummary) -> bool:
@@ -77,6 +94,8 @@ class Query:
             and (self.model is None or model in self.model)
             and (self.variant is None or variant in self.variant)
             and (self.device is None or device in self.device)
+            and (self.lap is None or record.lap in self.lap)
+            and (not self.disturbed or record.disturbance is not None)
             and (self.reason is None or self.reason.lower() in record.reason.lower())
         )
 
@@ -87,25 +106,35 @@ class Query:
 
 
 def find_records(results: Path) -> list[RecordSummary]:
-    """Return the record of every cell in a results folder, the oldest first.
+    """Return the record of every sitting in a results folder, the oldest first.
 
     Raises:
-        AsrmeterError: the folder has no measurements.
+        AsrmeterError: the folder has no measurements, or those of an older protocol.
     """
     if not (results / "measurements").is_dir():
         raise AsrmeterError(f"{results}: has no measurements; name the results folder of a run")
-    records = map(read_record, (results / "measurements").glob("*/*/*/*.parquet"))
-    return sorted(records, key=lambda record: (record.measured_at, record.cell))
+    status.check_protocol(results)
+    found = list(map(_read, (results / "measurements").glob("*/*/*/*/lap[0-9].parquet")))
+    best = disturbance.best_controls(header for _, header in found if header)
+    records = [
+        replace(record, disturbance=disturbance.why(header, best)) if header else record for record, header in found
+    ]
+    return sorted(records, key=lambda record: (record.measured_at, record.sitting))
 
 
 def read_record(path: Path) -> RecordSummary:
-    """Return what the file of a cell says; a file that cannot be read has the status `unreadable`, with the reason."""
+    """Return what a record says; one that cannot be read has the status `unreadable`, with the reason."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[RecordSummary, RecordHeader | None]:
+    """Return what a record says, and its header; None if it cannot be read."""
     written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     try:
         header = cell_record.read_header(path)
         if header.measured_at is None:
             raise AsrmeterError("its header does not say when it was measured; delete it and run again")
-        return RecordSummary(
+        summary = RecordSummary(
             path=path,
             status=header.status,
             reason=header.reason or "",
@@ -114,10 +143,12 @@ def read_record(path: Path) -> RecordSummary:
             node=header.node or "",
             protocol=header.protocol,
             processor=(ready.gpu_name if (ready := header.last(Ready)) else None) or header.cpu_name or "",
+            n_tries=status.n_tries(path),
         )
+        return summary, header
     except AsrmeterError as error:
         # Without the path, which the summary has already.
-        return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at)
+        return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at), None
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -146,7 +177,7 @@ def format_age(since: datetime.datetime, now: datetime.datetime) -> str:
 
 
 def delete(records: Sequence[RecordSummary], results: Path) -> int:
-    """Delete the files of cells, and their profiles if these failed; return the number of profiles deleted.
+    """Delete the files of sittings, and the profiles of their cells if these failed; return how many profiles.
 
     A failed profile holds only the reason, and would not be made again. The machine's peaks stay.
 
@@ -158,12 +189,12 @@ def delete(records: Sequence[RecordSummary], results: Path) -> int:
         profile = results / "profiles" / f"{record.cell}.parquet"
         failed = profile.is_file() and not _is_profiled(profile)
         of_profile = (profile, profile.with_suffix(".trace.json.gz")) if failed else ()
-        for path in (record.path, json_of(record.path), *of_profile):
+        for path in (record.path, status.json_of(record.path), *of_profile):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise AsrmeterError(
-                    f"{path}: cannot be deleted ({error.strerror}); {n_deleted} cells before it were deleted"
+                    f"{path}: cannot be deleted ({error.strerror}); {n_deleted} files before it were deleted"
                 ) from error
         n_profiles += failed
     return n_profiles

@@ -38,6 +38,9 @@ def _odd_in_header(header: RecordHeader) -> Iterator[str]:
             yield f'{name} is "{value[:60]}", not one of {", ".join(sorted(allowed))}'
     if header.measured_at is not None and not is_time(header.measured_at):
         yield f'measured_at is "{header.measured_at[:60]}", not a time'
+    for name in ("lap", "n_laps", "attempt"):
+        if getattr(header, name) < 1:
+            yield f"{name} is {getattr(header, name)}, which cannot be"
     if len({segment["segment_id"] for segment in header.segments}) < len(header.segments):
         yield "segments has a segment_id twice"
     energy = header.last(Energy) or Energy()

@@ -1,4 +1,7 @@
-"""When cells, profiles, model folders and corpora are made again: the options and fingerprints that each depends on."""
+"""When cells, profiles, model folders and corpora are made again: the options and fingerprints that each depends on.
+
+Options are made of a study as `study.json` has it: the job that measures disturbed sittings again has no pydantic.
+"""
 
 import dataclasses
 import hashlib
@@ -8,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from asrmeter.common.constants import STOP_RULE
 from asrmeter.common.errors import AsrmeterError, few
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.models import catalogue
-from asrmeter.study.grid import Cell
+from asrmeter.study.grid import Cell, Sitting
 
 if TYPE_CHECKING:
     from asrmeter.study.model import Study
@@ -20,11 +23,14 @@ if TYPE_CHECKING:
 CORPUS_VERSION = 2
 FOLDER_VERSION = 1
 # Raised when profiles, or the ceilings of a machine, come to mean something else.
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 CEILINGS_VERSION = 1
 
-# Keys of `protocol` that do not change what a cell measures: which cells are tried, how often, and for how long.
-_NOT_OF_A_CELL = {"timeout_s", "aa_pairs", "larger_than_oom"}
+# Keys of `protocol` that decide what a sitting measures. Others say which cells are tried, how often, and for how long
+# at most: a lap more measures nothing again.
+_OF_A_SITTING = ("version", "minutes", "budget_s", "target", "max_passes", "energy_window_s")
+# A study gives one of them, and the other is null.
+_TIMES = ("minutes", "budget_s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,45 +59,48 @@ def fingerprints_of(study: "Study") -> Fingerprints:
     return Fingerprints(models, corpus_fingerprint(study))
 
 
-def measure_options(study: "Study", cell: Cell, made_of: Fingerprints) -> list[str]:
-    """Return the options of `measure.py` that decide what a cell measures: when they change, it is measured again."""
-    protocol = study.protocol.model_dump(exclude=_NOT_OF_A_CELL)
-    return _options(study, cell, made_of, protocol)
+def measure_options(study: JsonObject, sitting: Sitting, made_of: Fingerprints) -> list[str]:
+    """Return the options of `measure.py` that decide what a sitting measures: when they change, it is measured again.
+
+    `study` is a complete one, as `study.json` has it.
+    """
+    values = {key: study["protocol"][key] for key in _OF_A_SITTING}
+    protocol = {key: value for key, value in values.items() if value is not None}
+    return [f"--lap={sitting.lap}", *_options(study, sitting.cell, made_of, protocol)]
 
 
-def profile_options(study: "Study", cell: Cell, made_of: Fingerprints) -> list[str]:
+def profile_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> list[str]:
     """Return the options of `profile_operators.py` that decide what a profile shows: see `measure_options`."""
-    protocol = {"version": PROFILE_VERSION, "timed_batches": study.protocol.timed_batches}
-    return _options(study, cell, made_of, protocol)
+    return _options(study, cell, made_of, {"version": PROFILE_VERSION})
 
 
-def _options(study: "Study", cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
+def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
         "model-key": made_of.models[cell.model],
         "corpus-key": made_of.corpus,
         "variant": cell.variant,
-        "variant-options": json.dumps(study.variants[cell.variant].as_json()),
+        "variant-options": json.dumps(study["variants"][cell.variant]),
         "device": cell.device,
         "duration-s": cell.duration_s,
         "batch-size": cell.batch_size,
-        "threads": study.threads,
-        "seed": study.seed,
+        "threads": study["threads"],
+        "seed": study["seed"],
         "protocol": json.dumps(protocol),
     }
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def check_records(study: "Study", headers: Mapping[Path, tuple[Cell, object]], made_of: Fingerprints) -> None:
+def check_records(study: "Study", headers: Mapping[Path, tuple[Sitting | Cell, object]], made_of: Fingerprints) -> None:
     """Raise AsrmeterError if the header of a record, or of a profile, differs from what a complete study plans.
 
-    A header says what it is of by its attributes. One that an older header lacks counts as right, and so does a model
-    or corpus without a fingerprint.
+    A record is of a sitting, a profile of a cell. A header says what it is of by its attributes. One that an older
+    header lacks counts as right, and so does a model or corpus without a fingerprint.
     """
     others = {
         path: why
-        for path, (cell, header) in headers.items()
-        if (why := _difference(_planned(study, cell, made_of), header))
+        for path, (of, header) in headers.items()
+        if (why := _difference(_planned(study, of, made_of), header))
     }
     if others:
         first, why = next(iter(others.items()))
@@ -103,19 +112,19 @@ def check_records(study: "Study", headers: Mapping[Path, tuple[Cell, object]], m
         )
 
 
-def _planned(study: "Study", cell: Cell, made_of: Fingerprints) -> dict[str, Any]:
-    """Return what the header of the cell's record, or profile, must hold."""
+def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[str, Any]:
+    """Return what the header of a sitting's record, or of a cell's profile, must hold."""
+    cell, lap = (of.cell, of.lap) if isinstance(of, Sitting) else (of, None)
     protocol, variant = study.protocol, study.variants.get(cell.variant)
     return {
-        **{field.name: getattr(cell, field.name) for field in dataclasses.fields(cell) if field.name != "again"},
+        **vars(cell),
+        "lap": lap,
         "options": variant.as_json() if variant else None,
         "threads": None if study.threads == "auto" else study.threads,
         "seed": study.seed,
         "protocol": protocol.version,
         "profile_version": PROFILE_VERSION,
-        "n_timed_batches": protocol.timed_batches,
-        "stop_rule": protocol.model_dump(include=set(STOP_RULE)),
-        "energy_window_s": protocol.energy_window_s,
+        **{key: getattr(protocol, key) for key in _OF_A_SITTING if key != "version"},
         "corpus": study.corpus.name,
         "model_key": made_of.models.get(cell.model),
         "corpus_key": made_of.corpus,
@@ -123,9 +132,10 @@ def _planned(study: "Study", cell: Cell, made_of: Fingerprints) -> dict[str, Any
 
 
 def _difference(planned: Mapping[str, Any], header: object) -> str | None:
+    says_time = any(getattr(header, name, None) is not None for name in _TIMES)
     for name, value in planned.items():
         own = getattr(header, name, None)
-        if None not in (own, value) and own != value:
+        if own != value and (None not in (own, value) or (name in _TIMES and says_time)):
             return f"{name} {json.dumps(own)}, where {json.dumps(value)} is planned"
     return None
 

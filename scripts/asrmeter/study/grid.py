@@ -1,71 +1,75 @@
-"""The grid of a study: its cells, and the order in which they are measured."""
+"""The grid of a study: its cells, and the order in which each lap measures them."""
 
 import dataclasses
 import itertools
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from asrmeter.common.typed_json import JsonObject
 
 if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
-# Ends the name of a cell's second measurement.
-REPEAT_SUFFIX = "-again"
 # Whisper hears windows of 30 s. Longer segments take several of them, and show nothing that one does not.
 WHISPER_WINDOW_S = 30
+# The keys of a study that span its grid, in the order of a cell's fields.
+_AXES = ("models", "variants", "devices", "durations_s", "batch_sizes")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """One (model, variant, device, duration, batch): one job, one file. `again`: its second measurement."""
+    """One (model, variant, device, duration, batch)."""
 
     model: str
     variant: str
     device: str
     duration_s: int
     batch_size: int
-    again: bool = False
 
     @property
     def id(self) -> str:
-        """The cell's path below `measurements/`, without its ending."""
-        name = f"{self.duration_s}s-b{self.batch_size}{REPEAT_SUFFIX if self.again else ''}"
-        return f"{self.model}/{self.variant}/{self.device}/{name}"
+        """The cell's path below `measurements/`: the folder of its records."""
+        return f"{self.model}/{self.variant}/{self.device}/{self.duration_s}s-b{self.batch_size}"
 
 
-def execution_order(study: "Study") -> list[Cell]:
-    """Return all cells of a complete study, repeats included, in the order in which they are measured.
+@dataclasses.dataclass(frozen=True, order=True)
+class Sitting:
+    """One cell in one lap: one job, one fresh process, one record."""
 
-    The study's seed shuffles them, so that a drift of the machine does not fall on one model. Of cells that differ in
-    batch size alone, the smaller come first: what does not fit is found at the least cost. The pairs that show the
-    noise floor come first and last, so that a drift shows in them.
+    cell: Cell
+    lap: int
+
+    @property
+    def id(self) -> str:
+        """The record's path below `measurements/`, without its ending."""
+        return f"{self.cell.id}/lap{self.lap}"
+
+
+def execution_order(study: "Study") -> list[Sitting]:
+    """Return all sittings of a complete study in the order in which they are measured: lap by lap.
+
+    The study's seed shuffles each lap anew, so that a drift of the machine does not fall on one model, nor in each lap
+    on the same cells. Of cells that differ in batch size alone, the smaller come first: what does not fit is found at
+    the least cost. More laps leave the order of the first ones as it is.
     """
     grid = cells(study)
-    random.Random(study.seed).shuffle(grid)
+    return [Sitting(cell, lap) for lap in laps(study) for cell in _shuffled(grid, f"{study.seed}/{lap}")]
+
+
+def laps(study: "Study") -> range:
+    """Return the numbers of a study's laps."""
+    return range(1, study.protocol.laps + 1)
+
+
+def _shuffled(grid: Iterable[Cell], seed: str) -> list[Cell]:
+    order = list(grid)
+    random.Random(seed).shuffle(order)
     of_group: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in grid:
+    for cell in order:
         of_group.setdefault(_group(cell), []).append(cell)
     by_batch_size = {group: iter(sorted(members)) for group, members in of_group.items()}
-    shuffled = [next(by_batch_size[_group(cell)]) for cell in grid]
-    pairs = aa_pairs(study)
-    twice = {first for first, _ in pairs}
-    return [
-        *(first for first, _ in pairs),
-        *(cell for cell in shuffled if cell not in twice),
-        *(again for _, again in pairs),
-    ]
-
-
-def aa_pairs(study: "Study") -> list[tuple[Cell, Cell]]:
-    """Return the cells that are measured twice (A/A), `protocol.aa_pairs` of each device, as (first, again).
-
-    They are the shortest ones: noise weighs most there, and a second measurement costs least.
-    """
-    twice: list[Cell] = []
-    for device in study.devices:
-        own = [cell for cell in cells(study) if cell.device == device]
-        twice += sorted(own, key=lambda cell: cell.duration_s * cell.batch_size)[: study.protocol.aa_pairs]
-    return [(cell, dataclasses.replace(cell, again=True)) for cell in twice]
+    return [next(by_batch_size[_group(cell)]) for cell in order]
 
 
 def _group(cell: Cell) -> tuple[Any, ...]:
@@ -74,11 +78,17 @@ def _group(cell: Cell) -> tuple[Any, ...]:
 
 def cells(study: "Study") -> list[Cell]:
     """Return the cells of a complete study."""
-    limit = study.max_batch_audio_s
-    grid = itertools.product(study.models, study.variants, study.devices, study.durations_s, study.batch_sizes)
-    return [
-        cell for cell in itertools.starmap(Cell, grid) if limit is None or cell.duration_s * cell.batch_size <= limit
-    ]
+    return _spanned([getattr(study, axis) for axis in _AXES], study.max_batch_audio_s)
+
+
+def cells_of_saved(study: JsonObject) -> list[Cell]:
+    """Return the cells of a complete study as `study.json` has it."""
+    return _spanned([study[axis] for axis in _AXES], study["max_batch_audio_s"])
+
+
+def _spanned(axes: Sequence[Iterable[Any]], most_audio_s: int | None) -> list[Cell]:
+    grid = itertools.starmap(Cell, itertools.product(*axes))
+    return [cell for cell in grid if most_audio_s is None or cell.duration_s * cell.batch_size <= most_audio_s]
 
 
 def reference_duration(durations_s: Collection[int]) -> int:

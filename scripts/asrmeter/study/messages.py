@@ -42,6 +42,16 @@ _LIMITS = {
     "string_too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters long",
 }
+# What became of keys of earlier versions.
+_GONE_KEYS = {
+    "protocol.min_passes": "each lap times at least one round",
+    "protocol.timed_batches": "all batches are timed",
+    "protocol.aa_pairs": "all cells are measured once a lap, protocol.laps times",
+}
+_PROTOCOL_1 = (
+    ": protocol 2 measures in laps, and shares no record with 1; leave the key out, and give the study another results "
+    "folder"
+)
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 # The place of an error about a key ends in this.
 _KEY = "[key]"
@@ -184,7 +194,8 @@ def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
     said, expected = _shown(value), place.choices[0]
     otherwise = "".join(f", or {json.dumps(word)}" for word in place.words)
     if kind == "literal_error" and isinstance(expected.get("const"), int):
-        return f"{said} is not allowed; it must be {expected['const']}"
+        why = _PROTOCOL_1 if place.keys == ("protocol", "version") and value == 1 else ""
+        return f"{said} is not allowed; it must be {expected['const']}{why}"
     if kind == "literal_error":
         return f"{_not_allowed(value, expected.get('enum') or [expected['const']])}{otherwise}"
     if kind == "string_pattern_mismatch":
@@ -215,8 +226,10 @@ def _not_allowed(value: Any, allowed: list[Any]) -> str:
 
 
 def _key_hint(place: str, siblings: list[str], known: list[str]) -> str:
-    """Return which key an unknown one may mean: one that is spelled alike, or the same one at another level."""
+    """Return what became of an unknown key, or which one it may mean: one spelled alike, or at another level."""
     key = place.rpartition(".")[2]
+    if gone := _GONE_KEYS.get(place):
+        return f" (gone: {gone})"
     if hint := did_you_mean(key, siblings):
         return hint
     elsewhere = [path for path in known if path.rpartition(".")[2] == key]

@@ -52,6 +52,10 @@ else:
     Variant = Annotated[functools.reduce(operator.or_, _OPTIONS), Discriminator(_runtime)]
 
 
+# Seconds of timed passes of a cell in one lap, where a study gives no time.
+BUDGET_S = 10
+
+
 class NotDistinctError(ValueError):
     """A list holds a value twice."""
 
@@ -77,6 +81,20 @@ def _devices(value: Any, info: ValidationInfo) -> Any:
             )
         return ("cpu",) if info.context["cuda_missing"] else ("cpu", "cuda")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _budget(value: float | None, info: ValidationInfo) -> float | None:
+    """Return the budget of a cell in a lap: a default where the study gives no time at all."""
+    # Not there where it is wrong itself.
+    minutes = info.data.get("minutes", 0)
+    if value is None:
+        return BUDGET_S if minutes is None else None
+    if minutes:
+        raise ValueError(
+            "give protocol.minutes, the time for the whole study, or protocol.budget_s, that of a cell in a lap, and "
+            "null for the other"
+        )
+    return value
 
 
 # A number stays as it is, read and said: a whole one is no 10.0, since options of measuring jobs are made of it.
@@ -106,49 +124,46 @@ class Part(BaseModel):
 class Protocol(Part):
     """The protocol of a measurement."""
 
-    version: Literal[1] = Field(
-        default=1, description="Version of the measuring protocol; raised when the meaning of measurements changes."
+    version: Literal[2] = Field(
+        default=2, description="Version of the measuring protocol; raised when the meaning of measurements changes."
+    )
+    laps: int = Field(
+        default=3,
+        ge=1,
+        le=9,
+        description="How often the study is gone through: each lap measures every cell once, in a fresh process and in "
+        "another order. Intervals need two laps; a lap more measures nothing again.",
+    )
+    minutes: Annotated[float, Field(ge=0.1, le=10_080), AS_WRITTEN, SAID_AS_WRITTEN] | None = Field(
+        default=None,
+        description="Time in minutes for all measuring jobs of the whole study together; every cell gets at least one "
+        "round over its batches a lap. null: budget_s says how long each cell is timed.",
+    )
+    budget_s: Annotated[
+        Annotated[float, Field(gt=0, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] | None, AfterValidator(_budget)
+    ] = Field(
+        default=None,
+        validate_default=True,
+        description="Seconds of timed passes of a cell in one lap, instead of minutes; a round that has begun is "
+        f"finished. null: {BUDGET_S} if minutes is not given either.",
     )
     target: Share = Field(
-        default=0.025,
-        description="Stop when the 95 % interval of the median latency is at most this wide to either side, relative "
-        "to the median.",
+        default=0.05,
+        description="How wide the 95 % interval of a cell's latency may be to either side, relative to the latency; a "
+        "cell with a wider interval is unconverged.",
     )
-    min_passes: int = Field(
-        default=5,
-        ge=5,
-        le=1_000_000,
-        description="Minimum number of timed passes before the interval may stop a cell.",
-    )
-    max_passes: int = Field(default=300, ge=5, le=1_000_000, description="Maximum number of timed passes of a cell.")
-    budget_s: Annotated[float, Field(gt=0, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
-        default=10,
-        description="Time for the timed passes of a cell, even if min_passes is not reached; the last round over the "
-        "batches is finished.",
-    )
-    timed_batches: int = Field(
-        default=2,
-        ge=1,
-        le=1_000_000,
-        description="Number of batches of a class that are timed, in rounds; the same ones for every model and "
-        "device. The others are transcribed once for the WER.",
-    )
-    aa_pairs: int = Field(
-        default=1,
-        ge=0,
-        le=1_000_000,
-        description="Number of cells of each device that are measured twice, first and last. Their largest difference "
-        "is the noise floor: smaller differences are ties. 0: no noise floor.",
+    max_passes: int = Field(
+        default=300, ge=5, le=1_000_000, description="Maximum number of timed passes of a cell in one lap."
     )
     larger_than_oom: bool = Field(
         default=False, description="Try a batch size even if a smaller one ran out of memory."
     )
     timeout_s: Annotated[float, Field(ge=1, le=604_800), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
         default=600,
-        description="A cell that takes longer, including loading, is stopped with the status timeout.",
+        description="A cell that takes longer in one lap, including loading, is stopped with the status timeout.",
     )
     energy_window_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
-        default=5, description="Minimum length of an energy window."
+        default=5, description="Minimum length of an energy window where the device has a counter of its energy."
     )
 
 
@@ -188,7 +203,7 @@ class Scenario(Part):
     max_latency_s_p95: Limit | None = Field(
         default=None,
         description="Maximum 95th percentile of the latency of a pass, in seconds. It needs 59 passes: raise "
-        "protocol.budget_s.",
+        "protocol.minutes or budget_s.",
     )
     min_rtfx: Limit | None = Field(default=None, description="Minimum seconds of audio per second (1: real time).")
     max_memory_gb: Limit | None = Field(

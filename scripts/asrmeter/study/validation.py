@@ -15,7 +15,7 @@ from asrmeter.study import grid, messages, reading
 from asrmeter.study.model import Protocol, Report, Study
 
 # Planning more takes minutes, and measuring them weeks.
-MAX_CELLS = 100_000
+MAX_SITTINGS = 100_000
 # As Snakemake tells it (its PeriodicityDetector); a name has 100 characters at most.
 _ENDLESS = re.compile(r"(.{1,5})\1{19}$")
 
@@ -144,10 +144,8 @@ def _check_values(study: Study) -> None:
 
 
 def _check_protocol(protocol: Protocol) -> None:
-    if protocol.min_passes > protocol.max_passes:
-        raise AsrmeterError("protocol.min_passes is more than protocol.max_passes")
     for key, value in (("budget_s", protocol.budget_s), ("energy_window_s", protocol.energy_window_s)):
-        if value > protocol.timeout_s:
+        if value is not None and value > protocol.timeout_s:
             raise AsrmeterError(
                 f"protocol.{key}: {value} is more than protocol.timeout_s, {protocol.timeout_s}, which ends a cell; "
                 "raise that"
@@ -170,10 +168,16 @@ def _check_cells(study: Study) -> None:
             f"{duration_s * batch_size} s of audio"
         )
     n = sizes * len(study.models) * len(study.variants) * len(study.devices)
-    if n > MAX_CELLS:
+    laps, minutes, timeout_s = study.protocol.laps, study.protocol.minutes, study.protocol.timeout_s
+    if n * laps > MAX_SITTINGS:
         raise AsrmeterError(
-            f"{n:,} cells are more than the {MAX_CELLS:,} that can be planned; name fewer models, variants, "
-            "durations_s or batch_sizes, or set max_batch_audio_s"
+            f"{n:,} cells in {laps} lap{'s' if laps > 1 else ''} are more than the {MAX_SITTINGS:,} that can be "
+            "planned; name fewer models, variants, durations_s or batch_sizes, or set max_batch_audio_s, or fewer laps"
+        )
+    if minutes and 60 * minutes / (n * laps) > timeout_s:
+        raise AsrmeterError(
+            f"protocol.minutes: {minutes} is {60 * minutes / (n * laps):.0f} s for each cell in each lap, more than "
+            f"protocol.timeout_s, {timeout_s}, which ends it; raise that"
         )
     if () not in (study.profile.durations_s, study.profile.batch_sizes) and not grid.profiled(one):
         raise AsrmeterError(

@@ -1,11 +1,11 @@
 """The plan of a run: which jobs a study needs, in which order, from which inputs, and what each asks a cluster for."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine.facts import machine_id
@@ -22,9 +22,10 @@ from asrmeter.study.fingerprints import (
     profile_options,
     recorded_fingerprint,
 )
-from asrmeter.study.grid import Cell
+from asrmeter.study.grid import Cell, Sitting
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
+from asrmeter.workflow.laps import Laps
 
 # Three matrices, and four times the largest working set.
 MACHINE_PEAKS_MB = 8000
@@ -49,15 +50,6 @@ class MadeFolder:
         return recorded_fingerprint(self.record) not in (None, self.fingerprint)
 
 
-class PlannedJob(NamedTuple):
-    """A job of Snakemake's DAG. `is_needed` says that it will run, `has_attempts` that it counts its attempts."""
-
-    number: int
-    outputs: list[str]
-    is_needed: bool
-    has_attempts: bool
-
-
 @dataclass(frozen=True)
 class Plan:
     """The jobs of a complete study. Paths are relative to the checkout, as rules name them.
@@ -80,18 +72,13 @@ class Plan:
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
-        """The cells by id, in the order in which they are measured."""
-        return {cell.id: cell for cell in grid.execution_order(self.study)}
+        """The cells by id."""
+        return {cell.id: cell for cell in grid.cells(self.study)}
 
     @cached_property
-    def priorities(self) -> dict[str, int]:
-        """The priority of each cell's job: the cells that come first have the highest."""
-        return {cell: len(self.cells) - position for position, cell in enumerate(self.cells)}
-
-    @property
-    def top_priority(self) -> int:
-        """The priority of jobs that run before any cell."""
-        return len(self.cells) + 1
+    def laps(self) -> Laps:
+        """The laps in which the cells are measured."""
+        return Laps(self.study)
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
@@ -133,21 +120,16 @@ class Plan:
         asked = {variant.wanted_dtype for variant in self.study.variants.values() if variant.wanted_dtype}
         return sorted(asked) or ["float32"]
 
-    def record(self, cell: str) -> str:
-        """Return the path of a cell's record."""
-        return f"{self.results}/measurements/{cell}.parquet"
-
     def profiles(self) -> list[str]:
         """Return the ids of the cells whose operators are profiled."""
         return [cell.id for cell in grid.profiled(self.study)]
 
-    def cell(self, model: str, variant: str, device: str, size: str) -> Cell:
-        """Return a cell by the parts of its id; `size` is such as 30s-b4.
+    def cell(self, name: str) -> Cell:
+        """Return a cell by its id.
 
         Raises:
             AsrmeterError: the study has no such cell.
         """
-        name = f"{model}/{variant}/{device}/{size}"
         if name not in self.cells:
             raise AsrmeterError(
                 f"{name} is not a cell of the study {self.study.name}; add its model, variant, device, duration or "
@@ -155,20 +137,44 @@ class Plan:
             )
         return self.cells[name]
 
-    def measure_options(self, cell: Cell) -> list[str]:
-        """Return the options of `measure.py` that a cell depends on."""
-        return measure_options(self.study, cell, self.fingerprints)
+    def sitting(self, name: str) -> Sitting:
+        """Return a sitting by its id.
+
+        Raises:
+            AsrmeterError: the study has no such cell, or no such lap.
+        """
+        if name not in self.laps.sittings:
+            self.cell(name.rpartition("/")[0])
+            raise AsrmeterError(
+                f"{name} is not measured by the study {self.study.name}; raise protocol.laps, which is "
+                f"{self.study.protocol.laps}"
+            )
+        return self.laps.sittings[name]
+
+    @cached_property
+    def saved(self) -> dict[str, Any]:
+        """The study as `study.json` has it."""
+        return self.study.as_json()
+
+    def measure_options(self, sitting: Sitting) -> list[str]:
+        """Return the options of `measure.py` that a sitting depends on."""
+        return measure_options(self.saved, sitting, self.fingerprints)
 
     def profile_options(self, cell: Cell) -> list[str]:
         """Return the options of `profile_operators.py` that a profile depends on."""
-        return profile_options(self.study, cell, self.fingerprints)
+        return profile_options(self.saved, cell, self.fingerprints)
 
-    def memory_mb(self, cell: Cell, attempt: int) -> int:
+    def memory_mb(self, of: Cell | Sitting, attempt: int) -> int:
         """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
+        cell = of.cell if isinstance(of, Sitting) else of
         audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
         settings = self.study.models[cell.model]
         once = job_resources.memory_mb(Path(self.results), cell.model, settings, cell.device, audio_s)
         return min(attempt, retries.MOST) * once
+
+    def most_memory_mb(self, device: str, attempt: int) -> int:
+        """Return the memory (MB) of a job that any cell of a device may need."""
+        return max(self.memory_mb(cell, attempt) for cell in self.cells.values() if cell.device == device)
 
     def measuring_resources(self) -> dict[str, Any]:
         """Return the resources that all measuring jobs share. None of them changes what is measured."""
@@ -177,8 +183,8 @@ class Plan:
             # SLURM then gives the job a node of its own. Other executors ignore it.
             "slurm_extra": "--exclusive",
             "timeout_s": self.timeout_s,
-            # Every measuring job has it, though only cells read it: members of a group must agree on a text.
-            "larger_than_oom": "--larger-than-oom" if self.study.protocol.larger_than_oom else "",
+            # Every measuring job has it, though only sittings read it: members of a group must agree on a text.
+            "untracked": self.laps.untracked,
             "runtime": job_resources.minutes(self.timeout_s),
         }
 
@@ -210,13 +216,6 @@ class Plan:
                 stale[made.output] = os.path.dirname(made.record)
         return stale
 
-    def cells_of_jobs(self, jobs: Iterable[PlannedJob]) -> tuple[dict[int, str], set[str]]:
-        """Return the cells that a run measures by the number of their job, and the cells of its other jobs."""
-        cell_of_file = {self.record(cell): cell for cell in self.cells}
-        of_jobs = [(job, cell_of_file[file]) for job in jobs for file in job.outputs if file in cell_of_file]
-        to_measure = {job.number: cell for job, cell in of_jobs if job.is_needed}
-        return to_measure, {cell for _, cell in of_jobs} - set(to_measure.values())
-
     def check_untracked(self, is_untracked: Callable[[str], bool]) -> None:
         """Refuse outputs of another study or version that Snakemake would take for the study's own.
 
@@ -233,8 +232,8 @@ class Plan:
                 "does not remember how; delete it and run again"
             )
         records = {
-            Path(path): (cell, status.header(Path(path)))
-            for cell in self.cells.values()
-            if is_untracked(path := self.record(cell.id))
+            Path(path): (sitting, status.header(Path(path)))
+            for name, sitting in self.laps.sittings.items()
+            if is_untracked(path := self.laps.record(name))
         }
         check_records(self.study, records, self.fingerprints)

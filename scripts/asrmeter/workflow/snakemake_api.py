@@ -8,13 +8,14 @@ import functools
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.workflow import command_line
-from asrmeter.workflow.plan import PlannedJob
+from asrmeter.workflow.laps import PlannedJob
 
 T = TypeVar("T")
 
@@ -86,6 +87,30 @@ def before_planning(workflow: Any, check: Callable[[], None], results: str) -> N
                 raise command_line.no_such_target(missing, rules, results, study_sources(workflow)) from None
 
     workflow._build_dag = checked
+
+
+def let_scheduler_sleep(workflow: Any) -> None:
+    """Have Snakemake look for jobs no more often than it has to. Call it before jobs are planned.
+
+    For its limit of jobs a second it looks again a second after each job began, then a second later, and so on: after
+    36 jobs it looked 36 times a second, and took a fifth of a core beside each measurement. Where jobs run on this
+    machine the limit serves nothing. Where they are submitted, one look a second is enough.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    def look_again(scheduler: Any, delay_s: float) -> None:
+        def look() -> None:
+            scheduler.will_look_again = False
+            scheduler._open_jobs.release()
+
+        if not getattr(scheduler, "will_look_again", False):
+            scheduler.will_look_again = True
+            threading.Timer(delay_s, look).start()
+
+    JobScheduler._schedule_reevalutation = look_again
+    submits = workflow.is_main_process and not workflow.local_exec
+    if workflow.scheduling_settings and not submits:
+        workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
 def runs_jobs(workflow: Any) -> bool:

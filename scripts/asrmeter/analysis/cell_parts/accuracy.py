@@ -75,10 +75,16 @@ def texts_of(passes: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def wer_note(header: RecordHeader, passes: Sequence[Row]) -> str | None:
-    """Return why a cell has no WER, or None if it has one."""
+    """Return why a cell has no WER, or None if it has one; `passes` are those of all its laps."""
     if header.weights == "random":
         return "random weights transcribe nothing"
     if header.outputs == PHONEMES:
         return "its output are phonemes, not words"
     n_seen, n_all = len(texts_of(passes)), len(header.segments)
-    return None if n_seen == n_all else f"{n_seen} of {n_all} segments were transcribed"
+    if n_seen == n_all:
+        return None
+    # Each lap has its share of the segments: those that lack are of laps that ended early.
+    return (
+        f"{n_seen} of {n_all} segments were transcribed: laps of it failed; scripts/list_cells.py lists their records, "
+        "and --delete has them measured again"
+    )

@@ -1,57 +1,46 @@
-"""How long the timed passes of a cell took."""
+"""How long the timed passes of a cell took, over all laps that count."""
 
-import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from asrmeter.common import stats
+from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import STAGES
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The passes of a cell that were timed for latency."""
+    """The passes of a cell that were timed for latency, each with its lap; `latency_s` is the estimate made of them."""
 
     passes: Sequence[Row]
-
-    @cached_property
-    def rounds(self) -> list[list[Row]]:
-        """The passes in complete rounds, each over the same batches in the same order."""
-        by_round: dict[int, list[Row]] = {}
-        for entry in self.passes:
-            by_round.setdefault(entry["round"], []).append(entry)
-        return [entries for entries in by_round.values() if len(entries) == self.n_batches]
+    latency_s: float | None = None
 
     @property
-    def n_batches(self) -> int:
-        """Batches that were timed."""
-        return len({entry["batch"] for entry in self.passes})
+    def n_rounds(self) -> int:
+        """Rounds that were timed, of all laps."""
+        return len({(entry["lap"], entry["round"]) for entry in self.passes})
 
-    def values(self, name: str) -> list[list[float]]:
-        """Return a value of the passes, a row for each round and a column for each batch."""
-        return [[entry[name] for entry in entries] for entries in self.rounds]
+    def of_class(self, name: str) -> float | None:
+        """Return the seconds of a part of a pass, such as a stage: its part of the passes, of the latency of the class.
 
-    def median(self, name: str) -> float | None:
-        """Return the median of a value of the passes, blocked by batch; None without a complete round.
-
-        None also where a pass lacks the value: not every runtime marks every stage.
+        Laps that count may not have timed every batch, as the estimate of the latency has. None without a pass, and
+        where one lacks the value: not every runtime marks every stage.
         """
-        if not self.rounds or any(entry[name] is None for entries in self.rounds for entry in entries):
+        if self.latency_s is None or any(entry[name] is None for entry in self.passes):
             return None
-        return stats.blocked_median(self.values(name))
+        share = ratio(self._median(name), self._median("latency_s"))
+        return None if share is None else share * self.latency_s
 
-    @cached_property
-    def latency_s(self) -> float | None:
-        """The median latency of a pass."""
-        return self.median("latency_s")
-
-    @cached_property
-    def latency_interval(self) -> tuple[float | None, float | None]:
-        """The 95 % bootstrap interval of the median latency."""
-        return stats.blocked_interval(self.values("latency_s")) or (None, None)
+    def _median(self, name: str) -> float | None:
+        """Return the median of each batch and lap, the mean of these over laps, then over batches."""
+        of_batch: defaultdict[int, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for entry in self.passes:
+            of_batch[entry["batch"]][entry["lap"]].append(entry[name])
+        means = [statistics.fmean(map(statistics.median, of_lap.values())) for of_lap in of_batch.values()]
+        return statistics.fmean(means) if means else None
 
     @property
     def latency_s_p95(self) -> float | None:
@@ -68,24 +57,3 @@ class Timing:
         if not any(marked):
             return None
         return statistics.median(sum(s) / entry["latency_s"] for s, entry in zip(marked, self.passes, strict=True))
-
-    def per_pass(self, value: Callable[[Row], float]) -> float | None:
-        """Return the mean of a value over the passes; None without any."""
-        return statistics.fmean(map(value, self.passes)) if self.passes else None
-
-    def sum_per_pass(self, name: str) -> float | None:
-        """Return the mean over the passes of the sum of a value that each lists by segment; see `per_segment`."""
-        values = [entry[name] for entry in self.passes]
-        return None if _is_incomplete(values) else statistics.fmean(map(sum, values))
-
-    def per_segment(self, name: str) -> float | None:
-        """Return the mean over the segments of the passes of a value that each pass lists by segment.
-
-        None without passes, and where the runtime does not know the value.
-        """
-        values = [entry[name] for entry in self.passes]
-        return None if _is_incomplete(values) else statistics.fmean(itertools.chain.from_iterable(values))
-
-
-def _is_incomplete(values: Sequence[Sequence[float | None] | None]) -> bool:
-    return not values or any(of_pass is None or None in of_pass for of_pass in values)

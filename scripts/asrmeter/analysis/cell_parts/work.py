@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from asrmeter.analysis.cell_parts.timing import Timing
+from asrmeter.analysis.cell_parts.content import Content
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
 
@@ -13,10 +13,10 @@ _DECODER_MACS = ("cross_kv_mac_per_window", "decoder_mac_per_token", "decoder_ma
 
 @dataclass(frozen=True)
 class Work:
-    """The work of a cell's timed passes; `flops` is its row of that table, empty if nothing was counted."""
+    """The work of a cell's passes; `flops` is its row of that table, empty if nothing was counted."""
 
     weights: str
-    timing: Timing
+    content: Content
     flops: Row
 
     @property
@@ -31,17 +31,17 @@ class Work:
         That is padding, and the overlap of windows. Never below 0: long-form decoding may stop before the audio does.
         None where the record does not have it.
         """
-        if any(entry.get("processed_s") is None for entry in self.timing.passes):
+        if any(entry.get("processed_s") is None for entry in self.content.passes):
             return None
-        audio_s = self.timing.per_pass(lambda entry: entry["audio_s"])
-        audio_share = ratio(audio_s, self.timing.sum_per_pass("processed_s"))
+        audio_s = self.content.per_pass(lambda entry: entry["audio_s"])
+        audio_share = ratio(audio_s, self.content.sum_per_pass("processed_s"))
         return None if audio_share is None else max(0.0, 1 - audio_share)
 
     def decoder_per_pass(self, name: str) -> float | None:
         """Return a field of `DecoderWork`, the mean of the timed passes; None where the record does not have it."""
-        if any(entry.get(name) is None for entry in self.timing.passes):
+        if any(entry.get(name) is None for entry in self.content.passes):
             return None
-        return self.timing.per_pass(lambda entry: entry[name])
+        return self.content.per_pass(lambda entry: entry[name])
 
     @property
     def decoder_padding_share(self) -> float | None:
@@ -54,18 +54,18 @@ class Work:
         rows = self.decoder_per_pass("n_decoder_rows")
         if rows and self.weights == "random":
             return 0.0
-        n_tokens = self.timing.sum_per_pass("n_tokens")
+        n_tokens = self.content.sum_per_pass("n_tokens")
         if not rows or n_tokens is None or self._n_windows != self._n_segments:
             return None
         return max(0.0, 1 - (n_tokens + self._n_segments) / rows)
 
     @property
     def _n_segments(self) -> float:
-        return self.timing.per_pass(lambda entry: len(entry["segment_ids"])) or 0.0
+        return self.content.per_pass(lambda entry: len(entry["segment_ids"])) or 0.0
 
     @property
     def _n_windows(self) -> float | None:
-        return self.timing.sum_per_pass("n_windows")
+        return self.content.sum_per_pass("n_windows")
 
     @cached_property
     def encoder_gflop(self) -> float | None:
@@ -98,7 +98,7 @@ class Work:
         """Why there is no count of floating-point operations."""
         if self.gflop is not None:
             return None
-        if not self.timing.passes:
+        if not self.content.passes:
             return "no pass was timed"
         if self._n_windows is None:
             return "its runtime does not say how many windows it ran"

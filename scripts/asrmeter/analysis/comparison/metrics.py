@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from asrmeter.analysis.comparison.rules import CellInRun, CellPair, Metric, ModelSummary, Pair, Verdict, counted
+from asrmeter.analysis.comparison.rules import (
+    CellInRun,
+    CellPair,
+    Metric,
+    ModelSummary,
+    Pair,
+    Verdict,
+    always_disturbed,
+    counted,
+)
 from asrmeter.analysis.results import Candidate, energy_method, energy_of, latency_of, n_errors
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
@@ -14,25 +23,39 @@ from asrmeter.common.vocabulary import MODELLED_METHODS
 
 
 class Latency(Metric):
-    """Seconds a pass, with the interval of its passes."""
+    """Seconds a pass, with the interval of its laps; that of a ratio carries the components of both runs."""
 
     name, unit = "latency", "s"
     lower, higher = Verdict.FASTER, Verdict.SLOWER
-    min_evidence = "three converged cells, and most of its cells, to compare"
+    min_evidence = "three cells with an interval, and most of its cells, to compare"
 
     def has(self, sides: CellPair) -> bool:
         """Every cell is compared: one that failed in both runs is listed here."""
         return True
 
     def estimate(self, side: CellInRun) -> Estimate | None:
-        """Return the latency of a cell, if it was measured."""
-        return latency_of(side.row) if side.is_measured else None
+        """Return the latency of a cell, if it was measured. The laps of two runs have nothing in common."""
+        return replace(latency_of(side.row), block=None) if side.is_measured else None
+
+    def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
+        """Return the ratio, after the machine's speed in both runs."""
+        before, after = self.estimate(first), self.estimate(second)
+        return stats.quotient(before, _at_usual_speed(after, second)) if before and after else None
+
+    def predicted(self, first: CellInRun, second: CellInRun) -> bool | None:
+        """Tell whether the second latency lies within the first run's interval for another run."""
+        low, high = first.row["latency_s_next_low"], first.row["latency_s_next_high"]
+        after = self.estimate(second)
+        if low is None or high is None or after is None or always_disturbed(second):
+            return None
+        return bool(low <= _at_usual_speed(after, second).value <= high)
 
     def missing_reason(self, side: CellInRun) -> str:
         """Return why a latency has no interval."""
-        if side.row["status"] != "ok":
-            return f"{side.row['status']}, {side.row['reason'] or 'no reason was recorded'}"
-        return "" if side.is_measured and side.row["latency_s_ci_low"] is not None else "no interval"
+        missing = side.failure or always_disturbed(side)
+        if missing or side.row["latency_s_ci_low"] is not None:
+            return missing
+        return f"no interval: {side.row['interval_note'] or 'its laps do not say how they scatter'}"
 
     def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """The same batches must have been timed, too."""
@@ -76,10 +99,6 @@ class Wer(Metric):
         effect = self.effect_of(first, second)
         return "" if effect and effect.low is not None else "fewer than two segments with words"
 
-    def confounder(self, first: CellInRun, second: CellInRun) -> str:
-        """Return "": a disturbed machine does not change a transcript."""
-        return ""
-
     def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
         """Return the difference of both WERs, 0 exactly where all texts are the same."""
         whole = all(self.estimate(side) and side.texts for side in (first, second))
@@ -103,9 +122,9 @@ class Wer(Metric):
 
 
 class Energy(Metric):
-    """Watt-hours per hour of audio of the cell's own device, by a counter: the median of windows.
+    """Watt-hours per hour of audio of the cell's own device, by a counter: its power times the latency.
 
-    Three windows carry no interval, but how far they lie apart is a floor.
+    It has the latency's interval. How far windows lie apart is a floor.
     """
 
     name, unit = "energy", "Wh/h"
@@ -121,13 +140,14 @@ class Energy(Metric):
     def estimate(self, side: CellInRun) -> Estimate | None:
         """Return the energy of a cell, with the range of its windows as a floor."""
         energy = energy_of(side.row) if side.is_measured else None
-        return replace(energy, low=None, high=None) if energy else None
+        return replace(energy, block=None) if energy else None
 
     def missing_reason(self, side: CellInRun) -> str:
         """Return why a cell has no energy, or no floor for it."""
-        if energy := self.estimate(side):
-            return "" if energy.floor is not None else "neither several windows nor a noise floor"
-        return side.failure or "no energy"
+        energy = self.estimate(side)
+        if energy is None or always_disturbed(side):
+            return side.failure or always_disturbed(side) or "no energy"
+        return "" if energy.floor is not None else "neither several windows nor a noise floor"
 
     def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """The same batches must have been run, and their energy found in the same way, too."""
@@ -145,6 +165,12 @@ class ModelledEnergy(Energy):
 
 
 METRICS: tuple[Metric, ...] = (Latency(), Wer(), Energy(), ModelledEnergy())
+
+
+def _at_usual_speed(latency: Estimate, side: CellInRun) -> Estimate:
+    """Return what a latency would have been at the speed that the machine had in the other run."""
+    low, high = (None if end is None else end * side.machine_speed for end in (latency.low, latency.high))
+    return replace(latency, value=latency.value * side.machine_speed, low=low, high=high)
 
 
 def _other_batches(first: CellInRun, second: CellInRun) -> str:

@@ -1,19 +1,20 @@
 """The rules by which two runs are compared: one for a cell and one for a model, the same for every metric.
 
 The rule for a cell. It is `not_comparable` if the two runs did not do the same work (other audio, weights, batches,
-protocol, normaliser or energy method). It is `inconclusive` if a run has no value with an interval (a failed cell, no
-interval, too few segments), or if the cell differs and a run was disturbed. It is `same` if the measurements do not
-differ. Otherwise the verdict says how the second run compares with the first.
+protocol, normaliser or energy method). It is `inconclusive` if a run has no value with an interval (a failed cell, one
+that was disturbed in every lap, a single lap, too few segments). It is `same` if the measurements do not differ.
+Otherwise the verdict says how the second run compares with the first, at a confidence of 95 %.
 
-When measurements do not differ. Latency: the intervals overlap, or the difference is within the noise floor of either
-run. Energy: the difference is within the range of the windows or the noise floor, the largest of both runs. WER: both
-runs transcribed the same segments, so they are paired, and the interval of the difference contains zero.
+When measurements do not differ. Latency: the 95 % interval of the ratio of both runs contains 1, or the difference is
+within the noise floor of either run. The interval carries all components of both runs: pass, lap, and what is common to
+a lap. Where the control kernels of both runs explain what all cells share, it is taken out (`machine_speeds`). Energy:
+likewise, and the range of the windows counts as a floor too. WER: both runs transcribed the same segments, so they are
+paired, and the interval of the difference contains zero.
 
 The rule for a model. By latency and energy it changed only if at least three of its cells did, these are more than half
-of those that can be compared, and none has the opposite verdict. One pair of runs supports no more: intervals cover the
-noise inside a run, and the floor is one sample of the noise between runs, so a few cells may differ by chance. If one
-cell in five did, equally often in both directions, a model of six cells would be called changed by chance twice in
-1,000 comparisons. By WER the segments of all its cells are pooled, and the interval of that difference decides.
+of those that can be compared, and none has the opposite verdict. One cell in twenty may differ by chance, and what a
+run's laps have in common is as large for all of its cells. By WER the segments of all its cells are pooled, and the
+interval of that difference decides.
 """
 
 import statistics
@@ -63,17 +64,19 @@ UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE)
 class CellInRun:
     """A cell of one of two runs: its row of the table `cells`, and its transcripts by segment.
 
-    `elsewhere`: it was measured on other hardware than most of its run.
+    `elsewhere`: it was measured on other hardware than most of its run. `machine_speed`: how fast its machine was, as a
+    multiple of the speed in the run that it is compared with; 1 where that explains nothing, or is not known.
     """
 
     run: str
     row: Row
     texts: Mapping[str, Row]
     elsewhere: bool = False
+    machine_speed: float = 1.0
 
     @property
     def is_measured(self) -> bool:
-        """Whether the cell was measured, even if it did not converge."""
+        """Whether the cell was measured, however wide its interval is."""
         return self.row["status"] in MEASURED_STATUS and self.row["latency_s_median"] is not None
 
     @property
@@ -90,7 +93,8 @@ class Pair:
     """A cell that both runs have, by one metric: its value in each, the effect, and the verdict.
 
     `effect` is the ratio of second to first, or their difference, as the metric defines it; None where a value is
-    missing. `reason` says why the cell is inconclusive or not comparable, and is "" otherwise.
+    missing. `reason` says why the cell is inconclusive or not comparable, and is "" otherwise. `predicted` says whether
+    the second value lies where the first run said that another run's would; None where it did not say.
     """
 
     cell: Cell
@@ -99,6 +103,7 @@ class Pair:
     effect: Estimate | None
     verdict: Verdict
     reason: str
+    predicted: bool | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -172,27 +177,31 @@ class Metric(ABC):
         """Return why two cells that did the same work cannot be judged, or ""."""
         return of_either(self.missing_reason, (first, second))
 
-    def confounder(self, first: CellInRun, second: CellInRun) -> str:
-        """Return what else may have caused a difference, or ""."""
-        reason = of_either(lambda side: disturbance_of(side.row), (first, second))
-        return f"disturbed in {reason}" if reason else ""
-
     def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
         """Return the effect with its interval; None without two values."""
         before, after = self.estimate(first), self.estimate(second)
         return stats.quotient(before, after) if before and after else None
 
     def are_same(self, first: CellInRun, second: CellInRun) -> bool:
-        """Tell whether two cells with values do not differ."""
-        before, after = self.estimate(first), self.estimate(second)
-        return before is not None and after is not None and before.ties_with(after)
+        """Tell whether two cells with values do not differ: by the interval of their ratio, or the noise floor."""
+        effect = self.effect_of(first, second)
+        if effect is None:
+            return False
+        one = Estimate.exact(1.0)
+        contains_one = effect.low is not None and effect.high is not None and effect.low <= 1 <= effect.high
+        return contains_one or effect.relative_difference(one) <= (effect.floor or 0.0)
+
+    def predicted(self, first: CellInRun, second: CellInRun) -> bool | None:
+        """Tell whether the second value lies where the first run expects another run's; None if it does not say."""
+        return None
 
     def judge(self, sides: CellPair) -> Pair:
         """Apply the rule for a cell."""
         first, second = map(self.estimate, sides)
         verdict, reason = self._verdict(sides)
         effect = None if verdict is Verdict.NOT_COMPARABLE else self.effect_of(*sides)
-        return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason)
+        predicted = None if verdict is Verdict.NOT_COMPARABLE else self.predicted(*sides)
+        return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason, predicted)
 
     def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
         """Apply the rule for a model to its pairs, each with its cells."""
@@ -219,9 +228,13 @@ class Metric(ABC):
             return Verdict.INCONCLUSIVE, reason
         if self.are_same(*sides):
             return Verdict.SAME, ""
-        if reason := self.confounder(*sides):
-            return Verdict.INCONCLUSIVE, reason
         return self.direction(self.effect_of(*sides)), ""
+
+
+def always_disturbed(side: CellInRun) -> str:
+    """Return what disturbed a cell in every lap, or ""."""
+    reason = disturbance_of(side.row) if side.is_measured else ""
+    return f"disturbed in every lap: {reason}" if reason else ""
 
 
 def _other_hardware(side: CellInRun) -> str:

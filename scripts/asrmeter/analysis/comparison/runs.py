@@ -2,8 +2,9 @@
 
 `rules` has the rules for a cell and for a model, `metrics` the quantities that they apply to.
 
-Drift. Neither intervals nor floors cover a machine that is slower as a whole on another day. Where all of several
-models changed alike and no recorded setting differs, that is the likelier cause, and no change is claimed.
+Drift. Neither intervals nor floors cover a machine that is slower as a whole on another day. Control kernels show that,
+and what they explain is taken out (`machine_speeds`). Where all of several models still changed alike and no recorded
+setting differs, the machine is the likelier cause, and no change is claimed.
 
 Regression. The guard fails for: a model that is slower, worse by WER, or takes more measured energy as a whole; a cell
 that the first run measured and that failed in the second; a model that the second run lacks; drift for the worse; and a
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.comparison.machine_speeds import MachineSpeeds, machine_speeds
 from asrmeter.analysis.comparison.metrics import METRICS
 from asrmeter.analysis.comparison.rules import (
     CellInRun,
@@ -107,6 +109,12 @@ class ByMetric:
         return statistics.mean(overlaps) if overlaps else None
 
     @property
+    def predicted_share(self) -> float | None:
+        """Share of the cells whose second value lies where the first run expected it; None without expectations."""
+        told = [pair.predicted for pair in self.pairs if pair.predicted is not None]
+        return statistics.mean(told) if told else None
+
+    @property
     def changed(self) -> tuple[ModelSummary, ...]:
         """The models that changed as a whole."""
         return tuple(model for model in self.models if model.change)
@@ -134,7 +142,7 @@ class Comparison:
     `names` are those of the first and the second run, `n_cells` how many cells both have. `missing` holds cells that
     only one of them has, each with the name of that one; `failed` those that only the first has measured, each with
     what became of it; `lost` the models of which the first has measured cells and the second has none; `differing` the
-    settings that are not the same, each with its values in both.
+    settings that are not the same, each with its values in both; `speeds` how fast the machine was in both.
     """
 
     names: tuple[str, str]
@@ -144,6 +152,7 @@ class Comparison:
     failed: tuple[tuple[Cell, str], ...]
     lost: tuple[Candidate, ...]
     differing: tuple[tuple[str, str, str], ...]
+    speeds: tuple[MachineSpeeds, ...] = ()
 
     @property
     def other_machine(self) -> bool:
@@ -182,6 +191,9 @@ def compare(first: Run, second: Run) -> Comparison:
     differing = tuple(
         _differing([[side.row for side in run if not side.elsewhere] for run in zip(*sides, strict=True)])
     )
+    speeds = machine_speeds(sides)
+    factors = {one.device: one.factor for one in speeds}
+    sides = [(before, replace(after, machine_speed=factors.get(after.row["device"], 1.0))) for before, after in sides]
     parts = (_by(metric, [both for both in sides if metric.has(both)], bool(differing)) for metric in METRICS)
     names = first.name, second.name
     measured = {(cell.model, cell.variant) for cell in first.cells if first.side(cell).is_measured}
@@ -197,6 +209,7 @@ def compare(first: Run, second: Run) -> Comparison:
         ),
         lost=tuple(sorted(measured - {(cell.model, cell.variant) for cell in second.cells})),
         differing=differing,
+        speeds=tuple(speeds),
     )
 
 
@@ -205,7 +218,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     values = ("first", "second", "effect")
     parts = [f"{value}{part}" for value in values for part in ("", "_low", "_high")]
     heading = ["metric", "model", "variant", "device", "duration_s", "batch_size", *parts, "effect_is", "floor",
-               "verdict", "reason"]  # fmt: skip
+               "verdict", "reason", "predicted"]  # fmt: skip
     with atomic(path) as target, open(target, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(heading)
@@ -216,7 +229,16 @@ def write_csv(comparison: Comparison, path: Path) -> None:
                 place = (getattr(pair.cell, key) for key in heading[1:6])
                 floor = getattr(pair.effect, "floor", None)
                 writer.writerow(
-                    [part.metric.name, *place, *numbers, part.metric.effect, floor, pair.verdict, pair.reason]
+                    [
+                        part.metric.name,
+                        *place,
+                        *numbers,
+                        part.metric.effect,
+                        floor,
+                        pair.verdict,
+                        pair.reason,
+                        pair.predicted,
+                    ]
                 )
 
 

@@ -1,5 +1,6 @@
 """The passes of a cell: waveforms in, text out, timed."""
 
+import math
 import time
 from typing import Any
 
@@ -11,6 +12,9 @@ from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.tasks import EventSink
 from asrmeter.records.events import Pass
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
+
+# A pass of the warm-up hears as much of each segment at most: enough to set up whatever the first passes do.
+WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
 class BatchRunner:
@@ -27,57 +31,78 @@ class BatchRunner:
                 raise ValueError(f"{segment['file']} is not 16 kHz mono")
             self._waveforms[segment["segment_id"]] = waveform
         self._audio_s = [sum(len(self._waveforms[i]) for i in ids) / SAMPLE_RATE_HZ for ids in self._batches]
-        self._transcribed: set[str] = set()
         self.n_marks = 0
-
-    @property
-    def longest(self) -> int:
-        """The batch with the longest segment, which takes the most memory."""
-        return max(
-            range(len(self._batches)), key=lambda batch: max(len(self._waveforms[i]) for i in self._batches[batch])
-        )
-
-    @property
-    def untranscribed(self) -> list[int]:
-        """The batches with segments whose text no pass has emitted yet."""
-        return [batch for batch, ids in enumerate(self._batches) if not self._transcribed.issuperset(ids)]
 
     def transcribe(self, batch: int) -> tuple[float, Timeline, list[Hypothesis]]:
         """Run a batch without an event; return the latency in seconds, the timeline and the hypotheses."""
         ids = self._batches[batch]
-        inputs, references = [self._waveforms[i] for i in ids], [self._texts[i] for i in ids]
-        timeline = self._runtime.timeline()
-        self._runtime.synchronize()
-        begin = time.perf_counter()
-        hypotheses = self._runtime.transcribe(inputs, references, timeline)
-        timeline.end()
-        self._runtime.synchronize()
-        return time.perf_counter() - begin, timeline, hypotheses
+        return self._transcribe([self._waveforms[i] for i in ids], [self._texts[i] for i in ids])
 
-    def run(self, phase: str, batch: int, round: int | None = None, attempt: int | None = None) -> float:
+    def run(self, phase: str, batch: int, round: int | None = None) -> float:
         """Run a batch, emit the pass, and return its latency in seconds."""
-        started_at_s, begin_s = time.time(), time.perf_counter()
+        begin = _Begin()
         latency_s, timeline, hypotheses = self.transcribe(batch)
         self.n_marks = timeline.n_marks
-        self._transcribed.update(self._batches[batch])
-        stages: dict[str, Any] = {f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()}
         self._emit(
             Pass(
                 phase=phase,
-                attempt=attempt,
                 round=round,
                 batch=batch,
                 segment_ids=self._batches[batch],
-                started_at_s=started_at_s,
-                ended_at_s=started_at_s + time.perf_counter() - begin_s,
+                **begin.times(),
                 latency_s=latency_s,
-                **stages,
                 audio_s=self._audio_s[batch],
+                **_stages(timeline),
                 texts=[hypothesis.text for hypothesis in hypotheses],
                 n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
                 n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
                 processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
-                **(vars(timeline.decoder_work) if timeline.decoder_work else {}),
             )
         )
         return latency_s
+
+    def warm_up(self, batch: int) -> None:
+        """Run a batch whose segments are cut off; emit a pass without segments, as its texts are those of none."""
+        ids = self._batches[batch]
+        waveforms = [self._waveforms[i][:WARM_UP_SAMPLES] for i in ids]
+        # Random weights say as much as the reference does.
+        shares = [len(cut) / len(self._waveforms[i]) for cut, i in zip(waveforms, ids, strict=True)]
+        references = [_beginning(self._texts[i], share) for i, share in zip(ids, shares, strict=True)]
+        begin = _Begin()
+        latency_s, timeline, _ = self._transcribe(waveforms, references)
+        audio_s = sum(map(len, waveforms)) / SAMPLE_RATE_HZ
+        times = begin.times()
+        self._emit(Pass(phase="warmup", **times, latency_s=latency_s, audio_s=audio_s, **_stages(timeline)))
+
+    def _transcribe(
+        self, waveforms: list[np.ndarray], references: list[str]
+    ) -> tuple[float, Timeline, list[Hypothesis]]:
+        timeline = self._runtime.timeline()
+        self._runtime.synchronize()
+        begin = time.perf_counter()
+        hypotheses = self._runtime.transcribe(waveforms, references, timeline)
+        timeline.end()
+        self._runtime.synchronize()
+        return time.perf_counter() - begin, timeline, hypotheses
+
+
+class _Begin:
+    """When a pass began, by the wall clock and by one that nobody sets."""
+
+    def __init__(self) -> None:
+        self._wall_s, self._s = time.time(), time.perf_counter()
+
+    def times(self) -> dict[str, Any]:
+        """Return beginning and end, which is now."""
+        return {"started_at_s": self._wall_s, "ended_at_s": self._wall_s + time.perf_counter() - self._s}
+
+
+def _stages(timeline: Timeline) -> dict[str, Any]:
+    """Return the seconds of each stage, and what the decoder ran on."""
+    seconds = {f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()}
+    return seconds | (vars(timeline.decoder_work) if timeline.decoder_work else {})
+
+
+def _beginning(text: str, share: float) -> str:
+    words = text.split()
+    return " ".join(words[: math.ceil(share * len(words))])

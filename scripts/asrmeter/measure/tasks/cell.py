@@ -1,54 +1,69 @@
-"""Measuring a cell: the phases of the table in MEASURING.md, a method each, in this order."""
+"""Measuring a cell in one lap: the phases of the table in docs/method.md, a method each, in this order."""
 
-import itertools
 import time
 from typing import cast
 
+from asrmeter.corpora.batches import by_length
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
+from asrmeter.measure import energy_counters, stop_rule
+from asrmeter.measure.control import ControlKernel
 from asrmeter.measure.memory import PeakMemory
 from asrmeter.measure.spec import CellSpec, Start
-from asrmeter.measure.stop_rule import StopRule
 from asrmeter.measure.tasks import EventSink, Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
-from asrmeter.records.events import Disturbed, Latency, Memory, Ready, Rounds, Watched
+from asrmeter.measure.used_time import UsedTime
+from asrmeter.records.events import Latency, Memory, Ready, Spent, Watched
 from asrmeter.runtimes.base import Runtime, mark_cost_s
+
+# What the job takes once the worker has ended: it imports pyarrow, and writes the record.
+WRITING_S = 0.5
+# What it takes until power has settled before it is measured without a pass.
+IDLE_SETTLES_S = 2.0
 
 
 class CellMeasurement(Task):
-    """Measures the cell `spec` (see `asrmeter.measure.spec`), each phase with its own passes.
-
-    So no probe runs inside a timed pass.
-    """
+    """Measures the cell `spec` (see `asrmeter.measure.spec`). Nothing runs inside of a timed pass but the model."""
 
     _spec: CellSpec
     _gpu: cuda.Gpu | None
     _memory: PeakMemory
     _runtime: Runtime
     _runner: BatchRunner
+    _counters: dict[str, energy_counters.Counter]
+    _control: ControlKernel
+    _used: UsedTime
 
     def __init__(self, spec: CellSpec, start: Start, emit: EventSink) -> None:
         super().__init__(spec, start, emit)
-        self._device, self._timed_batches = spec.device, spec.timed_batches or ()
-        self._rule = StopRule(**spec.stop_rule or {})
-        # When the first pass began: a machine is warm after a certain time of work.
-        self._begun_s = 0.0
+        self._ranked = by_length(spec.batches, {row["segment_id"]: row["audio_s"] for row in spec.segments})
+        self._rounds: list[list[float]] = []
+        self._batches: list[int] = []
 
     def run(self) -> None:
         """Go through the phases."""
-        self.load()
-        self.measure_memory()
-        self.warm_up()
-        self.measure_latency()
-        self.measure_energy()
-        self.transcribe_rest()
+        phases = (
+            ("load", self.load),
+            ("control", self.measure_speed_before),
+            ("warmup", self.warm_up),
+            ("rounds", self.time_rounds),
+            ("energy", self.measure_energy),
+            ("control", self.measure_speed_after),
+        )
+        seconds: dict[str, float] = {}
+        for name, phase in phases:
+            begin_s = time.perf_counter()
+            phase()
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begin_s
+        self._emit(Spent(seconds=seconds))
         self._runtime.close()
 
     def load(self) -> None:
         """Load model and audio; emit what the start-up cost, and what the model is."""
         self._runtime = load_runtime(self._spec)
-        self._gpu = gpu_of(self._runtime, self._device)
+        self._gpu = gpu_of(self._runtime, self._spec.device)
+        self._counters = energy_counters.of_device(self._gpu.uuid if self._gpu else None)
         self._memory = PeakMemory(self._runtime.device_memory())
         self._runner = BatchRunner(self._spec, self._runtime, self._emit)
         self._emit(
@@ -66,68 +81,95 @@ class CellMeasurement(Task):
             )
         )
 
-    def measure_memory(self) -> None:
-        """Run the longest batch once; emit the peaks of memory. The model's scores must be finite."""
-        self._memory.reset()
-        self._begun_s = time.perf_counter()
-        with self._runtime.check_scores():
-            self._runner.run("memory", self._runner.longest)
-        self._emit(Memory(peak_rss_bytes=self._memory.peak_rss_bytes, peak_device_bytes=self._memory.peak_device_bytes))
+    def measure_speed_before(self) -> None:
+        """Run the control kernel."""
+        self._control = ControlKernel(self._spec.device, self._spec.threads)
+        self._emit(self._control.before())
 
     def warm_up(self) -> None:
-        """Run the timed batches until the one-off costs of the first passes are over."""
-        for batch in itertools.cycle(self._timed_batches):
-            if self._rule.warm(time.perf_counter() - self._begun_s):
-                return
-            self._runner.run("warmup", batch)
+        """Run the shortest batch, cut off, until the one-off costs of first passes are over.
 
-    def measure_latency(self) -> None:
-        """Time rounds until the stop rule ends them; once more if the machine was disturbed meanwhile."""
-        found = self._time_rounds(attempt=1)
-        if found.disturbance:
-            self._emit(Disturbed(**vars(found)))
-            found = self._time_rounds(attempt=2)
-        stage_marks_s = self._runner.n_marks * mark_cost_s(self._runtime.timeline)
-        self._emit(Latency(**vars(found), stage_marks_s=stage_marks_s))
+        The model's scores must be finite.
+        """
+        begin_s = time.perf_counter()
+        with self._runtime.check_scores():
+            self._runner.warm_up(self._ranked[-1])
+        while time.perf_counter() - begin_s < stop_rule.WARM_AFTER_S:
+            self._runner.warm_up(self._ranked[-1])
 
-    def _time_rounds(self, attempt: int) -> Rounds:
-        """Time rounds until the stop rule ends them."""
-        rule, watch = self._rule, Watch(self._device, self._gpu.uuid if self._gpu else None)
-        rounds: list[list[float]] = []
-        while not rounds or not (rule.converged(rule.steady(rounds)) or rule.exhausted(rounds)):
-            rounds.append([])
-            for batch in self._timed_batches:
-                rounds[-1].append(self._runner.run("latency", batch, round=len(rounds) - 1, attempt=attempt))
+    def time_rounds(self) -> None:
+        """Time rounds over the batches of this sitting as long as they fit.
+
+        The first pass shows the peaks of memory, as it is over the longest batch, and what fits.
+        """
+        spec, budget_s, runner = self._spec, self._budget_s(), self._runner
+        assert spec.max_passes is not None
+        watch = Watch(spec.device, self._gpu.uuid if self._gpu else None)
+        self._memory.reset()
+        self._used = UsedTime()
+        first_s = runner.run("latency", self._ranked[0], round=0)
+        peaks = Memory(peak_rss_bytes=self._memory.peak_rss_bytes, peak_device_bytes=self._memory.peak_device_bytes)
+        self._emit(peaks)
+        watch.sample()
+        self._batches = stop_rule.batches_of_sitting(
+            self._ranked, spec.lap, spec.n_laps, first_s, budget_s, spec.max_passes
+        )
+        passes = [first_s]
+        why: str | None = None
+        while why is None:
+            for batch in self._batches[len(passes) :]:
+                passes.append(runner.run("latency", batch, round=len(self._rounds)))
                 watch.sample()
+            self._rounds.append(passes)
+            passes = []
+            why = stop_rule.why_no_more(self._rounds, budget_s, spec.max_passes)
+        self._used.end()
         report = watch.report()
-        return Rounds(
-            converged=rule.converged(rule.steady(rounds)),
-            reason=rule.exhausted(rounds),
-            n_unsteady=rule.n_unsteady(rounds),
-            attempt=attempt,
-            watch=cast(Watched, report),
-            disturbance=why_disturbed(report, self._spec.threads),
+        self._emit(
+            Latency(
+                reason=why,
+                n_rounds=len(self._rounds),
+                n_unsteady=stop_rule.n_unsteady(self._rounds),
+                timed_s=sum(map(sum, self._rounds)),
+                budget_s=budget_s,
+                watch=cast(Watched, report),
+                disturbance=why_disturbed(report, spec.threads),
+                stage_marks_s=runner.n_marks * mark_cost_s(self._runtime.timeline),
+            )
         )
 
     def measure_energy(self) -> None:
-        """Meter windows of whole rounds, so that the joules of all models are those of the same audio."""
+        """Meter a window of whole rounds where power is measured, and in the first lap one of idling; else model it."""
+        # Imported here: before, its libraries would be part of the memory of a model whose runtime is light.
+        from asrmeter.measure.energy import EnergyMeasurement
+
+        energy = EnergyMeasurement(self._counters)
+        if not energy.is_measured:
+            self._emit(energy.model(self._used, n_passes=sum(map(len, self._rounds))))
+            return
 
         def run_round() -> None:
-            for batch in self._timed_batches:
+            for batch in self._batches:
                 self._runner.transcribe(batch)
 
-        # Imported here: before, its libraries would be part of the memory of a model whose runtime is light.
-        from asrmeter.measure import energy
+        self._emit(energy.meter(run_round, self._spec.energy_window_s or 0, n_passes_per_run=len(self._batches)))
+        if self._spec.lap == 1:
+            self._emit(energy.idle())
 
-        gpu_uuid = self._gpu.uuid if self._gpu else None
-        least_s = self._spec.energy_window_s or 0
-        self._emit(energy.meter_windows(gpu_uuid, run_round, least_s, n_passes_per_run=len(self._timed_batches)))
+    def measure_speed_after(self) -> None:
+        """Run the control kernel once more."""
+        self._emit(self._control.after())
 
-    def transcribe_rest(self) -> None:
-        """Run the batches that no phase has transcribed, for the WER. Random weights have none."""
-        if self._spec.weights == "pretrained":
-            for batch in self._runner.untranscribed:
-                self._runner.run("transcript", batch)
+    def _budget_s(self) -> float:
+        """Return the seconds for timed passes: of the protocol, or what is left of the sitting's time."""
+        if self._spec.ends_at_s is None:
+            assert self._spec.budget_s is not None
+            return self._spec.budget_s
+        after_s = (self._control.found.seconds or 0.0) + WRITING_S
+        if energy_counters.can_be_read(self._counters):
+            window_s = self._spec.energy_window_s or 0
+            after_s += window_s + (IDLE_SETTLES_S + window_s if self._spec.lap == 1 else 0)
+        return max(0.0, self._spec.ends_at_s - time.monotonic() - after_s)
 
 
 def _driver_version() -> str:

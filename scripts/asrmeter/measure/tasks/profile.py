@@ -1,20 +1,22 @@
-"""Profiling a cell: whole passes under torch.profiler, after plain ones that show how much profiling adds."""
+"""Profiling a cell: a whole pass under torch.profiler, after plain ones that show how much profiling adds."""
 
 import contextlib
 import dataclasses
+import gc
 import os
 import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.autograd.profiler import record_function
 
 from asrmeter.common.vocabulary import OUTPUT
+from asrmeter.corpora.batches import by_length, representative
 from asrmeter.machine.interference import Watch, why_disturbed
-from asrmeter.measure.operator_attribution import PREFIX, Event, Row, attribute, range_of, read, write_trace
+from asrmeter.measure.operator_attribution import PREFIX, Row, attribute, range_of, read, write_trace
 from asrmeter.measure.spec import ProfileSpec
 from asrmeter.measure.tasks import Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
@@ -24,53 +26,58 @@ from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
-N_WARMUP, N_PLAIN, N_PROFILED = 2, 3, 2
-# A pass that takes longer than this runs plainly only once.
-_LONG_S = 5
+if TYPE_CHECKING:
+    from torch.profiler import profile
+
+# Plain passes are run until they have taken so many seconds, and no more of them than this.
+N_PLAIN, _PLAIN_S = 3, 1
 
 
 class CellProfile(Task):
-    """Profiles the first timed batch of a cell. The last profiled pass is written to the spec's `trace_file`."""
+    """Profiles the batch of median length of a cell. The profiled pass is written to the spec's `trace_file`."""
 
     _spec: ProfileSpec
 
     def run(self) -> None:
-        """Run plain and profiled passes; emit what each profiled pass consists of."""
+        """Run plain passes and a profiled one; emit what that consists of."""
         spec, emit = self._spec, self._emit
         runtime = load_runtime(spec)
         assert isinstance(runtime, TorchRuntime), "profile_operators.py refuses all others"
         gpu = gpu_of(runtime, spec.device)
         emit(Ready(attention=runtime.attention, decoding=runtime.decoding()))
-        ids = spec.batches[(spec.timed_batches or (0,))[0]]
+        audio_s = {row["segment_id"]: row["audio_s"] for row in spec.segments}
+        ids = spec.batches[representative(by_length(spec.batches, audio_s))]
         own_segments = [row for row in spec.segments if row["segment_id"] in ids]
         own = dataclasses.replace(spec, batches=[ids], segments=own_segments)
         plain = BatchRunner(own, runtime, emit)
-        warm_s = [plain.run("warmup", 0) for _ in range(N_WARMUP)]
-        n_plain = 1 if warm_s[-1] > _LONG_S else N_PLAIN
+        plain.warm_up(0)
         with _profiler(spec.device):
             _open("").__exit__(None, None, None)  # the first profile and the first range set up things
         in_ranges = BatchRunner(own, _InRanges(runtime, spec.family), emit)
-        # As in a cell: passes that were disturbed run once more, and are marked if they are disturbed again.
-        for _attempt in range(2):
-            watch = Watch(spec.device, gpu.uuid if gpu else None)
-            plain_s: list[float] = []
-            for _ in range(n_plain):
-                plain_s.append(plain.run("plain", 0))
-                watch.sample()
-            profiles: list[Row] = []
-            for repeat in range(1, N_PROFILED + 1):
-                with _ranges_of_modules(runtime), _profiler(spec.device) as events:
-                    pass_s, _, _ = in_ranges.transcribe(0)
-                watch.sample()
-                profiles.append({"repeat": repeat, "pass_s": pass_s} | _shares(*attribute(events), pass_s))
-            disturbance = why_disturbed(watch.report(), spec.threads)
-            if disturbance is None:
-                break
-        write_trace(events, Path(spec.trace_file))
+        watch = Watch(spec.device, gpu.uuid if gpu else None)
+        plain_s: list[float] = []
+        while len(plain_s) < N_PLAIN and sum(plain_s) < _PLAIN_S:
+            plain_s.append(plain.run("plain", 0))
+            watch.sample()
+        with _ranges_of_modules(runtime), _profiler(spec.device) as session:
+            pass_s, _, _ = in_ranges.transcribe(0)
+        disturbance = why_disturbed(watch.report(), spec.threads)
+        assert session.profiler is not None
+        with _without_collections():
+            events = read(session.profiler.kineto_results)
+            shares = _shares(*attribute(events), pass_s)
+            write_trace(events, Path(spec.trace_file))
         plain_pass_s = statistics.median(plain_s)
-        overhead = statistics.median(entry["pass_s"] for entry in profiles) / plain_pass_s - 1
-        for entry in profiles:
-            emit(Profile(**entry, plain_pass_s=plain_pass_s, overhead=overhead, disturbance=disturbance))
+        emit(
+            Profile(
+                repeat=1,
+                pass_s=pass_s,
+                plain_pass_s=plain_pass_s,
+                overhead=pass_s / plain_pass_s - 1,
+                disturbance=disturbance,
+                **shares,
+            )
+        )
 
 
 def _shares(rows: list[Row], busy_s: float | None, pass_s: float) -> Row:
@@ -146,22 +153,29 @@ def _open(name: str) -> record_function:
 
 
 @contextlib.contextmanager
-def _profiler(device: str) -> Iterator[list[Event]]:
-    """Profile what runs in the block; the list holds the events after it."""
+def _profiler(device: str) -> Iterator["profile"]:
+    """Profile what runs in the block; the session has the results after it."""
     from torch.profiler import ProfilerActivity, profile
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     session = profile(activities=activities, record_shapes=True)
-    events: list[Event] = []
     with _without_notices():
         session.start()
     try:
-        yield events
+        yield session
     finally:
         with _without_notices():
             session.stop()
-    assert session.profiler is not None
-    events += read(session.profiler.kineto_results)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Collect no garbage meanwhile: hundreds of thousands of events, none of it, take a fifth longer with it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -7,18 +7,17 @@ from typing import Any
 from markupsafe import Markup
 
 from asrmeter.analysis.costs import per_audio_hour
-from asrmeter.analysis.ranking import LEAST_SEGMENTS, Ranking, StudyRankings, same_segments
+from asrmeter.analysis.limits import GATE, LIMITS, Check, Outcome
+from asrmeter.analysis.ranking import LEAST_SEGMENTS, Ranking, StudyRankings
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult
-from asrmeter.analysis.scenarios import GATE, LIMITS, Check, NoRecommendation, Outcome, Recommendation
+from asrmeter.analysis.scenarios import VALUES, NoRecommendation, Recommendation
 from asrmeter.common.stats import Estimate
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
     NULL,
-    cell_link,
     cell_links,
     display_name,
     energy_basis,
-    interval,
     join,
     join_and,
     number,
@@ -26,17 +25,10 @@ from asrmeter.report.formatting import (
     result_fields,
     truncate_list,
 )
+from asrmeter.report.html.amounts import amount, exact_amount, limit_amount, span
+from asrmeter.report.html.certainty import doubts, how_sure, lead
 from asrmeter.report.html.table_model import Entry, Table, entry_columns, table_of, text_entry, with_note
 from asrmeter.study.model import Tariff
-
-# What decides in a scenario, as a number that people know.
-_VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
-    "throughput": lambda result: result.rtfx,
-    "latency": lambda result: result.latency,
-    "energy": lambda result: result.energy,
-    "accuracy": lambda result: result.wer,
-}
-_SHARES = ("max_wer", GATE, "accuracy")
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def answer(recommendations: Sequence[Recommendation], tariff: Tariff, words: Wor
     """Return the headline over all scenarios, and a card for each."""
     return {
         "headline": _headline(recommendations, words),
-        "lead": _lead(recommendations, words),
+        "lead": lead(recommendations, words),
         "cards": [_scenario_card(recommendation, tariff, words) for recommendation in recommendations],
     }
 
@@ -81,17 +73,6 @@ def key_figures(found: StudyRankings, words: Words) -> list[KeyFigure]:
         _key_figure("frugal", found.frugal, lambda result: result.energy, found, words),
     ]
     return [fact for fact in key_figures if fact]
-
-
-def _doubts(result: CellResult, words: Words) -> list[Markup]:
-    """Return a sentence if the cell was disturbed, and one if it did not converge."""
-    found = [words["answer"]["disturbed"].format(reason=result.disturbance)] if result.disturbance else []
-    latency = result.latency
-    if latency.low is None:
-        found.append(words["answer"]["no_interval"])
-    elif not result.converged:
-        found.append(words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high)))
-    return found
 
 
 def _beaten(ranking: Ranking, tie: Markup, undecided: Markup) -> str:
@@ -112,7 +93,7 @@ def _headline(recommendations: Sequence[Recommendation], words: Words) -> Markup
         of_candidate.append(words["scenario_short"].get(recommendation.name, recommendation.name))
     if not chosen:
         return say["none_headline"]
-    is_sure = any(recommendation.is_sure for recommendation in recommendations)
+    is_sure = all(recommendation.is_sure for recommendation in recommendations if recommendation.ranking)
     if len(chosen) == 1 and not nobody:
         return say["headline" if is_sure else "headline_unsure"].format(name=display_name(next(iter(chosen))))
     parts = [
@@ -122,16 +103,6 @@ def _headline(recommendations: Sequence[Recommendation], words: Words) -> Markup
     if nobody:
         parts.append(say["headline_nobody"].format(scenarios=join_and(nobody, words)))
     return say["headline_several" if is_sure else "headline_several_unsure"].format(parts=Markup("; ").join(parts))
-
-
-def _lead(recommendations: Sequence[Recommendation], words: Words) -> Markup | str:
-    """Say how many of the recommendations are sure; nothing where there is none."""
-    given = [recommendation for recommendation in recommendations if recommendation.ranking]
-    n_sure = sum(recommendation.is_sure for recommendation in given)
-    if not given:
-        return ""
-    key = "all" if n_sure == len(given) else "some" if n_sure else "nobody"
-    return words["sure"][key].format(n=n_sure, total=len(given))
 
 
 def _title(recommendation: Recommendation, words: Words) -> str:
@@ -154,10 +125,7 @@ def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words)
             **result_fields(result), others=truncate_list(list(map(display_name, others)), words)
         )
         sentences = [_why(recommendation, recommendation.ranking, words), *_ruled_out(recommendation, words)]
-        sentences += [
-            *_runner_up(recommendation, recommendation.ranking, words),
-            *_how_sure(recommendation, recommendation.ranking, words),
-        ]
+        sentences += [*_runner_up(recommendation, recommendation.ranking, words), *how_sure(recommendation, words)]
     sentences += _left_out(recommendation, words)
     if recommendation.nearest and not (recommendation.ranking and recommendation.ranking.runner_up):
         sentences.append(_nearest(*recommendation.nearest, words))
@@ -180,7 +148,7 @@ def _asked(recommendation: Recommendation, words: Words) -> Markup:
     """Return the constraints of a scenario in a sentence."""
     say = words["constraint"]
     limits = [
-        say[key].format(limit=_limit(key, limit, words))
+        say[key].format(limit=limit_amount(key, limit, words))
         for key in LIMITS
         if (limit := getattr(recommendation.asked, key)) is not None
     ]
@@ -193,33 +161,13 @@ def _asked(recommendation: Recommendation, words: Words) -> Markup:
     )
 
 
-def _shown(key: str, value: float, words: Words) -> Markup:
-    """Return a measured value of what is limited or preferred with its unit."""
-    return words["amount"][key].format(value=number(value * _scale(key)))
-
-
-def _limit(key: str, value: float, words: Words, digits: str = ".10g") -> Markup:
-    """Return a limit as the study has it, with its unit."""
-    return words["amount"][key].format(value=f"{value * _scale(key):{digits}}")
-
-
-def _span(key: str, estimate: Estimate, words: Words) -> str:
-    """Return an interval with the unit of its value."""
-    span = interval(estimate.low, estimate.high, _scale(key))
-    return span if span == NULL else words["amount"][key].format(value=span)
-
-
-def _scale(key: str) -> float:
-    return 100.0 if key in _SHARES else 1.0
-
-
 def _why(recommendation: Recommendation, ranking: Ranking, words: Words) -> Markup:
     prefer = recommendation.asked.prefer
-    value = _VALUES[prefer](ranking.first)
+    value = VALUES[prefer](ranking.first)
     assert value is not None  # who comes first by something has it
     return words["why"][prefer].format(
-        value=_shown(prefer, value.value, words),
-        interval=_span(prefer, value, words),
+        value=amount(prefer, value.value, words),
+        interval=span(prefer, value, words),
         basis=energy_basis(ranking.first.energy_method, words),
         count=words["answer"]["count"].format(n=recommendation.n_meeting, total=recommendation.n_considered),
     )
@@ -240,9 +188,9 @@ def _runner_up(recommendation: Recommendation, ranking: Ranking, words: Words) -
         return [] if recommendation.n_unranked or recommendation.left_out else [say["no_runner_up"]]
     prefer = recommendation.asked.prefer
     shown = [
-        words["value_of"][key].format(value=_shown(key, value.value, words))
+        words["value_of"][key].format(value=amount(key, value.value, words))
         for key in dict.fromkeys((prefer, "throughput", "accuracy"))
-        if (value := _VALUES[key](ranking.runner_up))
+        if (value := VALUES[key](ranking.runner_up))
     ]
     return [say["runner_up"].format(**result_fields(ranking.runner_up), values=join(shown))]
 
@@ -258,46 +206,6 @@ def _left_out(recommendation: Recommendation, words: Words) -> list[Markup]:
     return found
 
 
-def _how_sure(recommendation: Recommendation, ranking: Ranking, words: Words) -> list[Markup]:
-    """Return what is known of the lead over others, of limits that are only just met, and of the cells."""
-    say = words["sure"]
-    found: list[Markup] = []
-
-    def cells_of(results: Sequence[CellResult]) -> Markup:
-        return truncate_list([cell_link(result.cell) for result in results], words)
-
-    if ranking.ties:
-        key = "wer_ties" if recommendation.asked.prefer == "accuracy" else "ties"
-        found.append(say[key].format(cells=cells_of(ranking.ties)))
-    if undecided := [other for other in ranking.undecided if other.candidate != ranking.first.candidate]:
-        found.append(say["unclear"].format(cells=cells_of(undecided)))
-    runner_up = ranking.runner_up
-    if runner_up and not ranking.runner_up_ties and not ranking.runner_up_undecided:
-        found.append(_lead_over(recommendation, ranking.first, runner_up, words))
-    if runner_up and runner_up.disturbance:
-        found.append(say["disturbed"].format(reason=runner_up.disturbance))
-    if runner_up and runner_up.hardware[0] != ranking.first.hardware[0]:
-        found.append(say["machines"])
-    for check in recommendation.checks:
-        if check.outcome is Outcome.LIKELY and check.value:
-            key = "no_interval" if check.value.low is None else "likely"
-            value = {"limit": words["figure_of"][check.key], "interval": _span(check.key, check.value, words)}
-            found.append(say[key].format(**value))
-    return [*found, *_doubts(ranking.first, words)]
-
-
-def _lead_over(recommendation: Recommendation, result: CellResult, runner_up: CellResult, words: Words) -> Markup:
-    """Say by what the lead over a runner-up that is clearly beaten is known."""
-    say, prefer = words["sure"], recommendation.asked.prefer
-    if prefer == "accuracy":
-        return say["accuracy" if same_segments(result, runner_up) else "accuracy_unpaired"]
-    values = [_VALUES[prefer](one) for one in (result, runner_up)]
-    floor = max((value.floor for value in values if value and value.floor is not None), default=None)
-    if prefer == "energy":
-        return say["energy"].format(floor=percent(floor))
-    return say["clear" if floor is not None else "clear_no_floor"].format(floor=percent(floor))
-
-
 def _nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Markup:
     """Say which other setting comes nearest, and what it fails."""
     failed = [check for check in checks if check.outcome in (Outcome.MISSED, Outcome.UNKNOWN)]
@@ -305,8 +213,8 @@ def _nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Marku
         words["answer"][_failure(check)].format(
             what=words["figure_of"][check.key],
             # With all digits: rounded it may look like the limit.
-            value=NULL if check.value is None else _limit(check.key, check.value.value, words, ".4g"),
-            limit=_limit(check.key, check.limit, words),
+            value=NULL if check.value is None else exact_amount(check.key, check.value.value, words),
+            limit=limit_amount(check.key, check.limit, words),
         )
         for check in failed
     ]
@@ -339,7 +247,7 @@ def _figures(recommendation: Recommendation, result: CellResult, tariff: Tariff,
 
     def line(key: str, value: Estimate | None) -> list[Entry]:
         check = checks.get(key)
-        limit = words["outcome"][check.outcome].format(limit=_limit(key, check.limit, words)) if check else ""
+        limit = words["outcome"][check.outcome].format(limit=limit_amount(key, check.limit, words)) if check else ""
         why = words["why_null"]["p95" if key == "max_latency_s_p95" else "not_measured"]
         return [text_entry(words["figure_of"][key]), *_value(key, value, why, words), text_entry(limit)]
 
@@ -377,8 +285,8 @@ def _value(key: str, value: Estimate | None, why: str, words: Words) -> tuple[En
     """Return a value and its interval, or a dash with the reason; what does not scatter has no interval."""
     if value is None:
         return Entry(with_note(NULL, why), ""), text_entry("")
-    span = "" if value.low == value.high else _span(key, value, words)
-    return Entry(_shown(key, value.value, words), repr(value.value)), text_entry(span)
+    ends = "" if value.low == value.high else span(key, value, words)
+    return Entry(amount(key, value.value, words), repr(value.value)), text_entry(ends)
 
 
 def _exactly(value: float | None) -> Estimate | None:
@@ -404,7 +312,7 @@ def _key_figure(
     if key == "frugal":
         basis = "modelled" if result.energy_is_modelled else "measured"
         sentences.append(words["fact"][basis].format(method=result.energy_method))
-    sentences += _doubts(result, words)
+    sentences += doubts(result, words)
     if result.weights == "random":
         sentences.append(words["answer"]["speed_only"])
     elif result.wer:

@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
-from asrmeter.analysis.comparison.runs import MOST_SHOWN, Comparison
+from asrmeter.analysis.certainty import N_DRAWS, SURE
+from asrmeter.analysis.comparison.runs import Comparison
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.ranking import LEAST_SEGMENTS, rank_all
 from asrmeter.analysis.results import results_of
@@ -24,35 +25,36 @@ from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
+from asrmeter.records.disturbance import SLOW_CONTROL
 from asrmeter.report.catalogue import Words
 from asrmeter.report.figure_registry import FIGURES, load
-from asrmeter.report.formatting import NULL, cell_links, number, percent, scaled, truncate_list
+from asrmeter.report.formatting import NULL, cell_links, format_count, number, percent, scaled
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
 from asrmeter.report.html.cards import answer, key_figures
+from asrmeter.report.html.caveats import caveats
+from asrmeter.report.html.certainty import chance
+from asrmeter.report.html.comparison import comparison_section
 from asrmeter.report.html.inline_svg import inline_svg
+from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.provenance import provenance_section
 from asrmeter.report.html.tables import (
     cells_tables,
-    compared_cells_table,
-    compared_models_table,
-    disturbed_table,
     duration_table,
     failures_table,
     mended_table,
     models_table,
     overview_table,
-    repeatability_table,
     skipped_table,
     stars_table,
     weights_table,
 )
-from asrmeter.report.html.takeaways import Takeaway, TakeawayContext, caveats, compared, compared_by
+from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.html.transcripts import transcripts_section
 from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
-DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "passes", "transcripts", "repeatability", *KEYS))
+DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "sittings", "passes", "transcripts", *KEYS))
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
@@ -84,7 +86,7 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
 class Inputs:
     """What a report is made of: a complete study, and the rows of its tables.
 
-    `repeatability` holds the cells that were measured twice, `bottlenecks` the tables of what holds cells back,
+    `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run.
     """
@@ -92,7 +94,7 @@ class Inputs:
     study: Study
     cells: Sequence[Row]
     transcripts: Sequence[Row]
-    repeatability: Sequence[Row]
+    sittings: Sequence[Row]
     bottlenecks: Bottlenecks
     selection: Mapping[str, Any]
     segments: Mapping[str, Row] = field(default_factory=dict)
@@ -129,22 +131,24 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "answer": answer(recommendations, study.report.tariff, words),
         "rules": _rules(study.report, words),
         "facts": key_figures(recommendation, words),
-        "caveats": caveats(study, selection, cells, elsewhere, recommendation, words),
+        "caveats": [
+            *noise_caveats(cells, inputs.sittings, study.protocol.target, words),
+            *caveats(study, selection, cells, elsewhere, recommendation, words),
+        ],
         "by_duration": duration_table(recommendation, words),
         "models": models_table(cells, recommendation, words),
         "stars": stars_table(results, recommendation, words),
         "figures": [figure for name, figure in drawn.items() if FIGURES[name].section == "figures"],
         "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
         "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
-        "comparison": _comparison(inputs.comparison, words) if inputs.comparison else None,
+        "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,
         "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
-        "disturbed": disturbed_table(cells, words),
+        "sittings": sittings_table(inputs.sittings, words),
         "skipped": skipped_table(selection, words),
         "mended": mended_table(selection, words),
         "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
         "method": _method(study, words),
-        "provenance": provenance_section(study, all_cells, selection, words),
-        "repeatability": repeatability_table(inputs.repeatability, words),
+        "provenance": provenance_section(study, all_cells, inputs.sittings, selection, words),
         "weights": weights_table(cells, words),
         "downloads": DOWNLOADS,
     }
@@ -202,6 +206,7 @@ def _figure(name: str, svg: str, takeaway: Takeaway, words: Words) -> dict[str, 
 def _rules(report: Report, words: Words) -> list[Markup]:
     """Return the rules by which the scenarios were answered."""
     rules = [words["answer"]["rule"].format(least=LEAST_SEGMENTS)]
+    rules.append(words["answer"]["certainty"].format(n=format_count(N_DRAWS), sure=chance(SURE, words)))
     if report.accuracy_gate is not None:
         rules.append(words["answer"]["gate"].format(gate=percent(report.accuracy_gate)))
     tariff = report.tariff
@@ -211,34 +216,7 @@ def _rules(report: Report, words: Words) -> list[Markup]:
 def _method(study: Study, words: Words) -> list[Markup]:
     """Return how it was measured, with the values of the study's protocol."""
     protocol = study.protocol
-    results = {key: f"{value:g}" for key, value in protocol} | {"target": percent(protocol.target)}
-    return [text.format(**results, seed=study.seed) for text in words["method"].values()]
-
-
-def _comparison(comparison: Comparison, words: Words) -> dict[str, Any]:
-    """Return the section on another run: sentences, each metric, cells that only one has, settings that differ."""
-    say = words["comparison"]
-    of_run = {
-        name: [cell.id for cell, place in comparison.missing if place == name]
-        for name in dict.fromkeys(name for _, name in comparison.missing)
-    }
-    return {
-        "sentences": compared(comparison, words),
-        "metrics": [
-            {
-                "title": words["compared"][part.metric.name],
-                "sentences": compared_by(part, words),
-                "models": compared_models_table(part, words),
-                "cells": compared_cells_table(part, words),
-            }
-            for part in comparison.by_metric
-        ],
-        "missing": [
-            say["only_in"].format(name=name, n=len(cells), cells=truncate_list(cells, words, MOST_SHOWN))
-            for name, cells in of_run.items()
-        ],
-        "differing": [
-            (words["setting"][key], say["differing"].format(first=first, second=second))
-            for key, first, second in comparison.differing
-        ],
-    }
+    values = {key: f"{value:g}" for key, value in protocol if value is not None} | {"target": percent(protocol.target)}
+    time = words["method_time"]["budget_s" if protocol.minutes is None else "minutes"].format(**values)
+    slow = f"{100 * SLOW_CONTROL:g}"
+    return [text.format(**values, time=time, slow=slow) for text in words["method"].values()]

@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.hardware import noise_floors
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import LARGE, MOST_PLAIN, NULL, number, percent, plain, shorten, truncate_list
+from asrmeter.report.html.noise import noise_facts
 from asrmeter.study.model import Study
 
 COMMAND = "make run STUDY=study.json"
@@ -19,7 +19,7 @@ _MOST_OF_STUDY = 200_000
 
 
 def provenance_section(
-    study: Study, cells: Sequence[Row], selection: Mapping[str, Any], words: Words
+    study: Study, cells: Sequence[Row], sittings: Sequence[Row], selection: Mapping[str, Any], words: Words
 ) -> dict[str, Any]:
     """Return the section; `selection` is the record of which speech was chosen."""
     written = study.as_json()
@@ -29,7 +29,7 @@ def provenance_section(
         "study_text": json.dumps(written, indent=1, ensure_ascii=False)[:_MOST_OF_STUDY],
         "study": _study_facts(written, cells, words),
         "corpus": _corpus_facts(selection, words),
-        "machines": _machines(cells, words),
+        "machines": _machines(cells, sittings, words),
     }
 
 
@@ -52,7 +52,7 @@ def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Mark
     return [*facts, (words["setting"]["dropped"], plain(selection["dropped"]))] if selection["dropped"] else facts
 
 
-def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
+def _machines(cells: Sequence[Row], sittings: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     """Return each machine with the values that its cells recorded, all of them where they differ."""
     keys = (
         "device_name", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version", "threads",
@@ -61,16 +61,11 @@ def _machines(cells: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     machines = sorted({row["machine_id"] for row in cells if row["machine_id"] is not None})
     described = []
     for machine_id in machines:
-        rows = [row for row in cells if row["machine_id"] == machine_id]
+        rows, own = ([row for row in table if row["machine_id"] == machine_id] for table in (cells, sittings))
         facts = [(words["setting"][key], _distinct(rows, key)) for key in keys]
         facts.append((words["setting"]["measured_at"], _span(rows)))
-        facts.append((words["setting"]["took"], _took(rows, words)))
-        n_disturbed = sum(bool(row["disturbed"]) for row in rows)
-        facts.append((words["setting"]["disturbed"], f"{n_disturbed} / {len(rows)}"))
-        facts += [
-            (words["setting"]["noise_floor"].format(device=device), _floor(row, words))
-            for device, row in noise_floors(rows).items()
-        ]
+        facts.append((words["setting"]["took"], _took(rows, own, words)))
+        facts += noise_facts(rows, own, words)
         described.append({"title": words["provenance"]["machine"].format(machine_id=machine_id), "facts": facts})
     return described
 
@@ -81,39 +76,30 @@ def _distinct(rows: Sequence[Row], key: str) -> str:
     return shorten(", ".join(shown), MOST_PLAIN) or NULL
 
 
-def _floor(row: Row, words: Words) -> str:
-    """Return the noise floor that a row tells, or why it tells none."""
-    if row["noise_floor"] is not None:
-        return percent(row["noise_floor"])
-    reason = row["noise_floor_note"] or words["why_null"]["not_measured"]
-    return words["provenance"]["no_noise_floor"].format(reason=reason)
-
-
 def _span(rows: Sequence[Row]) -> str:
     """Return when the first cell was begun and the last one was done."""
     begun, done = (sorted(str(row[name]) for row in rows if row[name]) for name in ("started_at", "measured_at"))
     return " – ".join(dict.fromkeys([*begun[:1], *done[-1:]])) or NULL
 
 
-def _took(rows: Sequence[Row], words: Words) -> str:
-    """Return how long it took from the first cell to the last, and all cells together."""
-    timed = [
-        [datetime.datetime.fromisoformat(row[name]) for name in ("started_at", "measured_at")]
-        for row in rows
-        if row["started_at"] and row["measured_at"]
-    ]
-    if not timed:
+def _took(cells: Sequence[Row], sittings: Sequence[Row], words: Words) -> str:
+    """Return how long it took from the first job to the last, all of them together, and how much was timed passes."""
+    begun, done = (
+        [datetime.datetime.fromisoformat(row[name]) for row in cells if row[name]]
+        for name in ("started_at", "measured_at")
+    )
+    jobs_s, timed_s = (sum(row[name] or 0.0 for row in sittings) for name in ("job_s", "timed_s"))
+    if not begun or not done or not jobs_s:
         return NULL
-    whole = max(done for _, done in timed) - min(begun for begun, _ in timed)
-    cells = sum((done - begun for begun, done in timed), start=datetime.timedelta())
+    whole_s = (max(done) - min(begun)).total_seconds()
     # Less than its parts only if somebody set the clock back meanwhile.
-    whole_told = NULL if whole < cells else _clock(whole)
-    return words["provenance"]["took"].format(whole=whole_told, cells=_clock(cells))
+    whole = NULL if whole_s < jobs_s else _clock(whole_s)
+    return words["provenance"]["took"].format(whole=whole, jobs=_clock(jobs_s), share=percent(timed_s / jobs_s))
 
 
-def _clock(time: datetime.timedelta) -> str:
+def _clock(seconds: float) -> str:
     """Return a time as h:min:s, without days: their name would be in one language."""
-    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    minutes, seconds = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from markupsafe import Markup, escape
 
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.report.catalogue import Words
@@ -161,6 +162,15 @@ def number_entry(
 ) -> Entry:
     """Return a number, or a dash with the reason for which it is missing."""
     return Entry(NULL, "", why or "") if value is None else Entry(digits(value * scale), full_precision([value], scale))
+
+
+def estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> Entry:
+    """Return a value with its interval below."""
+    if estimate is None:
+        return Entry(NULL, "", why)
+    below = interval(estimate.low, estimate.high, scale)
+    known = [end for end in (estimate.value, estimate.low, estimate.high) if end is not None]
+    return Entry(with_note(number(estimate.value * scale), below), full_precision(known, scale))
 
 
 def full_precision(values: Iterable[float], scale: float = 1.0) -> str:

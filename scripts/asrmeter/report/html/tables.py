@@ -1,21 +1,18 @@
 """The report's tables: for each value what is shown, what it is sorted by, and why it is missing."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair, Verdict
-from asrmeter.analysis.comparison.runs import ByMetric
 from asrmeter.analysis.ranking import ByDuration, Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult, disturbance_of, energy_method, results_of
 from asrmeter.analysis.scenarios import word_accuracy_kept
 from asrmeter.analysis.star_rating import MOST, stars
 from asrmeter.analysis.table_rows import cell_name
-from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MODELLED_METHODS
 from asrmeter.report.catalogue import Words
@@ -25,12 +22,9 @@ from asrmeter.report.formatting import (
     NULL,
     anchor,
     cell_link,
-    effect_texts,
     energy_basis,
     format_count,
-    interval,
     number,
-    percent,
     result_fields,
     short_basis,
     truncate_list,
@@ -39,7 +33,7 @@ from asrmeter.report.html.table_model import (
     Column,
     Entry,
     Table,
-    full_precision,
+    estimate_entry,
     interval_column,
     lines_of,
     name_columns,
@@ -118,101 +112,6 @@ def failures_table(rows: Sequence[Row], elsewhere: Sequence[Row], words: Words) 
     return table_of("failures", words["failures"]["caption"], columns, reasons, words)
 
 
-def disturbed_table(cells: Sequence[Row], words: Words) -> Table:
-    """Return the disturbed cells with what disturbed them, and what was seen of the machine meanwhile."""
-    missing = words["why_null"]["not_measured"]
-    columns = [
-        text_column("cell", lambda row: cell_link(cell_name(row))),
-        text_column("disturbance", disturbance_of),
-        *(
-            quantity(key, lambda row: missing, scale, digits)
-            for key, scale, digits in (
-                ("n_attempts", 1.0, format_count),
-                ("other_processes_cpu_cores", 1.0, number),
-                ("steal_share", 100.0, number),
-                ("cpu_mhz_min", 1.0, format_count),
-                ("temperature_c_max", 1.0, format_count),
-                ("n_throttle_events", 1.0, format_count),
-                ("n_foreign_gpu_processes", 1.0, format_count),
-            )
-        ),
-    ]
-    return table_of("disturbed", words["failures"]["disturbed_caption"], columns, filter(disturbance_of, cells), words)
-
-
-def repeatability_table(pairs: Iterable[Row], words: Words) -> Table:
-    """Return the cells that were measured twice, with both latencies and their relative difference."""
-    say = words["provenance"]
-    overlaps = {True: say["yes"], False: say["no"]}
-
-    def why(row: Row) -> str:
-        return row["note"] or words["why_null"]["not_measured"]
-
-    def latency(key: str, suffix: str) -> Column[Row]:
-        def entry(row: Row) -> Entry:
-            median, low, high = (row[f"latency_s_{part}{suffix}"] for part in ("median", "ci_low", "ci_high"))
-            return _estimate_entry(None if median is None else Estimate(median, low, high), why(row))
-
-        return Column(key, entry)
-
-    columns = [
-        text_column("cell", lambda row: cell_link(cell_name(row))),
-        latency("latency_s_median", ""),
-        latency("latency_again", "_again"),
-        quantity("relative_difference", why, scale=100),
-        text_column("overlap", lambda row: overlaps.get(row["overlap"], NULL)),
-        text_column("note", lambda row: row["note"] or ""),
-    ]
-    return table_of("repeatability", say["repeatability_caption"], columns, pairs, words, source="repeatability")
-
-
-def compared_models_table(part: ByMetric, words: Words) -> Table:
-    """Return how many cells of each model have each verdict against another run, and whether the model changed."""
-    metric, say = part.metric, words["comparison"]
-
-    def count(verdict: Verdict) -> Column[ModelSummary]:
-        def entry(model: ModelSummary) -> Entry:
-            n = str(model.counts.get(verdict, 0))
-            return Entry(n, n)
-
-        return Column(verdict, entry)
-
-    def change(model: ModelSummary) -> str:
-        unchanged = say["unchanged" if model.judged else "not_judged"]
-        return words["verdict"][model.change] if model.change else unchanged
-
-    effect = {"ratio": "ratio_median", "difference": "difference_pooled"}[metric.effect]
-    columns: list[Column[ModelSummary]] = [
-        text_column("model", lambda model: model.candidate[0]),
-        text_column("variant", lambda model: model.candidate[1]),
-        *map(count, metric.verdicts),
-        Column(effect, lambda model: _effect_entry(model.effect, metric, say["no_effect"])),
-        text_column("as_a_whole", change),
-    ]
-    caption = say["models_caption"].format(metric=words["compared"][metric.name])
-    return table_of(f"compared-models-{metric.name}", caption, columns, part.models, words)
-
-
-def compared_cells_table(part: ByMetric, words: Words) -> Table:
-    """Return cells of this run beside the same ones of another, those that differ first."""
-    metric = part.metric
-
-    def floor(pair: Pair) -> Entry:
-        known = pair.effect.floor if pair.effect else None
-        return Entry(percent(known), "" if known is None else repr(known), pair.reason)
-
-    columns: list[Column[Pair]] = [
-        text_column("cell", lambda pair: cell_link(pair.cell.id)),
-        Column("other_run", lambda pair: _estimate_entry(pair.first, pair.reason, metric.scale)),
-        Column("this_run", lambda pair: _estimate_entry(pair.second, pair.reason, metric.scale)),
-        Column(metric.effect, lambda pair: _effect_entry(pair.effect, metric, pair.reason)),
-        *([Column("floor", floor)] if metric.effect == "ratio" else []),
-        text_column("verdict", lambda pair: words["verdict"][pair.verdict]),
-        text_column("reason", lambda pair: pair.reason),
-    ]
-    return table_of(f"compared-{metric.name}", words["compared_caption"][metric.name], columns, part.shown, words)
-
-
 def weights_table(cells: Sequence[Row], words: Words) -> Table:
     """Return the weights that were run, with their hashes."""
     known = sorted({(row["model"], row["weights"] or NULL, row["weights_sha256"] or NULL) for row in cells})
@@ -248,7 +147,7 @@ def models_table(cells: Sequence[Row], found: StudyRankings, words: Words) -> Ta
 
     def wer(model: ModelResults) -> Entry:
         why = missing["random" if model.rows[0]["weights"] == "random" else "not_pooled"]
-        return _estimate_entry(found.accuracy_of(model.candidate), why, scale=100)
+        return estimate_entry(found.accuracy_of(model.candidate), why, scale=100)
 
     def kept(model: ModelResults) -> Entry:
         result = scored.get(model.candidate)
@@ -390,6 +289,9 @@ def _speed_columns(words: Words) -> list[Column[Row]]:
     def why(row: Row) -> str:
         return row["reason"] or missing["not_measured"]
 
+    def why_no_interval(row: Row) -> str:
+        return row["interval_note"] or why(row)
+
     def why_p95(row: Row) -> str:
         return missing["p95"]
 
@@ -397,7 +299,8 @@ def _speed_columns(words: Words) -> list[Column[Row]]:
         *name_columns(),
         _status_column(words),
         quantity("latency_s_median", why),
-        interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why),
+        interval_column("latency_interval", "latency_s_ci_low", "latency_s_ci_high", why_no_interval),
+        interval_column("next_interval", "latency_s_next_low", "latency_s_next_high", why_no_interval),
         quantity("latency_s_p95", why_p95),
         quantity("rtfx", why),
         quantity("samples_per_s", why),
@@ -407,7 +310,9 @@ def _speed_columns(words: Words) -> list[Column[Row]]:
         quantity("encoder_padding_share", why, scale=100),
         quantity("n_windows_mean", why),
         quantity("n_tokens_mean", why),
-        *(quantity(key, why, digits=format_count) for key in ("n_passes", "n_batches", "n_warmup_passes")),
+        *(quantity(key, why, digits=format_count) for key in ("n_laps", "n_passes", "n_batches", "n_warmup_passes")),
+        quantity("lap_scatter", why_no_interval, scale=100),
+        quantity("machine_speed", lambda row: missing["no_control"], scale=100),
         quantity("threads", why, digits=format_count),
         quantity("startup_cpu_s", why),
         quantity("fork_server_import_cpu_s", lambda row: missing["no_fork_server"]),
@@ -492,23 +397,6 @@ def _linked(result: CellResult, words: Words) -> Markup:
 def _rank(candidate: Candidate, found: StudyRankings) -> float:
     wer = found.accuracy_of(candidate)
     return wer.value if wer else math.inf
-
-
-def _estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> Entry:
-    """Return a value with its interval below."""
-    if estimate is None:
-        return Entry(NULL, "", why)
-    below = interval(estimate.low, estimate.high, scale)
-    known = [end for end in (estimate.value, estimate.low, estimate.high) if end is not None]
-    return Entry(with_note(number(estimate.value * scale), below), full_precision(known, scale))
-
-
-def _effect_entry(effect: Estimate | None, metric: Metric, why: str) -> Entry:
-    """Return what became of a value, with its interval below where it has one."""
-    if effect is None:
-        return Entry(NULL, "", why)
-    value, between = effect_texts(effect, metric)
-    return Entry(value if between == NULL else with_note(value, between), repr(effect.value))
 
 
 def _best_entry(result: CellResult | None, value: float | None, why: str, place: Markup, **more: str) -> Entry:

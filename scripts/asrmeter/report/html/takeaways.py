@@ -4,39 +4,30 @@ The catalogue `words.<language>.toml` has the sentences; each claim comes with t
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
-from asrmeter.analysis.comparison.runs import ByMetric, Comparison
-from asrmeter.analysis.hardware import noise_floors
 from asrmeter.analysis.pareto import front
 from asrmeter.analysis.ranking import StudyRankings
-from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, energy_method, results_of
+from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, results_of
 from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.table_types import Row
-from asrmeter.common.vocabulary import MEASURED_STATUS, MODELLED_METHODS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
     FEW,
-    cell_link,
     display_name,
-    effect_text,
-    format_count,
     join,
     number,
     percent,
     result_fields,
     short_basis,
-    shorten,
     truncate_list,
 )
 from asrmeter.study.grid import reference_duration
-from asrmeter.study.model import Study
 
 
 @dataclass(frozen=True)
@@ -54,125 +45,7 @@ class TakeawayContext:
         return results_of(self.cells)
 
 
-AS_EFFECT = {"ratio": "as_ratio", "difference": "as_difference"}
 Takeaway = tuple[Markup, list[str]]
-
-
-def caveats(
-    study: Study,
-    selection: Mapping[str, Any],
-    cells: Sequence[Row],
-    elsewhere: Sequence[Row],
-    found: StudyRankings,
-    words: Words,
-) -> list[str]:
-    """Return what a reader has to know before acting on the answer."""
-    say = words["caveat"]
-    total = len(cells)
-    modelled = [
-        row for row in cells if row["energy_j_per_sample"] is not None and energy_method(row) in MODELLED_METHODS
-    ]
-    with_energy = [row for row in cells if row["energy_j_per_sample"] is not None]
-    random = sorted({row["model"] for row in cells if row["weights"] == "random"})
-    unconverged = [row for row in cells if row["status"] == "unconverged"]
-    failed = [row for row in cells if row["status"] not in MEASURED_STATUS]
-    machines = {row["machine_id"] for row in cells if row["machine_id"] is not None}
-    padded = [
-        row for row in cells if row["has_decoder"] is False and row["weights"] == "pretrained" and row["batch_size"] > 1
-    ]
-    disturbed = [row for row in cells if row["disturbed"]]
-    caveats: list[str] = [_noise_caveat(row, words) for row in noise_floors(cells).values()]
-    if disturbed:
-        caveats.append(say["disturbed"].format(n=len(disturbed), total=total))
-    if skipped := [shorten(entry["name"]) for entry in selection["skipped"]]:
-        caveats.append(say["skipped"].format(n=len(skipped), names=truncate_list(skipped, words)))
-    if mended := [shorten(entry["name"]) for entry in selection["mended"]]:
-        caveats.append(say["mended"].format(n=len(mended), names=truncate_list(mended, words)))
-    if found.accuracies:
-        caveats.append(_accuracy_caveat(found.accuracies[0], words))
-    if others := _other_classes(cells, found, words):
-        caveats.append(say["other_classes"].format(classes=join(others)))
-    if modelled:
-        devices = sorted({row["device"] for row in modelled})
-        methods = sorted({energy_method(row) for row in modelled})
-        caveats.append(say["modelled"].format(devices=join(devices), methods=join(methods)))
-    if with_energy:
-        caveats.append(say["own_component"])
-    if random:
-        caveats.append(say["random"].format(models=join(random)))
-    if unconverged:
-        caveats.append(say["unconverged"].format(n=len(unconverged), total=total))
-    if failed:
-        caveats.append(say["failed"].format(n=len(failed), total=total))
-    if padded:
-        caveats.append(say["padding"])
-    if elsewhere:
-        caveats.append(say["elsewhere"].format(n=len(elsewhere), total=total + len(elsewhere)))
-    if len(machines) > 1:
-        caveats.append(say["machines"].format(n=len(machines)))
-    if study.device_note:
-        caveats.append(say["no_gpu"].format(reason=study.device_note))
-    return caveats
-
-
-def compared(comparison: Comparison, words: Words) -> list[Markup]:
-    """Return what came out of a comparison with another run: which models changed, failures, other machines."""
-    say = words["comparison"]
-    first, second = comparison.names
-    if not comparison.n_cells:
-        return [say["nothing"].format(first=first, second=second)]
-    changes = [
-        say["changes"].format(metric=words["compared"][part.metric.name], changes=_changes(part, words))
-        for part in comparison.by_metric
-    ]
-    sentences = [
-        say["both"].format(n=comparison.n_cells, first=first, second=second, changes=Markup("; ").join(changes))
-    ]
-    if comparison.other_machine:
-        sentences.append(say["machines"])
-    if comparison.failed:
-        cells = [cell_link(cell.id) for cell, _ in comparison.failed]
-        sentences.append(say["failed"].format(n=len(cells), cells=truncate_list(cells, words)))
-    return sentences
-
-
-def _changes(part: ByMetric, words: Words) -> Markup:
-    """Return which models changed by a metric, or why none is named."""
-    say = words["comparison"]
-    if part.drifted and part.drift:
-        return say["drifted"].format(verdict=words["verdict"][part.drift])
-    changes = [
-        say["change"].format(name=display_name(model.candidate), verdict=words["verdict"][model.change])
-        for model in part.changed
-        if model.change
-    ]
-    return join(changes) or say["none_changed" if part.judged else "none_judged"]
-
-
-def compared_by(part: ByMetric, words: Words) -> list[Markup]:
-    """Return what came out of a comparison by one metric, the counts first."""
-    say, metric = words["comparison"], part.metric
-    # Where runs are compared segment by segment, overlapping intervals of their own say nothing.
-    share = part.overlap_share if metric.effect == "ratio" else None
-    counts = join(say["count"].format(n=n, verdict=words["verdict"][verdict]) for verdict, n in part.counts.items())
-    overlap = say["overlap"].format(share=percent(share)) if share is not None else ""
-    sentences = [say["counts"].format(n=len(part.pairs), counts=counts, overlap=overlap)]
-    sentences += [
-        say["changed"].format(
-            name=display_name(model.candidate),
-            verdict=words["verdict"][model.change],
-            effect=say[AS_EFFECT[metric.effect]].format(effect=effect_text(model.effect, metric)),
-        )
-        for model in part.changed
-        if model.change
-    ]
-    if part.drift:
-        sentences.append(say["drift"].format(verdict=words["verdict"][part.drift]))
-    if metric.name in words["compared_note"]:
-        sentences.append(words["compared_note"][metric.name])
-    if len(part.shown) < len(part.pairs):
-        sentences.append(say["shown"].format(n=len(part.shown), total=len(part.pairs)))
-    return sentences
 
 
 def latency_takeaway(of: TakeawayContext) -> Takeaway:
@@ -380,37 +253,3 @@ def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway:
     )
     evidence = [cell_name({**pair, "device": device}) for pair in (low, high) for device in pair["devices"]]
     return sentence, evidence
-
-
-def _accuracy_caveat(result: CellResult, words: Words) -> Markup:
-    return words["caveat"]["accuracy"].format(
-        n_segments=result.n_segments,
-        n_words=format_count(result.n_words),
-        duration=result.duration_s,
-        batch=result.batch_size,
-    )
-
-
-def _other_classes(cells: Sequence[Row], found: StudyRankings, words: Words) -> list[Markup]:
-    """Return the classes in which another model makes the fewest errors by value, each with that model."""
-    if not found.accuracies:
-        return []
-    best: dict[int, CellResult] = {}
-    for result in results_of(cells):
-        if result.wer and result.batch_size == found.accuracies[0].batch_size:
-            known = best.get(result.duration_s)
-            if known is None or known.wer is None or result.wer.value < known.wer.value:
-                best[result.duration_s] = result
-    return [
-        words["caveat"]["other_class"].format(name=display_name(result.candidate), duration=duration_s)
-        for duration_s, result in sorted(best.items())
-        if result.candidate != found.accuracies[0].candidate
-    ]
-
-
-def _noise_caveat(row: Row, words: Words) -> Markup:
-    """Say the noise floor of a row's device, or why there is none."""
-    if row["noise_floor"] is None:
-        note = row["noise_floor_note"] or words["why_null"]["not_measured"]
-        return words["caveat"]["no_noise_floor"].format(device=row["device"], reason=note)
-    return words["caveat"]["noise_floor"].format(device=row["device"], floor=percent(row["noise_floor"]))

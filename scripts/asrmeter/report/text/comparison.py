@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from asrmeter.analysis.comparison.machine_speeds import MachineSpeeds
 from asrmeter.analysis.comparison.rules import Metric, Verdict
 from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison
 from asrmeter.common.errors import few
@@ -20,6 +21,7 @@ def as_text(comparison: Comparison) -> str:
     lines += [f"{key} differs: {before} -> {after}" for key, before, after in comparison.differing]
     if comparison.other_machine:
         lines.append("the machines differ: what changed may be theirs")
+    lines += [line for speeds in comparison.speeds if (line := _speed(speeds, comparison.names))]
     for part in comparison.by_metric:
         lines += ["", *_of_metric(part)]
     lines += ["", *(f"failed in {second}: {cell.id} ({why})" for cell, why in comparison.failed[:MOST_SHOWN])]
@@ -27,6 +29,19 @@ def as_text(comparison: Comparison) -> str:
     if (n_more := len(comparison.missing) - MOST_SHOWN) > 0:
         lines.append(f"and {n_more} more cells in one run only")
     return "\n".join([*lines, _verdict(comparison)])
+
+
+def _speed(speeds: MachineSpeeds, names: tuple[str, str]) -> str:
+    """Say how fast the machine was in both runs, and whether the ratios of latencies are free of it."""
+    shares = [
+        f"{_whole_percent(share)} of its best in {name}"
+        for share, name in zip(speeds.best_shares, names, strict=True)
+        if share
+    ]
+    if speeds.ratio is not None:
+        explains = "taken out of the ratios" if speeds.explains else "which does not explain the latencies"
+        shares.append(f"in {names[1]} at {percent(speeds.ratio)} of its speed in {names[0]}, {explains}")
+    return f"{speeds.device}: the machine ran at {'; '.join(shares)}" if shares else ""
 
 
 def _of_metric(part: ByMetric) -> list[str]:
@@ -59,6 +74,8 @@ def _of_metric(part: ByMetric) -> list[str]:
     share = part.overlap_share
     # Runs that are compared segment by segment may differ though their own intervals overlap.
     overlap = "" if share is None or metric.effect != "ratio" else f"; {_whole_percent(share)} of the intervals overlap"
+    if part.predicted_share is not None:
+        overlap += f"; {_whole_percent(part.predicted_share)} lie where the first run expected them"
     return [*lines, f"{_counted(part.counts)}{overlap}"]
 
 

@@ -1,0 +1,68 @@
+"""
+Disturbed measurements, once more.
+
+Needs: the records of a lap on a device
+Makes: <results>/measurements/.laps/<device>-lap<n>.json; better records in the place of disturbed ones
+Steps: one job a lap and device, between its lap and the next; with nothing disturbed it ends in a moment
+
+In no group of a cluster: its records would make one job of a whole lap.
+"""
+
+
+rule retry_disturbed_cpu:
+    "Measure again what was disturbed in a lap on the CPU."
+    input:
+        records=lambda wildcards: PLAN.laps.records("cpu", int(wildcards.lap)),
+        models=list(MODELS.values()),
+        manifest=SEGMENTS,
+        study=ancient("<results>/study.json"),
+    output:
+        "<results>/measurements/.laps/cpu-lap{lap}.json",
+    log:
+        "<results>/logs/measure/retried/cpu-lap{lap}.log",
+    priority: lambda wildcards: PLAN.laps.retry_priority(int(wildcards.lap))
+    retries: PLAN.retries
+    conda:
+        "../envs/measure.yaml"
+    threads: MEASURE_THREADS
+    resources:
+        **retrying_resources("cpu"),
+    params:
+        device="cpu",
+        results=subpath(input.study, parent=True),
+        made_of=PLAN.fingerprints.to_json(),
+    shell:
+        r"""
+        python scripts/retry_disturbed.py \
+            --study {input.study:q} \
+            --fingerprints {params.made_of:q} \
+            --measurements {params.results:q}/measurements \
+            --models {params.results:q}/models \
+            --segments {input.manifest:q} \
+            --device {params.device:q} \
+            --lap {wildcards.lap:q} \
+            {resources.untracked} \
+            --timeout-s {resources.timeout_s:q} \
+            --time-s {resources.time_s:q} \
+            --output {output:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+use rule retry_disturbed_cpu as retry_disturbed_cuda with:
+    input:
+        records=lambda wildcards: PLAN.laps.records("cuda", int(wildcards.lap)),
+        models=list(MODELS.values()),
+        manifest=SEGMENTS,
+        study=ancient("<results>/study.json"),
+    output:
+        "<results>/measurements/.laps/cuda-lap{lap}.json",
+    log:
+        "<results>/logs/measure/retried/cuda-lap{lap}.log",
+    resources:
+        **retrying_resources("cuda"),
+        gpu=1,
+    params:
+        device="cuda",
+        results=subpath(input.study, parent=True),
+        made_of=PLAN.fingerprints.to_json(),

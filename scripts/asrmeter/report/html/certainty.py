@@ -1,0 +1,119 @@
+"""How sure a recommendation is, in words: its probability, and the number that would change it."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
+
+from asrmeter.analysis.certainty import SURE, Certainty, TurningPoint
+from asrmeter.analysis.limits import Outcome
+from asrmeter.analysis.results import CellResult
+from asrmeter.analysis.scenarios import Recommendation
+from asrmeter.report.catalogue import Words
+from asrmeter.report.formatting import (
+    NARROW_SPACE,
+    NULL,
+    cell_link,
+    display_name,
+    interval,
+    join,
+    result_fields,
+    truncate_list,
+)
+from asrmeter.report.html.amounts import exact_amount, span
+
+# Draws say no more: beyond these a probability is only near to 1 or to 0.
+_LIKELIEST, _UNLIKELIEST = 0.99, 0.01
+
+
+def lead(recommendations: Sequence[Recommendation], words: Words) -> Markup | str:
+    """Say how sure the recommendations are; nothing where there is none."""
+    given = [one for one in recommendations if one.ranking]
+    if not given:
+        return ""
+    if all(one.is_sure for one in given):
+        return words["sure"]["all"].format(sure=chance(SURE, words))
+    chances = [
+        words["sure"]["chance"].format(
+            scenario=words["scenario_short"].get(one.name, one.name), chance=_chance_of(one.certainty, words)
+        )
+        for one in given
+    ]
+    return words["sure"]["not_all"].format(chances=join(chances))
+
+
+def how_sure(recommendation: Recommendation, words: Words) -> Iterator[Markup]:
+    """Yield how likely a recommendation is to be right, what would change it, and what cannot be told from it."""
+    say, ranking, found = words["sure"], recommendation.ranking, recommendation.certainty
+    assert ranking is not None and found is not None  # both are there where something is recommended
+
+    def cells_of(results: Sequence[CellResult]) -> Markup:
+        return truncate_list([cell_link(result.cell) for result in results], words)
+
+    yield say["probability" if found.probability is not None else "no_probability"].format(
+        name=display_name(ranking.first.candidate), chance=_chance_of(found, words)
+    )
+    if found.of_setting is not None and found.of_setting != found.probability:
+        yield say["of_setting"].format(chance=chance(found.of_setting, words))
+    if found.turning_point:
+        yield what_would_change(found.turning_point, ranking.first, words)
+    if ranking.ties:
+        key = "wer_ties" if recommendation.asked.prefer == "accuracy" else "ties"
+        yield say[key].format(cells=cells_of(ranking.ties))
+    if undecided := [other for other in ranking.undecided if other.candidate != ranking.first.candidate]:
+        yield say["unclear"].format(cells=cells_of(undecided))
+    if ranking.runner_up and ranking.runner_up.hardware[0] != ranking.first.hardware[0]:
+        yield say["machines"]
+    for check in recommendation.checks:
+        if check.outcome is Outcome.LIKELY and check.value:
+            key = "no_interval" if check.value.low is None else "likely"
+            yield say[key].format(limit=words["figure_of"][check.key], interval=span(check.key, check.value, words))
+    yield from doubts(ranking.first, words)
+
+
+def doubts(result: CellResult, words: Words) -> list[Markup]:
+    """Return a sentence if a latency is not known within the target."""
+    latency = result.latency
+    if latency.low is None:
+        return [words["answer"]["no_interval"]]
+    if not result.converged:
+        return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high))]
+    return []
+
+
+def chance(probability: float, words: Words) -> Markup:
+    """Return a probability in whole per cent, never more than it is."""
+    if probability > _LIKELIEST:
+        return words["sure"]["more_than"].format(chance=_per_cent(_LIKELIEST))
+    if probability < _UNLIKELIEST:
+        return words["sure"]["less_than"].format(chance=_per_cent(_UNLIKELIEST))
+    return Markup(_per_cent(probability))
+
+
+def _chance_of(found: Certainty | None, words: Words) -> Markup:
+    return (
+        words["sure"]["not_known"] if found is None or found.probability is None else chance(found.probability, words)
+    )
+
+
+def _per_cent(probability: float) -> str:
+    # A little more than nothing, as 0.29 * 100 is less than 29.
+    return f"{math.floor(100 * probability + 1e-9)}{NARROW_SPACE}%"
+
+
+def what_would_change(point: TurningPoint, first: CellResult, words: Words) -> Markup:
+    """Say which number would change the recommendation, if it were another."""
+    say = words["turning_point"]
+    told = {
+        **result_fields(point.result),
+        "what": words["figure_of"][point.measure],
+        "value": NULL if math.isnan(point.value) else exact_amount(point.measure, point.value, words),
+    }
+    if point.becomes is None:
+        return say["no_worse"].format(**told)
+    told["becomes"] = exact_amount(point.measure, point.becomes, words)
+    if point.result.candidate != first.candidate:
+        return say["rival"].format(**told)
+    if point.answer is None:
+        return say["limit_nobody"].format(**told)
+    return say["limit"].format(**told, answer=display_name(point.answer.candidate))

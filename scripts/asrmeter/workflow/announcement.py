@@ -1,0 +1,36 @@
+"""What a run is going to measure and how long that takes, in words, before it begins. Standard library only."""
+
+from typing import TYPE_CHECKING
+
+from asrmeter.study import grid
+
+if TYPE_CHECKING:
+    from asrmeter.study.model import Study
+
+
+def announcement(study: "Study", n_to_measure: int | None = None) -> str:
+    """Return the plan of a complete study in a line; `n_to_measure`: how many sittings a run measures, None for all."""
+    n_cells, n_laps = len(grid.cells(study)), study.protocol.laps
+    n_all = n_cells * n_laps
+    n = n_all if n_to_measure is None else n_to_measure
+    said = f"{_count(n_cells, 'cell')}, {_count(n_laps, 'lap')}, "
+    if n < n_all:
+        said += f"{n} of {n_all} measurements to do, "
+    minutes, budget_s = study.protocol.minutes, study.protocol.budget_s or 0
+    return said + (
+        f"at least {approx_duration(n * budget_s)}"
+        if minutes is None
+        else f"about {approx_duration(60 * minutes * n / n_all)}"
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def approx_duration(time_s: float) -> str:
+    """Return a rounded time: `40 s`, `8 min`, `5 h`, `3 days`."""
+    for unit_s, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if time_s >= 1.5 * unit_s:
+            return f"{round(time_s / unit_s)} {name}"
+    return f"{max(10, round(time_s, -1)):.0f} s"
