@@ -26,11 +26,6 @@ def test_a_median_lies_between_two_values_as_coins_say() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(3000) / 2, rel=0.03)
 
 
-def test_one_batch_has_the_plain_median() -> None:
-    assert stats.blocked_median([[3.0], [1.0], [2.0]]) == 2.0
-    assert stats.blocked_median([[1.0, 10.0], [1.001, 10.01], [0.999, 9.99], [1.0, 10.0]]) == pytest.approx(5.5)
-
-
 def test_within_a_block_what_is_shared_cancels() -> None:
     quick, slow = in_block(1.0, 0.01, common=0.2), in_block(1.1, 0.01, common=0.2)
     assert quick.overlaps(slow) and quick.differs_from(slow) and not quick.ties_with(slow)

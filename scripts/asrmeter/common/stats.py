@@ -149,15 +149,6 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     return None if numerator is None or not denominator else numerator / denominator
 
 
-def blocked_median(rounds: Sequence[Sequence[float]]) -> float:
-    """Return the mean over batches of each batch's median.
-
-    `rounds` has a row for each round and a column for each batch. Batches differ in content: only passes over the same
-    batch repeat each other. With one batch this is the plain median.
-    """
-    return float(np.median(np.asarray(rounds), axis=0).mean())
-
-
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Return two of the values between which the median lies with at least 95 %; None for fewer than six.
 
