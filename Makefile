@@ -4,17 +4,26 @@ PYTHON ?= python3
 CORES ?= all
 # Another study: make run STUDY=studies/mine.yaml
 STUDY ?=
+# A finished run under a name: make keep NAME=before
+NAME ?=
+RESULTS ?= results
 
 VENV := .venv
 ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run slurm test check lint lint-types lint-tests lint-style lint-workflow format schema lock pictures clean help
+.PHONY: run keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
+
+keep: $(VENV)/run.stamp ## copy the run in results/ to runs/NAME, to compare with later
+	$(ACTIVATE) python scripts/runs.py keep '$(NAME)' '$(RESULTS)'
+
+share: $(VENV)/run.stamp ## pack report and tables for others, without what the study withholds: results/share.zip
+	$(ACTIVATE) python scripts/share.py '$(RESULTS)'
 
 slurm: $(VENV)/run.stamp $(VENV)/slurm.stamp ## set up what profiles/slurm needs on top
 
@@ -53,6 +62,9 @@ format: $(VENV)/dev.stamp ## put the code into form
 
 schema: $(VENV)/dev.stamp ## schemas/study.schema.json, of the types in the code
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.schema --fix
+
+columns: $(VENV)/dev.stamp ## docs/columns.md, of what the columns of all tables say of themselves
+	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.columns --fix
 
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in

@@ -1,4 +1,4 @@
-// Tables sort, filter and copy as CSV. Without this script they are complete, in the order of their names.
+// Tables sort, filter and copy as CSV. Without this script the page is complete, tables in the order of their names.
 const MANY_ROWS = 8;
 const DASH = "–";
 const collator = new Intl.Collator(document.documentElement.lang, { numeric: true });
@@ -104,3 +104,8 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   button.addEventListener("click", () => copy(table, status));
   table.parentElement.before(own);
 }
+
+// On a telephone the navigation scrolls sideways: a link of which a part is in sight is brought in as a whole.
+document.querySelector("nav").addEventListener("focusin", (event) => {
+  event.target.scrollIntoView({ behavior: "instant", block: "nearest", inline: "nearest" });
+});

@@ -3,7 +3,7 @@ From records to tables.
 
 Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
 Makes: <results>/tables/{cells,sittings,passes,transcripts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
-Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside
+Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
 PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
@@ -50,7 +50,7 @@ rule tables:
 
 
 rule bottlenecks:
-    "Work out what holds each cell back, and put the 2025 study's tables beside."
+    "Work out what holds each cell back; put the 2025 study's tables beside if asked."
     input:
         code("bottlenecks.py"),
         f"{BASE}/resources/edlm2025.csv",

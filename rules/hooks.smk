@@ -9,13 +9,27 @@ nothing of it runs in the jobs
 
 from asrmeter.common.files import check_room
 from asrmeter.measure import retries
+from asrmeter.records import earlier
 from asrmeter.sources import packages
 from asrmeter.workflow.announcement import announcement
+from asrmeter.workflow.briefing import Briefing
 from asrmeter.workflow.progress import RunProgress
 
 # Only on a cluster: beside a measurement nothing may wake up.
 POLL_S = 30
-PROGRESS = RunProgress(Path(PLAN.results), snakemake_api.progress_line(logger))
+SAY = snakemake_api.progress_line(logger)
+PROGRESS = RunProgress(Path(PLAN.results), SAY)
+
+
+def brief(jobs):
+    "Say what will be measured, how long that takes, what is left out, and what can be answered."
+    for line in Briefing(PLAN, jobs).lines():
+        SAY(line)
+
+
+snakemake_api.after_dry_run(
+    workflow, lambda: or_exit(brief, snakemake_api.planned_jobs(workflow))
+)
 
 
 onstart:
@@ -30,8 +44,13 @@ onstart:
             if job.has_attempts and job.is_needed:
                 retries.forget(Path(job.outputs[0]))
         to_measure, done = PLAN.laps.sittings_of_jobs(jobs)
+        for sitting in to_measure.values():
+            earlier.set_aside(
+                Path(PLAN.laps.record(sitting)), PLAN.fingerprints.corpus
+            )
         with errors_in_one_line():
             PLAN.laps.begin_ledger(to_measure.values(), done)
+            brief(jobs)
         plan = announcement(STUDY, len(to_measure))
         PROGRESS.begin(
             to_measure, done, plan, None if workflow.local_exec else POLL_S
@@ -40,6 +59,8 @@ onstart:
 
 
 onsuccess:
+    for sitting in PROGRESS.to_measure:
+        earlier.forget(Path(PLAN.laps.record(sitting)))
     PROGRESS.end()
 
 

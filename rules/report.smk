@@ -10,6 +10,10 @@ from asrmeter.report import figure_registry
 
 FIGURES = list(figure_registry.FIGURES)
 WORDS = f"report/words.{STUDY.report.language}.toml"
+# What columns mean, where somebody translated it.
+MEANINGS = [
+    str(path) for path in Path("report").glob(f"columns.{STUDY.report.language}.toml")
+]
 
 
 # Where the report compares with another run: what that lacks is said before anything is measured.
@@ -21,7 +25,9 @@ rule figures:
     "Draw every figure."
     input:
         code("make_figures.py"),
+        study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
+        transcripts="<results>/tables/transcripts.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -46,17 +52,17 @@ rule figures:
     params:
         folder=subpath(output[0], parent=True),
         template=subpath(input.words, parent=True),
-        language=STUDY.report.language,
     shell:
         r"""
         python scripts/make_figures.py \
+            --study {input.study:q} \
             --cells {input.cells:q} \
+            --transcripts {input.transcripts:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
             --scaling {input.scaling:q} \
             --template-folder {params.template:q} \
-            --language {params.language:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)
         """
@@ -69,6 +75,7 @@ rule report:
         "report/style.css",
         "report/tables.js",
         WORDS,
+        MEANINGS,
         template="report/report.html.j2",
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",

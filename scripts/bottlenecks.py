@@ -1,4 +1,4 @@
-"""Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study's tables beside."""
+"""Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study if asked."""
 
 import argparse
 import logging
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     flops = read_table("flops", args.flops)
     judged = list(roofline.rows(cells, flops, ceilings, dtypes))
     comparable, _ = split_by_hardware(cells)
-    published = edlm2025.rows(edlm2025.Run(comparable, flops, operators))
+    published = edlm2025.rows(edlm2025.Run(comparable, flops, operators)) if study.report.study_2025 else ()
     tables = {
         "operators": pa.Table.from_pylist(operators, schema=OPERATORS),
         "ceilings": pa.Table.from_pylist(ceilings, schema=PEAK_RATES),

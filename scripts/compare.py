@@ -2,40 +2,47 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis.comparison.runs import Run, compare, write_csv
+from asrmeter.analysis.comparison.csv_file import write_csv
+from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.records.run_folders import differ, tables_of
-from asrmeter.report.text.comparison import as_text, coverage
+from asrmeter.report.text.comparison import Finding, as_text, guard_line
 from asrmeter.workflow.cli import run
+
+# 2 is a mistake in the command line; any other error is 1 too.
+EXIT_CODES = {Finding.NO_REGRESSION: 0, Finding.REGRESSION: 1, Finding.NOTHING_TO_JUDGE: 3}
+RUN = "name of a kept run (python scripts/runs.py list), results folder or tables folder: the run"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print the comparison, the verdict last: the second run is faster, worse or higher than the first."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("first", type=Path, help="results folder, or tables folder, of the run to compare with")
-    parser.add_argument("second", type=Path, help="results folder, or tables folder, of the run to be judged")
+    parser.add_argument("first", help=f"{RUN} to compare with")
+    parser.add_argument("second", help=f"{RUN} to be judged")
     parser.add_argument(
-        "--guard", action="store_true", help="exit with 1 if the second run is worse, or cannot be judged"
+        "--guard", action="store_true", help="exit with 1 if the second run is worse, with 3 if that cannot be told"
     )
     parser.add_argument("--csv", type=Path, help="file to write all pairs to, in raw numbers")
     arguments = parser.parse_args(argv)
-    differ(*(tables_of(folder)[0].parent for folder in (arguments.first, arguments.second)))
+    differ(*(tables_of(one)[0].parent for one in (arguments.first, arguments.second)))
     comparison = compare(Run.read(arguments.first), Run.read(arguments.second))
     if arguments.csv:
         write_csv(comparison, arguments.csv)
     print(as_text(comparison), flush=True)
     if arguments.guard:
-        regressions = comparison.regressions
-        # A regression goes to stderr as every error does: that is what the log keeps.
-        line = f"REGRESSION: {'; '.join(regressions)}" if regressions else f"no regression{coverage(comparison)}"
-        print(line, file=sys.stderr if regressions else sys.stdout, flush=True)
-        sys.exit(1 if regressions else 0)
+        finding, line = guard_line(comparison)
+        # What fails goes to stderr as every error does: that is what the log keeps.
+        print(line, file=sys.stderr if EXIT_CODES[finding] else sys.stdout, flush=True)
+        sys.exit(EXIT_CODES[finding])
 
 
 if __name__ == "__main__":
+    # A reader such as head may close the pipe early.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     run(main)

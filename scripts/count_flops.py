@@ -1,4 +1,4 @@
-"""Count the floating-point operations of the models of a study, and of the 2025 study, without their weights."""
+"""Count the floating-point operations of the models of a study, and of the 2025 study if asked, without weights."""
 
 import argparse
 import gc
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     table: list[dict[str, Any]] = []
     for model in models_of(study, args.models):
         begin = time.monotonic()
-        own = list(rows(model, batch_grid))
+        own = list(rows(model, batch_grid, study.report.study_2025))
         notes = {row["note"] for row in own if row["total_gflop"] is None}
         logging.info("%s: %d rows in %.1f s%s", model.name, len(own), time.monotonic() - begin, _format_notes(notes))
         table += own

@@ -9,14 +9,14 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
-from asrmeter.analysis.columns import CELLS
-from asrmeter.analysis.hardware import split_by_hardware
-from asrmeter.analysis.table_rows import read_rows
+from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.files import write_atomically
 from asrmeter.report.catalogue import load_texts
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.render import figure_svg
+from asrmeter.study.ownership import read as read_study
 from asrmeter.workflow.cli import run
 
 TABLES = ("roofline", "ceilings", "operators", "scaling")
@@ -25,16 +25,22 @@ TABLES = ("roofline", "ceilings", "operators", "scaling")
 def main(argv: list[str] | None = None) -> None:
     """Write one SVG per topic."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
+    parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
-    parser.add_argument("--language", default="en", help="language of the words in the figures (default: %(default)s)")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
-    cells, _ = split_by_hardware(read_rows(arguments.cells, CELLS))
+    study = read_study(arguments.study)
+    cells, transcripts = (
+        read_rows(arguments.cells, CELLS),
+        read_rows(arguments.transcripts, TRANSCRIPTS, TRANSCRIPT_KEY),
+    )
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
-    context = FigureContext(cells, tables.of(cells), load_texts(arguments.template_folder, arguments.language))
+    words = load_texts(arguments.template_folder, study.report.language)
+    context = FigureContext.of(study, cells, transcripts, tables, words)
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))
 

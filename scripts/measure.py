@@ -17,9 +17,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
 from asrmeter.common.paths import ROOT
+from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.machine import probes
 from asrmeter.machine.facts import machine_facts, node
-from asrmeter.measure import cell_options, time_ledger
+from asrmeter.measure import additions, cell_options, time_ledger
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.supervisor import Outcome
@@ -28,6 +29,7 @@ from asrmeter.workflow.cli import run
 
 # What a record is made of is imported when the worker has ended: before, it would be part of its start-up.
 if TYPE_CHECKING:
+    from asrmeter.records.carried import Carried
     from asrmeter.records.events import Event, Latency, Pass
     from asrmeter.records.header import RecordHeader
 
@@ -45,6 +47,8 @@ class CellJob(Job):
         self._args = args
         self._sitting = ""
         self._begun: dict[str, Any] = {}
+        self._known: Carried | None = None
+        self._is_known = False
         self._clock_ahead_s = 0.0
 
     def prepare(self) -> CellSpec:
@@ -54,12 +58,18 @@ class CellJob(Job):
         spec = cell_options.specify_sitting(self._args, self.begun_s)
         self._sitting = cell_options.sitting_of(spec).id
         facts = machine_facts(ROOT, runtimes.options_of(spec.runtime).packages)
+        found = additions.known_passes(self.output, spec, facts, self.begun_s) if spec.attempt == 1 else None
+        if found:
+            self._known, spec = found
+            self._is_known = not spec.to_measure
         self._begun = spec.settings | vars(facts) | {"before": probes.activity(), "started_at_s": time.time()}
         self._clock_ahead_s = probes.clock_ahead_s()
         return spec
 
-    def refusal(self) -> tuple[str, str] | None:
-        """Refuse a cell whose batch is larger than one that ran out of memory."""
+    def refusal(self) -> tuple[str, str | None] | None:
+        """Refuse a cell of which all is known, or whose batch is larger than one that ran out of memory."""
+        if self._known and self._is_known:
+            return self._known.header.status, self._known.header.reason
         too_large = None if self._args.larger_than_oom else record_status.smaller_out_of_memory(self.output)
         if too_large is None:
             return None
@@ -87,6 +97,8 @@ class CellJob(Job):
             measured_at=ended_at.isoformat(timespec="seconds"),
             job_s=time.monotonic() - self.begun_s,
         )
+        if self._known and outcome.status in MEASURED_STATUS:
+            header, passes = additions.merged(self._known, header, passes)
         cell_record.write(self.output, header, passes)
         self._enter_in_ledger(events.get("latency"))
         return summary(header, passes)
@@ -129,7 +141,8 @@ def summary(header: "RecordHeader", passes: list[PassRow]) -> str:
     timed_s = sum(entry["latency_s"] for entry in timed)
     rtfx = sum(entry["audio_s"] for entry in timed) / timed_s
     n_batches = len({entry["batch"] for entry in timed})
-    done = f"{len(timed)} passes over {n_batches} batches, {timed_s:.1f} of {header.job_s or 0:.1f} s"
+    kept = f" ({header.kept['n_batches']} of them measured before)" if header.kept else ""
+    done = f"{len(timed)} passes over {n_batches} batches{kept}, {timed_s:.1f} of {header.job_s or 0:.1f} s"
     return f"{timed_s / len(timed):.3g} s (mean of {done}), {rtfx:.3g} times real time; {why}"
 
 

@@ -26,6 +26,7 @@ from helpers.tables import (
     example_selection,
     example_study,
     example_transcripts,
+    measured_again,
 )
 
 
@@ -55,8 +56,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     bottlenecks = example_bottlenecks(cells)
     slower = [row | {"latency_s_median": row["latency_s_median"] and row["latency_s_median"] * 1.2} for row in cells]
+    slower[0] |= {"latency_s_median": 100.0, "threads": 1}
     inputs = Inputs(
-        example_study(),
+        example_study(report={"study_2025": True}),
         cells,
         transcripts,
         all_sittings(cells),
@@ -64,9 +66,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         example_selection(),
         example_segments(),
         {name: Audio(tone()) for name in ("house-5-0", "house-60-0")},
-        comparison=compare(Run.of("results-old", slower, transcripts), Run.of("results", cells, transcripts)),
+        comparison=compare(
+            Run.of("results-old", slower, transcripts), Run.of("results", measured_again(cells), transcripts)
+        ),
     )
-    context = FigureContext(cells, bottlenecks, load_texts(TEMPLATES, "en"))
+    context = FigureContext.of(inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"))
     figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"

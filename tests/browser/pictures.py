@@ -9,10 +9,10 @@ from helpers.pages import chromium
 
 # name: width and height of the window (px), colour scheme, and the element whose top stands at the window's top.
 PICTURES = {
-    "report-answer": (1200, 1500, "light", "#answer"),
+    "report-answer": (1440, 900, "light", "header"),
     "report-figures": (1200, 1150, "light", "#figures"),
     "report-transcripts": (1200, 800, "dark", "#transcripts"),
-    "report-narrow": (390, 1200, "light", "#answer"),
+    "report-narrow": (390, 844, "light", "header"),
 }
 
 

@@ -20,6 +20,7 @@ from asrmeter.analysis.comparison.machine_speeds import MachineSpeeds, machine_s
 from asrmeter.analysis.comparison.runs import Run
 from asrmeter.analysis.results import latency_of, results_of
 from asrmeter.analysis.scenarios import recommend
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.files import read_json
 from asrmeter.common.stats import ratio_of
 from asrmeter.common.table_types import Row
@@ -95,8 +96,9 @@ def answers(folder: Path) -> dict[str, str]:
     study = Study.model_validate(read_json(folder / "study.json", alone=True, shape={}))
     found = Run.read(folder)
     rows = [row for texts in found.texts.values() for row in texts.values()]
+    cells = list(found.cells.values())
     said = {}
-    for one in recommend(results_of(found.cells.values(), rows), study):
+    for one in recommend(results_of(cells, rows), unmeasured_of(cells), study):
         likely = one.certainty.probability if one.certainty else None
         certain = "" if likely is None else f" ({likely:.0%}, {'sure' if one.is_sure else 'not sure'})"
         said[one.name] = f"{one.ranking.first.cell}{certain}" if one.ranking else f"none: {one.missing}"

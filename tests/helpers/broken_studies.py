@@ -392,8 +392,13 @@ BROKEN = [
         "an endless folder of speech", _in("corpus", f"{{kind: folder, path: {'p' * 300}}}"), ": corpus.path: pppppp"
     ),
     Broken(
-        "a folder without metadata",
+        "a folder without audio",
         _in("corpus", "{kind: folder, path: schemas}"),
+        ": corpus.path: schemas has no audio file, and neither metadata.csv nor metadata.jsonl",
+    ),
+    Broken(
+        "a folder without the texts that are named",
+        _in("corpus", "{kind: folder, path: schemas, text: said}"),
         ": corpus.path: schemas has neither metadata.csv nor metadata.jsonl; write one",
     ),
     Broken(

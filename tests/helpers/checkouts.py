@@ -50,6 +50,7 @@ def small(**changes: Any) -> dict[str, Any]:
         "batch_sizes": [1, 2],
         "threads": 1,
         "protocol": {"laps": LAPS, "budget_s": 0.5, "max_passes": 6},
+        "report": {"study_2025": True},
     }
     return study | changes
 

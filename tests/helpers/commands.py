@@ -81,6 +81,7 @@ RUN = [
     "snakemake --cores all FILE",
     "snakemake --unlock",
     "snakemake --cores all --report report.zip",
+    "python scripts/export_tables.py results --format latex",
 ]
 # Run by tests of their own: the file, and the words in it.
 RUN_ELSEWHERE = {
@@ -96,6 +97,19 @@ RUN_ELSEWHERE = {
         "pipeline/test_two_runs.py",
         "python scripts/compare.py results-a results-b --guard --csv pairs.csv",
     ),
+    "snakemake --cores 1 compare --config compare='{first: before}'": (
+        "pipeline/test_two_runs.py",
+        'compared(finished, first="before"',
+    ),
+    **{
+        command: ("unit/test_kept_runs.py", command)
+        for command in (
+            *("make keep NAME=before", "python scripts/runs.py keep before", "python scripts/runs.py list"),
+            *("python scripts/runs.py remove before", "python scripts/compare.py before results"),
+        )
+    },
+    "make share": ("integration/test_share.py", "make share"),
+    "python scripts/share.py results": ("integration/test_share.py", "python scripts/share.py results"),
     "snakemake --cores all noise": ("pipeline/test_noise_check.py", "snakemake --cores all noise"),
     "snakemake --sdm conda --cores all --resources gpu=1": (
         "pipeline/test_environments.py",
@@ -114,7 +128,7 @@ RUN_ELSEWHERE = {
 # Their words are checked, and nothing of them is run: they take the machine, another program or a person.
 ONLY_CHECKED = {
     *("make run", "make test", "make check", "make slurm", "make pictures", "make lint", "make format", "make schema"),
-    *("make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
+    *("make columns", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),
     "python tests/check/bare_loop.py --results results --budget-s 6",

@@ -258,6 +258,13 @@ def without_interval(row: Cell, note: str = "disturbed in every lap") -> Cell:
     return row | unknown | {"status": "unconverged", "reason": note, "interval_note": note, "converged": False}
 
 
+def measured_again(cells: list[Cell]) -> list[Cell]:
+    """Return cells as another run has them: measured an hour later."""
+    return [
+        row | {"started_at": "2026-03-01T10:59:30+00:00", "measured_at": "2026-03-01T11:00:00+00:00"} for row in cells
+    ]
+
+
 def example_transcripts(cells: list[Cell]) -> list[Cell]:
     """Return the transcripts of all cells that have a WER."""
     return [transcript for row in cells for transcript in transcripts_of(row)]

@@ -1,5 +1,6 @@
 """Figures of constructed tables."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -10,9 +11,11 @@ from matplotlib.colors import to_rgb
 
 import make_figures
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
+from asrmeter.analysis.ranking import rank_all
 from asrmeter.analysis.results import results_of
-from asrmeter.report.catalogue import load_texts
-from asrmeter.report.figure_registry import FIGURES
+from asrmeter.analysis.unmeasured import unmeasured_of
+from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.figures import cells as of_cells
 from asrmeter.report.figures import render
 from asrmeter.report.figures.context import MOST_CANDIDATES, FigureContext
@@ -20,17 +23,18 @@ from asrmeter.report.figures.grid import RING_SIZE
 from asrmeter.report.figures.pareto import steps
 from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
 from asrmeter.report.figures.svg import attributes_of
-from asrmeter.report.theme import INK
+from asrmeter.report.html.takeaways import TakeawayContext
+from asrmeter.report.theme import ACCENT, INK
 from asrmeter.workflow import import_closure
 from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
-from helpers.tables import cell, example_cells, failed, write_tables
+from helpers.tables import cell, example_cells, example_study, failed, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
 
 
 def context(cells, tables=None):
-    return FigureContext(cells, tables or Bottlenecks(), TEXTS)
+    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS)
 
 
 def figure_svg(name, cells, tables=None):
@@ -98,7 +102,7 @@ def test_svg_has_no_styles_and_refers_only_to_what_is_there(name):
     assert len(ids) == len(set(ids))
     values = " ".join(value for element in elements for value in element.attrib.values())
     assert set(re.findall(r"url\(#(.+?)\)", values)) | set(re.findall(r'href="#(.+?)"', svg)) == set(ids) - {"figure_1"}
-    assert INK in svg and any(colour.lower() in svg.lower() for colour in COLOURS)
+    assert INK in svg and any(colour.lower() in svg.lower() for colour in (ACCENT, *COLOURS))
 
 
 def test_styles_become_attributes() -> None:
@@ -246,7 +250,7 @@ def test_words_of_another_language_are_in_all_figures():
     cells = example_cells(("cpu", "cuda"))
     tables = example_bottlenecks(cells)
     for name in FIGURES:
-        svg = render.figure_svg(name, FigureContext(cells, tables, texts))
+        svg = render.figure_svg(name, FigureContext.of(example_study(), cells, [], tables, texts))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -256,7 +260,7 @@ def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
-    others = ("stages", "operators", "gpu_over_cpu")
+    others = ("alternatives", "stages", "operators", "gpu_over_cpu")
     figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
@@ -337,9 +341,17 @@ def test_names_and_reasons_stay_text():
 
 
 def test_command_line_makes_every_figure(tmp_path: Path):
-    cells, *_ = write_tables(tmp_path, example_cells(), [])
+    cells, transcripts, _ = write_tables(tmp_path, example_cells(), [])
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps(example_study().as_json()))
     paths = write_bottlenecks(tmp_path, example_bottlenecks(example_cells()))
-    options = {"cells": cells, "output-folder": tmp_path / "figures", "template-folder": TEMPLATES}
+    options = {
+        "study": study,
+        "cells": cells,
+        "transcripts": transcripts,
+        "output-folder": tmp_path / "figures",
+        "template-folder": TEMPLATES,
+    }
     options |= {name: paths[name] for name in make_figures.TABLES}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())
@@ -355,3 +367,28 @@ def test_scripts_are_made_of_the_functions_of_figures():
     }
     made_of = import_closure.closure(Path(make_figures.__file__), scripts)
     assert {str(module.relative_to(scripts)) for module in modules} <= set(made_of)
+
+
+ONE_OF_A_KIND = [cell(), cell("wav2vec2-base-960h", batch_size=2)]
+LACKING = [
+    [],
+    [cell()],
+    [failed(row, "error", "broken") for row in ONE_OF_A_KIND],
+    [row | {"disturbed": True, "disturbance": "others"} for row in ONE_OF_A_KIND],
+    *(
+        [row | {column: None} for row in ONE_OF_A_KIND]
+        for column in ("energy_j_per_sample", "peak_rss_bytes", "wer", "encoder_s_median")
+    ),
+    [cell(), failed(cell(device="cuda"), "error", "no driver")],
+    [cell(), cell(device="cuda") | {"disturbed": True}],
+]
+
+
+@pytest.mark.parametrize("has_tables", [False, True])
+@pytest.mark.parametrize("cells", LACKING, ids=range(len(LACKING)))
+def test_nothing_is_said_of_a_figure_that_draws_nothing(cells, has_tables):
+    tables = example_bottlenecks(cells) if has_tables else Bottlenecks()
+    of = TakeawayContext(cells, rank_all(results_of(cells), unmeasured_of(cells)), tables, load_words(TEMPLATES, "en"))
+    # A drawing without axes is a sentence that says why there is none. It has no place in the report.
+    empty = {name for name in FIGURES if not render.draw(name, context(cells, tables)).axes}
+    assert {name for name in empty if load(FIGURES[name].takeaway)(of) is not None} == set()

@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
-from test_figures import context, figure_svg, labels, message, titles
+from test_figures import TEXTS, context, figure_svg, labels, message, titles
 
 from asrmeter.analysis.bottlenecks import GROUPS, Bottlenecks
 from asrmeter.report.figures import bottlenecks
 from asrmeter.report.figures.bottlenecks import BAR_COLOURS, HATCHES
+from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.style import COLOURS, MARKERS
 from helpers.bottlenecks import ceiling_rows, example_bottlenecks, failed_profile, profile_rows, stage_rows
 from helpers.tables import cell, example_cells, failed
@@ -97,7 +98,8 @@ def test_stages_differ_by_fill_models_keep_colour_and_marker() -> None:
 def test_two_machines_have_a_panel_each() -> None:
     cells = [cell(), cell(batch_size=2, machine_id="other")]
     rows = [row for one in cells for row in stage_rows(one)]
-    assert titles(roofline_figure(cells, Bottlenecks(roofline=rows))) == [
+    both = FigureContext(cells, Bottlenecks(roofline=rows), TEXTS)
+    assert titles(bottlenecks.roofline_figure(both)) == [
         "cpu · machine a1b2c3",
         "cpu · machine other",
     ]

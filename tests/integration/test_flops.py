@@ -15,12 +15,15 @@ from asrmeter import runtimes
 from asrmeter.flops import architectures
 from asrmeter.flops.architectures import Architecture
 from asrmeter.flops.counting import CONVOLUTION, LINEAR, Count, count
+from asrmeter.flops.study_models import models_of
 from asrmeter.flops.table import BatchGrid, CountedModel, rows
 from asrmeter.models.catalogue import catalogue
 from asrmeter.records.flops_rows import FLOPS
 from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.runtimes.families import ctc
+from asrmeter.study import validation
 from asrmeter.study.edlm2025 import MODELS
+from helpers.made_inputs import sign_model
 from helpers.model_folders import ctc_folder, whisper_folder
 
 HZ = 16_000
@@ -163,6 +166,18 @@ def segments(duration_s: int, *seconds: float) -> list[dict[str, Any]]:
     ]
 
 
+def test_the_2025_study_is_counted_only_if_asked_for(tmp_path: Path) -> None:
+    folder = ctc_folder(tmp_path / "mine", "wav2vec2", masked=True)
+    sign_model(folder)
+    for wanted in (False, True):
+        study = validation.with_defaults(
+            {"name": "mine", "models": {folder.name: {"path": str(folder)}}, "report": {"study_2025": wanted}}, "a test"
+        )
+        assert [model.name for model in models_of(study, tmp_path)] == [folder.name, *(MODELS if wanted else ())]
+    tiny = CountedModel("whisper-tiny", config_of("whisper-tiny"), True)
+    assert [row["duration_s"] for row in rows(tiny, BatchGrid([(5, 1)]))] == [5]
+
+
 def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path / "model")
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -175,7 +190,7 @@ def test_table_holds_the_grid_and_the_2025_study(tmp_path: Path) -> None:
     batch_grid = BatchGrid([(5, 1), (5, 2)], segments(5, 4.0, 5.0), seed=1)
     own = {
         (row["duration_s"], row["batch_size"]): row
-        for row in rows(CountedModel("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), batch_grid)
+        for row in rows(CountedModel("whisper-tiny", config_of("whisper-tiny"), True, tokenizer, 4), batch_grid, True)
     }
     assert list(own) == [(5, 1), (5, 2), (15, 1), (30, 1), (60, 1)]
     assert [row["is_studied"] for row in own.values()] == [True, True, False, False, False]

@@ -386,6 +386,14 @@ def test_two_columns_of_audio_are_kept_apart(run: Run, sounds: list[tuple[str, b
         assert "corpus.text names a column of list values, not of texts" in message
 
 
+def test_a_dataset_needs_no_texts(run: Run, sounds: list[tuple[str, bytes]]) -> None:
+    with Hub([librispeech(sounds)]) as hub:
+        done = run(hub, HUB | {"text": None, "durations": "natural"}, durations_s=(2, 3), token=None)
+    assert done.returncode == 0, done.stderr
+    assert [entry["name"] for entry in run.selection["skipped"]] == ["row-000007"]
+    assert [segment["text"] for segment in run.segments] == [""] * (len(sounds) - 1)
+
+
 def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]) -> None:
     with Hub([librispeech(sounds)]) as hub:
         message = refused(run(hub, HUB | {"text": "transcript"}, durations_s=(5,)))

@@ -37,7 +37,7 @@ def test_every_cell_has_its_operations(finished: Checkout) -> None:
             assert cell["decoder_gflop"] is None and cell["n_decoder_runs_mean"] == 0
 
 
-def test_the_models_of_the_2025_study_are_always_counted(finished: Checkout) -> None:
+def test_the_models_of_the_2025_study_are_counted_on_request(finished: Checkout) -> None:
     counted = {(row["model"], row["duration_s"]): row for row in rows(finished, "flops") if row["batch_size"] == 1}
     assert {(model, duration_s) for model in MODELS for duration_s in (5, 15, 30, 60)} <= counted.keys()
     assert all(row["checked_against"] == "torch's counter, closed formula" for row in counted.values())
@@ -75,11 +75,11 @@ def test_operators_add_up_to_the_pass(finished: Checkout) -> None:
         assert {"features", "encoder", "output_layer"} <= named
 
 
-def test_every_profile_has_a_trace_that_the_report_links(finished: Checkout) -> None:
+def test_every_profile_has_a_trace_that_the_report_names(finished: Checkout) -> None:
     report = (finished.results / "report.html").read_text()
     for cell in PROFILED:
         trace = f"profiles/{cell}.trace.json.gz"
-        assert f'href="{trace}"' in report
+        assert f"<code>{trace}</code>" in report
         events = json.loads(gzip.decompress((finished.results / trace).read_bytes()))["traceEvents"]
         assert len(events) > 100
         assert str(finished.folder) not in json.dumps(events)

@@ -18,13 +18,13 @@ def compared(checkout: Checkout, **key: Any) -> Ran:
     """Run the comparison the way the README says; nothing but it may run."""
     said = ", ".join(f"{name}: {value}" for name, value in key.items())
     ran = checkout.shell(f"snakemake --cores 1 compare --config compare='{{{said}}}'")
-    assert "measure" not in ran.output
+    assert "rule measure" not in ran.output
     return ran
 
 
 @pytest.fixture(scope="module")
 def other_run(finished: Checkout) -> Callable[..., str]:
-    """Make a results folder of its own from the finished run's tables, every cell three times and its latency exact."""
+    """Make a results folder from the finished run's tables, every cell three times, its latency exact, another day."""
 
     def make(name: str, slower: float = 1.0, more_errors: int = 0) -> str:
         folder = finished.folder / name / "tables"
@@ -34,6 +34,9 @@ def other_run(finished: Checkout) -> Callable[..., str]:
             path = folder / f"{table}.parquet"
             rows = pd.read_parquet(path)
             copies = [rows.assign(batch_size=rows["batch_size"] + 2 * n) for n in range(3)]
+            if table == "cells":
+                day = f"2026-01-0{1 + (name > 'results-a')}T10:00:00+00:00"
+                copies = [one.assign(started_at=day, measured_at=day) for one in copies]
             change(pd.concat(copies, ignore_index=True), slower, more_errors).to_parquet(path)
         return name
 
@@ -68,11 +71,25 @@ def test_a_run_is_not_compared_with_itself(finished: Checkout) -> None:
 def test_a_run_is_the_same_as_its_copy(finished: Checkout, other_run: Callable[..., str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")}
     ran = compared(finished, first=other_run("results-a"), second=other_run("results-b"), guard="true")
-    assert (ran.code, ran.jobs) == (0, {"compare": 1})
+    assert (ran.code, ran.jobs) == (0, {"compare": 1}), ran.output
     assert last_words(ran, "verdict: ").startswith("verdict: latency: no model changed; wer: no model changed")
     assert "latency of 2 of 2 models, wer of 1 of 1 models could be judged" in last_words(ran, "no regression")
     assert {path: path.stat().st_mtime_ns for path in finished.results.rglob("*.parquet")} == before
     assert finished.run().jobs == {}
+
+
+def test_a_kept_run_is_compared_by_name(finished: Checkout) -> None:
+    assert finished.shell("python scripts/runs.py keep before").code == 0
+    try:
+        ran = compared(finished, first="before")
+        assert (ran.code, ran.jobs) == (0, {"compare": 1}), ran.output
+        ran = compared(finished, first="before", guard="true")
+        assert ran.code != 0 and "Traceback" not in ran.output
+        said = last_words(ran, "NOTHING TO JUDGE: ")
+        assert said == "NOTHING TO JUDGE: latency, wer: not measured again: both runs have the same measurement"
+        assert finished.run().jobs == {}
+    finally:
+        assert finished.shell("python scripts/runs.py remove before").code == 0
 
 
 def test_a_slower_run_fails_only_where_it_is_guarded_against(finished: Checkout, other_run: Callable[..., str]) -> None:

@@ -10,12 +10,15 @@ from test_scenarios import model
 from asrmeter.analysis.certainty import SURE, Certainty, TurningPoint
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import Recommendation, recommend
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.analysis.wer_draws import wer_draws
 from helpers.tables import example_study, transcripts_of
 
 
 def of(cells: list[dict[str, Any]], texts: list[dict[str, Any]] | None = None, **limits: Any) -> Recommendation:
-    (found,) = recommend(results_of(cells, texts or []), example_study({"scenarios": {"mine": limits}}))
+    (found,) = recommend(
+        results_of(cells, texts or []), unmeasured_of(cells), example_study({"scenarios": {"mine": limits}})
+    )
     return found
 
 
@@ -165,5 +168,5 @@ def test_a_large_study_takes_no_time() -> None:
     results = results_of(cells)
     study = example_study({"scenarios": {"mine": {"max_wer": 0.2, "min_rtfx": 1}}})
     begun_s = time.perf_counter()
-    recommend(results, study)
+    recommend(results, [], study)
     assert time.perf_counter() - begun_s < 3

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import compare as script
+from asrmeter.analysis.comparison.guard import regressions, unjudged
 from asrmeter.analysis.comparison.rules import Pair, Verdict
 from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison, Run, compare
 from asrmeter.analysis.variance_components import Sitting, fit
@@ -17,7 +18,15 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import run_folders
 from asrmeter.study import validation
 from asrmeter.study.model import Compare, Study
-from helpers.tables import cell, example_cells, example_transcripts, failed, without_interval, write_tables
+from helpers.tables import (
+    cell,
+    example_cells,
+    example_transcripts,
+    failed,
+    measured_again,
+    without_interval,
+    write_tables,
+)
 
 Row = dict[str, Any]
 NAMES = ("before", "after")
@@ -41,7 +50,7 @@ def part(comparison: Comparison, name: str) -> ByMetric:
 
 
 def compared(first: list[Row], second: list[Row], texts: tuple[list[Row], list[Row]] = ([], [])) -> Comparison:
-    return compare(*(Run.of(*run) for run in zip(NAMES, (first, second), texts, strict=True)))
+    return compare(*(Run.of(*run) for run in zip(NAMES, (first, measured_again(second)), texts, strict=True)))
 
 
 def by_latency(first: list[Row], second: list[Row]) -> ByMetric:
@@ -458,11 +467,11 @@ def energies(*joules: float, method: str = "rapl") -> list[Row]:
 def test_modelled_energy_is_separate_and_not_guarded() -> None:
     measured = compared(energies(100, 100, 100), energies(110, 110, 110))
     assert [model.change for model in part(measured, "energy").models] == [Verdict.HIGHER]
-    assert measured.regressions == ["energy: whisper-base/fp32 higher"]
+    assert regressions(measured) == ["energy: whisper-base/fp32 higher"]
     modelled = compared(energies(1, 1, 1, method="tdp_constant"), energies(2, 2, 2, method="tdp_constant"))
     assert [part.metric.name for part in modelled.by_metric] == ["latency", "energy_modelled"]
     assert [model.change for model in part(modelled, "energy_modelled").models] == [Verdict.HIGHER]
-    assert modelled.regressions == []
+    assert regressions(modelled) == []
 
 
 def test_a_ratio_has_an_interval_of_its_own() -> None:
@@ -480,65 +489,91 @@ def slower_run(factor: float = 1.2, models: tuple[str, ...] = MODELS[:2]) -> tup
 
 def test_what_is_a_regression() -> None:
     first, slower = slower_run(models=("whisper-base",))
-    assert compared(first, first).regressions == []
-    assert compared(slower, first).regressions == []
-    assert compared(first, slower).regressions == ["latency: whisper-base/fp32 slower"]
+    assert regressions(compared(first, first)) == []
+    assert regressions(compared(slower, first)) == []
+    assert regressions(compared(first, slower)) == ["latency: whisper-base/fp32 slower"]
     oom = [failed(first[0], "oom", "too large"), *first[1:]]
     name = "whisper-tiny.en/fp32/cpu/5s-b1"
-    assert compared(first, oom).regressions == [f"failed: {name} (oom, too large)"]
-    assert compared(oom, first).regressions == compared(oom, oom).regressions == []
-    assert compared(first, first[1:]).regressions == []
+    assert regressions(compared(first, oom)) == [f"failed: {name} (oom, too large)"]
+    assert regressions(compared(oom, first)) == regressions(compared(oom, oom)) == []
+    assert regressions(compared(first, first[1:])) == []
+    assert [unjudged(compared(first, other)) for other in (slower, oom, first[1:])] == [[], [], []]
 
 
-def test_guard_reports_drift_and_what_could_not_be_judged() -> None:
+def test_what_could_not_be_judged_is_no_regression() -> None:
     first, slower = slower_run()
-    (drift,) = compared(first, slower).regressions
-    assert drift.startswith("latency: all models slower alike") and drift.endswith("the machine may have drifted")
-    updated = [row | {"torch_version": "2.9.0"} for row in slower]
-    assert compared(first, updated).regressions == ["latency: whisper-base/fp32, whisper-tiny.en/fp32 slower"]
-    assert compared(slower, first).regressions == []
-    nothing = "nothing could be compared"
-    assert compared([], []).regressions == [nothing]
-    assert compared(first, []).regressions == ["missing: whisper-base/fp32, whisper-tiny.en/fp32", nothing]
-    evidence = "three cells with an interval, and most of its cells, to compare"
-    unjudged = [f"latency: nothing could be judged (no model has {evidence})"]
-    assert compared(first, [row | {"corpus_sha256": "other"} for row in first]).regressions == unjudged
+    drift = compared(first, slower)
+    (said,) = unjudged(drift)
+    assert regressions(drift) == [] and said.startswith("latency: all models slower alike")
+    assert said.endswith("the machine may have drifted, measure again")
+    updated = compared(first, [row | {"torch_version": "2.9.0"} for row in slower])
+    assert regressions(updated) == ["latency: whisper-base/fp32, whisper-tiny.en/fp32 slower"]
+    assert regressions(compared(slower, first)) == unjudged(compared(slower, first)) == []
+    nothing = "no cell that was measured is in both runs"
+    assert unjudged(compared([], [])) == [nothing]
+    assert unjudged(compared(first, [])) == ["whisper-base/fp32, whisper-tiny.en/fp32: not in after", nothing]
+    assert unjudged(compared(first, [row | {"corpus_sha256": "other"} for row in first])) == ["latency: other audio"]
     wide = [row | {"latency_s_ci_low": None, "latency_s_ci_high": None} for row in first]
-    assert compared(wide, wide).regressions == unjudged
+    lacking = "no interval: its laps do not say how they scatter"
+    assert unjudged(compared(wide, wide)) == [f"latency: both: {lacking}"]
+    evidence = "three cells with an interval, and most of its cells, to compare"
+    some = compared(first, [*first[:1], *wide[1:]])
+    assert unjudged(some) == [f"latency: no model has {evidence} (11 of 12 cells: after: {lacking})"]
+
+
+def test_a_file_that_cannot_be_read_is_no_regression() -> None:
+    first, _ = slower_run()
+    found = compared(first, [failed(first[0], "unreadable", "x.parquet: is damaged"), *first[1:]])
+    name = "whisper-tiny.en/fp32/cpu/5s-b1"
+    assert (regressions(found), unjudged(found)) == ([], [f"{name} (unreadable, x.parquet: is damaged)"])
 
 
 def test_slow_run_does_not_pass_for_want_of_intervals() -> None:
     first, _ = slower_run()
-    slower = [row | timed_as(row, 2.0) for row in first]
+    slower = [row | timed_as(row, 1.5) for row in first]
     slower = [row if place % 6 == 0 else without_interval(row, "one lap") for place, row in enumerate(slower)]
     texts = [text for row in first for text in spoken(row, [1, 2, 3])]
     told = [[row | {"wer": 0.1} for row in rows] for rows in (first, slower)]
-    (found,) = compared(told[0], told[1], (texts, texts)).regressions
-    assert found.startswith("latency: nothing could be judged (no model has three cells with an interval")
-    (found,) = compared(first, first, ([], [])).regressions or [""]
-    assert found == ""
-    assert compared(told[0], told[0]).regressions == [
-        "wer: nothing could be judged (no model has two segments with words that both runs scored)"
-    ]
+    (found,) = unjudged(compared(told[0], told[1], (texts, texts)))
+    assert found.startswith("latency: no model has three cells with an interval")
+    assert unjudged(compared(first, first, ([], []))) == []
+    assert unjudged(compared(told[0], told[0])) == ["wer: both: it was not scored"]
 
 
-def test_lost_model_is_a_regression_if_the_first_measured_it() -> None:
+def test_a_model_that_the_second_run_lacks_is_not_judged() -> None:
     first, _ = slower_run()
     (one, other) = (first[: len(PLACES)], first[len(PLACES) :])
-    assert compared(first, one).regressions == [f"missing: {other[0]['model']}/fp32"]
-    assert compared(one, first).regressions == []
-    assert compared([*one, *(failed(row, "oom", "too large") for row in other)], one).regressions == []
+    assert unjudged(compared(first, one)) == [f"{other[0]['model']}/fp32: not in after"]
+    assert regressions(compared(first, one)) == []
+    assert unjudged(compared(one, first)) == []
+    assert unjudged(compared([*one, *(failed(row, "oom", "too large") for row in other)], one)) == []
 
 
 def test_worse_texts_are_a_regression_and_better_ones_are_none() -> None:
     rows = [cell(wer=0.1)]
     worse = spoken(rows[0], [2, 3, 4, 5]), spoken(rows[0], [4, 5, 6, 7])
-    assert compared(rows, rows, worse).regressions[1:] == ["wer: whisper-base/fp32 worse"]
-    assert [found.split(":")[0] for found in compared(rows, rows, worse[::-1]).regressions] == ["latency"]
+    assert regressions(compared(rows, rows, worse)) == ["wer: whisper-base/fp32 worse"]
+    assert [found.split(":")[0] for found in unjudged(compared(rows, rows, worse))] == ["latency"]
+    assert regressions(compared(rows, rows, worse[::-1])) == []
     # No machine drifts in what it hears.
     both = [cell(model, wer=0.1) for model in MODELS[:2]]
     texts = [[text for row in both for text in spoken(row, errors)] for errors in ([2, 3, 4], [4, 5, 6])]
     assert len(part(compared(both, both, (texts[0], texts[1])), "wer").changed) == 2
+
+
+@pytest.mark.parametrize("column", ["started_at", "measured_at"])
+def test_what_was_not_measured_again_is_not_compared(column: str) -> None:
+    first, _ = slower_run()
+    again = [*(row | timed_as(row, 1.5) for row in measured_again(first[:1])), *measured_again(first[1:])]
+    kept = [row | {column: first[0][column]} if place else row for place, row in enumerate(again)]
+    comparison = compare(Run.of("before", first, []), Run.of("after", kept, []))
+    reasons = {pair.cell.id: pair.reason for pair in part(comparison, "latency").pairs}
+    same = "not measured again: both runs have the same measurement"
+    assert [*reasons.values()].count(same) == len(first) - 1 and reasons["whisper-tiny.en/fp32/cpu/5s-b1"] == ""
+    unchanged = compare(Run.of("before", first, []), Run.of("after", first, []))
+    assert unjudged(unchanged) == [f"latency: {same}"] and regressions(unchanged) == []
+    elsewhere = [row | {"machine_id": "other"} for row in first]
+    assert unjudged(compare(Run.of("before", first, []), Run.of("after", elsewhere, []))) == []
 
 
 def test_two_machines_are_compared_and_said_to_be_two() -> None:
@@ -644,7 +679,8 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
 def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path, capsys: Any) -> None:
     cells = example_cells()
     write_tables(tmp_path / "a", cells, example_transcripts(cells))
-    write_tables(tmp_path / "b" / "tables", [*cells[1:], cell("whisper-new")], example_transcripts(cells))
+    again = measured_again([*cells[1:], cell("whisper-new")])
+    write_tables(tmp_path / "b" / "tables", again, example_transcripts(cells))
     script.main([str(tmp_path / "a"), str(tmp_path / "b")])
     lines = capsys.readouterr().out.splitlines()
     n = len(cells) - 1
@@ -656,29 +692,36 @@ def test_command_line_prints_the_cells_and_ends_with_the_verdict(tmp_path: Path,
     assert lines[-1] == f"verdict: latency: {nothing}; wer: {nothing}; energy modelled: {nothing}"
 
 
-def test_a_guard_exits_with_an_error_that_names_what_is_worse(tmp_path: Path, capsys: Any) -> None:
-    first, slower = slower_run(models=("whisper-base",))
-    write_tables(tmp_path / "a", first, [])
-    write_tables(tmp_path / "b", slower, [])
-    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
-    script.main(folders)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("verdict: latency: whisper-base/fp32 slower")
+def guarded(capsys: Any, *folders: str) -> tuple[int, str]:
+    """Return the exit code of a guard, and its line: on stderr where it fails."""
     with pytest.raises(SystemExit) as ended:
         script.main([*folders, "--guard"])
-    assert (ended.value.code, capsys.readouterr().err) == (1, "REGRESSION: latency: whisper-base/fp32 slower\n")
-    with pytest.raises(SystemExit) as ended:
-        script.main([*folders[::-1], "--guard"])
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert (ended.value.code, last) == (
-        0,
-        "no regression (latency of 2 of 2 models could be judged)",
-    )
+    assert isinstance(ended.value.code, int)
+    said = capsys.readouterr()
+    return ended.value.code, said.err.rstrip("\n") if ended.value.code else said.out.splitlines()[-1]
+
+
+def test_code_and_word_of_a_guard_fit_what_it_found(tmp_path: Path, capsys: Any) -> None:
+    first, slower = slower_run(models=("whisper-base",))
+    runs = {"a": first, "b": measured_again(slower), "c": [row | {"wer": None} for row in measured_again(first[:6])]}
+    for name, rows in runs.items():
+        write_tables(tmp_path / name, rows, [])
+    a, b, c = (str(tmp_path / name) for name in runs)
+    script.main([a, b])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("verdict: latency: whisper-base/fp32 slower")
+    assert guarded(capsys, a, b) == (1, "REGRESSION: latency: whisper-base/fp32 slower")
+    assert guarded(capsys, b, a) == (0, "no regression (latency of 2 of 2 models could be judged)")
+    assert guarded(capsys, a, c) == (3, f"NOTHING TO JUDGE: whisper-base/fp32: not in {c}")
+    slow = [row | timed_as(row, 1.5) for row in runs["c"]]
+    write_tables(tmp_path / "d", slow, [])
+    worse, left = "latency: whisper-tiny.en/fp32 slower", f"whisper-base/fp32: not in {tmp_path / 'd'}"
+    assert guarded(capsys, a, f"{tmp_path}/d") == (1, f"REGRESSION: {worse}; not judged: {left}")
 
 
 def test_all_pairs_are_written_as_csv_in_raw_numbers(tmp_path: Path, capsys: Any) -> None:
     cells = [cell(), powered(100, batch_size=2)]
     write_tables(tmp_path / "a", cells, example_transcripts(cells))
-    write_tables(tmp_path / "b", cells, example_transcripts(cells))
+    write_tables(tmp_path / "b", measured_again(cells), example_transcripts(cells))
     script.main([str(tmp_path / "a"), str(tmp_path / "b"), "--csv", str(tmp_path / "all.csv")])
     with open(tmp_path / "all.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))

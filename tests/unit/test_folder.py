@@ -152,7 +152,6 @@ def test_names_are_found_in_any_encoding_of_accents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (None, "", "f has neither metadata.csv nor metadata.jsonl; write one with the columns file_name (relative to"),
         (
             "metadata.csv",
             "",
@@ -229,7 +228,7 @@ def test_any_metadata_is_read_or_refused(any_folder: Path, content: str, name: s
     (any_folder / name).write_bytes((header + content).encode("utf-8", "surrogateescape" if header else "replace"))
     try:
         speech = folder.load(corpus(any_folder), any_folder)
-        assert all(utterance.text for utterance in speech.utterances)
+        assert len({bool(utterance.text) for utterance in speech.utterances}) < 2
     except AsrmeterError as error:
         assert str(error).startswith(("corpus.path: ", "corpus.text: "))
         assert len(str(error).splitlines()) == 1 and str(error).isprintable()
@@ -546,6 +545,69 @@ def test_the_folder_is_found_and_there_is_one_metadata_file(tmp_path: Path, monk
         corpus(Path("f")).check()
 
 
+WITHOUT_TEXTS = [
+    (None, {}),
+    ("file_name\nb/two.wav\na.wav\n", {}),
+    ('file_name\n"a,b;c.wav"\na.wav\n', {}),
+    ("file_name,text\na.wav,\nb/two.wav, \n", {}),
+    ("file_name;speaker\na.wav;me\nb/two.wav;you\n", {"text": None}),
+    ('{"file_name": "a.wav"}\n{"file_name": "b/two.wav"}\n', {}),
+    ('{"file_name": "a.wav", "text": null}\n{"file_name": "b/two.wav", "text": ""}\n', {}),
+    ('{"file_name": "a.wav", "text": 7, "said": "x"}\n', {"text": None}),
+]
+
+
+@pytest.mark.parametrize(("metadata", "settings"), WITHOUT_TEXTS)
+def test_audio_needs_no_texts(metadata: str | None, settings: dict[str, Any], tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    for name in ("a.wav", "b/two.wav", "a,b;c.wav"):
+        record(home / name)
+    (home / "notes.txt").write_text("no audio")
+    if metadata:
+        (home / f"metadata.{'jsonl' if metadata.startswith('{') else 'csv'}").write_text(metadata)
+    corpus(home, **settings).check()
+    assert corpus(home, **settings).fingerprint_inputs()[1]
+    rows, selection = built(home, tmp_path, [3], durations="natural", **settings)
+    listed = {name for name in ("a.wav", "b/two.wav", "a,b;c.wav") if metadata is None or name in metadata}
+    assert {name for row in rows for name in row["utterances"]} == listed
+    assert {row["text"] for row in rows} == {""}
+    left_out = {"a.wav", "b/two.wav", "a,b;c.wav"} - listed
+    assert {one["name"] for one in selection["skipped"]} == left_out
+    joined, _ = built(home, tmp_path / "joined", [3], **settings)
+    assert {row["text"] for row in joined} == {""}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text", "message"),
+    [
+        (
+            None,
+            "said",
+            r"has neither metadata\.csv nor metadata\.jsonl; .* or corpus\.text: null if there are no texts$",
+        ),
+        (
+            "file_name,said\na.wav,x\n",
+            "text",
+            r"has no column text; it has file_name, said: set corpus\.text to .* null",
+        ),
+        ("file_name\na.wav\n", "said", r"has no column said; it has file_name: set corpus\.text"),
+    ],
+)
+def test_texts_that_may_be_meant_are_not_left_out(
+    metadata: str | None, text: str, message: str, tmp_path: Path
+) -> None:
+    record(tmp_path / "a.wav")
+    if metadata:
+        (tmp_path / "metadata.csv").write_text(metadata)
+    with pytest.raises(AsrmeterError, match=message):
+        corpus(tmp_path, text=text).check()
+
+
+def test_a_folder_without_audio_and_metadata_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AsrmeterError, match=r"has no audio file, and neither metadata\.csv nor metadata\.jsonl$"):
+        corpus(tmp_path).check()
+
+
 def test_the_text_may_have_another_column(tmp_path: Path) -> None:
     record(tmp_path / "a.wav")
     metadata = "file_name,text,sentence\na.wav,raw,spoken\n"
@@ -606,9 +668,7 @@ def test_utterances_longer_than_every_class_are_named(durations: str, tmp_path: 
     (tmp_path / "f" / "metadata.csv").write_text("file_name,text\nshort.wav,said\nlong.wav,much\n")
     rows, selection = built(tmp_path / "f", tmp_path, [3], durations=durations)
     assert [row["utterances"] for row in rows] == [["short.wav"]]
-    assert selection["skipped"] == [
-        {"name": "long.wav", "reason": "4.50 s is longer than the longest of durations_s (3)"}
-    ]
+    assert selection["skipped"] == [{"name": "long.wav", "reason": "4.5 s long: add 5 to durations_s"}]
     with pytest.raises(AsrmeterError, match=r"^mine: no usable audio is left; 2 were left out, see above$"):
         built(tmp_path / "f", tmp_path, [1], durations=durations)
 
@@ -618,6 +678,34 @@ def test_class_without_segments_names_those_that_have_some(tmp_path: Path) -> No
     (tmp_path / "f" / "metadata.csv").write_text("file_name,text\na.wav,said\n")
     with pytest.raises(AsrmeterError, match=r"^mine: no segment of 10, 30 s .*; write durations_s: \[3\], which have"):
         built(tmp_path / "f", tmp_path, [3, 10, 30])
+
+
+@pytest.mark.parametrize("durations", ["joined", "natural"])
+def test_added_files_leave_the_segments_that_were_there(durations: str, tmp_path: Path) -> None:
+    home = tmp_path / "f"
+    for i in range(1, 9):
+        record(home / f"{i}.wav", 1 + 0.2 * i)
+    before, _ = built(home, tmp_path, [2, 5], durations=durations)
+    for name in ("0.wav", "5-and-a-half.wav", "9.wav"):
+        record(home / name, 1.55)
+    after, _ = built(home, tmp_path, [2, 5], durations=durations)
+    kept = [row for row in after if not row["addition"]]
+    assert kept == before
+    new = {name for row in after if row["addition"] for name in row["utterances"]}
+    assert {"0.wav", "5-and-a-half.wav", "9.wav"} <= new
+    assert durations == "joined" or len(new) == 3
+    record(home / "0.wav", 1.7)
+    (home / "8.wav").unlink()
+    third, _ = built(home, tmp_path, [2, 5], durations=durations)
+    gone = [row for row in after if {"0.wav", "8.wav"} & set(row["utterances"])]
+    if durations == "natural":
+        assert [row for row in third if row in after] == [row for row in after if row not in gone]
+        assert max(row["addition"] for row in third) == 2
+    else:
+        assert {row["addition"] for row in third} == {0}
+    # Another study of the same folder has nothing to keep.
+    other, _ = built(home, tmp_path, [2, 6], durations=durations)
+    assert {row["addition"] for row in other} == {0}
 
 
 def test_file_that_changes_in_between_is_refused(tmp_path: Path) -> None:

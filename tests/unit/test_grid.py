@@ -145,12 +145,28 @@ def test_a_record_says_which_time_it_was_given() -> None:
 @given(n=st.integers(1, 40), size=st.integers(1, 17), seed=st.integers(0, 5))
 def test_batches_are_full_and_hold_every_segment(n: int, size: int, seed: int) -> None:
     ids = [f"s{i}" for i in range(n)]
-    made = batches(ids, size, seed)
-    assert made == batches(ids, size, seed)
+    rows = [{"segment_id": name} for name in ids]
+    made = batches(rows, size, seed)
+    assert made == batches(rows, size, seed)
     assert all(len(batch) == size for batch in made)
     counts = Counter(i for batch in made for i in batch)
     assert set(counts) == set(ids)
     assert len(made) == -(-n // size)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 9), st.integers(0, 5))
+def test_batches_stay_when_segments_are_added(sizes: list[int], size: int, seed: int) -> None:
+    rows = [
+        {"segment_id": f"s{addition}-{i}", "addition": addition} for addition, n in enumerate(sizes) for i in range(n)
+    ]
+    before: list[list[str]] = []
+    for addition in range(len(sizes)):
+        made = batches([row for row in rows if row["addition"] <= addition], size, seed)
+        assert made[: len(before)] == before and {len(batch) for batch in made} == {size}
+        new = {row["segment_id"] for row in rows if row["addition"] == addition}
+        assert new <= {name for batch in made[len(before) :] for name in batch}
+        assert all(new & set(batch) for batch in made[len(before) :])
+        before = made
 
 
 def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:

@@ -64,6 +64,11 @@ def test_a_row_is_made_of_all_laps(tmp_path: Path) -> None:
     assert cell["latency_s_median"] == pytest.approx(1.5, rel=1e-3)
     assert cell["latency_s_next_low"] < cell["latency_s_ci_low"] < 1.5 < cell["latency_s_ci_high"]
     assert cell["latency_s_ci_high"] < cell["latency_s_next_high"]
+    # Throughput has the latency's interval, turned over: 7 s of audio in 1.5 s.
+    assert cell["rtfx"] == pytest.approx(7 / 1.5, rel=0.01)
+    assert cell["rtfx_ci_low"] == pytest.approx(cell["rtfx"] * cell["latency_s_median"] / cell["latency_s_ci_high"])
+    assert cell["samples_per_s_ci_high"] == pytest.approx(2 / cell["latency_s_ci_low"])
+    assert cell["tokens_per_s_ci_low"] < cell["tokens_per_s"] < cell["tokens_per_s_ci_high"]
     assert 0 < cell["noise_floor"] < 0.05 and cell["latency_own_se"] > 0 < cell["latency_own_df"]
     assert (cell["timed_s"], cell["job_s"]) == (18.0, 30.0)
     sittings = sittings_of(made)

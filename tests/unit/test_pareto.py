@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from asrmeter.analysis import pareto
 from asrmeter.analysis.results import CellResult, results_of
+from asrmeter.analysis.unmeasured import unmeasured_of
 from helpers.tables import cell
 
 
@@ -29,7 +30,7 @@ def row(model: str, wer: float, latency_s: float, joules: float | None = 1.0, **
 
 
 def found(*rows: dict[str, Any]) -> pareto.Front:
-    return pareto.front(results_of(rows))
+    return pareto.front(results_of(rows), unmeasured_of(rows))
 
 
 def models(results: tuple[CellResult, ...]) -> list[str]:
@@ -74,7 +75,7 @@ def test_only_the_usual_class_and_only_what_has_a_wer_take_part() -> None:
         row("a", 0.06, 1.0), row("a", 0.01, 0.1, duration_s=5), row("b", 0.01, 0.1, weights="random"), cell(wer=None)
     )
     assert (front.duration_s, models(front.members), front.dominated) == (30, ["a"], ())
-    assert found(cell(wer=None)) == pareto.Front(None, (), (), {})
+    assert found(cell(wer=None)) == pareto.Front(None, (), (), {}, unplaced=("whisper-base/fp32/cpu/30s-b1",))
 
 
 LEVELS = st.sampled_from([1.0, 1.005, 1.02, 1.5, 3.0])

@@ -156,10 +156,10 @@ def test_a_record_of_another_seed_is_refused_only_if_untracked(plan: Plan) -> No
 def test_a_run_measures_the_sittings_of_the_jobs_that_it_needs(plan: Plan) -> None:
     first, second, *_ = plan.laps.sittings
     jobs = [
-        PlannedJob(1, ["results/study.json"], is_needed=True, has_attempts=False),
-        PlannedJob(2, [plan.laps.record(first)], is_needed=True, has_attempts=True),
-        PlannedJob(3, [plan.laps.record(second)], is_needed=False, has_attempts=True),
-        PlannedJob(4, [plan.laps.retried[0]], is_needed=True, has_attempts=True),
+        PlannedJob(1, "study", ["results/study.json"], is_needed=True, has_attempts=False),
+        PlannedJob(2, "measure_cpu", [plan.laps.record(first)], is_needed=True, has_attempts=True),
+        PlannedJob(3, "measure_cpu", [plan.laps.record(second)], is_needed=False, has_attempts=True),
+        PlannedJob(4, "retry_disturbed_cpu", [plan.laps.retried[0]], is_needed=True, has_attempts=True),
     ]
     assert plan.laps.sittings_of_jobs(jobs) == ({2: first}, {second})
 

@@ -1,5 +1,6 @@
 """Which model is recommended, on constructed tables."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,18 @@ from hypothesis import strategies as st
 
 from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.hardware import noise_floors
-from asrmeter.analysis.ranking import comparison_duration, lowest_wer, rank_all
+from asrmeter.analysis.ranking import StudyRankings, comparison_duration, lowest_wer, rank_all
 from asrmeter.analysis.results import CellResult, comparable_energy, results_of
 from asrmeter.analysis.table_rows import cell_name, read_rows, with_columns
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.stats import Estimate
 from helpers.tables import cell, example_cells, failed, transcripts_of, write_tables
+
+
+def ranked(cells: list[dict[str, Any]], texts: Iterable[dict[str, Any]] = ()) -> StudyRankings:
+    """Return all rankings of constructed cells."""
+    return rank_all(results_of(cells, texts), unmeasured_of(cells))
 
 
 def scored(model: str, wer: float, spread: float = 0.02, **changes: Any) -> dict[str, Any]:
@@ -55,30 +62,30 @@ def test_comparison_class_is_longest_usual_with_enough_segments() -> None:
     def results(n_segments: dict[int, int]) -> list[CellResult]:
         return results_of([cell(duration_s=duration_s, n_segments=n) for duration_s, n in n_segments.items()])
 
-    assert comparison_duration(results({5: 9, 15: 6, 30: 5, 60: 9})) == 15
-    assert comparison_duration(results({5: 9, 15: 6, 30: 6, 60: 9})) == 30
-    assert comparison_duration(results({5: 3, 15: 2, 30: 2, 60: 9})) == 5
-    assert comparison_duration(results({60: 1, 90: 1})) == 90
-    assert comparison_duration([]) is None
+    assert comparison_duration(results({5: 9, 15: 6, 30: 5, 60: 9}), []) == 15
+    assert comparison_duration(results({5: 9, 15: 6, 30: 6, 60: 9}), []) == 30
+    assert comparison_duration(results({5: 3, 15: 2, 30: 2, 60: 9}), []) == 5
+    assert comparison_duration(results({60: 1, 90: 1}), []) == 90
+    assert comparison_duration([], []) is None
 
 
 def test_models_are_compared_in_a_class_that_all_have() -> None:
     cells = [cell("whisper-base", duration_s=d) for d in (5, 30)] + [cell("whisper-tiny.en", duration_s=5)]
-    assert {result.duration_s for result in rank_all(results_of(cells)).accuracies} == {5}
+    assert {result.duration_s for result in ranked(cells).accuracies} == {5}
     nothing_shared = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30)]
-    assert rank_all(results_of(nothing_shared)).accuracies == ()
+    assert ranked(nothing_shared).accuracies == ()
 
 
 def test_accuracies_are_at_the_smallest_common_batch() -> None:
     cells = [cell("whisper-base", batch_size=b) for b in (1, 2)] + [cell("whisper-tiny.en", batch_size=2)]
     cells.append(cell("whisper-tiny.en", "cuda", batch_size=2))
-    found = rank_all(results_of(cells)).accuracies
+    found = ranked(cells).accuracies
     assert [result.cell for result in found] == ["whisper-base/fp32/cpu/30s-b2", "whisper-tiny.en/fp32/cpu/30s-b2"]
 
 
 def test_overlapping_wers_tie_and_random_weights_have_none() -> None:
     cells = [scored("good", 0.05), scored("same", 0.08), scored("bad", 0.4), cell("wav2vec2-base-960h", wer=0.0)]
-    found = rank_all(results_of(cells))
+    found = ranked(cells)
     assert found.as_accurate == (("good", "fp32"), ("same", "fp32"))
     assert [result.model for result in found.accuracies] == ["good", "same", "bad"]
     assert found.accuracy_of(("wav2vec2-base-960h", "fp32")) is None
@@ -94,7 +101,7 @@ def test_most_accurate_is_the_fastest_of_indistinguishable_ones() -> None:
 
 
 def test_only_the_fastest_of_all_may_have_random_weights() -> None:
-    found = rank_all(results_of(example_cells()))
+    found = ranked(example_cells())
     assert found.fastest and found.fastest.first.model == "wav2vec2-base-960h"
     assert all(best.throughput.first.weights == "pretrained" for best in found.by_duration)
 
@@ -110,20 +117,20 @@ def test_accuracies_are_told_apart_by_the_same_segments() -> None:
     cells = [scored("good", 0.10, 0.09), scored("bad", 0.14, 0.09)]
     hard = [0, 1, 9, 2, 12, 0]
     apart = [*texts("good", hard), *texts("bad", [n + 2 for n in hard])]
-    assert rank_all(results_of(cells, apart)).as_accurate == (("good", "fp32"),)
-    assert rank_all(results_of(cells)).as_accurate == (("good", "fp32"), ("bad", "fp32"))
+    assert ranked(cells, apart).as_accurate == (("good", "fp32"),)
+    assert ranked(cells).as_accurate == (("good", "fp32"), ("bad", "fp32"))
     mixed = [*texts("good", hard), *texts("bad", [5, 0, 4, 8, 12, 1])]
-    assert len(rank_all(results_of(cells, mixed)).as_accurate) == 2
+    assert len(ranked(cells, mixed).as_accurate) == 2
     # Of other segments nothing follows but what the intervals say.
-    assert len(rank_all(results_of(cells, [*texts("good", hard), *texts("bad", [9, 9])])).as_accurate) == 2
+    assert len(ranked(cells, [*texts("good", hard), *texts("bad", [9, 9])]).as_accurate) == 2
 
 
 def test_overlapping_latencies_are_ties():
     one = cell("whisper-base", latency_s_median=1.0, latency_s_ci_low=0.9, latency_s_ci_high=1.1, rtfx=30.0)
     two = cell("whisper-tiny.en", latency_s_median=1.05, latency_s_ci_low=1.0, latency_s_ci_high=1.2, rtfx=28.6)
-    found = rank_all(results_of([one, two]))
+    found = ranked([one, two])
     assert found.fastest and found.fastest.runner_up_ties
-    apart = rank_all(results_of([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}]))
+    apart = ranked([one, two | {"latency_s_ci_low": 1.2, "latency_s_median": 1.3, "rtfx": 23.0}])
     assert apart.fastest and not apart.fastest.runner_up_ties
 
 
@@ -148,7 +155,7 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
         timed(model, latency_s, noise_floor=floor)
         for model, latency_s, floor in zip(("quick", "slow"), (1.0, 1.0 + slower_by), floors, strict=True)
     ]
-    found = rank_all(results_of(cells))
+    found = ranked(cells)
     for ranking in (found.fastest, found.interactive, found.by_duration[0].latency, found.by_duration[0].throughput):
         assert ranking and ranking.first.model == "quick"
         assert ranking.runner_up_ties is not wins
@@ -157,7 +164,7 @@ def test_nobody_wins_by_less_than_the_larger_noise_floor(slower_by, floors, wins
 
 
 def test_above_the_floor_a_ratio_that_may_be_one_still_ties() -> None:
-    found = rank_all(results_of([timed("quick", 1.0, 0.06), timed("slow", 1.06, 0.06)]))
+    found = ranked([timed("quick", 1.0, 0.06), timed("slow", 1.06, 0.06)])
     assert found.fastest and found.fastest.runner_up_ties
 
 
@@ -166,7 +173,7 @@ def test_cells_of_the_same_laps_are_told_apart_by_own_scatter() -> None:
 
     def ties(**changes: Any) -> bool:
         own = {"latency_own_se": 0.01, "latency_own_df": 40.0}
-        found = rank_all(results_of([timed("quick", 1.0, 0.2, **own), timed("slow", 1.1, 0.2, **own | changes)]))
+        found = ranked([timed("quick", 1.0, 0.2, **own), timed("slow", 1.1, 0.2, **own | changes)])
         assert found.fastest
         return found.fastest.runner_up_ties
 
@@ -178,17 +185,17 @@ def test_cells_of_the_same_laps_are_told_apart_by_own_scatter() -> None:
 
 def test_what_was_disturbed_in_every_lap_is_in_no_ranking() -> None:
     cells = [timed("quick", 1.0, disturbed=True, disturbance="others"), timed("slow", 2.0), timed("third", 3.0)]
-    found = rank_all(results_of(cells))
+    found = ranked(cells)
     for ranking in (found.fastest, found.interactive, found.by_duration[0].throughput):
         assert ranking and (ranking.first.model, ranking.runner_up and ranking.runner_up.model) == ("slow", "third")
-    alone = rank_all(results_of(cells[:1]))
+    alone = ranked(cells[:1])
     assert (alone.fastest, alone.interactive, alone.by_duration) == (None, None, ())
 
 
 def test_without_interval_large_differences_are_undecided() -> None:
     nothing = {"latency_s_ci_low": None, "latency_s_ci_high": None}
-    large = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.3) | nothing])).fastest
-    small = rank_all(results_of([timed("quick", 1.0), timed("slow", 1.005) | nothing])).fastest
+    large = ranked([timed("quick", 1.0), timed("slow", 1.3) | nothing]).fastest
+    small = ranked([timed("quick", 1.0), timed("slow", 1.005) | nothing]).fastest
     assert large and (large.runner_up_ties, large.runner_up_undecided) == (False, True)
     assert small and (small.runner_up_ties, small.runner_up_undecided) == (True, False)
 
@@ -206,7 +213,7 @@ def test_energy_wins_only_above_floor_and_range_of_windows() -> None:
     def least(difference: float, **changes: Any) -> bool:
         cells = [cell("less", device="cuda", energy_j_per_sample=10.0, **changes)]
         cells.append(cell("more", device="cuda", energy_j_per_sample=10.0 * (1 + difference), **changes))
-        frugal = rank_all(results_of(cells)).frugal
+        frugal = ranked(cells).frugal
         assert frugal and frugal.first.model == "less"
         return not frugal.runner_up_ties
 
@@ -230,14 +237,14 @@ def test_measured_energy_is_not_ranked_against_modelled():
 
 def test_shortest_wait_is_compared_within_its_duration_class():
     cells = [cell("whisper-base", duration_s=5), cell("whisper-tiny.en", duration_s=30, latency_s_median=0.9)]
-    found = rank_all(results_of(cells))
+    found = ranked(cells)
     assert found.interactive and found.interactive.first.duration_s == 5
     assert found.interactive.runner_up is None
 
 
 def test_each_class_has_its_own_advice():
     cells = example_cells()
-    found = rank_all(results_of(cells))
+    found = ranked(cells)
     assert [best.duration_s for best in found.by_duration] == [5, 15, 30, 60]
     assert [best.throughput.first.batch_size for best in found.by_duration] == [4, 4, 2, 1]
     assert {best.latency.first.batch_size for best in found.by_duration} == {1}

@@ -72,7 +72,7 @@ def written(measurements: Path, header: Any, passes: Any) -> Path:
 
 
 def rows_of(header: dict[str, Any], passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: header.get(name) for name, _ in cell_record.CELL_FIELDS} | entry for entry in passes]
+    return [{field.name: header.get(field.name) for field in cell_record.CELL_FIELDS} | entry for entry in passes]
 
 
 def gathered(measurements: Path) -> list[dict[str, Any]]:
@@ -367,7 +367,7 @@ EXTREMES = st.sampled_from(
     ]
 )
 HEADER_PLACES = [place for place in places(JSON) if place[0] not in IDENTITY]
-COLUMNS = [name for name, _ in cell_record.PASS_FIELDS]
+COLUMNS = [field.name for field in cell_record.PASS_FIELDS]
 
 
 def arrays(name: str, value: Any) -> pa.Table | None:

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from asrmeter.analysis.limits import GATE, LIMITS, Outcome
+from asrmeter.analysis.cell_parts.accuracy import NO_WORDS
+from asrmeter.analysis.limits import GATE, LIMITS, Outcome, word_accuracy_kept
 from asrmeter.analysis.results import results_of
-from asrmeter.analysis.scenarios import NoRecommendation, Recommendation, recommend, word_accuracy_kept
+from asrmeter.analysis.scenarios import NoRecommendation, Recommendation, recommend
+from asrmeter.analysis.unknowns import Why
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.study.model import Scenario
 from helpers.tables import cell, example_study, failed
 
@@ -18,7 +21,9 @@ def asked(**limits: Any) -> Recommendation:
 
 def of(cells: list[dict[str, Any]], **limits: Any) -> Recommendation:
     """Return what a scenario with those limits comes to, on those cells."""
-    (recommendation,) = recommend(results_of(cells), example_study({"scenarios": {"mine": limits}}))
+    (recommendation,) = recommend(
+        results_of(cells), unmeasured_of(cells), example_study({"scenarios": {"mine": limits}})
+    )
     return recommendation
 
 
@@ -102,6 +107,7 @@ def test_memory_is_that_of_the_device() -> None:
         ([cell("wav2vec2-base-960h", wer=0.1)], NoRecommendation.ALL_RANDOM),
         ([cell(wer=None)], NoRecommendation.NOTHING_SCORED),
         ([cell(wer=None), cell("wav2vec2-base-960h")], NoRecommendation.NOTHING_SCORED),
+        ([cell(wer=None, wer_note=NO_WORDS)], NoRecommendation.NOTHING_SCORED),
         ([model("small", 1, 0.1, n_segments=5)], NoRecommendation.TOO_FEW_SEGMENTS),
         ([model("small", 1, 0.1, wer_ci_low=None, wer_ci_high=None)], NoRecommendation.TOO_FEW_SEGMENTS),
     ],
@@ -109,8 +115,16 @@ def test_memory_is_that_of_the_device() -> None:
 def test_without_data_nothing_is_recommended_and_it_is_said_why(
     cells: list[dict[str, Any]], missing: NoRecommendation
 ) -> None:
-    recommendation = of(cells)
+    recommendation = of(cells, max_wer=0.5)
     assert (recommendation.ranking, recommendation.missing) == (None, missing)
+
+
+def test_who_asks_nothing_of_accuracy_needs_no_texts() -> None:
+    silent = [row | {"wer": None, "wer_ci_low": None, "wer_ci_high": None} for row in CELLS]
+    assert chosen(of(silent, min_rtfx=1, prefer="latency")) == "small"
+    # What writes no words is no answer, however fast.
+    assert chosen(of([*silent, model("sounds", 0.1, 0.1) | {"wer": None, "wer_note": NO_WORDS}])) == "small"
+    assert of(silent, prefer="accuracy").missing is NoRecommendation.NOTHING_SCORED
 
 
 def test_random_weights_are_never_recommended() -> None:
@@ -123,14 +137,11 @@ def test_energy_decides_only_where_it_is_known() -> None:
     assert chosen(of(cells, prefer="latency")) == "small"
 
 
-def test_what_was_not_measured_meets_no_limit() -> None:
+def test_what_was_not_measured_neither_meets_nor_misses_a_limit() -> None:
     cells = [CELLS[0] | {"latency_s_p95": None}, CELLS[1]]
     recommendation = of(cells, max_latency_s_p95=9)
-    assert chosen(recommendation) == "middle" and recommendation.ruled_out == {"max_latency_s_p95": 1}
-    assert recommendation.nearest and [check.outcome for check in recommendation.nearest[1]] == [
-        Outcome.UNKNOWN,
-        Outcome.MET,
-    ]
+    assert chosen(recommendation) == "middle" and not recommendation.ruled_out and not recommendation.nearest
+    assert (recommendation.n_meeting, recommendation.n_missing_limit, recommendation.n_unknown) == (1, 0, 1)
 
 
 def test_recommendation_has_counts_by_limit_and_the_nearest() -> None:
@@ -194,7 +205,7 @@ def test_variant_must_keep_its_share_of_fp32_word_accuracy() -> None:
     def variant(cells: list[dict[str, Any]], gate: float | None = 0.99) -> str | None:
         variants = {row["variant"]: {} for row in cells} if cells else {}
         study = example_study({"scenarios": {"mine": {}}, "accuracy_gate": gate}, variants=variants)
-        (recommendation,) = recommend(results_of(cells), study)
+        (recommendation,) = recommend(results_of(cells), unmeasured_of(cells), study)
         return recommendation.ranking.first.variant if recommendation.ranking else None
 
     # 0.99 of a word accuracy of 0.9 is 0.891.
@@ -297,7 +308,8 @@ def test_what_was_disturbed_in_every_lap_wins_and_loses_nothing(prefer: str) -> 
     found = of([quick, slow], prefer=prefer)
     assert chosen(found) == "slow" and found.ranking
     assert not found.ranking.runner_up and not found.ranking.ties
-    assert (found.n_considered, found.left_out, found.is_sure) == (1, (("quick", "fp32"),), False)
+    assert (found.n_considered, found.n_unknown, found.is_sure) == (2, 1, False)
+    assert [(one.cell, one.why) for one in found.unknowns] == [("quick/fp32/cpu/30s-b1", Why.DISTURBED)]
     nothing = of([quick], prefer=prefer)
     assert (nothing.ranking, nothing.missing) == (None, NoRecommendation.ALL_DISTURBED)
 
@@ -305,8 +317,11 @@ def test_what_was_disturbed_in_every_lap_wins_and_loses_nothing(prefer: str) -> 
 def test_the_gate_stands_where_fp32_was_to_be_run_and_failed() -> None:
     study = example_study({"scenarios": {"mine": {}}}, variants={"fp32": {}, "int8": {}})
     cells = [model("a", 1.0, 0.9, variant="int8"), failed(model("a", 2.0, 0.05), "oom", "too large")]
-    (recommendation,) = recommend(results_of(cells), study)
-    assert recommendation.missing is NoRecommendation.NONE_MEETS and recommendation.ruled_out == {GATE: 1}
+    (recommendation,) = recommend(results_of(cells), unmeasured_of(cells), study)
+    assert recommendation.missing is NoRecommendation.NOT_KNOWN and recommendation.ruled_out == {}
+    (unknown,) = recommendation.unknowns
+    assert (unknown.variant, unknown.why, unknown.measure) == ("int8", Why.NO_WER, GATE)
+    assert [one.cell for one in recommendation.does_not_run] == ["a/fp32/cpu/30s-b1"]
 
 
 def test_energy_that_cannot_be_compared_is_said_to_be_left_out() -> None:

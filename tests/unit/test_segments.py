@@ -117,6 +117,27 @@ def test_keep_all_loses_no_utterance_that_fits(lengths_s: list[float], join_poli
         assert set(natural) == {(duration_s, u) for u, duration_s in classes.items()}
 
 
+@given(st.lists(st.floats(0.2, 20), min_size=2, max_size=20), st.integers(1, 19), st.sampled_from(list(JoinPolicy)))
+def test_segments_stay_when_recordings_are_added(lengths_s: list[float], n_first: int, join_policy: JoinPolicy) -> None:
+    spoken = utterances(lengths_s)
+    # What is added may come before, between or after what was there.
+    first = spoken[::2] if n_first % 2 else spoken[:n_first]
+    before = segment_corpus(first, [5, 15], join_policy, keep_all=True)
+    known = [segment for segments in before.values() for segment in segments]
+    after = segment_corpus(spoken, [5, 15], join_policy, True, known)
+    for duration_s, segments in before.items():
+        assert after[duration_s][: len(segments)] == segments
+        new = after[duration_s][len(segments) :]
+        assert {segment.addition for segment in new} <= {1 if segments else 0}
+        assert not {u for one in segments for u in one.utterances} & {u for one in new for u in one.utterances}
+    names = [segment.id for segments in after.values() for segment in segments]
+    assert len(names) == len(set(names))
+    assert {u for segments in after.values() for one in segments for u in one.utterances} == {
+        u for u in spoken if u.end <= 15 * SAMPLE_RATE_HZ
+    }
+    assert segment_corpus(first, [5, 15], join_policy, True, known) == before
+
+
 def test_the_selection_is_the_same_on_every_machine() -> None:
     spoken = [u for length_s in (2.5, 3.1, 1.9) for u in utterances([length_s] * 40)]
     spoken = [Utterance(f"{i}", f"r{i}", 0, u.end, u.text, u.source, u.licence) for i, u in enumerate(spoken)]

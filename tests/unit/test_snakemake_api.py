@@ -145,3 +145,12 @@ def test_snakemake_reads_its_command_line_by_our_readers(tmp_path: Path, monkeyp
     assert cli.parse_config(None) == {} and cli.parse_config(["seed=1"]) == {"seed": 1}
     with pytest.raises(SystemExit, match=r"^error: --config: fetch is not KEY=VALUE; --config takes all words"):
         cli.parse_config(["seed=1", "fetch"])
+
+
+@pytest.mark.parametrize(("dryrun", "is_main_process", "said"), [(True, True, 1), (False, True, 0), (True, False, 0)])
+def test_a_dry_run_ends_with_the_plan(dryrun: bool, is_main_process: bool, said: int) -> None:
+    done: list[str] = []
+    one = workflow(execute=lambda *a, **b: done.append("listed"), dryrun=dryrun, is_main_process=is_main_process)
+    snakemake_api.after_dry_run(one, lambda: done.append("said"))
+    one.execute(1, two=2)
+    assert done == ["listed", *["said"] * said]

@@ -85,11 +85,6 @@ def test_a_ratio_needs_two_pairs() -> None:
     assert low == 0.0 and high is not None and 0.4 <= high < 2
 
 
-def test_percentile_needs_enough_values() -> None:
-    assert stats.p95([1.0] * 58) is None
-    assert stats.p95(list(range(59))) == pytest.approx(55.1)
-
-
 def two_runs(dice: np.random.Generator, n: int, more: float) -> tuple[list[int], list[int], list[int]]:
     """Return the errors of two runs and the words of n segments, half of the texts alike, with `more` errors a word."""
     words, hard = dice.integers(10, 60, n), dice.gamma(1, 0.08, n)

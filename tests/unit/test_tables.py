@@ -143,6 +143,18 @@ def test_phonemes_are_not_compared_with_words(tmp_path: Path) -> None:
     assert made["transcripts"] == []
 
 
+def test_audio_without_texts_has_everything_but_a_wer(tmp_path: Path) -> None:
+    without = [segment | {"text": ""} for segment in a_header("whisper-base").to_json()["segments"]]
+    other = a_header("wav2vec2-base-960h", status="killed", reason="gone", events={})
+    own = a_header("whisper-base", segments=without)
+    made = gathered(tmp_path, {"whisper-base": (own, PASSES), "wav2vec2-base-960h": (other, [])})
+    cell = made["cells"][1]
+    assert cell["wer_note"] == "no reference texts"
+    assert cell["wer"] is cell["wer_plain"] is cell["cer"] is cell["wer_words"] is cell["n_hallucinated"] is None
+    assert (cell["status"], cell["latency_s_median"], cell["n_segments"]) == ("unconverged", 2.0, len(without))
+    assert made["transcripts"] == []
+
+
 def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     failed = a_header("wav2vec2-base-960h", status="killed", reason="gone", events={})
     made = gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (failed, [])})
@@ -150,7 +162,8 @@ def test_a_cell_becomes_a_row(tmp_path: Path) -> None:
     assert (cell["model"], cell["n_passes"], cell["latency_s_median"]) == ("whisper-base", 3, 2.0)
     assert cell["samples_per_s"] == 1.0
     assert cell["rtfx"] == pytest.approx(21 / 6)
-    assert cell["latency_s_p95"] is None
+    assert cell["latency_s_p95"] is cell["jitter_s_p95"] is None
+    assert cell["n_requests"] == 3
     assert cell["energy_j_per_sample"] == cell["energy_cpu_j_per_sample"] == pytest.approx(50 / 6 * 2.0 / 2)
     assert cell["energy_ram_j_per_sample"] == pytest.approx(10 / 6 * 2.0 / 2)
     assert cell["energy_gpu_j_per_sample"] is cell["energy_net_j_per_sample"] is cell["idle_power_w"] is None
@@ -208,7 +221,7 @@ def test_empty_and_hallucinated_output_is_counted(tmp_path: Path) -> None:
 
 
 def test_silence_that_stays_silent_is_no_empty_output(tmp_path: Path) -> None:
-    silent = a_header("whisper-base", segments=[{"segment_id": "a", "text": "", "audio_s": 4.0, "sha256": "1"}])
+    silent = a_header("whisper-base", segments=[{"segment_id": "a", "text": "...", "audio_s": 4.0, "sha256": "1"}])
     passes = [a_pass(1.0, ["a"], [""])]
     made = gathered(tmp_path, {"whisper-base": (silent, passes), **UNMEASURED})
     cell = made["cells"][1]
@@ -259,6 +272,9 @@ def test_energy_with_a_counter_has_a_net_share() -> None:
     assert cell.energy.power_w() == pytest.approx(20.2)
     assert cell.energy.j_per_sample("cpu") == pytest.approx(10.1)
     assert cell.energy.net_j_per_sample == pytest.approx(10.1 - 5 * 0.5)
+    assert cell.energy.range_j_per_sample == pytest.approx((10.0, 10.2))
+    one_window = {"energy": events["energy"] | {"windows": windows[:1]}}
+    assert measured((a_header("whisper-base", events=one_window), a_round(0, 1.0))).energy.range_j_per_sample is None
 
 
 def test_energy_is_the_power_of_all_laps_times_the_latency() -> None:
@@ -272,14 +288,21 @@ def test_energy_is_the_power_of_all_laps_times_the_latency() -> None:
     # 400 J in 15 s, 4 s a pass, 2 segments in each; what was found in another way does not count.
     assert cell.energy.j_per_sample() == pytest.approx(400 / 15 * 4 / 2)
     assert cell.energy.range_rel == pytest.approx((30 - 20) / 25)
+    assert cell.energy.range_j_per_sample == pytest.approx((20 * 4 / 2, 30 * 4 / 2))
     assert len(cell.energy.windows) == 2
 
 
 def test_peaks_are_the_largest_of_the_laps() -> None:
     laps = [a_header("whisper-base", lap=lap, events={"memory": {"peak_rss_bytes": 10 * lap}}) for lap in (2, 1)]
-    value = next(value for name, _, value in columns.CELL_COLUMNS if name == "peak_rss_bytes")
-    assert value(measured(*((told, []) for told in laps))) == 20
-    assert value(measured((a_header("whisper-base", events={}), []))) is None
+    peak, least = (
+        next(value for field, value in columns.CELL_COLUMNS if field.name == name)
+        for name in ("peak_rss_bytes", "peak_rss_bytes_min")
+    )
+    cell = measured(*((told, []) for told in laps))
+    assert (least(cell), peak(cell)) == (10, 20)
+    assert peak(measured((a_header("whisper-base", events={}), []))) is None
+    # The peak of one lap is no range.
+    assert (least(measured((laps[0], []))), peak(measured((laps[0], [])))) == (None, 20)
 
 
 def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
@@ -470,11 +493,12 @@ def test_the_tables_have_the_promised_columns() -> None:
         "model, weights, variant, device, device_name, duration_s, batch_size, threads, status, reason, n_laps, laps, "
         "n_laps_disturbed, n_tries, n_passes, n_rounds, n_batches, latency_s_median, latency_s_ci_low, "
         "latency_s_ci_high, latency_s_next_low, latency_s_next_high, latency_own_se, latency_own_df, interval_note, "
-        "lap_scatter, noise_floor, machine_speed, latency_s_p95, features_s_median, encoder_s_median, "
-        "decoder_s_median, text_s_median, samples_per_s, rtfx, energy_j_per_sample, energy_net_j_per_sample, "
-        "energy_method_cpu, energy_method_gpu, idle_power_w, peak_rss_bytes, peak_device_bytes, wer, wer_ci_low, "
-        "wer_ci_high, n_segments, tokens_per_s, gflop_per_sample, achieved_gflops, converged, disturbed, disturbance, "
-        "startup_cpu_s, timed_s, job_s, protocol, machine_id, commit"
+        "lap_scatter, noise_floor, machine_speed, latency_s_p95, latency_s_p95_ci_low, n_requests, "
+        "features_s_median, encoder_s_median, decoder_s_median, text_s_median, samples_per_s, rtfx, "
+        "energy_j_per_sample, energy_net_j_per_sample, energy_method_cpu, energy_method_gpu, idle_power_w, "
+        "peak_rss_bytes, peak_device_bytes, wer, wer_ci_low, wer_ci_high, n_segments, tokens_per_s, "
+        "gflop_per_sample, achieved_gflops, converged, disturbed, disturbance, startup_cpu_s, timed_s, job_s, "
+        "protocol, machine_id, commit"
     )
     of_sittings = (
         "model, variant, device, duration_s, batch_size, lap, attempt, status, reason, started_at, measured_at, "

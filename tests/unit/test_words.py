@@ -1,8 +1,10 @@
 """The catalogues of words: the same in every language but for the words, and all that the report says."""
 
 import datetime
+import json
 import re
 import string
+import tomllib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from html.parser import HTMLParser
@@ -15,7 +17,10 @@ from matplotlib.ft2font import FT2Font
 from test_report import LATENCIES, rendered
 
 import make_figures
+from asrmeter.analysis.comparison.metrics import METRICS
+from asrmeter.analysis.comparison.possible_causes import NAMES as NAMES_OF_RECORDS
 from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.analysis.dictionary import TABLES
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES
@@ -26,7 +31,16 @@ from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
-from helpers.tables import all_sittings, cell, example_cells, example_selection, example_transcripts, write_tables
+from helpers.tables import (
+    all_sittings,
+    cell,
+    example_cells,
+    example_selection,
+    example_study,
+    example_transcripts,
+    measured_again,
+    write_tables,
+)
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 LANGUAGES = sorted(path.name.split(".")[1] for path in TEMPLATES.glob("words.*.toml"))
@@ -43,7 +57,10 @@ TELLTALE = (
     "others", "all", "more", "times", "stars", "noise", "run", "figures", "tables", "errors", "words", "hour",
 )  # fmt: skip
 # Data, whatever the language: file names, commands, and columns that are named as in the tables.
-NAMES = r"[\w./<>-]+\.(csv|json|py|wav|flac|gz)\b|\b\w+_\w+(\.\w+)*|whisper-\w[\w.-]*|wav2vec2[\w-]*|whisper-english"
+NAMES = (
+    r"\((cells|sittings|roofline|scaling|flops|edlm2025)\.\w+\)|[\w./<>-]+\.(csv|json|py|wav|flac|gz)\b|"
+    r"\b\w+_\w+(\.\w+)*|whisper-\w[\w.-]*|wav2vec2[\w-]*|whisper-english"
+)
 
 
 def entries(texts: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -144,12 +161,14 @@ def test_russian_has_its_own_spaces_and_quotes() -> None:
 def test_a_russian_report_says_nothing_in_english() -> None:
     cells = example_cells(("cpu", "cuda"))
     changed = [row | {key: row[key] and row[key] * 1.2 for key in LATENCIES} for row in cells]
+    changed[0] |= {"latency_s_median": 100.0, "threads": 1, "os": "Linux 7", "library_versions": "{}"}
     comparison = compare(
         Run.of("before", [*changed, cell("whisper-old")], example_transcripts(cells)),
-        Run.of("results", cells, example_transcripts(cells)),
+        Run.of("results", measured_again(cells), example_transcripts(cells)),
     )
     bottlenecks = example_bottlenecks(cells)
-    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report={"language": "ru"}))
+    report = {"language": "ru", "study_2025": True}
+    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report))
     assert shown.language == "ru"
     for heading in (*RUSSIAN["sections"].values(), *RUSSIAN["scenario"].values(), *RUSSIAN["figure"].values()):
         assert heading in shown.headings
@@ -169,9 +188,14 @@ def pairs_of(comparison):
     return [pair for part in comparison.by_metric for pair in part.pairs]
 
 
+def test_every_possible_cause_and_metric_has_its_words() -> None:
+    assert {*ENGLISH["possible_cause"]} == NAMES_OF_RECORDS
+    assert {metric.name for metric in METRICS if metric.guarded} <= {*ENGLISH["large_change"]}
+
+
 def test_counts_of_a_comparison_come_from_the_catalogue() -> None:
     cells = [cell(), cell(batch_size=2)]
-    comparison = compare(Run.of("a", cells, []), Run.of("b", cells, []))
+    comparison = compare(Run.of("a", cells, []), Run.of("b", measured_again(cells), []))
     assert "2 cells: 2 same" in rendered(cells, comparison=comparison)
     russian = rendered(cells, comparison=comparison, report={"language": "ru"})
     assert "Ячеек: 2 (без изменений —\u00a02)" in russian
@@ -182,7 +206,10 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     paths = write_tables(tmp_path, cells, [])
     bottlenecks = write_bottlenecks(tmp_path, example_bottlenecks(cells))
     options = {name: bottlenecks[name] for name in make_figures.TABLES}
-    options |= {"cells": paths[0], "template-folder": TEMPLATES, "language": "ru", "output-folder": tmp_path}
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps(example_study({"language": "ru"}).as_json()))
+    options |= {"study": study, "cells": paths[0], "transcripts": paths[1]}
+    options |= {"template-folder": TEMPLATES, "output-folder": tmp_path}
     with warnings.catch_warnings():
         # A glyph that DejaVu Sans lacks.
         warnings.simplefilter("error")
@@ -265,3 +292,29 @@ def test_words_that_are_broken_or_lacking_are_named(content: bytes, message: str
             load(tmp_path, "xx")["page"]["title"]
         assert str(caught.value).startswith(f"{tmp_path / 'words.xx.toml'}: {message}")
         assert str(caught.value).isprintable()
+
+
+def test_headings_say_what_their_columns_mean_in_either_language() -> None:
+    cells = example_cells(("cpu", "cuda"))
+    english, russian = (
+        re.findall(r'<th scope="col"[^>]*? title="([^"]+)"', rendered(cells, report={"language": language}))
+        for language in ("en", "ru")
+    )
+    places = [re.findall(r"\((\w+\.\w+)\)", said) for said in english]
+    assert len(places) > 100
+    # A column that several tables have is translated once.
+    assert [[place.split(".")[1] for place in re.findall(r"\((\w+\.\w+)\)", said)] for said in russian] == [
+        [place.split(".")[1] for place in said] for said in places
+    ]
+    assert english[0].endswith("(cells.model)") and not set(english) & set(russian)
+
+
+def test_only_columns_that_are_there_are_translated() -> None:
+    of_tables = {
+        f"{table}.{name}": bool(re.search("[А-Яа-я]", meaning))
+        for table, columns in tomllib.loads((TEMPLATES / "columns.ru.toml").read_text(encoding="utf-8")).items()
+        for name, meaning in columns.items()
+    }
+    known = {f"{table}.{name}" for table, (_, schema) in TABLES.items() for name in schema.names}
+    assert of_tables.keys() <= known
+    assert all(of_tables.values())

@@ -7,28 +7,67 @@ import pyarrow as pa
 
 from asrmeter.analysis import roofline
 from asrmeter.analysis.results import latency_of
+from asrmeter.common.shared_columns import shared
 from asrmeter.common.stats import Estimate, ratio, ratio_of
-from asrmeter.common.table_types import FLAG, INTEGER, NUMBER, TEXT, Row
+from asrmeter.common.table_types import FLAG, INTEGER, LABEL, MESSAGE, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import MEASURED_STATUS
 
 # A larger batch has to gain more than this, and more than the noise, or the smaller one is as good.
 LEAST_GAIN = 0.05
 GROUP = ("model", "weights", "variant", "device", "duration_s")
 
+_NO_INTERVAL = "a latency has no interval"
+
+
+def _over_smallest(name: str, meaning: str, null_when: str = "") -> pa.Field:
+    return column(name, NUMBER, meaning, Source.COMPUTED, unit="times", null_when=null_when)
+
+
 SCALING = pa.schema(
     [
-        *((name, INTEGER if name == "duration_s" else TEXT) for name in GROUP),
-        ("batch_sizes", pa.list_(INTEGER)),
-        ("saturation_batch", INTEGER),
-        # whether a larger batch was tried, and brought no more
-        ("saturated", FLAG),
-        ("samples_per_s", NUMBER),
-        ("speedup_over_smallest", NUMBER),
-        ("speedup_ci_low", NUMBER),
-        ("speedup_ci_high", NUMBER),
-        ("energy_saving_over_smallest", NUMBER),
-        ("bound", TEXT),
-        ("note", TEXT),
+        *map(shared, GROUP),
+        column(
+            "batch_sizes",
+            pa.list_(INTEGER),
+            "The batch sizes that were measured undisturbed.",
+            Source.STUDY,
+            unit="segments",
+        ),
+        column(
+            "saturation_batch",
+            INTEGER,
+            "The smallest batch size that no larger one beats by 5 % and the noise.",
+            Source.COMPUTED,
+            unit="segments",
+        ),
+        column("saturated", FLAG, "Whether a larger batch was tried, and brought no more.", Source.COMPUTED),
+        column(
+            "samples_per_s",
+            NUMBER,
+            "Segments transcribed per second at that batch size.",
+            Source.COMPUTED,
+            unit="segments/s",
+        ),
+        _over_smallest("speedup_over_smallest", "`samples_per_s` there, over that at the smallest batch size."),
+        _over_smallest(
+            "speedup_ci_low", "The lower end of the 95 % interval of `speedup_over_smallest`.", _NO_INTERVAL
+        ),
+        _over_smallest(
+            "speedup_ci_high", "The upper end of the 95 % interval of `speedup_over_smallest`.", _NO_INTERVAL
+        ),
+        _over_smallest(
+            "energy_saving_over_smallest",
+            "Joules a segment at the smallest batch size, over those at `saturation_batch`.",
+            "energy is not known at both",
+        ),
+        column(
+            "bound",
+            LABEL,
+            "What holds the cell back there; see the table `roofline`.",
+            Source.COMPUTED,
+            null_when="there is no verdict",
+        ),
+        column("note", MESSAGE, "Why no larger batch was measured.", Source.RECORDED, null_when="`saturated`"),
     ]
 )
 

@@ -185,6 +185,11 @@ def working_sets(ceilings: MachinePeaks) -> list[int]:
     return sorted({*sizes[:1], *sizes[-1:]})
 
 
+def roofline_points(roofline: Sequence[Row]) -> list[Row]:
+    """Return the stages that have a place in a roofline: their operations, their time and their traffic are known."""
+    return [row for row in roofline if row["stage"] != PASS and row["flop_per_byte"] and row["gflop_per_s"]]
+
+
 def over_cpu(cells: Sequence[Row]) -> list[Row]:
     """Return the cells of other devices whose like was measured on the CPU too, with the CPU's latency over theirs.
 

@@ -83,8 +83,9 @@ def gather(
             target=study.protocol.target,
             unreadable=lost,
             flops=counted.get((cell.model, cell.duration_s, cell.batch_size), {}),
+            tariff=study.report.tariff,
         )
-        rows["cells"].append({name: value(measured) for name, _, value in CELL_COLUMNS})
+        rows["cells"].append({field.name: value(measured) for field, value in CELL_COLUMNS})
         rows["passes"] += passes
         rows["transcripts"] += [_key(cell) | row for row in scored]
     schemas = {"cells": CELLS, "sittings": SITTINGS, "passes": PASSES, "transcripts": TRANSCRIPTS}
@@ -116,7 +117,7 @@ def _key(cell: grid.Cell) -> dict[str, Any]:
 
 
 def _sitting_row(sitting: MeasuredSitting, counts: bool) -> dict[str, Any]:
-    return {name: value(sitting) for name, _, value in SITTING_COLUMNS} | {"counts": counts}
+    return {field.name: value(sitting) for field, value in SITTING_COLUMNS} | {"counts": counts}
 
 
 def _unreadable_sitting(cell: grid.Cell, lap: int, why: str) -> dict[str, Any]:

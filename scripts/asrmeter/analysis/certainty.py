@@ -4,9 +4,11 @@ The probability is the share of joint draws in which the recommended model and v
 all limits, at whichever of its settings. Latencies are drawn from their variance components (`stats.draws`): what is
 common to a lap moves all cells of a device together, so that it counts against a limit and not between rivals. WERs are
 drawn by resampling segments, the same ones for all models, as they transcribed the same audio. What follows one of the
-two (throughput, energy, percentiles) is drawn with it. The accuracy gate and peak memory are taken as they are.
+two (throughput, energy) is drawn with it, a percentile by its own interval. The accuracy gate and peak memory are taken
+as they are.
 
-A draw knows nothing of what was not measured: settings that were disturbed in every lap, or failed.
+The probability is among the settings of which all is known that is asked for. Of one of which a part is not known the
+best is assumed for that part: it could win if it then comes first in any draw.
 """
 
 from collections import Counter
@@ -17,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from asrmeter.analysis.limits import Check, Follows
+from asrmeter.analysis.ranking import is_well_scored, wer_differs
 from asrmeter.analysis.results import CellResult
 from asrmeter.analysis.wer_draws import wer_draws
 from asrmeter.common import stats
@@ -53,12 +56,14 @@ class TurningPoint:
 class Certainty:
     """The probability that an answer is right: of the model and variant, and of the very setting.
 
-    Both are None where something that the answer depends on has no interval.
+    Both are None where something that the answer depends on has no interval. `could_win` are results of which something
+    is not known, and which would come first if that were good enough.
     """
 
     probability: float | None
     of_setting: float | None
     turning_point: TurningPoint | None
+    could_win: tuple[CellResult, ...] = ()
 
     @property
     def is_sure(self) -> bool:
@@ -70,12 +75,13 @@ def certainty(first: CellResult, prefer: str, checks: Checks, values: Mapping[Ce
     """Return how sure it is that `first` is the best.
 
     `checks` compare every result that was considered with the same limits; `values` are what the preference ranks by,
-    of those that have it.
+    of those of which it is known.
     """
     contest = _Contest(first, prefer, checks, values)
     if contest.undrawn:
-        return Certainty(None, None, contest.nearest)
-    return Certainty(contest.probability, contest.of_setting, contest.likeliest or contest.nearest)
+        return Certainty(None, None, contest.nearest, contest.could_win)
+    turning_point = contest.likeliest or contest.nearest
+    return Certainty(contest.probability, contest.of_setting, turning_point, contest.could_win)
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,24 @@ class _Contest:
 
     @cached_property
     def results(self) -> list[CellResult]:
-        return [result for result in self.checks if result in self.values]
+        return list(self.checks)
 
     @cached_property
     def place(self) -> int:
         return self.results.index(self.first)
 
     @cached_property
+    def is_known(self) -> np.ndarray:
+        """Whether of each result everything is known that is asked for."""
+        return np.array([one in self.values and all(check.value for check in self.checks[one]) for one in self.results])
+
+    @cached_property
+    def known(self) -> list[CellResult]:
+        return [result for result, is_known in zip(self.results, self.is_known, strict=True) if is_known]
+
+    @cached_property
     def meeting(self) -> list[CellResult]:
-        return [result for result in self.results if all(check.passes for check in self.checks[result])]
+        return [result for result in self.known if all(check.passes for check in self.checks[result])]
 
     @property
     def undrawn(self) -> bool:
@@ -105,18 +120,14 @@ class _Contest:
         needed = [self.values[result] for result in self.meeting]
         if any(check.follows in (Follows.LATENCY, Follows.SPEED) for check in self.checks[self.first]):
             needed += [result.latency for result in self.meeting]
+        own = [check for one in self.meeting for check in self.checks[one] if check.follows is Follows.ITSELF]
+        needed += [check.value for check in own if check.value]
         return any(value.low is None or value.high is None for value in needed)
 
     @cached_property
     def latency(self) -> np.ndarray:
         """Latencies relative to the estimates; what has no interval stays as it is."""
-        known = [place for place, result in enumerate(self.results) if result.latency.low is not None]
-        estimates = [self.results[place].latency for place in known]
-        drawn = np.ones((N_DRAWS, len(self.results)))
-        relative = stats.draws(estimates, N_DRAWS) - np.log([one.value for one in estimates])
-        # With one degree of freedom a draw can be larger than any number.
-        drawn[:, known] = np.exp(np.clip(relative, -_FARTHEST, _FARTHEST))
-        return drawn
+        return _relative([result.latency for result in self.results])
 
     @cached_property
     def wer(self) -> np.ndarray:
@@ -124,38 +135,69 @@ class _Contest:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """What the preference ranks by, the lower the better."""
-        values = np.array([self.values[result].value for result in self.results])
+        """What the preference ranks by, the lower the better; what is not known is as good as can be."""
         if self.prefer == "accuracy":
             pace = self.latency / np.array([result.rtfx.value for result in self.results])
-            return self.wer + _LESS_THAN_A_WORD * pace / (1 + pace)
-        if self.prefer == "throughput":
-            return -values / self.latency
-        return values * self.latency
+            pace[:, [bool(result.disturbance) for result in self.results]] = 0.0
+            scores = self.wer + _LESS_THAN_A_WORD * pace / (1 + pace)
+            lacking = [not is_well_scored(result) for result in self.results]
+        else:
+            values = np.array([self.values[one].value if one in self.values else 1.0 for one in self.results])
+            scores = -values / self.latency if self.prefer == "throughput" else values * self.latency
+            lacking = [one not in self.values for one in self.results]
+        scores[:, lacking] = -np.inf
+        return scores
 
     @cached_property
     def met(self) -> list[np.ndarray]:
-        """For each limit, whether each draw of each result is within it."""
+        """For each limit, whether each draw of each result is within it, as far as is known."""
         return [
             self._within([self.checks[one][i] for one in self.results]) for i in range(len(self.checks[self.first]))
         ]
 
+    @cached_property
+    def meets_all(self) -> np.ndarray:
+        within = np.full((N_DRAWS, len(self.results)), True)
+        for met in self.met:
+            within &= met
+        return within
+
     def _within(self, column: Sequence[Check]) -> np.ndarray:
         check = column[0]
-        known = np.array([np.nan if one.value is None else one.value.value for one in column])
+        lacking = np.array([one.value is None for one in column])
+        known = np.array([1.0 if one.value is None else one.value.value for one in column])
         drawn = {
             Follows.LATENCY: lambda: known * self.latency,
             Follows.SPEED: lambda: known / self.latency,
             Follows.WER: lambda: self.wer,
+            Follows.ITSELF: lambda: known * _relative([one.value or Estimate(1.0) for one in column]),
             Follows.NOTHING: lambda: np.broadcast_to(known, (N_DRAWS, len(known))),
         }[check.follows]()
-        return drawn <= check.limit if check.at_most else drawn >= check.limit
+        return (drawn <= check.limit if check.at_most else drawn >= check.limit) | lacking
 
     @cached_property
     def winners(self) -> np.ndarray:
-        """The column of the best in each draw; -1 where none is within all limits."""
-        possible = np.where(np.logical_and.reduce(self.met), self.scores, np.inf) if self.met else self.scores
+        """The column of the best of which all is known in each draw; -1 where none is within all limits."""
+        possible = np.where(self.meets_all & self.is_known, self.scores, np.inf)
         return np.where(np.isfinite(possible.min(axis=1)), possible.argmin(axis=1), -1)
+
+    @property
+    def could_win(self) -> tuple[CellResult, ...]:
+        """Those of which something is not known, and which are first in a draw, or not told from the first."""
+        first = self.meets_all & (self.scores <= self.scores[:, [self.place]])
+        ahead, possible = ([bool(column.any()) for column in draws.T] for draws in (first, self.meets_all))
+        return tuple(
+            result
+            for place, result in enumerate(self.results)
+            if not self.is_known[place] and (ahead[place] or (possible[place] and not self._is_behind(result)))
+        )
+
+    def _is_behind(self, result: CellResult) -> bool:
+        """Whether what is known of a result is clearly worse than that of the first."""
+        if self.prefer == "accuracy":
+            return is_well_scored(result) and wer_differs(self.first, result)
+        value = self.values.get(result)
+        return value is not None and self.values[self.first].differs_from(value)
 
     @cached_property
     def is_right(self) -> np.ndarray:
@@ -204,7 +246,7 @@ class _Contest:
     @property
     def nearest(self) -> TurningPoint | None:
         """The number that has the least way to go, by its ratio; None without a rival or a limit."""
-        rivals = [result for result in self.results if result.candidate != self.first.candidate]
+        rivals = [result for result in self.known if result.candidate != self.first.candidate]
         meeting = [rival for rival in rivals if rival in set(self.meeting)]
         runner_up = min(meeting, key=self._distance, default=None)
         points = [self._overtaken_by(runner_up)] if runner_up else []
@@ -215,6 +257,13 @@ class _Contest:
 
     def _distance(self, rival: CellResult) -> float:
         return _ratio(self.values[rival].value, self.values[self.first].value)
+
+
+def _relative(estimates: Sequence[Estimate]) -> np.ndarray:
+    """Return draws of each value over its estimate, in columns; what has no interval stays as it is."""
+    drawn = stats.draws(estimates, N_DRAWS) - np.log([max(one.value, np.finfo(float).tiny) for one in estimates])
+    # With one degree of freedom a draw can be larger than any number.
+    return np.exp(np.clip(np.nan_to_num(drawn), -_FARTHEST, _FARTHEST))
 
 
 def _way(point: TurningPoint) -> float:

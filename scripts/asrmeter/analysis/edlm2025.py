@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from asrmeter.analysis.results import BASELINE
 from asrmeter.common.paths import RESOURCES
-from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
+from asrmeter.common.table_types import INTEGER, LABEL, MESSAGE, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.study.edlm2025 import DURATIONS_S
 
@@ -31,26 +31,49 @@ _OPERATORS = {
     "cuda_sync_share": ("synchronisation", "cpu_share"),
 }
 
+_ENDS = (("low", "lower"), ("high", "upper"))
+
+
+def _published(name: str, meaning: str, null_when: str = "") -> pa.Field:
+    return column(name, LABEL, meaning, Source.PUBLISHED, null_when=null_when)
+
+
+def _range(prefix: str, of: str, source: Source, unit: str, null_when: str) -> list[pa.Field]:
+    return [
+        column(f"{prefix}_{end}", NUMBER, f"The {which} end of the range {of}.", source, unit=unit, null_when=null_when)
+        for end, which in _ENDS
+    ]
+
+
 EDLM2025 = pa.schema(
     [
-        ("table", TEXT),
-        ("model", TEXT),
-        ("device", TEXT),
-        ("metric", TEXT),
-        ("unit", TEXT),
-        ("published_low", NUMBER),
-        ("published_high", NUMBER),
-        # as printed, where it is not a number
-        ("published_text", TEXT),
-        ("published_note", TEXT),
-        # the published figure by its formula, from this run's counts
-        ("reproduced_low", NUMBER),
-        ("reproduced_high", NUMBER),
-        ("measured_low", NUMBER),
-        ("measured_high", NUMBER),
-        ("measured_unit", TEXT),
-        ("n", INTEGER),
-        ("note", TEXT),
+        _published("table", "The published table."),
+        _published("model", "The model as it is named there; `all` stands for all.", "the row is not of a model"),
+        _published("device", "`cpu` or `cuda`.", "the row is not of a device"),
+        _published("metric", "What was published."),
+        _published("unit", "The unit of what was published.", "none is said"),
+        *_range("published", "as published", Source.PUBLISHED, "that of `unit`", "it is not a number"),
+        _published("published_text", "What was published, where it is not a number.", "it is a number"),
+        _published("published_note", "What is to be known of it.", "nothing"),
+        *_range(
+            "reproduced",
+            "by that study's own formula, from this run's counts",
+            Source.COMPUTED,
+            "that of `unit`",
+            "it has no formula",
+        ),
+        *_range(
+            "measured",
+            "of this run, over durations and batch sizes",
+            Source.COMPUTED,
+            "that of `measured_unit`",
+            "this run has none; `note` says why",
+        ),
+        column("measured_unit", LABEL, "The unit of this run's values.", Source.RECORDED, null_when="there are none"),
+        column("n", INTEGER, "This run's values.", Source.COUNTED, unit="values"),
+        column(
+            "note", MESSAGE, "Why there are none, or what is to be known of them.", Source.RECORDED, null_when="nothing"
+        ),
     ]
 )
 

@@ -14,11 +14,13 @@ from asrmeter.analysis.cell_parts.timing import Timing
 from asrmeter.analysis.cell_parts.work import Work
 from asrmeter.analysis.lap_estimates import Estimated
 from asrmeter.analysis.measured_sitting import MeasuredSitting
+from asrmeter.analysis.requests import Requests
 from asrmeter.analysis.variance_components import Fitted
 from asrmeter.common.table_types import Row
 from asrmeter.records.events import Energy as EnergyEvent
 from asrmeter.records.events import Event
 from asrmeter.records.header import RecordHeader
+from asrmeter.study.model import Tariff
 
 # As good as infinitely many degrees of freedom.
 _MANY = 1e6
@@ -29,7 +31,8 @@ class MeasuredCell:
     """A cell: its sittings by lap (one at least), its scored transcripts, and what else some of its columns need.
 
     `estimated` is its latency, None if no lap has one; `target` is the half-width that the interval should have.
-    `unreadable` says of laps whose records cannot be used why. `flops` is the cell's row of that table.
+    `unreadable` says of laps whose records cannot be used why. `flops` is the cell's row of that table, `tariff` what
+    energy and machine cost.
     """
 
     sittings: Sequence[MeasuredSitting]
@@ -39,6 +42,7 @@ class MeasuredCell:
     target: float = 0.05
     unreadable: Mapping[int, str] = field(default_factory=dict)
     flops: Row = field(default_factory=dict)
+    tariff: Tariff | None = None
 
     @property
     def counted(self) -> Sequence[MeasuredSitting]:
@@ -127,6 +131,14 @@ class MeasuredCell:
         """The timed passes."""
         latency_s = self.fitted.value if self.fitted else None
         return Timing([entry for one in self.counted for entry in one.timed], latency_s)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """The requests that the timed passes answered."""
+        fitted = self.fitted
+        if fitted is None or fitted.low is None or fitted.high is None:
+            return Requests(self.timing.passes)
+        return Requests(self.timing.passes, fitted.low / fitted.value, fitted.high / fitted.value)
 
     @cached_property
     def content(self) -> Content:

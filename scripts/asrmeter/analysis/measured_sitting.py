@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+import pyarrow as pa
+
 from asrmeter.analysis.hardware import Hardware
-from asrmeter.common.table_types import INTEGER, NUMBER, Row
+from asrmeter.common.table_types import INTEGER, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import disturbance, status
 from asrmeter.records.disturbance import ControlKey, Rates
@@ -16,15 +18,50 @@ from asrmeter.records.events import Event, Latency, Ready
 from asrmeter.records.header import RecordHeader
 from asrmeter.study.grid import Cell
 
-# What is watched of the machine: the column of tables, its type, the mean or the worst, and its name in the record.
+
+@dataclass(frozen=True)
+class Watched:
+    """Something that is watched of the machine: its column, the mean or the worst, and its name in the record."""
+
+    column: pa.Field
+    when: str
+    key: str
+
+
+def _watched(name: str, kind: pa.DataType, unit: str, meaning: str, when: str, key: str = "") -> Watched:
+    null_when = "no pass was timed, or the machine does not say it"
+    return Watched(column(name, kind, meaning, Source.MEASURED, unit=unit, null_when=null_when), when, key or name)
+
+
 WATCHED = (
-    ("other_processes_cpu_cores", NUMBER, "mean", "foreign_cpu_cores"),
-    ("waiting_threads", NUMBER, "mean", "waiting_threads"),
-    ("steal_share", NUMBER, "mean", "steal_share"),
-    ("cpu_mhz_min", NUMBER, "worst", "cpu_mhz_min"),
-    ("temperature_c_max", NUMBER, "worst", "temperature_c_max"),
-    ("n_throttle_events", INTEGER, "worst", "n_throttle_events"),
-    ("n_foreign_gpu_processes", INTEGER, "worst", "n_foreign_gpu_processes"),
+    _watched(
+        "other_processes_cpu_cores",
+        NUMBER,
+        "cores",
+        "What all other processes took of the CPU during the timed passes, on average.",
+        "mean",
+        "foreign_cpu_cores",
+    ),
+    _watched(
+        "waiting_threads",
+        NUMBER,
+        "threads",
+        "The threads that could have run but had no core during the timed passes, on average.",
+        "mean",
+    ),
+    _watched(
+        "steal_share",
+        NUMBER,
+        "share",
+        "The share of the CPUs' time that a hypervisor gave to others during the timed passes.",
+        "mean",
+    ),
+    _watched("cpu_mhz_min", NUMBER, "MHz", "The slowest clock of a core that was seen between passes.", "worst"),
+    _watched("temperature_c_max", NUMBER, "°C", "The hottest that the processor or the GPU was seen.", "worst"),
+    _watched("n_throttle_events", INTEGER, "events", "How often the processor slowed down for heat.", "worst"),
+    _watched(
+        "n_foreign_gpu_processes", INTEGER, "processes", "How many other processes had the GPU open at most.", "worst"
+    ),
 )
 
 

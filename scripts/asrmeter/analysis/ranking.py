@@ -8,20 +8,19 @@ if their intervals do not overlap. Models with random weights have no accuracy a
 
 No result wins by less than the noise. Two results differ only if the 95 % interval of their ratio, taken within laps
 where they share these, excludes 1, and their relative difference is above the noise floor, the larger one of their two
-devices: every ranking uses `stats.Estimate`. What was disturbed in every lap wins and loses nothing.
+devices: every ranking uses `stats.Estimate`. What was disturbed in every lap wins and loses nothing. It is named beside
+the ranking, as what failed: it could come first if it were known.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asrmeter.analysis.results import Candidate, CellResult, are_apart, comparable_energy, undisturbed
+from asrmeter.analysis.unmeasured import Setting, Unmeasured
 from asrmeter.common import stats
+from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.stats import Estimate
 from asrmeter.study.grid import WHISPER_WINDOW_S
-
-# From the smallest to the largest of n values lies an interval that holds their median with a probability of
-# 1 - 2^(1 - n), whatever their distribution. 95 % need six segments; resampling fewer cannot reach it.
-LEAST_SEGMENTS = 6
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,15 @@ class Ranking:
     """The result that comes first by some measure, and the next one of another model or variant.
 
     The first has the best value, but is not better than its `ties`. For those that are `undecided` an interval is
-    missing, so it is unknown whether it is better.
+    missing, so it is unknown whether it is better. `unknown` are the names of cells that take no part, since their
+    value is not known.
     """
 
     first: CellResult
     runner_up: CellResult | None
     ties: tuple[CellResult, ...]
     undecided: tuple[CellResult, ...]
+    unknown: tuple[str, ...] = ()
 
     @property
     def runner_up_ties(self) -> bool:
@@ -62,12 +63,14 @@ class StudyRankings:
     """All models ranked by each measure.
 
     `duration_s` is the class in which accuracy is compared, None if nothing was measured. `accuracies` has a result of
-    each scored model, the most accurate first; `as_accurate` names those whose WER does not differ from it.
+    each scored model, the most accurate first; `as_accurate` names those whose WER does not differ from it, `unscored`
+    those whose WER is not known there.
     """
 
     duration_s: int | None
     accuracies: tuple[CellResult, ...]
     as_accurate: tuple[Candidate, ...]
+    unscored: tuple[Candidate, ...]
     interactive: Ranking | None
     fastest: Ranking | None
     frugal: Ranking | None
@@ -78,33 +81,37 @@ class StudyRankings:
         return next((result.wer for result in self.accuracies if result.candidate == candidate), None)
 
 
-def rank_all(results: Sequence[CellResult]) -> StudyRankings:
+def rank_all(results: Sequence[CellResult], unmeasured: Sequence[Unmeasured]) -> StudyRankings:
     """Rank all results of a study; where some were scored, only the most accurate models are candidates.
 
     The fastest is that of all, whatever its accuracy. Energy is ranked among measured values only where there are any,
     and among modelled ones otherwise.
     """
-    accuracies = accuracies_of(results)
+    accuracies = accuracies_of(results, unmeasured)
+    scored = {one.candidate for one in accuracies}
+    contenders = _contenders(results, unmeasured)
     as_accurate = tuple(one.candidate for one in as_accurate_as(accuracies)) if accuracies else ()
     pool = [result for result in results if result.candidate in as_accurate] or results
     return StudyRankings(
-        duration_s=comparison_duration(results),
+        duration_s=comparison_duration(results, unmeasured),
         accuracies=tuple(accuracies),
         as_accurate=as_accurate,
-        interactive=lowest_latency(pool),
-        fastest=highest_rtfx(results),
-        frugal=lowest_energy(pool),
-        by_duration=tuple(_by_duration(pool)),
+        unscored=tuple(sorted({one.candidate for one in contenders} - scored)),
+        interactive=_beside(lowest_latency(pool), unmeasured),
+        fastest=_beside(highest_rtfx(results), unmeasured),
+        frugal=_beside(lowest_energy(pool), unmeasured),
+        by_duration=tuple(_by_duration(pool, unmeasured)),
     )
 
 
-def comparison_duration(results: Sequence[CellResult]) -> int | None:
+def comparison_duration(results: Sequence[CellResult], unmeasured: Sequence[Unmeasured]) -> int | None:
     """Return the duration class (s) in which models are compared; None without results.
 
-    Preferred are classes that all scored models have, then those of at most 30 s, then those with enough segments to
-    compare accuracies, or with most of them; the longest of these.
+    Preferred are classes that all models have which can be scored, then those of at most 30 s, then those with enough
+    segments to compare accuracies, or with most of them; the longest of these. A model has a class in which it failed:
+    who fails does not choose where the others are compared.
     """
-    compared = [result for result in results if result.wer] or results
+    compared = _contenders(results, unmeasured) or [*results, *unmeasured]
     n_segments: dict[int, int] = {}
     of_candidate: dict[Candidate, set[int]] = {}
     for result in compared:
@@ -118,15 +125,28 @@ def comparison_duration(results: Sequence[CellResult]) -> int | None:
     return max(usual, key=lambda duration_s: (min(n_segments[duration_s], LEAST_SEGMENTS), duration_s), default=None)
 
 
-def accuracies_of(results: Sequence[CellResult]) -> list[CellResult]:
+def _contenders(results: Iterable[CellResult], unmeasured: Iterable[Unmeasured]) -> list[Setting]:
+    """Return what could have a WER."""
+    return [*(one for one in results if one.writes_words), *(one for one in unmeasured if one.is_contender)]
+
+
+def is_well_scored(result: CellResult) -> bool:
+    """Return whether a WER has enough segments to base anything on."""
+    return result.n_segments >= LEAST_SEGMENTS and result.wer is not None and result.wer.low is not None
+
+
+def accuracies_of(results: Sequence[CellResult], unmeasured: Sequence[Unmeasured]) -> list[CellResult]:
     """Return one scored result of each model and variant, the most accurate first.
 
     All are of the class in which models are compared, and of the smallest batch size that all of them have there; where
-    one was run on several devices, the first by name counts. Empty where no batch size is common to all.
+    one was run on several devices, the first by name counts. Empty where no batch size is common to all. A model all of
+    whose cells of the class failed is left out.
     """
-    candidates = {result.candidate for result in results if result.wer}
-    duration_s = comparison_duration(results)
+    duration_s = comparison_duration(results, unmeasured)
     of_class = [result for result in results if result.wer and result.duration_s == duration_s]
+    failed = {one.candidate for one in unmeasured if one.duration_s == duration_s}
+    known = {result.candidate for result in of_class}
+    candidates = {result.candidate for result in results if result.wer} - (failed - known)
     for batch_size in sorted({result.batch_size for result in of_class}):
         at_batch: dict[Candidate, CellResult] = {}
         for result in sorted(of_class, key=lambda result: result.device):
@@ -163,19 +183,21 @@ def highest_rtfx(results: Sequence[CellResult]) -> Ranking | None:
 
 def lowest_latency(results: Sequence[CellResult]) -> Ranking | None:
     """Return the ranking by latency within the duration class of the lowest: other audio is other work."""
-    results = undisturbed(results)
-    lowest = min(results, key=lambda result: result.latency.value, default=None)
-    same_class = [result for result in results if lowest and result.duration_s == lowest.duration_s]
-    return _ranking(same_class, lambda result: result.latency, highest=False)
+    known = undisturbed(results)
+    lowest = min(known, key=lambda result: result.latency.value, default=None)
+    compared = [one for one in results if one.disturbance or (lowest and one.duration_s == lowest.duration_s)]
+    return _ranking(compared, lambda result: result.latency, highest=False)
 
 
-def lowest_energy(results: Iterable[CellResult]) -> Ranking | None:
+def lowest_energy(results: Sequence[CellResult]) -> Ranking | None:
     """Return the ranking by energy of the results whose energies can be compared, or None."""
     energies = comparable_energy(undisturbed(results))
-    return _ranking(list(energies), energies.__getitem__, highest=False)
+    ranking = _ranking(list(energies), energies.__getitem__, highest=False)
+    unknown = tuple(result.cell for result in results if result not in energies)
+    return ranking and replace(ranking, unknown=unknown)
 
 
-def lowest_wer(results: Iterable[CellResult]) -> Ranking | None:
+def lowest_wer(results: Sequence[CellResult]) -> Ranking | None:
     """Return the ranking by accuracy, or None.
 
     First is the highest RTFx among those whose WER does not differ from the lowest. It ties
@@ -193,7 +215,8 @@ def lowest_wer(results: Iterable[CellResult]) -> Ranking | None:
         best_of.setdefault(result.candidate, result)
     others = [result for candidate, result in best_of.items() if candidate != first.candidate]
     ties = tuple(other for other in others if not wer_differs(first, other))
-    return Ranking(first, next(iter([*ties, *others]), None), ties, ())
+    unknown = tuple(result.cell for result in results if result.disturbance or not result.wer)
+    return Ranking(first, next(iter([*ties, *others]), None), ties, (), unknown)
 
 
 def _wer(result: CellResult) -> Estimate:
@@ -218,12 +241,20 @@ def _ranking(
             for other in others
             if not estimate(first).ties_with(estimate(other)) and not estimate(first).differs_from(estimate(other))
         ),
+        unknown=tuple(result.cell for result in results if result.disturbance),
     )
 
 
-def _by_duration(results: Sequence[CellResult]) -> Iterable[ByDuration]:
+def _beside(ranking: Ranking | None, unmeasured: Iterable[Unmeasured]) -> Ranking | None:
+    """Return a ranking that also names what failed, but for what is known not to run."""
+    failed = tuple(one.cell for one in unmeasured if not one.does_not_run)
+    return ranking and replace(ranking, unknown=ranking.unknown + failed)
+
+
+def _by_duration(results: Sequence[CellResult], unmeasured: Sequence[Unmeasured]) -> Iterable[ByDuration]:
     for duration_s in sorted({result.duration_s for result in results}):
         of_class = [result for result in results if result.duration_s == duration_s]
-        throughput, latency = highest_rtfx(of_class), lowest_latency(of_class)
+        failed = [one for one in unmeasured if one.duration_s == duration_s]
+        throughput, latency = (_beside(rank(of_class), failed) for rank in (highest_rtfx, lowest_latency))
         if throughput and latency:
             yield ByDuration(duration_s, throughput, latency)

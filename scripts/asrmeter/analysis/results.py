@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from asrmeter.analysis.cell_parts.accuracy import NO_WORDS
 from asrmeter.analysis.hardware import Hardware, hardware_of
 from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.stats import Estimate
@@ -15,15 +16,25 @@ BASELINE = "fp32"
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What was spent on a cell in all laps: seconds of its jobs and of its timed passes, None where not known."""
+
+    job_s: float | None
+    timed_s: float | None
+
+
+@dataclass(frozen=True)
 class CellResult:
     """One measured cell: a model and variant on a device, for a duration class, at a batch size.
 
     `latency` is in seconds a pass, `rtfx` in seconds of audio per second, `energy` in watt-hours per hour of audio
     (the same number as joules per second of audio); `energy_method` says where the last one came from. `wer` is a share
-    of words, None where weights are random or nothing was scored, over `n_words` words of `n_segments` segments;
-    `memory_bytes` is the peak of the device's own memory, `latency_p95` in seconds, None where the passes were too few
-    for it. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand. `disturbance`
-    says what disturbed the measurement in every lap, "" if nothing did: such a result wins and loses nothing.
+    of words, None where weights are random or nothing was scored, as `wer_note` says, over `n_words` words of
+    `n_segments` segments; `memory_bytes` is the peak of the device's own memory. `latency_p95` is over requests, in
+    seconds, None where the requests were too few for it; then `latency_p95_at_least` is what it is not below, if that
+    is known. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand.
+    `disturbance` says what disturbed the measurement in every lap, "" if nothing did: such a result wins and loses
+    nothing. `effort` is what was spent on it.
     """
 
     cell: str
@@ -42,9 +53,12 @@ class CellResult:
     wer: Estimate | None
     memory_bytes: int | None
     latency_p95: Estimate | None
+    latency_p95_at_least: float | None
     n_segments: int
     n_words: int
+    wer_note: str
     hardware: Hardware
+    effort: Effort
     # By segment: its name, the words that are wrong and all of its words.
     errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
@@ -52,6 +66,11 @@ class CellResult:
     def candidate(self) -> Candidate:
         """The model and its variant: what is chosen between."""
         return self.model, self.variant
+
+    @property
+    def writes_words(self) -> bool:
+        """Whether a WER could be had of it at all: not of random weights, nor of phonemes."""
+        return self.weights != "random" and self.wer_note != NO_WORDS
 
     @property
     def audio_s(self) -> float:
@@ -113,15 +132,20 @@ def n_errors(transcript: Row) -> int:
 
 
 def results_of(cells: Iterable[Row], transcripts: Iterable[Row] = ()) -> list[CellResult]:
-    """Return the cells that have a latency, in the order of their names; failed cells are left out.
+    """Return the cells that have a latency, in the order of their names; the others are those of `unmeasured`.
 
     With `transcripts` the results have the errors of each segment.
     """
     errors: dict[str, list[tuple[str, int, int]]] = {}
     for row in transcripts:
         errors.setdefault(cell_name(row), []).append((row["segment_id"], n_errors(row), row["n_words"]))
-    measured = [row for row in cells if row["status"] in MEASURED_STATUS and row["latency_s_median"] and row["rtfx"]]
+    measured = filter(is_measured, cells)
     return sorted((_result(row, tuple(sorted(errors.get(cell_name(row), ())))) for row in measured), key=_order)
+
+
+def is_measured(row: Row) -> bool:
+    """Return whether a cell has a latency, disturbed or not."""
+    return bool(row["status"] in MEASURED_STATUS and row["latency_s_median"] and row["rtfx"])
 
 
 def are_apart(one: Estimate, other: Estimate) -> bool:
@@ -163,10 +187,13 @@ def _result(row: Row, errors: tuple[tuple[str, int, int], ...]) -> CellResult:
         energy_method=energy_method(row),
         wer=_wer(row),
         memory_bytes=memory_bytes(row),
-        latency_p95=None if row["latency_s_p95"] is None else Estimate(row["latency_s_p95"]),
+        latency_p95=_p95(row),
+        latency_p95_at_least=row["latency_s_p95_ci_low"],
         n_segments=int(row["n_segments"] or 0),
         n_words=int(row["wer_words"] or 0),
+        wer_note=row["wer_note"] or "",
         hardware=hardware_of(row),
+        effort=effort_of(row),
         errors=errors if row["weights"] != "random" else (),
     )
 
@@ -175,3 +202,13 @@ def _wer(row: Row) -> Estimate | None:
     if row["wer"] is None or row["weights"] == "random":
         return None
     return Estimate(row["wer"], row["wer_ci_low"], row["wer_ci_high"])
+
+
+def _p95(row: Row) -> Estimate | None:
+    value, low, high = (row[f"latency_s_p95{end}"] for end in ("", "_ci_low", "_ci_high"))
+    return None if value is None else Estimate(value, low, high)
+
+
+def effort_of(row: Row) -> Effort:
+    """Return what was spent on a cell."""
+    return Effort(row["job_s"], row["timed_s"])

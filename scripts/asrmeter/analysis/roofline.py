@@ -21,7 +21,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from asrmeter.common.table_types import INTEGER, NUMBER, TEXT, Row
+from asrmeter.common.shared_columns import shared
+from asrmeter.common.table_types import LABEL, MESSAGE, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records.machine_peaks import MachinePeaks
 
@@ -35,34 +36,86 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _UNJUDGED = dict.fromkeys(("bound", *(f"{loss}_time_share" for loss in LOSSES)))
 IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 
+_NOT_KNOWN = "work or traffic is not known; `note` says why"
+_NO_CEILING = f"there is no ceiling, or the stage was faster than it; or {_NOT_KNOWN}"
+_NO_VERDICT = f"the cell was disturbed; or {_NO_CEILING}"
+_SPENT = {
+    "compute": "is spent in stages that reach a third of the ceiling of matrix products",
+    "memory": "is spent in stages that reach a third of the ceiling of memory",
+    "overhead": "is spent in stages that reach no ceiling, and between stages",
+    "padding": "is spent on padded audio, and on rows that only wait for longer ones",
+}
+
+
+def _of_stage(name: str, unit: str, meaning: str, source: Source, null_when: str = _NOT_KNOWN) -> pa.Field:
+    return column(name, NUMBER, meaning, source, unit=unit, null_when=null_when)
+
+
+def _share_of_time(loss: str) -> pa.Field:
+    return _of_stage(
+        f"{loss}_time_share", "share", f"The share of the seconds that {_SPENT[loss]}.", Source.COMPUTED, _NO_VERDICT
+    )
+
+
 ROOFLINE = pa.schema(
     [
-        ("model", TEXT),
-        ("weights", TEXT),
-        ("variant", TEXT),
-        ("device", TEXT),
-        ("duration_s", INTEGER),
-        ("batch_size", INTEGER),
-        ("machine_id", TEXT),
-        ("dtype", TEXT),
-        # encoder, decoder (output layer included), or the whole pass
-        ("stage", TEXT),
-        ("seconds", NUMBER),
-        ("gflop", NUMBER),
-        # modelled
-        ("min_traffic_bytes", NUMBER),
-        ("flop_per_byte", NUMBER),
-        ("gflop_per_s", NUMBER),
-        ("min_traffic_bytes_per_s", NUMBER),
-        ("ceiling_gflop_per_s", NUMBER),
-        ("ceiling_bytes_per_s", NUMBER),
-        # of the ceilings
-        ("compute_share", NUMBER),
-        ("memory_share", NUMBER),
-        # of the seconds
-        *((f"{loss}_time_share", NUMBER) for loss in LOSSES),
-        ("bound", TEXT),
-        ("note", TEXT),
+        *map(shared, IDENTITY),
+        column(
+            "dtype",
+            MESSAGE,
+            "The number format that the variant asks for.",
+            Source.STUDY,
+            null_when="the runtime does not tell it",
+        ),
+        column("stage", LABEL, "`encoder`, `decoder` (output layer included), or `pass`, the whole.", Source.RECORDED),
+        column("seconds", NUMBER, "What the stage takes of a pass.", Source.MEASURED, unit="s"),
+        _of_stage("gflop", "GFLOP", "What the stage computes in a pass.", Source.COUNTED),
+        _of_stage(
+            "min_traffic_bytes",
+            "bytes",
+            "The least that has to be moved: weights once a run, caches once a step, input and output once.",
+            Source.MODELLED,
+        ),
+        _of_stage("flop_per_byte", "FLOP/byte", "Operations over `min_traffic_bytes`.", Source.COMPUTED),
+        _of_stage("gflop_per_s", "GFLOP/s", "Operations over the seconds.", Source.COMPUTED),
+        _of_stage("min_traffic_bytes_per_s", "bytes/s", "`min_traffic_bytes` over the seconds.", Source.COMPUTED),
+        _of_stage(
+            "ceiling_gflop_per_s",
+            "GFLOP/s",
+            "The highest rate of matrix products that the machine reached.",
+            Source.MEASURED,
+            _NO_CEILING,
+        ),
+        _of_stage(
+            "ceiling_bytes_per_s",
+            "bytes/s",
+            "The highest rate of memory that the machine reached with such a working set.",
+            Source.MEASURED,
+            f"it is of the whole pass; or {_NO_CEILING}",
+        ),
+        _of_stage("compute_share", "share", "The rate of operations, of its ceiling.", Source.COMPUTED, _NO_CEILING),
+        _of_stage(
+            "memory_share",
+            "share",
+            "The rate of the least traffic, of its ceiling.",
+            Source.COMPUTED,
+            f"it is of the whole pass; or {_NO_CEILING}",
+        ),
+        *map(_share_of_time, LOSSES),
+        column(
+            "bound",
+            LABEL,
+            "What takes most of the seconds: `compute`, `memory`, `overhead` or `padding`.",
+            Source.COMPUTED,
+            null_when=_NO_VERDICT,
+        ),
+        column(
+            "note",
+            MESSAGE,
+            "Why something is not known, or what is to be known of it.",
+            Source.RECORDED,
+            null_when="nothing",
+        ),
     ]
 )
 

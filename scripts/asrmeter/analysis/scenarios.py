@@ -1,29 +1,27 @@
 """Recommendations for the study's scenarios: each is a set of limits, and a preference among what meets them.
 
-Considered are the results of one duration class on the allowed devices, with pretrained weights and a WER over enough
-segments for an interval: without one nothing is recommended. A result meets a limit if its value does; it surely does
-if its whole interval does. A value that was not measured meets no limit. What was disturbed in every lap is not
-considered. A variant other than fp32 also has to keep a share of the word accuracy (1 - WER) of the same model's fp32,
-as MLPerf Inference asks of its submissions. How sure a recommendation is: see `certainty`.
+Considered are the settings of one duration class on the allowed devices, with pretrained weights. A result meets a
+limit if its value does, surely if its whole interval does. It misses a limit if its value does. Otherwise that is not
+known: the value was not measured, or disturbed in every lap, or rests on too few requests or segments. Of a setting
+that failed nothing is known, but where it is known that it does not run. Recommended is who is known to meet every
+limit and to come first. Settings that could win if they were known are named, with what it takes to know them; while
+there are any, nothing is sure. A variant other than fp32 also has to keep a share of the word accuracy (1 - WER) of the
+same model's fp32, as MLPerf Inference asks of its submissions. A WER is asked for by a limit on it, by this gate and by
+the preference of accuracy alone. How sure a recommendation is: see `certainty`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from asrmeter.analysis.certainty import Certainty, certainty
-from asrmeter.analysis.limits import GATE, LIMITS, Check
-from asrmeter.analysis.ranking import (
-    LEAST_SEGMENTS,
-    Ranking,
-    comparison_duration,
-    highest_rtfx,
-    lowest_energy,
-    lowest_latency,
-    lowest_wer,
-)
-from asrmeter.analysis.results import BASELINE, Candidate, CellResult, comparable_energy, undisturbed
+from asrmeter.analysis.limits import Check, Outcome, checks_of, speed_missing, wer_missing
+from asrmeter.analysis.preferences import PREFERENCES, VALUES, values_of
+from asrmeter.analysis.ranking import Ranking, comparison_duration, is_well_scored
+from asrmeter.analysis.results import BASELINE, Candidate, CellResult
+from asrmeter.analysis.unknowns import Remedies, Unknown, Why
+from asrmeter.analysis.unmeasured import Setting, Unmeasured
 from asrmeter.common.stats import Estimate
 from asrmeter.study.model import Scenario, Study
 
@@ -37,22 +35,8 @@ class NoRecommendation(StrEnum):
     TOO_FEW_SEGMENTS = "too_few_segments"
     ALL_DISTURBED = "all_disturbed"
     NONE_MEETS = "none_meets"
+    NOT_KNOWN = "not_known"
     NO_ENERGY = "no_energy"
-
-
-PREFERENCES: dict[str, Callable[[Sequence[CellResult]], Ranking | None]] = {
-    "throughput": highest_rtfx,
-    "latency": lowest_latency,
-    "energy": lowest_energy,
-    "accuracy": lowest_wer,
-}
-# What each preference ranks by; None where it was not measured.
-VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
-    "throughput": lambda result: result.rtfx,
-    "latency": lambda result: result.latency,
-    "energy": lambda result: result.energy,
-    "accuracy": lambda result: result.wer,
-}
 
 
 @dataclass(frozen=True)
@@ -61,10 +45,13 @@ class Recommendation:
 
     `asked` is the scenario as the study states it, `duration_s` the class that was considered. `ranking` has the
     recommended result and its runner-up, `checks` compare it with the limits; where there is none, `missing` says why.
-    `n_considered` results have a WER over `n_segments` segments, `n_meeting` of them meet all limits; `ruled_out` has
-    how many each limit rules out. `nearest` is the result of another model that misses the fewest limits, with its
-    checks; where nothing is recommended, of any model. `left_out` are models and variants that could not take part, as
-    they lack the class or were disturbed in every lap. `certainty` says how sure the recommendation is.
+    Of `n_considered` settings those of `meeting` are known to meet all limits, those of `missing_limit` to miss one,
+    those of `does_not_run` cannot run on this machine, and of `n_unknown` that is not known: those of `unclear`, and
+    some that failed. `ruled_out` has how many miss each limit.
+    `unknowns` are settings that could win if they were known, the most promising first. WERs are over `n_segments`
+    segments. `nearest` is the result of another model that misses the fewest limits, with its checks; where nothing is
+    recommended, of any model. `n_unranked` results meet the limits, but their energy cannot be compared. `left_out` are
+    models and variants that lack the class. `certainty` says how sure the recommendation is.
     """
 
     name: str
@@ -73,7 +60,12 @@ class Recommendation:
     ranking: Ranking | None = None
     checks: tuple[Check, ...] = ()
     n_considered: int = 0
-    n_meeting: int = 0
+    meeting: tuple[CellResult, ...] = ()
+    missing_limit: tuple[CellResult, ...] = ()
+    unclear: tuple[CellResult, ...] = ()
+    n_unknown: int = 0
+    unknowns: tuple[Unknown, ...] = ()
+    does_not_run: tuple[Unmeasured, ...] = ()
     ruled_out: Mapping[str, int] = field(default_factory=dict)
     nearest: tuple[CellResult, tuple[Check, ...]] | None = None
     n_segments: int = 0
@@ -83,12 +75,22 @@ class Recommendation:
     certainty: Certainty | None = None
 
     @property
+    def n_meeting(self) -> int:
+        """How many settings are known to meet all limits."""
+        return len(self.meeting)
+
+    @property
+    def n_missing_limit(self) -> int:
+        """How many settings are known to miss a limit."""
+        return len(self.missing_limit)
+
+    @property
     def is_sure(self) -> bool:
-        """Whether the recommendation is right with a probability of 95 %, and nothing was left out of the comparison.
+        """Whether the recommendation is right with a probability of 95 %, and nothing unknown could win instead.
 
         Nobody surely wins by less than the noise floor, nor against another machine.
         """
-        if self.ranking is None or self.n_unranked or self.left_out or self.certainty is None:
+        if self.ranking is None or self.unknowns or self.left_out or self.certainty is None:
             return False
         result, runner_up = self.ranking.first, self.ranking.runner_up
         wins = {tied.candidate for tied in self.ranking.ties} <= {result.candidate}
@@ -96,107 +98,144 @@ class Recommendation:
         return wins and fair and self.certainty.is_sure
 
 
-def recommend(results: Sequence[CellResult], study: Study) -> list[Recommendation]:
-    """Return the recommendation for each scenario of a complete study; `results` are all that were measured."""
+def recommend(results: Sequence[CellResult], unmeasured: Sequence[Unmeasured], study: Study) -> list[Recommendation]:
+    """Return the recommendation for each scenario of a complete study.
+
+    `results` are all that were measured, `unmeasured` the other cells of the study.
+    """
+    return list(_recommendations(results, unmeasured, study))
+
+
+def recommend_first(
+    results: Sequence[CellResult], unmeasured: Sequence[Unmeasured], study: Study
+) -> Recommendation | None:
+    """Return the recommendation for the first scenario of a study; None if it states none."""
+    return next(_recommendations(results, unmeasured, study), None)
+
+
+def _recommendations(
+    results: Sequence[CellResult], unmeasured: Sequence[Unmeasured], study: Study
+) -> Iterator[Recommendation]:
     # A study that never runs fp32 has nothing to compare a variant with.
     gate = study.report.accuracy_gate if BASELINE in study.variants else None
-    return [_recommend(name, asked, results, gate) for name, asked in study.report.scenarios.items()]
+    remedies = Remedies(study, [*results, *unmeasured])
+    for name, asked in study.report.scenarios.items():
+        yield _recommend(name, asked, results, unmeasured, gate, remedies)
 
 
-def word_accuracy_kept(result: CellResult, results: Sequence[CellResult]) -> float | None:
-    """Return the word accuracy of a result over that of the same model's fp32; None without both.
-
-    fp32 is taken at the same duration, and where it was run there, on the same device and at the same batch size.
-    """
-    if result.wer is None:
-        return None
-    if result.variant == BASELINE:
-        return 1.0
-    references = [
-        other
-        for other in results
-        if (other.model, other.variant, other.duration_s) == (result.model, BASELINE, result.duration_s) and other.wer
-    ]
-
-    def distance(other: CellResult) -> tuple[bool, int, str]:
-        return other.device != result.device, abs(other.batch_size - result.batch_size), other.device
-
-    reference = min(references, key=distance, default=None)
-    if reference is None or reference.wer is None or reference.wer.value >= 1:
-        return None
-    return (1 - result.wer.value) / (1 - reference.wer.value)
-
-
-def _recommend(name: str, asked: Scenario, results: Sequence[CellResult], gate: float | None) -> Recommendation:
-    allowed = [result for result in results if asked.devices is None or result.device in asked.devices]
-    duration_s = asked.duration_s or comparison_duration(allowed)
-    of_class = [result for result in allowed if result.duration_s == duration_s]
-    scored = [result for result in of_class if result.wer]
-    well_scored = [result for result in undisturbed(scored) if _is_well_scored(result)]
-    n_segments = max((result.n_segments for result in scored), default=0)
-    nothing = Recommendation(name, asked, duration_s, n_segments=n_segments)
-    if missing := _why_none(of_class, scored, well_scored):
-        return replace(nothing, missing=missing)
-    references = [result for result in results if (result.variant, result.duration_s) == (BASELINE, duration_s)]
-    compared = {result.candidate for result in undisturbed(scored)}
-    pretrained = dict.fromkeys(result.candidate for result in allowed if result.weights != "random")
-    left_out = tuple(candidate for candidate in pretrained if candidate not in compared)
-    checks = {result: tuple(_checks(result, asked, references, gate)) for result in well_scored}
-    meeting = [result for result in well_scored if all(check.passes for check in checks[result])]
-    failed = Counter(check.key for own in checks.values() for check in own if not check.passes)
-    considered = replace(
-        nothing, n_considered=len(well_scored), n_meeting=len(meeting), ruled_out=failed, left_out=left_out
+def _recommend(
+    name: str,
+    asked: Scenario,
+    results: Sequence[CellResult],
+    unmeasured: Sequence[Unmeasured],
+    gate: float | None,
+    remedies: Remedies,
+) -> Recommendation:
+    allowed = [one for one in results if asked.devices is None or one.device in asked.devices]
+    failed = [one for one in unmeasured if asked.devices is None or one.device in asked.devices]
+    duration_s = asked.duration_s or comparison_duration(allowed, failed)
+    of_class = [one for one in allowed if one.duration_s == duration_s]
+    failed_of_class = [one for one in failed if one.duration_s == duration_s]
+    settings = [one for one in of_class if one.writes_words]
+    references = [one for one in results if (one.variant, one.duration_s) == (BASELINE, duration_s)]
+    checks = {one: tuple(checks_of(one, asked, references, gate)) for one in settings}
+    passing = [one for one in settings if all(check.passes for check in checks[one])]
+    values = values_of(asked.prefer, settings, passing)
+    meeting = [one for one in passing if one in values]
+    missing_limit = [one for one in settings if any(check.outcome is Outcome.MISSED for check in checks[one])]
+    unclear = [one for one in settings if one not in meeting and one not in missing_limit]
+    not_measured = [one for one in failed_of_class if one.is_contender]
+    everything: list[Setting] = [*allowed, *failed]
+    compared = {one.candidate for one in everything if one.duration_s == duration_s}
+    everyone = dict.fromkeys(one.candidate for one in everything if one.writes_words)
+    found = Recommendation(
+        name,
+        asked,
+        duration_s,
+        n_considered=len(settings) + sum(one.writes_words for one in failed_of_class),
+        meeting=tuple(meeting),
+        missing_limit=tuple(missing_limit),
+        unclear=tuple(unclear),
+        n_unknown=len(unclear) + len(not_measured),
+        does_not_run=tuple(one for one in failed_of_class if one.does_not_run and one.writes_words),
+        ruled_out=Counter(check.key for own in checks.values() for check in own if check.outcome is Outcome.MISSED),
+        n_segments=max((one.n_segments for one in settings if one.wer), default=0),
+        n_unranked=len(passing) - len(meeting) if asked.prefer == "energy" else 0,
+        left_out=tuple(candidate for candidate in everyone if candidate not in compared),
     )
-    if asked.prefer == "energy":
-        considered = replace(considered, n_unranked=len(meeting) - len(comparable_energy(meeting)))
     rank = PREFERENCES[asked.prefer]
     ranking = rank(meeting)
-    misses = [one for one in well_scored if not all(check.passes for check in checks[one])]
-    others = [one for one in misses if not ranking or one.candidate != ranking.first.candidate]
-    nearest = _nearest(others, checks, rank)
+    others = [one for one in missing_limit if not ranking or one.candidate != ranking.first.candidate]
+    found = replace(found, ranking=ranking, nearest=_nearest(others, checks, rank))
     if ranking is None:
-        missing = NoRecommendation.NO_ENERGY if meeting else NoRecommendation.NONE_MEETS
-        return replace(considered, missing=missing, nearest=nearest)
-    return replace(
-        considered,
-        ranking=ranking,
-        checks=checks[ranking.first],
-        nearest=nearest,
-        certainty=_certainty(ranking.first, asked.prefer, checks),
-    )
+        unknowns = _unknowns(asked.prefer, unclear, not_measured, (), checks, remedies)
+        return replace(found, unknowns=unknowns, missing=_why_none(found, asked, of_class, passing, values))
+    sure = certainty(ranking.first, asked.prefer, checks, values)
+    unknowns = _unknowns(asked.prefer, sure.could_win, not_measured, ranking.undecided, checks, remedies)
+    return replace(found, checks=checks[ranking.first], certainty=sure, unknowns=unknowns)
 
 
-def _certainty(first: CellResult, prefer: str, checks: Mapping[CellResult, tuple[Check, ...]]) -> Certainty:
-    known = comparable_energy(checks) if prefer == "energy" else {one: VALUES[prefer](one) for one in checks}
-    return certainty(first, prefer, checks, {one: value for one, value in known.items() if value is not None})
+def _unknowns(
+    prefer: str,
+    results: Iterable[CellResult],
+    not_measured: Iterable[Unmeasured],
+    undecided: Iterable[CellResult],
+    checks: Mapping[CellResult, tuple[Check, ...]],
+    remedies: Remedies,
+) -> tuple[Unknown, ...]:
+    """Return what is not known of each setting that could win, the most promising first."""
+
+    def worth(result: CellResult) -> tuple[bool, float, str]:
+        value = VALUES[prefer](result)
+        highest = prefer == "throughput"
+        return value is None, 0.0 if value is None else -value.value if highest else value.value, result.cell
+
+    found = []
+    for result in sorted(results, key=worth):
+        lacking = [(check.missing, check.key) for check in checks[result] if check.missing]
+        lacking.sort(key=lambda pair: pair[0] is not Why.DISTURBED)
+        why, measure = next(iter(lacking), (_why_no_value(prefer, result), prefer))
+        found.append(remedies.unknown(result, why, measure))
+    found += [remedies.unknown(result, Why.NO_INTERVAL, prefer) for result in sorted(undecided, key=worth)]
+    for one in not_measured:
+        found.append(remedies.unknown(one, Why.FAILED if one.elsewhere is None else Why.NOT_MEASURED, None))
+    return tuple(found)
 
 
-def _is_well_scored(result: CellResult) -> bool:
-    """Whether a WER has enough segments to base a recommendation on."""
-    return result.n_segments >= LEAST_SEGMENTS and result.wer is not None and result.wer.low is not None
+def _why_no_value(prefer: str, result: CellResult) -> Why:
+    """Return why what the preference ranks by is not known of a result."""
+    if prefer == "accuracy":
+        return wer_missing(result) or Why.DISTURBED
+    return speed_missing(result) or Why.NO_ENERGY
 
 
 def _why_none(
-    of_class: Sequence[CellResult], scored: Sequence[CellResult], well_scored: Sequence[CellResult]
-) -> NoRecommendation | None:
-    if well_scored:
-        return None
-    if scored:
-        return NoRecommendation.TOO_FEW_SEGMENTS if undisturbed(scored) else NoRecommendation.ALL_DISTURBED
-    if not of_class:
-        return NoRecommendation.NOTHING_MEASURED
-    random = all(result.weights == "random" for result in of_class)
-    return NoRecommendation.ALL_RANDOM if random else NoRecommendation.NOTHING_SCORED
-
-
-def _checks(result: CellResult, asked: Scenario, results: Sequence[CellResult], gate: float | None) -> Iterator[Check]:
-    for key, limit in LIMITS.items():
-        if (value := getattr(asked, key)) is not None:
-            yield limit.check(key, result, value)
-    if gate is not None:
-        kept = word_accuracy_kept(result, results)
-        # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
-        yield Check(GATE, None if kept is None else Estimate.exact(kept), gate, at_most=False)
+    found: Recommendation,
+    asked: Scenario,
+    of_class: Sequence[CellResult],
+    passing: Sequence[CellResult],
+    values: Mapping[CellResult, Estimate],
+) -> NoRecommendation:
+    """Return why nothing is recommended: a reason that holds for all settings, if there is one."""
+    settings = [one for one in of_class if one.writes_words]
+    scored = [one for one in settings if one.wer]
+    if not settings:
+        if found.n_considered or not of_class:
+            return NoRecommendation.NOTHING_MEASURED
+        random = all(one.weights == "random" for one in of_class)
+        return NoRecommendation.ALL_RANDOM if random else NoRecommendation.NOTHING_SCORED
+    if asked.prefer == "energy" and any(not one.disturbance and one not in values for one in passing):
+        return NoRecommendation.NO_ENERGY
+    if not found.n_unknown:
+        return NoRecommendation.NONE_MEETS
+    if found.n_unknown == len(settings) and all(one.disturbance for one in settings):
+        return NoRecommendation.ALL_DISTURBED
+    asks_wer = asked.max_wer is not None or asked.prefer == "accuracy"
+    if found.n_unknown > len(settings) or found.n_missing_limit or not asks_wer:
+        return NoRecommendation.NOT_KNOWN
+    if not scored:
+        return NoRecommendation.NOTHING_SCORED
+    return NoRecommendation.NOT_KNOWN if any(map(is_well_scored, scored)) else NoRecommendation.TOO_FEW_SEGMENTS
 
 
 def _nearest(
@@ -204,11 +243,11 @@ def _nearest(
     checks: Mapping[CellResult, tuple[Check, ...]],
     rank: Callable[[Sequence[CellResult]], Ranking | None],
 ) -> tuple[CellResult, tuple[Check, ...]] | None:
-    """Return the first by rank of those that fail the fewest limits."""
+    """Return the first by rank of those that miss the fewest limits."""
 
-    def n_failed(result: CellResult) -> int:
-        return sum(not check.passes for check in checks[result])
+    def n_missed(result: CellResult) -> int:
+        return sum(check.outcome is Outcome.MISSED for check in checks[result])
 
-    fewest = min(map(n_failed, results), default=0)
-    first = rank([result for result in results if n_failed(result) == fewest])
+    fewest = min(map(n_missed, results), default=0)
+    first = rank([result for result in results if n_missed(result) == fewest])
     return (first.first, checks[first.first]) if first else None

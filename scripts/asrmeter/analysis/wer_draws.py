@@ -6,8 +6,8 @@ from statistics import NormalDist
 import numpy as np
 
 from asrmeter.analysis.results import CellResult
+from asrmeter.common.constants import CONFIDENCE
 from asrmeter.common.stats import Estimate
-from asrmeter.common.student import CONFIDENCE
 
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 

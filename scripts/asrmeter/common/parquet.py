@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError, one_line
-from asrmeter.common.files import atomic, write_atomically
+from asrmeter.common.files import write_atomically
 from asrmeter.common.printable import printable
 from asrmeter.common.regular_files import read_regular
 
@@ -144,8 +144,14 @@ def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
     for name, table in tables.items():
         shown = _with_columns(table, pa.types.is_string, _visible)
         save(folder / f"{name}.parquet", shown)
-        with atomic(folder / f"{name}.csv") as part:
-            pa.csv.write_csv(_with_columns(shown, pa.types.is_list, _as_json), part)
+        write_atomically(folder / f"{name}.csv", as_csv(shown))
+
+
+def as_csv(table: pa.Table) -> bytes:
+    """Return a table, of which what cannot be seen is escaped, as CSV: lists become JSON."""
+    stream = io.BytesIO()
+    pa.csv.write_csv(_with_columns(table, pa.types.is_list, _as_json), stream)
+    return stream.getvalue()
 
 
 def _with_columns(
@@ -154,7 +160,8 @@ def _with_columns(
     """Return a table with its columns of some types changed."""
     for i, column in enumerate(table.schema):
         if are_meant(column.type):
-            table = table.set_column(i, column.name, change(table[i]))
+            changed = change(table[i])
+            table = table.set_column(i, column.with_type(changed.type), changed)
     return table
 
 

@@ -1,16 +1,16 @@
 """Confidence intervals, percentiles, and which values differ by them."""
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asrmeter.common.student import CONFIDENCE, combined_df, t_quantile
+from asrmeter.common.constants import CONFIDENCE
+from asrmeter.common.student import combined_df, t_quantile
 
 N_RESAMPLES = 1000
-# p95 needs n with 1 - 0.95^n >= 0.95: with fewer samples the largest of them is more likely than not below it.
-MIN_N_FOR_P95 = 59
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,16 @@ def draws(estimates: Sequence[Estimate], n: int, seed: int = 0) -> np.ndarray:
     """Return draws of the logarithms of positive values: a row a draw, a column an estimate.
 
     Own parts are independent (Student's t); what the estimates of a block share is drawn once for all of them, and is
-    as wide as their intervals are beyond their own. An estimate without an interval is NaN throughout.
+    as wide as their intervals are beyond their own. An estimate without an interval is NaN throughout. What is drawn of
+    one does not depend on whether others have an interval.
     """
-    rng = np.random.default_rng(seed)
-    shared = {block: rng.standard_normal(n) for block in dict.fromkeys(one.block for one in estimates if one.block)}
+    blocks = {one.block for one in estimates if one.block}
+    shared = {one: np.random.default_rng([seed, zlib.crc32(one.encode())]).standard_normal(n) for one in blocks}
     drawn = np.full((n, len(estimates)), math.nan)
     for column, one in enumerate(estimates):
         if one.value <= 0 or one.low is None or one.high is None or one.low <= 0:
             continue
+        rng = np.random.default_rng([seed, column])
         half = math.log(one.high / one.low) / 2
         own_se, df = (half / t_quantile(math.inf), math.inf) if one.own_se is None else (one.own_se, one.own_df or 1.0)
         own = rng.standard_normal(n) if math.isinf(df) else rng.standard_t(df, n)
@@ -191,11 +193,6 @@ def difference_interval(
 def max_floor(first: Estimate, second: Estimate) -> float | None:
     """Return the larger noise floor of two estimates; None if neither has one."""
     return max((floor for floor in (first.floor, second.floor) if floor is not None), default=None)
-
-
-def p95(values: Sequence[float]) -> float | None:
-    """Return the 95th percentile; None for too few values."""
-    return float(np.quantile(values, 0.95)) if len(values) >= MIN_N_FOR_P95 else None
 
 
 def _percentile_interval(values: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from asrmeter.common.constants import CONFIDENCE
+
 # Between these t is interpolated. Below the first it is not defined here, above the last it is the normal distribution.
 DFS = np.concatenate([np.geomspace(1, 1e4, 200), [math.inf]])
 

@@ -20,6 +20,8 @@ PROFILE_STAGES = (
 # Statuses of a cell that was measured, and of one that could not be: its reason says why.
 MEASURED_STATUS = ("ok", "unconverged")
 UNMEASURED_STATUS = ("oom", "timeout", "killed", "error", "unsupported")
+# Of these it is known that the cell cannot run on this machine; of the others it is not.
+IMPOSSIBLE_STATUS = ("oom", "unsupported")
 # Stands for the status of a cell, a profile or a machine's rates whose file is damaged, or has a value that cannot be.
 UNREADABLE = "unreadable"
 STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})

@@ -1,22 +1,32 @@
 """The batches of a duration class, and the hash of its segments. Standard library only, for the measuring parent."""
 
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asrmeter.common.typed_json import JsonObject
 
-def batches(segment_ids: Sequence[str], batch_size: int, seed: int) -> list[list[str]]:
-    """Return batches of exactly `batch_size` ids that contain every segment at least once.
 
-    The order is shuffled by `seed`, and the same for every model and device. The last batch is filled up from the
-    beginning, so that all batches have the same size.
+def batches(rows: Sequence[JsonObject], batch_size: int, seed: int) -> list[list[str]]:
+    """Return batches of exactly `batch_size` ids that contain every segment of a class at least once.
+
+    `rows` are the segments' rows of the manifest. The order is shuffled by `seed`, and the same for every model and
+    device. The last batch is filled up from the beginning, so that all batches have the same size. Segments that were
+    added to a corpus have batches of their own, which come after the others: those stay as they are.
     """
-    order = list(segment_ids)
-    random.Random(f"{seed}/{batch_size}").shuffle(order)
-    n_batches = -(-len(order) // batch_size)
-    return [[order[(i * batch_size + k) % len(order)] for k in range(batch_size)] for i in range(n_batches)]
+    made: list[list[str]] = []
+    first: list[str] = []
+    for addition in sorted({row.get("addition", 0) for row in rows}):
+        order = [row["segment_id"] for row in rows if row.get("addition", 0) == addition]
+        random.Random(f"{seed}/{batch_size}" + (f"/{addition}" if addition else "")).shuffle(order)
+        first = first or order
+        n_batches = -(-len(order) // batch_size)
+        filled = [*order, *itertools.islice(itertools.cycle(first), n_batches * batch_size - len(order))]
+        made += [filled[i * batch_size : (i + 1) * batch_size] for i in range(n_batches)]
+    return made
 
 
 def by_length(in_batches: Sequence[Sequence[str]], audio_s: Mapping[str, float]) -> list[int]:

@@ -2,20 +2,16 @@
 
 import itertools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import MOST_CHARACTERS, AsrmeterError, line
 from asrmeter.common.printable import printable
-from asrmeter.corpora import kinds, manifest
+from asrmeter.common.typed_json import JsonObject
+from asrmeter.corpora import additions, kinds, manifest
 from asrmeter.corpora.kinds.base import CorpusKind, Speech
-from asrmeter.corpora.segments import Clip, Segment, Utterance, sample, segment_corpus, selection_sha256
-
-# No word is shorter, and most models need some milliseconds to hear anything.
-SHORTEST_S = 0.1
-
-# Segments by their duration class in seconds.
-SegmentsByClass = dict[int, list[Segment]]
+from asrmeter.corpora.segments import Clip, Utterance, selection_sha256
+from asrmeter.corpora.selection import SegmentsByClass, draw, note_lengths, usable_utterances
 
 
 def build(
@@ -27,9 +23,10 @@ def build(
         AsrmeterError: the speech cannot be read, a class has no segment, or the selection differs from the pinned one.
     """
     speech = kinds.load(corpus, downloads)
-    _note_lengths(speech, durations_s)
+    note_lengths(speech, durations_s)
     _log_unusable(corpus.name, speech)
-    possible, selected, clip = select(corpus, speech, durations_s, seed)
+    earlier = additions.earlier_rows(output, corpus, durations_s, seed) if speech.keep_all else []
+    possible, selected, clip = select(corpus, speech, durations_s, seed, earlier)
     segments = [segment for chosen in selected.values() for segment in chosen]
     for duration_s, chosen in selected.items():
         logging.info("%d s: %d of %d segments", duration_s, len(chosen), len(possible[duration_s]))
@@ -56,52 +53,35 @@ def build(
         ],
         "dropped": speech.dropped,
     }
-    manifest.write(output, segments, clip, selection)
+    rows = manifest.write(output, segments, clip, selection)
+    if speech.keep_all:
+        additions.remember(output, corpus, durations_s, seed, rows)
 
 
 def select(
-    corpus: CorpusKind, speech: Speech, durations_s: list[int], seed: int
+    corpus: CorpusKind,
+    speech: Speech,
+    durations_s: list[int],
+    seed: int,
+    earlier: Sequence[JsonObject] = (),
 ) -> tuple[SegmentsByClass, SegmentsByClass, Clip]:
     """Return the possible segments of every class, those drawn from them, and the function that returns their samples.
 
     If a fetched utterance turns out to be unusable, it joins `speech.skipped` and all segments are drawn again without
-    it: so the selection depends on the speech and the seed alone.
+    it: so the selection depends on the speech and the seed alone, and on what was there before recordings were added.
 
     Raises:
         AsrmeterError: a class has no segment.
     """
     while True:
-        possible = segment_corpus(_usable(speech), durations_s, speech.join_policy, speech.keep_all)
+        possible, selected = draw(corpus, speech, durations_s, seed, earlier)
         _check_classes(corpus.name, possible, len(speech.skipped))
-        selected = {
-            duration_s: sample(segments, corpus.segments_per_class, seed) for duration_s, segments in possible.items()
-        }
         clip, unusable = speech.fetch(_distinct_utterances(selected))
         if not unusable:
             return possible, selected, clip
         for name, reason in unusable.items():
             logging.warning("skipped %s: %s", printable(name, MOST_CHARACTERS), line(reason))
         speech.skipped.update(unusable)
-
-
-def _note_lengths(speech: Speech, durations_s: list[int]) -> None:
-    """Note the utterances that are too short to be used, and those that fit into no class.
-
-    Those are noted by name where the corpus is to keep all, else by their number.
-    """
-    too_long = f"longer than the longest of durations_s ({max(durations_s)})"
-    for utterance in speech.utterances:
-        length_s = (utterance.end - utterance.begin) / SAMPLE_RATE_HZ
-        if length_s < SHORTEST_S:
-            speech.skipped[utterance.id] = f"{length_s:.2f} s is too short for a word"
-        elif length_s > max(durations_s) and speech.keep_all:
-            speech.skipped[utterance.id] = f"{length_s:.2f} s is {too_long}"
-        elif length_s > max(durations_s):
-            speech.dropped[too_long] = speech.dropped.get(too_long, 0) + 1
-
-
-def _usable(speech: Speech) -> list[Utterance]:
-    return [utterance for utterance in speech.utterances if utterance.id not in speech.skipped]
 
 
 def _log_unusable(name: str, speech: Speech) -> None:
@@ -114,7 +94,7 @@ def _log_unusable(name: str, speech: Speech) -> None:
         logging.warning("skipped %s: %s", printable(skipped, MOST_CHARACTERS), line(reason))
     for reason, n in speech.dropped.items():
         logging.info("left out %d: %s", n, reason)
-    usable = _usable(speech)
+    usable = usable_utterances(speech)
     if not usable:
         n_left_out = len(speech.skipped) + sum(speech.dropped.values())
         raise AsrmeterError(f"{name}: no usable audio is left; {n_left_out} were left out, see above")

@@ -1,7 +1,7 @@
 """metadata.csv or metadata.jsonl of a folder of audio: which file holds which words. Standard library only.
 
 What could give a file the text of another is refused, with the line where it began. An entry whose text cannot be used
-says why, and spoils no other.
+says why, and spoils no other. Metadata may hold no text at all: then every entry has an empty one.
 """
 
 import csv
@@ -17,9 +17,12 @@ from asrmeter.common import first_bytes
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable, spoken, whole_characters
 from asrmeter.common.regular_files import read_regular
+from asrmeter.common.typed_json import JsonObject
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 FILE_COLUMN = "file_name"
+# The column of the texts where the study names none: it may be missing where nothing else could be meant.
+TEXT_COLUMN = "text"
 # Files that are reported if the metadata does not list them: what libsndfile reads, and what people expect it to read.
 AUDIO_NAME = re.compile(
     r".+\.(aac|aif[cf]?|amr|au|caf|flac|m4a|mp[34]|nist|og[ag]|opus|rf64|snd|sph|voc|w64|wav|webm|wma)", re.I | re.S
@@ -51,27 +54,29 @@ class Entry(NamedTuple):
 Refuse = Callable[[int, str], NoReturn]
 
 
-def find(folder: Path, column: str) -> Path:
-    """Return the metadata file of a folder; `column` is that of the texts.
+def find(folder: Path, column: str | None) -> Path | None:
+    """Return the metadata file of a folder, None if it has none; `column` is that of the texts, None: there are none.
 
     Raises:
-        AsrmeterError: there is no such folder, no such file, or there are two.
+        AsrmeterError: there is no such folder, there are two such files, or none for a column that the study names.
     """
     if not os.path.isdir(folder):
         raise AsrmeterError(f"corpus.path: {folder} is not a folder")
     present = [folder / name for name in METADATA if os.path.lexists(folder / name)]
-    if not present:
+    if not present and column not in (None, TEXT_COLUMN):
         raise AsrmeterError(
             f"corpus.path: {folder} has neither {' nor '.join(METADATA)}; write one with the columns {FILE_COLUMN} "
-            f"(relative to the folder) and {column} (the text)"
+            f"(relative to the folder) and {column} (the text), or corpus.text: null if there are no texts"
         )
     if len(present) > 1:
         raise AsrmeterError(f"corpus.path: {folder} has both {' and '.join(METADATA)}; keep one")
-    return present[0]
+    return present[0] if present else None
 
 
-def read(path: Path, column: str) -> list[Entry]:
-    """Return the entries of a metadata file, at least one; `column` has the texts.
+def read(path: Path, column: str | None) -> list[Entry]:
+    """Return the entries of a metadata file, at least one; `column` has the texts, None: there are none.
+
+    Where no entry has a text, none lacks one.
 
     Raises:
         AsrmeterError: it cannot be read, or what it says is not certain.
@@ -96,13 +101,15 @@ def read(path: Path, column: str) -> list[Entry]:
     entries_of = _of_csv if path.suffix == ".csv" else _of_json
     entries = list(entries_of(path, text, column, refuse))
     if not entries:
-        raise AsrmeterError(f"corpus.path: {path} lists no file; each needs a line with {FILE_COLUMN} and {column}")
+        needed = FILE_COLUMN if column is None else f"{FILE_COLUMN} and {column}"
+        raise AsrmeterError(f"corpus.path: {path} lists no file; each needs a line with {needed}")
     if not is_utf_8:
         for entry in entries:
             unknown_name = _UNDECODED.search(entry.file) and not os.path.lexists(path.parent / entry.file)
             if unknown_name or _UNDECODED.search(entry.text):
                 refuse(entry.line, f"is not UTF-8; {_SAVE_AS_UTF_8}")
-    return [_checked(entry, path.name) for entry in entries]
+    has_texts = any(entry.text.strip() or entry.why_unusable for entry in entries)
+    return [_checked(entry, path.name) for entry in entries] if has_texts else entries
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:
@@ -126,7 +133,7 @@ def _checked(entry: Entry, name: str) -> Entry:
     return entry._replace(text=text, why_unusable=why)
 
 
-def _of_csv(path: Path, content: str, column: str, refuse: Refuse) -> Iterator[Entry]:
+def _of_csv(path: Path, content: str, column: str | None, refuse: Refuse) -> Iterator[Entry]:
     limit = csv.field_size_limit(max(len(content), 1))
     try:
         delimiter = _delimiter(path, content, column, refuse)
@@ -135,29 +142,31 @@ def _of_csv(path: Path, content: str, column: str, refuse: Refuse) -> Iterator[E
         filled = ((line, row) for line, row in rows if any(map(str.strip, row)))
         line, header = next(filled, (1, []))
         columns = [name.strip() for name in header]
-        _check_columns(path, columns, column)
+        column = _text_column(path, columns, column)
         if _UNDECODED.search("".join(columns)):
             refuse(line, f"is not UTF-8; {_SAVE_AS_UTF_8}")
-        at_file, at_text = columns.index(FILE_COLUMN), columns.index(column)
+        at_file, at_text = columns.index(FILE_COLUMN), None if column is None else columns.index(column)
         for line, row in filled:
             _check_row(line, row, columns, delimiter, path.parent, refuse)
-            file, text = (row[at] if at < len(row) else "" for at in (at_file, at_text))
+            file, text = (row[at] if at is not None and at < len(row) else "" for at in (at_file, at_text))
             yield Entry(line, _file_name(file, line, refuse), text)
     finally:
         csv.field_size_limit(limit)
 
 
-def _delimiter(path: Path, content: str, column: str, refuse: Refuse) -> str:
-    """Return the delimiter by which the header has the columns; a comma if none has."""
+def _delimiter(path: Path, content: str, column: str | None, refuse: Refuse) -> str:
+    """Return the delimiter by which the header has the columns; a comma if none has, or there is one column."""
     fitting: dict[str, bool] = {}
     for mark in _DELIMITERS:
         try:
             rows = (row for _, row in _rows(content, mark, refuse))
             header = list(map(str.strip, next((row for row in rows if any(map(str.strip, row))), [])))
+            if header == [FILE_COLUMN]:
+                continue
         except AsrmeterError:
             continue
         if FILE_COLUMN in header:
-            fitting[mark] = column in header
+            fitting[mark] = column in header if column else len(header) > 1
     certain = [mark for mark in fitting if fitting[mark]] or list(fitting)
     if len(certain) > 1:
         marks = " or ".join(f'"{printable(mark)}"' for mark in certain)
@@ -265,9 +274,9 @@ class _KeyTwiceError(ValueError):
     """A JSON object has a key twice."""
 
 
-def _of_json(path: Path, content: str, column: str, refuse: Refuse) -> Iterator[Entry]:
+def _of_json(path: Path, content: str, column: str | None, refuse: Refuse) -> Iterator[Entry]:
     columns: dict[str, None] = {}
-    objects: list[tuple[int, Any, Any]] = []
+    objects: list[tuple[int, JsonObject]] = []
     # Not splitlines: JSON text may hold other line separators.
     for line, written in enumerate(content.split("\n"), start=1):
         if not written.strip(f" \t\r{_BYTE_ORDER_MARK}"):
@@ -282,12 +291,12 @@ def _of_json(path: Path, content: str, column: str, refuse: Refuse) -> Iterator[
         except _KeyTwiceError as error:
             refuse(line, f"has the key {error} twice; keep one")
         if not isinstance(entry, dict):
-            refuse(line, f"is not an object with {FILE_COLUMN} and {column}")
+            refuse(line, f"is not an object with {FILE_COLUMN}{f' and {column}' if column else ''}")
         columns |= dict.fromkeys(entry)
-        objects.append((line, entry.get(FILE_COLUMN), entry.get(column)))
-    if objects:
-        _check_columns(path, list(columns), column)
-    for line, file, text in objects:
+        objects.append((line, entry))
+    column = _text_column(path, list(columns), column) if objects else None
+    for line, entry in objects:
+        file, text = entry.get(FILE_COLUMN), entry.get(column) if column else None
         why = (
             ""
             if isinstance(text, str | None)
@@ -321,17 +330,25 @@ def _file_name(file: Any, line: int, refuse: Refuse) -> str:
     )
 
 
-def _check_columns(path: Path, columns: Sequence[str], text: str) -> None:
-    """Raise AsrmeterError unless both columns are there, and no column twice."""
+def _text_column(path: Path, columns: Sequence[str], column: str | None) -> str | None:
+    """Return the column of the texts, None if there is none.
+
+    Raises:
+        AsrmeterError: a column that the study names is not there, or one is there twice.
+    """
     present = printable(", ".join(columns), 200) or "none"
     if FILE_COLUMN not in columns:
         raise AsrmeterError(
             f"corpus.path: {path} has no column {FILE_COLUMN} with the audio files relative to the folder; "
             f"it has {present}"
         )
-    if text not in columns:
-        raise AsrmeterError(
-            f"corpus.text: {path} has no column {text}; it has {present}: set corpus.text to the column of the texts"
-        )
     if twice := next((name for name in columns if name and columns.count(name) > 1), None):
         raise AsrmeterError(f"corpus.path: {path} has the column {twice} twice; give each a name of its own")
+    if column is None or column in columns:
+        return column
+    if column == TEXT_COLUMN and not any(name not in ("", FILE_COLUMN) for name in columns):
+        return None
+    raise AsrmeterError(
+        f"corpus.text: {path} has no column {column}; it has {present}: set corpus.text to the column of the texts, or "
+        "to null if there are no texts"
+    )

@@ -110,28 +110,29 @@ class HubStream:
             )
         return unfit
 
-    def read_all(self, text_column: str) -> list[Row]:
+    def read_all(self, text_column: str | None) -> list[Row]:
         """Read every row and its clip; return `id`, `text` and `seconds` of each, or the reason as `unfit`.
 
-        The text is unchanged. A stream that was cut off continues with the row group in which it stopped. A row group
-        with a damaged clip is read again.
+        The text is unchanged, and empty without a column. A stream that was cut off continues with the row group in
+        which it stopped. A row group with a damaged clip is read again.
 
         Raises:
             AsrmeterError: the dataset cannot be read, or lacks a column, or the column of texts has other values.
         """
-        cache = self._folder / f"{_name('all', text_column, self._audio)}.json"
+        columns = [self._audio] if text_column is None else [text_column, self._audio]
+        cache = self._folder / f"{_name('all', *columns)}.json"
         groups: list[list[Row] | None] = [entry["rows"] for entry in _read_cached(cache, lambda entry: "rows" in entry)]
         groups = [group if group is not None and self._is_whole(group) else None for group in groups]
         if not groups or None in groups:
             with self._explained():
-                self._check([text_column, self._audio])
-                stream = self._undecoded(self._open(columns=[text_column, self._audio])).reshard()
+                self._check(columns)
+                stream = self._undecoded(self._open(columns=columns)).reshard()
                 groups = groups or [None] * stream.num_shards
                 missing = [i for i, group in enumerate(groups) if group is None]
                 for i in log_progress(missing, "row groups", len(missing)):
                     first = sum(len(group or []) for group in groups[:i])
                     groups[i] = [
-                        self._decode_row(f"row-{first + k:06d}", row[text_column], row[self._audio])
+                        self._decode_row(f"row-{first + k:06d}", row, text_column)
                         for k, row in enumerate(_named_labels(stream.shard(len(groups), i)))
                     ]
                     write_atomically(cache, json.dumps([{"rows": group} for group in groups]))
@@ -189,15 +190,16 @@ class HubStream:
                 "name the right one in corpus"
             )
 
-    def _decode_row(self, clip_id: str, text: Any, audio: Row | None) -> Row:
+    def _decode_row(self, clip_id: str, row: Row, text_column: str | None) -> Row:
+        text = "" if text_column is None else row[text_column]
         if not isinstance(text, str | None):
             raise AsrmeterError(
                 f"dataset {self._id}: corpus.text names a column of {type(text).__name__} values, not of texts"
             )
-        if not any(map(str.isalnum, text or "")):
+        if text_column is not None and not any(map(str.isalnum, text or "")):
             return {"id": clip_id, "unfit": "has no text"}
         try:
-            sound = _decode_audio(audio)
+            sound = _decode_audio(row[self._audio])
         except AsrmeterError as error:
             return {"id": clip_id, "unfit": str(error)}
         self.clips.add(clip_id, sound)

@@ -31,15 +31,17 @@ SCHEMA = pa.schema(
         ("utterances", pa.list_(pa.string())),
         ("sha256", pa.string()),
         ("mended", pa.string()),
+        ("addition", pa.int32()),
     ]
 )
 
 
-def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> None:
+def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> list[dict[str, Any]]:
     """Write the corpus folder as a whole: a FLAC file for each segment, the manifest, and the record of the selection.
 
     FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file. `mended`
-    says what was put right in the audio of which utterance, null where nothing was.
+    says what was put right in the audio of which utterance, null where nothing was; `addition` is that of the segment.
+    The rows are returned.
     """
     with atomic(folder) as part:
         (part / "audio").mkdir(parents=True)
@@ -62,6 +64,7 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                     "utterances": [printable(utterance.id) for utterance in segment.utterances],
                     "sha256": sha256_of(part / name),
                     "mended": "; ".join(f"{name}: {how}" for name, how in notes.items()) or None,
+                    "addition": segment.addition,
                 }
             )
         (part / SEGMENTS).write_bytes(as_parquet(pa.Table.from_pylist(rows, schema=SCHEMA)))
@@ -71,6 +74,7 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
         selection |= {"mended": [{"name": utterance, "how": how} for utterance, how in mended.items()]}
         selection |= {"segments_sha256": sha256_of(part / SEGMENTS_JSON)}
         (part / SELECTION).write_text(json.dumps(selection, indent=1) + "\n", encoding="utf-8")
+    return rows
 
 
 def _distinct(values: Any) -> str:

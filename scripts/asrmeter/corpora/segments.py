@@ -1,18 +1,22 @@
-"""Segments: pieces of audio with their exact text, grouped into duration classes."""
+"""Segments: pieces of audio with their exact text, grouped into duration classes.
+
+The planner asks how many there will be: numpy is imported where there are samples.
+"""
 
 import hashlib
 import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise, zip_longest
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Silence between joined utterances, unless the second one continues the recording of the first.
 JOIN_SILENCE_S = 0.4
@@ -52,7 +56,7 @@ class Utterance:
 class Sound(NamedTuple):
     """Samples, shape (n,), float32, 16 kHz, and what was put right in them, in words; "" if nothing was."""
 
-    samples: np.ndarray
+    samples: "np.ndarray"
     mended: str = ""
 
 
@@ -62,19 +66,31 @@ Clip = Callable[[Utterance], Sound]
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive utterances that belong to one duration class."""
+    """Consecutive utterances that belong to one duration class.
+
+    `addition` is 0 for the segments that a corpus was first made with, 1 for those of the first recordings that were
+    added later, and so on.
+    """
 
     id: str
     duration_s: int
     utterances: tuple[Utterance, ...]
+    addition: int = 0
+
+    @property
+    def n_samples(self) -> int:
+        """The number of its samples, with the silence between utterances."""
+        return _n_samples(self.utterances)
 
     @property
     def text(self) -> str:
-        """The reference text."""
-        return " ".join(utterance.text for utterance in self.utterances)
+        """The reference text; empty where the corpus has none."""
+        return " ".join(utterance.text for utterance in self.utterances).strip()
 
-    def audio(self, clip: Clip) -> tuple[np.ndarray, dict[str, str]]:
+    def audio(self, clip: Clip) -> "tuple[np.ndarray, dict[str, str]]":
         """Return the samples, shape (n,), float32, and what was put right in them, by the id of the utterance."""
+        import numpy as np
+
         pieces: list[np.ndarray] = []
         mended: dict[str, str] = {}
         for i, utterance in enumerate(self.utterances):
@@ -88,23 +104,39 @@ class Segment:
 
 
 def segment_corpus(
-    utterances: Sequence[Utterance], durations_s: Sequence[int], join_policy: JoinPolicy, keep_all: bool = False
+    utterances: Sequence[Utterance],
+    durations_s: Sequence[int],
+    join_policy: JoinPolicy,
+    keep_all: bool = False,
+    known: Sequence[Segment] = (),
 ) -> dict[int, list[Segment]]:
     """Return the possible segments of every duration class, in the order of the utterances.
 
     With `keep_all`, an utterance that is in no segment becomes a segment of the shortest class into which it fits,
-    however little of the class it fills.
+    however little of the class it fills. Segments that are `known` stay as they are and come first; others are made of
+    what is in none of them.
     """
-    possible = {duration_s: join_utterances(utterances, duration_s, join_policy) for duration_s in durations_s}
+    possible: dict[int, list[Segment]] = {}
+    in_known = {utterance.id for segment in known for utterance in segment.utterances}
+    rest = [utterance for utterance in utterances if utterance.id not in in_known]
+    for duration_s in durations_s:
+        possible[duration_s] = [segment for segment in known if segment.duration_s == duration_s]
+        joined = join_utterances(rest, duration_s, join_policy)
+        possible[duration_s] += _following(possible[duration_s], [segment.utterances for segment in joined], duration_s)
     if keep_all or join_policy is JoinPolicy.NONE:
         used = {
             utterance.id for segments in possible.values() for segment in segments for utterance in segment.utterances
         }
+        alone: dict[int, list[Sequence[Utterance]]] = defaultdict(list)
         for utterance in utterances:
             fitting = [duration_s for duration_s in durations_s if _fits([utterance], duration_s)]
             if fitting and utterance.id not in used:
-                segments = possible[min(fitting)]
-                segments.append(_segment(min(fitting), len(segments), [utterance]))
+                alone[min(fitting)].append([utterance])
+        for duration_s, pieces in alone.items():
+            n_known = sum(segment.duration_s == duration_s for segment in known)
+            own = possible[duration_s]
+            new = [*(segment.utterances for segment in own[n_known:]), *pieces]
+            possible[duration_s] = own[:n_known] + _following(own[:n_known], new, duration_s)
     return possible
 
 
@@ -164,6 +196,13 @@ def selection_sha256(segments: Sequence[Segment]) -> str:
     """Return the sha256 of a selection: its segments in order, each with its utterances."""
     content = [[segment.id, [utterance.id for utterance in segment.utterances]] for segment in segments]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _following(known: Sequence[Segment], pieces: Sequence[Sequence[Utterance]], duration_s: int) -> list[Segment]:
+    """Return segments of a class that follow those that are known, among whose numbers some may lack."""
+    first = max((int(one.id.rpartition("-")[2]) + 1 for one in known), default=0)
+    addition = max((one.addition for one in known), default=-1) + 1
+    return [replace(_segment(duration_s, first + n, piece), addition=addition) for n, piece in enumerate(pieces)]
 
 
 def _segment(duration_s: int, number: int, utterances: Sequence[Utterance]) -> Segment:

@@ -1,4 +1,4 @@
-"""The table `flops`: the work of each model of a study, and of the five models of the 2025 study. 1 MAC = 2 FLOP."""
+"""The table `flops`: the work of each model of a study, and of the 2025 study if asked for. 1 MAC = 2 FLOP."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,18 +45,19 @@ class BatchGrid:
 
     def padded_samples(self, duration_s: int, batch_size: int) -> list[int]:
         """Return the length that the segments of each batch are padded to, in samples."""
-        audio_s = {row["segment_id"]: row["audio_s"] for row in self.segments(duration_s)}
-        in_batches = batches(list(audio_s), batch_size, self.seed) if audio_s else []
+        rows = self.segments(duration_s)
+        audio_s = {row["segment_id"]: row["audio_s"] for row in rows}
+        in_batches = batches(rows, batch_size, self.seed)
         return [round(max(audio_s[i] for i in ids) * SAMPLE_RATE_HZ) for ids in in_batches]
 
 
-def rows(model: CountedModel, batch_grid: BatchGrid) -> Iterator[Row]:
-    """Yield the rows of a model: the study's grid, and what the 2025 study measured of the model.
+def rows(model: CountedModel, batch_grid: BatchGrid, with_2025: bool = False) -> Iterator[Row]:
+    """Yield the rows of a model: the study's grid, and on request what the 2025 study measured of the model.
 
     A model that cannot be counted, for whatever reason, has rows with a note instead of numbers.
     """
     grid = [(place, model, batch_grid) for place in (batch_grid.grid if model.is_studied else ())]
-    if model.name in MODELS:
+    if with_2025 and model.name in MODELS:
         others = [
             (duration_s, 1)
             for duration_s in DURATIONS_S
@@ -147,10 +148,11 @@ def _decoder(
         "edlm2025_decoder_gflop_per_step": None if printed is None else printed / 1e9,
         "not_counted": ", ".join(sorted({*row["not_counted"].split(", "), *decoder.not_counted})),
     }
-    segments = batch_grid.segments(row["duration_s"])
+    segments = [segment for segment in batch_grid.segments(row["duration_s"]) if segment["text"]]
     if not segments or model.tokenizer is None:
         return found | {
-            "note": "no transcript to take the decoder's steps from: the model or the class is not in the study"
+            "note": "no transcript to take the decoder's steps from: the model or the class is not in the study, or "
+            "the class has no texts"
         }
     n_tokens = statistics.fmean(
         len(model.tokenizer.encode(segment["text"], add_special_tokens=False).ids) for segment in segments

@@ -131,5 +131,5 @@ def specify(args: argparse.Namespace) -> CellSpec:
         corpus=args.segments.parent.name,
         corpus_sha256=class_sha256(segments),
         segments=[row | {"file": str(args.segments.parent / row["path"])} for row in segments],
-        batches=batches([row["segment_id"] for row in segments], args.batch_size, args.seed),
+        batches=batches(segments, args.batch_size, args.seed),
     )

@@ -51,7 +51,7 @@ class Job(ABC):
             AsrmeterError: an input is not what it should be.
         """
 
-    def refusal(self) -> tuple[str, str] | None:
+    def refusal(self) -> tuple[str, str | None] | None:
         """Return status and reason of a job that need not be tried, None for all others."""
         return None
 

@@ -45,6 +45,7 @@ class CellSpec(CellSettings, Spec):
         model_folder: the folder of the model.
         segments: those of the class, each with the `file` of its audio.
         batches: the ids of the segments of each batch.
+        to_measure: the positions of the batches that are measured; None: all.
         ends_at_s: when the job should be done, by the clock `time.monotonic`; None where `budget_s` says how long.
     """
 
@@ -53,6 +54,7 @@ class CellSpec(CellSettings, Spec):
     model_folder: str
     segments: Sequence[JsonObject]
     batches: Sequence[Sequence[str]]
+    to_measure: Sequence[int] | None = None
     ends_at_s: float | None = None
 
     @property

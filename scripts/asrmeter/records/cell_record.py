@@ -12,42 +12,78 @@ from asrmeter.common import parquet
 from asrmeter.common.constants import PROTOCOL_VERSION
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import write_atomically
+from asrmeter.common.shared_columns import shared
+from asrmeter.common.table_types import INTEGER, LABEL, LABELS, NUMBER, SPEECHES, Kind, Source, Text, column
 from asrmeter.common.vocabulary import STAGES, DecoderWork
 from asrmeter.records import status, validity
 from asrmeter.records.header import RecordHeader
 
+_INT = pa.int32()
+_OF_STAGE = {
+    "features": "feature extraction",
+    "encoder": "the encoder",
+    "decoder": "the decoder, of a CTC model the output layer",
+    "text": "making text of tokens",
+}
+# What a decoder was run on in a pass, and its unit.
+DECODER_WORK = {
+    "n_decoder_runs": ("The runs of the decoder in a pass", "runs"),
+    "n_decoder_rows": ("The rows that the decoder was run on in a pass, waiting ones included", "rows"),
+    "n_decoder_tokens": ("The tokens that the decoder read in a pass, waiting rows included", "tokens"),
+    "n_decoder_positions": ("The positions that self-attention saw in a pass, summed over its tokens", "positions"),
+}
+
+
+def _of_pass(name: str, kind: Kind, meaning: str, unit: str = "", null_when: str = "") -> pa.Field:
+    reasons = "; or ".join(filter(None, ("the cell has no pass", null_when)))
+    return column(name, kind, meaning, Source.MEASURED, unit=unit, null_when=reasons)
+
+
+def _by_segment(name: str, kind: Kind, meaning: str, unit: str = "") -> pa.Field:
+    told = f"{meaning}, of each segment; null in the list where the runtime does not tell it."
+    return _of_pass(name, kind if isinstance(kind, Text) else pa.list_(kind), told, unit)
+
+
 # The columns that say which cell a row belongs to and how it went.
 CELL_FIELDS = [
-    ("model", pa.string()),
-    ("weights", pa.string()),
-    ("variant", pa.string()),
-    ("device", pa.string()),
-    ("duration_s", pa.int32()),
-    ("batch_size", pa.int32()),
-    ("threads", pa.int32()),
-    ("protocol", pa.int32()),
-    ("lap", pa.int32()),
-    ("status", pa.string()),
-    ("reason", pa.string()),
-    ("machine_id", pa.string()),
+    shared("model"),
+    shared("weights"),
+    shared("variant"),
+    shared("device"),
+    shared("duration_s", _INT),
+    shared("batch_size", _INT),
+    shared("threads", _INT),
+    shared("protocol", _INT),
+    shared("lap", _INT),
+    shared("status"),
+    shared("reason"),
+    shared("machine_id"),
 ]
 PASS_FIELDS = [
-    ("phase", pa.string()),
-    ("round", pa.int32()),
-    ("batch", pa.int32()),
-    ("segment_ids", pa.list_(pa.string())),
-    ("started_at_s", pa.float64()),
-    ("ended_at_s", pa.float64()),
-    ("latency_s", pa.float64()),
-    *((f"{stage}_s", pa.float64()) for stage in STAGES),
-    ("audio_s", pa.float64()),
-    ("texts", pa.list_(pa.string())),
-    ("n_tokens", pa.list_(pa.int32())),
-    ("n_windows", pa.list_(pa.int32())),
-    ("processed_s", pa.list_(pa.float64())),
-    *((field.name, pa.int64()) for field in fields(DecoderWork)),
+    _of_pass("phase", LABEL, "`warmup`, which counts for nothing, or `latency`."),
+    _of_pass("round", _INT, "The round over the batches, from 0.", "", "the pass is no round's"),
+    _of_pass("batch", _INT, "The batch of the class, from 0."),
+    _of_pass("segment_ids", LABELS, "The segments of the batch; none in the warm-up, which cuts them off."),
+    _of_pass("started_at_s", NUMBER, "When it began, since 1970 in UTC.", "s"),
+    _of_pass("ended_at_s", NUMBER, "When it ended: the beginning, and what a clock that nobody sets says since.", "s"),
+    _of_pass("latency_s", NUMBER, "The wall time of the pass: waveforms in memory to text.", "s"),
+    *(
+        _of_pass(f"{stage}_s", NUMBER, f"The part of it that {_OF_STAGE[stage]} took.", "s", "the stage is not marked")
+        for stage in STAGES
+    ),
+    _of_pass("audio_s", NUMBER, "The audio of the batch, without padding.", "s"),
+    _by_segment("texts", SPEECHES, "The transcript"),
+    _by_segment("n_tokens", _INT, "The tokens of the text", "tokens"),
+    _by_segment("n_windows", _INT, "The windows that the encoder saw", "windows"),
+    _by_segment("processed_s", NUMBER, "The audio that the encoder processed, padding included", "s"),
+    *(
+        _of_pass(field.name, INTEGER, f"{meaning}.", unit, "the runtime does not tell it")
+        for field in fields(DecoderWork)
+        for meaning, unit in [DECODER_WORK[field.name]]
+    ),
 ]
-SCHEMA = pa.schema([*CELL_FIELDS, *PASS_FIELDS])
+# Records are many, and what their columns mean is said in the table that they become.
+SCHEMA = pa.schema([field.remove_metadata() for field in (*CELL_FIELDS, *PASS_FIELDS)])
 _NUMBERS = parquet.numbers_of(pa.schema(PASS_FIELDS))
 
 
@@ -57,8 +93,8 @@ def write(path: Path, header: RecordHeader, passes: list[dict[str, Any]]) -> Non
     Of a reason or a transcript that UTF-8 cannot store, what it cannot store is escaped.
     """
     header = replace(header, reason=header.reason and _storable(header.reason))
-    cell = {name: getattr(header, name) for name, _ in CELL_FIELDS}
-    rows = [cell | {name: entry.get(name) for name, _ in PASS_FIELDS} for entry in passes] or [cell]
+    cell = {field.name: getattr(header, field.name) for field in CELL_FIELDS}
+    rows = [cell | {field.name: entry.get(field.name) for field in PASS_FIELDS} for entry in passes] or [cell]
     for row in rows:
         if texts := row.get("texts"):
             row["texts"] = list(map(_storable, texts))
@@ -82,7 +118,7 @@ def read(path: Path) -> tuple[RecordHeader, list[dict[str, Any]]]:
         header = _header(table)
         found = parquet.columns_of(table, SCHEMA)
         columns = {name: found.get(name) or [None] * table.num_rows for name in SCHEMA.names}
-        for name, _ in CELL_FIELDS:
+        for name in (field.name for field in CELL_FIELDS):
             if set(columns[name]) != {getattr(header, name)}:
                 raise _Unusable(f"{name} is another in its passes than in its header")
         if columns["phase"] == [None]:  # a cell without a pass

@@ -43,6 +43,8 @@ class RecordHeader(CellSettings, MachineFacts):
         clock_jump_s: by how much the wall clock was set meanwhile.
         measured_at: the end in UTC, as ISO 8601.
         job_s: how long the job held the machine, until it wrote this down.
+        kept: where recordings were added, what of the passes was measured before: `n_batches`, `n_passes`, and until
+            when, `measured_at`.
     """
 
     segments: Sequence[Segment] = ()
@@ -55,6 +57,7 @@ class RecordHeader(CellSettings, MachineFacts):
     clock_jump_s: float | None = None
     measured_at: str | None = None
     job_s: float | None = None
+    kept: JsonObject | None = None
 
     def last(self, kind: type[E]) -> E | None:
         """Return the last event of a kind; None if the worker did not come that far."""

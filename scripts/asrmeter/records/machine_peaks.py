@@ -3,41 +3,79 @@
 `asrmeter.measure.tasks.peaks` measures the rates.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
-Row = Mapping[str, Any]
+from asrmeter.common.shared_columns import shared
+from asrmeter.common.table_types import INTEGER, LABEL, MESSAGE, NUMBER, Row, Source, Text, column
 
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_NO_RATE = "the device failed; `reason` says why"
+
+
+def _text(name: str, meaning: str, null_when: str, kind: Text = LABEL) -> pa.Field:
+    return column(name, kind, meaning, Source.RECORDED, null_when=null_when)
+
+
+def _number(name: str, kind: pa.DataType, unit: str, meaning: str, source: Source, null_when: str) -> pa.Field:
+    return column(name, kind, meaning, source, unit=unit, null_when=null_when)
+
+
 # One row for each rate; a value that does not apply or was not measured is null. A device that failed has one row that
 # says why.
 PEAK_RATES = pa.schema(
     [
-        ("machine_id", _TEXT),
-        ("device", _TEXT),
-        ("device_name", _TEXT),
-        ("threads", _INTEGER),
-        # matmul, or what was done to memory: read, copy (see `memory_benchmarks` there)
-        ("kind", _TEXT),
-        ("dtype", _TEXT),
-        # side of the square weights; the other matrix has several times as many rows
-        ("matrix_size", _INTEGER),
-        # all bytes that are touched: for a copy, source and target
-        ("working_set_bytes", _INTEGER),
-        # 2 FLOP a multiply-add
-        ("flop_per_s", _NUMBER),
-        # read + written
-        ("bytes_per_s", _NUMBER),
-        ("n_runs", _INTEGER),
-        ("float32_matmul_precision", _TEXT),
-        ("status", _TEXT),
-        # if the status is `ok`: what disturbed the machine meanwhile
-        ("reason", _TEXT),
-        ("measured_at", _TEXT),
-        ("torch_version", _TEXT),
+        shared("machine_id"),
+        shared("device"),
+        shared("device_name"),
+        shared("threads"),
+        _text("kind", "`matmul`, or what was done to memory: `read`, `copy`.", _NO_RATE),
+        _text("dtype", "The number format of the matrices.", "it is a rate of memory"),
+        _number(
+            "matrix_size",
+            INTEGER,
+            "rows",
+            "The side of the square weights; the other matrix has several times as many rows.",
+            Source.RECORDED,
+            "it is a rate of memory",
+        ),
+        _number(
+            "working_set_bytes",
+            INTEGER,
+            "bytes",
+            "All bytes that are touched: for a copy, source and target.",
+            Source.RECORDED,
+            "it is a rate of matrix products",
+        ),
+        _number(
+            "flop_per_s",
+            NUMBER,
+            "FLOP/s",
+            "The best rate of matrix products of many runs; 1 MAC = 2 FLOP.",
+            Source.MEASURED,
+            "it is a rate of memory, or was not measured",
+        ),
+        _number(
+            "bytes_per_s",
+            NUMBER,
+            "bytes/s",
+            "The best rate of memory of many runs, bytes read and written.",
+            Source.MEASURED,
+            "it is a rate of matrix products, or was not measured",
+        ),
+        _number("n_runs", INTEGER, "runs", "The runs that it is the best of.", Source.COUNTED, _NO_RATE),
+        _text("float32_matmul_precision", "torch's setting of that name: `highest` is float32 throughout.", _NO_RATE),
+        shared("status"),
+        _text(
+            "reason",
+            "Why there is no rate; of one that is `ok`, what disturbed the machine meanwhile.",
+            "nothing",
+            MESSAGE,
+        ),
+        shared("measured_at"),
+        shared("torch_version"),
     ]
 )
 

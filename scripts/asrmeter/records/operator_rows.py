@@ -6,52 +6,65 @@ from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.common.shared_columns import shared
+from asrmeter.common.table_types import INTEGER, LABEL, MESSAGE, NUMBER, Kind, Source, column
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.records.events import Event, Profile, Ready
 
 Row = dict[str, Any]
-_TEXT, _INTEGER, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_FAILED = "the cell has no profile; `reason` says why"
+_NO_CUDA = "there is no CUDA time; `cuda_note` says why"
+
+
+def _of_pass(name: str, unit: str, meaning: str, null_when: str = _FAILED) -> pa.Field:
+    return column(name, NUMBER, meaning, Source.MEASURED, unit=unit, null_when=null_when)
+
+
+def _of_operator(name: str, kind: Kind, unit: str, meaning: str, null_when: str = _FAILED) -> pa.Field:
+    return column(name, kind, meaning, Source.MEASURED, unit=unit, null_when=null_when)
+
 
 # One row for each operator of a stage in a profiled pass; a single row for a cell that failed.
 _CELL_COLUMNS = [
-    ("model", _TEXT),
-    ("weights", _TEXT),
-    ("variant", _TEXT),
-    ("attention", _TEXT),
-    ("device", _TEXT),
-    ("duration_s", _INTEGER),
-    ("batch_size", _INTEGER),
-    ("threads", _INTEGER),
+    *map(shared, ("model", "weights", "variant", "attention", "device", "duration_s", "batch_size", "threads"))
 ]
 _OPERATOR_COLUMNS = [
-    ("repeat", _INTEGER),
-    ("stage", _TEXT),
-    ("group", _TEXT),
-    ("operator", _TEXT),
-    ("n_calls", _INTEGER),
-    ("cpu_self_s", _NUMBER),
-    ("cpu_share", _NUMBER),  # of the pass
-    ("cuda_self_s", _NUMBER),
-    ("cuda_share", _NUMBER),  # of the device's busy time
+    column("repeat", INTEGER, "Which profiled pass of the cell it is.", Source.RECORDED, null_when=_FAILED),
+    _of_operator("stage", LABEL, "", "The stage of the pass that it ran in."),
+    _of_operator("group", LABEL, "", "The kind of operator; `python` is the time between operators."),
+    _of_operator("operator", LABEL, "", "The operator, as torch names it."),
+    _of_operator("n_calls", INTEGER, "calls", "How often it was called.", f"it is no operator, or {_FAILED}"),
+    _of_operator("cpu_self_s", NUMBER, "s", "Its own time on the main thread, without what it calls."),
+    _of_operator("cpu_share", NUMBER, "share", "`cpu_self_s` of the profiled pass."),
+    _of_operator("cuda_self_s", NUMBER, "s", "The time of the device in what it launched.", _NO_CUDA),
+    _of_operator("cuda_share", NUMBER, "share", "`cuda_self_s` of the device's busy time.", _NO_CUDA),
 ]
 _PASS_COLUMNS = [
-    ("pass_s", _NUMBER),  # profiled
-    ("plain_pass_s", _NUMBER),
-    ("overhead", _NUMBER),
-    ("covered", _NUMBER),
-    ("device_idle_share", _NUMBER),
-    ("disturbance", _TEXT),
+    _of_pass("pass_s", "s", "The profiled pass."),
+    _of_pass("plain_pass_s", "s", "The pass without the profiler: the one before, of short ones the median of three."),
+    _of_pass("overhead", "share", "What profiling added to the pass, of the plain one."),
+    _of_pass("covered", "share", "The share of the profiled pass that its operators, and the time between them, are."),
+    _of_pass(
+        "device_idle_share", "share", "The share of the profiled pass in which the device had nothing to do.", _NO_CUDA
+    ),
+    shared("disturbance"),
 ]
 OPERATORS = pa.schema(
     [
         *_CELL_COLUMNS,
         *_OPERATOR_COLUMNS,
         *_PASS_COLUMNS,
-        ("status", _TEXT),
-        ("reason", _TEXT),
-        ("cuda_note", _TEXT),
-        ("trace", _TEXT),
-        ("machine_id", _TEXT),
+        shared("status"),
+        shared("reason"),
+        column("cuda_note", MESSAGE, "Why there is no CUDA time.", Source.RECORDED, null_when="there is"),
+        column(
+            "trace",
+            LABEL,
+            "The file of the trace, below the results.",
+            Source.RECORDED,
+            null_when="none was kept",
+        ),
+        shared("machine_id"),
     ]
 )
 
@@ -92,7 +105,7 @@ def rows_of(header: Row, events: Iterable[Event]) -> list[Row]:
     rows = []
     for profile in profiles:
         busy_s = sum(row["cuda_self_s"] or 0 for row in profile.rows)
-        of_pass = {name: getattr(profile, name) for name, _ in _PASS_COLUMNS}
+        of_pass = {name: getattr(profile, name) for name in (field.name for field in _PASS_COLUMNS)}
         for row in profile.rows:
             shares = {"cpu_share": row["cpu_self_s"] / profile.pass_s}
             if busy_s:

@@ -1,28 +1,65 @@
-"""Which two runs a study compares, and where their tables are. Standard library only: Snakemake asks at every start."""
+"""Which two runs are compared, by name or folder, and where their tables are.
+
+A kept run is a copy in `runs/<name>` of what a results folder had (`analysis/kept_runs`). Standard library only:
+Snakemake asks at every start.
+"""
 
 import os.path
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.constants import KEPT_FILE
+from asrmeter.common.errors import AsrmeterError, did_you_mean, few
 
 if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
 TABLES = ("cells.parquet", "transcripts.parquet")
+# The folder of kept runs.
+RUNS = Path("runs")
+# Texts in YAML without quotes, and in a shell.
+_NAME = re.compile(r"(?!(?:null|true|false|yes|no|on|off|y|n)$)[a-z][a-z0-9._-]{0,99}", re.IGNORECASE)
 HOW = "snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'"
 
 
-def tables_of(folder: Path) -> tuple[Path, Path]:
-    """Return the cells and the transcripts table of a results folder or tables folder.
+def is_name(text: str) -> bool:
+    """Tell whether a run can be kept under this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def kept_names() -> list[str]:
+    """Return the names of the kept runs, whole or damaged, in their order."""
+    try:
+        found = [entry.name for entry in os.scandir(RUNS) if is_name(entry.name) and entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(name for name in found if (RUNS / name / KEPT_FILE).exists())
+
+
+def tables_of(run: str | Path) -> tuple[Path, Path]:
+    """Return the cells and the transcripts table of a kept run by its name, or of a results folder or tables folder.
 
     Raises:
-        AsrmeterError: they are not there.
+        AsrmeterError: they are not there, or the name means a kept run and a folder.
     """
+    kept = _tables_in(RUNS / run) if is_name(str(run)) else None
+    found = _tables_in(Path(run))
+    if kept and found:
+        raise AsrmeterError(f"{run}: is a kept run and a folder with tables; write {RUNS / run} or ./{run}")
+    if tables := kept or found:
+        return tables
+    names = kept_names()
+    known = f"; kept runs: {few(names)}{did_you_mean(str(run), names)}" if names else ""
+    lacks = " and ".join(TABLES)
+    raise AsrmeterError(f"{run}: neither a results folder nor a tables folder: holds no {lacks}{known}")
+
+
+def _tables_in(folder: Path) -> tuple[Path, Path] | None:
     for tables in (folder / "tables", folder):
         if all((tables / name).is_file() for name in TABLES):
             return tables / TABLES[0], tables / TABLES[1]
-    raise AsrmeterError(f"{folder}: neither a results folder nor a tables folder: holds no {' and '.join(TABLES)}")
+    return None
 
 
 def differ(first: Path, second: Path) -> None:
@@ -32,7 +69,7 @@ def differ(first: Path, second: Path) -> None:
 
 
 def compared(study: "Study") -> tuple[str, str]:
-    """Return the folders of both runs that a complete study compares.
+    """Return the names or folders of both runs that a complete study compares.
 
     Raises:
         AsrmeterError: no first one is named, one of them has no tables, or both are the same.
@@ -45,7 +82,7 @@ def compared(study: "Study") -> tuple[str, str]:
 
 
 def of_report(study: "Study") -> tuple[list[str], list[str]]:
-    """Return the folder and the tables of the run that the report of a complete study compares with.
+    """Return the name or folder, and the tables, of the run that the report of a complete study compares with.
 
     Both are empty where it compares with none: it does where its own results are what is judged.
 
@@ -62,6 +99,6 @@ def of_report(study: "Study") -> tuple[list[str], list[str]]:
 
 def _tables(key: str, folder: str) -> tuple[Path, Path]:
     try:
-        return tables_of(Path(folder))
+        return tables_of(folder)
     except AsrmeterError as error:
         raise AsrmeterError(f"compare.{key}: {error}; give the results folder of a finished run: {HOW}") from error

@@ -1,15 +1,24 @@
-"""The words of report and figures: one catalogue a language, `words.<language>.toml` in the template's folder."""
+"""The words of report and figures: one catalogue a language, `words.<language>.toml` in the template's folder.
+
+What the columns of tables mean is said by the dictionary of columns, in English. A translation of those that the report
+shows is in `columns.<language>.toml`.
+"""
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from asrmeter.analysis.dictionary import TABLES
 from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.table_types import description
 
 Words = Mapping[str, Mapping[str, Markup]]
+# The section that says what columns mean, and the language of the dictionary.
+MEANINGS = "meanings"
+ORIGINAL = "en"
 # The same without markup: what figures say.
 Texts = Mapping[str, Mapping[str, str]]
 
@@ -25,7 +34,7 @@ def load_words(template_folder: Path, language: str) -> Words:
         name: _Named({key: Markup(text) for key, text in entries.items()}, path, f"{name}.")
         for name, entries in texts.items()
     }
-    return _Named(sections, path)
+    return _Named(sections | {MEANINGS: _meanings(template_folder, language)}, path)
 
 
 def load_texts(template_folder: Path, language: str) -> Texts:
@@ -49,11 +58,33 @@ class _Named(dict[str, Any]):
         raise AsrmeterError(f"{self._source}: lacks {self._place}{key}")
 
 
+def _meanings(template_folder: Path, language: str) -> dict[str, Markup]:
+    """Return what the columns mean, by "table.column", as text that is escaped."""
+    if language == ORIGINAL:
+        fields = ((table, field) for table, (_, schema) in TABLES.items() for field in schema)
+        told = {f"{table}.{field.name}": description(field).meaning for table, field in fields}
+    else:
+        tables = _translated(template_folder, language)
+        told = {f"{table}.{name}": meaning for table, columns in tables.items() for name, meaning in columns.items()}
+    return {name: escape(meaning.replace("`", "")) for name, meaning in told.items()}
+
+
+def _translated(template_folder: Path, language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return what the columns of each table mean in a language; nothing if nobody has translated it."""
+    path = template_folder / f"columns.{language}.toml"
+    return _sections(path) if path.is_file() else {}
+
+
 def _read(template_folder: Path, language: str) -> tuple[Path, Mapping[str, Mapping[str, str]]]:
     path = template_folder / f"words.{language}.toml"
     if not path.is_file():
         there = ", ".join(sorted(found.name.split(".")[1] for found in template_folder.glob("words.*.toml")))
         raise AsrmeterError(f"report.language: no words for {language!r} ({path}); there are: {there}")
+    return path, _sections(path)
+
+
+def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the texts of a file of words by section and key."""
     try:
         texts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -61,4 +92,4 @@ def _read(template_folder: Path, language: str) -> tuple[Path, Mapping[str, Mapp
     for name, entries in texts.items():
         if not isinstance(entries, dict) or not all(isinstance(text, str) for text in entries.values()):
             raise AsrmeterError(f"{path}: {name} must be a section of texts")
-    return path, texts
+    return texts

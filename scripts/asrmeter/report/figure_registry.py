@@ -23,6 +23,11 @@ class FigureEntry(NamedTuple):
 # In the report's order. A new figure is an entry here, and its title and caption in the catalogue: `figure` and
 # `figure_caption`.
 FIGURES: Mapping[str, FigureEntry] = {
+    "alternatives": FigureEntry(
+        draw="asrmeter.report.figures.alternatives:alternatives_figure",
+        takeaway="asrmeter.report.html.first_screen:alternatives_takeaway",
+        section="answer",
+    ),
     "pareto": FigureEntry(
         draw="asrmeter.report.figures.pareto:pareto_figure",
         takeaway="asrmeter.report.html.takeaways:pareto_takeaway",

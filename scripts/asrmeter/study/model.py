@@ -202,8 +202,9 @@ class Scenario(Part):
     )
     max_latency_s_p95: Limit | None = Field(
         default=None,
-        description="Maximum 95th percentile of the latency of a pass, in seconds. It needs 59 passes: raise "
-        "protocol.minutes or budget_s.",
+        description="Maximum 95th percentile of the latency over requests, in seconds: of 100 segments 95 are "
+        "transcribed within it. That it is met takes 59 segments of the class, times the batch size, to know "
+        "(segments_per_class); that it is missed shows with six.",
     )
     min_rtfx: Limit | None = Field(default=None, description="Minimum seconds of audio per second (1: real time).")
     max_memory_gb: Limit | None = Field(
@@ -260,6 +261,22 @@ class Report(Part):
         "reach to be recommended (99 %, as in MLPerf Inference); null: no gate.",
     )
     tariff: Tariff = Field(default=Tariff(), description="Prices for the cost of an hour of audio; null: not given.")
+    study_2025: bool = Field(
+        default=False,
+        description="Compare with the published tables of the 2025 study, whose grid studies/edlm2025.yaml has.",
+    )
+    transcripts: Literal["all", "worst", "none"] = Field(
+        default="all",
+        description="Whose texts the report has: all shows the segments with the most errors, and links to the tables "
+        "with all texts; worst has the texts of the three segments with the largest share of wrong words, and of no "
+        "other; none has nobody's words at all.",
+    )
+    paths: bool = Field(
+        default=True,
+        description="false: the report has no names of recordings, folders, machines and users; placeholders such as "
+        "FILE-1 and RESULTS stand for them. `make share` packs report and tables for others, both without what is "
+        "withheld.",
+    )
     embed_audio: bool = Field(
         default=False,
         description="Embed the audio of the shown transcripts in the report. Check its licence before you share the "
@@ -270,14 +287,16 @@ class Report(Part):
 class Compare(Part):
     """Two runs of the same cells that are compared."""
 
-    first: Text | None = Field(default=None, description="Results folder of the run to compare with; null: none.")
+    first: Text | None = Field(
+        default=None, description="Kept run, by its name, or results folder of a run to compare with; null: none."
+    )
     second: Text | None = Field(
-        default=None, description="Results folder of the run that is judged; null: this study's."
+        default=None, description="Kept run, or results folder of a run, that is judged; null: this study's results."
     )
     guard: bool = Field(
         default=False,
-        description="Let `snakemake compare` fail if the second run has a regression, or if too little was measured to "
-        "exclude one.",
+        description="Let `snakemake compare` fail with REGRESSION if the second run is worse, and with NOTHING TO "
+        "JUDGE if that cannot be told.",
     )
 
 

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from asrmeter.common.constants import KEPT_FILE
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import MOST_JSON_BYTES, read_json
 from asrmeter.common.regular_files import kind_of_file, read_regular
@@ -24,6 +25,8 @@ def check_results_owner(study: Study) -> None:
     way_out = f"give this study a folder of its own (results: results-{study.name})"
     if os.path.lexists(folder) and not folder.is_dir():
         raise AsrmeterError(f"results: {folder} is {_instead_of_folder(folder)}; {way_out}")
+    if os.path.lexists(folder / KEPT_FILE):
+        raise AsrmeterError(f"results: {folder}/ is a kept run, which stays as it is; {way_out}")
     owner = (load_saved(study) or {}).get("name")
     if owner is None:
         try:

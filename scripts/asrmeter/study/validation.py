@@ -193,6 +193,11 @@ def _check_report(report: Report, durations_s: tuple[int, ...]) -> None:
                 f"report.scenarios.{name}.duration_s: {scenario.duration_s} is not among durations_s: "
                 f"{few(durations_s, 20)}"
             )
+    if report.embed_audio and report.transcripts == "none":
+        raise AsrmeterError(
+            "report.embed_audio: true has speech in the report, and report.transcripts: none has nobody's words there; "
+            "change one of them"
+        )
     tariff = report.tariff
     priced = [tariff.price_per_kwh, tariff.price_per_device_hour.cpu, tariff.price_per_device_hour.cuda]
     if (tariff.currency is None) is not all(price is None for price in priced):

@@ -13,7 +13,7 @@ def announcement(study: "Study", n_to_measure: int | None = None) -> str:
     n_cells, n_laps = len(grid.cells(study)), study.protocol.laps
     n_all = n_cells * n_laps
     n = n_all if n_to_measure is None else n_to_measure
-    said = f"{_count(n_cells, 'cell')}, {_count(n_laps, 'lap')}, "
+    said = f"{count(n_cells, 'cell')}, {count(n_laps, 'lap')}, "
     if n < n_all:
         said += f"{n} of {n_all} measurements to do, "
     minutes, budget_s = study.protocol.minutes, study.protocol.budget_s or 0
@@ -24,7 +24,8 @@ def announcement(study: "Study", n_to_measure: int | None = None) -> str:
     )
 
 
-def _count(n: int, what: str) -> str:
+def count(n: int, what: str) -> str:
+    """Return a number of things: `1 lap`, `1,200 cells`."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 

@@ -22,6 +22,7 @@ class PlannedJob(NamedTuple):
     """A job of Snakemake's DAG. `is_needed` says that it will run, `has_attempts` that it counts its attempts."""
 
     number: int
+    rule: str
     outputs: list[str]
     is_needed: bool
     has_attempts: bool

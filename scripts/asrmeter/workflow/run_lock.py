@@ -29,7 +29,7 @@ def hold(results: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = f"{results}/: another run works here, {_holder(descriptor)}; wait for it, or end it"
+            said = _occupied(results, descriptor)
             os.close(descriptor)
             raise AsrmeterError(said) from None
         except OSError as error:
@@ -37,6 +37,27 @@ def hold(results: Path) -> None:
                 raise
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+
+def check_free(results: Path) -> None:
+    """Raise AsrmeterError if a run works in a results folder. Nothing is written there."""
+    try:
+        descriptor = os.open(results / FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return  # no run was ever here, or it cannot be told
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AsrmeterError(_occupied(results, descriptor)) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _occupied(results: Path, descriptor: int) -> str:
+    return f"{results}/: another run works here, {_holder(descriptor)}; wait for it, or end it"
 
 
 def _holder(descriptor: int) -> str:

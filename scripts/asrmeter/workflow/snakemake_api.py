@@ -89,6 +89,20 @@ def before_planning(workflow: Any, check: Callable[[], None], results: str) -> N
     workflow._build_dag = checked
 
 
+def after_dry_run(workflow: Any, say: Callable[[], None]) -> None:
+    """Call a function at the end of a dry run, below the list of its jobs."""
+    execute = workflow.execute
+
+    @functools.wraps(execute)
+    def executed(*arguments: Any, **options: Any) -> Any:
+        done = execute(*arguments, **options)
+        if workflow.is_main_process and workflow.dryrun:
+            say()
+        return done
+
+    workflow.execute = executed
+
+
 def let_scheduler_sleep(workflow: Any) -> None:
     """Have Snakemake look for jobs no more often than it has to. Call it before jobs are planned.
 
@@ -170,6 +184,7 @@ def planned_jobs(workflow: Any) -> list[PlannedJob]:
     return [
         PlannedJob(
             job.jobid,
+            job.rule.name,
             [str(file) for file in job.output],
             bool(workflow.dag.needrun(job)),
             "attempt_no" in job.rule.resources,

@@ -14,6 +14,8 @@ from asrmeter.records.header import RecordHeader
 # Each rate's numerator and denominator, summed over the segments.
 ERROR_RATES = {"wer": ("n_errors", "n_words"), "cer": ("n_character_errors", "n_characters")}
 
+# Why a model whose output are phonemes has no WER.
+NO_WORDS = "its output are phonemes, not words"
 # Of the segments that a note is about.
 _MOST_NAMED = 3
 
@@ -79,7 +81,9 @@ def wer_note(header: RecordHeader, passes: Sequence[Row]) -> str | None:
     if header.weights == "random":
         return "random weights transcribe nothing"
     if header.outputs == PHONEMES:
-        return "its output are phonemes, not words"
+        return NO_WORDS
+    if header.segments and not any(segment["text"] for segment in header.segments):
+        return "no reference texts"
     n_seen, n_all = len(texts_of(passes)), len(header.segments)
     if n_seen == n_all:
         return None

@@ -64,6 +64,13 @@ class Energy:
         return ratio(max(powers) - min(powers), statistics.median(powers)) if len(powers) > 1 else None
 
     @property
+    def range_j_per_sample(self) -> tuple[float, float] | None:
+        """The joules by sample at the least and at the largest power of the device's windows; None for a single one."""
+        powers = self.windows_w(self.part)
+        low, high = (self._per_sample(end(powers, default=None)) for end in (min, max))
+        return None if len(powers) < 2 or low is None or high is None else (low, high)
+
+    @property
     def counter_difference(self) -> float | None:
         """How far codecarbon's value lies above the counter that was read beside it, relative to the counter."""
         found = ratio(self.power_w(), self.power_w(f"counter_{self.part}"))

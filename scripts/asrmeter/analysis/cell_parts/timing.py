@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asrmeter.common import stats
 from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import STAGES
@@ -41,11 +40,6 @@ class Timing:
             of_batch[entry["batch"]][entry["lap"]].append(entry[name])
         means = [statistics.fmean(map(statistics.median, of_lap.values())) for of_lap in of_batch.values()]
         return statistics.fmean(means) if means else None
-
-    @property
-    def latency_s_p95(self) -> float | None:
-        """The 95th percentile of the latency; None where the passes are too few for it."""
-        return stats.p95([entry["latency_s"] for entry in self.passes])
 
     @property
     def stage_coverage(self) -> float | None:

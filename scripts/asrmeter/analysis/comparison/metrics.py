@@ -42,13 +42,17 @@ class Latency(Metric):
         before, after = self.estimate(first), self.estimate(second)
         return stats.quotient(before, _at_usual_speed(after, second)) if before and after else None
 
+    def expected(self, first: CellInRun) -> tuple[float, float] | None:
+        """Return the first run's interval for another run."""
+        low, high = first.row["latency_s_next_low"], first.row["latency_s_next_high"]
+        return None if low is None or high is None else (low, high)
+
     def predicted(self, first: CellInRun, second: CellInRun) -> bool | None:
         """Tell whether the second latency lies within the first run's interval for another run."""
-        low, high = first.row["latency_s_next_low"], first.row["latency_s_next_high"]
-        after = self.estimate(second)
-        if low is None or high is None or after is None or always_disturbed(second):
+        expected, after = self.expected(first), self.estimate(second)
+        if expected is None or after is None or always_disturbed(second):
             return None
-        return bool(low <= _at_usual_speed(after, second).value <= high)
+        return expected[0] <= _at_usual_speed(after, second).value <= expected[1]
 
     def missing_reason(self, side: CellInRun) -> str:
         """Return why a latency has no interval."""
@@ -74,6 +78,10 @@ class Wer(Metric):
         """Return the WER of a cell; with random weights it has none."""
         value, low, high = (side.row[key] for key in ("wer", "wer_ci_low", "wer_ci_high"))
         return None if value is None or not side.is_measured else Estimate(value, low, high)
+
+    def least(self, side: CellInRun) -> float:
+        """One word is wrong."""
+        return 1 / (side.row["wer_words"] or 1)
 
     def missing_reason(self, side: CellInRun) -> str:
         """Return why a cell has no WER, or no texts to compare it by."""

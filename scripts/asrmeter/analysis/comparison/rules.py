@@ -1,9 +1,10 @@
 """The rules by which two runs are compared: one for a cell and one for a model, the same for every metric.
 
 The rule for a cell. It is `not_comparable` if the two runs did not do the same work (other audio, weights, batches,
-protocol, normaliser or energy method). It is `inconclusive` if a run has no value with an interval (a failed cell, one
-that was disturbed in every lap, a single lap, too few segments). It is `same` if the measurements do not differ.
-Otherwise the verdict says how the second run compares with the first, at a confidence of 95 %.
+protocol, normaliser or energy method), or if it was not measured again: then both hold one measurement. It is
+`inconclusive` if a run has no value with an interval (a failed cell, one that was disturbed in every lap, a single lap,
+too few segments). It is `same` if the measurements do not differ. Otherwise the verdict says how the second run
+compares with the first, at a confidence of 95 %.
 
 When measurements do not differ. Latency: the 95 % interval of the ratio of both runs contains 1, or the difference is
 within the noise floor of either run. The interval carries all components of both runs: pass, lap, and what is common to
@@ -25,9 +26,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from asrmeter.analysis.comparison.large_changes import LargeChange, is_large
+from asrmeter.analysis.comparison.possible_causes import possible_causes
 from asrmeter.analysis.results import Candidate, disturbance_of
 from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common import stats
+from asrmeter.common.constants import PROTOCOL_VERSION
 from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
@@ -41,6 +45,8 @@ SAME_WORK = {
     "weights": "other weights",
     "weights_sha256": "other weights",
 }
+
+NOT_AGAIN = "not measured again: both runs have the same measurement"
 
 
 class Verdict(StrEnum):
@@ -94,7 +100,8 @@ class Pair:
 
     `effect` is the ratio of second to first, or their difference, as the metric defines it; None where a value is
     missing. `reason` says why the cell is inconclusive or not comparable, and is "" otherwise. `predicted` says whether
-    the second value lies where the first run said that another run's would; None where it did not say.
+    the second value lies where the first run said that another run's would; None where it did not say. `large` is
+    there where the value changed by far, whatever the verdict.
     """
 
     cell: Cell
@@ -104,6 +111,7 @@ class Pair:
     verdict: Verdict
     reason: str
     predicted: bool | None = None
+    large: LargeChange | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -171,6 +179,7 @@ class Metric(ABC):
     def incomparable_reason(self, first: CellInRun, second: CellInRun) -> str:
         """Return why two cells of the same name did not do the same work, or not on the runs' own hardware, or ""."""
         work = next((why for key, why in SAME_WORK.items() if first.row[key] != second.row[key]), "")
+        work = work or of_either(_old_protocol, (first, second)) or _same_measurement(first, second)
         return work or (of_either(_other_hardware, (first, second)) if self.drifts else "")
 
     def inconclusive_reason(self, first: CellInRun, second: CellInRun) -> str:
@@ -195,13 +204,33 @@ class Metric(ABC):
         """Tell whether the second value lies where the first run expects another run's; None if it does not say."""
         return None
 
+    def expected(self, first: CellInRun) -> tuple[float, float] | None:
+        """Return where the first run expects another run's value, None if it does not say."""
+        return None
+
+    def least(self, side: CellInRun) -> float:
+        """Return the smallest value that a cell could have had and that is not zero."""
+        return 0.0
+
+    def large_change(self, first: CellInRun, second: CellInRun) -> LargeChange | None:
+        """Return by how much a value changed and what may be why, None if it is not by far."""
+        values = self.estimate(first), self.estimate(second)
+        if not self.guarded or values[0] is None or values[1] is None:
+            return None
+        least = max(self.least(first), self.least(second))
+        before, after = (max(value.value, least) for value in values if value)
+        if min(before, after) <= 0 or not is_large(before, after, self.expected(first)):
+            return None
+        return LargeChange(after / before, possible_causes(first.row, second.row))
+
     def judge(self, sides: CellPair) -> Pair:
         """Apply the rule for a cell."""
         first, second = map(self.estimate, sides)
         verdict, reason = self._verdict(sides)
         effect = None if verdict is Verdict.NOT_COMPARABLE else self.effect_of(*sides)
         predicted = None if verdict is Verdict.NOT_COMPARABLE else self.predicted(*sides)
-        return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason, predicted)
+        large = self.large_change(*sides)
+        return Pair(cell_of(sides[0].row), first, second, effect, verdict, reason, predicted, large)
 
     def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
         """Apply the rule for a model to its pairs, each with its cells."""
@@ -239,6 +268,21 @@ def always_disturbed(side: CellInRun) -> str:
 
 def _other_hardware(side: CellInRun) -> str:
     return "measured on other hardware than most of its run" if side.elsewhere else ""
+
+
+def _old_protocol(side: CellInRun) -> str:
+    protocol = side.row["protocol"]
+    is_other = protocol is not None and protocol != PROTOCOL_VERSION
+    return f"protocol {protocol}, which this version does not compare" if is_other else ""
+
+
+def _same_measurement(first: CellInRun, second: CellInRun) -> str:
+    """Return that both runs hold the same measurement, or one lap of it at least, or ""."""
+    if not (first.is_measured and second.is_measured) or first.row["machine_id"] != second.row["machine_id"]:
+        return ""
+    times = ((first.row[name], second.row[name]) for name in ("started_at", "measured_at"))
+    same = any(before is not None and before == after for before, after in times)
+    return NOT_AGAIN if same else ""
 
 
 def counted(pairs: Iterable[Pair]) -> dict[Verdict, int]:

@@ -5,24 +5,21 @@
 Drift. Neither intervals nor floors cover a machine that is slower as a whole on another day. Control kernels show that,
 and what they explain is taken out (`machine_speeds`). Where all of several models still changed alike and no recorded
 setting differs, the machine is the likelier cause, and no change is claimed.
-
-Regression. The guard fails for: a model that is slower, worse by WER, or takes more measured energy as a whole; a cell
-that the first run measured and that failed in the second; a model that the second run lacks; drift for the worse; and a
-metric by which no model can be judged, as that may hide anything. Modelled energy only repeats latency. Peak memory is
-not judged.
 """
 
-import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asrmeter.analysis import kept_runs
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.comparison.large_changes import LargeChange
 from asrmeter.analysis.comparison.machine_speeds import MachineSpeeds, machine_speeds
 from asrmeter.analysis.comparison.metrics import METRICS
 from asrmeter.analysis.comparison.rules import (
+    NOT_AGAIN,
     CellInRun,
     CellPair,
     Metric,
@@ -34,10 +31,10 @@ from asrmeter.analysis.comparison.rules import (
 from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.results import Candidate
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, cell_of, read_rows
-from asrmeter.common.errors import few
-from asrmeter.common.files import atomic
+from asrmeter.common.constants import PROTOCOL_VERSION
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.table_types import Row
-from asrmeter.records.run_folders import tables_of
+from asrmeter.records.run_folders import RUNS, tables_of
 from asrmeter.study.grid import Cell
 
 SETTINGS = (
@@ -71,14 +68,20 @@ class Run:
         return cls(name, by_cell, texts, frozenset(map(cell_of, elsewhere)))
 
     @classmethod
-    def read(cls, folder: Path) -> "Run":
-        """Return the run of a results folder or tables folder.
+    def read(cls, run: str | Path) -> "Run":
+        """Return a kept run by its name, or the run of a results folder or tables folder.
 
         Raises:
             AsrmeterError: it has no such tables.
         """
-        cells, transcripts = tables_of(folder)
-        return cls.of(str(folder), read_rows(cells, CELLS), read_rows(transcripts, TRANSCRIPTS, TRANSCRIPT_KEY))
+        cells, transcripts = tables_of(run)
+        try:
+            rows = read_rows(cells, CELLS), read_rows(transcripts, TRANSCRIPTS, TRANSCRIPT_KEY)
+        except AsrmeterError as error:
+            if cells.is_relative_to(RUNS):
+                raise AsrmeterError(kept_runs.fault_of(cells.relative_to(RUNS).parts[0], error)) from error
+            raise
+        return cls.of(str(run), map(_complete, rows[0]), rows[1])
 
     def side(self, cell: Cell) -> CellInRun:
         """Return a cell as this run has it."""
@@ -160,28 +163,15 @@ class Comparison:
         return any(key == "machine_id" for key, *_ in self.differing)
 
     @property
-    def regressions(self) -> list[str]:
-        """What is worse in the second run, each in a few words; empty where nothing is."""
-        found = []
-        guarded = [part for part in self.by_metric if part.metric.guarded]
-        for metric, part in ((part.metric, part) for part in guarded):
-            worse = ["/".join(model.candidate) for model in part.models if model.change is metric.higher]
-            if worse:
-                found.append(f"{metric.name}: {few(worse)} {metric.higher}")
-            elif part.drifted and part.drift is metric.higher:
-                found.append(
-                    f"{metric.name}: all models {metric.higher} alike, though no recorded setting differs: "
-                    "the machine may have drifted"
-                )
-            elif not part.judged:
-                found.append(f"{metric.name}: nothing could be judged (no model has {metric.min_evidence})")
-        if self.failed:
-            found.append(f"failed: {few([f'{cell.id} ({why})' for cell, why in self.failed])}")
-        if self.lost:
-            found.append(f"missing: {few(['/'.join(candidate) for candidate in self.lost])}")
-        if not guarded:
-            found.append("nothing could be compared")
-        return found
+    def n_not_again(self) -> int:
+        """How many cells were not measured again."""
+        return len({pair.cell for part in self.by_metric for pair in part.pairs if pair.reason == NOT_AGAIN})
+
+    @property
+    def large_changes(self) -> list[tuple[Metric, Pair, LargeChange]]:
+        """The changes by far, the largest first."""
+        found = [(part.metric, pair, pair.large) for part in self.by_metric for pair in part.pairs if pair.large]
+        return sorted(found, key=lambda one: -one[2].factor)
 
 
 def compare(first: Run, second: Run) -> Comparison:
@@ -213,35 +203,6 @@ def compare(first: Run, second: Run) -> Comparison:
     )
 
 
-def write_csv(comparison: Comparison, path: Path) -> None:
-    """Write every pair by every metric in raw numbers: s, errors per word, Wh per hour of audio, relative floors."""
-    values = ("first", "second", "effect")
-    parts = [f"{value}{part}" for value in values for part in ("", "_low", "_high")]
-    heading = ["metric", "model", "variant", "device", "duration_s", "batch_size", *parts, "effect_is", "floor",
-               "verdict", "reason", "predicted"]  # fmt: skip
-    with atomic(path) as target, open(target, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(heading)
-        for part in comparison.by_metric:
-            for pair in part.pairs:
-                estimates = [getattr(pair, value) for value in values]
-                numbers = [getattr(one, end, None) for one in estimates for end in ("value", "low", "high")]
-                place = (getattr(pair.cell, key) for key in heading[1:6])
-                floor = getattr(pair.effect, "floor", None)
-                writer.writerow(
-                    [
-                        part.metric.name,
-                        *place,
-                        *numbers,
-                        part.metric.effect,
-                        floor,
-                        pair.verdict,
-                        pair.reason,
-                        pair.predicted,
-                    ]
-                )
-
-
 def _by(metric: Metric, sides: Sequence[CellPair], differing: bool) -> ByMetric:
     judged: defaultdict[Candidate, dict[Pair, CellPair]] = defaultdict(dict)
     for both in sides:
@@ -260,3 +221,9 @@ def _differing(runs: Sequence[Sequence[Row]]) -> Iterable[tuple[str, str, str]]:
         before, after = (", ".join(sorted({str(row[key]) for row in rows if row[key] is not None})) for rows in runs)
         if before != after:
             yield key, before or "none", after or "none"
+
+
+def _complete(row: Row) -> Row:
+    """Return the row of a cell, with nulls for what tables of another protocol lack: none of it is compared."""
+    is_other = "protocol" in row and row["protocol"] not in (None, PROTOCOL_VERSION)
+    return {**dict.fromkeys(CELLS.names), **row} if is_other else row

@@ -16,6 +16,19 @@ _CONTAINERS = (chunks, flac, ogg, counted, older, mpeg)
 _STRAY_BYTES = 640
 
 
+def length_s(data: bytes) -> float | None:
+    """Return the length (s) of all streams of a file; None where that of one cannot be told.
+
+    Raises:
+        AsrmeterError: see `streams`; or the header is invalid.
+    """
+    try:
+        lengths = [stream.length_s for stream in streams(data)]
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise AsrmeterError("cannot be decoded (its header is invalid)") from error
+    return None if None in lengths else sum(length for length in lengths if length is not None)
+
+
 def streams(data: bytes) -> list[Stream]:
     """Return the streams of a file in their order; one of unknown length where the container is not known here.
 

@@ -106,6 +106,10 @@ class CorpusKind(abc.ABC):
         """Return the names of the pinned packages from which the corpus is made."""
         return []
 
+    def foreseen(self) -> Speech | None:
+        """Return the speech as far as it shows at once, without its samples; None where only the job can tell."""
+        return None
+
     def fingerprint_inputs(self) -> Any:
         """Return what determines the speech besides the options; JSON can store it."""
         return None

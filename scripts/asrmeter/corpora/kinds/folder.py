@@ -1,15 +1,21 @@
-"""The user's own audio: a folder of files, and metadata.csv or metadata.jsonl with the text of each."""
+"""The user's own audio: a folder of files, and metadata.csv or metadata.jsonl with their texts, if there are any."""
 
+import dataclasses
 import os
 import posixpath
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
+from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
+from asrmeter.common.first_bytes import kind_of
 from asrmeter.common.options import TEXT
-from asrmeter.corpora import folder_metadata
+from asrmeter.common.regular_files import read_regular
+from asrmeter.corpora import containers, folder_metadata
 from asrmeter.corpora.folder_files import FolderFiles
 from asrmeter.corpora.folder_metadata import FILE_COLUMN, Entry
 from asrmeter.corpora.kinds.base import (
@@ -24,20 +30,28 @@ from asrmeter.corpora.kinds.base import (
     kind_config,
 )
 
+# What is looked at before a run begins: hours of speech, in the time of a breath.
+_MOST_FORESEEN_BYTES, _MOST_FORESEEN_S = 500_000_000, 5.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class FolderCorpus(CorpusKind):
     """A folder of audio files with their metadata."""
 
     __pydantic_config__: ClassVar = kind_config(
-        "folder", "Your own audio: a folder with metadata.csv or metadata.jsonl (file_name, text)."
+        "folder",
+        "Your own audio: a folder, and in it metadata.csv or metadata.jsonl (file_name, text). Without texts "
+        "everything but the WER is measured; without such a file, every audio file of the folder is used.",
     )
 
     kind: Literal["folder"] = field(metadata=KIND)
     path: str = field(
         metadata=TEXT | {"description": "The folder; ~ is your home, and a relative path starts where Snakemake runs."}
     )
-    text: str = field(default="text", metadata=TEXT | {"description": "Column of the reference text in the metadata."})
+    text: str | None = field(
+        default=folder_metadata.TEXT_COLUMN,
+        metadata=TEXT | {"description": "Column of the reference text in the metadata; null: there are no texts."},
+    )
     durations: Literal["joined", "natural"] = field(default="joined", metadata=DURATIONS)
     licence: str = field(default="not stated", metadata=LICENCE)
     segments_per_class: int | None = field(default=None, metadata=SEGMENTS_PER_CLASS)
@@ -51,30 +65,66 @@ class FolderCorpus(CorpusKind):
         """Raise AsrmeterError if there is no such folder, its metadata cannot be read, or none of its files exists."""
         if self.text == FILE_COLUMN:
             raise AsrmeterError(f"corpus.text: {FILE_COLUMN} names the files; give the column of the texts")
-        path, entries = _read(self)
-        files = FolderFiles(path.parent)
-        if not any(files.find(entry.file) for entry in entries):
+        metadata, entries, files = _read(self)
+        if metadata and not any(files.find(entry.file) for entry in entries):
             raise AsrmeterError(
-                f"corpus.path: none of the {len(entries)} files that {path} lists exists; the first, "
+                f"corpus.path: none of the {len(entries)} files that {metadata} lists exists; the first, "
                 f"{files.name(entries[0].file)}, {files.why_not(entries[0].file)}: {FILE_COLUMN} must be relative to "
                 "the folder"
             )
 
+    def foreseen(self) -> Speech | None:
+        """Return the speech by what headers say; None where that takes too long, or decoding alone shows a length."""
+        read = _read(self)
+        found = {name for entry in read.entries if (name := read.files.find(entry.file))}
+        if sum(read.files.status(name)[1] for name in found) > _MOST_FORESEEN_BYTES:
+            return None
+        until_s = time.monotonic() + _MOST_FORESEEN_S
+        try:
+            return _speech(self, read, read.entries, lambda name: _n_samples_told(_folder(self) / name, until_s))
+        except _NotForeseenError:
+            return None
+
     def fingerprint_inputs(self) -> Any:
-        """Return the hash of the metadata, and name, size and mtime_ns of every audio file that it lists."""
-        path, entries = _read(self)
-        files = FolderFiles(path.parent)
+        """Return the hash of the metadata, if there is any, and name, size and mtime_ns of every file that is used."""
+        metadata, entries, files = _read(self)
         found = {name for entry in entries if (name := files.find(entry.file))}
-        return [sha256_of(path), [list(files.status(name)) for name in sorted(found, key=files.name)]]
+        return [metadata and sha256_of(metadata), [list(files.status(name)) for name in sorted(found, key=files.name)]]
 
 
-def _read(corpus: FolderCorpus) -> tuple[Path, list[Entry]]:
-    path = folder_metadata.find(Path(os.path.expanduser(corpus.path)), corpus.text)
-    return path, folder_metadata.read(path, corpus.text)
+class _Read(NamedTuple):
+    """A folder: its metadata, if there is any, its entries, without metadata one for each audio file, and its files."""
+
+    metadata: Path | None
+    entries: Sequence[Entry]
+    files: FolderFiles
+
+
+def _read(corpus: FolderCorpus) -> _Read:
+    """Return what is in the folder.
+
+    Raises:
+        AsrmeterError: there is no such folder, its metadata cannot be read, or it has neither metadata nor audio.
+    """
+    folder = _folder(corpus)
+    metadata = folder_metadata.find(folder, corpus.text)
+    if metadata:
+        return _Read(metadata, folder_metadata.read(metadata, corpus.text), FolderFiles(folder))
+    files = FolderFiles(folder)
+    entries = [Entry(0, name, "") for name in sorted(files.audio_names(), key=files.name)]
+    if not entries:
+        raise AsrmeterError(
+            f"corpus.path: {folder} has no audio file, and neither {' nor '.join(folder_metadata.METADATA)}"
+        )
+    return _Read(None, entries, files)
+
+
+def _folder(corpus: FolderCorpus) -> Path:
+    return Path(os.path.expanduser(corpus.path))
 
 
 def load(corpus: FolderCorpus, downloads: Path) -> Speech:
-    """Return the speech of the folder, utterances in the order of the metadata.
+    """Return the speech of the folder, utterances in the order of the metadata, without any in that of their names.
 
     Every file is decoded twice: once here, since only decoding shows its length and that it is whole, and again
     when it becomes part of a segment. So the memory needed is that of one segment, however large the folder is.
@@ -84,14 +134,34 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
     """
     from asrmeter.common.log_progress import log_progress
     from asrmeter.corpora.audio import decode
-    from asrmeter.corpora.segments import JoinPolicy, Sound, Utterance
+    from asrmeter.corpora.segments import Sound, Utterance
 
-    path, entries = _read(corpus)
-    files = FolderFiles(path.parent)
+    folder, read = _folder(corpus), _read(corpus)
+
+    def clip(utterance: Utterance) -> Sound:
+        audio = folder / utterance.recording
+        try:
+            sound = decode(audio)
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{audio}: {error}") from error
+        if len(sound.samples) != utterance.end:
+            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+        return sound
+
+    entries = log_progress(read.entries, "files decoded", len(read.entries))
+    speech = _speech(corpus, read, entries, lambda name: len(decode(folder / name).samples))
+    return dataclasses.replace(speech, fetch=lambda _: (clip, {}))
+
+
+def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_samples_of: Callable[[str], int]) -> Speech:
+    """Return the speech of the folder without its samples; `n_samples_of` raises AsrmeterError for an unusable file."""
+    from asrmeter.corpora.segments import JoinPolicy, Utterance
+
+    metadata, _, files = read
     utterances: list[Utterance] = []
     skipped: dict[str, str] = {}
     listed: set[str] = set()
-    for entry in log_progress(entries, "files decoded", len(entries)):
+    for entry in entries:
         found = files.find(entry.file)
         name = files.name(found or entry.file)
         if (found or name) in listed:
@@ -105,29 +175,51 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
             skipped[name] = entry.why_unusable
             continue
         try:
-            n = len(decode(path.parent / found).samples)
+            n = n_samples_of(found)
         except AsrmeterError as error:
             skipped[name] = str(error)
             continue
         source = posixpath.dirname(name) or corpus.name
         utterances.append(Utterance(name, found, 0, n, entry.text, source, corpus.licence))
-    skipped |= {name: f"has no line in {path.name}" for name in files.audio_names() if name not in listed}
-
-    def clip(utterance: Utterance) -> Sound:
-        audio = path.parent / utterance.recording
-        try:
-            sound = decode(audio)
-        except AsrmeterError as error:
-            raise AsrmeterError(f"{audio}: {error}") from error
-        if len(sound.samples) != utterance.end:
-            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
-        return sound
-
+    if metadata:
+        skipped |= {name: f"has no line in {metadata.name}" for name in files.audio_names() if name not in listed}
     return Speech(
         utterances,
-        lambda _: (clip, {}),
+        _fetch_nothing,
         JoinPolicy.NONE if corpus.durations == "natural" else JoinPolicy.ANY,
         keep_all=True,
         skipped=skipped,
-        origin={"metadata": path.name, "metadata_sha256": sha256_of(path)},
+        origin={"metadata": metadata.name, "metadata_sha256": sha256_of(metadata)}
+        if metadata
+        else {"metadata": "none"},
     )
+
+
+def _fetch_nothing(_: object) -> NoReturn:
+    raise NotImplementedError("this speech was only foreseen")
+
+
+class _NotForeseenError(Exception):
+    """Only decoding shows how long the files are, or looking at them takes too long."""
+
+
+def _n_samples_told(audio: Path, until_s: float) -> int:
+    """Return how many samples a file has by its own arithmetic.
+
+    Raises:
+        AsrmeterError: it is none that can be used.
+    """
+    if time.monotonic() > until_s:
+        raise _NotForeseenError
+    try:
+        data = read_regular(audio, _MOST_FORESEEN_BYTES)
+    except OSError as error:
+        raise AsrmeterError(f"cannot be read ({error.strerror})") from error
+    if not data:
+        raise AsrmeterError("is empty (0 bytes)")
+    length_s = containers.length_s(data)
+    if length_s is None:
+        if kind := kind_of(data):
+            raise AsrmeterError(str(kind))
+        raise _NotForeseenError
+    return round(length_s * SAMPLE_RATE_HZ)

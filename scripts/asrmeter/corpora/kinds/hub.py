@@ -1,4 +1,4 @@
-"""Any dataset on the Hub that has a column of audio and a column of texts."""
+"""Any dataset on the Hub that has a column of audio, and a column of texts if there are any."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ class HubCorpus(CorpusKind):
     """A split of a dataset on the Hub. Only the Hub knows whether it exists."""
 
     __pydantic_config__: ClassVar = kind_config(
-        "hub", "Any dataset on the Hub with a column of audio and a column of texts. The whole split is read."
+        "hub",
+        "Any dataset on the Hub with a column of audio and one of texts, if there are any. The whole split is read.",
     )
 
     kind: Literal["hub"] = field(metadata=KIND)
@@ -35,7 +36,9 @@ class HubCorpus(CorpusKind):
     )
     split: str = field(default="test", metadata=TEXT | {"description": "Split of the dataset."})
     revision: str = field(default="main", metadata=REVISION)
-    text: str = field(default="text", metadata=TEXT | {"description": "Column of the reference text."})
+    text: str | None = field(
+        default="text", metadata=TEXT | {"description": "Column of the reference text; null: there are no texts."}
+    )
     audio: str = field(default="audio", metadata=TEXT | {"description": "Column of the audio."})
     durations: Literal["joined", "natural"] = field(default="joined", metadata=DURATIONS)
     licence: str = field(default="not stated", metadata=LICENCE)

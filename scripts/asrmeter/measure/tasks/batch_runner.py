@@ -13,6 +13,8 @@ from asrmeter.measure.tasks import EventSink
 from asrmeter.records.events import Pass
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
 
+# What random weights say of audio whose text nobody knows: slow speech, 120 words a minute.
+WORDS_PER_S = 2
 # A pass of the warm-up hears as much of each segment at most: enough to set up whatever the first passes do.
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 
@@ -23,7 +25,9 @@ class BatchRunner:
     def __init__(self, spec: CellSpec, runtime: Runtime, emit: EventSink) -> None:
         self._batches = spec.batches
         self._runtime, self._emit = runtime, emit
-        self._texts = {segment["segment_id"]: segment["text"] for segment in spec.segments}
+        self._texts = {
+            segment["segment_id"]: segment["text"] or _usual_text(segment["audio_s"]) for segment in spec.segments
+        }
         self._waveforms: dict[str, np.ndarray] = {}
         for segment in spec.segments:
             waveform, rate_hz = soundfile.read(segment["file"], dtype="float32")
@@ -101,6 +105,11 @@ def _stages(timeline: Timeline) -> dict[str, Any]:
     """Return the seconds of each stage, and what the decoder ran on."""
     seconds = {f"{stage}_s": seconds for stage, seconds in timeline.seconds().items()}
     return seconds | (vars(timeline.decoder_work) if timeline.decoder_work else {})
+
+
+def _usual_text(audio_s: float) -> str:
+    """Return a text as long as what is usually said in this time."""
+    return " ".join(["word"] * math.ceil(WORDS_PER_S * audio_s))
 
 
 def _beginning(text: str, share: float) -> str:

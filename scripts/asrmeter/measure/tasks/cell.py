@@ -37,7 +37,11 @@ class CellMeasurement(Task):
 
     def __init__(self, spec: CellSpec, start: Start, emit: EventSink) -> None:
         super().__init__(spec, start, emit)
-        self._ranked = by_length(spec.batches, {row["segment_id"]: row["audio_s"] for row in spec.segments})
+        ranked = by_length(spec.batches, {row["segment_id"]: row["audio_s"] for row in spec.segments})
+        to_measure = ranked if spec.to_measure is None else spec.to_measure
+        self._ranked = [position for position in ranked if position in to_measure]
+        # Of the others the passes are known: they had their part of the time.
+        self._part = len(self._ranked) / len(ranked)
         self._rounds: list[list[float]] = []
         self._batches: list[int] = []
 
@@ -164,12 +168,12 @@ class CellMeasurement(Task):
         """Return the seconds for timed passes: of the protocol, or what is left of the sitting's time."""
         if self._spec.ends_at_s is None:
             assert self._spec.budget_s is not None
-            return self._spec.budget_s
+            return self._part * self._spec.budget_s
         after_s = (self._control.found.seconds or 0.0) + WRITING_S
         if energy_counters.can_be_read(self._counters):
             window_s = self._spec.energy_window_s or 0
             after_s += window_s + (IDLE_SETTLES_S + window_s if self._spec.lap == 1 else 0)
-        return max(0.0, self._spec.ends_at_s - time.monotonic() - after_s)
+        return self._part * max(0.0, self._spec.ends_at_s - time.monotonic() - after_s)
 
 
 def _driver_version() -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from asrmeter.analysis.bottlenecks import GROUPS, profiles, working_sets
+from asrmeter.analysis.bottlenecks import GROUPS, profiles, roofline_points, working_sets
 from asrmeter.analysis.table_rows import cell_of
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
@@ -54,11 +54,7 @@ class Bar:
 def roofline_figure(context: FigureContext) -> Figure:
     """Draw operations per byte against GFLOP/s, both logarithmic: the ceilings as lines, the stages as points."""
     tables = context.tables
-    points = [
-        row
-        for row in tables.roofline
-        if row["stage"] != "pass" and row["flop_per_byte"] and row["gflop_per_s"] and context.draws(row)
-    ]
+    points = [row for row in roofline_points(tables.roofline) if context.draws(row)]
     if not points:
         notes = [str(row["note"]) for row in tables.roofline if row["note"]]
         return message(context.text("no_roofline", reason=_commonest(notes, context.text("no_rows"))))

@@ -6,12 +6,16 @@ from functools import cached_property
 from itertools import chain, zip_longest
 
 from asrmeter.analysis.bottlenecks import Bottlenecks
+from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.pareto import Front, front
 from asrmeter.analysis.results import Candidate, CellResult, results_of
+from asrmeter.analysis.scenarios import Recommendation, recommend_first
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Texts
 from asrmeter.report.figures.style import LineStyle, colour_of, line_of, mark_of, marker_of, names_in, variants_in
 from asrmeter.study.grid import reference_duration
+from asrmeter.study.model import Study
 
 # More than these cannot be told apart, or make the panels too narrow.
 MOST_CANDIDATES, MOST_CLASSES = 12, 6
@@ -19,11 +23,24 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 
 @dataclass(frozen=True)
 class FigureContext:
-    """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures."""
+    """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
+
+    `recommendation` is that of the study's first purpose, None if it states none.
+    """
 
     cells: Sequence[Row]
     tables: Bottlenecks
     words: Texts
+    recommendation: Recommendation | None = None
+
+    @classmethod
+    def of(
+        cls, study: Study, rows: Sequence[Row], transcripts: Sequence[Row], tables: Bottlenecks, words: Texts
+    ) -> "FigureContext":
+        """Return the context of a complete study and all of its rows."""
+        cells, elsewhere = split_by_hardware(rows)
+        results = results_of(cells, transcripts)
+        return cls(cells, tables.of(cells), words, recommend_first(results, unmeasured_of(cells, elsewhere), study))
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -34,7 +51,7 @@ class FigureContext:
     @cached_property
     def front(self) -> Front:
         """The Pareto front of all settings."""
-        return front(self._results)
+        return front(self._results, unmeasured_of(self.cells))
 
     @cached_property
     def durations_s(self) -> list[int]:

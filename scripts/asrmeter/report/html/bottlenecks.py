@@ -1,15 +1,18 @@
 """The section of bottlenecks: what bounds each cell, with reasons and remedies, ceilings, and batch scaling.
 
+A part that has nothing to say is None, or empty.
+
 `analysis.roofline` says how a bound is found.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.bottlenecks import Bottlenecks, working_sets
+from asrmeter.analysis.bottlenecks import Bottlenecks, roofline_points, working_sets
 from asrmeter.analysis.roofline import DECODER, ENCODER, LOSSES, PASS
 from asrmeter.analysis.table_rows import cell_name, cell_of, with_columns
 from asrmeter.common.table_types import Row
@@ -46,18 +49,22 @@ from asrmeter.report.html.table_model import (
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 
 
-def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, words: Words) -> dict[str, Any]:
-    """Return everything that the section shows but its figures."""
+def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, study_2025: bool, words: Words) -> dict[str, Any]:
+    """Return everything that the section shows but its figures.
+
+    What sets this run apart from the 2025 study is there if `study_2025` asks for it.
+    """
     judged = judged_cells(cells, tables.roofline)
+    has_verdicts = any(row["bound"] for row in judged)
     return {
-        "summary": summary(judged, words),
+        "summary": summary(judged, words) if has_verdicts else [],
         "advice": advice(judged, words),
-        "verdicts": verdicts_table(judged, words),
-        "ceilings": ceilings_table(tables.ceilings, words),
+        "verdicts": verdicts_table(judged, words) if has_verdicts else None,
+        "ceilings": ceilings_table(tables.ceilings, words) if tables.ceilings else None,
         **operators_section(tables.operators, words),
-        "operations": operations(tables.flops, words),
+        "operations": operations(tables.flops, study_2025, words),
         "scaling": scaling_section(tables.scaling, words),
-        "edlm2025": comparison_2025(tables.edlm2025, cells, words),
+        "edlm2025": comparison_2025(tables.edlm2025, cells, words) if study_2025 and tables.edlm2025 else None,
     }
 
 
@@ -87,22 +94,21 @@ def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     say = words["bottlenecks"]
     known = [row for row in judged if row["bound"]]
     unknown = [row for row in judged if not row["bound"]]
-    sentences = [
-        {
-            "text": say["counts"].format(n=len(known), total=len(judged), counts=_counts(known, words))
-            if known
-            else say["no_verdict"],
-            "evidence": [],
-        }
-    ]
+    text = say["counts"].format(n=len(known), total=len(judged), counts=_counts(known, words))
+    sentences: list[dict[str, Any]] = [{"text": text, "evidence": []}]
     for device in sorted({row["device"] for row in known}):
         sentences.append(_of_device([row for row in known if row["device"] == device], device, words))
     if unknown:
-        missing = words["why_null"]["not_measured"]
-        reasons = list(dict.fromkeys(row["why_no_bound"] or missing for row in unknown))
-        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=truncate_list(reasons, words))
+        reasons = truncate_list(why_no_bound(unknown, words), words)
+        text = say["unknown"].format(n=len(unknown), total=len(judged), reasons=reasons)
         sentences.append({"text": text, "evidence": cell_links(map(cell_name, unknown))})
     return sentences
+
+
+def why_no_bound(judged: Sequence[Row], words: Words) -> list[str]:
+    """Return for what reasons cells have no verdict, each once."""
+    missing = words["why_null"]["not_measured"]
+    return list(dict.fromkeys(row["why_no_bound"] or missing for row in judged if not row["bound"]))
 
 
 def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
@@ -158,7 +164,7 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
 
     columns = [
         *name_columns(),
-        Column("bound", verdict, numeric=False),
+        Column("bound", verdict, numeric=False, about=("bound",)),
         quantity("compute_time_share", why_null, scale=100),
         quantity("memory_time_share", why_null, scale=100),
         quantity("overhead_time_share", why_null, scale=100),
@@ -166,10 +172,10 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
         quantity("gflop_per_sample", why_null),
         quantity("gflop_per_s", why_null),
         quantity("compute_share", why_null, scale=100),
-        quantity("encoder_compute_share", why_null, scale=100),
-        quantity("encoder_memory_share", why_null, scale=100),
-        quantity("decoder_compute_share", why_no_stage, scale=100),
-        quantity("decoder_memory_share", why_no_stage, scale=100),
+        replace(quantity("encoder_compute_share", why_null, scale=100), about=("compute_share",)),
+        replace(quantity("encoder_memory_share", why_null, scale=100), about=("memory_share",)),
+        replace(quantity("decoder_compute_share", why_no_stage, scale=100), about=("compute_share",)),
+        replace(quantity("decoder_memory_share", why_no_stage, scale=100), about=("memory_share",)),
         quantity("flop_per_byte", why_null),
         text_column("why", lambda row: why(row, words)),
     ]
@@ -222,32 +228,30 @@ def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
         yield line(say["failed"], reason, None, "")
 
 
-def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any]:
-    """Return what larger batches bring: a sentence with its cells, and the table."""
+def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any] | None:
+    """Return what larger batches bring: a sentence with its cells, and the table; None if none was measured."""
     say = words["scaling"]
     scaling = sorted(scaling, key=lambda row: [row[name] for name in ("model", "variant", "device", "duration_s")])
     several = [row for row in scaling if len(row["batch_sizes"]) > 1]
-    saturated = [row for row in several if row["saturated"]]
-    sentences, evidence = [], []
     if not several:
-        sentences.append(say["single"])
+        return None
+    saturated = [row for row in several if row["saturated"]]
+    sentences, evidence = [say["counts"].format(n=len(saturated), total=len(several))], []
+    best = max(several, key=lambda row: row["speedup_over_smallest"])
+    places = {"first": best["batch_sizes"][0], "batch": best["saturation_batch"]}
+    if places["first"] == places["batch"]:
+        sentences.append(say["no_gain"])
     else:
-        sentences.append(say["counts"].format(n=len(saturated), total=len(several)))
-        best = max(several, key=lambda row: row["speedup_over_smallest"])
-        places = {"first": best["batch_sizes"][0], "batch": best["saturation_batch"]}
-        if places["first"] == places["batch"]:
-            sentences.append(say["no_gain"])
-        else:
-            sentences.append(
-                say["most"].format(
-                    name=display_name((best["model"], best["variant"])),
-                    device=best["device"],
-                    duration=best["duration_s"],
-                    speedup=number(best["speedup_over_smallest"]),
-                    **places,
-                )
+        sentences.append(
+            say["most"].format(
+                name=display_name((best["model"], best["variant"])),
+                device=best["device"],
+                duration=best["duration_s"],
+                speedup=number(best["speedup_over_smallest"]),
+                **places,
             )
-            evidence = [cell_name({**best, "batch_size": batch}) for batch in places.values()]
+        )
+        evidence = [cell_name({**best, "batch_size": batch}) for batch in places.values()]
     return {"sentences": sentences, "evidence": cell_links(evidence), "table": _scaling_table(scaling, words)}
 
 
@@ -269,8 +273,8 @@ def _scaling_table(scaling: Sequence[Row], words: Words) -> Table:
         variant,
         device,
         duration_s,
-        text_column("batch_sizes", lambda row: join(map(str, row["batch_sizes"]))),
-        Column("saturation_batch", saturation),
+        text_column("batch_sizes", lambda row: join(map(str, row["batch_sizes"])), "batch_sizes"),
+        Column("saturation_batch", saturation, about=("saturation_batch",)),
         quantity("samples_per_s", noted),
         quantity("speedup_over_smallest", noted),
         quantity("energy_saving_over_smallest", lambda row: words["why_null"]["no_energy"]),
@@ -321,9 +325,12 @@ def _of_device(rows: Sequence[Row], device: str, words: Words) -> dict[str, Any]
     return {"text": Markup(" ").join([text, *parts]), "evidence": cell_links(map(cell_name, evidence))}
 
 
-def roofline_takeaway(of: TakeawayContext) -> Takeaway:
+def roofline_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Name on each device the stage that comes nearest to one of its ceilings."""
-    stages = [row for row in of.tables.roofline if row["stage"] != PASS and row["compute_share"] is not None]
+    drawn = roofline_points(of.tables.roofline)
+    if not drawn:
+        return None
+    stages = [row for row in drawn if row["compute_share"] is not None]
     if not stages:
         return of.words["bottlenecks"]["no_verdict"], []
     sentences, evidence = [], []
@@ -344,11 +351,11 @@ def roofline_takeaway(of: TakeawayContext) -> Takeaway:
     return Markup(" ").join(sentences), evidence
 
 
-def stages_takeaway(of: TakeawayContext) -> Takeaway:
+def stages_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say for how many cells which stage is the longest."""
     measured = [row for row in of.cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
     if not measured:
-        return of.words["missing"]["nothing_measured"], []
+        return None
     columns = [f"{stage}_s_median" for stage in STAGES]
     longest = {cell_name(row): max(columns, key=lambda column: row[column] or 0.0) for row in measured}
     counted = Counter(longest.values())

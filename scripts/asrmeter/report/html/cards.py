@@ -1,16 +1,16 @@
-"""The top of the report: for each scenario the recommended model, the reasons, their certainty, and the costs."""
+"""The cards below the first screen: for each scenario the recommended model, the reasons, and the costs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
-from asrmeter.analysis.costs import per_audio_hour
 from asrmeter.analysis.limits import GATE, LIMITS, Check, Outcome
-from asrmeter.analysis.ranking import LEAST_SEGMENTS, Ranking, StudyRankings
-from asrmeter.analysis.results import BASELINE, Candidate, CellResult
-from asrmeter.analysis.scenarios import VALUES, NoRecommendation, Recommendation
+from asrmeter.analysis.preferences import VALUES
+from asrmeter.analysis.ranking import Ranking, StudyRankings
+from asrmeter.analysis.results import BASELINE, CellResult
+from asrmeter.analysis.scenarios import NoRecommendation, Recommendation
+from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.stats import Estimate
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
@@ -19,15 +19,16 @@ from asrmeter.report.formatting import (
     display_name,
     energy_basis,
     join,
-    join_and,
     number,
     percent,
     result_fields,
     truncate_list,
 )
 from asrmeter.report.html.amounts import amount, exact_amount, limit_amount, span
-from asrmeter.report.html.certainty import doubts, how_sure, lead
+from asrmeter.report.html.certainty import doubts, how_sure
+from asrmeter.report.html.costs import cost_lines
 from asrmeter.report.html.table_model import Entry, Table, entry_columns, table_of, text_entry, with_note
+from asrmeter.report.html.unknowns import could_win, not_known
 from asrmeter.study.model import Tariff
 
 
@@ -56,13 +57,9 @@ class KeyFigure:
     evidence: list[Markup]
 
 
-def answer(recommendations: Sequence[Recommendation], tariff: Tariff, words: Words) -> dict[str, Any]:
-    """Return the headline over all scenarios, and a card for each."""
-    return {
-        "headline": _headline(recommendations, words),
-        "lead": lead(recommendations, words),
-        "cards": [_scenario_card(recommendation, tariff, words) for recommendation in recommendations],
-    }
+def cards(recommendations: Sequence[Recommendation], tariff: Tariff, words: Words) -> list[ScenarioCard]:
+    """Return a card for each scenario."""
+    return [_scenario_card(recommendation, tariff, words) for recommendation in recommendations]
 
 
 def key_figures(found: StudyRankings, words: Words) -> list[KeyFigure]:
@@ -82,30 +79,8 @@ def _beaten(ranking: Ranking, tie: Markup, undecided: Markup) -> str:
     return undecided if ranking.runner_up_undecided else ""
 
 
-def _headline(recommendations: Sequence[Recommendation], words: Words) -> Markup:
-    say = words["answer"]
-    chosen: dict[Candidate, list[str]] = {}
-    nobody: list[str] = []
-    for recommendation in recommendations:
-        of_candidate = (
-            chosen.setdefault(recommendation.ranking.first.candidate, []) if recommendation.ranking else nobody
-        )
-        of_candidate.append(words["scenario_short"].get(recommendation.name, recommendation.name))
-    if not chosen:
-        return say["none_headline"]
-    is_sure = all(recommendation.is_sure for recommendation in recommendations if recommendation.ranking)
-    if len(chosen) == 1 and not nobody:
-        return say["headline" if is_sure else "headline_unsure"].format(name=display_name(next(iter(chosen))))
-    parts = [
-        say["headline_part"].format(name=display_name(one), scenarios=join_and(names, words))
-        for one, names in chosen.items()
-    ]
-    if nobody:
-        parts.append(say["headline_nobody"].format(scenarios=join_and(nobody, words)))
-    return say["headline_several" if is_sure else "headline_several_unsure"].format(parts=Markup("; ").join(parts))
-
-
-def _title(recommendation: Recommendation, words: Words) -> str:
+def title_of(recommendation: Recommendation, words: Words) -> str:
+    """Return what a scenario is called in the report's language; one of the study's own by its name."""
     return words["scenario"].get(recommendation.name, recommendation.name)
 
 
@@ -113,7 +88,7 @@ def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words)
     say = words["answer"]
     cells = []
     if recommendation.ranking is None:
-        headline, sentences = say["none"], [_why_none(recommendation, words), *_ruled_out(recommendation, words)]
+        headline, sentences = say["none"], [why_none(recommendation, words), *_ruled_out(recommendation, words)]
     else:
         result, runner_up = recommendation.ranking.first, recommendation.ranking.runner_up
         cells = [result.cell, *([runner_up.cell] if runner_up else [])]
@@ -126,13 +101,13 @@ def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words)
         )
         sentences = [_why(recommendation, recommendation.ranking, words), *_ruled_out(recommendation, words)]
         sentences += [*_runner_up(recommendation, recommendation.ranking, words), *how_sure(recommendation, words)]
-    sentences += _left_out(recommendation, words)
+    sentences += [*could_win(recommendation, words), *_left_out(recommendation, words)]
     if recommendation.nearest and not (recommendation.ranking and recommendation.ranking.runner_up):
-        sentences.append(_nearest(*recommendation.nearest, words))
+        sentences.append(nearest(*recommendation.nearest, words))
         cells.append(recommendation.nearest[0].cell)
     return ScenarioCard(
         name=recommendation.name,
-        title=_title(recommendation, words),
+        title=title_of(recommendation, words),
         purpose=recommendation.asked.description or words["scenario_for"].get(recommendation.name, Markup()),
         asked=_asked(recommendation, words),
         headline=headline,
@@ -185,7 +160,7 @@ def _ruled_out(recommendation: Recommendation, words: Words) -> list[Markup]:
 def _runner_up(recommendation: Recommendation, ranking: Ranking, words: Words) -> list[Markup]:
     say = words["answer"]
     if ranking.runner_up is None:
-        return [] if recommendation.n_unranked or recommendation.left_out else [say["no_runner_up"]]
+        return [] if recommendation.unknowns or recommendation.left_out else [say["no_runner_up"]]
     prefer = recommendation.asked.prefer
     shown = [
         words["value_of"][key].format(value=amount(key, value.value, words))
@@ -206,7 +181,7 @@ def _left_out(recommendation: Recommendation, words: Words) -> list[Markup]:
     return found
 
 
-def _nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Markup:
+def nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Markup:
     """Say which other setting comes nearest, and what it fails."""
     failed = [check for check in checks if check.outcome in (Outcome.MISSED, Outcome.UNKNOWN)]
     reasons = [
@@ -223,12 +198,13 @@ def _nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Marku
 
 def _failure(check: Check) -> str:
     """Return the key of what is said of a limit that is not met."""
-    if check.value is not None:
-        return "missed"
-    return "unknown_p95" if check.key == "max_latency_s_p95" else "unknown"
+    if check.value is None:
+        return "unknown"
+    return "at_least" if check.is_bound else "missed"
 
 
-def _why_none(recommendation: Recommendation, words: Words) -> Markup:
+def why_none(recommendation: Recommendation, words: Words) -> Markup:
+    """Say why nothing is recommended."""
     missing = recommendation.missing or NoRecommendation.NOTHING_MEASURED
     return words["missing"][missing].format(
         n=recommendation.n_segments,
@@ -255,30 +231,9 @@ def _figures(recommendation: Recommendation, result: CellResult, tariff: Tariff,
         f"scenario-{recommendation.name}",
         words["answer"]["figures_caption"].format(duration=result.duration_s, audio=number(result.audio_s)),
         entry_columns(["figure", "value", "interval", "limit_asked"], {"value", "interval"}),
-        [*(line(key, value) for key, value in values.items()), *_cost_lines(result, tariff, words)],
+        [*(line(key, value) for key, value in values.items()), *cost_lines(result, tariff, words)],
         words,
     )
-
-
-def _cost_lines(result: CellResult, tariff: Tariff, words: Words) -> list[list[Entry]]:
-    """Return what an hour of audio costs, as far as the study has a tariff; what is not known says why."""
-    costs = per_audio_hour(result, tariff)
-    basis = energy_basis(result.energy_method, words) if result.energy else ""
-    rows = [("cost_seconds", costs.seconds, ""), ("cost_energy_j", _exactly(costs.energy_j), basis)]
-    if tariff.co2_g_per_kwh is not None:
-        note = words["cost"]["co2_note"].format(co2_g_per_kwh=f"{tariff.co2_g_per_kwh:g}")
-        rows.append(("cost_co2_g", _exactly(costs.co2_g), note))
-    if tariff.currency is not None:
-        rows.append(("cost_money", _exactly(costs.money), ""))
-    whys = {"cost_money": words["why_null"]["no_price" if result.energy else "not_measured"]}
-    return [
-        [
-            text_entry(words["cost"][key].format(currency=tariff.currency)),
-            *_value(key, value, whys.get(key, words["why_null"]["not_measured"]), words),
-            text_entry(note),
-        ]
-        for key, value, note in rows
-    ]
 
 
 def _value(key: str, value: Estimate | None, why: str, words: Words) -> tuple[Entry, Entry]:
@@ -287,10 +242,6 @@ def _value(key: str, value: Estimate | None, why: str, words: Words) -> tuple[En
         return Entry(with_note(NULL, why), ""), text_entry("")
     ends = "" if value.low == value.high else span(key, value, words)
     return Entry(amount(key, value.value, words), repr(value.value)), text_entry(ends)
-
-
-def _exactly(value: float | None) -> Estimate | None:
-    return None if value is None else Estimate.exact(value)
 
 
 def _key_figure(
@@ -312,7 +263,7 @@ def _key_figure(
     if key == "frugal":
         basis = "modelled" if result.energy_is_modelled else "measured"
         sentences.append(words["fact"][basis].format(method=result.energy_method))
-    sentences += doubts(result, words)
+    sentences += [*doubts(result, words), *not_known(ranking.unknown, words)]
     if result.weights == "random":
         sentences.append(words["answer"]["speed_only"])
     elif result.wer:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from asrmeter.analysis.certainty import SURE, Certainty, TurningPoint
+from asrmeter.analysis.certainty import Certainty, TurningPoint
 from asrmeter.analysis.limits import Outcome
 from asrmeter.analysis.results import CellResult
 from asrmeter.analysis.scenarios import Recommendation
@@ -16,7 +16,6 @@ from asrmeter.report.formatting import (
     cell_link,
     display_name,
     interval,
-    join,
     result_fields,
     truncate_list,
 )
@@ -24,22 +23,6 @@ from asrmeter.report.html.amounts import exact_amount, span
 
 # Draws say no more: beyond these a probability is only near to 1 or to 0.
 _LIKELIEST, _UNLIKELIEST = 0.99, 0.01
-
-
-def lead(recommendations: Sequence[Recommendation], words: Words) -> Markup | str:
-    """Say how sure the recommendations are; nothing where there is none."""
-    given = [one for one in recommendations if one.ranking]
-    if not given:
-        return ""
-    if all(one.is_sure for one in given):
-        return words["sure"]["all"].format(sure=chance(SURE, words))
-    chances = [
-        words["sure"]["chance"].format(
-            scenario=words["scenario_short"].get(one.name, one.name), chance=_chance_of(one.certainty, words)
-        )
-        for one in given
-    ]
-    return words["sure"]["not_all"].format(chances=join(chances))
 
 
 def how_sure(recommendation: Recommendation, words: Words) -> Iterator[Markup]:
@@ -50,9 +33,10 @@ def how_sure(recommendation: Recommendation, words: Words) -> Iterator[Markup]:
     def cells_of(results: Sequence[CellResult]) -> Markup:
         return truncate_list([cell_link(result.cell) for result in results], words)
 
-    yield say["probability" if found.probability is not None else "no_probability"].format(
-        name=display_name(ranking.first.candidate), chance=_chance_of(found, words)
-    )
+    sentence = say["probability" if found.probability is not None else "no_probability"]
+    if found.probability is not None and recommendation.unknowns:
+        sentence = words["unknown"]["probability"]
+    yield sentence.format(name=display_name(ranking.first.candidate), chance=chance_of(found, words))
     if found.of_setting is not None and found.of_setting != found.probability:
         yield say["of_setting"].format(chance=chance(found.of_setting, words))
     if found.turning_point:
@@ -90,7 +74,8 @@ def chance(probability: float, words: Words) -> Markup:
     return Markup(_per_cent(probability))
 
 
-def _chance_of(found: Certainty | None, words: Words) -> Markup:
+def chance_of(found: Certainty | None, words: Words) -> Markup:
+    """Return the probability that an answer is right, or that it is not known."""
     return (
         words["sure"]["not_known"] if found is None or found.probability is None else chance(found.probability, words)
     )

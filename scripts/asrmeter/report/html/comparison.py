@@ -1,10 +1,11 @@
-"""The section on another run: what changed by each metric, the machine's speed in both runs, and the tables."""
+"""The section on another run: what changed by far, what by each metric, the machine's speed in both, the tables."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
 
+from asrmeter.analysis.comparison.large_changes import FACTOR, LargeChange
 from asrmeter.analysis.comparison.rules import Metric, ModelSummary, Pair, Verdict
 from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison
 from asrmeter.common.stats import Estimate
@@ -16,7 +17,9 @@ from asrmeter.report.formatting import (
     effect_text,
     effect_texts,
     join,
+    number,
     percent,
+    shorten,
     truncate_list,
 )
 from asrmeter.report.html.table_model import Column, Entry, Table, estimate_entry, table_of, text_column, with_note
@@ -25,13 +28,14 @@ AS_EFFECT = {"ratio": "as_ratio", "difference": "as_difference"}
 
 
 def comparison_section(comparison: Comparison, words: Words) -> dict[str, Any]:
-    """Return the section on another run: sentences, each metric, cells that only one has, settings that differ."""
+    """Return the section on another run: large changes, sentences, metrics, cells of one run, settings that differ."""
     say = words["comparison"]
     of_run = {
         name: [cell.id for cell, place in comparison.missing if place == name]
         for name in dict.fromkeys(name for _, name in comparison.missing)
     }
     return {
+        "large_changes": _large_changes(comparison, words),
         "sentences": _compared(comparison, words),
         "metrics": [
             {
@@ -53,6 +57,40 @@ def comparison_section(comparison: Comparison, words: Words) -> dict[str, Any]:
     }
 
 
+def _large_changes(comparison: Comparison, words: Words) -> dict[str, Any] | None:
+    """Return the changes by far as a sentence and a table with what may be why; None without any."""
+    say, changes = words["large_change"], comparison.large_changes
+    if not changes:
+        return None
+
+    def causes(large: LargeChange) -> Markup:
+        told = (
+            say["cause"].format(
+                what=words["possible_cause"].get(one.name, one.name),
+                first=shorten(one.first),
+                second=shorten(one.second),
+            )
+            for one in large.causes
+        )
+        return Markup("; ").join(told) or say["no_cause"]
+
+    def factor(large: LargeChange) -> Entry:
+        return Entry(say["up" if large.ratio > 1 else "down"].format(factor=number(large.factor)), repr(large.ratio))
+
+    columns: list[Column[tuple[Metric, Pair, LargeChange]]] = [
+        text_column("cell", lambda one: cell_link(one[1].cell.id)),
+        text_column("changed_metric", lambda one: say[one[0].name]),
+        Column("other_run", lambda one: estimate_entry(one[1].first, "", one[0].scale)),
+        Column("this_run", lambda one: estimate_entry(one[1].second, "", one[0].scale)),
+        Column("changed_by", lambda one: factor(one[2])),
+        text_column("possible_causes", lambda one: causes(one[2])),
+    ]
+    return {
+        "sentence": say["sentence"].format(n=len(changes), factor=f"{FACTOR:g}"),
+        "table": table_of("large-changes", say["caption"], columns, changes, words),
+    }
+
+
 def _compared(comparison: Comparison, words: Words) -> list[Markup]:
     """Return what came out of a comparison with another run: which models changed, failures, other machines."""
     say = words["comparison"]
@@ -66,6 +104,8 @@ def _compared(comparison: Comparison, words: Words) -> list[Markup]:
     sentences = [
         say["both"].format(n=comparison.n_cells, first=first, second=second, changes=Markup("; ").join(changes))
     ]
+    if comparison.n_not_again:
+        sentences.append(say["not_again"].format(n=comparison.n_not_again))
     if comparison.other_machine:
         sentences.append(say["machines"])
     sentences += _speeds(comparison, words)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from asrmeter.analysis.ranking import comparison_duration
 from asrmeter.analysis.results import BASELINE, results_of
 from asrmeter.analysis.star_rating import stars
+from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import NARROW_SPACE, NULL, format_count, number, unit_2025
@@ -37,13 +38,14 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
         say["beside"].format(n=sum(row["measured_low"] is not None for row in measured), total=len(measured)),
         *([say["again"].format(n=sum(map(_is_reproduced, counted)), total=len(counted))] if counted else []),
     ]
-    return {"sentences": sentences if rows else [say["nothing"]], "table": _table(rows, ours, words)}
+    return {"sentences": sentences, "table": _table(rows, ours, words)}
 
 
 def _stars(cells: Sequence[Row]) -> dict[str, str]:
     """Return each model's stars as the study printed its own, with a dash for what was not measured."""
     results = [result for result in results_of(cells) if result.variant == BASELINE]
-    of_class = [result for result in results if result.duration_s == comparison_duration(results)]
+    duration_s = comparison_duration(results, unmeasured_of(cells))
+    of_class = [result for result in results if result.duration_s == duration_s]
     return {
         model: "/".join(NULL if given[measure] is None else str(given[measure]) for measure in _STARS_OF)
         for (model, _), given in stars(of_class).items()

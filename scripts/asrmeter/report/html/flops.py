@@ -1,6 +1,6 @@
 """Floating-point operations in the report. 1 MAC = 2 FLOP."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -22,22 +22,29 @@ from asrmeter.report.html.table_model import (
 from asrmeter.study.edlm2025 import MODELS
 
 
-def operations(flops: Sequence[Row], words: Words) -> dict[str, Any]:
-    """Return the operations of each model, and what sets them apart from the 2025 study's in three sentences."""
-    say = words["flops"]
-    segments = per_segment(flops)
+def operations(flops: Sequence[Row], study_2025: bool, words: Words) -> dict[str, Any] | None:
+    """Return the operations of each model; on request what sets them apart from the 2025 study's. None without any."""
+    segments = per_segment([row for row in flops if row["is_studied"] or study_2025])
+    if all(row["total_gflop"] is None and row["encoder_gflop"] is None for row in segments):
+        return None
+    return {
+        "sentences": list(_apart_from_2025(segments, words)) if study_2025 else [],
+        "table": _flops_table(segments, study_2025, words),
+    }
+
+
+def _apart_from_2025(segments: Sequence[Row], words: Words) -> Iterator[Markup]:
+    """Yield what sets our operations apart from the 2025 study's, for each figure of theirs that is counted here."""
     known = [row for row in segments if row["model"] in MODELS]
     # Of the 2025 study's models those with a decoder are Whispers; the other is wav2vec 2.0.
-    whisper = [row for row in known if row["has_decoder"]]
-    wav2vec2 = [row for row in known if row["has_decoder"] is False]
-    return {
-        "sentences": [
-            say["whisper_encoder"].format(factor=_factor((row["encoder_factor"] for row in whisper), words)),
-            say["whisper_decoder"].format(factor=_factor((row["decoder_factor"] for row in whisper), words)),
-            say["wav2vec2"].format(factor=_factor((row["encoder_factor"] for row in wav2vec2), words)),
-        ],
-        "table": _flops_table(segments, words),
-    }
+    for key, has_decoder, factor in (
+        ("whisper_encoder", True, "encoder_factor"),
+        ("whisper_decoder", True, "decoder_factor"),
+        ("wav2vec2", False, "encoder_factor"),
+    ):
+        factors = [row[factor] for row in known if row["has_decoder"] is has_decoder and row[factor] is not None]
+        if factors:
+            yield words["flops"][key].format(factor=_range(factors, words))
 
 
 def per_segment(flops: Sequence[Row]) -> list[Row]:
@@ -75,16 +82,13 @@ def _over(ours: float | None, theirs: float | None) -> float | None:
     return None if ours is None or not theirs else ours / theirs
 
 
-def _factor(factors: Iterable[float | None], words: Words) -> str:
-    """Return the range of factors as they are printed, or that there is none."""
-    known = [factor for factor in factors if factor is not None]
-    if not known:
-        return words["flops"]["unknown"]
-    low, high = number(min(known)), number(max(known))
+def _range(factors: Sequence[float], words: Words) -> str:
+    """Return the range of factors as they are printed."""
+    low, high = number(min(factors)), number(max(factors))
     return low if low == high else words["flops"]["range"].format(low=low, high=high)
 
 
-def _flops_table(segments: Sequence[Row], words: Words) -> Table:
+def _flops_table(segments: Sequence[Row], study_2025: bool, words: Words) -> Table:
     missing = words["why_null"]
 
     def why(row: Row) -> str:
@@ -100,23 +104,27 @@ def _flops_table(segments: Sequence[Row], words: Words) -> Table:
     def is_studied(row: Row) -> Markup:
         return words["provenance"]["yes" if row["is_studied"] else "no"]
 
+    def of_2025(*columns: Column[Row]) -> tuple[Column[Row], ...]:
+        return columns if study_2025 else ()
+
     model, _, _, duration_s, _ = name_columns()
     columns = [
         model,
         duration_s,
-        text_column("is_studied", is_studied),
+        *of_2025(text_column("is_studied", is_studied)),
         quantity("n_windows", why, digits=format_count),
         quantity("encoder_gmac", why),
         quantity("encoder_gflop", why),
-        Column("edlm2025_encoder", theirs),
-        quantity("encoder_factor", why),
+        *of_2025(Column("edlm2025_encoder", theirs), quantity("encoder_factor", why)),
         quantity("shown_step_gflop", why_decoder),
-        quantity("edlm2025_decoder_gflop_per_step", why_decoder),
-        quantity("decoder_factor", why_decoder),
+        *of_2025(quantity("edlm2025_decoder_gflop_per_step", why_decoder), quantity("decoder_factor", why_decoder)),
         quantity("n_tokens_mean", why_decoder),
         quantity("decoder_gflop", why_decoder),
         quantity("total_gflop", why),
         text_column("checked_against", lambda row: row["checked_against"] or NULL),
         text_column("not_counted", lambda row: row["not_counted"] or ""),
     ]
-    return table_of("flops", words["flops"]["caption"], columns, segments, words, source="flops")
+    caption = words["flops"]["caption"]
+    if study_2025:
+        caption += words["flops"]["caption_2025"]
+    return table_of("flops", caption, columns, segments, words, source="flops")

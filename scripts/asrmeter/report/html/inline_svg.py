@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.printable import printable
-from asrmeter.report.theme import INK
+from asrmeter.report.theme import ACCENT, INK
 
 _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 # A figure of ten thousand cells has less than a tenth of it.
@@ -28,6 +28,8 @@ _ATTRIBUTES = frozenset(
 # What an attribute refers to is a part of the figure itself.
 _OWN = re.compile(r"#[\w.-]+")
 _OWN_URL = re.compile(r"url\(#[\w.-]+\)")
+# The page's colours, light or dark, instead of those of a figure on its own.
+_OF_PAGE = {INK.lower(): "currentColor", ACCENT.lower(): "var(--accent)"}
 
 ElementTree.register_namespace("", _SVG.strip("{}"))
 ElementTree.register_namespace("xlink", _HREF.partition("}")[0].strip("{"))
@@ -95,7 +97,7 @@ def parse(svg: bytes | str) -> ElementTree.Element:
 
 
 def inline_svg(name: str, svg: str) -> Markup:
-    """Return an SVG file for use inside HTML: ids of its own, and the text in the page's colour.
+    """Return an SVG file for use inside HTML: ids of its own, and the page's colours.
 
     Raises:
         AsrmeterError: see `parse`.
@@ -107,8 +109,8 @@ def inline_svg(name: str, svg: str) -> Markup:
                 element.set(key, f"{name}-{value}")
             elif key == _HREF:
                 element.set(key, f"#{name}-{value[1:]}")
-            elif value.upper() == INK.upper():
-                element.set(key, "currentColor")
+            elif colour := _OF_PAGE.get(value.lower()):
+                element.set(key, colour)
             else:
                 element.set(key, value.replace("url(#", f"url(#{name}-"))
     return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>") + "\n")

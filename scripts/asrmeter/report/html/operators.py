@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -38,11 +37,11 @@ def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:
     return {"operators": cells, "operators_shown": note}
 
 
-def operators_takeaway(of: TakeawayContext) -> Takeaway:
+def operators_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say for how many of the profiled cells which group of operators takes most."""
     done = [profile for profile in profiles(of.tables.operators) if not profile.failed]
     if not done:
-        return of.words["operators"]["none"], []
+        return None
     largest = Counter(max(shares, key=lambda group: shares[group]) for shares in map(_shares, done) if shares)
     counts = join(
         of.words["takeaway"]["group_count"].format(group=of.words["group"][group], n=n)
@@ -75,8 +74,7 @@ def _sentences(profile: Profile, words: Words) -> list[Markup]:
         named = join(say["operator"].format(name=one[0], share=percent(by_operator[one])) for one in longest)
         sentences.append(say["longest"].format(operators=named, clock=_clock(profile, words)))
     if trace := profile.first["trace"]:
-        # Quoted, a path cannot be taken for another scheme.
-        sentences.append(say["trace"].format(href=quote(trace), name=trace))
+        sentences.append(say["trace"].format(name=trace))
     else:
         sentences.append(say["no_trace"])
     return sentences

@@ -18,10 +18,12 @@ from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.certainty import N_DRAWS, SURE
 from asrmeter.analysis.comparison.runs import Comparison
 from asrmeter.analysis.hardware import split_by_hardware
-from asrmeter.analysis.ranking import LEAST_SEGMENTS, rank_all
+from asrmeter.analysis.ranking import rank_all
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import recommend
 from asrmeter.analysis.table_rows import cell_of
+from asrmeter.analysis.unmeasured import unmeasured_of
+from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
@@ -31,13 +33,16 @@ from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.formatting import NULL, cell_links, format_count, number, percent, scaled
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
-from asrmeter.report.html.cards import answer, key_figures
+from asrmeter.report.html.cards import cards, key_figures
 from asrmeter.report.html.caveats import caveats
 from asrmeter.report.html.certainty import chance
 from asrmeter.report.html.comparison import comparison_section
+from asrmeter.report.html.first_screen import first_screen
 from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.noise import noise_caveats, sittings_table
+from asrmeter.report.html.not_shown import not_shown
 from asrmeter.report.html.provenance import provenance_section
+from asrmeter.report.html.table_model import has_numbers
 from asrmeter.report.html.tables import (
     cells_tables,
     duration_table,
@@ -51,11 +56,17 @@ from asrmeter.report.html.tables import (
 )
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.html.transcripts import transcripts_section
+from asrmeter.report.html.unknowns import with_unknown
 from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
-DOWNLOADS = tuple(f"tables/{name}.csv" for name in ("cells", "sittings", "passes", "transcripts", *KEYS))
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
+
+
+def linkable(report: Report) -> tuple[str, ...]:
+    """Return the tables that a report can link to."""
+    names = ("cells", "sittings", "passes", "transcripts", *KEYS)
+    return tuple(name for name in names if name != "edlm2025" or report.study_2025)
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
@@ -88,7 +99,8 @@ class Inputs:
 
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
-    can be listened to, None if nobody asked for any, `comparison` what came out against another run.
+    can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
+    tables that lie beside the report.
     """
 
     study: Study
@@ -100,10 +112,13 @@ class Inputs:
     segments: Mapping[str, Row] = field(default_factory=dict)
     audio: Mapping[str, Audio] | None = None
     comparison: Comparison | None = None
+    linked: Sequence[str] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
     """Return everything that the template shows; `figures` maps a figure's name to its SVG.
+
+    What has nothing to show is None or empty, and a section that is has no place in `sections`.
 
     Raises:
         AsrmeterError: a figure has a name that the report has no words for, or is not one of ours.
@@ -115,45 +130,63 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     cells, elsewhere = split_by_hardware(all_cells)
     bottlenecks = inputs.bottlenecks.of(cells)
     results = results_of(cells, inputs.transcripts)
-    recommendation = rank_all(results)
-    recommendations = recommend(results, study)
-    takeaways = TakeawayContext(cells, recommendation, bottlenecks, words)
+    unmeasured = unmeasured_of(cells, elsewhere)
+    recommendation = rank_all(results, unmeasured)
+    recommendations = recommend(results, unmeasured, study)
+    takeaways = TakeawayContext(cells, recommendation, bottlenecks, words, next(iter(recommendations), None))
     drawn = {
-        name: _figure(name, figures[name], load(entry.takeaway)(takeaways), words)
+        name: _figure(name, figures[name], takeaway, words)
         for name, entry in FIGURES.items()
-        if name in figures
+        if name in figures and (takeaway := load(entry.takeaway)(takeaways))
     }
-    context = {
+    held_back = bottlenecks_section(cells, bottlenecks, study.report.study_2025, words)
+    models, stars = models_table(cells, recommendation, words), stars_table(results, recommendation, words)
+    transcripts = transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words)
+    failures = (
+        failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
+        sittings_table(inputs.sittings, words),
+        skipped_table(selection, words),
+        mended_table(selection, words),
+    )
+    context: dict[str, Any] = {
         "words": words,
         "language": study.report.language,
         "study_name": study.name,
         "machine": machine_line(all_cells, words),
-        "answer": answer(recommendations, study.report.tariff, words),
+        "first": first_screen(recommendations, cells, study.report.tariff, words),
+        "cards": cards(recommendations, study.report.tariff, words),
         "rules": _rules(study.report, words),
         "facts": key_figures(recommendation, words),
         "caveats": [
             *noise_caveats(cells, inputs.sittings, study.protocol.target, words),
             *caveats(study, selection, cells, elsewhere, recommendation, words),
         ],
-        "by_duration": duration_table(recommendation, words),
-        "models": models_table(cells, recommendation, words),
-        "stars": stars_table(results, recommendation, words),
-        "figures": [figure for name, figure in drawn.items() if FIGURES[name].section == "figures"],
-        "bottlenecks": bottlenecks_section(cells, bottlenecks, words),
+        "by_duration": with_unknown(duration_table(recommendation, words), takeaways.unknown, words),
+        "models": with_unknown(models, takeaways.unknown, words) if has_numbers(models) else None,
+        # Alone everybody is the best.
+        "stars": with_unknown(stars, takeaways.unknown, words) if len(stars.lines) > 1 else None,
+        "figures": _of_section("figures", drawn),
+        "not_shown": not_shown(takeaways, drawn.keys(), bool(transcripts.segments), study.report.transcripts == "none"),
+        "bottlenecks": held_back if any(held_back.values()) or _of_section("bottlenecks", drawn) else None,
         "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
         "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,
-        "failures": failures_table([row for row in cells if row["status"] != "ok"], elsewhere, words),
-        "sittings": sittings_table(inputs.sittings, words),
-        "skipped": skipped_table(selection, words),
-        "mended": mended_table(selection, words),
-        "transcripts": transcripts_section(inputs.transcripts, inputs.segments, inputs.audio, words),
+        "failures": [table for table in failures if table.lines],
+        "transcripts": transcripts if transcripts.segments else None,
         "method": _method(study, words),
         "provenance": provenance_section(study, all_cells, inputs.sittings, selection, words),
         "weights": weights_table(cells, words),
-        "downloads": DOWNLOADS,
+        "downloads": [f"tables/{name}.csv" for name in inputs.linked],
     }
-    overview = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
-    return context | {"overview": overview, "cells": cells_tables(all_cells, anchors_in(context), words)}
+    context["overview"] = overview_table(judged_cells(all_cells, inputs.bottlenecks.roofline), words)
+    context["cells"] = cells_tables(all_cells, anchors_in(context), words)
+    # The answer is always there, if only to say that there is none.
+    shown = [name for name in words["sections"] if name == "answer" or context[name]]
+    sections = [{"name": name, "title": words["sections"][name]} for name in shown]
+    return context | {"sections": sections}
+
+
+def _of_section(section: str, figures: Mapping[str, Any]) -> list[Any]:
+    return [figure for name, figure in figures.items() if FIGURES[name].section == section]
 
 
 def anchors_in(shown: Any) -> set[str]:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import LARGE, MOST_PLAIN, NULL, number, percent, plain, shorten, truncate_list
+from asrmeter.report.formatting import LARGE, MOST_PLAIN, NULL, join, number, percent, plain, shorten, truncate_list
 from asrmeter.report.html.noise import noise_facts
 from asrmeter.study.model import Study
 
@@ -34,8 +34,11 @@ def provenance_section(
 
 
 def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -> list[tuple[Markup, str]]:
+    report = study["report"]
+    withheld = [key for key in ("worst", "none") if key == report["transcripts"]] + ["paths"] * (not report["paths"])
     keys = ("name", "seed", "corpus", "models", "variants", "devices", "durations_s", "batch_sizes", "protocol")
     facts = [(words["setting"][key], plain(study[key])) for key in keys]
+    facts += [(words["setting"]["withheld"], join(words["withheld"][key] for key in withheld))] if withheld else []
     used = ("decoding", "normaliser", "normaliser_plain", "normaliser_corpus")
     return facts + [(words["setting"][key], _distinct(cells, key)) for key in used]
 

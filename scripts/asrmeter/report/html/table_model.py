@@ -10,7 +10,7 @@ from asrmeter.analysis.table_rows import cell_name
 from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.report.catalogue import Words
+from asrmeter.report.catalogue import MEANINGS, Words
 from asrmeter.report.formatting import LARGE, NULL, anchor, format_count, interval, number, shorten
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ class Line:
 class Table:
     """A table of the report; `numeric` says which columns are numbers, `shown` which rows are shown if not all are.
 
+    `tooltips` say what the columns mean, "" where the dictionary of columns does not.
+
     A compact one has no more markup than its texts need: it is sorted by them, and a missing value is an empty field.
     """
 
@@ -51,6 +53,7 @@ class Table:
     headings: tuple[str, ...]
     numeric: tuple[bool, ...]
     lines: tuple[Line, ...]
+    tooltips: tuple[str, ...] = ()
     shown: str = ""
     compact: bool = False
 
@@ -68,13 +71,27 @@ class Table:
         )
 
 
+def has_numbers(table: Table) -> bool:
+    """Whether any column of numbers has a value."""
+    return any(
+        entry.sort
+        for line in table.lines
+        for entry, numeric in zip(line.entries, table.numeric, strict=True)
+        if numeric
+    )
+
+
 @dataclass(frozen=True)
 class Column(Generic[T]):
-    """How a column of a table is shown: its words' key, and the entry for what a line is about."""
+    """How a column of a table is shown: its words' key, and the entry for what a line is about.
+
+    `about` are the columns of the run's tables that it shows: the dictionary says what they mean.
+    """
 
     key: str
     entry: Callable[[T], Entry]
     numeric: bool = True
+    about: tuple[str, ...] = ()
 
 
 def table_of(
@@ -97,6 +114,7 @@ def table_of(
         headings=tuple(words["column"][column.key] for column in columns),
         numeric=tuple(column.numeric for column in columns),
         lines=tuple(Line("", tuple(column.entry(item) for column in columns)) for item in first),
+        tooltips=tuple(_tooltip(column.about, source, words) for column in columns),
         shown=_shown(len(first), len(everything), source, words),
     )
 
@@ -121,10 +139,10 @@ def name_columns() -> list[Column[Row]]:
     """Return the columns that name a cell."""
 
     def count(key: str) -> Column[Row]:
-        return Column(key, lambda row: Entry(str(row[key]), repr(row[key])))
+        return Column(key, lambda row: Entry(str(row[key]), repr(row[key])), about=(key,))
 
     def plain(key: str) -> Column[Row]:
-        return Column(key, lambda row: Entry(row[key], row[key]), numeric=False)
+        return Column(key, lambda row: Entry(row[key], row[key]), numeric=False, about=(key,))
 
     return [plain("model"), plain("variant"), plain("device"), count("duration_s"), count("batch_size")]
 
@@ -137,7 +155,7 @@ def quantity(
     def entry(row: Row) -> Entry:
         return number_entry(row[key], _reason(row, why) if row[key] is None else None, scale, digits)
 
-    return Column(key, entry)
+    return Column(key, entry, about=(key,))
 
 
 def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], scale: float = 1.0) -> Column[Row]:
@@ -149,12 +167,16 @@ def interval_column(key: str, low: str, high: str, why: Callable[[Row], str], sc
             return Entry(text, "", _reason(row, why))
         return Entry(text, full_precision((row[low], row[high]), scale))
 
-    return Column(key, entry)
+    return Column(key, entry, about=(low, high))
 
 
-def text_column(key: str, text: Callable[[T], str | None]) -> Column[T]:
+def text_column(key: str, text: Callable[[T], str | None], *about: str) -> Column[T]:
     """Return a column of text; a dash stands where there is none."""
-    return Column(key, lambda item: text_entry(NULL if (shown := text(item)) is None else shown), numeric=False)
+
+    def entry(item: T) -> Entry:
+        return text_entry(NULL if (shown := text(item)) is None else shown)
+
+    return Column(key, entry, numeric=False, about=about)
 
 
 def number_entry(
@@ -176,6 +198,13 @@ def estimate_entry(estimate: Estimate | None, why: str, scale: float = 1.0) -> E
 def full_precision(values: Iterable[float], scale: float = 1.0) -> str:
     """Return numbers with all of their digits, as an entry with numbers is sorted by."""
     return " ".join(repr(value * scale).removesuffix(".0") for value in values)
+
+
+def _tooltip(about: Sequence[str], source: str, words: Words) -> str:
+    """Return what columns mean, by their names in the table `source`, or else in `cells`."""
+    meanings = words[MEANINGS]
+    places = ([place for place in (f"{source}.{name}", f"cells.{name}") if place in meanings] for name in about)
+    return " ".join(f"{meanings[known[0]]} ({known[0]})" for known in places if known)
 
 
 def _reason(row: Row, why: Callable[[Row], str]) -> str:

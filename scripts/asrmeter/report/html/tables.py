@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from asrmeter.analysis.limits import word_accuracy_kept
 from asrmeter.analysis.ranking import ByDuration, Ranking, StudyRankings, highest_rtfx, lowest_energy, lowest_latency
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult, disturbance_of, energy_method, results_of
-from asrmeter.analysis.scenarios import word_accuracy_kept
 from asrmeter.analysis.star_rating import MOST, stars
-from asrmeter.analysis.table_rows import cell_name
+from asrmeter.analysis.table_rows import CELL_KEY, cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MODELLED_METHODS
 from asrmeter.report.catalogue import Words
@@ -29,6 +29,7 @@ from asrmeter.report.formatting import (
     short_basis,
     truncate_list,
 )
+from asrmeter.report.html.costs import cost_columns, currency_of
 from asrmeter.report.html.table_model import (
     Column,
     Entry,
@@ -47,6 +48,12 @@ from asrmeter.report.html.table_model import (
 Stars = tuple[Candidate, Mapping[str, int | None]]
 # As many as anyone reads; selection.json has all.
 MOST_SKIPPED = 100
+# The columns without which a table of cells says nothing.
+_TOLD_BY = {
+    "costs": ("energy_wh_per_audio_hour", "cost_machine_per_audio_hour"),
+    "resources": ("energy_j_per_sample", "peak_rss_bytes", "peak_device_bytes", "gflop_per_sample"),
+    "accuracy": ("wer",),
+}
 STAGES = ("features_s_median", "encoder_s_median", "decoder_s_median", "text_s_median")
 
 
@@ -82,20 +89,29 @@ def overview_table(judged: Sequence[Row], words: Words) -> Table | None:
 
 
 def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -> list[Table]:
-    """Return all numbers of all cells: speed, to whose rows the links lead, resources, and accuracy.
+    """Return all numbers of all cells: speed, to whose rows the links lead, costs, resources, and accuracy.
 
-    Of very many cells only those whose anchors are `linked` to.
+    Of very many cells only those whose anchors are `linked` to. A table of which no cell has a value is left out, but
+    for that of speed, which says what became of each.
     """
     own_scoring = any(row["wer_corpus"] is not None for row in cells)
     shown = cells if len(cells) <= LARGE else [row for row in cells if anchor(cell_name(row)) in linked]
+    currency = currency_of(cells)
+    about = words["cost"]["table_money"].format(currency=currency) if currency else words["cost"]["table_no_money"]
     note = words["table"]["linked"].format(n=len(shown), total=format_count(len(cells))) if shown is not cells else ""
-    return [
+    tables = [
         replace(_cells_table(name, columns, (), words), lines=lines_of(shown, columns, name == "speed"), shown=note)
         for name, columns in (
             ("speed", _speed_columns(words)),
+            ("costs", cost_columns(cells, words)),
             ("resources", _resource_columns(words)),
             ("accuracy", _accuracy_columns(words, own_scoring)),
         )
+        if cells and any(row[column] is not None for row in cells for column in _TOLD_BY.get(name, CELL_KEY))
+    ]
+    return [
+        replace(table, caption=table.caption.format(money=about)) if table.name == "costs" else table
+        for table in tables
     ]
 
 
@@ -106,7 +122,7 @@ def failures_table(rows: Sequence[Row], elsewhere: Sequence[Row], words: Words) 
     reasons += [(row, say.format(hardware=row["device_name"] or row["machine_id"])) for row in elsewhere]
     columns: list[Column[tuple[Row, str]]] = [
         text_column("cell", lambda item: cell_link(cell_name(item[0]))),
-        text_column("status", lambda item: item[0]["status"]),
+        text_column("status", lambda item: item[0]["status"], "status"),
         text_column("reason", lambda item: item[1]),
     ]
     return table_of("failures", words["failures"]["caption"], columns, reasons, words)
@@ -174,15 +190,15 @@ def models_table(cells: Sequence[Row], found: StudyRankings, words: Words) -> Ta
         return _best_entry(frugal, value, why, say["place_energy"], basis=basis)
 
     columns: list[Column[ModelResults]] = [
-        text_column("model", lambda model: model.candidate[0]),
-        text_column("variant", lambda model: model.candidate[1]),
-        text_column("weights", lambda model: model.rows[0]["weights"]),
-        Column("pooled_wer", wer),
+        text_column("model", lambda model: model.candidate[0], "model"),
+        text_column("variant", lambda model: model.candidate[1], "variant"),
+        text_column("weights", lambda model: model.rows[0]["weights"], "weights"),
+        Column("pooled_wer", wer, about=("wer",)),
         *([Column("word_accuracy_kept", kept)] if {variant for _, variant in candidates} != {BASELINE} else []),
-        Column("best_rtfx", rtfx),
-        Column("lowest_latency", latency),
+        Column("best_rtfx", rtfx, about=("rtfx",)),
+        Column("lowest_latency", latency, about=("latency_s_median",)),
         text_column("largest_stage", lambda model: _largest_stage(model.fastest, model.rows, words)),
-        Column("peak_memory", memory),
+        Column("peak_memory", memory, about=("peak_rss_bytes",)),
         Column("least_energy", energy),
     ]
     return table_of("models", say["caption"], columns, models, words)
@@ -244,7 +260,7 @@ def _status_column(words: Words) -> Column[Row]:
         text = words["cells"]["disturbed"].format(status=row["status"]) if row["disturbed"] else row["status"]
         return Entry(text, row["status"], disturbance_of(row))
 
-    return Column("status", status, numeric=False)
+    return Column("status", status, numeric=False, about=("status",))
 
 
 def _overview_columns(words: Words) -> list[Column[Row]]:
@@ -268,7 +284,7 @@ def _overview_columns(words: Words) -> list[Column[Row]]:
         device,
         _status_column(words),
         text_column("bound", bound),
-        text_column("energy_is", basis),
+        text_column("energy_is", basis, "energy_method_cpu"),
         duration_s,
         batch_size,
         quantity("latency_s_median", why),
@@ -303,7 +319,9 @@ def _speed_columns(words: Words) -> list[Column[Row]]:
         interval_column("next_interval", "latency_s_next_low", "latency_s_next_high", why_no_interval),
         quantity("latency_s_p95", why_p95),
         quantity("rtfx", why),
+        interval_column("rtfx_interval", "rtfx_ci_low", "rtfx_ci_high", why_no_interval),
         quantity("samples_per_s", why),
+        interval_column("samples_per_s_interval", "samples_per_s_ci_low", "samples_per_s_ci_high", why_no_interval),
         quantity("tokens_per_s", why),
         *(quantity(stage, why) for stage in STAGES),
         quantity("stage_coverage", why, scale=100),
@@ -332,13 +350,22 @@ def _resource_columns(words: Words) -> list[Column[Row]]:
     def why_gpu(row: Row) -> str:
         return missing["no_gpu"] if row["device"] == "cpu" else why_energy(row)
 
+    def why_one_lap(row: Row) -> str:
+        return missing["one_lap"]
+
     def basis(row: Row) -> str:
         return energy_basis(energy_method(row), words)
 
     return [
         *name_columns(),
         quantity("energy_j_per_sample", why_energy),
-        text_column("energy_basis", basis),
+        interval_column(
+            "energy_range",
+            "energy_j_per_sample_min",
+            "energy_j_per_sample_max",
+            lambda row: missing["one_window"],
+        ),
+        text_column("energy_basis", basis, "energy_method_cpu", "energy_method_gpu"),
         quantity("energy_net_j_per_sample", why_energy),
         quantity("energy_cpu_j_per_sample", why_energy),
         quantity("energy_gpu_j_per_sample", why_gpu),
@@ -348,8 +375,10 @@ def _resource_columns(words: Words) -> list[Column[Row]]:
         quantity("energy_range_rel", lambda row: missing["one_window"], scale=100),
         quantity("energy_counter_difference", lambda row: row["counter_note"] or missing["not_measured"], scale=100),
         quantity("peak_rss_bytes", why, scale=1e-9),
+        interval_column("memory_range", "peak_rss_bytes_min", "peak_rss_bytes", why_one_lap, scale=1e-9),
         quantity("model_rss_bytes", why, scale=1e-9),
         quantity("peak_device_bytes", why_gpu, scale=1e-9),
+        interval_column("device_memory_range", "peak_device_bytes_min", "peak_device_bytes", why_one_lap, scale=1e-9),
         quantity("model_device_bytes", why_gpu, scale=1e-9),
         quantity("gflop_per_sample", lambda row: row["gflop_note"]),
         quantity("achieved_gflops", lambda row: row["gflop_note"]),
@@ -364,7 +393,7 @@ def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
 
     return [
         *name_columns(),
-        text_column("weights", lambda row: row["weights"]),
+        text_column("weights", lambda row: row["weights"], "weights"),
         quantity("wer", why, scale=100),
         interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
         quantity("wer_plain", why, scale=100),

@@ -1,10 +1,11 @@
-"""Sentences of the report: caveats, the comparison with another run, and a takeaway for each figure.
+"""A sentence for each figure, with the cells that it rests on; none where the figure would show nothing.
 
-The catalogue `words.<language>.toml` has the sentences; each claim comes with the cells that it rests on.
+The catalogue `words.<language>.toml` has the sentences. Where values were measured and none of them is known, as all
+are disturbed, the figure is drawn and its sentence says so.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +14,10 @@ from markupsafe import Markup
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
 from asrmeter.analysis.pareto import front
 from asrmeter.analysis.ranking import StudyRankings
-from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, results_of
+from asrmeter.analysis.results import Candidate, CellResult, comparable_energy, results_of, undisturbed
+from asrmeter.analysis.scenarios import Recommendation
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.analysis.unmeasured import Unmeasured, unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
@@ -27,31 +30,72 @@ from asrmeter.report.formatting import (
     short_basis,
     truncate_list,
 )
+from asrmeter.report.html.unknowns import not_known
 from asrmeter.study.grid import reference_duration
+
+Takeaway = tuple[Markup, list[str]]
 
 
 @dataclass(frozen=True)
 class TakeawayContext:
-    """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words."""
+    """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words.
+
+    `recommendation` is that of the study's first purpose, None if it states none.
+    """
 
     cells: Sequence[Row]
     rankings: StudyRankings
     tables: Bottlenecks
     words: Words
+    recommendation: Recommendation | None = None
+
+    @cached_property
+    def everything(self) -> list[CellResult]:
+        """The cells that have a latency, disturbed or not."""
+        return results_of(self.cells)
 
     @cached_property
     def results(self) -> list[CellResult]:
-        """The cells that have a latency."""
-        return results_of(self.cells)
+        """The cells whose latency is known."""
+        return undisturbed(self.everything)
+
+    @cached_property
+    def unmeasured(self) -> list[Unmeasured]:
+        """The other cells, but for those that are known not to run."""
+        return [one for one in unmeasured_of(self.cells) if not one.does_not_run]
+
+    @cached_property
+    def unknown(self) -> list[str]:
+        """The names of the cells whose latency is not known."""
+        return [*(one.cell for one in self.everything if one.disturbance), *(one.cell for one in self.unmeasured)]
+
+    @cached_property
+    def has_batches(self) -> bool:
+        """Whether several batch sizes were measured on a device, with segments of one class."""
+        return has_batches((one.device, one.duration_s, one.batch_size) for one in self.everything)
+
+    @cached_property
+    def all_disturbed(self) -> Takeaway | None:
+        """What is said where no latency is known; nothing where none was measured."""
+        if not self.everything:
+            return None
+        return self.beside(self.words["missing"]["all_disturbed"], self.unknown), []
+
+    def beside(self, sentence: Markup, unknown: Sequence[str]) -> Markup:
+        """Return a sentence, and what it does not speak of, since it is not known."""
+        return Markup(" ").join([sentence, *not_known(unknown, self.words)])
 
 
-Takeaway = tuple[Markup, list[str]]
+def has_batches(places: Iterable[tuple[str, int, int]]) -> bool:
+    """Whether there are several batch sizes of a device and a duration class, in that order."""
+    known = set(places)
+    return len({place[:2] for place in known}) < len(known)
 
 
-def latency_takeaway(of: TakeawayContext) -> Takeaway:
+def latency_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say how latency grows from the shortest to the longest class that all models have, at the smallest batch."""
     if of.rankings.interactive is None:
-        return of.words["missing"]["no_latency"], []
+        return of.all_disturbed
     quickest = of.rankings.interactive.first
     batch = min(result.batch_size for result in of.results if result.device == quickest.device)
     of_candidate: dict[Candidate, dict[int, CellResult]] = {}
@@ -62,7 +106,8 @@ def latency_takeaway(of: TakeawayContext) -> Takeaway:
     if len(common) < 2:
         shortest = min(of.results, key=lambda result: result.latency.value)
         sentence = of.words["takeaway"]["latency_single"]
-        return sentence.format(**result_fields(shortest), value=number(shortest.latency.value)), [shortest.cell]
+        said = sentence.format(**result_fields(shortest), value=number(shortest.latency.value))
+        return of.beside(said, of.unknown), [shortest.cell]
     ends = [(of_class[common[0]], of_class[common[-1]]) for of_class in of_candidate.values()]
     growth = [
         of.words["takeaway"]["latency_growth"].format(
@@ -80,13 +125,15 @@ def latency_takeaway(of: TakeawayContext) -> Takeaway:
         device=quickest.device,
         growth=truncate_list(growth, of.words),
     )
-    return sentence, [result.cell for pair in ends for result in pair]
+    return of.beside(sentence, of.unknown), [result.cell for pair in ends for result in pair]
 
 
-def throughput_takeaway(of: TakeawayContext) -> Takeaway:
+def throughput_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say where a larger batch gains most over the smallest one, if it gains anything beyond the intervals."""
+    if not of.has_batches:
+        return None
     if not of.results:
-        return of.words["missing"]["no_latency"], []
+        return of.all_disturbed
     base = min(result.batch_size for result in of.results)
     firsts = {(one.candidate, one.device, one.duration_s): one for one in of.results if one.batch_size == base}
     pairs = [
@@ -95,7 +142,7 @@ def throughput_takeaway(of: TakeawayContext) -> Takeaway:
         if more.batch_size > base and (more.candidate, more.device, more.duration_s) in firsts
     ]
     if not pairs:
-        return of.words["takeaway"]["throughput_single"], []
+        return of.beside(of.words["takeaway"]["batches_unknown"], of.unknown), []
     gains = [
         (one, more) for one, more in pairs if more.rtfx.value > one.rtfx.value and more.rtfx.differs_from(one.rtfx)
     ]
@@ -107,7 +154,8 @@ def throughput_takeaway(of: TakeawayContext) -> Takeaway:
         and None in (one.rtfx.low, more.rtfx.low)
     ]
     if not gains and not undecided:
-        return of.words["takeaway"]["throughput_flat"].format(batch=base), [one.cell for one, _ in pairs]
+        said = of.words["takeaway"]["throughput_flat"].format(batch=base)
+        return of.beside(said, of.unknown), [one.cell for one, _ in pairs]
 
     def gain(pair: tuple[CellResult, CellResult]) -> float:
         return pair[1].rtfx.value / pair[0].rtfx.value
@@ -120,19 +168,16 @@ def throughput_takeaway(of: TakeawayContext) -> Takeaway:
     sentence = of.words["takeaway"][key].format(
         **result_fields(more), from_batch=one.batch_size, to_batch=more.batch_size, ratio=number(gain((one, more)))
     )
-    return sentence, [one.cell, more.cell]
+    return of.beside(sentence, of.unknown), [one.cell, more.cell]
 
 
-def energy_takeaway(of: TakeawayContext) -> Takeaway:
+def energy_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say between which watt-hours an hour of audio lies, and whether they were measured."""
+    if not any(result.energy for result in of.everything):
+        return None
     energies = comparable_energy(of.results)
-    if not of.results:
-        return of.words["missing"]["no_latency"], []
     if not energies:
-        reason = next(
-            (row["energy_note"] for row in of.cells if row["energy_note"]), of.words["why_null"]["not_measured"]
-        )
-        return of.words["caveat"]["no_energy"].format(reason=reason), []
+        return of.beside(of.words["takeaway"]["energy_unknown"], [one.cell for one in of.everything]), []
     low, high = (choose(energies, key=lambda result: energies[result].value) for choose in (min, max))
     tied = energies[low].ties_with(energies[high])
     sentence = of.words["takeaway"]["energy_same" if tied else "energy"].format(
@@ -144,11 +189,14 @@ def energy_takeaway(of: TakeawayContext) -> Takeaway:
         high_device=high.device,
         basis=short_basis(low, of.words),
     )
-    return sentence, [low.cell, high.cell]
+    lacking = [one.cell for one in of.results if one not in energies]
+    return of.beside(sentence, [*of.unknown, *lacking]), [low.cell, high.cell]
 
 
-def wer_takeaway(of: TakeawayContext) -> Takeaway:
+def wer_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Name the model with the lowest pooled WER, and those that cannot be told from it."""
+    if not any(result.wer for result in of.everything):
+        return None
     if not of.rankings.accuracies:
         return of.words["missing"]["nothing_to_compare"], []
     first = of.rankings.accuracies[0]
@@ -159,15 +207,19 @@ def wer_takeaway(of: TakeawayContext) -> Takeaway:
         wer=percent(first.wer.value),
         others=of.words["takeaway"]["wer_tied"].format(names=join(tied)) if tied else of.words["takeaway"]["wer_clear"],
     )
-    return sentence, [result.cell for result in of.rankings.accuracies]
+    evidence = [result.cell for result in of.rankings.accuracies]
+    if not of.rankings.unscored:
+        return sentence, evidence
+    names = truncate_list(list(map(display_name, of.rankings.unscored)), of.words)
+    return Markup(" ").join([sentence, of.words["unknown"]["wer"].format(names=names)]), evidence
 
 
-def pareto_takeaway(of: TakeawayContext) -> Takeaway:
+def pareto_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say who is on the Pareto front, and of what it is one."""
-    say, found_front = of.words["takeaway"], front(of.results)
+    say, found_front = of.words["takeaway"], front(of.everything, of.unmeasured)
     members = found_front.members
     if not members:
-        return say["pareto_none"], []
+        return None
     sentence = say["pareto"].format(
         n=len(members),
         total=len(members) + len(found_front.dominated),
@@ -175,13 +227,16 @@ def pareto_takeaway(of: TakeawayContext) -> Takeaway:
         objectives=say["objectives" if found_front.with_energy else "objectives_no_energy"],
         names=truncate_list(list(map(display_name, dict.fromkeys(one.candidate for one in members))), of.words),
     )
-    return sentence, [result.cell for result in members]
+    unknown = [*(one.cell for one in found_front.unknown), *found_front.unplaced]
+    return of.beside(sentence, unknown), [result.cell for result in members]
 
 
-def latency_batch_takeaway(of: TakeawayContext) -> Takeaway:
+def latency_batch_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say how latency grows from the smallest to the largest batch, in the usual duration class."""
+    if not of.has_batches:
+        return None
     if of.rankings.interactive is None:
-        return of.words["missing"]["no_latency"], []
+        return of.all_disturbed
     device = of.rankings.interactive.first.device
     several = {
         duration_s
@@ -189,7 +244,7 @@ def latency_batch_takeaway(of: TakeawayContext) -> Takeaway:
         if len({one.batch_size for one in of.results if (one.device, one.duration_s) == (device, duration_s)}) > 1
     }
     if not several:
-        return of.words["takeaway"]["throughput_single"], []
+        return of.beside(of.words["takeaway"]["batches_unknown"], of.unknown), []
     duration_s = reference_duration(several)
     of_class = [one for one in of.results if (one.device, one.duration_s) == (device, duration_s)]
     batches = {one.batch_size for one in of_class}
@@ -206,22 +261,23 @@ def latency_batch_takeaway(of: TakeawayContext) -> Takeaway:
     sentence = of.words["takeaway"]["latency_batch"].format(
         first=first, last=last, duration=duration_s, device=device, growth=truncate_list(growth, of.words)
     )
-    return sentence, [result.cell for pair in ends[:FEW] for result in pair]
+    return of.beside(sentence, of.unknown), [result.cell for pair in ends[:FEW] for result in pair]
 
 
-def rtfx_takeaway(of: TakeawayContext) -> Takeaway:
+def rtfx_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say between which values RTFx lies, and where."""
     if not of.results:
-        return of.words["missing"]["no_latency"], []
+        return of.all_disturbed
     ends = {end: choose(of.results, key=lambda one: one.rtfx.value) for end, choose in (("low", min), ("high", max))}
     places = {f"{end}_{key}": value for end, one in ends.items() for key, value in result_fields(one).items()}
     values = {end: number(one.rtfx.value) for end, one in ends.items()}
-    return of.words["takeaway"]["rtfx"].format(**places, **values), [one.cell for one in ends.values()]
+    sentence = of.words["takeaway"]["rtfx"].format(**places, **values)
+    return of.beside(sentence, of.unknown), [one.cell for one in ends.values()]
 
 
-def memory_takeaway(of: TakeawayContext) -> Takeaway:
-    """Say for each device which of.cells take the least and the most memory."""
-    peaks = {result: result.memory_bytes for result in of.results if result.memory_bytes is not None}
+def memory_takeaway(of: TakeawayContext) -> Takeaway | None:
+    """Say for each device which cells take the least and the most memory."""
+    peaks = {result: result.memory_bytes for result in of.everything if result.memory_bytes is not None}
     sentences, evidence = [], []
     for device in sorted({result.device for result in peaks}):
         own = [result for result in peaks if result.device == device]
@@ -236,14 +292,19 @@ def memory_takeaway(of: TakeawayContext) -> Takeaway:
             )
         )
         evidence += [low.cell, high.cell]
-    return Markup(" ").join(sentences) or of.words["takeaway"]["memory_none"], evidence
+    if not sentences:
+        return None
+    return of.beside(Markup(" ").join(sentences), [one.cell for one in of.unmeasured]), evidence
 
 
-def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway:
+def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say how much faster the GPU is, and in how many pairs beyond intervals and noise floor."""
-    pairs = sorted(over_cpu(of.cells), key=lambda pair: pair["over_cpu"])
+    everything = over_cpu(of.cells)
+    if not everything:
+        return None
+    pairs = sorted((pair for pair in everything if not pair["disturbed"]), key=lambda pair: pair["over_cpu"])
     if not pairs:
-        return of.words["takeaway"]["gpu_over_cpu_none"], []
+        return of.beside(of.words["takeaway"]["pairs_unknown"], of.unknown), []
     low, high = pairs[0], pairs[-1]
     sentence = of.words["takeaway"]["gpu_over_cpu"].format(
         low=number(low["over_cpu"]),
@@ -252,4 +313,4 @@ def gpu_over_cpu_takeaway(of: TakeawayContext) -> Takeaway:
         total=len(pairs),
     )
     evidence = [cell_name({**pair, "device": device}) for pair in (low, high) for device in pair["devices"]]
-    return sentence, evidence
+    return of.beside(sentence, of.unknown), evidence

@@ -59,13 +59,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcripts:
-    """The segments that are shown, and how many of how many they are.
+    """The segments that are shown, and what is to be known of the others.
 
     `n_audio` is how many of them can be listened to, if not all can though the study asks for it.
     """
 
     segments: tuple[Segment, ...]
-    n_all: int
+    note: Markup
     n_audio: int | None
 
 
@@ -73,16 +73,23 @@ def shown_first(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
     """Return the rows of the segments that are shown, by duration class and segment, the worst first.
 
     Each model's text at its smallest batch, the worst of a segment first. A segment is as bad as its worst text, by its
-    share of wrong words. Segments without an error come last.
+    share of wrong words. Segments without an error come last, and those whose texts are withheld are left out.
     """
     smallest: dict[tuple[int, str], dict[tuple[str, str], Row]] = {}
     for row in sorted(transcripts, key=lambda row: (row["batch_size"], row["device"], row["model"], row["variant"])):
-        of_segment = smallest.setdefault((row["duration_s"], row["segment_id"]), {})
-        of_segment.setdefault((row["model"], row["variant"]), row)
+        if row["hypothesis"] is not None:
+            of_segment = smallest.setdefault((row["duration_s"], row["segment_id"]), {})
+            of_segment.setdefault((row["model"], row["variant"]), row)
     ranked = {key: sorted(rows.values(), key=lambda row: -_badness(row)) for key, rows in smallest.items()}
     worst_first = sorted(ranked.items(), key=lambda item: (-_badness(item[1][0]), item[0]))
     n_models = max(map(len, ranked.values()), default=1)
     return dict(worst_first[: max(1, min(MOST_SEGMENTS, MOST_TEXTS // n_models))])
+
+
+def worst_segments(transcripts: Iterable[Row]) -> dict[tuple[int, str], list[Row]]:
+    """Return the rows of the segments whose errors stand out: the first three that are shown, if they have errors."""
+    shown = list(shown_first(transcripts).items())[:N_OPEN]
+    return {key: rows for key, rows in shown if n_errors(rows[0])}
 
 
 def transcripts_section(
@@ -96,12 +103,15 @@ def transcripts_section(
     shown = shown_first(transcripts)
     heard = audio or {}
     n_audio = sum(bool(heard[name].uri) for _, name in shown if name in heard)
+    n_all = len({(row["duration_s"], row["segment_id"]) for row in transcripts})
+    some_withheld = any(row["hypothesis"] is None for row in transcripts)
+    note = "withheld" if some_withheld else "shown"
     return Transcripts(
         tuple(
             _segment(name, rows, segments.get(name, {}), heard.get(name, Audio()), place < N_OPEN, words)
             for place, ((_, name), rows) in enumerate(shown.items())
         ),
-        len({(row["duration_s"], row["segment_id"]) for row in transcripts}),
+        words["transcripts"][note].format(n=len(shown), total=n_all),
         None if audio is None or n_audio == len(shown) else n_audio,
     )
 

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 
+from asrmeter.analysis.comparison.guard import guarded, regressions, unjudged
+from asrmeter.analysis.comparison.large_changes import FACTOR
 from asrmeter.analysis.comparison.machine_speeds import MachineSpeeds
 from asrmeter.analysis.comparison.rules import Metric, Verdict
 from asrmeter.analysis.comparison.runs import MOST_SHOWN, ByMetric, Comparison
@@ -12,6 +15,9 @@ from asrmeter.report.formatting import NULL, effect_text, interval, number, perc
 from asrmeter.workflow.cli import aligned
 
 WHOLE = "the whole comparison: python scripts/compare.py A B --csv FILE"
+NO_CAUSE = "no cause: nothing that both runs recorded differs; measure it again"
+# Of large changes, of which each has lines of its own.
+MOST_LARGE = 20
 
 
 def as_text(comparison: Comparison) -> str:
@@ -22,6 +28,7 @@ def as_text(comparison: Comparison) -> str:
     if comparison.other_machine:
         lines.append("the machines differ: what changed may be theirs")
     lines += [line for speeds in comparison.speeds if (line := _speed(speeds, comparison.names))]
+    lines[2:2] = _large(comparison)
     for part in comparison.by_metric:
         lines += ["", *_of_metric(part)]
     lines += ["", *(f"failed in {second}: {cell.id} ({why})" for cell, why in comparison.failed[:MOST_SHOWN])]
@@ -29,6 +36,23 @@ def as_text(comparison: Comparison) -> str:
     if (n_more := len(comparison.missing) - MOST_SHOWN) > 0:
         lines.append(f"and {n_more} more cells in one run only")
     return "\n".join([*lines, _verdict(comparison)])
+
+
+def _large(comparison: Comparison) -> list[str]:
+    """Return the changes by far, and for each what may be why."""
+    changes = comparison.large_changes
+    lines = [f"changed by a factor of {FACTOR:g}, or far more than expected: {len(changes)}"] if changes else []
+    for metric, pair, large in changes[:MOST_LARGE]:
+        values = " -> ".join(
+            f"{number(one.value * metric.scale)} {metric.unit}" for one in (pair.first, pair.second) if one
+        )
+        way = "up" if large.ratio > 1 else "down"
+        lines.append(f"  {pair.cell.id}: {_word(metric.name)} {values}, {way} by a factor of {number(large.factor)}")
+        causes = [f"{_word(one.name)}: {one.first} -> {one.second}" for one in large.causes]
+        lines += [f"    possible cause: {cause}" for cause in causes] or [f"    {NO_CAUSE}"]
+    if (n_more := len(changes) - MOST_LARGE) > 0:
+        lines.append(f"  and {n_more} more; {WHOLE}")
+    return lines
 
 
 def _speed(speeds: MachineSpeeds, names: tuple[str, str]) -> str:
@@ -97,15 +121,32 @@ def _verdict(comparison: Comparison) -> str:
     return f"verdict: {'; '.join(verdicts)}"
 
 
-def coverage(comparison: Comparison) -> str:
+class Finding(StrEnum):
+    """What a guard finds; each has an exit code of its own."""
+
+    NO_REGRESSION = "no regression"
+    REGRESSION = "REGRESSION"
+    NOTHING_TO_JUDGE = "NOTHING TO JUDGE"
+
+
+def guard_line(comparison: Comparison) -> tuple[Finding, str]:
+    """Return what a guard finds, and that in one line: a regression is named one only where something is worse."""
+    worse, left = regressions(comparison), unjudged(comparison)
+    if worse:
+        rest = [f"not judged: {'; '.join(left)}"] if left else []
+        return Finding.REGRESSION, f"{Finding.REGRESSION}: {'; '.join([*worse, *rest])}"
+    if left:
+        return Finding.NOTHING_TO_JUDGE, f"{Finding.NOTHING_TO_JUDGE}: {'; '.join(left)}"
+    return Finding.NO_REGRESSION, f"{Finding.NO_REGRESSION} ({_coverage(comparison)})"
+
+
+def _coverage(comparison: Comparison) -> str:
     """Return how many models could be judged by each metric: one that could not may hide a regression."""
     judged = [
-        f"{_word(part.metric.name)} of {len(part.judged)} of {len(part.models)} models"
-        for part in comparison.by_metric
-        if part.metric.guarded
+        f"{_word(part.metric.name)} of {len(part.judged)} of {len(part.models)} models" for part in guarded(comparison)
     ]
     missing = [name for _, name in comparison.missing].count(comparison.names[0])
-    return f" ({', '.join(judged)} could be judged" + (f"; {missing} cells are missing)" if missing else ")")
+    return f"{', '.join(judged)} could be judged" + (f"; {missing} cells are missing" if missing else "")
 
 
 def _value(estimate: Estimate | None, metric: Metric) -> str:

@@ -1,0 +1,162 @@
+"""What is told before a run begins, and at the end of a dry run: speech, work, time, answers. Standard library only."""
+
+import statistics
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrmeter.common.errors import few
+from asrmeter.corpora import outlook
+from asrmeter.corpora.outlook import Outlook
+from asrmeter.records import status
+from asrmeter.workflow.announcement import approx_duration, count
+from asrmeter.workflow.laps import PlannedJob
+from asrmeter.workflow.purposes import unanswerable
+
+if TYPE_CHECKING:
+    from asrmeter.workflow.plan import Plan
+
+# What jobs take that do not measure, on two cores: a guess, downloads aside.
+_GUESSED_S = {"download": 5, "corpus": 15, "model": 15, "flops": 15, "profile": 10, "ceilings": 8, "tables": 20}
+# What a measurement takes besides its timed passes, where none was made yet: a guess.
+_GUESSED_START_S = 6.0
+# Enough to know what a measurement takes.
+_MOST_RECORDS = 100
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What is told of a plan whose jobs are known."""
+
+    plan: "Plan"
+    jobs: Sequence[PlannedJob]
+
+    def lines(self) -> list[str]:
+        """Return what is told, a line each; nothing where no measurement has a part in what was asked for."""
+        to_measure, done = self.plan.laps.sittings_of_jobs(self.jobs)
+        if not to_measure and not done:
+            return []
+        if not to_measure:
+            return [f"Measurements: all {len(done)} are there; nothing is measured."]
+        return [
+            *_of_speech(self.plan, self._speech),
+            *self._of_additions(set(to_measure.values())),
+            f"Measurements: {self._of_work(len(to_measure), len(to_measure) + len(done))}.",
+            f"Time: {self._of_time(list(to_measure.values()), len(to_measure) + len(done))}.",
+            *_of_purposes(self.plan, self._speech),
+        ]
+
+    @cached_property
+    def _speech(self) -> Outlook | None:
+        """What the corpus will hold; None where that is not known."""
+        study, made = self.plan.study, self.plan.segments
+        if made.is_current:
+            return outlook.of_made(Path(made.output))
+        return outlook.foresee(study.corpus, study.durations_s, study.seed, Path(made.output))
+
+    @cached_property
+    def _before(self) -> Outlook | None:
+        """What the corpus held that is made again in this run; None if there is none."""
+        made = self.plan.segments
+        return outlook.of_made(Path(made.output)) if made.is_stale else None
+
+    def _of_additions(self, to_measure: Collection[str]) -> Iterator[str]:
+        """Tell what became of speech that was measured before, and of what was measured of it."""
+        if self._before is None or self._speech is None:
+            return
+        added = _not_in(self._before, self._speech)
+        gone = _not_in(self._speech, self._before)
+        changes = [
+            f"{count(len(names), 'file')} {how} ({few(names)})"
+            for names, how in ((added, "added"), (gone, "gone"))
+            if names
+        ]
+        yield f"Since the last run: {', '.join(changes) or 'texts or files were changed'}."
+        n_again = sum(Path(self.plan.laps.record(sitting)).exists() for sitting in to_measure)
+        if n_again:
+            yield (
+                f"Kept: passes and transcripts of audio that stayed, in {count(n_again, 'measurement')}; only batches "
+                "with other audio are measured. Tables and report are made anew: to keep those of before, end this and "
+                f"run python scripts/runs.py keep before {self.plan.results}"
+            )
+
+    @property
+    def _part(self) -> float:
+        """The part of the speech that is new, 1 where that is not known."""
+        if self._before is None or self._speech is None or not self._speech.utterances:
+            return 1.0
+        return len(_not_in(self._before, self._speech)) / len(self._speech.utterances) or 1.0
+
+    def _of_work(self, n: int, n_all: int) -> str:
+        study = self.plan.study
+        models = f"{count(len(study.models), 'model')} on {' and '.join(study.devices)}"
+        cells = f"{count(len(self.plan.cells), 'cell')} (model, variant, device, duration, batch size)"
+        what = f"{models}, {cells} in {count(study.protocol.laps, 'lap')}"
+        return f"{what}: {n_all}" if n == n_all else f"{what}: {n} of {n_all} to do, the others are there"
+
+    def _of_time(self, to_measure: Sequence[str], n_all: int) -> str:
+        protocol, n = self.plan.study.protocol, len(to_measure)
+        rest = f"about {approx_duration(self._rest_s())} for everything else (a guess, downloads aside)"
+        started_s = list(_starts_s(Path(self.plan.laps.record(sitting)) for sitting in self.plan.laps.sittings))
+        start_s = statistics.median(started_s) if started_s else _GUESSED_START_S
+        if protocol.minutes is not None:
+            share_s = 60 * protocol.minutes / n_all
+            measuring_s = n * min(share_s, start_s + self._part * share_s)
+            return f"about {approx_duration(measuring_s)} of measuring (protocol.minutes), and {rest}"
+        measuring_s = n * (self._part * (protocol.budget_s or 0) + start_s)
+        known = f"to start each takes {start_s:.0f} s, {'as before' if started_s else 'a guess'}"
+        return f"at least {approx_duration(measuring_s)} of measuring (protocol.budget_s; {known}), and {rest}"
+
+    def _rest_s(self) -> float:
+        needed = (job.rule.partition("_")[0] for job in self.jobs if job.is_needed)
+        return sum(_GUESSED_S.get(rule, 3) for rule in needed if rule != "measure")
+
+
+def _not_in(one: Outlook, other: Outlook) -> list[str]:
+    """Return the recordings of the other that are not in one."""
+    own = set(one.utterances)
+    return [name for name in other.utterances if name not in own]
+
+
+def _of_speech(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
+    corpus = plan.study.corpus
+    if speech is None:
+        yield f"Speech: {corpus.name} ({corpus.kind}); how much it is shows once it was fetched and decoded."
+        return
+    classes = ", ".join(f"{n} of {duration_s} s" for duration_s, n in speech.n_segments.items())
+    texts = "" if speech.has_texts else "; no reference texts, so no WER"
+    used = count(len(speech.utterances), "recording")
+    yield f"Speech: {corpus.name} ({corpus.kind}), {used}; segments: {classes}{texts}."
+    if empty := [duration_s for duration_s, n in speech.n_segments.items() if not n]:
+        filled = [duration_s for duration_s, n in speech.n_segments.items() if n]
+        classes = ", ".join(map(str, empty))
+        yield f"This run will stop: nothing is long enough for {classes} s; write durations_s: {filled}."
+    left_out = [f"{name} ({reason})" for name, reason in speech.left_out.items()]
+    left_out += [f"{n} {reason}" for reason, n in speech.dropped.items()]
+    if left_out:
+        yield f"Left out: {few(left_out)}."
+
+
+def _of_purposes(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
+    missing = unanswerable(plan.study, speech)
+    if answered := [name for name, reasons in missing.items() if not reasons]:
+        unless = "" if speech else ", if there is enough speech"
+        yield f"Can be answered{unless}: {', '.join(answered)}."
+    for name, reasons in missing.items():
+        if reasons:
+            yield f"Not with this study: {name}, as {'; '.join(reasons)}."
+    if plan.study.protocol.laps == 1:
+        yield "Nothing will be sure: intervals take two laps (protocol.laps: 2)."
+
+
+def _starts_s(records: Iterable[Path]) -> Iterator[float]:
+    """Yield what measurements took besides their timed passes, in seconds."""
+    from asrmeter.records.events import Latency
+
+    for n, path in enumerate(path for path in records if path.exists()):
+        header = status.header(path) if n < _MOST_RECORDS else None
+        latency = header and header.last(Latency)
+        if header and latency and header.job_s and latency.timed_s:
+            yield header.job_s - latency.timed_s

@@ -1,0 +1,39 @@
+"""Print the main tables of a run as Markdown or LaTeX, with intervals and units."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+sys.path.insert(0, os.path.dirname(__file__))
+
+from asrmeter.analysis.bottlenecks import read_table
+from asrmeter.analysis.columns import CELLS
+from asrmeter.analysis.table_rows import cell_of, read_rows
+from asrmeter.common.files import write_atomically
+from asrmeter.records.run_folders import tables_of
+from asrmeter.report.text.export import FORMATS
+from asrmeter.report.text.main_tables import main_tables
+from asrmeter.workflow.cli import run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the command line and print the tables, or write them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, help="results folder, or tables folder, of a finished run")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="markdown", help="markdown by default")
+    parser.add_argument("--output", type=Path, help="file to write instead of printing")
+    arguments = parser.parse_args(argv)
+
+    path, _ = tables_of(arguments.results)
+    cells = sorted(read_rows(path, CELLS), key=cell_of)
+    text = FORMATS[arguments.format](main_tables(cells, read_table("scaling", path.with_name("scaling.parquet"))))
+    if arguments.output:
+        write_atomically(arguments.output, text.encode())
+    else:
+        print(text, end="", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)
