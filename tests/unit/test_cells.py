@@ -180,7 +180,7 @@ def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any], r
     path = write(tmp_path, "m/fp32/cpu/5s-b1/lap1")
     table = pq.read_table(path)
     parquet.save(path, table, parquet.header_of(table) | changes)
-    found = query.read_record(path)
+    (found,) = query.find_records(tmp_path)
     assert found.status == "unreadable"
     assert found.reason.startswith(reason)
 

@@ -122,13 +122,11 @@ def find_records(results: Path) -> list[RecordSummary]:
     return sorted(records, key=lambda record: (record.measured_at, record.sitting))
 
 
-def read_record(path: Path) -> RecordSummary:
-    """Return what a record says; one that cannot be read has the status `unreadable`, with the reason."""
-    return _read(path)[0]
-
-
 def _read(path: Path) -> tuple[RecordSummary, RecordHeader | None]:
-    """Return what a record says, and its header; None if it cannot be read."""
+    """Return what a record says, and its header.
+
+    One that cannot be read has no header, and the status `unreadable` with the reason.
+    """
     written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     try:
         header = cell_record.read_header(path)
