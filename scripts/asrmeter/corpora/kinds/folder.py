@@ -1,13 +1,13 @@
 """The user's own audio: a folder of files, and metadata.csv or metadata.jsonl with their texts, if there are any."""
 
-import functools
+import dataclasses
 import os
 import posixpath
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
@@ -29,9 +29,6 @@ from asrmeter.corpora.kinds.base import (
     corpus_name,
     kind_config,
 )
-
-if TYPE_CHECKING:
-    from asrmeter.corpora.segments import Sound, Utterance
 
 # What is looked at before a run begins: hours of speech, in the time of a breath.
 _MOST_FORESEEN_BYTES, _MOST_FORESEEN_S = 500_000_000, 5.0
@@ -137,27 +134,27 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
     """
     from asrmeter.common.log_progress import log_progress
     from asrmeter.corpora.audio import decode
+    from asrmeter.corpora.segments import Sound, Utterance
 
     folder, read = _folder(corpus), _read(corpus)
+
+    def clip(utterance: Utterance) -> Sound:
+        audio = folder / utterance.recording
+        try:
+            sound = decode(audio)
+        except AsrmeterError as error:
+            raise AsrmeterError(f"{audio}: {error}") from error
+        if len(sound.samples) != utterance.end:
+            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+        return sound
+
     entries = log_progress(read.entries, "files decoded", len(read.entries))
-    return _speech(corpus, read, entries, lambda name: len(decode(folder / name).samples))
-
-
-def _clip(folder: Path, utterance: "Utterance") -> "Sound":
-    from asrmeter.corpora.audio import decode
-
-    audio = folder / utterance.recording
-    try:
-        sound = decode(audio)
-    except AsrmeterError as error:
-        raise AsrmeterError(f"{audio}: {error}") from error
-    if len(sound.samples) != utterance.end:
-        raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
-    return sound
+    speech = _speech(corpus, read, entries, lambda name: len(decode(folder / name).samples))
+    return dataclasses.replace(speech, fetch=lambda _: (clip, {}))
 
 
 def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_samples_of: Callable[[str], int]) -> Speech:
-    """Return the speech of the folder; `n_samples_of` raises AsrmeterError for an unusable file."""
+    """Return the speech of the folder without its samples; `n_samples_of` raises AsrmeterError for an unusable file."""
     from asrmeter.corpora.segments import JoinPolicy, Utterance
 
     metadata, _, files = read
@@ -188,7 +185,7 @@ def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_sampl
         skipped |= {name: f"has no line in {metadata.name}" for name in files.audio_names() if name not in listed}
     return Speech(
         utterances,
-        lambda _: (functools.partial(_clip, _folder(corpus)), {}),
+        _fetch_nothing,
         JoinPolicy.NONE if corpus.durations == "natural" else JoinPolicy.ANY,
         keep_all=True,
         skipped=skipped,
@@ -196,6 +193,11 @@ def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_sampl
         if metadata
         else {"metadata": "none"},
     )
+
+
+def _fetch_nothing(_: object) -> NoReturn:
+    # Nothing asks for them: a corpus is made of loaded speech alone.
+    raise AssertionError("foreseen speech has no samples")
 
 
 class _NotForeseenError(Exception):
