@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
@@ -244,6 +244,7 @@ def any_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FIELDS = st.text(st.sampled_from(list('ab1é,;\t" \n\r\\')) | st.characters(codec="utf-8"), max_size=9)
 
 
+@example([("a", "\x0c")], ",", csv.QUOTE_MINIMAL, "\n", False)
 @given(
     st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=5),
     st.sampled_from(",;\t"),

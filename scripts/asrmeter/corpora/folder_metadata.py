@@ -109,7 +109,7 @@ def read(path: Path, column: str | None) -> list[Entry]:
             if unknown_name or _UNDECODED.search(entry.text):
                 refuse(entry.line, f"is not UTF-8; {_SAVE_AS_UTF_8}")
     has_texts = any(entry.text.strip() or entry.why_unusable for entry in entries)
-    return [_checked(entry, path.name) for entry in entries] if has_texts else entries
+    return [_checked(entry, path.name) if has_texts else entry._replace(text="") for entry in entries]
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:
