@@ -193,9 +193,7 @@ def records_of(device):
 
 def converted_in(wildcards):
     "What is made of model folders for the variants that run in an environment."
-    return [
-        CONVERTED[name] for name in PLAN.conversions_in(environment_in(wildcards))
-    ]
+    return [CONVERTED[name] for name in PLAN.conversions_in(environment_in(wildcards))]
 
 
 def variant_to_convert(wildcards):
