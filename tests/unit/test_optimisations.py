@@ -229,7 +229,7 @@ def test_what_cannot_run_here_says_why() -> None:
 def test_what_is_for_another_device_is_not_possible_even_if_its_variant_was_measured() -> None:
     rows = table(study("bf16"), timed(), timed("bf16", 0.5))
     graphs = row_of(rows, "graphs")
-    assert (graphs["verdict"], graphs["reason"]) == ("not_possible", "it is not for cpu")
+    assert (graphs["verdict"], graphs["reason"]) == ("not_possible", "it is not for cpu, only for cuda")
     assert graphs["speed_ratio"] is None and row_of(rows)["verdict"] == "helps"
 
 
@@ -289,6 +289,13 @@ def test_accuracy_is_judged_in_the_class_in_which_models_are_compared() -> None:
 def test_what_has_no_accuracy_is_judged_by_speed_and_it_is_said(changes: dict[str, Any], reason: str) -> None:
     row = row_of(table(study("bf16"), timed(**changes), timed("bf16", 0.5, **changes)))
     assert (row["verdict"], row["reason"]) == ("helps", reason)
+
+
+@pytest.mark.parametrize(("variant", "name"), [("eager", "fused-operations"), ("eager", "larger-batches")])
+def test_random_weights_are_said_for_what_the_baseline_has_too(variant: str, name: str) -> None:
+    random = {"weights": "random", "wer": None, "wer_note": "random weights transcribe nothing"}
+    row = row_of(table(study(variant), timed(**random), timed(variant, 2, **random)), name)
+    assert (row["verdict"], row["reason"]) == ("helps", "accuracy is not known: random weights transcribe nothing")
 
 
 def test_texts_of_random_weights_are_not_compared() -> None:

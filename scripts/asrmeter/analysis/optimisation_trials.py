@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from asrmeter.common.constants import BASELINE
+from asrmeter.common.vocabulary import DEVICES
 from asrmeter.study import proposals
 from asrmeter.study.grid import Cell
 from asrmeter.study.model import Study
@@ -29,9 +30,10 @@ class Trial:
         """What is held against what; see `resources/proposals.toml`."""
         return self.proposal.kind if self.proposal else "variant"
 
-    def is_for(self, device: str) -> bool:
-        """Return whether it can be followed on a device."""
-        return self.proposal is None or device in self.proposal.devices
+    @property
+    def devices(self) -> Collection[str]:
+        """The devices on which it can be followed."""
+        return self.proposal.devices if self.proposal else DEVICES
 
     def pairs(
         self, own: Sequence[Cell], others: Collection[Cell], is_known: Callable[[Cell], bool]

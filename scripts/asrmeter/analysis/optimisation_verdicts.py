@@ -51,9 +51,9 @@ class Judge:
         """Return the verdict where no pair of cells has two results; `own` are the cells of the variant."""
         failed = [self.unmeasured[cell] for cell in own if cell in self.unmeasured]
         refused = len(failed) == len(own) > 0 and all(one.does_not_run for one in failed)
-        if (refused and trial.kind == "variant") or not trial.is_for(device):
+        if (refused and trial.kind == "variant") or device not in trial.devices:
             reasons = _said(one.reason for one in failed) if refused else ""
-            return Verdict.NOT_POSSIBLE, reasons or f"it is not for {device}"
+            return Verdict.NOT_POSSIBLE, reasons or f"it is not for {device}, only for {', '.join(trial.devices)}"
         absent = [name for name in (trial.variant, trial.against) if name not in self.study.variants]
         if absent:
             return Verdict.NOT_MEASURED, f"the study has no variant {absent[0]}"
@@ -83,6 +83,8 @@ class Judge:
         """Return which setting misses the gate and by how much, "" if none does, and why accuracy is not known."""
         gate = self.study.report.accuracy_gate
         after = [result for _, result in pairs]
+        if not after[0].writes_words:
+            return "", [f"accuracy is not known: {after[0].wer_note or 'weights are random'}"]
         if gate is None or all(result.variant == BASELINE for result in after):
             return "", []
         references = [
@@ -96,8 +98,6 @@ class Judge:
                 return f"{setting}: it keeps {check.value.value:.1%} of the word accuracy, not {gate:.1%}", []
         if any(check.passes for _, check in checks):
             return "", []
-        if not after[0].writes_words:
-            return "", [f"accuracy is not known: {after[0].wer_note or 'weights are random'}"]
         return "", ["accuracy is not judged: too few segments were scored"]
 
     def _why(self, cell: Cell) -> str:

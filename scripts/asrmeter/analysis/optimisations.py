@@ -110,7 +110,7 @@ class _Measured:
         """Return the row of a proposal or variant, for a model on a device."""
         results = self.judge.results
         own, others = (self.cells.get((model, name, device), []) for name in (trial.variant, trial.against))
-        pairs = [*trial.pairs(own, set(others), self._counts)] if trial.is_for(device) else []
+        pairs = [*trial.pairs(own, set(others), self._counts)] if device in trial.devices else []
         counting = [pair for pair in pairs if all(map(self._counts, pair))]
         compared = [(results[before], results[after]) for before, after in counting]
         told = dict.fromkeys(OPTIMISATIONS.names) | self._told(trial, model, device) | self._agreement(trial, pairs)
