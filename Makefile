@@ -72,7 +72,7 @@ lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*
 	cd requirements && $(COMPILE) --constraint run.lock --output-file slurm.lock slurm.in
 # A local label such as +cpu names one build of torch; the version holds for all.
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
-	$(ACTIVATE) PYTHONPATH=tests python -m tools.envs --fix
+	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.envs --fix
 
 pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (needs Chromium)
 	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py results/report.html docs

@@ -76,7 +76,11 @@ def before_planning():
 
 
 snakemake_api.before_planning(workflow, before_planning, STUDY.results)
-PLAN = Plan(STUDY, on_cluster=not LOCAL)
+PLAN = Plan(
+    STUDY,
+    on_cluster=not LOCAL,
+    own_packages=snakemake_api.jobs_have_own_python(workflow),
+)
 ALL_SITTINGS = [
     f"<results>/measurements/{sitting}.parquet" for sitting in PLAN.laps.sittings
 ]
@@ -94,6 +98,7 @@ def ancient_if_current(made):
 
 
 MODELS = {model: ancient_if_current(made) for model, made in PLAN.models.items()}
+CONVERTED = {name: ancient_if_current(made) for name, made in PLAN.converted.items()}
 SEGMENTS = ancient_if_current(PLAN.segments)
 
 
@@ -115,6 +120,8 @@ wildcard_constraints:
     sitting=r"\d+s-b\d+/lap[1-9]",
     lap=r"[1-9]",
     machine=r"[^/]+",
+    format=r"[a-z0-9][a-z0-9_-]*",
+    environment=r"(-[a-z][a-z-]*)?",
 
 
 def code(script):
@@ -147,10 +154,56 @@ def memory_mb(planned, device):
     )
 
 
+def converted_of(planned, device):
+    "A function that returns what a cell's variant loads instead of the model folder, nothing if it loads that."
+    return lambda wildcards: [
+        CONVERTED[name]
+        for name in [PLAN.conversion_of(planned(wildcards, device))]
+        if name
+    ]
+
+
+def environment_of(wildcards):
+    "The environment of a job that runs a variant."
+    return f"../envs/{STUDY.variants[wildcards.variant].environment}.yaml"
+
+
 def measuring_resources(**more):
     "The resources of a job that measures."
     attempt_no = lambda wildcards, attempt: attempt
     return {**PLAN.measuring_resources(), "attempt_no": attempt_no, **more}
+
+
+def environment_in(wildcards):
+    "The environment that a job which measures again is for."
+    return PLAN.laps.environment_of(wildcards.environment)
+
+
+def environment_of_retry(wildcards):
+    "The file of the environment of a job that measures again."
+    return f"../envs/{environment_in(wildcards)}.yaml"
+
+
+def records_of(device):
+    "A function that returns the records of a lap on this device, of the variants that run in an environment."
+    return lambda wildcards: PLAN.laps.records(
+        device, environment_in(wildcards), int(wildcards.lap)
+    )
+
+
+def converted_in(wildcards):
+    "What is made of model folders for the variants that run in an environment."
+    return [CONVERTED[name] for name in PLAN.conversions_in(environment_in(wildcards))]
+
+
+def variant_to_convert(wildcards):
+    "The options of a variant that needs a converted folder."
+    return STUDY.variants[PLAN.variant_to_convert(wildcards.format)]
+
+
+def environment_of_conversion(wildcards):
+    "The file of the environment in which a model folder is converted."
+    return f"../envs/{variant_to_convert(wildcards).environment}.yaml"
 
 
 def retrying_resources(device):

@@ -51,7 +51,7 @@ onstart:
         with errors_in_one_line():
             PLAN.laps.begin_ledger(to_measure.values(), done)
             brief(jobs)
-        plan = announcement(STUDY, len(to_measure))
+        plan = announcement(STUDY, len(to_measure), len(PLAN.laps.sittings))
         PROGRESS.begin(
             to_measure, done, plan, None if workflow.local_exec else POLL_S
         )

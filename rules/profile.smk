@@ -11,6 +11,7 @@ rule profile_cpu:
     "Profile the operators of one cell on the CPU: a table, and a trace to look at."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
+        converted=converted_of(cell_of, "cpu"),
         manifest=SEGMENTS,
     output:
         operators="<results>/profiles/{model}/{variant}/cpu/{size}.parquet",
@@ -20,7 +21,7 @@ rule profile_cpu:
     # The last ones write that the cell takes its job down.
     retries: PLAN.retries
     conda:
-        "../envs/measure.yaml"
+        environment_of
     threads: MEASURE_THREADS
     resources:
         **measuring_resources(mem_mb=memory_mb(cell_of, "cpu")),
@@ -30,6 +31,7 @@ rule profile_cpu:
         r"""
         python scripts/profile_operators.py {params.cell:q} \
             --model-folder {input.model:q} \
+            --converted-folder {input.converted:q} \
             --segments {input.manifest:q} \
             --timeout-s {resources.timeout_s:q} \
             --attempt {resources.attempt_no:q} \
@@ -40,6 +42,10 @@ rule profile_cpu:
 
 
 use rule profile_cpu as profile_cuda with:
+    input:
+        model=lambda wildcards: MODELS[wildcards.model],
+        converted=converted_of(cell_of, "cuda"),
+        manifest=SEGMENTS,
     output:
         operators="<results>/profiles/{model}/{variant}/cuda/{size}.parquet",
         trace="<results>/profiles/{model}/{variant}/cuda/{size}.trace.json.gz",

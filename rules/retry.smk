@@ -3,7 +3,7 @@ Disturbed measurements, once more.
 
 Needs: the records of a lap on a device
 Makes: <results>/measurements/.laps/<device>-lap<n>.json; better records in the place of disturbed ones
-Steps: one job a lap and device, between its lap and the next; with nothing disturbed it ends in a moment
+Steps: one job a lap, device and environment, between its lap and the next; with nothing disturbed it ends in a moment
 
 In no group of a cluster: its records would make one job of a whole lap.
 """
@@ -12,24 +12,26 @@ In no group of a cluster: its records would make one job of a whole lap.
 rule retry_disturbed_cpu:
     "Measure again what was disturbed in a lap on the CPU."
     input:
-        records=lambda wildcards: PLAN.laps.records("cpu", int(wildcards.lap)),
+        records=records_of("cpu"),
         models=list(MODELS.values()),
+        converted=converted_in,
         manifest=SEGMENTS,
         study=ancient("<results>/study.json"),
     output:
-        "<results>/measurements/.laps/cpu-lap{lap}.json",
+        "<results>/measurements/.laps/cpu{environment}-lap{lap}.json",
     log:
-        "<results>/logs/measure/retried/cpu-lap{lap}.log",
+        "<results>/logs/measure/retried/cpu{environment}-lap{lap}.log",
     priority: lambda wildcards: PLAN.laps.retry_priority(int(wildcards.lap))
     retries: PLAN.retries
     conda:
-        "../envs/measure.yaml"
+        environment_of_retry
     threads: MEASURE_THREADS
     resources:
         **retrying_resources("cpu"),
     params:
         device="cpu",
         results=subpath(input.study, parent=True),
+        environment=environment_in,
         made_of=PLAN.fingerprints.to_json(),
     shell:
         r"""
@@ -38,8 +40,10 @@ rule retry_disturbed_cpu:
             --fingerprints {params.made_of:q} \
             --measurements {params.results:q}/measurements \
             --models {params.results:q}/models \
+            --converted {params.results:q}/converted \
             --segments {input.manifest:q} \
             --device {params.device:q} \
+            --environment {params.environment:q} \
             --lap {wildcards.lap:q} \
             {resources.untracked} \
             --timeout-s {resources.timeout_s:q} \
@@ -51,18 +55,20 @@ rule retry_disturbed_cpu:
 
 use rule retry_disturbed_cpu as retry_disturbed_cuda with:
     input:
-        records=lambda wildcards: PLAN.laps.records("cuda", int(wildcards.lap)),
+        records=records_of("cuda"),
         models=list(MODELS.values()),
+        converted=converted_in,
         manifest=SEGMENTS,
         study=ancient("<results>/study.json"),
     output:
-        "<results>/measurements/.laps/cuda-lap{lap}.json",
+        "<results>/measurements/.laps/cuda{environment}-lap{lap}.json",
     log:
-        "<results>/logs/measure/retried/cuda-lap{lap}.log",
+        "<results>/logs/measure/retried/cuda{environment}-lap{lap}.log",
     resources:
         **retrying_resources("cuda"),
         gpu=1,
     params:
         device="cuda",
         results=subpath(input.study, parent=True),
+        environment=environment_in,
         made_of=PLAN.fingerprints.to_json(),

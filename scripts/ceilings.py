@@ -15,6 +15,7 @@ from typing import Any
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter import runtimes
 from asrmeter.common.paths import ROOT
 from asrmeter.machine.facts import MachineFacts, available_cpus, machine_facts
 from asrmeter.measure.job import Job, run_job
@@ -46,7 +47,10 @@ class PeaksJob(Job):
     def prepare(self) -> PeaksSpec:
         """Return the spec of the device."""
         self._facts = machine_facts(ROOT, ("torch",))
-        return PeaksSpec(device=self._device, threads=self._threads, dtypes=self._dtypes, budget_s=BUDGET_S)
+        hidden = runtimes.options_of(runtimes.DEFAULT_RUNTIME)().hidden
+        return PeaksSpec(
+            device=self._device, threads=self._threads, hidden=hidden, dtypes=self._dtypes, budget_s=BUDGET_S
+        )
 
     def write(self, outcome: Outcome) -> str:
         """Write the table."""

@@ -46,6 +46,7 @@ class CellJob(Job):
         super().__init__((args.output,), args.attempt, args.timeout_s)
         self._args = args
         self._sitting = ""
+        self._refused: str | None = None
         self._begun: dict[str, Any] = {}
         self._known: Carried | None = None
         self._is_known = False
@@ -56,7 +57,7 @@ class CellJob(Job):
         # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
         logging.info("measuring %s on %s", self.title, node() or platform.node())
         spec = cell_options.specify_sitting(self._args, self.begun_s)
-        self._sitting = cell_options.sitting_of(spec).id
+        self._sitting, self._refused = cell_options.sitting_of(spec).id, spec.refused
         facts = machine_facts(ROOT, runtimes.options_of(spec.runtime).packages)
         found = additions.known_passes(self.output, spec, facts, self.begun_s) if spec.attempt == 1 else None
         if found:
@@ -67,9 +68,11 @@ class CellJob(Job):
         return spec
 
     def refusal(self) -> tuple[str, str | None] | None:
-        """Refuse a cell of which all is known, or whose batch is larger than one that ran out of memory."""
+        """Refuse a cell of which all is known, that cannot run here, or that is larger than one out of memory."""
         if self._known and self._is_known:
             return self._known.header.status, self._known.header.reason
+        if self._refused:
+            return "unsupported", self._refused
         too_large = None if self._args.larger_than_oom else record_status.smaller_out_of_memory(self.output)
         if too_large is None:
             return None

@@ -9,7 +9,9 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter import runtimes
 from asrmeter.models.catalogue import ModelSettings
+from asrmeter.runtimes.base import ALWAYS_UNUSED
 from asrmeter.sources.packages import Archives
 from asrmeter.workflow.cli import run
 
@@ -27,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model folder")
     args = parser.parse_args(argv)
 
+    runtimes.hide(ALWAYS_UNUSED)  # transformers would import it
     from asrmeter.models.build import build  # imports the Hub's client, which --help need not wait for
 
     settings = ModelSettings(**json.loads(args.settings))

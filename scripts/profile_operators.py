@@ -48,6 +48,8 @@ class ProfileJob(Job):
 
     def refusal(self) -> tuple[str, str] | None:
         """Refuse a cell that torch does not run, or that could not be measured."""
+        if self._spec.refused:
+            return "unsupported", self._spec.refused
         if not runtimes.options_of(self._spec.runtime).has_operators:
             return "unsupported", "only models that torch runs can be profiled"
         return why_not_measured(self._results, self._cell_id)

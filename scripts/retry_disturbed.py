@@ -18,6 +18,7 @@ from typing import Any
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter import runtimes
 from asrmeter.common.files import read_json, write_atomically
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.common.vocabulary import MEASURED_STATUS
@@ -25,6 +26,7 @@ from asrmeter.machine.lock import shared_lock
 from asrmeter.measure.launcher import die_with_parent
 from asrmeter.records import disturbance, status
 from asrmeter.records.header import RecordHeader
+from asrmeter.runtimes.base import DEFAULT_ENVIRONMENT, RuntimeOptions
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import Fingerprints, measure_options
 from asrmeter.study.grid import Sitting
@@ -72,7 +74,7 @@ class Lap:
                         shutil.rmtree(self.folder(Sitting(cell, lap)), ignore_errors=True)
                     if header := status.header(path):
                         self._headers.append(header)
-                        if lap == self._args.lap:
+                        if lap == self._args.lap and self._variant(cell).environment == self._args.environment:
                             found[Sitting(cell, lap)] = header
         best = disturbance.best_controls(self._headers)
         self.sittings = sorted(found, key=lambda sitting: found[sitting].started_at_s or 0)
@@ -81,6 +83,9 @@ class Lap:
             sitting: why for sitting, why in whys.items() if why and found[sitting].status in MEASURED_STATUS
         }
         self.disturbed = dict(self.at_first)
+
+    def _variant(self, cell: grid.Cell) -> RuntimeOptions:
+        return runtimes.variant_options(self._study["variants"][cell.variant])
 
     def retry(self) -> None:
         """Measure the disturbed sittings again, all of them once before any of them twice."""
@@ -126,6 +131,8 @@ class Lap:
             "attempt-of-sitting": attempt,
             "output": output,
         }
+        if conversion := self._variant(sitting.cell).conversion():
+            options["converted-folder"] = self._args.converted / sitting.cell.model / conversion.format
         made_of = Fingerprints.from_json(self._args.fingerprints)
         command = [sys.executable, str(Path(__file__).with_name("measure.py"))]
         command += measure_options(self._study, sitting, made_of) + self._measure
@@ -182,8 +189,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fingerprints", required=True, help="what models and corpus are made of, as JSON")
     parser.add_argument("--measurements", type=Path, required=True, help="the folder of all records")
     parser.add_argument("--models", type=Path, required=True, help="the folder of all model folders")
+    parser.add_argument("--converted", type=Path, required=True, help="the folder of all that conversions made of them")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="of which sittings")
+    parser.add_argument(
+        "--environment", default=DEFAULT_ENVIRONMENT, help="of the variants that run in this one of envs/"
+    )
     parser.add_argument("--lap", type=int, required=True, help="of which lap")
     parser.add_argument("--timeout-s", type=float, required=True, help="the most that a try may take, in seconds")
     parser.add_argument("--time-s", type=float, required=True, help="the most that all of them may take together")

@@ -70,6 +70,7 @@ def retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     yield [
         *(sys.executable, str(SCRIPTS / "retry_disturbed.py"), "--study=results/study.json", "--device=cpu", "--lap=1"),
         *(f"--fingerprints={made_of.to_json()}", "--measurements=results/measurements", "--models=results/models"),
+        "--converted=results/converted",
         *(f"--segments={corpus}/segments.json", "--timeout-s=60", "--time-s=600", f"--output={OUTPUT}", "--laps=1"),
     ]
 

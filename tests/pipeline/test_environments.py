@@ -14,13 +14,14 @@ import pytest
 
 from helpers.checkouts import CELLS, ROOT, Checkout, MakeCheckout, Ran, environment, link, one_cell
 from tools import reach
-from tools.envs import FILES, listed, rules, scripts_of
+from tools.envs import FILES, OF_RUNTIMES, listed, rules, scripts_of
 
 pytestmark = [
     pytest.mark.pipeline,
     pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the environments are of Python 3.11"),
 ]
-each = pytest.mark.parametrize("name", FILES)
+# Those of optional runtimes are large, and take no part in the study that is run here.
+each = pytest.mark.parametrize("name", sorted({*FILES} - {*OF_RUNTIMES}))
 WITH_CONDA = {"PATH": os.pathsep.join((f"{ROOT}/tests/pipeline/conda/bin", environment(Path())["PATH"]))}
 # What a run without a network is denied.
 WITH_INDEX = WITH_CONDA | {
@@ -96,7 +97,13 @@ def test_every_rule_runs_in_its_own_environment(environments: Environments) -> N
     asked = ("--config", "compare={first: results-before, second: results}")
     environments.checkout.run("compare", "noise", *asked, "--sdm", "conda", **WITH_CONDA)
     assert set(environments.ran.jobs) - {"all"} | {"compare", "noise"} == set(checked)
-    expected = {(rule.environment, script) for rule in checked.values() for script in rule.scripts}
+    # The study has variants of the usual environment only.
+    expected = {
+        (name, script)
+        for rule in checked.values()
+        for name in rule.environments - {*OF_RUNTIMES}
+        for script in rule.scripts
+    }
     by_name = {(name, script) for name, script in environments.started() if script.endswith(".py")}
     assert by_name == expected
     assert ("measure", "asrmeter.measure.fork_server") in environments.started()

@@ -12,6 +12,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from asrmeter import runtimes
+from asrmeter.runtimes.base import DEFAULT_ENVIRONMENT
 from tools import reach
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +22,22 @@ _PIN = re.compile(r"^(\s+- )(?!python )([A-Za-z0-9._-]+)( =|==)(\S+)$", re.MULTI
 
 
 class Rule(NamedTuple):
-    """The environment of a rule, if it has one, and the scripts that its command runs."""
+    """The environments of a rule, none if it has none, and the scripts that its command runs.
 
-    environment: str | None
+    The environment of a rule that runs a variant is that of the variant.
+    """
+
+    environments: frozenset[str]
     scripts: frozenset[str]
+
+
+# What each environment of runtimes has beside the usual one, as Python imports it.
+OF_RUNTIMES = {
+    name: frozenset(packages)
+    for options in runtimes.options().values()
+    for name, packages in options.environments.items()
+}
+OF_VARIANTS = frozenset({DEFAULT_ENVIRONMENT, *OF_RUNTIMES})
 
 
 def rules() -> dict[str, Rule]:
@@ -31,15 +45,17 @@ def rules() -> dict[str, Rule]:
     found = {}
     for path in sorted((ROOT / "rules").glob("*.smk")):
         for text in re.split(r"^(?=rule )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-            named = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)
+            named = re.search(r'conda:\s+"\.\./envs/([\w-]+)\.yaml"', text)
+            by_variant = re.search(r"conda:\s+environment_of\w*$", text, re.MULTILINE)
+            own = frozenset({named[1]}) if named else OF_VARIANTS if by_variant else frozenset()
             scripts = frozenset(re.findall(r"python scripts/(\w+\.py)", text))
-            found[text.split(":")[0].removeprefix("rule ")] = Rule(named[1] if named else None, scripts)
+            found[text.split(":")[0].removeprefix("rule ")] = Rule(own, scripts)
     return found
 
 
 def scripts_of(environment: str) -> frozenset[str]:
     """Return the scripts that the rules of an environment run."""
-    return frozenset().union(*(rule.scripts for rule in rules().values() if rule.environment == environment))
+    return frozenset().union(*(rule.scripts for rule in rules().values() if environment in rule.environments))
 
 
 def listed(text: str) -> dict[str, str]:
@@ -48,11 +64,17 @@ def listed(text: str) -> dict[str, str]:
     return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
 
-def complaints(text: str, scripts: frozenset[str]) -> list[str]:
-    """Return the packages that an environment file lacks for its scripts, and those that it lists in vain."""
+def complaints(text: str, scripts: frozenset[str], name: str = DEFAULT_ENVIRONMENT) -> list[str]:
+    """Return the packages that the environment `name` lacks for its scripts, and those that it lists in vain.
+
+    What only variants of other environments import is not lacked.
+    """
     own = set(listed(text))
     said, used = [], set()
+    others = frozenset().union(*OF_RUNTIMES.values()) - OF_RUNTIMES.get(name, frozenset())
     for module, importers in sorted(reach.packages(scripts).items()):
+        if module in others:
+            continue
         providers = {canonicalize_name(name) for name in _distributions().get(module, [module])}
         used |= providers
         if not providers & own:

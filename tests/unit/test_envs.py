@@ -37,7 +37,8 @@ def test_environments_are_exact_and_name_themselves(name: str) -> None:
 
 
 def test_every_rule_has_an_environment_and_every_one_is_used() -> None:
-    assert {rule.environment for rule in rules().values()} == set(FILES)
+    assert frozenset().union(*(rule.environments for rule in rules().values())) == set(FILES)
+    assert all(rule.environments for rule in rules().values())
     assert all(rule.scripts for rule in rules().values())
 
 
@@ -55,7 +56,7 @@ def test_run_in_lists_what_all_environments_list() -> None:
 
 @each
 def test_environment_lists_exactly_what_its_rules_import(name: str) -> None:
-    assert complaints(FILES[name].read_text(), scripts_of(name)) == []
+    assert complaints(FILES[name].read_text(), scripts_of(name), name) == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_environment_lists_exactly_what_its_rules_import(name: str) -> None:
 )
 def test_a_package_that_is_removed_is_missed(name: str, package: str) -> None:
     without = re.sub(rf"^ +- {package}==.*\n", "", FILES[name].read_text(), flags=re.MULTILINE)
-    (said,) = complaints(without, scripts_of(name))
+    (said,) = complaints(without, scripts_of(name), name)
     assert said.startswith(f"it lacks {package}: ")
 
 

@@ -21,7 +21,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 # Replaces the measuring process: says who it is, then does what the spec says.
 WORKER = """
 import json, os, signal, time
-def block_unused_imports(runtime): pass
+def hide(packages): pass
 def preload(runtime):
     with open(os.environ["PRELOADS"], "a") as stream:
         stream.write("x")
@@ -41,7 +41,7 @@ PARENT = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from asrmeter.measure import launcher
-spec = {"threads": 1, "runtime": "transformers"} | json.loads(sys.argv[1])
+spec = {"threads": 1, "runtime": "transformers", "hidden": []} | json.loads(sys.argv[1])
 with tempfile.TemporaryFile() as events:
     worker = launcher.start(spec, events.fileno(), 2, Path(sys.argv[2]))
     code = worker.wait(spec.get("timeout_s", 30))
@@ -107,7 +107,7 @@ class Run:
         """The name of the socket by which a job with the usual spec finds its server."""
         pid = self.process.pid
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        key = f"secret {pid} {started} 1 transformers {sys.executable} {self.folder / 'scripts'} {Path.cwd()}"
+        key = f"secret {pid} {started} 1 transformers [] {sys.executable} {self.folder / 'scripts'} {Path.cwd()}"
         return f"\0asrmeter-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     def begin(self, **spec: Any) -> None:

@@ -77,7 +77,7 @@ def test_the_job_after_a_lap_needs_its_records_on_its_device() -> None:
     assert both.laps.retried == [
         f"results/measurements/.laps/{device}-lap{lap}.json" for lap in (1, 2) for device in ("cpu", "cuda")
     ]
-    records = both.laps.records("cuda", 2)
+    records = both.laps.records("cuda", "measure", 2)
     assert len(records) == 8 and all(path.endswith("/lap2.parquet") and "/cuda/" in path for path in records)
 
 

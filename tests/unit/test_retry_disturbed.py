@@ -82,6 +82,7 @@ def retry(study: Study, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retry]:
         jobs = Measured(outcomes)
         monkeypatch.setattr(retry_disturbed.subprocess, "run", jobs.run)
         options = ["--study=results/study.json", f"--fingerprints={MADE_OF.to_json()}", "--models=results/models"]
+        options.append("--converted=results/converted")
         options += ["--measurements=results/measurements", "--segments=c/segments.json", "--device=cpu", "--lap=1"]
         options += ["--timeout-s=600", f"--time-s={time_s}", "--output=results/measurements/.laps/cpu-lap1.json"]
         retry_disturbed.main([*options, *more])

@@ -14,7 +14,7 @@ from asrmeter.measure import control, energy_counters, stop_rule
 from asrmeter.measure.spec import CellSpec, Start
 from asrmeter.measure.tasks import cell
 from asrmeter.measure.tasks.cell import CellMeasurement
-from asrmeter.records.events import Control, Energy, Event, Latency, Memory, Pass, Ready, Spent
+from asrmeter.records.events import Control, Energy, Event, Latency, Memory, Pass, Ready, Spent, Warm
 from asrmeter.runtimes.own_file import OwnFileError
 
 ENGINE = """
@@ -81,7 +81,7 @@ def timed(told: list[Event]) -> list[Pass]:
 def test_the_phases_have_their_order(tmp_path: Path) -> None:
     told = measured(spec_of(tmp_path))
     kinds = [type(event) for event in told if not isinstance(event, Pass)]
-    assert kinds == [Ready, Control, Memory, Latency, Energy, Control, Spent]
+    assert kinds == [Ready, Control, Warm, Memory, Latency, Energy, Control, Spent]
     (spent,) = of_kind(told, Spent)
     assert list(spent.seconds) == ["load", "control", "warmup", "rounds", "energy"]
     (latency,) = of_kind(told, Latency)

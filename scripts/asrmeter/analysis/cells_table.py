@@ -60,7 +60,8 @@ def gather(
 
     rows: dict[str, list[Row]] = {"cells": [], "sittings": [], "passes": [], "transcripts": []}
     for cell in sorted(grid.cells(study)):
-        laps = [grid.Sitting(cell, lap) for lap in grid.laps(study)]
+        every_lap = [grid.Sitting(cell, lap) for lap in grid.laps(study)]
+        laps = [one for one in every_lap if one in records or one in unreadable]
         own = [sittings[one] for one in laps if one in sittings]
         lost = {one.lap: unreadable[one] for one in laps if one in unreadable}
         counts = estimated[cell].fitted.laps if cell in estimated else ()
@@ -93,7 +94,10 @@ def gather(
 
 
 def _read(study: Study, measurements: Path) -> tuple[dict[grid.Sitting, Record], dict[grid.Sitting, str]]:
-    """Return the records of all sittings, and why those that cannot be used cannot."""
+    """Return the records of all sittings, and why those that cannot be used cannot.
+
+    A cell that the machine cannot run has a record in the first lap only, where that was known beforehand.
+    """
     records: dict[grid.Sitting, Record] = {}
     unreadable: dict[grid.Sitting, str] = {}
     for sitting in grid.execution_order(study):
@@ -102,6 +106,9 @@ def _read(study: Study, measurements: Path) -> tuple[dict[grid.Sitting, Record],
             records[sitting] = cell_record.read(path)
         except AsrmeterError as error:
             if not path.exists():
+                first = records.get(grid.Sitting(sitting.cell, 1))
+                if first is not None and first[0].status == "unsupported":
+                    continue
                 raise
             logging.warning("left out: %s", error)
             unreadable[sitting] = str(error)

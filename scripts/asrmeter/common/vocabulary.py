@@ -30,6 +30,21 @@ STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})
 DEVICES = frozenset({"cpu", "cuda"})
 WEIGHTS = frozenset({"pretrained", "random"})
 
+# What differs by nature between a runtime and the baseline: it computes the features itself, pads them and not the
+# waveform, computes inside in another number format, searches with beams, decodes again at a higher temperature, leaves
+# out what it takes for silence, has another prompt, suppresses other tokens, cuts long audio every 30 s.
+DIFFERENCES = (
+    "features",
+    "padding",
+    "activations",
+    "beam",
+    "fallback",
+    "vad",
+    "prompt",
+    "suppression",
+    "windows",
+)
+
 # What the tokens of some models spell instead of words.
 PHONEMES = "phonemes"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.corpora.batches import batches, class_sha256
 from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
@@ -18,6 +19,8 @@ from asrmeter.study import grid
 
 # What a record keeps of the protocol; a profile has none of it.
 _OF_PROTOCOL = ("target", "max_passes", "budget_s", "minutes", "energy_window_s")
+# What a record keeps of the provenance of a converted folder.
+_OF_CONVERSION = ("format", "conversion_s", "bytes", "versions")
 # What is left of others' time may be more than a worker has: this part of it leaves room for a last round.
 _OF_TIMEOUT = 0.9
 
@@ -28,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-key", help="fingerprint that the model folder must have")
     parser.add_argument("--corpus-key", help="fingerprint that the corpus must have")
     parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
+    parser.add_argument(
+        "--converted-folder", nargs="?", type=Path, help="what the variant's conversion made of it, where it has one"
+    )
+    parser.add_argument("--conversion-key", help="fingerprint that the converted folder must have")
+    parser.add_argument("--refused", help="why the cell cannot run on this machine: it gets a record that says so")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--variant", required=True, help="name of the variant")
     parser.add_argument(
@@ -105,6 +113,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
     """
     begin_s = time.process_time()
     provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
+    converted = _converted(args)
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
     check_cpu_s = time.process_time() - begin_s
     protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
@@ -115,12 +124,18 @@ def specify(args: argparse.Namespace) -> CellSpec:
         outputs=provenance.get("outputs"),
         weights_sha256=provenance["weights_sha256"],
         model_folder=str(args.model_folder),
+        converted_folder=str(args.converted_folder) if converted else None,
+        refused=args.refused or (converted or {}).get("refused"),
+        conversion_key=args.conversion_key,
+        conversion={name: converted[name] for name in _OF_CONVERSION} if converted else None,
+        model_bytes=converted["bytes"] if converted else integrity.weights_bytes(args.model_folder),
         check_cpu_s=check_cpu_s,
         model_key=args.model_key,
         corpus_key=args.corpus_key,
         variant=args.variant,
         options=options,
         runtime=runtimes.runtime_of(options)[0],
+        hidden=runtimes.variant_options(options).hidden,
         device=args.device,
         duration_s=args.duration_s,
         batch_size=args.batch_size,
@@ -133,3 +148,21 @@ def specify(args: argparse.Namespace) -> CellSpec:
         segments=[row | {"file": str(args.segments.parent / row["path"])} for row in segments],
         batches=batches(segments, args.batch_size, args.seed),
     )
+
+
+def _converted(args: argparse.Namespace) -> JsonObject | None:
+    """Return the provenance of the converted folder, None where the runtime loads the model folder as it is.
+
+    Raises:
+        AsrmeterError: it has changed since it was made, or is needed and not given.
+    """
+    if args.refused:
+        return None
+    if args.converted_folder is None:
+        if conversion := runtimes.variant_options(json.loads(args.variant_options)).conversion():
+            raise AsrmeterError(
+                f"--converted-folder: the variant {args.variant} runs what convert_model.py makes of "
+                f"{args.model_folder} ({conversion.format})"
+            )
+        return None
+    return integrity.check_converted(args.converted_folder, args.conversion_key, snakemake_process.name())

@@ -17,15 +17,7 @@ from asrmeter.measure import tasks
 from asrmeter.records.events import Done, Event, Failed, Unsupported
 from asrmeter.runtimes.base import UnsupportedError
 
-
-def block_unused_imports(runtime: str) -> None:
-    """Make the packages that a runtime has no use for look as if they were not installed.
-
-    `None` in `sys.modules` is Python's documented way to do this: an import raises ModuleNotFoundError, and
-    `importlib.util.find_spec`, which transformers asks, returns None. A finder in `sys.meta_path` cannot do both: if it
-    raises, `find_spec` raises too, and if it returns None, the next finder is asked.
-    """
-    sys.modules.update(dict.fromkeys(runtimes.options_of(runtime).unused_packages))  # type: ignore[arg-type]
+hide = runtimes.hide
 
 
 def preload(runtime: str) -> None:
@@ -82,6 +74,6 @@ def run(message: JsonObject) -> int:
 if __name__ == "__main__":
     disable_collections()
     told = json.load(sys.stdin)
-    block_unused_imports(told["runtime"])
+    hide(told["hidden"])
     # Leaving without the second that tearing down torch takes.
     os._exit(run(told))

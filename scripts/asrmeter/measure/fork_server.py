@@ -18,11 +18,14 @@ from typing import Any
 from asrmeter.measure import child, launcher
 
 
-def serve(owner: int, listener: socket.socket, runtime: str) -> None:
-    """Import a runtime, then serve who connects to a listening socket until the process `owner` ends."""
+def serve(owner: int, listener: socket.socket, runtime: str, hidden: list[str]) -> None:
+    """Import a runtime, then serve who connects to a listening socket until the process `owner` ends.
+
+    The packages `hidden` look as if they were not installed.
+    """
     launcher.set_process_name("asrmeter-server")
     ends = os.pidfd_open(owner)
-    child.block_unused_imports(runtime)
+    child.hide(hidden)
     child.preload(runtime)
     preload = os.times()
     own = {"preload_cpu_s": preload.user + preload.system}
@@ -107,8 +110,9 @@ def main() -> None:
     parser.add_argument("--owner", type=int, required=True, help="process id of the Snakemake whose run is served")
     parser.add_argument("--listener", type=int, required=True, help="descriptor of the socket that jobs connect to")
     parser.add_argument("--preload", required=True, help="the runtime to import")
+    parser.add_argument("--hide", nargs="*", default=[], help="packages that look as if they were not installed")
     args = parser.parse_args()
-    serve(args.owner, socket.socket(fileno=args.listener), args.preload)
+    serve(args.owner, socket.socket(fileno=args.listener), args.preload, args.hide)
     os._exit(0)  # tearing torch down takes a second
 
 

@@ -171,7 +171,7 @@ def _forked(run: str, owner: int, spec: dict[str, Any], events: int, lock: int, 
     Raises:
         OSError: the server does not start, or does not answer.
     """
-    key = f"{run} {spec['threads']} {spec['runtime']} {sys.executable} {scripts} {Path.cwd()}"
+    key = f"{run} {spec['threads']} {spec['runtime']} {spec['hidden']} {sys.executable} {scripts} {Path.cwd()}"
     # Abstract: the name vanishes with its server. Nobody can take it first, as nobody else knows what it is made of.
     address = f"\0asrmeter-{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}"
     server = None
@@ -200,6 +200,7 @@ def _start_server(owner: int, address: str, spec: dict[str, Any], scripts: Path)
             [
                 *(sys.executable, "-m", "asrmeter.measure.fork_server"),
                 *("--owner", str(owner), "--listener", str(listener.fileno()), "--preload", spec["runtime"]),
+                *("--hide", *spec["hidden"]),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -18,6 +18,7 @@ class Spec:
         device: `cpu` or `cuda`.
         threads: CPU threads to compute with.
         check_cpu_s: CPU time of checking the inputs, which is not part of the start-up.
+        hidden: packages that look as if they were not installed.
     """
 
     task: ClassVar[str]
@@ -26,6 +27,7 @@ class Spec:
     device: str
     threads: int
     check_cpu_s: float | None = None
+    hidden: Sequence[str] = ()
 
     @property
     def own_file(self) -> str | None:
@@ -43,6 +45,8 @@ class CellSpec(CellSettings, Spec):
 
     Attributes:
         model_folder: the folder of the model.
+        converted_folder: the folder that the variant's conversion made of it, None where it has none.
+        refused: why the cell need not be tried, None if it may run.
         segments: those of the class, each with the `file` of its audio.
         batches: the ids of the segments of each batch.
         to_measure: the positions of the batches that are measured; None: all.
@@ -52,6 +56,8 @@ class CellSpec(CellSettings, Spec):
     task = "cell"
 
     model_folder: str
+    converted_folder: str | None = None
+    refused: str | None = None
     segments: Sequence[JsonObject]
     batches: Sequence[Sequence[str]]
     to_measure: Sequence[int] | None = None

@@ -1,5 +1,6 @@
 """Models known by name (`resources/models.toml`), and what a study says about any model. Standard library only."""
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
-from asrmeter.common.files import list_files
+from asrmeter.common.files import MOST_JSON_BYTES, list_files
 from asrmeter.common.options import FORBID_OTHERS, HUB_ID, TEXT, derived
 from asrmeter.common.paths import RESOURCES
+from asrmeter.common.regular_files import read_regular
 from asrmeter.common.toml_files import read_catalogue
 from asrmeter.models import saved_files
+from asrmeter.runtimes import families
 from asrmeter.sources import packages as pinned
 
 CATALOGUE = RESOURCES / "models.toml"
@@ -145,6 +148,25 @@ def origin(name: str, settings: ModelSettings) -> Origin:
             f"{place}.weights: no package has its pretrained weights; use hub, or random to measure its speed"
         )
     return Origin(entry=entry)
+
+
+def family_name(name: str, settings: ModelSettings) -> str | None:
+    """Return the family of a model, None where that is not known yet, as of one on the Hub.
+
+    Raises:
+        AsrmeterError: the settings contradict each other, or there is no such model.
+    """
+    found = origin(name, settings)
+    if found.is_external:
+        return EXTERNAL
+    if found.entry is not None:
+        return found.entry.family
+    if found.path is None:
+        return None
+    try:
+        return families.family_of(json.loads(read_regular(found.path / saved_files.CONFIG, MOST_JSON_BYTES))).name
+    except (AsrmeterError, OSError, ValueError):
+        return None  # the job that makes the folder says what is wrong
 
 
 def _allow(place: str, weights: str, key: str, own: str) -> None:

@@ -15,6 +15,9 @@ class CellSettings:
         weights_sha256: of the weights file; of random ones too.
         check_cpu_s: CPU time of hashing weights and audio. It is not part of the start-up.
         model_key, corpus_key: fingerprints of what model folder and corpus were made of.
+        conversion_key: fingerprint of what the variant's conversion made of the model; None where it has none.
+        conversion: what that was: `format`, `conversion_s`, `bytes` and `versions` of packages.
+        model_bytes: size on disk of what the runtime loads.
         options: the variant's options, as the study has them.
         protocol: version of the measuring protocol.
         lap: which time through the study this is, from 1; the study has `n_laps` of them.
@@ -32,6 +35,9 @@ class CellSettings:
     check_cpu_s: float | None = None
     model_key: str | None = None
     corpus_key: str | None = None
+    conversion_key: str | None = None
+    conversion: JsonObject | None = None
+    model_bytes: int | None = None
     variant: str
     options: JsonObject
     device: str

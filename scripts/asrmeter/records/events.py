@@ -48,11 +48,14 @@ def parse(line: str) -> Event:
 class Ready(Event, name="ready"):
     """The model is loaded. `startup_cpu_s` is the CPU time until then, `preload_cpu_s` that of a server's imports.
 
-    `attention`, `dtype`, `threads` and `library` are what the model really runs at; `versions` those of its packages.
+    `load_s` is the wall time of loading the model, imports of a server apart. `attention`, `dtype`, `threads`,
+    `library`, `instructions` and `emulated` are what the model really runs at; `differences` is what differs by nature
+    from the baseline; `versions` are those of its packages.
     """
 
     startup_cpu_s: float | None = None
     preload_cpu_s: float | None = None
+    load_s: float | None = None
     model_rss_bytes: int | None = None
     model_device_bytes: int | None = None
     gpu_name: str | None = None
@@ -63,7 +66,22 @@ class Ready(Event, name="ready"):
     dtype: str | None = None
     threads: int | None = None
     library: str | None = None
+    instructions: str | None = None
+    emulated: bool | None = None
+    differences: Sequence[str] | None = None
     versions: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warm(Event, name="warm"):
+    """The warm-up is over. `first_pass_s` is its first pass, over at most 5 s of each segment: that of a first request.
+
+    `compile_s` is what compiling took of the warm-up; `n_compile_cache_hits` parts of it came from an earlier process.
+    """
+
+    first_pass_s: float
+    compile_s: float | None = None
+    n_compile_cache_hits: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +150,8 @@ class Latency(Event, name="latency"):
     """The timed rounds: why they ended, and what was seen of the machine meanwhile.
 
     The first `n_unsteady` of the `n_rounds` belong to the warm-up. `timed_s` is the sum of all timed passes, and
-    `budget_s` what they were given. `stage_marks_s` is what setting the marks of a pass takes.
+    `budget_s` what they were given. `own_cpu_s` is the CPU time of the process meanwhile, in `wall_s` seconds.
+    `stage_marks_s` is what setting the marks of a pass takes.
     """
 
     reason: str | None = None
@@ -140,6 +159,8 @@ class Latency(Event, name="latency"):
     n_unsteady: int = 0
     timed_s: float | None = None
     budget_s: float | None = None
+    own_cpu_s: float | None = None
+    wall_s: float | None = None
     watch: Watched | None = None
     disturbance: str | None = None
     stage_marks_s: float | None = None

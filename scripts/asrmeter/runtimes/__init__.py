@@ -6,8 +6,11 @@ A runtime is a module of this package with `OPTIONS`, `load` and `preload`; its 
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
@@ -32,6 +35,16 @@ def runtime_of(variant: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return (runtime, own) if isinstance(runtime, str) else (OWN_FILE, dict(runtime))
 
 
+def variant_options(variant: Mapping[str, Any]) -> RuntimeOptions:
+    """Return the options of a variant as `study.json` has it."""
+    name, own = runtime_of(variant)
+    if name == OWN_FILE:
+        own_file = importlib.import_module(f"{__name__}.{OWN_FILE}")
+        made: RuntimeOptions = own_file.OPTIONS(runtime=own_file.PythonFile(**own))
+        return made
+    return options_of(name)(**own)
+
+
 def options_of(name: str) -> type[RuntimeOptions]:
     """Return the class of a runtime's options.
 
@@ -47,6 +60,30 @@ def options_of(name: str) -> type[RuntimeOptions]:
 def preload(name: str) -> None:
     """Import what a runtime needs, for all processes that will be forked off."""
     importlib.import_module(f"{__name__}.{name}").preload()
+
+
+def hide(packages: Iterable[str]) -> None:
+    """Make packages look as if they were not installed.
+
+    `None` in `sys.modules` is Python's documented way to do this: an import raises ModuleNotFoundError, and
+    `importlib.util.find_spec`, which transformers asks, returns None. A finder in `sys.meta_path` cannot do both: if it
+    raises, `find_spec` raises too, and if it returns None, the next finder is asked.
+    """
+    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]
+
+
+def missing_packages(variant: Mapping[str, Any]) -> list[str]:
+    """Return the packages that a variant needs and that are not installed here."""
+    return [name for name in variant_options(variant).needs if importlib.util.find_spec(name) is None]
+
+
+def convert(name: str, source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
+    """Make of a model folder what a runtime loads, in the empty folder `target`.
+
+    Raises:
+        UnsupportedError: the model cannot be converted.
+    """
+    importlib.import_module(f"{__name__}.{name}").convert(source, family, settings, target)
 
 
 def load(name: str, setup: Setup) -> Runtime:

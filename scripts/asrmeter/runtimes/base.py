@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from asrmeter.machine import cuda
+    from asrmeter.machine.host import Host
 
 
 class UnsupportedError(Exception):
@@ -39,6 +40,7 @@ class Setup:
         threads: CPU threads to compute with.
         random_weights: whether the weights are random. Such a model never emits an end token reliably, so its work is
             fixed beforehand.
+        converted: the folder that the variant's conversion made of the model, None where it has none.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Setup:
     device: str = "cpu"
     threads: int = 1
     random_weights: bool = False
+    converted: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,31 @@ class Effective:
         threads: CPU threads of a pass.
         library: what computes, such as `torch 2.13.0, oneDNN`.
         attention: implementation of attention, `sdpa` or `eager`.
+        instructions: the processor's instructions that the library computes with, such as `AVX2`.
+        emulated: whether the processor lacks the instructions for the number format, so that the library imitates them.
     """
 
     dtype: str | None = None
     threads: int | None = None
     library: str | None = None
     attention: str | None = None
+    instructions: str | None = None
+    emulated: bool | None = None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What has to be made of a model folder before a runtime can load the model.
+
+    Attributes:
+        format: the name of the folder that is made, such as `ctranslate2-int8`.
+        settings: what `convert` of the runtime's module is told; whatever JSON can hold.
+        packages: the Python packages that the files depend on.
+    """
+
+    format: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
 
 
 class Timeline:
@@ -172,6 +194,18 @@ class Runtime(ABC):
         """Return what the model really runs at."""
         return Effective()
 
+    def differences(self) -> tuple[str, ...]:
+        """Return what differs by nature from the baseline, transformers in float32: words of `DIFFERENCES`."""
+        return ()
+
+    def compile_s(self) -> float | None:
+        """Return the seconds that compiling took, all of them within the warm-up; None where nothing is compiled."""
+        return None
+
+    def n_compile_cache_hits(self) -> int | None:
+        """Return how many compiled parts came from the cache of an earlier process; None where nothing is compiled."""
+        return None
+
     def versions(self) -> dict[str, str]:
         """Return the versions of the `packages`."""
         import importlib.metadata
@@ -207,6 +241,11 @@ class Runtime(ABC):
         """Release what must not outlive the measurement: a server, a connection. The process ends afterwards."""
 
 
+# The environment of every variant that needs no other.
+DEFAULT_ENVIRONMENT = "measure"
+# Packages that transformers imports wherever they are installed. Only a variant that needs one sees it.
+ALWAYS_UNUSED = ("torchao",)
+
 RUNTIME = {"description": "The library that runs the model; or the path of a Python file of your own."}
 
 
@@ -221,11 +260,31 @@ class RuntimeOptions:
         packages: the Python packages that compute; their versions are in the record's header.
         unused_packages: packages that the library imports where they are installed and that measuring has no use for.
         has_operators: whether torch runs the model, so that its operators can be profiled.
+        equal_settings: whether decoding is set as in the baseline: greedy, the same prompt, nothing left out.
+        environments: the environments that variants of the runtime may need instead of the usual one, names of files in
+            envs/, each with the packages that it has and the usual one lacks, as Python imports them.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
     unused_packages: ClassVar[tuple[str, ...]] = ()
     has_operators: ClassVar[bool] = False
+    equal_settings: ClassVar[bool] = True
+    environments: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @property
+    def environment(self) -> str:
+        """The environment of the variant's jobs: the only one of `environments`, or the usual one."""
+        return next(iter(self.environments), DEFAULT_ENVIRONMENT)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The packages of the variant's environment that the usual one lacks, as Python imports them."""
+        return self.environments.get(self.environment, ())
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The packages that look as if they were not installed in the variant's processes."""
+        return tuple(sorted({*self.unused_packages, *ALWAYS_UNUSED} - {*self.needs}))
 
     @property
     def wanted_dtype(self) -> str | None:
@@ -234,6 +293,17 @@ class RuntimeOptions:
 
     def check(self) -> None:
         """Raise AsrmeterError, beginning with the key, at what types cannot express."""
+
+    def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
+        """Return why a machine cannot run models of a family so, as far as shows before anything is loaded, or None.
+
+        `family` is None where it is not known yet, as of a model on the Hub.
+        """
+        return None
+
+    def conversion(self) -> Conversion | None:
+        """Return what has to be made of a model folder first, None if the runtime loads it as it is."""
+        return None
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as JSON has them."""

@@ -26,6 +26,15 @@ _PROVENANCE_SHAPE = {
     "weights_sha256": str,
     "sha256": {"*": str},
 }
+_CONVERTED_SHAPE = {
+    "key": _KEY,
+    "format": str,
+    "refused": _KEY,
+    "conversion_s": (int, float),
+    "bytes": int,
+    "versions": {"*": str},
+    "sha256": {"*": str},
+}
 # What a file other than weights may have: 100 MB are an hour of audio.
 _MOST_BYTES = 100_000_000
 # What is remembered of a check.
@@ -39,6 +48,11 @@ def weights_sha256(files: Mapping[str, str]) -> str:
     """Return the sha256 of the weights: of their file, or over the hashes of all their files."""
     weights = [digest for name, digest in files.items() if name.endswith(_WEIGHTS)]
     return weights[0] if len(weights) == 1 else hashlib.sha256(" ".join(weights).encode()).hexdigest()
+
+
+def weights_bytes(folder: Path) -> int:
+    """Return the size of the weights in a model folder."""
+    return sum(path.stat().st_size for path in folder.glob(f"*{_WEIGHTS}"))
 
 
 def check_model_folder(
@@ -57,21 +71,44 @@ def check_model_folder(
     files = provenance["sha256"]
     if weights_sha256(files) != provenance["weights_sha256"]:
         raise AsrmeterError(f"{folder / PROVENANCE}: its hashes contradict each other; delete {folder} and run again")
-    for path in folder.iterdir():
-        if not path.name.startswith(".") and path.name not in (PROVENANCE, *files):
-            raise AsrmeterError(f"{path}: does not belong to the model there; move it away, or delete {folder}")
+    _check_no_others(folder, files)
     large = {name: digest for name, digest in files.items() if name.endswith(_WEIGHTS)}
     for name in files.keys() - large.keys():
         _check_file(folder, name, files[name], _MOST_BYTES)
     if weights:
-        memory = folder.with_name(f".{folder.name}.checked")
-        seen = {"run": run, "files": {name: [digest, *_identity(folder / name)] for name, digest in large.items()}}
-        if run is None or _remembered(memory) != seen:
-            for name, digest in large.items():
-                _check_file(folder, name, digest)
-            with contextlib.suppress(AsrmeterError):  # then the next cell checks them again
-                write_atomically(memory, json.dumps(seen))
+        _check_once(folder, large, run)
     return provenance
+
+
+def check_converted(folder: Path, key: str | None = None, run: str | None = None) -> dict[str, Any]:
+    """Check the files that a conversion made of a model folder; return its provenance. See `check_model_folder`.
+
+    Raises:
+        AsrmeterError: the folder was made for another `key`, or a file was changed, is missing, or was added.
+    """
+    provenance: dict[str, Any] = read_json(folder / PROVENANCE, shape=_CONVERTED_SHAPE)
+    _check_key(folder, provenance["key"], key)
+    _check_no_others(folder, provenance["sha256"])
+    _check_once(folder, provenance["sha256"], run)
+    return provenance
+
+
+def _check_no_others(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise AsrmeterError at a file that nobody made."""
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and path.name not in (PROVENANCE, *files):
+            raise AsrmeterError(f"{path}: does not belong to the model there; move it away, or delete {folder}")
+
+
+def _check_once(folder: Path, files: Mapping[str, str], run: str | None) -> None:
+    """Check files of any size, once a run unless one of them changes; a file beside the folder remembers that."""
+    memory = folder.with_name(f".{folder.name}.checked")
+    seen = {"run": run, "files": {name: [digest, *_identity(folder / name)] for name, digest in files.items()}}
+    if run is None or _remembered(memory) != seen:
+        for name, digest in files.items():
+            _check_file(folder, name, digest)
+        with contextlib.suppress(AsrmeterError):  # then the next cell checks them again
+            write_atomically(memory, json.dumps(seen))
 
 
 def check_segments(manifest: Path, duration_s: int, key: str | None = None) -> list[dict[str, Any]]:

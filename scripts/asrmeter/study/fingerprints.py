@@ -4,24 +4,31 @@ Options are made of a study as `study.json` has it: the job that measures distur
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError, few
+from asrmeter.common.paths import REQUIREMENTS
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.models import catalogue
 from asrmeter.study.grid import Cell, Sitting
 
 if TYPE_CHECKING:
+    from asrmeter.runtimes.base import Conversion
     from asrmeter.study.model import Study
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 2
 FOLDER_VERSION = 1
+# Raised when converting a model folder comes to mean something else.
+CONVERSION_VERSION = 1
 # Raised when profiles, or the ceilings of a machine, come to mean something else.
 PROFILE_VERSION = 2
 CEILINGS_VERSION = 1
@@ -35,10 +42,14 @@ _TIMES = ("minutes", "budget_s")
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprints:
-    """Digests of what each model folder, by the model's name, and the corpus must be made of."""
+    """Digests of what each model folder, by the model's name, and the corpus must be made of.
+
+    `conversions` are those of what is made of model folders, by model and format (`whisper-base/ctranslate2-int8`).
+    """
 
     models: dict[str, str] = dataclasses.field(default_factory=dict)
     corpus: str | None = None
+    conversions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -56,7 +67,13 @@ NO_FINGERPRINTS = Fingerprints()
 def fingerprints_of(study: "Study") -> Fingerprints:
     """Return the fingerprints of a complete study."""
     models = {model: model_fingerprint(study, model) for model in study.models}
-    return Fingerprints(models, corpus_fingerprint(study))
+    formats = {made.format: made for variant in study.variants.values() if (made := variant.conversion())}
+    conversions = {
+        f"{model}/{name}": _conversion_fingerprint(fingerprint, made)
+        for model, fingerprint in models.items()
+        for name, made in formats.items()
+    }
+    return Fingerprints(models, corpus_fingerprint(study), conversions)
 
 
 def measure_options(study: JsonObject, sitting: Sitting, made_of: Fingerprints) -> list[str]:
@@ -88,6 +105,8 @@ def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dic
         "seed": study["seed"],
         "protocol": json.dumps(protocol),
     }
+    if conversion := runtimes.variant_options(study["variants"][cell.variant]).conversion():
+        values["conversion-key"] = made_of.conversions[f"{cell.model}/{conversion.format}"]
     return [f"--{name}={value}" for name, value in values.items()]
 
 
@@ -116,6 +135,7 @@ def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[
     """Return what the header of a sitting's record, or of a cell's profile, must hold."""
     cell, lap = (of.cell, of.lap) if isinstance(of, Sitting) else (of, None)
     protocol, variant = study.protocol, study.variants.get(cell.variant)
+    conversion = variant.conversion() if variant else None
     return {
         **vars(cell),
         "lap": lap,
@@ -128,6 +148,7 @@ def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[
         "corpus": study.corpus.name,
         "model_key": made_of.models.get(cell.model),
         "corpus_key": made_of.corpus,
+        "conversion_key": made_of.conversions.get(f"{cell.model}/{conversion.format}") if conversion else None,
     }
 
 
@@ -152,6 +173,19 @@ def model_fingerprint(study: "Study", model: str) -> str:
     settings = study.models[model]
     seed = study.seed if settings.weights == "random" else None
     return _digest(FOLDER_VERSION, settings.weights, seed, catalogue.fingerprint_inputs(model, settings))
+
+
+def _conversion_fingerprint(model: str, conversion: "Conversion") -> str:
+    """Return a digest of everything that decides what is made of a model folder with this fingerprint."""
+    versions = {name: pinned_versions()[name] for name in conversion.packages}
+    return _digest(CONVERSION_VERSION, model, conversion.format, dict(conversion.settings), versions)
+
+
+@functools.cache
+def pinned_versions() -> dict[str, str]:
+    """Return the versions that requirements/ pins, by package."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(REQUIREMENTS.glob("*.in")))
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
 
 def recorded_fingerprint(record: Path) -> str | None:

@@ -16,7 +16,7 @@ from asrmeter.study.model import Study
 # The complete study, in its results folder.
 FILE = "study.json"
 # What a run writes first, or finds already: a folder that holds one of these is a results folder.
-_PARTS = ("downloads", "corpus", "models", "measurements", "tables", "logs", FILE)
+_PARTS = ("downloads", "corpus", "models", "converted", "measurements", "tables", "logs", FILE)
 
 
 def check_results_owner(study: Study) -> None:

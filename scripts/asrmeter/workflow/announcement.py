@@ -8,10 +8,13 @@ if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
 
-def announcement(study: "Study", n_to_measure: int | None = None) -> str:
-    """Return the plan of a complete study in a line; `n_to_measure`: how many sittings a run measures, None for all."""
+def announcement(study: "Study", n_to_measure: int | None = None, n_possible: int | None = None) -> str:
+    """Return the plan of a complete study in a line.
+
+    A run measures `n_to_measure` sittings of `n_possible`; None for all.
+    """
     n_cells, n_laps = len(grid.cells(study)), study.protocol.laps
-    n_all = n_cells * n_laps
+    n_all = n_cells * n_laps if n_possible is None else n_possible
     n = n_all if n_to_measure is None else n_to_measure
     said = f"{count(n_cells, 'cell')}, {count(n_laps, 'lap')}, "
     if n < n_all:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from asrmeter.workflow.plan import Plan
 
 # What jobs take that do not measure, on two cores: a guess, downloads aside.
-_GUESSED_S = {"download": 5, "corpus": 15, "model": 15, "flops": 15, "profile": 10, "ceilings": 8, "tables": 20}
+_GUESSED_S = {
+    "download": 5,
+    "corpus": 15,
+    "model": 15,
+    "converted": 20,
+    "flops": 15,
+    "profile": 10,
+    "ceilings": 8,
+    "tables": 20,
+}
 # What a measurement takes besides its timed passes, where none was made yet: a guess.
 _GUESSED_START_S = 6.0
 # Enough to know what a measurement takes.
@@ -43,6 +52,7 @@ class Briefing:
         return [
             *_of_speech(self.plan, self._speech),
             *self._of_additions(set(to_measure.values())),
+            *_of_refused(self.plan),
             f"Measurements: {self._of_work(len(to_measure), len(to_measure) + len(done))}.",
             f"Time: {self._of_time(list(to_measure.values()), len(to_measure) + len(done))}.",
             *_of_purposes(self.plan, self._speech),
@@ -137,6 +147,16 @@ def _of_speech(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
     left_out += [f"{n} {reason}" for reason, n in speech.dropped.items()]
     if left_out:
         yield f"Left out: {few(left_out)}."
+
+
+def _of_refused(plan: "Plan") -> Iterator[str]:
+    """Tell what cannot run here, each reason once."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for (model, variant, device), why in plan.refused.items():
+        whose.setdefault((f"{variant} on {device}", why), []).append(model)
+    for (what, why), models in whose.items():
+        of = "" if len(models) == len(plan.study.models) else f" of {', '.join(models)}"
+        yield f"Not possible here: {what}{of}: {why}."
 
 
 def _of_purposes(plan: "Plan", speech: Outlook | None) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The plan of a run: which jobs a study needs, in which order, from which inputs, and what each asks a cluster for."""
 
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine.facts import machine_id
+from asrmeter.machine.host import this_host
 from asrmeter.measure import retries
 from asrmeter.models import catalogue as models
 from asrmeter.records import status
-from asrmeter.sources import packages
+from asrmeter.sources import integrity, packages
 from asrmeter.study import grid, ownership
 from asrmeter.study.fingerprints import (
     Fingerprints,
@@ -25,7 +28,7 @@ from asrmeter.study.fingerprints import (
 from asrmeter.study.grid import Cell, Sitting
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
-from asrmeter.workflow.laps import Laps
+from asrmeter.workflow.laps import Laps, Way, way_of
 
 # Three matrices, and four times the largest working set.
 MACHINE_PEAKS_MB = 8000
@@ -54,11 +57,13 @@ class MadeFolder:
 class Plan:
     """The jobs of a complete study. Paths are relative to the checkout, as rules name them.
 
-    `on_cluster` says that jobs run on other machines, of which nothing is known here.
+    `on_cluster` says that jobs run on other machines, of which nothing is known here, and `own_packages` that they run
+    with the packages that are installed here, and not each rule in an environment of its own.
     """
 
     study: Study
     on_cluster: bool = False
+    own_packages: bool = False
 
     @property
     def results(self) -> str:
@@ -78,7 +83,62 @@ class Plan:
     @cached_property
     def laps(self) -> Laps:
         """The laps in which the cells are measured."""
-        return Laps(self.study)
+        return Laps(self.study, frozenset(self.refused))
+
+    @cached_property
+    def refused(self) -> dict[Way, str]:
+        """Why models cannot run here, as far as that shows beforehand: nothing of them is made or measured."""
+        if self.on_cluster:
+            return {}
+        host = this_host()
+        found: dict[Way, str] = {}
+        for way in itertools.product(self.study.models, self.study.variants, self.study.devices):
+            variant = self.study.variants[way[1]]
+            family = models.family_name(way[0], self.study.models[way[0]])
+            if why := variant.why_not(family, way[2], host) or self._lacking(way[1]):
+                found[way] = why
+        return found
+
+    def _lacking(self, variant: str) -> str | None:
+        """Return which packages of a variant are not installed here, None if all are, or others count."""
+        if not self.own_packages:
+            return None
+        lacking = runtimes.missing_packages(self.saved["variants"][variant])
+        return f"needs {', '.join(lacking)}, which is not installed; `make runtimes` installs it" if lacking else None
+
+    @cached_property
+    def converted(self) -> dict[str, MadeFolder]:
+        """What is made of model folders for runtimes that load no safetensors, by model and format."""
+        made = {}
+        for name, fingerprint in self.fingerprints.conversions.items():
+            folder = f"{self.results}/converted/{name}"
+            made[name] = MadeFolder(folder, Path(folder, integrity.PROVENANCE), fingerprint)
+        return made
+
+    def conversion_of(self, of: Cell | Sitting) -> str | None:
+        """Return what the cell's variant loads, as `converted` names it; None for a model folder, or nothing at all."""
+        cell = of.cell if isinstance(of, Sitting) else of
+        conversion = self.study.variants[cell.variant].conversion()
+        if conversion is None or way_of(cell) in self.refused:
+            return None
+        return f"{cell.model}/{conversion.format}"
+
+    def variant_to_convert(self, name: str) -> str:
+        """Return the name of a variant that needs a converted folder."""
+        return next(
+            variant
+            for variant, options in self.study.variants.items()
+            if (conversion := options.conversion()) and conversion.format == name
+        )
+
+    def conversions_in(self, environment: str) -> list[str]:
+        """Return what is loaded by the variants whose jobs run in an environment, as `converted` names it."""
+        needed = {
+            name
+            for cell in self.cells.values()
+            if self.study.variants[cell.variant].environment == environment and (name := self.conversion_of(cell))
+        }
+        return sorted(needed)
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
@@ -158,11 +218,15 @@ class Plan:
 
     def measure_options(self, sitting: Sitting) -> list[str]:
         """Return the options of `measure.py` that a sitting depends on."""
-        return measure_options(self.saved, sitting, self.fingerprints)
+        return measure_options(self.saved, sitting, self.fingerprints) + self._refusal(sitting.cell)
 
     def profile_options(self, cell: Cell) -> list[str]:
         """Return the options of `profile_operators.py` that a profile depends on."""
-        return profile_options(self.saved, cell, self.fingerprints)
+        return profile_options(self.saved, cell, self.fingerprints) + self._refusal(cell)
+
+    def _refusal(self, cell: Cell) -> list[str]:
+        why = self.refused.get(way_of(cell))
+        return [f"--refused={why}"] if why else []
 
     def memory_mb(self, of: Cell | Sitting, attempt: int) -> int:
         """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
@@ -211,7 +275,7 @@ class Plan:
         if ownership.load_saved(self.study) not in (None, self.study.as_json()):
             saved = f"{self.results}/{ownership.FILE}"
             stale[saved] = saved
-        for made in (*self.models.values(), self.segments):
+        for made in (*self.models.values(), *self.converted.values(), self.segments):
             if made.is_stale:
                 stale[made.output] = os.path.dirname(made.record)
         return stale

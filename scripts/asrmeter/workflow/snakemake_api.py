@@ -142,11 +142,14 @@ def cores(workflow: Any) -> int | None:
     return workflow.resource_settings.cores
 
 
+def jobs_have_own_python(workflow: Any) -> bool:
+    """Return True if jobs run in the environment of this Python, and not each rule in one of its own."""
+    return not workflow.deployment_settings.deployment_method
+
+
 def downloads_with_own_python(workflow: Any) -> bool:
     """Return True if jobs run in the environment of this Python, and one of those that will run downloads packages."""
-    if workflow.deployment_settings.deployment_method:
-        return False
-    return any(job.rule.name == "download" for job in workflow.dag.needrun_jobs())
+    return jobs_have_own_python(workflow) and any(job.rule.name == "download" for job in workflow.dag.needrun_jobs())
 
 
 def use_bash() -> None:

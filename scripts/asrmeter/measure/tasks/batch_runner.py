@@ -65,8 +65,11 @@ class BatchRunner:
         )
         return latency_s
 
-    def warm_up(self, batch: int) -> None:
-        """Run a batch whose segments are cut off; emit a pass without segments, as its texts are those of none."""
+    def warm_up(self, batch: int) -> float:
+        """Run a batch whose segments are cut off, and return its latency in seconds.
+
+        The pass that is emitted has no segments, as its texts are those of none.
+        """
         ids = self._batches[batch]
         waveforms = [self._waveforms[i][:WARM_UP_SAMPLES] for i in ids]
         # Random weights say as much as the reference does.
@@ -77,6 +80,7 @@ class BatchRunner:
         audio_s = sum(map(len, waveforms)) / SAMPLE_RATE_HZ
         times = begin.times()
         self._emit(Pass(phase="warmup", **times, latency_s=latency_s, audio_s=audio_s, **_stages(timeline)))
+        return latency_s
 
     def _transcribe(
         self, waveforms: list[np.ndarray], references: list[str]

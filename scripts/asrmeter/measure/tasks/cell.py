@@ -3,6 +3,7 @@
 import time
 from typing import cast
 
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.corpora.batches import by_length
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
@@ -14,13 +15,16 @@ from asrmeter.measure.tasks import EventSink, Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
 from asrmeter.measure.used_time import UsedTime
-from asrmeter.records.events import Latency, Memory, Ready, Spent, Watched
+from asrmeter.records.events import Latency, Memory, Ready, Spent, Warm, Watched
 from asrmeter.runtimes.base import Runtime, mark_cost_s
 
 # What the job takes once the worker has ended: it imports pyarrow, and writes the record.
 WRITING_S = 0.5
 # What it takes until power has settled before it is measured without a pass.
 IDLE_SETTLES_S = 2.0
+# Passes are judged by their CPU time if they took so many seconds; what else the process does is a small part of it.
+LEAST_JUDGED_S = 0.5
+MOST_BUSY, ROUNDING = 1.1, 0.1
 
 
 class CellMeasurement(Task):
@@ -65,7 +69,9 @@ class CellMeasurement(Task):
 
     def load(self) -> None:
         """Load model and audio; emit what the start-up cost, and what the model is."""
+        begin_s = time.perf_counter()
         self._runtime = load_runtime(self._spec)
+        load_s = time.perf_counter() - begin_s
         self._gpu = gpu_of(self._runtime, self._spec.device)
         self._counters = energy_counters.of_device(self._gpu.uuid if self._gpu else None)
         self._memory = PeakMemory(self._runtime.device_memory())
@@ -74,6 +80,7 @@ class CellMeasurement(Task):
             Ready(
                 startup_cpu_s=time.process_time() + self._start.parent_cpu_s,
                 preload_cpu_s=self._start.preload_cpu_s,
+                load_s=load_s,
                 model_rss_bytes=self._memory.rss_bytes,
                 model_device_bytes=self._memory.device_bytes,
                 gpu_name=self._gpu.name if self._gpu else None,
@@ -81,6 +88,7 @@ class CellMeasurement(Task):
                 driver_version=_driver_version() if self._gpu else None,
                 decoding=self._runtime.decoding(),
                 **vars(self._runtime.effective()),
+                differences=self._runtime.differences(),
                 versions=self._runtime.versions(),
             )
         )
@@ -97,9 +105,16 @@ class CellMeasurement(Task):
         """
         begin_s = time.perf_counter()
         with self._runtime.check_scores():
-            self._runner.warm_up(self._ranked[-1])
+            first_pass_s = self._runner.warm_up(self._ranked[-1])
         while time.perf_counter() - begin_s < stop_rule.WARM_AFTER_S:
             self._runner.warm_up(self._ranked[-1])
+        self._emit(
+            Warm(
+                first_pass_s=first_pass_s,
+                compile_s=self._runtime.compile_s(),
+                n_compile_cache_hits=self._runtime.n_compile_cache_hits(),
+            )
+        )
 
     def time_rounds(self) -> None:
         """Time rounds over the batches of this sitting as long as they fit.
@@ -128,6 +143,7 @@ class CellMeasurement(Task):
             passes = []
             why = stop_rule.why_no_more(self._rounds, budget_s, spec.max_passes)
         self._used.end()
+        check_threads(self._used, spec.threads)
         report = watch.report()
         self._emit(
             Latency(
@@ -136,6 +152,8 @@ class CellMeasurement(Task):
                 n_unsteady=stop_rule.n_unsteady(self._rounds),
                 timed_s=sum(map(sum, self._rounds)),
                 budget_s=budget_s,
+                own_cpu_s=self._used.cpu_s,
+                wall_s=self._used.seconds,
                 watch=cast(Watched, report),
                 disturbance=why_disturbed(report, spec.threads),
                 stage_marks_s=runner.n_marks * mark_cost_s(self._runtime.timeline),
@@ -174,6 +192,21 @@ class CellMeasurement(Task):
             window_s = self._spec.energy_window_s or 0
             after_s += window_s + (IDLE_SETTLES_S + window_s if self._spec.lap == 1 else 0)
         return self._part * max(0.0, self._spec.ends_at_s - time.monotonic() - after_s)
+
+
+def check_threads(used: UsedTime, threads: int) -> None:
+    """Raise AsrmeterError if passes took more CPU time than so many threads can: their figures would mislead.
+
+    Libraries have settings of their own for threads, and some look at other variables. Short times are not judged.
+    """
+    if used.seconds < LEAST_JUDGED_S:
+        return
+    busy = used.cpu_s / used.seconds
+    if busy > MOST_BUSY * threads + ROUNDING:
+        raise AsrmeterError(
+            f"the model computed on {busy:.1f} threads where the study gives it {threads}; its runtime has to be told "
+            "in its own way"
+        )
 
 
 def _driver_version() -> str:

@@ -25,6 +25,7 @@ def load_runtime(spec: CellSpec) -> Runtime:
             spec.device,
             spec.threads,
             random_weights=spec.weights == "random",
+            converted=Path(spec.converted_folder) if spec.converted_folder else None,
         ),
     )
     gc.freeze()
