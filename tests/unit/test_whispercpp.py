@@ -263,13 +263,13 @@ def test_random_weights_write_as_many_tokens_as_asked(tmp_path: Path) -> None:
 
 
 def test_what_it_does_not_run_is_known_beforehand() -> None:
-    options = OPTIONS(runtime="whispercpp")
+    options = OPTIONS()
     assert options.why_not("whisper", "cpu", Host()) is None
     assert options.why_not(None, "cpu", Host()) is None
     assert "runs Whisper models" in (options.why_not("ctc", "cpu", Host()) or "")
     assert "on the CPU" in (options.why_not("whisper", "cuda", Host()) or "")
     assert options.conversion().format == "whispercpp-q8_0" and options.needs == ("_pywhispercpp", "gguf")
-    assert (options.wanted_dtype, OPTIONS(runtime="whispercpp", format="float16").wanted_dtype) == (None, "float16")
+    assert (options.wanted_dtype, OPTIONS(format="float16").wanted_dtype) == (None, "float16")
 
 
 def test_the_process_holds_no_torch(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class WhisperCppOptions(RuntimeOptions):
     packages: ClassVar[tuple[str, ...]] = ("pywhispercpp",)
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {"whispercpp": ("_pywhispercpp", "gguf")}
 
-    runtime: Literal["whispercpp"] = field(metadata=RUNTIME)
+    runtime: Literal["whispercpp"] = field(default="whispercpp", metadata=RUNTIME)
     format: Literal["q8_0", "q5_0", "float16"] = field(
         default="q8_0",
         metadata={
