@@ -24,7 +24,7 @@ from asrmeter.runtimes.families import ctc, family_of
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
-from asrmeter.runtimes.transformers.ctc import collapse, shortest_input
+from asrmeter.runtimes.families.ctc_greedy import collapse, shortest_input
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
@@ -332,7 +332,7 @@ def test_no_clip_is_too_short_for_a_ctc_model(tmp_path: Path, model_type: str) -
     runtime = load(ctc_folder(tmp_path / "model", model_type, True))
     for lengths_s in ((1 / 16_000,), (0.0125, 1.0), (0.03, 0.02), (1.0, 0.1)):
         heard = hear(runtime, noise(*lengths_s))
-        shortest_s = shortest_input(runtime.model.config) / 16_000
+        shortest_s = shortest_input(runtime.model.config.to_dict()) / 16_000
         assert [hypothesis.processed_s for hypothesis in heard] == [max(shortest_s, *lengths_s)] * len(lengths_s)
 
 
