@@ -14,6 +14,11 @@ from asrmeter.runtimes.families.ctc_features import Batch, CtcFeatures
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.scores import CheckedScores
 
+# What goes into a graph and comes out of it; the mask only where the model gets one.
+VALUES, MASK, SCORES = "values", "mask", "scores"
+# The file beside a graph that says what has to be known of config.json, defaults included.
+CONFIG = "ctc.json"
+
 
 class GreedyCtc(CheckedScores):
     """An encoder with a CTC head. A subclass loads the network and runs it.
@@ -22,7 +27,7 @@ class GreedyCtc(CheckedScores):
     """
 
     def __init__(self, setup: Setup, config: Mapping[str, Any]) -> None:
-        """Read what the model hears and spells; `config` is the whole of its config.json, defaults included."""
+        """Read what the model hears and spells; `config` is its config.json, defaults included."""
         self.features = CtcFeatures.of_folder(setup.folder)
         spelled = read_spelling(setup.folder)
         self._spelling = spelling(spelled, config["vocab_size"], config["pad_token_id"])
