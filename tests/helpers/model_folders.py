@@ -7,6 +7,7 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from asrmeter.runtimes.families import ctc
 from asrmeter.runtimes.families.whisper.vocabulary import END, START
@@ -78,3 +79,10 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
         generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
     write(folder / "generation_config.json", generation)
     return folder
+
+
+def likelier_timestamps(folder: Path, factor: float) -> None:
+    """Multiply the scores of a Whisper's timestamps, so that its texts of long audio have several sentences."""
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.embed_tokens.weight"][-1501:] *= factor
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -43,7 +43,7 @@ class CTranslate2Runtime(Runtime):
     def effective(self) -> Effective:
         """See `Runtime`. CTranslate2 tells its number format; it was told the threads."""
         host = this_host()
-        library = f"ctranslate2 {ctranslate2.__version__}, {_backend(self._device, host)}"
+        library = f"ctranslate2 {ctranslate2.__version__}, {backend(self._device, host)}"
         return Effective(
             dtype=self.engine.compute_type,
             threads=self._threads,
@@ -66,7 +66,7 @@ class CTranslate2Runtime(Runtime):
             self.checks_scores = False
 
 
-def _backend(device: str, host: Host) -> str:
+def backend(device: str, host: Host) -> str:
     """Return the library of matrix products: MKL on processors that say GenuineIntel (src/cpu/backend.cc)."""
     if device == "cuda":
         return "CUDA"
