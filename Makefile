@@ -13,11 +13,13 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns lock pictures clean help
+.PHONY: run runtimes keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
 	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
+
+runtimes: $(VENV)/run.stamp $(VENV)/runtimes.stamp ## set up every optional runtime: ONNX Runtime, OpenVINO, whisper.cpp, faster-whisper, torchao
 
 keep: $(VENV)/run.stamp ## copy the run in results/ to runs/NAME, to compare with later
 	$(ACTIVATE) python scripts/runs.py keep '$(NAME)' '$(RESULTS)'
@@ -68,10 +70,11 @@ columns: $(VENV)/dev.stamp ## docs/columns.md, of what the columns of all tables
 
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in
-	cd requirements && $(COMPILE) --constraint run.lock --output-file dev.lock dev.in
+	cd requirements && $(COMPILE) --constraint run.lock --output-file runtimes.lock runtimes.in
+	cd requirements && $(COMPILE) --constraint run.lock --constraint runtimes.lock --output-file dev.lock dev.in
 	cd requirements && $(COMPILE) --constraint run.lock --output-file slurm.lock slurm.in
 # A local label such as +cpu names one build of torch; the version holds for all.
-	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/dev.lock
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/runtimes.lock requirements/dev.lock
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.envs --fix
 
 pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (needs Chromium)

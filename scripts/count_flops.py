@@ -14,11 +14,13 @@ import pyarrow as pa
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter import runtimes
 from asrmeter.common.files import read_json
 from asrmeter.common.parquet import write
 from asrmeter.flops.study_models import models_of
 from asrmeter.flops.table import BatchGrid, rows
 from asrmeter.records.flops_rows import FLOPS
+from asrmeter.runtimes.base import ALWAYS_UNUSED
 from asrmeter.study import grid as plan
 from asrmeter.study import ownership
 from asrmeter.workflow.cli import run
@@ -33,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
     args = parser.parse_args(argv)
 
+    runtimes.hide(ALWAYS_UNUSED)  # transformers would import it
     study = ownership.read(args.study)
     grid = sorted({(cell.duration_s, cell.batch_size) for cell in plan.cells(study)})
     batch_grid = BatchGrid(grid, read_json(args.segments), study.seed)

@@ -14,11 +14,15 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from asrmeter import runtimes
 from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models import catalogue as models
+from asrmeter.runtimes.base import ALWAYS_UNUSED
 from asrmeter.sources import packages
 from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, exclusively, link
 
+# transformers would import it, in every process of the tests.
+runtimes.hide(ALWAYS_UNUSED)
 # A busy neighbour makes an example take as long as it likes.
 hypothesis.settings.register_profile("asrmeter", deadline=None)
 hypothesis.settings.load_profile("asrmeter")

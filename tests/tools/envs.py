@@ -31,6 +31,8 @@ class Rule(NamedTuple):
     scripts: frozenset[str]
 
 
+# What everybody has, and what optional runtimes need on top.
+LOCKS = ("run.lock", "runtimes.lock")
 # What each environment of runtimes has beside the usual one, as Python imports it.
 OF_RUNTIMES = {
     name: frozenset(packages)
@@ -87,10 +89,10 @@ def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def locked(root: Path = ROOT, lock: str = "run.lock") -> dict[str, str]:
-    """Return version by package of a lock."""
-    text = (root / "requirements" / lock).read_text(encoding="utf-8")
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+def locked(root: Path = ROOT, *locks: str) -> dict[str, str]:
+    """Return version by package of locks: of those that environments follow, or of others by name."""
+    texts = [(root / "requirements" / lock).read_text(encoding="utf-8") for lock in locks or LOCKS]
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", "\n".join(texts), re.MULTILINE))
 
 
 def pinned(environment: str, versions: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from rattler import MatchSpec
 
 from tools import envs
-from tools.envs import FILES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
+from tools.envs import FILES, OF_RUNTIMES, ROOT, complaints, listed, locked, pinned, rules, scripts_of
 
 each = pytest.mark.parametrize("name", FILES)
 # No rule's command needs it.
@@ -42,16 +42,25 @@ def test_every_rule_has_an_environment_and_every_one_is_used() -> None:
     assert all(rule.scripts for rule in rules().values())
 
 
-def test_both_locks_agree() -> None:
-    dev = locked(lock="dev.lock")
+def test_locks_agree() -> None:
+    dev = locked(ROOT, "dev.lock")
     assert {name: dev.get(name) for name in locked()} == locked()
+    usual, optional = locked(ROOT, "run.lock"), locked(ROOT, "runtimes.lock")
+    assert {name: optional.get(name) for name in usual} == usual
 
 
 def test_run_in_lists_what_all_environments_list() -> None:
     text = (ROOT / "requirements" / "run.in").read_text()
     wanted = {Requirement(line).name for line in text.splitlines() if not line.startswith("#")}
-    together = set().union(*(listed(path.read_text()) for path in FILES.values()))
+    usual = {*FILES} - {*OF_RUNTIMES}
+    together = set().union(*(listed(FILES[name].read_text()) for name in usual))
     assert wanted == together | {"pip"} | NOT_IN_A_RULE
+
+
+def test_each_optional_runtime_has_an_environment_and_requirements() -> None:
+    assert {*OF_RUNTIMES} <= {*FILES}
+    named = (ROOT / "requirements" / "runtimes.in").read_text().split()
+    assert {name.removesuffix(".in") for name in named if name.endswith(".in")} == {"run", *OF_RUNTIMES}
 
 
 @each

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import ctranslate2
 
@@ -19,7 +19,7 @@ class CTranslate2Runtime(Runtime):
         engine: the model.
     """
 
-    packages = ("ctranslate2", "tokenizers", "numpy")
+    packages: ClassVar[tuple[str, ...]] = ("ctranslate2", "tokenizers", "numpy")
     engine: Any
 
     def __init__(self, kind: Any, setup: Setup) -> None:
