@@ -34,7 +34,7 @@ def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> 
         **{"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "vocab_size": len(VOCABULARY)},
         **{"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2},
     }
-    model = kind(kind.config_class(**small, **settings))
+    model = kind(kind.config_class(**small | settings))
     with torch.no_grad():
         model.lm_head.weight *= 20
         model.lm_head.bias[1:4] = -1e4
