@@ -7,6 +7,7 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from asrmeter.runtimes.families import ctc, ctc_mel
 from asrmeter.runtimes.families.whisper.vocabulary import END, START
@@ -33,7 +34,7 @@ def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> 
         **{"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "vocab_size": len(VOCABULARY)},
         **{"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2},
     }
-    model = kind(kind.config_class(**small, **settings))
+    model = kind(kind.config_class(**small | settings))
     with torch.no_grad():
         model.lm_head.weight *= 20
         model.lm_head.bias[1:4] = -1e4
@@ -113,3 +114,10 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
         generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
     write(folder / "generation_config.json", generation)
     return folder
+
+
+def likelier_timestamps(folder: Path, factor: float) -> None:
+    """Multiply the scores of a Whisper's timestamps, so that its texts of long audio have several sentences."""
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.embed_tokens.weight"][-1501:] *= factor
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

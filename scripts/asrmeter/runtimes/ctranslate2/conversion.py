@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.runtimes.base import UnsupportedError
+from asrmeter.runtimes.families.ctc_greedy import CONFIG
 
 # What CTranslate2's encoder of wav2vec 2.0 has built in (src/layers/wav2vec2.cc).
 _BUILT_IN: Mapping[str, Any] = {
@@ -18,6 +19,8 @@ _BUILT_IN: Mapping[str, Any] = {
     **{"feat_extract_activation": "gelu", "hidden_act": "gelu"},
 }
 _FIRST_STRIDE, _STRIDE = 5, 2
+# What the runtime has to know of a CTC model's configuration.
+_KEPT = ("vocab_size", "pad_token_id", "conv_kernel", "conv_stride")
 
 
 def convert(source: Path, family: str, weights: str, target: Path) -> None:
@@ -31,7 +34,10 @@ def convert(source: Path, family: str, weights: str, target: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
     if family == "ctc":
-        check_ctc(json.loads((source / "config.json").read_text(encoding="utf-8")))
+        config = complete_config(json.loads((source / "config.json").read_text(encoding="utf-8")))
+        check_ctc(config)
+        told = {key: config[key] for key in _KEPT}
+        (target / CONFIG).write_text(json.dumps(told) + "\n", encoding="utf-8")
     made = target / "made"  # the converter refuses a folder that is there
     TransformersConverter(str(source)).convert(str(made), quantization=weights)
     for path in made.iterdir():
@@ -39,19 +45,21 @@ def convert(source: Path, family: str, weights: str, target: Path) -> None:
     made.rmdir()
 
 
-def check_ctc(config: Mapping[str, Any]) -> None:
-    """Raise UnsupportedError unless CTranslate2 has the architecture of config.json built in."""
+def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a config.json with the defaults of wav2vec 2.0 for what it does not say."""
     from transformers import Wav2Vec2Config
 
-    if config.get("model_type") != _BUILT_IN["model_type"]:
-        raise UnsupportedError(f"CTranslate2 converts wav2vec2 models; the model is {config.get('model_type')}")
-    own = {**Wav2Vec2Config().to_dict(), **config}
+    return {**Wav2Vec2Config().to_dict(), **config}
+
+
+def check_ctc(own: Mapping[str, Any]) -> None:
+    """Raise UnsupportedError unless CTranslate2 has the architecture of a whole config.json built in."""
     for key, value in _BUILT_IN.items():
         if own[key] != value:
-            raise UnsupportedError(f"CTranslate2 runs wav2vec2 models with {key} {value}; the model's is {own[key]}")
+            raise UnsupportedError(f"CTranslate2 runs CTC models with {key} {value}; the model's is {own[key]}")
     first, *others = own["conv_stride"]
     if first != _FIRST_STRIDE or {*others} != {_STRIDE}:
         raise UnsupportedError(
-            f"CTranslate2 runs wav2vec2 models with strides of {_FIRST_STRIDE}, then {_STRIDE}; the model's "
+            f"CTranslate2 runs CTC models with strides of {_FIRST_STRIDE}, then {_STRIDE}; the model's "
             f"conv_stride is {own['conv_stride']}"
         )

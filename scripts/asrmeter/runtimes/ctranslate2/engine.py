@@ -1,18 +1,16 @@
 """Load a folder into CTranslate2, and tell what it computes with."""
 
-import contextlib
-import math
 import os
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import ctranslate2
 
 from asrmeter.machine.host import Host, this_host
-from asrmeter.runtimes.base import Effective, Runtime, Setup, UnsupportedError
+from asrmeter.runtimes.base import Effective, Setup, UnsupportedError
+from asrmeter.runtimes.families.scores import CheckedScores
 
 
-class CTranslate2Runtime(Runtime):
+class CTranslate2Runtime(CheckedScores):
     """A runtime whose model CTranslate2 runs.
 
     Attributes:
@@ -38,12 +36,11 @@ class CTranslate2Runtime(Runtime):
         except ValueError as error:
             # The only way to know it, apart from `why_not`: nothing is silently another format.
             raise UnsupportedError(str(error)) from error
-        self.checks_scores = False
 
     def effective(self) -> Effective:
         """See `Runtime`. CTranslate2 tells its number format; it was told the threads."""
         host = this_host()
-        library = f"ctranslate2 {ctranslate2.__version__}, {_backend(self._device, host)}"
+        library = f"ctranslate2 {ctranslate2.__version__}, {backend(self._device, host)}"
         return Effective(
             dtype=self.engine.compute_type,
             threads=self._threads,
@@ -56,17 +53,8 @@ class CTranslate2Runtime(Runtime):
         """See `Runtime`."""
         return ("features", "activations") if self._format.startswith("int8") else ("features",)
 
-    @contextlib.contextmanager
-    def check_scores(self) -> Iterator[None]:
-        """See `Runtime`."""
-        self.checks_scores = True
-        try:
-            yield
-        finally:
-            self.checks_scores = False
 
-
-def _backend(device: str, host: Host) -> str:
+def backend(device: str, host: Host) -> str:
     """Return the library of matrix products: MKL on processors that say GenuineIntel (src/cpu/backend.cc)."""
     if device == "cuda":
         return "CUDA"
@@ -87,9 +75,3 @@ def instructions(host: Host) -> str:
         return told
     names = {"avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
     return next((name for flag, name in names.items() if not host.lacks(flag)), "GENERIC")
-
-
-def check_finite(scores: list[float]) -> None:
-    """Raise FloatingPointError if a score is infinite or not a number."""
-    if not all(map(math.isfinite, scores)):
-        raise FloatingPointError("the model's scores are infinite or not a number; measure it in float32")

@@ -4,7 +4,7 @@ import ctranslate2
 import numpy as np
 
 from asrmeter.runtimes.base import Setup, Timeline
-from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime, check_finite
+from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
 
@@ -42,10 +42,9 @@ class CTranslate2Whisper(CTranslate2Runtime, WindowedWhisper):
             max_initial_timestamp_index=1500 if stamps is None or last_initial is None else last_initial - stamps.first,
             repetition_penalty=rules.repetition_penalty,
             no_repeat_ngram_size=rules.no_repeat_ngram_size,
-            return_scores=self.checks_scores,
+            return_scores=self._checks_scores,
         )
-        if self.checks_scores:
-            check_finite([score for each in found for score in each.scores])
+        self.see(np.array([each.scores for each in found]))
         return [each.sequences_ids[0] for each in found]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
-from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime, check_finite
+from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
 from asrmeter.runtimes.families.preprocessor import settings_of
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END
@@ -95,8 +95,7 @@ class FasterWhisper(CTranslate2Runtime):
         # A generator: a window is heard when it is asked for.
         found = list(self._whisper.transcribe(waveform, **_SAID)[0])
         timeline.begin("text")
-        if self.checks_scores:
-            check_finite([segment.avg_logprob for segment in found])
+        self.see(np.array([segment.avg_logprob for segment in found]))
         n_tokens = sum(token < self._end for segment in found for token in segment.tokens)
         text = "".join(segment.text for segment in found).strip()
         return Hypothesis(text, n_tokens, self._whisper.n_windows, self._whisper.n_windows * FAMILY.window_s)
