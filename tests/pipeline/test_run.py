@@ -53,6 +53,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "sittings",
         "passes",
         "transcripts",
+        "optimisations",
         "flops",
         "operators",
         "ceilings",

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
+from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.common.table_types import HELD, SOURCES, Description, Holds, description
 
@@ -15,6 +16,7 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "sittings": ("a cell in one lap", SITTINGS),
     "passes": ("a pass over one batch; a lap without a pass has one row", PASSES),
     "transcripts": ("a segment, by one cell", TRANSCRIPTS),
+    "optimisations": ("a proposal, or a further variant, of a model on a device", OPTIMISATIONS),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from asrmeter.analysis.cell_parts.accuracy import NO_WORDS
 from asrmeter.analysis.hardware import Hardware, hardware_of
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common import constants
 from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_METHODS, MEASURED_STATUS, MODELLED_METHODS
 
 Candidate = tuple[str, str]
-# The variant that others are compared with.
-BASELINE = "fp32"
+BASELINE = constants.BASELINE
 
 
 @dataclass(frozen=True)
