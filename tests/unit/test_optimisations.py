@@ -110,7 +110,7 @@ def judged(slower: float, **changes: Any) -> tuple[str, str | None]:
     return row["verdict"], row["reason"]
 
 
-def test_a_row_for_each_proposal_and_further_variant_of_each_model_and_device() -> None:
+def test_each_proposal_and_variant_has_a_row_of_model_and_device() -> None:
     whole = study("half", "bf16", devices=["cpu", "cuda"], models={MODEL: {}, "whisper-tiny.en": {}})
     rows = table(whole, timed())
     names = [row["proposal"] for row in rows if (row["model"], row["device"]) == (MODEL, "cuda")]
@@ -131,7 +131,7 @@ def test_a_study_without_a_proposal_has_no_row_of_one(variants: tuple[str, ...],
     assert [row["proposal"] for row in table(study(*variants), timed())] == tried
 
 
-def test_a_proposal_is_known_by_its_options_whatever_it_is_called() -> None:
+def test_a_proposal_is_known_by_its_options_not_by_a_name() -> None:
     whole = study().model_copy(update={"variants": study("bf16").variants | {"b": study("eager").variants["eager"]}})
     assert row_of(table(whole, timed()), "fused-operations")["variant"] == "b"
 
@@ -197,7 +197,7 @@ def test_the_verdict_is_that_of_the_ratio(slower: float, kind: str) -> None:
     assert row["reason"] is None
 
 
-def test_the_noise_floor_and_the_interval_each_make_no_difference() -> None:
+def test_noise_floor_and_interval_each_make_no_difference() -> None:
     assert judged(0.98)[0] == "helps"
     assert judged(0.98, noise_floor=0.03)[0] == "no_difference"
     assert judged(0.98, latency_own_se=0.05)[0] == "no_difference"
@@ -226,7 +226,7 @@ def test_what_cannot_run_here_says_why() -> None:
     assert (row["verdict"], row["reason"]) == ("not_measured", "unsupported: no eager")
 
 
-def test_what_is_for_another_device_is_not_possible_even_if_its_variant_was_measured() -> None:
+def test_what_is_for_another_device_is_not_possible() -> None:
     rows = table(study("bf16"), timed(), timed("bf16", 0.5))
     graphs = row_of(rows, "graphs")
     assert (graphs["verdict"], graphs["reason"]) == ("not_possible", "it is not for cpu, only for cuda")
@@ -247,7 +247,7 @@ def test_what_was_not_measured_says_why(cells: list[list[Cell]], reason: str) ->
     assert (row["verdict"], row["reason"], row["speed_ratio"]) == ("not_measured", reason, None)
 
 
-def test_one_cell_that_does_not_count_is_named_and_the_others_decide() -> None:
+def test_a_cell_that_does_not_count_is_named_others_decide() -> None:
     first, *others = timed("bf16", 0.5)
     row = row_of(table(study("bf16"), timed(), [failed(first, "unsupported", "too short"), *others]))
     assert (row["verdict"], row["n_cells"]) == ("helps", 2)
@@ -260,7 +260,7 @@ def test_a_proposal_that_is_not_in_the_study_says_so() -> None:
     assert row["equal_settings"] is None
 
 
-def test_accuracy_comes_before_speed_by_the_gate_of_recommendations() -> None:
+def test_accuracy_comes_before_speed_by_the_gate_of_the_answer() -> None:
     # fp32 has a WER of 6 %: 93 % of the words are right, and 99 % of that is a WER of 6.94 %.
     for wer, verdict in ((0.069, "helps"), (0.08, "costs_accuracy")):
         found, reason = judged(0.5, wer=wer)
@@ -272,7 +272,7 @@ def test_accuracy_comes_before_speed_by_the_gate_of_recommendations() -> None:
     assert (row["verdict"], row["reason"]) == ("helps", None)
 
 
-def test_accuracy_is_judged_in_the_class_in_which_models_are_compared() -> None:
+def test_accuracy_is_judged_in_the_class_of_comparison() -> None:
     short, _, long = timed("bf16", 0.5)
     cells = [short | {"wer": 0.5}, long]
     assert row_of(table(study("bf16", batch_sizes=[1]), [timed()[0], timed()[2]], cells))["verdict"] == "helps"
@@ -304,7 +304,7 @@ def test_texts_of_random_weights_are_not_compared() -> None:
     assert (row["n_texts"], row["share_identical"]) == (0, None)
 
 
-def test_texts_are_identical_to_the_letter_but_for_white_space_at_the_ends() -> None:
+def test_texts_are_identical_to_the_letter_but_for_their_ends() -> None:
     def heard(text: str, row: Cell) -> str:
         if row["variant"] == "fp32":
             return f" {text}\n"
@@ -316,7 +316,7 @@ def test_texts_are_identical_to_the_letter_but_for_white_space_at_the_ends() -> 
     assert (row["wer_change"], row["wer_change_low"], row["wer_change_high"]) == (0, 0, 0)
 
 
-def test_wers_are_compared_by_segment_and_turned_round_with_the_ratio() -> None:
+def test_wers_are_compared_by_segment_and_turned_round_too() -> None:
     cells = timed(), timed("bf16", wer=0.3), timed("eager", wer=0.3)
     rows = table(study("bf16", "eager"), *cells)
     worse, better = row_of(rows), row_of(rows, "fused-operations")
@@ -325,7 +325,7 @@ def test_wers_are_compared_by_segment_and_turned_round_with_the_ratio() -> None:
     assert better["share_identical"] == worse["share_identical"] < 1
 
 
-def test_texts_on_a_gpu_are_held_against_the_cpu_where_fp32_was_not_measured_there() -> None:
+def test_texts_on_a_gpu_are_held_against_fp32_there_or_on_cpu() -> None:
     on_gpu = timed("bf16", device="cuda")
     whole = study("bf16", devices=["cpu", "cuda"])
     missing = [failed(row, "oom", "too large") for row in timed(device="cuda", wer=None)]

@@ -62,7 +62,7 @@ def test_variants_are_named_or_all_proposals(said: Any) -> None:
         study(variants=said)
 
 
-def test_a_proposal_whose_options_are_wrong_is_a_mistake_of_the_study(advice: Path) -> None:
+def test_wrong_options_of_a_proposal_are_a_mistake_of_the_study(advice: Path) -> None:
     advice.write_text('[half]\nwording = "FP16"\nvariant = "half"\noptions = { dtype = "float8" }')
     with pytest.raises(AsrmeterError, match=r'variants\.half\.dtype: "float8" is not allowed'):
         study(variants="proposals")
@@ -90,7 +90,7 @@ def test_a_variant_measures_a_proposal_by_its_options(options: dict[str, Any], m
     assert half.is_measured_by(study(variants={"any-name": options}).variants["any-name"]) is measures
 
 
-def test_an_option_or_a_runtime_that_a_variant_lacks_is_another_variant() -> None:
+def test_another_runtime_or_option_is_another_variant() -> None:
     variant = study().variants[BASELINE]
     for options in ({"cache": "no-such-option"}, {"runtime": "no_such_runtime"}):
         assert not Proposal("x", "x", variant="x", options=options).is_measured_by(variant)
