@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from asrmeter.analysis import optimisations
 from asrmeter.analysis.cell_parts.accuracy import NO_WORDS
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
-from asrmeter.common import parquet
+from asrmeter.analysis.variance_components import Sitting, fit
+from asrmeter.common import parquet, stats
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.study import proposals, validation
 from asrmeter.study.model import Study
@@ -211,6 +213,51 @@ def test_with_one_lap_the_value_decides_and_it_is_said(slower: float, verdict: s
         row = row_of(table(study("bf16", protocol={"laps": laps}), once, bare))
         assert (row["verdict"], row["speed_ratio_low"], row["speed_ratio_high"]) == (verdict, None, None)
         assert row["reason"] == f"{what} has no interval: the value alone decides"
+
+
+def speed_ratio(fits: list[dict[Any, Any]], n_classes: int) -> stats.Estimate:
+    """Return the mean ratio of two variants, the first of the first fit and the last of the last."""
+    sides = [
+        [
+            stats.Estimate(one.value, one.low, one.high, None, one.own_se, one.own_df, "laps 1 2")
+            for one in (fitted[variant, size] for size in range(n_classes))
+        ]
+        for fitted, variant in ((fits[0], 0), (fits[-1], max(variant for variant, _ in fits[-1])))
+    ]
+    found = stats.mean_ratio(list(zip(*sides, strict=True)))
+    assert found
+    return found
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("groups", [(20,), (10, 1)])
+@pytest.mark.parametrize(("n_laps", "n_classes", "drift"), [(2, 1, 0.05), (2, 3, 0.02), (2, 6, 0.05), (3, 3, 0.05)])
+def test_the_interval_of_the_ratio_holds_the_truth(
+    groups: tuple[int, ...], n_laps: int, n_classes: int, drift: float
+) -> None:
+    """Variants of one runtime are fitted together, those of two apart; both met the same laps."""
+    dice, n_studies, own_sd, pass_sd = np.random.default_rng(4), 400, 0.03, 0.015
+    holds = 0
+    for _ in range(n_studies):
+        of_laps = dice.normal(0, drift, n_laps)
+
+        def sitting(variant: int, size: int, lap: int, slow: float) -> Sitting:
+            level = math.log(0.5 * (size + 1)) + slow + dice.normal(0, own_sd)
+            passes = np.exp(level + dice.normal(0, pass_sd, 3)).tolist()
+            return Sitting((variant, size), lap, {0: passes}, False, 1.0, (size,))
+
+        fits = [
+            fit(
+                sitting(variant, size, lap, of_laps[lap])
+                for variant in range(n_variants)
+                for size in range(n_classes)
+                for lap in range(n_laps)
+            )
+            for n_variants in groups
+        ]
+        ratio = speed_ratio(fits, n_classes)
+        holds += ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high
+    assert 0.92 <= holds / n_studies <= 0.98, (groups, n_laps, n_classes)
 
 
 def refused(rows: list[Cell], why: str = "this processor has no instructions for it") -> list[Cell]:
