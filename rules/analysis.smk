@@ -2,7 +2,7 @@
 From records to tables.
 
 Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -26,7 +26,14 @@ rule tables:
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "sittings", "passes", "transcripts", "optimisations"],
+            table=[
+                "cells",
+                "sittings",
+                "passes",
+                "transcripts",
+                "optimisations",
+                "start",
+            ],
             ending=["parquet", "csv"],
         ),
     log:

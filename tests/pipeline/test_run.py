@@ -54,6 +54,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "passes",
         "transcripts",
         "optimisations",
+        "start",
         "flops",
         "operators",
         "ceilings",
