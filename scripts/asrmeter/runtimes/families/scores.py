@@ -30,5 +30,5 @@ class CheckedScores(Runtime):
 
 def check_finite(scores: np.ndarray) -> None:
     """Raise FloatingPointError if a score is infinite or not a number: then an extreme is."""
-    if not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
+    if not (np.isfinite(scores.min(initial=0)) and np.isfinite(scores.max(initial=0))):
         raise FloatingPointError("the model's scores are infinite or not a number; measure it in float32 or bfloat16")

@@ -91,6 +91,8 @@ class TransformersWhisper(TorchRuntime):
         n_tokens = [self.rules.n_tokens(text) for text in references]
         work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self.rules.max_tokens)
         limits = {"min_new_tokens": work.n_tokens, "max_new_tokens": work.n_tokens}
+        # Two timestamps in a row, which random weights may choose, would end the window there and begin another.
+        limits["force_unique_generate_call"] = True
         windows = [
             self._short_form([waveform[window] for waveform in waveforms], timeline, **limits)
             for window in work.windows
