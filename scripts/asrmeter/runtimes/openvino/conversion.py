@@ -56,7 +56,7 @@ def whisper_graphs(source: Path) -> dict[str, Any]:
         step, example_input=(torch.zeros((2, 2), dtype=torch.int64), torch.arange(2, dtype=torch.int32), *past, *heard)
     )
     before, after = ([f"{when}_{number}" for number in range(len(past))] for when in ("past", "present"))
-    shapes = {whisper.TOKENS: [-1, -1], whisper.ROWS: [-1], **{name: heads for name in (*before, *names)}}
+    shapes = {whisper.TOKENS: [-1, -1], whisper.ROWS: [-1], **dict.fromkeys((*before, *names), heads)}
     _name(stepped, shapes, [whisper.SCORES, *after])
     apply_make_stateful_transformation(stepped, dict(zip(before, after, strict=True)))
     _begin_empty(stepped, step.n_heads, step.head_size)
