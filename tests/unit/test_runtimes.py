@@ -652,8 +652,8 @@ def test_words_that_were_added_are_text_and_no_timestamps(tmp_path: Path) -> Non
     other = resized(folder, tmp_path / "other", n_tokens + 3, "added")
     assert [h.text for h in hear(load(other), noise(31))] == long
     runtime = load(other)
-    assert runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).n_tokens == 3
-    assert "added" in runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).text
+    assert runtime.rules.hypothesis([1, n_tokens, n_tokens + 1, 2], 1).n_tokens == 3
+    assert "added" in runtime.rules.hypothesis([1, n_tokens, n_tokens + 1, 2], 1).text
 
 
 def test_a_whisper_without_timestamps_hears_one_window(tmp_path: Path) -> None:
