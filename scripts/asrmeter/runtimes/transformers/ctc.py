@@ -14,10 +14,11 @@ from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
 from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
-from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
+from asrmeter.runtimes.transformers.optioned import OptionedRuntime
+from asrmeter.runtimes.transformers.transfers import heard_in_parts
 
 
-class TransformersCtc(TorchRuntime):
+class TransformersCtc(OptionedRuntime):
     """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`.
 
     The folder's preprocessor_config.json says whether the model gets an attention mask. Models with group normalisation
@@ -35,6 +36,9 @@ class TransformersCtc(TorchRuntime):
         self._encoder = getattr(self.model, self.model.base_model_prefix)
         self.head = self.model.lm_head
         self.attention = self.model.config._attn_implementation
+        if compilation := self.apply(self._encoder, self.head):
+            # Each batch is as long as its longest segment.
+            self._encoder.forward = compilation.of_any_shape(self._encoder.forward)
         # By token. The blank, and outputs of the head that no file names, spell nothing.
         self._spelling = [spelling.get(token, "") for token in range(self.model.lm_head.out_features)]
         self._spelling[self.model.config.pad_token_id] = ""
@@ -53,9 +57,12 @@ class TransformersCtc(TorchRuntime):
         waveforms = [np.pad(waveform, (0, max(self._n_shortest - len(waveform), 0))) for waveform in waveforms]
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
-        inputs = inputs.to(self.model.device)
+        inputs = self.on_device(inputs)
         timeline.begin("encoder")
-        hidden = self._encoder(**inputs).last_hidden_state
+        if self.overlapped:
+            hidden = heard_in_parts(self._encoder, self.overlapped.parts(inputs))
+        else:
+            hidden = self._encoder(**inputs).last_hidden_state
         timeline.begin("decoder")
         frames = self.head(hidden).argmax(dim=-1).tolist()
         timeline.begin("text")
