@@ -2,7 +2,7 @@
 From records to tables.
 
 Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,sittings,passes,transcripts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -17,6 +17,7 @@ rule tables:
     "Score every transcript and gather all cells."
     input:
         code("make_tables.py"),
+        f"{BASE}/resources/proposals.toml",
         # Each is as new as the newest record of its lap, and all records together are thousands.
         laps=PLAN.laps.retried,
         study=saved_study,
@@ -25,7 +26,14 @@ rule tables:
     output:
         expand(
             "<results>/tables/{table}.{ending}",
-            table=["cells", "sittings", "passes", "transcripts"],
+            table=[
+                "cells",
+                "sittings",
+                "passes",
+                "transcripts",
+                "optimisations",
+                "start",
+            ],
             ending=["parquet", "csv"],
         ),
     log:

@@ -28,6 +28,7 @@ rule figures:
         study="<results>/study.json",
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
+        optimisations="<results>/tables/optimisations.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -58,6 +59,7 @@ rule figures:
             --study {input.study:q} \
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
+            --optimisations {input.optimisations:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
@@ -81,6 +83,8 @@ rule report:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         sittings="<results>/tables/sittings.parquet",
+        optimisations="<results>/tables/optimisations.parquet",
+        start="<results>/tables/start.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -111,6 +115,8 @@ rule report:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --sittings {input.sittings:q} \
+            --optimisations {input.optimisations:q} \
+            --start {input.start:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \
             --ceilings {input.ceilings:q} \

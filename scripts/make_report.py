@@ -8,18 +8,16 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis.bottlenecks import KEYS as BOTTLENECK_TABLES
 from asrmeter.common.files import write_atomically
-from asrmeter.report.html.sources import Sources, report_of
+from asrmeter.report.html.sources import TABLES, Sources, report_of
 from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the report: one self-contained HTML file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    tables = ("cells", "transcripts", "sittings", *BOTTLENECK_TABLES)
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
-    for name in tables:
+    for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
@@ -31,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     html, _ = report_of(
         Sources(
             study=arguments.study,
-            tables={name: getattr(arguments, name) for name in tables},
+            tables={name: getattr(arguments, name) for name in TABLES},
             selection=arguments.selection,
             segments=arguments.segments,
             compare_with=arguments.compare_with,

@@ -10,6 +10,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter.analysis import optimisations, start_table
 from asrmeter.analysis.cells_table import gather
 from asrmeter.analysis.scoring import normalisers
 from asrmeter.common.parquet import read, write
@@ -35,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     study = ownership.read(args.study)
     scored_by = normalisers(Archives(args.downloads), study.corpus.kind)
     tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.fingerprints)
+    tables["optimisations"] = optimisations.table(study, tables)
+    tables["start"] = start_table.table(tables)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

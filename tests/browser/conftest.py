@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from asrmeter.analysis import start_table
 from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES
@@ -18,6 +19,7 @@ from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
+from helpers.optimisations import example_optimisations
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from helpers.tables import (
     all_sittings,
@@ -69,8 +71,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         comparison=compare(
             Run.of("results-old", slower, transcripts), Run.of("results", measured_again(cells), transcripts)
         ),
+        optimisations=example_optimisations(("whisper-tiny.en", HOSTILE)),
+        start=start_table.rows(cells),
     )
-    context = FigureContext.of(inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"))
+    context = FigureContext.of(
+        inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), inputs.optimisations
+    )
     figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"

@@ -17,6 +17,7 @@ from asrmeter.report.figure_registry import FIGURES
 from asrmeter.study import validation
 from asrmeter.study.model import Study
 from helpers.bottlenecks import example_bottlenecks, failed_profile, write_bottlenecks
+from helpers.optimisations import optimisation
 from helpers.tables import Cell, cell, example_segments, example_selection, example_study, failed, transcripts_of
 from helpers.tables import write_tables as write_cells
 
@@ -54,7 +55,8 @@ def make(here: Path, drawn: str, **report: Any) -> Path:
     results = here / RESULTS
     cells = _cells(recordings)
     transcripts = [row for one in cells for row in _transcripts(one)]
-    write_cells(results / "tables", cells, transcripts)
+    reason = f"{recordings / NAMES[0]}: /opt/geckocache/bin has no {SAID[2]}"
+    write_cells(results / "tables", cells, transcripts, [optimisation("fp16", None, reason=reason), optimisation()])
     other = [row | {"node": "nodenarwhal9", "latency_s_median": 50.0} for row in cells]
     write_cells(here / OTHER / "tables", other, transcripts)
     write_bottlenecks(results / "tables", _bottlenecks(cells, recordings))

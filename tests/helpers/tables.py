@@ -1,13 +1,18 @@
 """Constructed tables, shaped like those of a real study; the figures are invented and for tests only."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from asrmeter.analysis import start_table
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
+from asrmeter.common import parquet
 from asrmeter.records.disturbance import RATES
 from asrmeter.study import validation
 from asrmeter.study.model import Study
@@ -125,6 +130,11 @@ def cell(
         "gflop_per_sample": 74.0 * slowness,
         "achieved_gflops": 74.0 * slowness * batch_size / latency_s,
         "startup_cpu_s": 3.1,
+        "load_s": 0.9 * slowness,
+        "first_pass_s": 0.6 * slowness,
+        "model_bytes": 150_000_000,
+        "equal_settings": True,
+        "busy_threads": 1.9,
         "timed_s": 12 * latency_s,
         "job_s": 14 * latency_s + 3,
         "protocol": 2,
@@ -314,11 +324,21 @@ def example_segments() -> dict[str, dict[str, Any]]:
     }
 
 
-def write_tables(folder: Path, cells: list[Cell], transcripts: list[Cell]) -> tuple[Path, Path, Path]:
-    """Write cells, transcripts and sittings the way the pipeline does, and return the paths."""
+def write_tables(
+    folder: Path, cells: list[Cell], transcripts: list[Cell], optimisations: Sequence[Cell] = ()
+) -> tuple[Path, Path, Path]:
+    """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
+
+    What is made of cells lies beside them: `optimisations.parquet` and `start.parquet`.
+    """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(cells, columns=CELL_COLUMNS).to_parquet(paths[0])
     pd.DataFrame(transcripts, columns=TRANSCRIPTS.names).to_parquet(paths[1])
     pd.DataFrame(all_sittings(cells), columns=SITTINGS.names).to_parquet(paths[2])
+    for name, rows, schema in (
+        ("optimisations", list(optimisations), OPTIMISATIONS),
+        ("start", start_table.rows(cells), start_table.START),
+    ):
+        parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

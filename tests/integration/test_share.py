@@ -222,7 +222,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = Path.cwd()
     os.chdir(here)
     results = make(here, DRAWN)
-    tables = {name: results / "tables" / f"{name}.parquet" for name in ("cells", "transcripts", *make_figures.TABLES)}
+    tables = {
+        name: results / "tables" / f"{name}.parquet"
+        for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
+    }
     options = tables | {
         "study": results / "study.json",
         "template-folder": ROOT / "report",

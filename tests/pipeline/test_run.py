@@ -53,6 +53,8 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "sittings",
         "passes",
         "transcripts",
+        "optimisations",
+        "start",
         "flops",
         "operators",
         "ceilings",

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 import asrmeter
 import make_figures
 import make_report
+from asrmeter.analysis import start_table
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -39,6 +40,7 @@ from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.optimisations import example_optimisations
 from helpers.tables import (
     all_sittings,
     cell,
@@ -105,6 +107,7 @@ def rendered(
     comparison=None,
     selection=None,
     audio=None,
+    optimisations=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -112,14 +115,15 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     language = study.report.language
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language))
+    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language), optimisations)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     linked = report.linkable(study.report)
     inputs = report.Inputs(
-        study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked
-    )
+        study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
+        optimisations, start_table.rows(cells),
+    )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
 
@@ -135,7 +139,7 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def page():
-    return rendered(example_cells(("cpu", "cuda")), drawn=True)
+    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=example_optimisations())
 
 
 def drawn_anew(context: FigureContext) -> Figure:
@@ -158,7 +162,9 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
         cast(dict[str, FigureEntry], FIGURES), "anew", FigureEntry("test_report:drawn_anew", "test_report:said_anew")
     )
     command[command.index(str(TEMPLATES))] = str(templates)
-    options = {name: tmp_path / f"{name}.parquet" for name in ("cells", "transcripts", *make_figures.TABLES)}
+    options = {
+        name: tmp_path / f"{name}.parquet" for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
+    }
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     place = command.index("--figures")
@@ -554,7 +560,15 @@ def test_all_words_are_used():
     words = load_texts(TEMPLATES, "en")
     templated = {"sections", "method", "fact", "cells", "bound_help", "edlm2025_metric"}
     # By the names of the default scenarios, which stand in the schema, and of the published tables.
-    templated |= {"scenario", "scenario_for", "edlm2025_why", "edlm2025_unit"}
+    templated |= {
+        "runtime",
+        "proposal_name",
+        "proposal_wording",
+        "scenario",
+        "scenario_for",
+        "edlm2025_why",
+        "edlm2025_unit",
+    }
     unused = [
         f"{section}.{key}"
         for section, texts in words.items()
@@ -577,6 +591,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start")}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}
@@ -738,7 +753,7 @@ def test_the_report_of_a_hostile_folder_is_small_and_readable(tmp_path: Path) ->
 
 
 ODD = [None, math.nan, math.inf, 0, -1, 1e300, 1e-300, 7, "x", ""]
-CELL_PLACES = [name for name in CELLS.names if name not in CELL_KEY]
+CELL_PLACES = [field.name for field in CELLS if field.name not in CELL_KEY and not pa.types.is_list(field.type)]
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
@@ -137,3 +139,49 @@ def test_quotient_interval_covers_the_truth_as_often_as_claimed() -> None:
     ratios = [stats.quotient(measured(1.0, 0.02), measured(1.3, 0.05)) for _ in range(2000)]
     covered = [one.low <= 1.3 <= one.high for one in ratios if one and one.low and one.high]
     assert sum(covered) / len(ratios) == pytest.approx(0.95, abs=0.015)
+
+
+LOGS = st.floats(-3, 3)
+IN_BLOCK = st.builds(
+    lambda log, se, df: in_block(math.exp(log), se, df), LOGS, st.floats(0.001, 0.3), st.floats(1, 100)
+)
+APART = st.builds(lambda log, half: Estimate(math.exp(log), math.exp(log - half), math.exp(log + half)), LOGS,
+                  st.floats(0.001, 0.3))  # fmt: skip
+PAIRS = st.lists(st.tuples(IN_BLOCK, IN_BLOCK) | st.tuples(APART, APART), min_size=1, max_size=5)
+
+
+def ends(estimate: Estimate | None) -> tuple[float, float, float]:
+    assert estimate and estimate.low is not None and estimate.high is not None
+    return estimate.value, estimate.low, estimate.high
+
+
+@given(PAIRS)
+def test_a_mean_ratio_turns_round_and_is_as_wide_as_its_parts(pairs: list[tuple[Estimate, Estimate]]) -> None:
+    value, low, high = ends(stats.mean_ratio(pairs))
+    assert ends(stats.mean_ratio([(b, a) for a, b in pairs])) == pytest.approx((1 / value, 1 / high, 1 / low))
+    parts = [ends(stats.ratio_of(*pair)) for pair in pairs]
+    assert value == pytest.approx(math.prod(part[0] for part in parts) ** (1 / len(parts)))
+    # Never as wide as if all errors went the same way, and never narrower than if they were independent.
+    halves = [math.log(up / middle) for middle, _, up in parts]
+    half = math.log(high / value)
+    assert math.hypot(*halves) / len(parts) - 1e-9 <= half <= sum(halves) / len(parts) + 1e-9
+
+
+@given(st.tuples(IN_BLOCK, IN_BLOCK) | st.tuples(APART, APART))
+def test_the_mean_of_one_ratio_is_that_ratio(pair: tuple[Estimate, Estimate]) -> None:
+    assert ends(stats.mean_ratio([pair])) == pytest.approx(ends(stats.ratio_of(*pair)))
+
+
+def test_pairs_within_laps_tell_more_together_and_others_do_not() -> None:
+    within = (in_block(2.0, 0.01), in_block(1.0, 0.01))
+    apart = (Estimate(2.0, 1.9, 2.1), Estimate(1.0, 0.95, 1.05))
+    for pair, gain in ((within, 2.0), (apart, 1.0)):
+        alone, four = (ends(stats.mean_ratio([pair] * n)) for n in (1, 4))
+        assert math.log(alone[2] / 2) / math.log(four[2] / 2) == pytest.approx(gain)
+
+
+def test_a_mean_ratio_lacks_what_a_part_of_it_lacks() -> None:
+    sure, bare, none = Estimate(2.0, 1.9, 2.1), Estimate(2.0, floor=0.1), Estimate(0.0)
+    assert stats.mean_ratio([]) is None
+    assert stats.mean_ratio([(sure, sure), (sure, none)]) is None
+    assert stats.mean_ratio([(sure, sure), (sure, bare)]) == Estimate(1.0, floor=0.1)

@@ -85,6 +85,7 @@ def gather(
             unreadable=lost,
             flops=counted.get((cell.model, cell.duration_s, cell.batch_size), {}),
             tariff=study.report.tariff,
+            equal_settings=study.variants[cell.variant].equal_settings,
         )
         rows["cells"].append({field.name: value(measured) for field, value in CELL_COLUMNS})
         rows["passes"] += passes

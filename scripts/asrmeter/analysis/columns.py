@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pyarrow as pa
 
-from asrmeter.analysis.cell_columns import accuracy, costs, energy, identity, latency, machine, throughput, work
+from asrmeter.analysis.cell_columns import accuracy, costs, energy, identity, latency, machine, start, throughput, work
 from asrmeter.analysis.cell_columns.values import CellColumn
 from asrmeter.analysis.score_columns import COUNTED, score_column
 from asrmeter.analysis.table_rows import CELL_KEY
@@ -15,6 +15,7 @@ from asrmeter.records import cell_record
 # In the order of the table.
 CELL_COLUMNS: list[CellColumn] = [
     *identity.NAMED,
+    *start.EFFECTIVE,
     *identity.HOW_IT_WENT,
     *latency.LATENCY,
     *machine.DISTURBANCE,
@@ -24,6 +25,7 @@ CELL_COLUMNS: list[CellColumn] = [
     *energy.MEMORY,
     *accuracy.ACCURACY,
     *work.WORK,
+    *start.START,
     *machine.SPENT,
     *machine.PROVENANCE,
 ]

@@ -6,7 +6,9 @@ import pyarrow as pa
 
 from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
+from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
+from asrmeter.analysis.start_table import START
 from asrmeter.common.table_types import HELD, SOURCES, Description, Holds, description
 
 # Each table: what a row is, and its columns.
@@ -15,6 +17,8 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "sittings": ("a cell in one lap", SITTINGS),
     "passes": ("a pass over one batch; a lap without a pass has one row", PASSES),
     "transcripts": ("a segment, by one cell", TRANSCRIPTS),
+    "optimisations": ("a proposal, or a further variant, of a model on a device", OPTIMISATIONS),
+    "start": ("a model and variant on a device", START),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

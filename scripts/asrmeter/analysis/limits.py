@@ -140,11 +140,16 @@ def checks_of(
         if (value := getattr(asked, key)) is not None:
             yield limit.check(key, result, value)
     if gate is not None:
-        is_known = result.variant == BASELINE or is_well_scored(result)
-        kept = word_accuracy_kept(result, references) if is_known else None
-        # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
-        value = None if kept is None else Estimate.exact(kept)
-        yield Check(GATE, value, gate, at_most=False, missing=None if value else Why.NO_WER)
+        yield gate_check(result, references, gate)
+
+
+def gate_check(result: CellResult, references: Sequence[CellResult], gate: float) -> Check:
+    """Compare a result with the accuracy gate; `references` are fp32."""
+    is_known = result.variant == BASELINE or is_well_scored(result)
+    kept = word_accuracy_kept(result, references) if is_known else None
+    # The same segments on both sides: a ratio without an interval, as MLPerf takes it.
+    value = None if kept is None else Estimate.exact(kept)
+    return Check(GATE, value, gate, at_most=False, missing=None if value else Why.NO_WER)
 
 
 def word_accuracy_kept(result: CellResult, results: Sequence[CellResult]) -> float | None:

@@ -32,7 +32,7 @@ class MeasuredCell:
 
     `estimated` is its latency, None if no lap has one; `target` is the half-width that the interval should have.
     `unreadable` says of laps whose records cannot be used why. `flops` is the cell's row of that table, `tariff` what
-    energy and machine cost.
+    energy and machine cost. `equal_settings` says whether the variant decodes as the baseline does.
     """
 
     sittings: Sequence[MeasuredSitting]
@@ -43,6 +43,7 @@ class MeasuredCell:
     unreadable: Mapping[int, str] = field(default_factory=dict)
     flops: Row = field(default_factory=dict)
     tariff: Tariff | None = None
+    equal_settings: bool | None = None
 
     @property
     def counted(self) -> Sequence[MeasuredSitting]:

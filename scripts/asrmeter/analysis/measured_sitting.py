@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis.hardware import Hardware
+from asrmeter.common.stats import ratio
 from asrmeter.common.table_types import INTEGER, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import disturbance, status
@@ -148,6 +149,11 @@ class MeasuredSitting:
     def latency_s(self) -> float | None:
         """The mean over its batches of the median pass; other laps may have timed other batches."""
         return statistics.fmean(map(statistics.median, self.by_batch.values())) if self.is_measured else None
+
+    @property
+    def busy_threads(self) -> float | None:
+        """The threads that the process kept busy in its timed passes; None where the record does not say it."""
+        return ratio(self.event(Latency, "own_cpu_s"), self.event(Latency, "wall_s"))
 
     @cached_property
     def control_rates(self) -> Rates:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from asrmeter.analysis.cell_parts.accuracy import NO_WORDS
 from asrmeter.analysis.hardware import Hardware, hardware_of
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common import constants
 from asrmeter.common.stats import Estimate
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_METHODS, MEASURED_STATUS, MODELLED_METHODS
 
 Candidate = tuple[str, str]
-# The variant that others are compared with.
-BASELINE = "fp32"
+BASELINE = constants.BASELINE
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class CellResult:
     seconds, None where the requests were too few for it; then `latency_p95_at_least` is what it is not below, if that
     is known. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand.
     `disturbance` says what disturbed the measurement in every lap, "" if nothing did: such a result wins and loses
-    nothing. `effort` is what was spent on it.
+    nothing. `effort` is what was spent on it. `equal_settings` says whether it decodes as the baseline does, and
+    `differences` what differs by nature.
     """
 
     cell: str
@@ -59,6 +60,8 @@ class CellResult:
     wer_note: str
     hardware: Hardware
     effort: Effort
+    equal_settings: bool = True
+    differences: tuple[str, ...] = ()
     # By segment: its name, the words that are wrong and all of its words.
     errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
@@ -194,6 +197,9 @@ def _result(row: Row, errors: tuple[tuple[str, int, int], ...]) -> CellResult:
         wer_note=row["wer_note"] or "",
         hardware=hardware_of(row),
         effort=effort_of(row),
+        # Older tables do not say it.
+        equal_settings=row.get("equal_settings") is not False,
+        differences=tuple(row.get("differences") or ()),
         errors=errors if row["weights"] != "random" else (),
     )
 

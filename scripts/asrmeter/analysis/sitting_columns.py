@@ -11,7 +11,7 @@ from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.shared_columns import shared
 from asrmeter.common.table_types import FLAG, INTEGER, MESSAGE, NUMBER, Source, column
 from asrmeter.records.disturbance import RATES
-from asrmeter.records.events import Control, Latency, Ready
+from asrmeter.records.events import Control, Latency, Ready, Warm
 
 Value = Callable[[MeasuredSitting], Any]
 # What it says of itself, and its value of a sitting.
@@ -31,6 +31,10 @@ def _header(name: str) -> Value:
 
 def _latency(name: str) -> Value:
     return lambda one: one.event(Latency, name)
+
+
+def _warm(name: str) -> Value:
+    return lambda one: one.event(Warm, name)
 
 
 def _control(when: str, rate: str) -> SittingColumn:
@@ -103,6 +107,9 @@ SITTING_COLUMNS: list[SittingColumn] = [
     (shared("machine_id"), _header("machine_id")),
     (shared("device_name"), lambda one: one.device_name),
     (shared("startup_cpu_s"), lambda one: one.event(Ready, "startup_cpu_s")),
+    (shared("load_s"), lambda one: one.event(Ready, "load_s")),
+    *((shared(name), _warm(name)) for name in ("first_pass_s", "compile_s", "n_compile_cache_hits")),
+    (shared("busy_threads"), lambda one: one.busy_threads),
 ]
 SITTINGS = pa.schema(
     [

@@ -14,3 +14,5 @@ CONFIDENCE = 0.95
 PROTOCOL_VERSION = 2
 # In the folder of a kept run, and in no results folder.
 KEPT_FILE = "kept.json"
+# The variant that others are compared with.
+BASELINE = "fp32"

@@ -18,7 +18,10 @@ _ANY = (-_MOST, _MOST)
 # The first pattern that a whole name matches counts; what no pattern matches is not negative.
 _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
     # Differences, and ends of intervals.
-    (r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|.*_difference|.*_ci_(low|high).*|published_.*", _ANY),
+    (
+        r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|.*_difference|wer_change.*|.*_ci_(low|high).*|published_.*",
+        _ANY,
+    ),
     # Two clocks, or two measurements, need not agree.
     (r"stage_coverage|(device_idle|compute|memory)_share", (-10, 10)),
     (r"covered|profile_coverage|.*_share", (-0.05, 1.05)),

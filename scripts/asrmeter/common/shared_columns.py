@@ -111,6 +111,48 @@ _SHARED = (
         Source.RECORDED,
         null_when="the runtime has no choice of it, or the model was not loaded",
     ),
+    column(
+        "load_s",
+        NUMBER,
+        "The wall time of loading the model, without what a fork server imported before; of a cell the median over the "
+        "laps that count.",
+        Source.MEASURED,
+        unit="s",
+        null_when="the model was not loaded, or the record does not say it",
+    ),
+    column(
+        "first_pass_s",
+        NUMBER,
+        "The wall time of the first pass after loading, over at most 5 s of each segment, compiling included: what a "
+        "first request waits; of a cell the median over the laps that count.",
+        Source.MEASURED,
+        unit="s",
+        null_when="the warm-up was not passed, or the record does not say it",
+    ),
+    column(
+        "compile_s",
+        NUMBER,
+        "What compiling took of the warm-up; of a cell the median over the laps that had nothing in a cache.",
+        Source.MEASURED,
+        unit="s",
+        null_when="nothing is compiled in the warm-up, or each lap had compiled parts in a cache",
+    ),
+    column(
+        "n_compile_cache_hits",
+        INTEGER,
+        "The compiled parts that came from the cache of an earlier process; of a cell the most in a lap.",
+        Source.COUNTED,
+        unit="parts",
+        null_when="nothing is compiled in the warm-up",
+    ),
+    column(
+        "busy_threads",
+        NUMBER,
+        "The CPU time of the process over the wall time of its timed passes: the threads that it kept busy.",
+        Source.MEASURED,
+        unit="threads",
+        null_when="no pass was timed, or the record does not say it",
+    ),
     column("torch_version", LABEL, "The version of torch.", Source.MACHINE, null_when="it was not used"),
 )
 _BY_NAME = {field.name: field for field in _SHARED}

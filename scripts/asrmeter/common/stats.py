@@ -1,6 +1,7 @@
 """Confidence intervals, percentiles, and which values differ by them."""
 
 import math
+import statistics
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -86,6 +87,34 @@ def ratio_of(one: Estimate, other: Estimate) -> Estimate | None:
     low, high, other_low, other_high = (math.log(end) for end in ends if end)
     a, b = math.log(one.value), math.log(other.value)
     down, up = math.hypot(a - low, other_high - b), math.hypot(high - a, b - other_low)
+    return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
+
+
+def mean_ratio(pairs: Sequence[tuple[Estimate, Estimate]]) -> Estimate | None:
+    """Return the geometric mean of the ratios of pairs, the first over the second, with a 95 % interval.
+
+    Within blocks the ratios of pairs are independent, and half-widths are added in quadrature. What other pairs share
+    is not known: of them the half-widths are added. There is no interval if a ratio has none, and no mean without a
+    ratio of each pair.
+    """
+    ratios = [ratio_of(*pair) for pair in pairs]
+    known = [ratio for ratio in ratios if ratio is not None and ratio.value > 0]
+    if not known or len(known) < len(ratios):
+        return None
+    value = math.exp(statistics.fmean(math.log(ratio.value) for ratio in known))
+    floor = max((ratio.floor for ratio in known if ratio.floor is not None), default=None)
+    own, shared = [0.0, 0.0], [0.0, 0.0]
+    for pair, ratio in zip(pairs, known, strict=True):
+        if not ratio.low or not ratio.high:
+            return Estimate(value, floor=floor)
+        halves = math.log(ratio.value / ratio.low), math.log(ratio.high / ratio.value)
+        is_own = _half_width_in_block(*pair) is not None
+        for side, half in enumerate(halves):
+            if is_own:
+                own[side] = math.hypot(own[side], half)
+            else:
+                shared[side] += half
+    down, up = (math.hypot(*parts) / len(known) for parts in zip(own, shared, strict=True))
     return Estimate(value, value * math.exp(-down), value * math.exp(up), floor)
 
 

@@ -28,6 +28,11 @@ FIGURES: Mapping[str, FigureEntry] = {
         takeaway="asrmeter.report.html.first_screen:alternatives_takeaway",
         section="answer",
     ),
+    "optimisations": FigureEntry(
+        draw="asrmeter.report.figures.optimisations:optimisations_figure",
+        takeaway="asrmeter.report.html.optimisations:optimisations_takeaway",
+        section="optimisations",
+    ),
     "pareto": FigureEntry(
         draw="asrmeter.report.figures.pareto:pareto_figure",
         takeaway="asrmeter.report.html.takeaways:pareto_takeaway",

@@ -56,7 +56,7 @@ def effect_texts(effect: Estimate | None, metric: Metric) -> tuple[str, str]:
     """Return the effect of one run against another, and its interval: a ratio, or a difference in points."""
     if effect is None:
         return NULL, NULL
-    show = _ratio if metric.effect == "ratio" else _signed
+    show = _ratio if metric.effect == "ratio" else signed
     value, low, high = (
         NULL if part is None else show(part * metric.scale) for part in (effect.value, effect.low, effect.high)
     )
@@ -177,7 +177,8 @@ def _ratio(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Return a number with its sign."""
     return f"{'+' if value > 0 else ''}{number(value)}"
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from asrmeter.analysis import dictionary
-from asrmeter.analysis.bottlenecks import KEYS
 from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.kept_runs import KeptRun, n_later_records
 from asrmeter.analysis.table_rows import cell_of, read_rows
@@ -25,7 +24,7 @@ from asrmeter.common.table_types import Holds
 from asrmeter.records.run_folders import of_report
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.html.page import linkable
-from asrmeter.report.html.sources import Sources, report_of
+from asrmeter.report.html.sources import TABLES, Sources, report_of
 from asrmeter.report.privacy import Privacy
 from asrmeter.study import grid, ownership
 from asrmeter.study.model import Study
@@ -82,7 +81,7 @@ def _sources(results: Path, study: Study) -> Sources:
     other, _ = of_report(study)
     return Sources(
         study=results / ownership.FILE,
-        tables={name: results / "tables" / f"{name}.parquet" for name in ("cells", "transcripts", "sittings", *KEYS)},
+        tables={name: results / "tables" / f"{name}.parquet" for name in TABLES},
         selection=corpus / "selection.json",
         segments=corpus / "segments.json",
         compare_with=other[0] if other else None,

@@ -30,6 +30,7 @@ from asrmeter.corpora.kinds import CLASSES
 from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models.catalogue import ModelSettings
 from asrmeter.runtimes import DEFAULT_RUNTIME
+from asrmeter.study import proposals
 
 
 def _runtime(variant: Any) -> str | None:
@@ -83,6 +84,11 @@ def _devices(value: Any, info: ValidationInfo) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _variants(value: Any) -> Any:
+    """Return what `proposals` means: the baseline, and the variants that measure a proposal."""
+    return proposals.variants() if value == proposals.ALL else value
+
+
 def _budget(value: float | None, info: ValidationInfo) -> float | None:
     """Return the budget of a cell in a lap: a default where the study gives no time at all."""
     # Not there where it is wrong itself.
@@ -105,6 +111,7 @@ SAID_DISTINCT = Field(json_schema_extra={"uniqueItems": True})
 Name = Annotated[str, Field(**NAME)]
 Device = Literal["cpu", "cuda"]
 Devices = Annotated[tuple[Device, ...], Field(min_length=1), DISTINCT, SAID_DISTINCT]
+Variants = Annotated[Mapping[Name, Variant], Field(min_length=1)]
 DurationS = Annotated[int, Field(ge=1, le=600)]
 BatchSize = Annotated[int, Field(ge=1, le=1024)]
 Limit = Annotated[float, Field(gt=0), AS_WRITTEN, SAID_AS_WRITTEN]
@@ -326,10 +333,12 @@ class Study(Part):
         description="The models by name. A model in resources/models.toml needs its name only; any other Whisper- or "
         "CTC-type model needs id and revision, or path.",
     )
-    variants: Mapping[Name, Variant] = Field(
+    variants: Annotated[
+        Variants, BeforeValidator(_variants, json_schema_input_type=Literal["proposals"] | Variants)
+    ] = Field(
         default={"fp32": runtimes.options_of(DEFAULT_RUNTIME)()},
-        min_length=1,
-        description="How each model is run, by name. fp32 is the baseline.",
+        description="How each model is run, by name. fp32 is the baseline. proposals: it, and every variant by which a "
+        "proposal of resources/proposals.toml is measured.",
     )
     devices: Annotated[Devices, BeforeValidator(_devices, json_schema_input_type=Literal["auto"] | Devices)] = Field(
         default="auto",

@@ -1,11 +1,11 @@
 """The metrics that two runs are compared by: latency, WER and energy; `rules` has the rules."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from asrmeter.analysis import paired_wer
 from asrmeter.analysis.comparison.rules import (
     CellInRun,
     CellPair,
@@ -16,7 +16,7 @@ from asrmeter.analysis.comparison.rules import (
     always_disturbed,
     counted,
 )
-from asrmeter.analysis.results import Candidate, energy_method, energy_of, latency_of, n_errors
+from asrmeter.analysis.results import Candidate, energy_method, energy_of, latency_of
 from asrmeter.common import stats
 from asrmeter.common.stats import Estimate
 from asrmeter.common.vocabulary import MODELLED_METHODS
@@ -110,7 +110,7 @@ class Wer(Metric):
     def effect_of(self, first: CellInRun, second: CellInRun) -> Estimate | None:
         """Return the difference of both WERs, 0 exactly where all texts are the same."""
         whole = all(self.estimate(side) and side.texts for side in (first, second))
-        return _difference([(first, second)]) if whole else None
+        return paired_wer.difference([(first.texts, second.texts)]) if whole else None
 
     def are_same(self, first: CellInRun, second: CellInRun) -> bool:
         """Tell whether the interval of the difference contains 0."""
@@ -119,11 +119,11 @@ class Wer(Metric):
     def summary(self, candidate: Candidate, pairs: Mapping[Pair, CellPair]) -> ModelSummary:
         """Pool the segments of all comparable cells, even of cells with one segment each."""
         pooled = [
-            both
-            for pair, both in pairs.items()
+            (first.texts, second.texts)
+            for pair, (first, second) in pairs.items()
             if pair.verdict is not Verdict.NOT_COMPARABLE and pair.effect is not None
         ]
-        effect = _difference(pooled) if pooled else None
+        effect = paired_wer.difference(pooled) if pooled else None
         judged = effect is not None and effect.low is not None
         change = self.direction(effect) if judged and not _contains_zero(effect) else None
         return ModelSummary(candidate, counted(pairs), effect, change, judged)
@@ -186,29 +186,6 @@ def _other_batches(first: CellInRun, second: CellInRun) -> str:
     if first.is_measured and second.is_measured and None not in lengths and not math.isclose(*lengths):
         return "other batches were timed"
     return ""
-
-
-def _difference(pooled: Sequence[CellPair]) -> Estimate:
-    """Return the second WER minus the first of all segments of some cells, with its paired interval.
-
-    A segment that was transcribed in several cells (batch sizes, devices) is one item that is drawn.
-    """
-    before: Counter[tuple[int, str]] = Counter()
-    after, words = before.copy(), before.copy()
-    identical = True
-    for first, second in pooled:
-        for segment, text in first.texts.items():
-            other, item = second.texts[segment], (text["duration_s"], segment)
-            before[item] += n_errors(text)
-            after[item] += n_errors(other)
-            words[item] += text["n_words"]
-            identical &= text["hypothesis"] == other["hypothesis"]
-    if identical:
-        return Estimate(0.0, 0.0, 0.0)
-    items = sorted(words)
-    errors, others, of_words = ([counts[item] for item in items] for counts in (before, after, words))
-    low, high = stats.difference_interval(errors, others, of_words) or (None, None)
-    return Estimate((sum(others) - sum(errors)) / sum(of_words), low, high)
 
 
 def _contains_zero(effect: Estimate | None) -> bool:

@@ -229,8 +229,8 @@ def check_compiled(before_s: float | None, after_s: float | None) -> None:
     """
     if before_s is not None and after_s is not None and after_s > before_s:
         raise AsrmeterError(
-            f"the model was compiled anew in the timed passes, for {after_s - before_s:.1f} s of them: they met a shape "
-            "that the warm-up did not"
+            f"the model was compiled anew in the timed passes, for {after_s - before_s:.1f} s of them: these met a "
+            "shape that the warm-up did not"
         )
 
 

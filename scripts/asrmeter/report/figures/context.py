@@ -25,22 +25,31 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
 
-    `recommendation` is that of the study's first purpose, None if it states none.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` are the rows of the
+    table of that name.
     """
 
     cells: Sequence[Row]
     tables: Bottlenecks
     words: Texts
     recommendation: Recommendation | None = None
+    optimisations: Sequence[Row] = ()
 
     @classmethod
     def of(
-        cls, study: Study, rows: Sequence[Row], transcripts: Sequence[Row], tables: Bottlenecks, words: Texts
+        cls,
+        study: Study,
+        rows: Sequence[Row],
+        transcripts: Sequence[Row],
+        tables: Bottlenecks,
+        words: Texts,
+        optimisations: Sequence[Row] = (),
     ) -> "FigureContext":
-        """Return the context of a complete study and all of its rows."""
+        """Return the context of a complete study, all of its rows, and those of the table `optimisations`."""
         cells, elsewhere = split_by_hardware(rows)
         results = results_of(cells, transcripts)
-        return cls(cells, tables.of(cells), words, recommend_first(results, unmeasured_of(cells, elsewhere), study))
+        recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
+        return cls(cells, tables.of(cells), words, recommendation, optimisations)
 
     @cached_property
     def candidates(self) -> list[Candidate]:

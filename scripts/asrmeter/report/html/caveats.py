@@ -11,6 +11,7 @@ from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, MODELLED_METHODS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import display_name, format_count, join, shorten, truncate_list
+from asrmeter.report.html.variants import spelled_out, unequal_variants
 from asrmeter.study.model import Study
 
 
@@ -44,6 +45,8 @@ def caveats(
         caveats.append(_accuracy_caveat(found.accuracies[0], words))
     if others := _other_classes(cells, found, words):
         caveats.append(say["other_classes"].format(classes=join(others)))
+    for variant, differences in unequal_variants(results_of(cells)).items():
+        caveats.append(say["unequal"].format(names=variant, differences=spelled_out(differences, words)))
     if modelled:
         devices = sorted({row["device"] for row in modelled})
         methods = sorted({energy_method(row) for row in modelled})

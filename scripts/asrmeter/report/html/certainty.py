@@ -20,6 +20,7 @@ from asrmeter.report.formatting import (
     truncate_list,
 )
 from asrmeter.report.html.amounts import exact_amount, span
+from asrmeter.report.html.variants import unequal
 
 # Draws say no more: beyond these a probability is only near to 1 or to 0.
 _LIKELIEST, _UNLIKELIEST = 0.99, 0.01
@@ -56,13 +57,13 @@ def how_sure(recommendation: Recommendation, words: Words) -> Iterator[Markup]:
 
 
 def doubts(result: CellResult, words: Words) -> list[Markup]:
-    """Return a sentence if a latency is not known within the target."""
-    latency = result.latency
+    """Return a sentence if a latency is not known within the target, and one if settings are not the baseline's."""
+    latency, found = result.latency, unequal(result, words)
     if latency.low is None:
-        return [words["answer"]["no_interval"]]
+        return [words["answer"]["no_interval"], *found]
     if not result.converged:
-        return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high))]
-    return []
+        return [words["answer"]["unconverged"].format(interval=interval(latency.low, latency.high)), *found]
+    return found
 
 
 def chance(probability: float, words: Words) -> Markup:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from asrmeter.analysis.alternatives import Standing, alternatives
 from asrmeter.analysis.limits import LIMITS
 from asrmeter.analysis.preferences import VALUES
-from asrmeter.analysis.results import CellResult
+from asrmeter.analysis.results import BASELINE, CellResult
 from asrmeter.analysis.scenarios import NoRecommendation, Recommendation
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
@@ -20,6 +20,7 @@ from asrmeter.report.html.costs import cost_sentence
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.html.tiles import Tile, row_of, tiles_of
 from asrmeter.report.html.unknowns import names_of_unknown
+from asrmeter.report.html.variants import unequal
 from asrmeter.study.model import Tariff
 
 # Of the other purposes so many have a line each; all have a card below.
@@ -74,7 +75,7 @@ def first_screen(
         asked=_asked(first, shown, words),
         headline=_headline(first, words),
         is_answered=pick is not None,
-        setting=_setting(first, pick, row["runtime"], words) if pick else Markup(),
+        setting=_setting(first, pick, row, cells, words) if pick else Markup(),
         chance=_chance(first, words),
         nearest=nearest(*first.nearest, words) if first.nearest and not pick else Markup(),
         tiles=tuple(tiles_of(first, shown, checks, row, words)) if shown else (),
@@ -135,10 +136,18 @@ def _decisive(recommendation: Recommendation, result: CellResult, words: Words) 
     return words["decisive"][prefer].format(value=amount(prefer, value.value, words))
 
 
-def _setting(recommendation: Recommendation, result: CellResult, runtime: str | None, words: Words) -> Markup:
-    """Return how to run it: the engine, the device and the batch size, and what is as good."""
-    say = words["first"]
-    said = [say["setting" if runtime else "setting_bare"].format(runtime=runtime, **result_fields(result))]
+def _setting(
+    recommendation: Recommendation, result: CellResult, row: Row, cells: Sequence[Row], words: Words
+) -> Markup:
+    """Return how to run it: the engine, the device and the batch size, what is unusual of it, and what is as good.
+
+    The baseline is named where the model has other variants.
+    """
+    say, runtime = words["first"], row["runtime"]
+    others = {one["variant"] for one in cells if one["model"] == result.model} - {result.variant}
+    key = "setting_baseline" if others and result.variant == BASELINE else "setting"
+    fields = result_fields(result) | {"runtime": words["runtime"].get(runtime, runtime), "variant": result.variant}
+    said = [say[key if runtime else "setting_bare"].format(**fields), *unequal(result, words)]
     ties = recommendation.ranking.ties if recommendation.ranking else ()
     tied = dict.fromkeys(one.candidate for one in ties if one.candidate != result.candidate)
     if tied:
@@ -184,7 +193,7 @@ def _other(recommendation: Recommendation, words: Words) -> OtherPurpose:
     return OtherPurpose(
         name=recommendation.name,
         title=title,
-        pick=say["other"].format(**result_fields(ranking.first)),
+        pick=say["other" if ranking.first.equal_settings else "other_unequal"].format(**result_fields(ranking.first)),
         value=decisive if ends == NULL else say["with_interval"].format(value=decisive, interval=ends),
         chance=say["no_chance" if certainty.probability is None else key].format(chance=chance_of(certainty, words)),
     )

@@ -41,7 +41,9 @@ from asrmeter.report.html.first_screen import first_screen
 from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.not_shown import not_shown
+from asrmeter.report.html.optimisations import optimisations_section
 from asrmeter.report.html.provenance import provenance_section
+from asrmeter.report.html.start import start_table
 from asrmeter.report.html.table_model import has_numbers
 from asrmeter.report.html.tables import (
     cells_tables,
@@ -60,12 +62,14 @@ from asrmeter.report.html.unknowns import with_unknown
 from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
+# The tables of what variants bring, and cost.
+OF_VARIANTS = ("optimisations", "start")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def linkable(report: Report) -> tuple[str, ...]:
     """Return the tables that a report can link to."""
-    names = ("cells", "sittings", "passes", "transcripts", *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *KEYS)
     return tuple(name for name in names if name != "edlm2025" or report.study_2025)
 
 
@@ -100,7 +104,7 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report.
+    tables that lie beside the report, `optimisations` and `start` the rows of these tables.
     """
 
     study: Study
@@ -113,6 +117,8 @@ class Inputs:
     audio: Mapping[str, Audio] | None = None
     comparison: Comparison | None = None
     linked: Sequence[str] = ()
+    optimisations: Sequence[Row] = ()
+    start: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -133,7 +139,9 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     unmeasured = unmeasured_of(cells, elsewhere)
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
-    takeaways = TakeawayContext(cells, recommendation, bottlenecks, words, next(iter(recommendations), None))
+    takeaways = TakeawayContext(
+        cells, recommendation, bottlenecks, words, next(iter(recommendations), None), inputs.optimisations
+    )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
         for name, entry in FIGURES.items()
@@ -154,6 +162,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "study_name": study.name,
         "machine": machine_line(all_cells, words),
         "first": first_screen(recommendations, cells, study.report.tariff, words),
+        "optimisations": optimisations_section(inputs.optimisations, study.report.accuracy_gate, words),
+        "start": start_table(inputs.start, words),
         "cards": cards(recommendations, study.report.tariff, words),
         "rules": _rules(study.report, words),
         "facts": key_figures(recommendation, words),

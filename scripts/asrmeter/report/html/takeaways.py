@@ -40,7 +40,8 @@ Takeaway = tuple[Markup, list[str]]
 class TakeawayContext:
     """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words.
 
-    `recommendation` is that of the study's first purpose, None if it states none.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` are the rows of the
+    table of that name.
     """
 
     cells: Sequence[Row]
@@ -48,6 +49,7 @@ class TakeawayContext:
     tables: Bottlenecks
     words: Words
     recommendation: Recommendation | None = None
+    optimisations: Sequence[Row] = ()
 
     @cached_property
     def everything(self) -> list[CellResult]:

@@ -47,6 +47,11 @@ class OptionedRuntime(TorchRuntime):
             self.overlapped = OverlappedCopies(self.model.device)
         return self._compilation if options.compile != "none" else None
 
+    def apply_to_ctc(self, encoder: Any) -> None:
+        """Apply the options to a CTC model; what is compiled takes any length, as each batch has its own."""
+        if compilation := self.apply(encoder, self.head):
+            encoder.forward = compilation.of_any_shape(encoder.forward)
+
     def on_device(self, inputs: Any) -> dict[str, torch.Tensor]:
         """Return features where the model is; where parts of a batch are copied, on the host."""
         if self.overlapped:
@@ -54,6 +59,12 @@ class OptionedRuntime(TorchRuntime):
         if self.options.transfers == "pinned":
             return pinned(inputs, self.model.device)
         return dict(inputs.to(self.model.device))
+
+    def heard(self, encoder: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return what an encoder hears in features, part by part where the parts of a batch are copied."""
+        parts = self.overlapped.parts(inputs) if self.overlapped else [inputs]
+        found: list[torch.Tensor] = [encoder(**part).last_hidden_state for part in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def effective(self) -> Effective:
         """See `Runtime`."""

@@ -1,7 +1,6 @@
 """How features reach the device: as they are, from pinned memory, or half of a batch while the other half is heard."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 
@@ -48,8 +47,3 @@ class OverlappedCopies:
                 tensor.record_stream(current)
 
         return there, wait
-
-
-def heard_in_parts(encoder: Any, parts: Iterator[dict[str, torch.Tensor]]) -> torch.Tensor:
-    """Run an encoder over the parts of a batch; return what it heard in all of them."""
-    return torch.cat([encoder(**part).last_hidden_state for part in parts])

@@ -19,7 +19,7 @@ from asrmeter.runtimes.transformers.compilation import compile_decoder, compile_
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.optioned import OptionedRuntime
 from asrmeter.runtimes.transformers.static_cache import keep_static_caches
-from asrmeter.runtimes.transformers.transfers import heard_in_parts, pinned
+from asrmeter.runtimes.transformers.transfers import pinned
 
 
 class TransformersWhisper(OptionedRuntime):
@@ -73,7 +73,7 @@ class TransformersWhisper(OptionedRuntime):
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="max_length")
         timeline.begin("decoder")
-        tokens = self.model.generate(**self._heard(inputs), **self.decoding(), **self._caching, **limits)
+        tokens = self.model.generate(**self._begun(inputs), **self.decoding(), **self._caching, **limits)
         timeline.begin("text")
         return [self.rules.hypothesis(row, n_windows=1) for row in tokens.tolist()]
 
@@ -107,6 +107,8 @@ class TransformersWhisper(OptionedRuntime):
         n_tokens = [self.rules.n_tokens(text) for text in references]
         work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self.rules.max_tokens)
         limits = {"min_new_tokens": work.n_tokens, "max_new_tokens": work.n_tokens}
+        # Two timestamps in a row, which random weights may choose, would end the window there and begin another.
+        limits["force_unique_generate_call"] = True
         windows = [
             self._short_form([waveform[window] for waveform in waveforms], timeline, **limits)
             for window in work.windows
@@ -118,11 +120,11 @@ class TransformersWhisper(OptionedRuntime):
         inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
         return self.on_device(inputs)
 
-    def _heard(self, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
+    def _begun(self, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
         """Return what generation begins with: the features, or what the encoder heard in them part by part."""
         if not self.overlapped:
             return inputs
-        return {"encoder_outputs": BaseModelOutput(heard_in_parts(self._encoder, self.overlapped.parts(inputs)))}
+        return {"encoder_outputs": BaseModelOutput(self.heard(self._encoder, inputs))}
 
     def _cache_settings(self) -> dict[str, Any]:
         """Return the settings of generation that keep keys and values as the variant says; none for the default."""

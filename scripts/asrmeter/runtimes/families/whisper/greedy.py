@@ -1,13 +1,12 @@
 """A greedy loop of our own over anything that runs Whisper's encoder and a step of its decoder."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Timeline
+from asrmeter.runtimes.families.scores import CheckedScores
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.logit_rules import LogitRules
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
@@ -27,7 +26,7 @@ class Backend(Protocol):
         """
 
 
-class GreedyWhisper(WindowedWhisper):
+class GreedyWhisper(CheckedScores, WindowedWhisper):
     """A Whisper that a backend runs. A subclass loads the model and sets `backend`.
 
     Attributes:
@@ -35,10 +34,6 @@ class GreedyWhisper(WindowedWhisper):
     """
 
     backend: Backend
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._checks_scores = False
 
     def decode(self, features: np.ndarray, rules: WindowRules, timeline: Timeline) -> list[list[int]]:
         """See `WindowedWhisper`."""
@@ -60,8 +55,7 @@ class GreedyWhisper(WindowedWhisper):
             if work is not None:
                 work.add(n_rows, tokens.shape[1], n_past)
             scores = self.backend.step(state, tokens, n_past)
-            if self._checks_scores:
-                check_finite(scores)
+            self.see(scores)
             n_past += tokens.shape[1]
             chosen = logit_rules.choose(scores, texts)
             running = [row for row in running if chosen[row] != rules.end]
@@ -71,18 +65,3 @@ class GreedyWhisper(WindowedWhisper):
                 texts[row].append(int(chosen[row]))
             tokens = chosen[:, None]
         return texts
-
-    @contextlib.contextmanager
-    def check_scores(self) -> Iterator[None]:
-        """See `Runtime`."""
-        self._checks_scores = True
-        try:
-            yield
-        finally:
-            self._checks_scores = False
-
-
-def check_finite(scores: np.ndarray) -> None:
-    """Raise FloatingPointError if a score is infinite or not a number: then an extreme is."""
-    if not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
-        raise FloatingPointError("the model's scores are infinite or not a number; measure it in float32 or bfloat16")

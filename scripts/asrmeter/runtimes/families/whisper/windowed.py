@@ -97,7 +97,8 @@ class WindowedWhisper(Runtime):
             for row, length, found in zip(rows, lengths, self.decode(window, rules, timeline), strict=True):
                 kept, n_done = heard_of(found, length, rules.timestamps)
                 tokens[row] += kept
-                begins[row] += n_done
+                # An engine whose rules let the timestamp of 0 s come twice would hear the same for ever.
+                begins[row] += n_done or length
                 n_windows[row] += 1
         timeline.begin("text")
         return [self.rules.hypothesis(row, n) for row, n in zip(tokens, n_windows, strict=True)]

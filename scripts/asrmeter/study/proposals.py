@@ -1,0 +1,52 @@
+"""What would make a model faster, by `resources/proposals.toml`: each proposal, and the variant that measures it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from asrmeter.common.constants import BASELINE
+from asrmeter.common.paths import RESOURCES
+from asrmeter.common.toml_files import read_catalogue
+from asrmeter.runtimes import DEFAULT_RUNTIME
+
+if TYPE_CHECKING:
+    from asrmeter.runtimes.base import RuntimeOptions
+
+CATALOGUE = RESOURCES / "proposals.toml"
+# What a study says for `variants` to have them all measured.
+ALL = "proposals"
+Kind = Literal["variant", "without", "batch"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An entry of proposals.toml; the head of that file explains the fields."""
+
+    name: str
+    wording: str
+    of_2025: bool = True
+    kind: Kind = "variant"
+    variant: str = BASELINE
+    options: Mapping[str, Any] = field(default_factory=dict)
+    against: str = BASELINE
+    devices: Sequence[str] = ("cpu", "cuda")
+
+    def is_measured_by(self, options: "RuntimeOptions") -> bool:
+        """Return whether a variant with these options is that of the proposal, whatever the study calls it."""
+        usual: dict[str, Any] = {one.name: one.default for one in dataclasses.fields(options)}
+        return options.as_json() == {**usual, "runtime": DEFAULT_RUNTIME, **self.options}
+
+
+def known() -> list[Proposal]:
+    """Return the proposals in the order of the file.
+
+    Raises:
+        AsrmeterError: the file cannot be read, or an entry lacks a key or has an unknown one.
+    """
+    return list(read_catalogue(CATALOGUE, Proposal).values())
+
+
+def variants() -> dict[str, Mapping[str, Any]]:
+    """Return what a study says of the baseline and of all variants that measure a proposal, by name."""
+    return {BASELINE: {}} | {one.variant: one.options for one in known()}
