@@ -7,11 +7,15 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
-from asrmeter.runtimes.families import ctc
+from asrmeter.runtimes.families import ctc, ctc_mel
 from asrmeter.runtimes.families.whisper.vocabulary import END, START
 
 VOCABULARY = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"EATHLO"])}
+
+# As SentencePiece makes them: "▁" stands for a space. The last is the blank.
+PIECES = ["<unk>", "▁the", "▁a", "s", "ing", "▁|", "|", "é", "▁he", "llo", "▁", "<pad>"]
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -30,13 +34,45 @@ def ctc_folder(folder: Path, model_type: str, masked: bool, **settings: Any) -> 
         **{"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "vocab_size": len(VOCABULARY)},
         **{"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2},
     }
-    model = kind(kind.config_class(**small, **settings))
+    model = kind(kind.config_class(**small | settings))
     with torch.no_grad():
         model.lm_head.weight *= 20
         model.lm_head.bias[1:4] = -1e4
     model.save_pretrained(folder)
     transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masked).save_pretrained(folder)
     write(folder / "vocab.json", VOCABULARY)
+    return folder
+
+
+def mel_ctc_folder(folder: Path, model_type: str, **settings: Any) -> Path:
+    """A small random CTC model that hears log-mel features and emits pieces of words, blanks and special tokens."""
+    kind = ctc_mel.FAMILY.network_class(model_type)
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, **settings}
+    if model_type == "wav2vec2-bert":
+        config = kind.config_class(vocab_size=len(VOCABULARY), feature_projection_input_dim=160, **small)
+    else:
+        blank = len(PIECES) - 1
+        config = kind.config_class(vocab_size=len(PIECES), pad_token_id=blank, encoder_config=small)
+    model = kind(config)
+    extractor = getattr(transformers, ctc_mel.FEATURES[model_type].extractor)()
+    head = model.lm_head if model_type == "wav2vec2-bert" else model.ctc_head
+    with torch.no_grad():
+        head.weight.normal_()
+        # What all frames have in common says nothing.
+        heard = extractor([torch.randn(48_000).numpy()], sampling_rate=16_000, return_tensors="pt")
+        head.bias -= model.eval()(input_features=heard["input_features"]).logits.mean(dim=(0, 1))
+        if model_type == "wav2vec2-bert":
+            head.bias[1:4] = -1e4
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    if model_type == "wav2vec2-bert":
+        write(folder / "vocab.json", VOCABULARY)
+        return folder
+    pieces = tokenizers.Tokenizer(tokenizers.models.Unigram([(piece, -1.0) for piece in PIECES[:-1]], unk_id=0))
+    pieces.add_special_tokens(["<unk>", PIECES[-1]])
+    pieces.decoder = tokenizers.decoders.Metaspace()
+    pieces.save(str(folder / "tokenizer.json"))
+    write(folder / "tokenizer_config.json", {"pad_token": PIECES[-1], "unk_token": "<unk>"})
     return folder
 
 
@@ -78,3 +114,10 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
         generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
     write(folder / "generation_config.json", generation)
     return folder
+
+
+def likelier_timestamps(folder: Path, factor: float) -> None:
+    """Multiply the scores of a Whisper's timestamps, so that its texts of long audio have several sentences."""
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.embed_tokens.weight"][-1501:] *= factor
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

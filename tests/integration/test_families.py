@@ -104,16 +104,20 @@ def test_every_known_model_is_of_a_family() -> None:
 
 
 def test_made_up_family_is_recognised(made_up: ModuleType) -> None:
-    assert list(families.known()) == ["ctc", "external", "whisper", "made-up"]
+    assert list(families.known()) == ["ctc", "ctc-mel", "external", "whisper", "made-up"]
     assert families.named("made-up") is families.family_of({"model_type": "murmur"}) is made_up.FAMILY
     with pytest.raises(AsrmeterError, match=r"has no CTC head: config\.json says that it is a MurmurModel"):
         families.family_of({"model_type": "murmur", "architectures": ["MurmurModel"]})
-    with pytest.raises(AsrmeterError, match=r"neither a CTC- nor a Whisper- nor a made-up-type .*, whisper, murmur$"):
+    with pytest.raises(
+        AsrmeterError, match=r"neither a CTC- nor a log-mel CTC- nor a Whisper- nor a made-up-type .*, whisper, murmur$"
+    ):
         families.family_of({"model_type": "bert"})
 
 
 def test_unknown_family_is_named() -> None:
-    with pytest.raises(AsrmeterError, match=r"has no family of models made-up; known are ctc, external, whisper$"):
+    with pytest.raises(
+        AsrmeterError, match=r"has no family of models made-up; known are ctc, ctc-mel, ext.*, whisper$"
+    ):
         families.named("made-up")
 
 

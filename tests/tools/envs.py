@@ -39,6 +39,8 @@ OF_RUNTIMES = {
     for options in runtimes.options().values()
     for name, packages in options.environments.items()
 }
+# A module on a path of its own, and the package that has it.
+_ALIASES = {"builders": ["onnxruntime-genai"]}
 OF_VARIANTS = frozenset({DEFAULT_ENVIRONMENT, *OF_RUNTIMES})
 
 
@@ -74,14 +76,30 @@ def complaints(text: str, scripts: frozenset[str], name: str = DEFAULT_ENVIRONME
     own = set(listed(text))
     said, used = [], set()
     others = frozenset().union(*OF_RUNTIMES.values()) - OF_RUNTIMES.get(name, frozenset())
-    for module, importers in sorted(reach.packages(scripts).items()):
+    for module, importers in sorted(reach.packages(scripts, _not_in(name)).items()):
         if module in others:
             continue
-        providers = {canonicalize_name(name) for name in _distributions().get(module, [module])}
+        found = _ALIASES.get(module) or _distributions().get(module, [module])
+        providers = {canonicalize_name(package) for package in found}
         used |= providers
         if not providers & own:
             said.append(f"it lacks {' or '.join(sorted(providers))}: {', '.join(sorted(importers))}")
     return said + [f"nothing of ours imports {name}" for name in sorted(own - used)]
+
+
+def _not_in(name: str) -> frozenset[str]:
+    """Return the modules of runtimes whose variants never run in an environment."""
+    known = runtimes.options().items()
+    return frozenset(
+        module
+        for module, options in known
+        if name not in {*(options.environments or {DEFAULT_ENVIRONMENT: ()}), *_usual(module)}
+    )
+
+
+def _usual(module: str) -> tuple[str, ...]:
+    """Return the usual environment for the baseline's runtime, whose plain variants need no other."""
+    return (DEFAULT_ENVIRONMENT,) if module == runtimes.DEFAULT_RUNTIME else ()
 
 
 @cache

@@ -19,8 +19,10 @@ class Part(NamedTuple):
 
 
 @cache
-def packages(scripts: frozenset[str]) -> dict[str, set[str]]:
+def packages(scripts: frozenset[str], without: frozenset[str] = frozenset()) -> dict[str, set[str]]:
     """Return the packages that code reached from the scripts can import: top-level name -> our files that import it.
+
+    Of modules that are found by name in a folder, those named in `without` are left out.
 
     Code is reached if it runs on import, or if reached code names its function, class or constant. A module that
     reached code passes on as an object, or names as text (for `python -m` or importlib), is reached as a whole.
@@ -32,7 +34,7 @@ def packages(scripts: frozenset[str]) -> dict[str, set[str]]:
         part = open_ends.pop()
         if part not in seen:
             seen.add(part)
-            reader = _Reader(part)
+            reader = _Reader(part, without)
             open_ends += reader.reached
             for name in reader.packages:
                 found.setdefault(name, set()).add(str(part.path.relative_to(SCRIPTS)))
@@ -80,8 +82,8 @@ def _file(module: str) -> Path | None:
 class _Reader(ast.NodeVisitor):
     """Collects the parts that a part of a file reaches, and the packages that it imports."""
 
-    def __init__(self, part: Part) -> None:
-        self._path = part.path
+    def __init__(self, part: Part, without: frozenset[str] = frozenset()) -> None:
+        self._path, self._without = part.path, without
         self._named = bool(part.name)
         self.reached: list[Part] = []
         self.packages: set[str] = set()
@@ -155,7 +157,9 @@ class _Reader(ast.NodeVisitor):
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
             # f"{__name__}.{name}": any module of this package, for what the code around takes of it
             taken = {inner.attr for inner in ast.walk(self._node) if isinstance(inner, ast.Attribute)}
-            for path in [*self._path.parent.glob("*.py"), *self._path.parent.glob("*/__init__.py")]:
+            files = {path.stem: path for path in self._path.parent.glob("*.py")}
+            folders = {path.parent.name: path for path in self._path.parent.glob("*/__init__.py")}
+            for path in (path for name, path in (files | folders).items() if name not in self._without):
                 self.reached += [Part(path), *(Part(path, name) for name in taken & set(_definitions(path)))]
         self.generic_visit(node)
 

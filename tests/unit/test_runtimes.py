@@ -21,10 +21,10 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import STAGES
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families import ctc, family_of
+from asrmeter.runtimes.families.ctc_greedy import collapse, shortest_input
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
-from asrmeter.runtimes.transformers.ctc import collapse, shortest_input
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
@@ -104,7 +104,7 @@ def test_family(config: dict[str, Any], family: str) -> None:
     [
         (
             {"model_type": "bert"},
-            r"neither a CTC- nor a Whisper-type model \(model_type bert\); supported are .*wavlm, whisper$",
+            r"neither a CTC- nor a log-mel CTC- nor a Whisper-type model \(model_type bert\); .*wavlm, .*whisper$",
         ),
         ({}, "model_type None"),
         ({"model_type": "hubert", "architectures": ["HubertModel"]}, "no CTC head: .* HubertModel"),
@@ -332,7 +332,7 @@ def test_no_clip_is_too_short_for_a_ctc_model(tmp_path: Path, model_type: str) -
     runtime = load(ctc_folder(tmp_path / "model", model_type, True))
     for lengths_s in ((1 / 16_000,), (0.0125, 1.0), (0.03, 0.02), (1.0, 0.1)):
         heard = hear(runtime, noise(*lengths_s))
-        shortest_s = shortest_input(runtime.model.config) / 16_000
+        shortest_s = shortest_input(runtime.model.config.to_dict()) / 16_000
         assert [hypothesis.processed_s for hypothesis in heard] == [max(shortest_s, *lengths_s)] * len(lengths_s)
 
 
@@ -652,8 +652,8 @@ def test_words_that_were_added_are_text_and_no_timestamps(tmp_path: Path) -> Non
     other = resized(folder, tmp_path / "other", n_tokens + 3, "added")
     assert [h.text for h in hear(load(other), noise(31))] == long
     runtime = load(other)
-    assert runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).n_tokens == 3
-    assert "added" in runtime._hypothesis([1, n_tokens, n_tokens + 1, 2], 1).text
+    assert runtime.rules.hypothesis([1, n_tokens, n_tokens + 1, 2], 1).n_tokens == 3
+    assert "added" in runtime.rules.hypothesis([1, n_tokens, n_tokens + 1, 2], 1).text
 
 
 def test_a_whisper_without_timestamps_hears_one_window(tmp_path: Path) -> None:

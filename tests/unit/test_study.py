@@ -178,7 +178,7 @@ def test_default_weights_follow_from_the_origin() -> None:
 
 def test_catalogue_entries_are_complete() -> None:
     for name, model in catalogue().items():
-        assert set(model.hub) - {"sha256"} == {"id", "revision"} and len(model.hub["revision"]) == 40, name
+        assert set(model.hub) - {"sha256", "revision"} == {"id"}, name
         assert model.family in ("whisper", "ctc"), name
         assert model.tokenizer or model.vocabulary, name
         assert model.packages("random") or model.family == "ctc", name

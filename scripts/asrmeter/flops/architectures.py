@@ -7,6 +7,8 @@ Feature extraction is not counted: it is not part of the network, and takes abou
 """
 
 import copy
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -66,7 +68,7 @@ class Architecture:
 
     def _count(self, part: Operations, length: int) -> Count:
         """Count a run of a part; `length` is that of `Operations.run`."""
-        n_layers = getattr(self.model.config, part.layers)
+        n_layers = operator.attrgetter(part.layers)(self.model.config)
         if n_layers <= 2:
             return count(*part.run(length))
         one, two = (count(*type(part)(model).run(length)) for model in self._shallow)
@@ -79,7 +81,8 @@ class Architecture:
         for n_layers in (1, 2):
             config = copy.deepcopy(self.model.config)
             for part in filter(None, (self.encoder_operations, self.decoder_operations)):
-                setattr(config, part.layers, n_layers)
+                *parents, name = part.layers.split(".")
+                setattr(functools.reduce(getattr, parents, config), name, n_layers)
             with META:
                 models.append(type(self.model)(config).eval())
         return models

@@ -155,6 +155,10 @@ def _convolution(n_dimensions: int) -> Any:
     def convolution(
         x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
     ) -> Any:
+        if padding == "same":
+            spread = [d * (k - 1) for d, k in zip(each(dilation), weight.shape[2:], strict=True)]
+            sides = [side for total in reversed(spread) for side in (total // 2, total - total // 2)]
+            x, padding = torch.nn.functional.pad(x, sides), 0
         settings = each(stride), each(padding), each(dilation), False, [0] * n_dimensions, groups
         return torch._convolution(x, weight, bias, *settings, False, False, True, True)
 

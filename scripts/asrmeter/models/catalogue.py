@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.common.files import MOST_JSON_BYTES, list_files
@@ -57,7 +57,7 @@ class ModelSettings:
             "description": "packaged: pretrained, from pinned packages. hub: pretrained, from the Hub. local: "
             "pretrained, from `path`. random: seeded, exact architecture (speed, memory and energy are valid, WER is "
             "not). external: none here, for an engine of your own that has a model of its own. Default: local with a "
-            "path, hub with an id, packaged otherwise."
+            "path, hub with an id or a revision, packaged otherwise."
         },
     )
     id: str | None = field(
@@ -68,7 +68,8 @@ class ModelSettings:
     revision: str | None = field(
         default=None,
         metadata={
-            "description": "Commit of `id`, 40 hexadecimal digits: it pins what is measured.",
+            "description": "Commit of `id`, 40 hexadecimal digits: it pins what is measured. Of a model in "
+            "resources/models.toml only where that has none.",
             "pattern": "^[0-9a-f]{40}$",
         },
     )
@@ -79,7 +80,8 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Say whose weights they are where the study does not."""
         if self.weights is None:
-            object.__setattr__(self, "weights", "local" if self.path else "hub" if self.id else "packaged")
+            is_on_hub = self.id or self.revision
+            object.__setattr__(self, "weights", "local" if self.path else "hub" if is_on_hub else "packaged")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
@@ -123,12 +125,9 @@ def origin(name: str, settings: ModelSettings) -> Origin:
         return Origin(path=Path(os.path.expanduser(path)))
     if repo:
         _allow(place, weights, "id", "hub")
-        if not revision:
-            raise AsrmeterError(
-                f"{place}.revision: give the commit of {repo}, 40 hexadecimal digits: it pins the weights"
-            )
-        return Origin(repo=repo, revision=revision)
-    if revision:
+        return Origin(repo=repo, revision=revision or _ask_for_revision(place, repo))
+    pinned_commit = entry.hub.get("revision") if entry else None
+    if revision and (entry is None or pinned_commit or weights != "hub"):
         raise AsrmeterError(
             f"{place}.revision: is used with id only; known models have theirs in resources/models.toml"
         )
@@ -142,7 +141,9 @@ def origin(name: str, settings: ModelSettings) -> Origin:
             "give any other by id and revision, or by path"
         )
     if weights == "hub":
-        return Origin(entry=entry, repo=entry.hub["id"], revision=entry.hub["revision"], sha256=entry.hub.get("sha256"))
+        own = entry.hub["id"]
+        commit = pinned_commit or revision or _ask_for_revision(place, own)
+        return Origin(entry=entry, repo=own, revision=commit, sha256=entry.hub.get("sha256"))
     if weights == "packaged" and entry.packaged is None:
         raise AsrmeterError(
             f"{place}.weights: no package has its pretrained weights; use hub, or random to measure its speed"
@@ -167,6 +168,14 @@ def family_name(name: str, settings: ModelSettings) -> str | None:
         return families.family_of(json.loads(read_regular(found.path / saved_files.CONFIG, MOST_JSON_BYTES))).name
     except (AsrmeterError, OSError, ValueError):
         return None  # the job that makes the folder says what is wrong
+
+
+def _ask_for_revision(place: str, repo: str) -> NoReturn:
+    raise AsrmeterError(
+        f"{place}.revision: give the commit of {repo}, 40 hexadecimal digits: it pins the weights. All of them are on "
+        f"https://huggingface.co/{repo}/commits/main, and `git ls-remote https://huggingface.co/{repo} main` prints "
+        "the newest"
+    )
 
 
 def _allow(place: str, weights: str, key: str, own: str) -> None:

@@ -219,9 +219,11 @@ def _shown(part: tuple[tuple[str, ...], ...]) -> str:
 
 def _check_sizes(config: Mapping[str, Any], family: "Family") -> None:
     """Raise AsrmeterError if a size is beyond any model: building its network would take for ever, or all memory."""
+    part = config.get("encoder_config")
+    encoder = part if isinstance(part, dict) else {}
     for keys, most in ((family.repeated, _MOST_LAYERS), (family.sizes, _MOST_WIDE)):
         for key in keys:
-            value = config.get(key)
+            value = config.get(key, encoder.get(key))
             if value is None:
                 continue
             if type(value) is not int or value < 0:

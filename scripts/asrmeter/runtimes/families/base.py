@@ -50,7 +50,8 @@ class FixedWork:
 class Operations(ABC):
     """What is counted of a part of a model that `flops` builds without weights, and what the count must come to.
 
-    All layers are taken to be alike. `layers` is the name of their number in the model's configuration.
+    All layers are taken to be alike. `layers` is the name of their number in the model's configuration, with a dot
+    where it is in a part of it.
     """
 
     layers: ClassVar[str]

@@ -127,7 +127,7 @@ class Ctc(Family):
         """See `Family`."""
         return ctc_spelling.outputs(folder)
 
-    def encoder_operations(self, model: Any) -> CtcOperations:
+    def encoder_operations(self, model: Any) -> EncoderOperations:
         """See `Family`."""
         return CtcOperations(model)
 

@@ -13,6 +13,10 @@ from asrmeter.common.vocabulary import PHONEMES
 # The defaults of transformers' CTC tokenizer.
 DEFAULT_SPECIAL_TOKENS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 DEFAULT_WORD_DELIMITER = "|"
+_TOKENIZER = "tokenizer.json"
+# What stands for a space in SentencePiece's pieces of words, and how it names bytes.
+_SPACE_OF_PIECES = "▁"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 # Signs of the International Phonetic Alphabet that hardly any orthography has: length, stress and tie, and letters
 # without those that African languages, Greek and Icelandic are written with. Lushootseed has two of them, espeak's
@@ -38,9 +42,17 @@ def read_spelling(folder: Path) -> dict[int, str]:
     settings = _read_json(folder / "tokenizer_config.json")
     special = set(_special_tokens(DEFAULT_SPECIAL_TOKENS | settings))
     special |= set(_special_tokens(_read_json(folder / "special_tokens_map.json")))
-    delimiter = _text(settings.get("word_delimiter_token") or DEFAULT_WORD_DELIMITER)
+    if _has_pieces(folder):
+        tokenizer = _read_json(folder / _TOKENIZER)
+        special |= {token["content"] for token in tokenizer.get("added_tokens", []) if token.get("special")}
+        delimiter = _SPACE_OF_PIECES
+    else:
+        delimiter = _text(settings.get("word_delimiter_token") or DEFAULT_WORD_DELIMITER)
     vocabulary = _vocabulary(folder)
-    return {number: "" if token in special else token.replace(delimiter, " ") for token, number in vocabulary.items()}
+    return {
+        number: "" if token in special else _byte(token) or token.replace(delimiter, " ")
+        for token, number in vocabulary.items()
+    }
 
 
 def check_blank(folder: Path) -> None:
@@ -68,7 +80,8 @@ def outputs(folder: Path) -> str | None:
     settings = _read_json(folder / "tokenizer_config.json")
     if "Phoneme" in str(settings.get("tokenizer_class")) or settings.get("do_phonemize"):
         return PHONEMES
-    return PHONEMES if _are_phonemes(_vocabulary(folder)) else None
+    # Pieces of words in many languages have all signs.
+    return PHONEMES if not _has_pieces(folder) and _are_phonemes(_vocabulary(folder)) else None
 
 
 def _are_phonemes(tokens: Iterable[str]) -> bool:
@@ -78,7 +91,44 @@ def _are_phonemes(tokens: Iterable[str]) -> bool:
     return len(phonetic) >= _FEWEST_PHONETIC or is_arpabet
 
 
+def _has_pieces(folder: Path) -> bool:
+    """Return whether the tokens are pieces of words, which tokenizer.json alone has."""
+    return not (folder / "vocab.json").exists() and (folder / _TOKENIZER).exists()
+
+
+def _pieces(folder: Path) -> dict[str, int]:
+    """Return the numbers of SentencePiece's pieces, by a tokenizer.json.
+
+    Raises:
+        AsrmeterError: its tokens are something else.
+    """
+    tokenizer = _read_json(folder / _TOKENIZER)
+    model = tokenizer["model"]
+    listed = model["vocab"]
+    # Of a unigram model, each with its score.
+    pieces = listed if isinstance(listed, dict) else {piece: number for number, (piece, _) in enumerate(listed)}
+    if "ByteLevel" in json.dumps(tokenizer.get("decoder")):
+        raise AsrmeterError(
+            f"{folder}: tokenizer.json spells with bytes; asrmeter runs CTC models that spell with pieces"
+        )
+    return pieces | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
+
+
+def _byte(token: str) -> str | None:
+    """Return what a token such as `<0x41>` spells, which stands for a byte; None for others.
+
+    Beyond ASCII, a letter is several of them: what they spell together is not known here.
+    """
+    found = _BYTE.fullmatch(token)
+    if found is None:
+        return None
+    byte = int(found[1], 16)
+    return chr(byte) if byte < 128 else "\ufffd"
+
+
 def _vocabulary(folder: Path) -> dict[str, int]:
+    if _has_pieces(folder):
+        return _pieces(folder)
     vocabulary = _read_json(folder / "vocab.json")
     if not vocabulary:
         raise AsrmeterError(

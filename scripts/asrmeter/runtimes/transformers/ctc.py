@@ -1,7 +1,6 @@
 """Encoders with a CTC head by transformers (wav2vec 2.0 and its relatives): one encoder run, greedy collapse."""
 
 import json
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
 from asrmeter.runtimes.families import family_of
+from asrmeter.runtimes.families.ctc_greedy import collapse, hypothesis, lengthened, shortest_input, spelling
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
@@ -29,16 +29,14 @@ class TransformersCtc(TorchRuntime):
         super().__init__(setup)
         folder = setup.folder
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        spelling = read_spelling(folder)
         self._features = feature_extractor(Wav2Vec2FeatureExtractor, folder)
         self.model = network(family_of(config).network_class(config["model_type"]), setup)
         self._encoder = getattr(self.model, self.model.base_model_prefix)
         self.head = self.model.lm_head
         self.attention = self.model.config._attn_implementation
-        # By token. The blank, and outputs of the head that no file names, spell nothing.
-        self._spelling = [spelling.get(token, "") for token in range(self.model.lm_head.out_features)]
-        self._spelling[self.model.config.pad_token_id] = ""
-        self._n_shortest = shortest_input(self.model.config)
+        blank = self.model.config.pad_token_id
+        self._spelling = spelling(read_spelling(folder), self.model.lm_head.out_features, blank)
+        self._n_shortest = shortest_input(self.model.config.to_dict())
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -49,8 +47,7 @@ class TransformersCtc(TorchRuntime):
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
-        # A mask without a frame would be an error, so what is shorter than one is lengthened by silence.
-        waveforms = [np.pad(waveform, (0, max(self._n_shortest - len(waveform), 0))) for waveform in waveforms]
+        waveforms = lengthened(waveforms, self._n_shortest)
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
         inputs = inputs.to(self.model.device)
@@ -62,20 +59,4 @@ class TransformersCtc(TorchRuntime):
         n_frames = self.model._get_feat_extract_output_lengths(torch.tensor([len(w) for w in waveforms])).tolist()
         spoken = [collapse(row[:n], self._spelling) for row, n in zip(frames, n_frames, strict=True)]
         processed_s = max(map(len, waveforms)) / SAMPLE_RATE_HZ
-        return [Hypothesis(" ".join("".join(s).split()), len(s), n_windows=1, processed_s=processed_s) for s in spoken]
-
-
-def shortest_input(config: Any) -> int:
-    """Return the samples of the shortest input of which the model's convolutions, and its squeezing, make a frame."""
-    n: int = getattr(config, "squeeze_factor", 1)
-    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-        n = (n - 1) * stride + kernel
-    return n
-
-
-def collapse(frames: list[int], spelling: list[str]) -> list[str]:
-    """Return what the best tokens of the frames spell: repeats are merged, then tokens that spell nothing are dropped.
-
-    A blank between two equal letters keeps them apart. The blank and special tokens spell nothing.
-    """
-    return [spelling[token] for token, _ in groupby(frames) if spelling[token]]
+        return [hypothesis(letters, processed_s) for letters in spoken]

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Setup
+from asrmeter.runtimes.families.preprocessor import check_sampling_rate
 
 # Weights that only training uses; many folders leave them out.
 _TRAINING_ONLY = ("masked_spec_embed",)
@@ -47,8 +47,5 @@ def feature_extractor(kind: Any, folder: Path, **settings: Any) -> Any:
         AsrmeterError: its sampling rate is not that of the segments.
     """
     features = kind.from_pretrained(folder, local_files_only=True, **settings)
-    if features.sampling_rate != SAMPLE_RATE_HZ:
-        raise AsrmeterError(
-            f"{folder}: the model is for audio of {features.sampling_rate} Hz; asrmeter's audio has {SAMPLE_RATE_HZ} Hz"
-        )
+    check_sampling_rate(folder, features.sampling_rate)
     return features

@@ -11,6 +11,8 @@ from asrmeter.runtimes.families.base import Parts
 from asrmeter.runtimes.families.whisper.vocabulary import Vocabulary
 
 _TOKENIZER = "tokenizer.json"
+# Tokens of the third large Whisper and of those that were made of it.
+_WITH_CANTONESE, _CANTONESE = 51_866, "<|yue|>"
 _OLD_SETTINGS = ("max_length", "suppress_tokens", "begin_suppress_tokens")
 
 
@@ -63,7 +65,27 @@ def complete(folder: Path) -> None:
 def _tokenizer_of(parts: Parts) -> bytes:
     if parts.tokenizer is None:
         raise AsrmeterError(f"{parts.name}: models.toml names no tokenizer")
+    if parts.architecture.get("vocab_size") == _WITH_CANTONESE:
+        return with_cantonese(parts.tokenizer)
     return parts.tokenizer
+
+
+def with_cantonese(tokenizer: bytes) -> bytes:
+    """Return a multilingual tokenizer of 2022 with the language that OpenAI added in 2023, as the last of them."""
+    content, added = json.loads(tokenizer), Vocabulary.of_json(tokenizer)
+    if _CANTONESE in added.numbers:
+        return tokenizer
+    new = added.number("<|translate|>")
+    shifted = {text: number + 1 for text, number in added.numbers.items() if number >= new}
+    language = next(token for token in content["added_tokens"] if token["id"] == new - 1)
+    for token in content["added_tokens"]:
+        token["id"] = shifted.get(token["content"], token["id"])
+    content["added_tokens"].append(language | {"id": new, "content": _CANTONESE})
+    content["added_tokens"].sort(key=lambda token: token["id"])
+    # What it puts around a text that is encoded.
+    for text, special in (content.get("post_processor") or {}).get("special_tokens", {}).items():
+        special["ids"] = [shifted.get(text, number) for number in special["ids"]]
+    return json.dumps(content, ensure_ascii=False).encode()
 
 
 def _complete(settings: dict[str, Any], max_length: int) -> dict[str, Any]:

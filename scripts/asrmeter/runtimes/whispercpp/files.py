@@ -1,0 +1,3 @@
+"""How the file of a converted model is called."""
+
+FILE = "ggml-model.bin"

@@ -1,0 +1,279 @@
+"""Every runtime of a Whisper writes what transformers writes: within 30 s, beyond, with penalties, random weights."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from asrmeter import runtimes
+from asrmeter.machine.host import Host, this_host
+from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
+from asrmeter.runtimes.ctranslate2 import CTranslate2Options, engine
+from asrmeter.runtimes.ctranslate2.whisper import max_length
+from asrmeter.runtimes.torch_loop import TorchLoopOptions
+from helpers.model_folders import likelier_timestamps, whisper_folder
+
+OTHERS = {
+    "torch_loop": {"runtime": "torch_loop"},
+    "torch_loop, seldom waiting": {"runtime": "torch_loop", "end_check_every": 5},
+    "ctranslate2": {"runtime": "ctranslate2"},
+}
+# What the model's own settings may say besides.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "own": {
+        **{"suppress_tokens": [3, 7], "begin_suppress_tokens": [220, 11], "max_initial_timestamp_index": 3},
+        **{"repetition_penalty": 1.4, "no_repeat_ngram_size": 2},
+    },
+}
+SCRIPTS = Path(runtimes.__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["multilingual", "English"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    made = whisper_folder(tmp_path_factory.mktemp("whisper") / "model", request.param)
+    likelier_timestamps(made, 10)
+    return made
+
+
+@pytest.fixture(params=SETTINGS)
+def model(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Path:
+    made = tmp_path / "model"
+    made.mkdir()
+    for path in folder.iterdir():
+        os.link(path, made / path.name)
+    settings = json.loads((made / "generation_config.json").read_text())
+    (made / "generation_config.json").unlink()
+    (made / "generation_config.json").write_text(json.dumps(settings | SETTINGS[request.param]))
+    return made
+
+
+def noise(*seconds: float) -> list[np.ndarray]:
+    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+
+
+def load(model: Path, variant: dict[str, Any], random_weights: bool = False) -> Any:
+    options = runtimes.variant_options(variant)
+    converted = None
+    if conversion := options.conversion():
+        converted = model.parent / conversion.format
+        if not converted.exists():
+            converted.mkdir()
+            runtimes.convert(variant["runtime"], model, "whisper", conversion.settings, converted)
+    name, own = runtimes.runtime_of(options.as_json())
+    setup = Setup(model, "whisper", own, random_weights=random_weights, converted=converted)
+    return runtimes.load(name, setup)
+
+
+def hear(
+    runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()
+) -> tuple[list[Hypothesis], Timeline]:
+    timeline = Timeline()
+    heard = runtime.transcribe(waveforms, list(references), timeline)
+    timeline.end()
+    return heard, timeline
+
+
+@pytest.mark.parametrize("variant", OTHERS.values(), ids=OTHERS)
+def test_texts_are_those_of_transformers(model: Path, variant: dict[str, Any]) -> None:
+    baseline, other = load(model, {"runtime": "transformers"}), load(model, variant)
+    assert other.decoding() == baseline.decoding()
+    assert other.differences() == ("features",)
+    n_windows = 0
+    for lengths in ((2, 1), (30,), (30.005, 3), (61, 45, 10)):
+        (expected, work), (heard, own_work) = hear(baseline, noise(*lengths)), hear(other, noise(*lengths))
+        assert heard == expected
+        n_windows += sum(hypothesis.n_windows or 0 for hypothesis in heard)
+        if variant["runtime"] == "torch_loop" and max(lengths) > 31:
+            assert own_work.decoder_work == work.decoder_work
+        assert own_work.stages[0] == "features" and {*own_work.stages} >= {"encoder", "decoder", "text"}
+    assert n_windows > 10
+
+
+@pytest.mark.parametrize("variant", OTHERS.values(), ids=OTHERS)
+def test_random_weights_do_a_fixed_amount_of_work(folder: Path, variant: dict[str, Any]) -> None:
+    baseline, other = (load(folder, each, random_weights=True) for each in ({"runtime": "transformers"}, variant))
+    most = other.rules.max_tokens
+    for references, n in ((("w1 w2 w3", "w4"), 3), (("w1 " * 100, "w4"), most)):
+        rules = other.rules.window(n_forced=n)
+        tokens = other.decode(other.log_mel(noise(2, 1)), rules, Timeline())
+        assert [len(row) for row in tokens] == [n, n]
+        assert rules.end not in {token for row in tokens for token in row}
+        (expected, work), (heard, own_work) = (hear(each, noise(2, 1), references) for each in (baseline, other))
+        assert heard == expected
+        if variant["runtime"] == "torch_loop":
+            assert own_work.decoder_work == work.decoder_work
+    (expected, _), (heard, _) = (hear(each, noise(65, 31), ("w1 w2 w3 w4 w5", "w4")) for each in (baseline, other))
+    assert heard == expected and [h.n_windows for h in heard] == [3, 3]
+
+
+@pytest.mark.parametrize("variant", OTHERS.values(), ids=OTHERS)
+def test_scores_that_are_not_finite_are_rejected(folder: Path, tmp_path: Path, variant: dict[str, Any]) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for path in folder.iterdir():
+        os.link(path, model / path.name)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.layer_norm.bias"][0] = float("nan")
+    (model / "model.safetensors").unlink()
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    runtime = load(model, variant)
+    with pytest.raises(FloatingPointError, match="infinite or not a number"), runtime.check_scores():
+        hear(runtime, noise(2))
+    good = load(folder, variant)
+    with good.check_scores():
+        hear(good, noise(2))
+
+
+def test_the_timestamps_loop_rejects_scores_too(folder: Path) -> None:
+    runtime = load(folder, OTHERS["torch_loop"])
+    with torch.no_grad():
+        runtime.head.weight[0] = float("inf")
+    with pytest.raises(FloatingPointError), runtime.check_scores():
+        hear(runtime, noise(31))
+
+
+def test_what_the_loop_runs_at(folder: Path) -> None:
+    runtime = load(folder, {"runtime": "torch_loop", "dtype": "bfloat16"})
+    assert (runtime.effective().dtype, runtime.effective().attention) == ("bfloat16", "sdpa")
+    assert len(hear(runtime, noise(2, 1))[0]) == 2
+    options = TorchLoopOptions()
+    assert options.wanted_dtype == "float32" and options.why_not("whisper", "cuda", Host()) is None
+    assert options.why_not(None, "cpu", Host()) is None
+    assert (
+        options.why_not("ctc", "cpu", Host()) == "a ctc model has no loop over tokens; the runtime transformers runs it"
+    )
+    with pytest.raises(UnsupportedError, match="has no loop over tokens"):
+        runtimes.load("torch_loop", Setup(folder, "ctc", {}))
+
+
+# CTranslate2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "effective"), [("float32", "float32"), ("int8", "int8_float32"), ("int8_float32",) * 2]
+)
+def test_number_formats_of_a_cpu(folder: Path, wanted: str, effective: str) -> None:
+    runtime = load(folder, {"runtime": "ctranslate2", "format": wanted})
+    said = runtime.effective()
+    assert (said.dtype, said.threads, said.emulated) == (effective, 1, False)
+    assert said.library.startswith(f"ctranslate2 {runtime.versions()['ctranslate2']}, ")
+    assert ("activations" in runtime.differences()) == wanted.startswith("int8")
+    assert len(hear(runtime, noise(2, 1))[0]) == 2
+
+
+@pytest.mark.parametrize("wanted", ["bfloat16", "float16", "int8_float16"])
+def test_number_formats_that_no_cpu_has(folder: Path, wanted: str) -> None:
+    options = CTranslate2Options(format=wanted)
+    assert options.why_not("whisper", "cpu", this_host()) == f"CTranslate2 computes in {wanted} on CUDA devices only"
+    with pytest.raises(UnsupportedError, match=f"do not support efficient {wanted} computation"):
+        load(folder, {"runtime": "ctranslate2", "format": wanted})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capability", "why"),
+    [
+        ("float32", (3, 5), None),
+        ("bfloat16", (8, 0), None),
+        ("bfloat16", None, None),
+        ("bfloat16", (7, 5), "CTranslate2 computes in bfloat16 from compute capability 8.0 on; the GPU has 7.5"),
+        ("float16", (6, 1), "CTranslate2 computes in float16 from compute capability 7.0 on; the GPU has 6.1"),
+        ("int8", (6, 1), None),
+        ("int8", (6, 2), "CTranslate2 computes in int8 from compute capability 7.0 on; the GPU has 6.2"),
+    ],
+)
+def test_number_formats_of_a_gpu(wanted: str, capability: tuple[int, int] | None, why: str | None) -> None:
+    options = CTranslate2Options(format=wanted)
+    assert options.why_not("whisper", "cuda", Host(compute_capability=capability)) == why
+    assert options.why_not(None, "cuda", Host(compute_capability=capability)) == why
+    assert options.why_not("external", "cuda", Host()) == "CTranslate2 runs no external model"
+
+
+def test_only_formats_of_torch_are_wanted_dtypes() -> None:
+    assert CTranslate2Options().wanted_dtype == "float32"
+    assert CTranslate2Options(format="int8_float16").wanted_dtype is None
+    assert CTranslate2Options(format="bfloat16").wanted_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(("n_most", "n_prompt"), [(444, 4), (1, 4), (3, 4), (224, 2), (446, 2), (36, 4)])
+def test_ctranslate2_writes_as_many_tokens(n_most: int, n_prompt: int) -> None:
+    length = max_length(n_most, n_prompt)
+    assert min(length // 2, length - (n_prompt - 1)) == n_most
+
+
+@pytest.mark.parametrize("told", [{}, {"CT2_USE_MKL": "0"}, {"CT2_FORCE_CPU_ISA": "GENERIC"}], ids=str)
+def test_ctranslate2_computes_with_what_is_recorded(
+    folder: Path, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(folder, OTHERS["ctranslate2"])
+    for key, value in told.items():
+        monkeypatch.setenv(key, value)
+    code = "import ctranslate2, sys; ctranslate2.models.Whisper(sys.argv[1])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(folder.parent / "ctranslate2-float32")],
+        env=os.environ | {"CT2_VERBOSE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"Selected ISA: {engine.instructions(this_host())}\n" in ran.stderr
+    backend = {"MKL": "MKL", "oneDNN": "DNNL"}[engine.backend("cpu", this_host())]
+    assert f"SGEMM backend: {backend} " in ran.stderr
+
+
+ALONE = """
+import sys, json
+from pathlib import Path
+import numpy as np
+from asrmeter.measure import child
+from asrmeter import runtimes
+from asrmeter.runtimes.base import Setup, Timeline
+variant = {"runtime": "ctranslate2", "format": "float32"}
+runtimes.hide(runtimes.variant_options(variant).hidden)
+child.preload("ctranslate2")
+threads = [line for line in open("/proc/self/status") if line.startswith("Threads")]
+setup = Setup(Path(sys.argv[1]), "whisper", {"format": "float32"}, converted=Path(sys.argv[2]))
+runtime = runtimes.load("ctranslate2", setup)
+for seconds in (2, 31):
+    runtime.transcribe([np.zeros(16_000 * seconds, np.float32)], [""], Timeline())
+found = sorted(name for name, module in sys.modules.items() if module and "." not in name)
+print(json.dumps({"modules": found, "threads": threads[0].split()[1]}))
+"""
+
+
+def test_a_process_of_ctranslate2_holds_no_torch(folder: Path) -> None:
+    load(folder, OTHERS["ctranslate2"])
+    command = [sys.executable, "-c", ALONE, str(folder), str(folder.parent / "ctranslate2-float32")]
+    ran = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True, check=True
+    )
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert not {"torch", "transformers", "scipy", "pyarrow", "pandas", "huggingface_hub"} & {*found["modules"]}
+    assert {"ctranslate2", "numpy", "tokenizers"} <= {*found["modules"]}
+    # The server forks: a thread would be lost.
+    assert found["threads"] == "1"
+
+
+def test_what_ctranslate2_needs_is_converted() -> None:
+    conversion = CTranslate2Options(format="int8").conversion()
+    assert dataclasses.asdict(conversion) == {
+        "format": "ctranslate2-int8",
+        "settings": {"format": "int8"},
+        "packages": ("ctranslate2", "torch", "transformers"),
+    }
+    with pytest.raises(UnsupportedError, match="CTranslate2 runs no external model"):
+        runtimes.convert("ctranslate2", Path("x"), "external", {"format": "int8"}, Path("y"))
