@@ -2,18 +2,18 @@
 
 import contextlib
 import copy
+import importlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Importing the package makes its folder a place to import from, which the next line needs.
 from onnxruntime_genai.models import builder
-from builders.whisper import WhisperEncoder, WhisperModel  # isort: skip
 
 from asrmeter.runtimes.base import UnsupportedError
 from asrmeter.runtimes.families.whisper.decoding import config_of
 
+_whisper = importlib.import_module(builder.WhisperModel.__module__)
 _PRECISIONS = {"float32": "fp32", "int8": "int8", "float16": "fp16"}
 # What the builder takes for granted.
 _BUILT_IN = {"activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500}
@@ -38,7 +38,7 @@ def export(source: Path, form: str, target: Path) -> None:
         builder.create_model(*arguments, **builder.parse_extra_options(*arguments, []))
 
 
-class _Encoder(WhisperEncoder):  # type: ignore[misc]
+class _Encoder(_whisper.WhisperEncoder):  # type: ignore[misc]
     """The builder's encoder, with keys and values of as many layers as the decoder has; there, as the encoder has."""
 
     def make_inputs_and_outputs(self) -> None:
@@ -58,7 +58,7 @@ class _Encoder(WhisperEncoder):  # type: ignore[misc]
             self.num_layers = own
 
 
-class _Model(WhisperModel):  # type: ignore[misc]
+class _Model(_whisper.WhisperModel):  # type: ignore[misc]
     """The builder's Whisper, without the files of onnxruntime-genai's own loop."""
 
     def __init__(self, config: Any, *settings: Any) -> None:
@@ -81,4 +81,4 @@ def _with_own_model() -> Iterator[None]:
     try:
         yield
     finally:
-        builder.WhisperModel = WhisperModel
+        builder.WhisperModel = _whisper.WhisperModel
