@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from onnxruntime_genai.models import builder
 
 from asrmeter.runtimes.base import UnsupportedError
 from asrmeter.runtimes.families.whisper.decoding import config_of
 
-_whisper = importlib.import_module(builder.WhisperModel.__module__)
+_whisper: Any = importlib.import_module(builder.WhisperModel.__module__)
 _PRECISIONS = {"float32": "fp32", "int8": "int8", "float16": "fp16"}
 # What the builder takes for granted.
 _BUILT_IN = {"activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500}
@@ -38,8 +39,27 @@ def export(source: Path, form: str, target: Path) -> None:
         builder.create_model(*arguments, **builder.parse_extra_options(*arguments, []))
 
 
+def _with_biases(model: Any) -> Any:
+    """Return a network whose biases are there for the builder, which leaves out those that are zero.
+
+    Random weights have such. Their graphs would do other work than those of trained weights, and attention of packed
+    products without a bias ends the process. The least positive number changes no sum.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(".bias") and not weight.any():
+                weight.fill_(torch.finfo(weight.dtype).tiny)
+    return model
+
+
 class _Encoder(_whisper.WhisperEncoder):  # type: ignore[misc]
     """The builder's encoder, with keys and values of as many layers as the decoder has; there, as the encoder has."""
+
+    num_layers: int
+    decoder_layers: int
+
+    def load_weights(self, input_path: str) -> Any:
+        return _with_biases(super().load_weights(input_path))
 
     def make_inputs_and_outputs(self) -> None:
         with self._layers_of_decoder():
@@ -51,11 +71,17 @@ class _Encoder(_whisper.WhisperEncoder):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _layers_of_decoder(self) -> Iterator[None]:
-        own, self.num_layers = self.num_layers, self.decoder_layers
+        own = self.num_layers
+        self.num_layers = self.decoder_layers
         try:
             yield
         finally:
             self.num_layers = own
+
+
+class _Decoder(_whisper.WhisperDecoder):  # type: ignore[misc]
+    def load_weights(self, input_path: str) -> Any:
+        return _with_biases(super().load_weights(input_path))
 
 
 class _Model(_whisper.WhisperModel):  # type: ignore[misc]
@@ -64,7 +90,9 @@ class _Model(_whisper.WhisperModel):  # type: ignore[misc]
     def __init__(self, config: Any, *settings: Any) -> None:
         super().__init__(config, *settings)
         *others, extra_options = settings
-        self.encoder = _Encoder(copy.deepcopy(config), *others, copy.deepcopy(extra_options))
+        self.encoder, self.decoder = (
+            part(copy.deepcopy(config), *others, copy.deepcopy(extra_options)) for part in (_Encoder, _Decoder)
+        )
         self.encoder.decoder_layers = config.decoder_layers
 
     def make_genai_config(self, *_: Any) -> None:

@@ -24,18 +24,26 @@ def load(folder: Path) -> tuple["WhisperEncoder", "WhisperStep"]:
 
 
 class WhisperEncoder(torch.nn.Module):
-    """From features (rows, mels, frames) to keys and values (rows, heads, positions, size) of each decoder layer."""
+    """From features (rows, mels, frames) to keys and values (rows, heads, positions, size) of each decoder layer.
+
+    Attributes:
+        config: the model's configuration.
+    """
+
+    _encoder: Any
+    _layers: Any
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.config, self._encoder = model.config, model.get_encoder()
-        self._attentions = torch.nn.ModuleList(layer.encoder_attn for layer in model.get_decoder().layers)
+        self._layers = model.get_decoder().layers
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return key and value of the first layer, then of the next ones."""
         heard = self._encoder(features).last_hidden_state
         made: list[torch.Tensor] = []
-        for attention in self._attentions:
+        for layer in self._layers:
+            attention = layer.encoder_attn
             made += [_by_head(attention, part(heard)) for part in (attention.k_proj, attention.v_proj)]
         return tuple(made)
 
