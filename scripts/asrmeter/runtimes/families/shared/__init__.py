@@ -1,1 +1,1 @@
-"""What engines share of several families. Its modules import numpy or torch, and only those that run models name them."""
+"""What engines share of several families. Its modules import numpy or torch: only what runs a model imports them."""
