@@ -25,7 +25,12 @@ OTHERS = {
     "torch_loop": {"runtime": "torch_loop"},
     "torch_loop, seldom waiting": {"runtime": "torch_loop", "end_check_every": 5},
     "ctranslate2": {"runtime": "ctranslate2"},
+    "onnxruntime": {"runtime": "onnxruntime"},
+    "openvino": {"runtime": "openvino"},
 }
+WITHOUT_TORCH = ("ctranslate2", "onnxruntime", "openvino")
+# Their loop is ours: it runs on what transformers' does.
+LOOPS = ("torch_loop", "onnxruntime", "openvino")
 # What the model's own settings may say besides.
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -98,7 +103,7 @@ def test_texts_are_those_of_transformers(model: Path, variant: dict[str, Any]) -
         (expected, work), (heard, own_work) = hear(baseline, noise(*lengths)), hear(other, noise(*lengths))
         assert heard == expected
         n_windows += sum(hypothesis.n_windows or 0 for hypothesis in heard)
-        if variant["runtime"] == "torch_loop" and max(lengths) > 31:
+        if variant["runtime"] in LOOPS and max(lengths) > 31:
             assert own_work.decoder_work == work.decoder_work
         assert own_work.stages[0] == "features" and {*own_work.stages} >= {"encoder", "decoder", "text"}
     assert n_windows > 10
@@ -115,7 +120,7 @@ def test_random_weights_do_a_fixed_amount_of_work(folder: Path, variant: dict[st
         assert rules.end not in {token for row in tokens for token in row}
         (expected, work), (heard, own_work) = (hear(each, noise(2, 1), references) for each in (baseline, other))
         assert heard == expected
-        if variant["runtime"] == "torch_loop":
+        if variant["runtime"] in LOOPS:
             assert own_work.decoder_work == work.decoder_work
     (expected, _), (heard, _) = (hear(each, noise(65, 31), ("w1 w2 w3 w4 w5", "w4")) for each in (baseline, other))
     assert heard == expected and [h.n_windows for h in heard] == [3, 3]
@@ -242,12 +247,12 @@ import numpy as np
 from asrmeter.measure import child
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup, Timeline
-variant = {"runtime": "ctranslate2", "format": "float32"}
-runtimes.hide(runtimes.variant_options(variant).hidden)
-child.preload("ctranslate2")
+name = sys.argv[3]
+runtimes.hide(runtimes.variant_options({"runtime": name, "format": "float32"}).hidden)
+child.preload(name)
 threads = [line for line in open("/proc/self/status") if line.startswith("Threads")]
 setup = Setup(Path(sys.argv[1]), "whisper", {"format": "float32"}, converted=Path(sys.argv[2]))
-runtime = runtimes.load("ctranslate2", setup)
+runtime = runtimes.load(name, setup)
 for seconds in (2, 31):
     runtime.transcribe([np.zeros(16_000 * seconds, np.float32)], [""], Timeline())
 found = sorted(name for name, module in sys.modules.items() if module and "." not in name)
@@ -255,15 +260,27 @@ print(json.dumps({"modules": found, "threads": threads[0].split()[1]}))
 """
 
 
-def test_a_process_of_ctranslate2_holds_no_torch(folder: Path) -> None:
-    load(folder, OTHERS["ctranslate2"])
-    command = [sys.executable, "-c", ALONE, str(folder), str(folder.parent / "ctranslate2-float32")]
+@pytest.mark.parametrize("engine", WITHOUT_TORCH)
+def test_a_process_of_an_engine_holds_no_torch(folder: Path, engine: str) -> None:
+    load(folder, OTHERS[engine])
+    command = [sys.executable, "-c", ALONE, str(folder), str(folder.parent / f"{engine}-float32"), engine]
     ran = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True, check=True
     )
     found = json.loads(ran.stdout.splitlines()[-1])
-    assert not {"torch", "transformers", "scipy", "pyarrow", "pandas", "huggingface_hub"} & {*found["modules"]}
-    assert {"ctranslate2", "numpy", "tokenizers"} <= {*found["modules"]}
+    unused = {
+        "torch",
+        "transformers",
+        "scipy",
+        "pyarrow",
+        "pandas",
+        "huggingface_hub",
+        "nncf",
+        "onnx",
+        "openvino_telemetry",
+    }
+    assert not unused & {*found["modules"]}
+    assert {engine, "numpy", "tokenizers"} <= {*found["modules"]}
     # The server forks: a thread would be lost.
     assert found["threads"] == "1"
 

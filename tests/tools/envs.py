@@ -39,8 +39,8 @@ OF_RUNTIMES = {
     for options in runtimes.options().values()
     for name, packages in options.environments.items()
 }
-# A module on a path of its own, and the package that has it.
-_ALIASES = {"builders": ["onnxruntime-genai"]}
+# What a package of ours imports and does not say that it needs: onnxruntime-genai.
+_UNTOLD = frozenset({"onnx-ir"})
 OF_VARIANTS = frozenset({DEFAULT_ENVIRONMENT, *OF_RUNTIMES})
 
 
@@ -79,12 +79,11 @@ def complaints(text: str, scripts: frozenset[str], name: str = DEFAULT_ENVIRONME
     for module, importers in sorted(reach.packages(scripts, _not_in(name)).items()):
         if module in others:
             continue
-        found = _ALIASES.get(module) or _distributions().get(module, [module])
-        providers = {canonicalize_name(package) for package in found}
+        providers = {canonicalize_name(package) for package in _distributions().get(module, [module])}
         used |= providers
         if not providers & own:
             said.append(f"it lacks {' or '.join(sorted(providers))}: {', '.join(sorted(importers))}")
-    return said + [f"nothing of ours imports {name}" for name in sorted(own - used)]
+    return said + [f"nothing of ours imports {name}" for name in sorted(own - used - _UNTOLD)]
 
 
 def _not_in(name: str) -> frozenset[str]:

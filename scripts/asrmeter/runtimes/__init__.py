@@ -7,6 +7,7 @@ A runtime is a module of this package with `OPTIONS`, `load` and `preload`; its 
 import functools
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.runtimes.base import Runtime, RuntimeOptions, Setup
+
+# ONNX Runtime, which other libraries import too, would tell its maker of each model that it loads, by threads of its own.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # The runtime of variants that name none, and of those that name a Python file.
 DEFAULT_RUNTIME, OWN_FILE = "transformers", "own_file"

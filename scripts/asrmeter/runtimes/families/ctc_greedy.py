@@ -66,7 +66,7 @@ def spelling(spelled: Mapping[int, str], n_outputs: int, blank: int) -> list[str
 
 
 def lengthened(waveforms: Sequence[np.ndarray], n_shortest: int) -> list[np.ndarray]:
-    """Return waveforms of which what is shorter than a frame is lengthened by silence: a mask without one is an error."""
+    """Return waveforms of which each has a frame, by silence if need be: a mask without a frame is an error."""
     return [np.pad(waveform, (0, max(n_shortest - len(waveform), 0))) for waveform in waveforms]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FAMILIES = {"whisper": "whisper:OrtWhisper", "ctc": "ctc:OrtCtc"}
 # What makes the graphs.
-_CONVERTERS = ("onnxruntime", "onnxruntime-genai", "onnx", "torch", "transformers")
+_CONVERTERS = ("onnxruntime", "onnxruntime-genai", "onnx", "onnx-ir", "torch", "transformers")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,6 @@ class OrtRuntime(Runtime):
             raise UnsupportedError(
                 "this ONNX Runtime has no provider for CUDA: install onnxruntime-gpu in place of onnxruntime"
             )
-        onnxruntime.disable_telemetry_events()
         assert setup.converted is not None, "every variant has a conversion"
         self._device, self._threads, self._format = setup.device, setup.threads, setup.options["format"]
         self.folder = setup.converted

@@ -2,18 +2,19 @@
 
 import contextlib
 import copy
+import importlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Importing the package makes its folder a place to import from, which the next line needs.
+import torch
 from onnxruntime_genai.models import builder
-from builders.whisper import WhisperEncoder, WhisperModel  # isort: skip
 
 from asrmeter.runtimes.base import UnsupportedError
 from asrmeter.runtimes.families.whisper.decoding import config_of
 
+_whisper: Any = importlib.import_module(builder.WhisperModel.__module__)
 _PRECISIONS = {"float32": "fp32", "int8": "int8", "float16": "fp16"}
 # What the builder takes for granted.
 _BUILT_IN = {"activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500}
@@ -38,8 +39,27 @@ def export(source: Path, form: str, target: Path) -> None:
         builder.create_model(*arguments, **builder.parse_extra_options(*arguments, []))
 
 
-class _Encoder(WhisperEncoder):  # type: ignore[misc]
+def _with_biases(model: Any) -> Any:
+    """Return a network whose biases are there for the builder, which leaves out those that are zero.
+
+    Random weights have such. Their graphs would do other work than those of trained weights, and attention of packed
+    products without a bias ends the process. The least positive number changes no sum.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(".bias") and not weight.any():
+                weight.fill_(torch.finfo(weight.dtype).tiny)
+    return model
+
+
+class _Encoder(_whisper.WhisperEncoder):  # type: ignore[misc]
     """The builder's encoder, with keys and values of as many layers as the decoder has; there, as the encoder has."""
+
+    num_layers: int
+    decoder_layers: int
+
+    def load_weights(self, input_path: str) -> Any:
+        return _with_biases(super().load_weights(input_path))
 
     def make_inputs_and_outputs(self) -> None:
         with self._layers_of_decoder():
@@ -51,20 +71,28 @@ class _Encoder(WhisperEncoder):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _layers_of_decoder(self) -> Iterator[None]:
-        own, self.num_layers = self.num_layers, self.decoder_layers
+        own = self.num_layers
+        self.num_layers = self.decoder_layers
         try:
             yield
         finally:
             self.num_layers = own
 
 
-class _Model(WhisperModel):  # type: ignore[misc]
+class _Decoder(_whisper.WhisperDecoder):  # type: ignore[misc]
+    def load_weights(self, input_path: str) -> Any:
+        return _with_biases(super().load_weights(input_path))
+
+
+class _Model(_whisper.WhisperModel):  # type: ignore[misc]
     """The builder's Whisper, without the files of onnxruntime-genai's own loop."""
 
     def __init__(self, config: Any, *settings: Any) -> None:
         super().__init__(config, *settings)
         *others, extra_options = settings
-        self.encoder = _Encoder(copy.deepcopy(config), *others, copy.deepcopy(extra_options))
+        self.encoder, self.decoder = (
+            part(copy.deepcopy(config), *others, copy.deepcopy(extra_options)) for part in (_Encoder, _Decoder)
+        )
         self.encoder.decoder_layers = config.decoder_layers
 
     def make_genai_config(self, *_: Any) -> None:
@@ -81,4 +109,4 @@ def _with_own_model() -> Iterator[None]:
     try:
         yield
     finally:
-        builder.WhisperModel = WhisperModel
+        builder.WhisperModel = _whisper.WhisperModel

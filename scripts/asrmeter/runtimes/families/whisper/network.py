@@ -1,0 +1,108 @@
+"""A Whisper as two functions without caches of their own, for engines that export them. Needs torch and transformers.
+
+The encoder's gives the keys and values that the decoder's cross-attention sees; a step of the decoder takes these and
+its own of all tokens before, and gives its own with the new tokens'.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
+
+from asrmeter.runtimes.base import Setup
+from asrmeter.runtimes.transformers.loading import network
+
+
+def load(folder: Path) -> tuple["WhisperEncoder", "WhisperStep"]:
+    """Return encoder and decoder of a model folder, in float32, for inference."""
+    model = network(
+        WhisperForConditionalGeneration, Setup(folder, "whisper", {"dtype": "float32", "attention": "sdpa"})
+    )
+    return WhisperEncoder(model).eval(), WhisperStep(model).eval()
+
+
+class WhisperEncoder(torch.nn.Module):
+    """From features (rows, mels, frames) to keys and values (rows, heads, positions, size) of each decoder layer.
+
+    Attributes:
+        config: the model's configuration.
+    """
+
+    _encoder: Any
+    _layers: Any
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.config, self._encoder = model.config, model.get_encoder()
+        self._layers = model.get_decoder().layers
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return key and value of the first layer, then of the next ones."""
+        heard = self._encoder(features).last_hidden_state
+        made: list[torch.Tensor] = []
+        for layer in self._layers:
+            attention = layer.encoder_attn
+            made += [_by_head(attention, part(heard)) for part in (attention.k_proj, attention.v_proj)]
+        return tuple(made)
+
+
+class WhisperStep(torch.nn.Module):
+    """From new tokens (rows, new), and keys and values, to scores of the next token and longer keys and values.
+
+    Attributes:
+        n_layers: its layers.
+        n_heads: heads of each attention.
+        head_size: numbers of each head.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        decoder, config = model.get_decoder(), model.config
+        self.n_layers, self.n_heads = config.decoder_layers, config.decoder_attention_heads
+        self.head_size = config.d_model // config.decoder_attention_heads
+        self._embedding, self._positions = decoder.embed_tokens, decoder.embed_positions
+        self._scale = config.d_model**0.5 if config.scale_embedding else 1.0
+        self._layers, self._norm, self._head = decoder.layers, decoder.layer_norm, model.proj_out
+
+    def forward(self, tokens: torch.Tensor, rows: torch.Tensor, *caches: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the scores of the last token (rows, tokens), and key and value of each layer.
+
+        `rows` are the numbers of the rows, int32: by their choice OpenVINO knows caches, and saves copies of them.
+        `caches` are key and value of each layer's self-attention, then those of cross-attention.
+        """
+        past, cross = caches[: 2 * self.n_layers], caches[2 * self.n_layers :]
+        past = tuple(each.index_select(0, rows) for each in past)
+        n_past, n_new = past[0].shape[2], tokens.shape[1]
+        places = torch.arange(n_past, n_past + n_new)
+        seen = torch.arange(n_past + n_new)[None] <= places[:, None]
+        hidden = self._embedding(tokens) * self._scale + self._positions.weight[places]
+        made: list[torch.Tensor] = []
+        for number, layer in enumerate(self._layers):
+            normed = layer.self_attn_layer_norm(hidden)
+            own = layer.self_attn
+            key = torch.cat([past[2 * number], _by_head(own, own.k_proj(normed))], dim=2)
+            value = torch.cat([past[2 * number + 1], _by_head(own, own.v_proj(normed))], dim=2)
+            made += [key, value]
+            hidden = hidden + _attend(own, normed, key, value, seen)
+            normed = layer.encoder_attn_layer_norm(hidden)
+            hidden = hidden + _attend(layer.encoder_attn, normed, cross[2 * number], cross[2 * number + 1])
+            normed = layer.final_layer_norm(hidden)
+            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(normed)))
+        return self._head(self._norm(hidden[:, -1])), *made
+
+
+def _by_head(attention: Any, projected: torch.Tensor) -> torch.Tensor:
+    """Return (rows, heads, positions, size) of (rows, positions, width)."""
+    n_rows, n_positions, _ = projected.shape
+    return projected.view(n_rows, n_positions, attention.num_heads, attention.head_dim).transpose(1, 2)
+
+
+def _attend(
+    attention: Any, heard: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: torch.Tensor | None = None
+) -> torch.Tensor:
+    query = _by_head(attention, attention.q_proj(heard))
+    found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    projected: torch.Tensor = attention.out_proj(found.transpose(1, 2).flatten(2))
+    return projected
