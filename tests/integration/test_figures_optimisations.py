@@ -43,7 +43,7 @@ def marks(panel: Axes) -> list[tuple[float, float, Any]]:
         (float(x), float(y), line.get_marker())
         for line in panel.lines
         if line.get_marker() not in ("None", "", None)
-        for x, y in line.get_xydata()  # type: ignore[union-attr]
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)  # type: ignore[arg-type]
     ]
     return sorted(found, key=lambda mark: mark[1])
 
