@@ -17,7 +17,7 @@ from typing import Any
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.runtimes.base import Runtime, RuntimeOptions, Setup
 
-# ONNX Runtime, which other libraries import too, would tell its maker of each model that it loads, by threads of its own.
+# ONNX Runtime, which other libraries import too, would tell its maker of each model that it loads, by own threads.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # The runtime of variants that name none, and of those that name a Python file.

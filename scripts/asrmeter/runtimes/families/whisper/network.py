@@ -63,7 +63,6 @@ class WhisperStep(torch.nn.Module):
         self.n_layers, self.n_heads = config.decoder_layers, config.decoder_attention_heads
         self.head_size = config.d_model // config.decoder_attention_heads
         self._embedding, self._positions = decoder.embed_tokens, decoder.embed_positions
-        self._scale = config.d_model**0.5 if config.scale_embedding else 1.0
         self._layers, self._norm, self._head = decoder.layers, decoder.layer_norm, model.proj_out
 
     def forward(self, tokens: torch.Tensor, rows: torch.Tensor, *caches: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -77,7 +76,7 @@ class WhisperStep(torch.nn.Module):
         n_past, n_new = past[0].shape[2], tokens.shape[1]
         places = torch.arange(n_past, n_past + n_new)
         seen = torch.arange(n_past + n_new)[None] <= places[:, None]
-        hidden = self._embedding(tokens) * self._scale + self._positions.weight[places]
+        hidden = self._embedding(tokens) + self._positions.weight[places]
         made: list[torch.Tensor] = []
         for number, layer in enumerate(self._layers):
             normed = layer.self_attn_layer_norm(hidden)
