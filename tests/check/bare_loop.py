@@ -2,7 +2,8 @@
 
 In pairs, forwards and backwards in turn (A B B A A B ...): A is `scripts/measure.py`, with its worker started directly
 or forked from a run's server; B is a fresh process of `plain.py`, which knows nothing of asrmeter and makes the same
-passes. Compared are blocked medians: of each batch the median over its timed passes, then the mean over the batches.
+passes with transformers, or for a cell of CTranslate2 with that alone. Compared are blocked medians: of each batch the
+median over its timed passes, then the mean over the batches. The peaks of memory of both are told beside them.
 Last, asrmeter's runtime with its stage marks and the plain model take turns in one process: what timing stages costs.
 
 The 95 % interval of a ratio A / B is that of Wilcoxon's signed-rank test over the pairs (Hodges & Lehmann, 1963): exact
@@ -38,7 +39,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure import launcher
 from asrmeter.records import cell_record
-from asrmeter.records.events import Latency, Ready
+from asrmeter.records.events import Latency, Memory, Ready
 from asrmeter.workflow.cli import run
 from check import plain
 
@@ -132,6 +133,8 @@ class Cell:
         self._read(results / "measurements" / f"{name}/lap1.parquet")
         self._command = [sys.executable, str(ROOT / "scripts" / "measure.py"), *self._options(budget_s)]
         self.disturbances: list[str] = []
+        # Peaks of memory of the latest measurements, by who measured.
+        self.peaks_bytes: dict[str, int | None] = {}
 
     def by_asrmeter(self, worker: str, shell: "Shell") -> float:
         """Measure the cell by asrmeter; return the blocked median in seconds."""
@@ -143,6 +146,8 @@ class Cell:
             raise AsrmeterError(f"the cell was not measured: {self.header.status}, {self.header.reason}")
         if (ready is not None and ready.preload_cpu_s is not None) != (worker == "forked"):
             raise AsrmeterError(f"the worker was not {worker}")
+        memory = self.header.last(Memory)
+        self.peaks_bytes[worker] = memory and memory.peak_rss_bytes
         self.disturbances += [latency.disturbance] if latency and latency.disturbance else []
         return blocked_median(self._passes, [entry["latency_s"] for entry in self._passes])
 
@@ -150,6 +155,7 @@ class Cell:
         """Make the passes of the latest measurement in a plain loop; return the blocked median in seconds."""
         with exclusive_lock():
             (found,) = plain.run([self.plain_cell([entry["segment_ids"] for entry in self._passes], self._n_warm_up)])
+        self.peaks_bytes["bare"] = found["peak_rss_bytes"]
         if found["texts"] != [entry["texts"] for entry in self._passes]:
             raise AsrmeterError("the plain loop and asrmeter have different texts: they did not do the same work")
         return blocked_median(self._passes, found["seconds"])
@@ -160,10 +166,13 @@ class Cell:
         from asrmeter.runtimes.base import Setup
 
         own, device = self.plain_cell([]), self.header.device
-        model = plain.Plain(own)
+        model = plain.model_of(own)
         name, options = runtimes.runtime_of(own["options"])
+        converted = Path(own["converted_folder"]) if own["converted_folder"] else None
         setup = Setup(
-            Path(own["model_folder"]), own["family"], options, device, own["threads"], own["weights"] == "random"
+            *(Path(own["model_folder"]), own["family"], options, device, own["threads"]),
+            random_weights=own["weights"] == "random",
+            converted=converted,
         )
         runtime = runtimes.load(name, setup)
         batches = {tuple(entry["segment_ids"]) for entry in self._passes if entry["phase"] in TIMED}
@@ -211,6 +220,8 @@ class Cell:
             **{"lap": header.lap, "laps": header.n_laps},
             "output": self._output,
         }
+        if own["converted_folder"]:
+            options["converted_folder"] = own["converted_folder"]
         return [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
 
 
@@ -286,6 +297,8 @@ def main(argv: list[str] | None = None) -> None:
     ratios |= of_stages
     for name, ratio in ratios.items():
         print(f"{name} / bare: {ratio}")
+    for name, peak_bytes in cell.peaks_bytes.items():
+        print(f"peak memory of {name}: {'unknown' if peak_bytes is None else f'{peak_bytes / 1e6:.0f} MB'}")
     latency = cell.header.last(Latency)
     marks_s = (latency and latency.stage_marks_s) or 0.0
     print(f"setting the stage marks of a pass takes {1e6 * marks_s:.2g} µs")
@@ -294,6 +307,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.json:
         found = {"cell": args.cell, "within": args.within, "pairs": pairs, "stage_marks_s": marks_s}
         found |= {"ratios": {name: asdict(ratio) for name, ratio in ratios.items()}, "disturbances": cell.disturbances}
+        found |= {"peaks_bytes": cell.peaks_bytes}
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     verdicts = {ratio.verdict for ratio in ratios.values()}
     sys.exit(next(EXIT_CODES[verdict] for verdict in ("outside", "undecided", "within") if verdict in verdicts))

@@ -1,7 +1,8 @@
-"""A plain loop over passes, as anyone would write it with transformers, to check asrmeter against.
+"""A plain loop over passes, as anyone would write it with a runtime's library, to check asrmeter against.
 
 This imports nothing of asrmeter. Run as a process it reads a JSON list of cells (see `cell`) from standard input,
-makes their passes in one loop, and writes a JSON line for each cell: the `seconds` and the `texts` of its passes.
+makes their passes in one loop, and writes a JSON line for each cell: the `seconds` and the `texts` of its passes, and
+the `peak_rss_bytes` of the first one after the warm-up.
 """
 
 import itertools
@@ -28,8 +29,10 @@ def cell(results: Path, header: Any, passes: Iterable[list[str]], n_warm_up: int
     `header` is that of the cell's record in the folder `results`. Before all others come `n_warm_up` passes over the
     first of them, of which they hear the beginning.
     """
+    conversion = header.conversion["format"] if header.conversion else None
     return {
         "model_folder": str(results / "models" / header.model),
+        "converted_folder": str(results / "converted" / header.model / conversion) if conversion else None,
         "segments": str(results / "corpus" / header.corpus / "segments.json"),
         "passes": list(passes),
         "n_warm_up": n_warm_up,
@@ -121,24 +124,48 @@ class Plain:
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
 
 
+def model_of(cell: dict[str, Any]) -> Any:
+    """Load the model of a cell by the library of its runtime."""
+    if cell["options"]["runtime"] == "ctranslate2":
+        sys.path.append(str(Path(__file__).parent))
+        import plain_ctranslate2
+
+        return plain_ctranslate2.Plain(cell)
+    return Plain(cell)
+
+
+def reset_peak() -> None:
+    """Begin a new peak of this process's memory."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_rss_bytes() -> int:
+    """Return the peak of this process's memory."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
+
+
 def main() -> None:
     """Read cells, make their passes, write what came out."""
     loaded, model = None, None
     for cell in json.load(sys.stdin):
         wanted = cell["model_folder"], cell["options"], cell["device"]
         if model is None or wanted != loaded:
-            loaded, model = wanted, Plain(cell)
+            loaded, model = wanted, model_of(cell)
         segments = speech(Path(cell["segments"]), itertools.chain(*cell["passes"]))
-        found: dict[str, list[Any]] = {"seconds": [], "texts": []}
+        found: dict[str, Any] = {"seconds": [], "texts": []}
         for _ in range(cell["n_warm_up"]):
             beginnings = [segments[i][0][:WARM_UP_SAMPLES] for i in cell["passes"][0]]
             model.transcribe(beginnings, ["a few words"] * len(beginnings))
+        reset_peak()
         for ids in cell["passes"]:
             waveforms, references = ([segments[i][part] for i in ids] for part in (0, 1))
             begin = time.perf_counter()
             texts = model.transcribe(waveforms, references)
             found["seconds"].append(time.perf_counter() - begin)
             found["texts"].append(texts)
+            found.setdefault("peak_rss_bytes", peak_rss_bytes())
         print(json.dumps(found), flush=True)
     os._exit(0)  # tearing torch down takes a second
 

@@ -76,6 +76,8 @@ RUN = [
     "snakemake -n ...",
     "snakemake --cores 1 fetch --configfile studies/mine.yaml",
     "snakemake --cores 1 fetch",
+    "python scripts/convert_model.py --model-folder results/models/whisper-tiny.en --variant-options "
+    """'{"runtime": "ctranslate2", "format": "float32"}' --output results/converted/mine""",
     "python scripts/list_cells.py results --status failed",
     "python scripts/list_cells.py results --older-than 7d --machine node3",
     "snakemake --cores all FILE",
@@ -128,6 +130,7 @@ RUN_ELSEWHERE = {
 # Their words are checked, and nothing of them is run: they take the machine, another program or a person.
 ONLY_CHECKED = {
     *("make run", "make test", "make check", "make slurm", "make pictures", "make lint", "make format", "make schema"),
+    *("make runtimes", "make run STUDY=studies/proposals.yaml"),
     *("make columns", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),

@@ -27,6 +27,7 @@ from asrmeter.report.html.takeaways import TakeawayContext
 from asrmeter.report.theme import ACCENT, INK
 from asrmeter.workflow import import_closure
 from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
+from helpers.optimisations import example_optimisations
 from helpers.tables import cell, example_cells, example_study, failed, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -34,7 +35,8 @@ TEXTS = load_texts(TEMPLATES, "en")
 
 
 def context(cells, tables=None):
-    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS)
+    optimisations = example_optimisations() if cells else ()
+    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, optimisations)
 
 
 def figure_svg(name, cells, tables=None):
@@ -87,7 +89,8 @@ def test_svg_is_deterministic_xml_with_real_text(name):
     tables = example_bottlenecks(cells)
     svg = figure_svg(name, cells, tables)
     assert svg == figure_svg(name, cells, tables)
-    assert any(label in svg for label in ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)"))
+    labels = ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)", "times as fast")
+    assert any(label in svg for label in labels)
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
 
@@ -260,7 +263,7 @@ def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
-    others = ("alternatives", "stages", "operators", "gpu_over_cpu")
+    others = ("alternatives", "optimisations", "stages", "operators", "gpu_over_cpu")
     figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}

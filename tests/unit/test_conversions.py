@@ -209,7 +209,7 @@ def test_nothing_is_refused_for_nodes_of_a_cluster(eager_is_for_ctc: None) -> No
 
 
 def test_a_package_that_is_not_installed_is_known_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TransformersOptions, "environments", {"other": ("json", "no_such_package")})
+    monkeypatch.setattr(TransformersOptions, "needs", ("json", "no_such_package"))
     here = Plan(plan_of().study, own_packages=True)
     assert set(here.refused.values()) == {"needs no_such_package, which is not installed; `make runtimes` installs it"}
     assert plan_of().refused == {}  # with an environment for each rule

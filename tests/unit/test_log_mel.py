@@ -10,6 +10,7 @@ import transformers
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import UnsupportedError
 from asrmeter.runtimes.families.whisper.log_mel import LogMel, mel_filters
+from check import plain_ctranslate2
 from helpers.model_folders import edit, write
 
 # Float32 noise: what a sum of 400 products leaves, as a logarithm.
@@ -46,6 +47,14 @@ def test_features_of_whole_waveforms(lengths: tuple[int, ...]) -> None:
     expected = theirs(80, noise(*lengths), padding="longest", truncation=False)
     assert own.shape == expected.shape
     np.testing.assert_allclose(own, expected, rtol=0, atol=NOISE)
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+def test_the_plain_loop_hears_the_same(n_mels: int) -> None:
+    filters = plain_ctranslate2.filters(n_mels)
+    plain = np.stack([plain_ctranslate2.log_mel(waveform, filters) for waveform in noise(16_000, 480_000)])
+    assert plain.dtype == np.float32
+    np.testing.assert_allclose(plain, LogMel(n_mels)(noise(16_000, 480_000)), rtol=0, atol=NOISE)
 
 
 def test_silence_is_even() -> None:

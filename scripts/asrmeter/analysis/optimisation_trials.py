@@ -53,15 +53,21 @@ class Trial:
 
 
 def trials_of(study: Study) -> list[Trial]:
-    """Return what a study tries: all proposals if it has a variant of any, then its other variants."""
+    """Return what a study tries: the proposals that it has a variant of, then its other variants.
+
+    A study with every variant of the list has all proposals, and those that cannot be followed with the reason.
+    """
     names: dict[str, str] = {}
-    for proposal in proposals.known():
+    listed = proposals.known()
+    for proposal in listed:
         own = (name for name, options in study.variants.items() if proposal.is_measured_by(options))
         if proposal.variant != BASELINE and (name := next(own, None)):
             names[proposal.variant] = name
+    has_all = {one.variant for one in listed} <= {BASELINE, *names}
     tried = [
         Trial(one, names.get(one.variant, one.variant), names.get(one.against, one.against))
-        for one in (proposals.known() if names else ())
+        for one in listed
+        if has_all or one.variant in names or (names and one.kind == "batch")
     ]
     others = study.variants.keys() - {BASELINE, *names.values()}
     return [*tried, *(Trial(None, name) for name in study.variants if name in others)]

@@ -37,17 +37,21 @@ class Host:
 
 def this_host() -> Host:
     """Return this machine."""
-    told = read("/proc/cpuinfo") or ""
-    # Arm's processors say `Features`.
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", told, re.MULTILINE)
-    vendor = re.search(r"^vendor_id\s*:\s*(.+)$", told, re.MULTILINE)
+    vendor = re.search(r"^vendor_id\s*:\s*(.+)$", read("/proc/cpuinfo") or "", re.MULTILINE)
     missing = cuda.missing()
     return Host(
-        cpu_flags=frozenset(flags[1].split()) if flags else frozenset(),
+        cpu_flags=cpu_flags(),
         cpu_vendor=vendor[1].strip() if vendor else "",
         cuda_missing=missing,
         compute_capability=None if missing else _compute_capability(),
     )
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the processor's instructions, as Linux names them."""
+    # Arm's processors say `Features`.
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", read("/proc/cpuinfo") or "", re.MULTILINE)
+    return frozenset(flags[1].split()) if flags else frozenset()
 
 
 def _compute_capability() -> tuple[int, int] | None:

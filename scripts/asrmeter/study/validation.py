@@ -3,16 +3,20 @@
 import json
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from asrmeter import runtimes
 from asrmeter.common.addresses import has_secret
 from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.machine import cuda
 from asrmeter.models import catalogue
 from asrmeter.study import grid, messages, reading
 from asrmeter.study.model import Protocol, Report, Study
+
+if TYPE_CHECKING:
+    from asrmeter.runtimes.base import RuntimeOptions
 
 # Planning more takes minutes, and measuring them weeks.
 MAX_SITTINGS = 100_000
@@ -126,10 +130,11 @@ def _check_values(study: Study) -> None:
         except AsrmeterError as error:
             raise AsrmeterError(f"variants.{name}.{error}") from error
     baseline = study.variants.get("fp32")
-    if baseline is not None and (dtype := baseline.wanted_dtype) != "float32":
+    if baseline is not None and not _is_baseline(baseline):
+        dtype = baseline.wanted_dtype
         raise AsrmeterError(
             f"variants.fp32.dtype: fp32 is the baseline, float32; give the variant in {dtype} another name"
-            if dtype
+            if dtype not in (None, "float32")
             else "variants.fp32: fp32 is the baseline, in float32 by transformers; give this variant another name"
         )
     for key, profiled, measured in (
@@ -141,6 +146,12 @@ def _check_values(study: Study) -> None:
                 raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {few(measured, 20)}")
     _check_report(study.report, study.durations_s)
     _check_cells(study)
+
+
+def _is_baseline(variant: "RuntimeOptions") -> bool:
+    """Return whether a variant is transformers in float32; by which attention is the study's business."""
+    usual = runtimes.options_of(runtimes.DEFAULT_RUNTIME)().as_json()
+    return variant.as_json() | {"attention": None} == usual | {"attention": None}
 
 
 def _check_protocol(protocol: Protocol) -> None:

@@ -65,13 +65,13 @@ class BatchRunner:
         )
         return latency_s
 
-    def warm_up(self, batch: int) -> float:
-        """Run a batch whose segments are cut off, and return its latency in seconds.
+    def warm_up(self, batch: int, whole: bool = False) -> float:
+        """Run a batch whose segments are cut off, unless it is to be `whole`, and return its latency in seconds.
 
         The pass that is emitted has no segments, as its texts are those of none.
         """
         ids = self._batches[batch]
-        waveforms = [self._waveforms[i][:WARM_UP_SAMPLES] for i in ids]
+        waveforms = [self._waveforms[i][: None if whole else WARM_UP_SAMPLES] for i in ids]
         # Random weights say as much as the reference does.
         shares = [len(cut) / len(self._waveforms[i]) for cut, i in zip(waveforms, ids, strict=True)]
         references = [_beginning(self._texts[i], share) for i, share in zip(ids, shares, strict=True)]

@@ -25,6 +25,8 @@ IDLE_SETTLES_S = 2.0
 # Passes are judged by their CPU time if they took so many seconds; what else the process does is a small part of it.
 LEAST_JUDGED_S = 0.5
 MOST_BUSY, ROUNDING = 1.1, 0.1
+# Where a runtime compiles, whole passes of the warm-up: CUDA graphs are recorded in the second one.
+LEAST_WHOLE, MOST_WHOLE = 2, 5
 
 
 class CellMeasurement(Task):
@@ -38,6 +40,7 @@ class CellMeasurement(Task):
     _counters: dict[str, energy_counters.Counter]
     _control: ControlKernel
     _used: UsedTime
+    _compile_s: float | None
 
     def __init__(self, spec: CellSpec, start: Start, emit: EventSink) -> None:
         super().__init__(spec, start, emit)
@@ -101,17 +104,26 @@ class CellMeasurement(Task):
     def warm_up(self) -> None:
         """Run the shortest batch, cut off, until the one-off costs of first passes are over.
 
-        The model's scores must be finite.
+        The model's scores must be finite. What compiles hears the longest batch whole too, as later windows may have
+        other shapes.
         """
         begin_s = time.perf_counter()
         with self._runtime.check_scores():
             first_pass_s = self._runner.warm_up(self._ranked[-1])
         while time.perf_counter() - begin_s < stop_rule.WARM_AFTER_S:
             self._runner.warm_up(self._ranked[-1])
+        compile_s = self._runtime.compile_s()
+        for n_whole in range(0 if compile_s is None else MOST_WHOLE):
+            before_s = compile_s
+            self._runner.warm_up(self._ranked[0], whole=True)
+            compile_s = self._runtime.compile_s()
+            if n_whole + 1 >= LEAST_WHOLE and compile_s == before_s:
+                break
+        self._compile_s = compile_s
         self._emit(
             Warm(
                 first_pass_s=first_pass_s,
-                compile_s=self._runtime.compile_s(),
+                compile_s=compile_s,
                 n_compile_cache_hits=self._runtime.n_compile_cache_hits(),
             )
         )
@@ -144,6 +156,7 @@ class CellMeasurement(Task):
             why = stop_rule.why_no_more(self._rounds, budget_s, spec.max_passes)
         self._used.end()
         check_threads(self._used, spec.threads)
+        check_compiled(self._compile_s, self._runtime.compile_s())
         report = watch.report()
         self._emit(
             Latency(
@@ -206,6 +219,18 @@ def check_threads(used: UsedTime, threads: int) -> None:
         raise AsrmeterError(
             f"the model computed on {busy:.1f} threads where the study gives it {threads}; its runtime has to be told "
             "in its own way"
+        )
+
+
+def check_compiled(before_s: float | None, after_s: float | None) -> None:
+    """Raise AsrmeterError if a runtime compiled between two moments, given the seconds that it had compiled until each.
+
+    It takes longer than passes do, and would be part of their latency.
+    """
+    if before_s is not None and after_s is not None and after_s > before_s:
+        raise AsrmeterError(
+            f"the model was compiled anew in the timed passes, for {after_s - before_s:.1f} s of them: these met a "
+            "shape that the warm-up did not"
         )
 
 

@@ -14,10 +14,10 @@ from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.families.ctc_greedy import collapse, hypothesis, lengthened, shortest_input, spelling
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
-from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
+from asrmeter.runtimes.transformers.optioned import OptionedRuntime
 
 
-class TransformersCtc(TorchRuntime):
+class TransformersCtc(OptionedRuntime):
     """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`.
 
     The folder's preprocessor_config.json says whether the model gets an attention mask. Models with group normalisation
@@ -34,6 +34,7 @@ class TransformersCtc(TorchRuntime):
         self._encoder = getattr(self.model, self.model.base_model_prefix)
         self.head = self.model.lm_head
         self.attention = self.model.config._attn_implementation
+        self.apply_to_ctc(self._encoder)
         blank = self.model.config.pad_token_id
         self._spelling = spelling(read_spelling(folder), self.model.lm_head.out_features, blank)
         self._n_shortest = shortest_input(self.model.config.to_dict())
@@ -50,9 +51,9 @@ class TransformersCtc(TorchRuntime):
         waveforms = lengthened(waveforms, self._n_shortest)
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs["input_values"] = inputs["input_values"].to(self.model.dtype)
-        inputs = inputs.to(self.model.device)
+        inputs = self.on_device(inputs)
         timeline.begin("encoder")
-        hidden = self._encoder(**inputs).last_hidden_state
+        hidden = self.heard(self._encoder, inputs)
         timeline.begin("decoder")
         frames = self.head(hidden).argmax(dim=-1).tolist()
         timeline.begin("text")

@@ -14,13 +14,13 @@ from asrmeter.runtimes.families.ctc_greedy import collapse, hypothesis, lengthen
 from asrmeter.runtimes.families.ctc_mel import FEATURES, n_outputs
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
-from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
+from asrmeter.runtimes.transformers.optioned import OptionedRuntime
 
 # Features are normalised by their variance, which one frame does not have.
 _FEWEST_FRAMES = 2
 
 
-class TransformersMelCtc(TorchRuntime):
+class TransformersMelCtc(OptionedRuntime):
     """An encoder with a CTC head; see `asrmeter.runtimes.base.Runtime`. A mask hides the padding from the model."""
 
     def __init__(self, setup: Setup) -> None:
@@ -33,6 +33,7 @@ class TransformersMelCtc(TorchRuntime):
         self._encoder = getattr(self.model, "encoder", None) or getattr(self.model, self.model.base_model_prefix)
         self.head = getattr(self.model, "ctc_head", None) or self.model.lm_head
         self.attention = self._encoder.config._attn_implementation
+        self.apply_to_ctc(self._encoder)
         own = self.model.config
         self._spelling = spelling(read_spelling(folder), own.vocab_size, own.pad_token_id)
         n_frames = _FEWEST_FRAMES
@@ -54,9 +55,9 @@ class TransformersMelCtc(TorchRuntime):
             waveforms, sampling_rate=SAMPLE_RATE_HZ, return_attention_mask=True, return_tensors="pt"
         )
         inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
-        inputs = inputs.to(self.model.device)
+        inputs = self.on_device(inputs)
         timeline.begin("encoder")
-        hidden = self._encoder(**inputs).last_hidden_state
+        hidden = self.heard(self._encoder, inputs)
         timeline.begin("decoder")
         frames = self.head(hidden).argmax(dim=-1).tolist()
         timeline.begin("text")

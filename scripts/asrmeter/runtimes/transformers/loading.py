@@ -37,6 +37,8 @@ def network(kind: Any, setup: Setup) -> Any:
     if setup.device == "cuda":
         # torch's default rounds the factors of float32 convolutions to TF32, and then fp32 would not be fp32.
         torch.backends.cudnn.allow_tf32 = False
+        if options.get("tf32"):
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     return model.to(setup.device).eval()
 
 

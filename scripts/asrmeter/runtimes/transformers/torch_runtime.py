@@ -1,13 +1,21 @@
 """What a runtime can do whose model is a torch network: CUDA's own clock and memory, a check of its scores."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 
 from asrmeter.machine import cuda
+from asrmeter.machine.host import Host, cpu_flags
 from asrmeter.runtimes.base import Effective, Runtime, Setup, Timeline, UnsupportedError
+
+# Instructions of processors, as Linux names them, that multiply in a number format. torch computes without them too, in
+# float32 and with a conversion before and after.
+_NATIVE = {
+    "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
+}
 
 
 def open_device(device: str, threads: int) -> None:
@@ -82,7 +90,27 @@ class TorchRuntime(Runtime):
         backends = ("CUDA",) if self._on_cuda else _cpu_backends()
         library = f"torch {torch.__version__}, {', '.join(backends)}"
         dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
-        return Effective(dtype, torch.get_num_threads(), library, self.attention)
+        return Effective(
+            dtype,
+            torch.get_num_threads(),
+            library,
+            self.attention,
+            instructions=None if self._on_cuda else torch.backends.cpu.get_cpu_capability(),
+            emulated=self.is_emulated([dtype]),
+        )
+
+    def host(self) -> Host:
+        """Return what of this machine decides whether the model can run: the processor, and the GPU if it is used."""
+        if not self._on_cuda:
+            return Host(cpu_flags=cpu_flags())
+        return Host(cpu_flags=cpu_flags(), compute_capability=torch.cuda.get_device_capability())
+
+    def is_emulated(self, dtypes: Iterable[str]) -> bool:
+        """Return whether the device has no instructions for one of these number formats, so that torch imitates it."""
+        host = self.host()
+        if host.compute_capability is not None:
+            return "bfloat16" in dtypes and host.compute_capability < (8, 0)
+        return any(host.lacks(*_NATIVE[dtype]) for dtype in dtypes if dtype in _NATIVE)
 
     def timeline(self) -> Timeline:
         """See `Runtime`."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers.generation.configuration_utils import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
@@ -14,11 +15,14 @@ from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, joined
 from asrmeter.runtimes.families.whisper.log_mel import check_features
+from asrmeter.runtimes.transformers.compilation import compile_decoder, compile_encoder
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
-from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
+from asrmeter.runtimes.transformers.optioned import OptionedRuntime
+from asrmeter.runtimes.transformers.static_cache import keep_static_caches
+from asrmeter.runtimes.transformers.transfers import pinned
 
 
-class TransformersWhisper(TorchRuntime):
+class TransformersWhisper(OptionedRuntime):
     """A Whisper model; see `asrmeter.runtimes.base.Runtime`."""
 
     def __init__(self, setup: Setup) -> None:
@@ -35,10 +39,19 @@ class TransformersWhisper(TorchRuntime):
         self.attention = self.model.config._attn_implementation
         self._random_weights = setup.random_weights
         self._timeline: Timeline | None = None
-        encoder = self.model.get_encoder()
-        encoder.register_forward_pre_hook(self._enter_encoder)
-        encoder.register_forward_hook(self._leave_encoder)
-        self.model.get_decoder().register_forward_pre_hook(self._enter_decoder, with_kwargs=True)
+        self._n_cached = 0
+        self._encoder, decoder = self.model.get_encoder(), self.model.get_decoder()
+        compilation = self.apply(self._encoder, decoder)
+        if compilation:
+            compile_encoder(compilation, self._encoder)
+            if self.options.compile == "all":
+                compile_decoder(compilation, decoder)
+        if self.options.cache == "static":
+            keep_static_caches(self.model)
+        self._caching = self._cache_settings()
+        self._encoder.register_forward_pre_hook(self._enter_encoder)
+        self._encoder.register_forward_hook(self._leave_encoder)
+        decoder.register_forward_pre_hook(self._enter_decoder, with_kwargs=True)
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record."""
@@ -60,7 +73,7 @@ class TransformersWhisper(TorchRuntime):
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="max_length")
         timeline.begin("decoder")
-        tokens = self.model.generate(**inputs, **self.decoding(), **limits)
+        tokens = self.model.generate(**self._begun(inputs), **self.decoding(), **self._caching, **limits)
         timeline.begin("text")
         return [self.rules.hypothesis(row, n_windows=1) for row in tokens.tolist()]
 
@@ -75,10 +88,13 @@ class TransformersWhisper(TorchRuntime):
 
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="longest", truncation=False, return_attention_mask=True)
+        if self.overlapped:
+            inputs = pinned(inputs, self.model.device)
         timeline.begin("decoder")
         tokens = self.model.generate(
             **inputs,
             **self.decoding(),
+            **self._caching,
             **self._without_words_beyond(),
             return_timestamps=True,
             monitor_progress=count,
@@ -102,7 +118,23 @@ class TransformersWhisper(TorchRuntime):
     def _extract(self, waveforms: list[np.ndarray], **padding: Any) -> dict[str, torch.Tensor]:
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding)
         inputs["input_features"] = inputs["input_features"].to(self.model.dtype)
-        return dict(inputs.to(self.model.device))
+        return self.on_device(inputs)
+
+    def _begun(self, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return what generation begins with: the features, or what the encoder heard in them part by part."""
+        if not self.overlapped:
+            return inputs
+        return {"encoder_outputs": BaseModelOutput(self.heard(self._encoder, inputs))}
+
+    def _cache_settings(self) -> dict[str, Any]:
+        """Return the settings of generation that keep keys and values as the variant says; none for the default."""
+        if self.options.cache == "none":
+            return {"use_cache": False}
+        if self.options.cache == "dynamic":
+            return {}
+        # Of one length for all texts. What is compiled is compiled here, on a GPU too.
+        longest = self.model.config.max_target_positions
+        return {"cache_implementation": "static", "max_cache_len": longest, "disable_compile": True}
 
     def _without_words_beyond(self) -> dict[str, list[int]]:
         """Return the setting that keeps words from being read as timestamps, where any were added after these."""
@@ -122,4 +154,12 @@ class TransformersWhisper(TorchRuntime):
         if self._timeline and self._timeline.decoder_work:
             n_rows, n_new = named["input_ids"].shape
             caches = named["past_key_values"]
-            self._timeline.decoder_work.add(n_rows, n_new, caches.get_seq_length() if caches else 0)
+            self._timeline.decoder_work.add(n_rows, n_new, self._n_past(caches, n_new) if caches else 0)
+
+    def _n_past(self, caches: Any, n_new: int) -> int:
+        """Return how many tokens caches hold. Static ones know it on the device alone, which would have to be asked."""
+        if self.options.cache == "dynamic":
+            return int(caches.get_seq_length())
+        n_past = self._n_cached if caches.is_updated.get(0) else 0
+        self._n_cached = n_past + n_new
+        return n_past
