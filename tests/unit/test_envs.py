@@ -81,7 +81,9 @@ def test_a_package_that_is_removed_is_missed(name: str, package: str) -> None:
 
 def test_a_package_that_nothing_imports_is_noticed() -> None:
     text = FILES["report"].read_text()
-    assert complaints(f"{text}      - fvcore==1\n", scripts_of("report"), "report") == ["nothing of ours imports fvcore"]
+    assert complaints(f"{text}      - fvcore==1\n", scripts_of("report"), "report") == [
+        "nothing of ours imports fvcore"
+    ]
 
 
 @pytest.mark.parametrize(
