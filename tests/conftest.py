@@ -103,7 +103,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archives of whisper-tiny.en and -base, the speech and the scoring; missing ones are downloaded for later runs too."""
+    """The archives of two Whispers, the speech and the scoring; missing ones are downloaded for later runs too."""
     kept, folder = ROOT / "results" / "downloads", tmp_path_factory.mktemp("downloads")
     kept.mkdir(parents=True, exist_ok=True)
     names = {"openai-whisper"}

@@ -9,8 +9,8 @@ import torch
 
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
-from asrmeter.runtimes.families.ctc_features import Batch
-from asrmeter.runtimes.families.ctc_network import CtcNetwork
+from asrmeter.runtimes.families.shared.ctc_features import Batch
+from asrmeter.runtimes.families.shared.ctc_network import CtcNetwork
 from helpers.model_folders import ctc_folder, edit
 
 ENGINES = ("onnxruntime", "openvino")

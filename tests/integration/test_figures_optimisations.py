@@ -46,7 +46,7 @@ def marks(panel: Axes) -> list[tuple[float, float, Any]]:
     ]
 
 
-def test_what_helps_most_is_on_top_each_verdict_has_a_shape_of_its_own() -> None:
+def test_what_helps_most_is_on_top_with_a_shape_by_verdict() -> None:
     rows = [optimisation("bf16", 0.3), optimisation("ct2-int8", 1.6), optimisation("ct2-fp32", 1.02)]
     rows.append(optimisation("int8", 1.4, verdict="costs_accuracy"))
     figure = drawn(*rows)

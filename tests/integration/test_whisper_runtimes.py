@@ -18,6 +18,7 @@ from asrmeter.machine.host import Host, this_host
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.ctranslate2 import CTranslate2Options, engine
 from asrmeter.runtimes.ctranslate2.whisper import max_length
+from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
 from asrmeter.runtimes.torch_loop import TorchLoopOptions
 from helpers.model_folders import likelier_timestamps, whisper_folder
 
@@ -150,6 +151,18 @@ def test_the_timestamps_loop_rejects_scores_too(folder: Path) -> None:
         runtime.head.weight[0] = float("inf")
     with pytest.raises(FloatingPointError), runtime.check_scores():
         hear(runtime, noise(31))
+
+
+class Stuck(WindowedWhisper):
+    """An engine whose every window ends where it began, by a pair of timestamps of 0 s."""
+
+    def decode(self, features: np.ndarray, rules: Any, timeline: Timeline) -> list[list[int]]:
+        return [[rules.timestamps.first, 1, rules.timestamps.first, rules.timestamps.first] for _ in features]
+
+
+def test_a_long_form_always_ends(folder: Path) -> None:
+    (heard,), _ = hear(Stuck(Setup(folder, "whisper")), noise(61))
+    assert (heard.text, heard.n_windows, heard.processed_s) == ("w1 w1 w1", 3, 90)
 
 
 def test_what_the_loop_runs_at(folder: Path) -> None:

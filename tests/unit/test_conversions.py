@@ -116,7 +116,7 @@ def test_a_converted_folder_of_other_settings_is_refused(made_up: None, model: P
         integrity.check_converted(converted(model), "other")
 
 
-def test_a_model_that_cannot_be_converted_has_a_folder_that_says_so(made_up: None, model: Path) -> None:
+def test_a_model_that_cannot_be_converted_says_so(made_up: None, model: Path) -> None:
     told = integrity.check_converted(converted(model, "square"), "k")
     assert (told["refused"], told["bytes"], told["sha256"]) == ("no whisper model is square", 0, {})
 
@@ -133,7 +133,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_to_it(made_up: None, mo
         converted(model, "missing")
 
 
-def test_a_variant_that_loads_model_folders_has_nothing_to_convert(model: Path) -> None:
+def test_what_loads_model_folders_has_nothing_to_convert(model: Path) -> None:
     with pytest.raises(AsrmeterError, match="loads a model folder as it is"):
         convert_model.main([f"--model-folder={model}", '--variant-options={"runtime": "transformers"}', "--output=x"])
 
@@ -215,7 +215,7 @@ def test_a_package_that_is_not_installed_is_known_beforehand(monkeypatch: pytest
     assert plan_of().refused == {}  # with an environment for each rule
 
 
-def test_a_conversion_is_made_again_when_what_it_depends_on_changes(
+def test_a_conversion_is_made_again_when_its_inputs_change(
     eager_is_for_ctc: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def key(**changes: Any) -> str:

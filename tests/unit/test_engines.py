@@ -14,8 +14,8 @@ from asrmeter import runtimes
 from asrmeter.machine.host import Host
 from asrmeter.runtimes.base import Setup, UnsupportedError
 from asrmeter.runtimes.families import ctc
-from asrmeter.runtimes.families.ctc_features import CtcFeatures
-from asrmeter.runtimes.families.ctc_greedy import n_frames, shortest_input
+from asrmeter.runtimes.families.shared.ctc_features import CtcFeatures
+from asrmeter.runtimes.families.shared.ctc_greedy import n_frames, shortest_input
 from asrmeter.runtimes.onnxruntime import OnnxRuntimeOptions
 from asrmeter.runtimes.openvino import OpenVinoOptions
 

@@ -57,7 +57,7 @@ def test_run_in_lists_what_all_environments_list() -> None:
     assert wanted == together | {"pip"} | NOT_IN_A_RULE
 
 
-def test_each_optional_runtime_has_an_environment_and_requirements() -> None:
+def test_optional_runtimes_have_environment_and_requirements() -> None:
     assert {*OF_RUNTIMES} <= {*FILES}
     named = (ROOT / "requirements" / "runtimes.in").read_text().split()
     assert {name.removesuffix(".in") for name in named if name.endswith(".in")} == {"run", *OF_RUNTIMES}
@@ -80,10 +80,8 @@ def test_a_package_that_is_removed_is_missed(name: str, package: str) -> None:
 
 
 def test_a_package_that_nothing_imports_is_noticed() -> None:
-    text = FILES["report"].read_text()
-    assert complaints(f"{text}      - fvcore==1\n", scripts_of("report"), "report") == [
-        "nothing of ours imports fvcore"
-    ]
+    text = f"{FILES['report'].read_text()}      - fvcore==1\n"
+    assert complaints(text, scripts_of("report"), "report") == ["nothing of ours imports fvcore"]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_what_does_not_help_is_not_advised(verdict: str) -> None:
     ]
 
 
-def test_other_settings_are_named_as_such_and_only_where_they_are_faster() -> None:
+def test_other_settings_are_named_only_where_they_are_faster() -> None:
     people = optimisation("faster-whisper", 2.0, **UNEQUAL)
     equal, other = optimisation("ct2-int8", 1.6), optimisation("ct2-int8", 2.1)
     (one,) = headlines(equal, people)
@@ -98,14 +98,14 @@ def test_other_settings_are_named_as_such_and_only_where_they_are_faster() -> No
     assert headlines(people)[0].startswith("faster-whisper runs whisper-base 2.00 times")
 
 
-def test_each_model_and_device_has_a_sentence_as_far_as_there_is_room() -> None:
+def test_each_model_and_device_has_a_sentence_if_there_is_room() -> None:
     rows = [optimisation(model=name, device=device) for name in ("a", "b") for device in ("cpu", "cuda")]
     found = headlines(*rows)
     assert "runs a 1.60 times as fast as fp32 (1.52 to 1.68) on cuda" in found[1]
     assert found[3] == "Of 1 more models the table tells."
 
 
-def test_what_fp32_has_already_and_batches_are_no_advice_to_change_the_engine() -> None:
+def test_what_fp32_has_already_is_no_advice_to_change_the_engine() -> None:
     found = section(optimisation("key-value-caching", 3.0), optimisation("larger-batches", 1.3))
     assert said(found.headlines[0]).startswith("Nothing that was measured")
     assert [said(one) for one in found.sentences] == [
@@ -151,7 +151,7 @@ def test_stages_stand_side_by_side() -> None:
     assert [table.name for _, table in section(none).tables] == ["optimisations"]
 
 
-def test_what_has_no_figures_stands_with_its_reason_once_for_all_models() -> None:
+def test_what_has_no_figures_stands_once_with_its_reason() -> None:
     rows = [optimisation("fp16", None, model, reason="no float16 here") for model in ("a", "b")]
     rows.append(optimisation("fp16", None, "c", verdict="not_measured", reason="error: broken"))
     assert lines(table_of(section(*rows), "optimisations-left")) == [
@@ -172,7 +172,7 @@ def test_the_rule_tells_the_gate_if_there_is_one() -> None:
     assert "word accuracy" not in section(optimisation(), gate=None).rule
 
 
-def test_the_page_has_sentences_figure_tables_and_the_way_to_what_starting_costs() -> None:
+def test_the_page_has_sentences_figure_tables_and_starting_costs() -> None:
     html = rendered(example_cells(), optimisations=example_optimisations())
     (own,) = re.findall(r'<section id="optimisations".*?</section>', html, flags=re.DOTALL)
     assert own.index("On this machine") < own.index("<svg") < own.index("Where the gain comes from")
@@ -199,7 +199,7 @@ def starting(**changes: Any) -> Cell:
     )
 
 
-def test_from_start_to_first_text_tells_each_part_or_why_it_is_missing() -> None:
+def test_from_start_to_first_text_tells_each_part_or_why_not() -> None:
     lost = dict.fromkeys(("load_s", "first_pass_s", "first_text_s"), None) | {"reason": "no float16 here"}
     table = start_table([starting(), starting(variant="fp16", **lost)], WORDS)
     assert table is not None
@@ -211,7 +211,7 @@ def test_from_start_to_first_text_tells_each_part_or_why_it_is_missing() -> None
     assert start_table([starting(load_s=None)], WORDS) is None
 
 
-def test_a_pick_with_other_settings_says_so_wherever_it_is_recommended() -> None:
+def test_a_pick_with_other_settings_says_so_everywhere() -> None:
     own = {"variant": "faster-whisper", "runtime": "faster_whisper", "equal_settings": False}
     cells = [quick(), quick(**QUICK, **own, differences=["beam", "vad"]), slow()]
     found = answered(cells, {"mine": NOTHING, "edge": NOTHING})

@@ -21,8 +21,8 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import STAGES
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families import ctc, family_of
-from asrmeter.runtimes.families.ctc_greedy import collapse, shortest_input
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
+from asrmeter.runtimes.families.shared.ctc_greedy import collapse, shortest_input
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write

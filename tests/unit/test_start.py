@@ -41,7 +41,7 @@ def test_what_laps_took_is_put_together_by_the_median() -> None:
     assert of_cell("busy_threads", *laps) == pytest.approx(2)
 
 
-def test_a_lap_that_does_not_count_has_no_part_in_what_those_took_that_do() -> None:
+def test_a_lap_that_does_not_count_has_no_part_in_what_it_took() -> None:
     laps = [lap(1, 1.0), lap(2, 3.0), lap(3, 100.0, timed=False)]
     assert of_cell("load_s", *laps) == 2.0
     assert of_cell("load_s", *(lap(one, one, timed=False) for one in (1, 2, 3))) == 2
@@ -113,7 +113,7 @@ def test_what_an_older_record_does_not_say_makes_no_sum() -> None:
     assert (row["load_s"], row["first_text_s"]) == (None, None)
 
 
-def test_variants_are_told_by_the_smallest_cell_that_they_have_in_common() -> None:
+def test_variants_are_told_by_their_smallest_common_cell() -> None:
     cells = [starting(duration_s=5, batch_size=1), starting(duration_s=30, batch_size=1, load_s=2.0)]
     cells += [starting("ct2-int8", duration_s=30, batch_size=1), starting("ct2-int8", duration_s=5, batch_size=4)]
     cells += [starting("ct2-int8", duration_s=30, batch_size=4), starting(duration_s=30, batch_size=4)]

@@ -163,7 +163,7 @@ def reordered(folder: Path) -> None:
         (untied, "is not its embedding"),
     ],
 )  # fmt: skip
-def test_models_that_whisper_cpp_would_take_for_others_are_refused(tmp_path: Path, change: Any, why: str) -> None:
+def test_models_that_whisper_cpp_takes_for_others_are_refused(tmp_path: Path, change: Any, why: str) -> None:
     folder = folder_of(tmp_path)
     change(folder)
     with pytest.raises(UnsupportedError, match=why):

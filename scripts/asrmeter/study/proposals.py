@@ -1,14 +1,13 @@
 """What would make a model faster, by `resources/proposals.toml`: each proposal, and the variant that measures it."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from asrmeter import runtimes
 from asrmeter.common.constants import BASELINE
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.toml_files import read_catalogue
-from asrmeter.runtimes import DEFAULT_RUNTIME
 
 if TYPE_CHECKING:
     from asrmeter.runtimes.base import RuntimeOptions
@@ -34,8 +33,7 @@ class Proposal:
 
     def is_measured_by(self, options: "RuntimeOptions") -> bool:
         """Return whether a variant with these options is that of the proposal, whatever the study calls it."""
-        usual: dict[str, Any] = {one.name: one.default for one in dataclasses.fields(options)}
-        return options.as_json() == {**usual, "runtime": DEFAULT_RUNTIME, **self.options}
+        return options == runtimes.variant_options({"runtime": runtimes.DEFAULT_RUNTIME, **self.options})
 
 
 def known() -> list[Proposal]:

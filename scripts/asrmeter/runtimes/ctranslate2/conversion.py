@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.runtimes.base import UnsupportedError
-from asrmeter.runtimes.families.ctc_greedy import CONFIG
+from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG
 
 # What CTranslate2's encoder of wav2vec 2.0 has built in (src/layers/wav2vec2.cc).
 _BUILT_IN: Mapping[str, Any] = {

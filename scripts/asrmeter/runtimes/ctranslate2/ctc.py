@@ -7,8 +7,8 @@ import numpy as np
 
 from asrmeter.runtimes.base import Setup
 from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
-from asrmeter.runtimes.families.ctc_features import Batch
-from asrmeter.runtimes.families.ctc_greedy import CONFIG, GreedyCtc
+from asrmeter.runtimes.families.shared.ctc_features import Batch
+from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG, GreedyCtc
 
 
 class CTranslate2Ctc(CTranslate2Runtime, GreedyCtc):

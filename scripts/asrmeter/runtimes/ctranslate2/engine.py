@@ -7,7 +7,7 @@ import ctranslate2
 
 from asrmeter.machine.host import Host, this_host
 from asrmeter.runtimes.base import Effective, Setup, UnsupportedError
-from asrmeter.runtimes.families.scores import CheckedScores
+from asrmeter.runtimes.families.shared.scores import CheckedScores
 
 
 class CTranslate2Runtime(CheckedScores):

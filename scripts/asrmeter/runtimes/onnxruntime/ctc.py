@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from asrmeter.runtimes.base import Setup
-from asrmeter.runtimes.families.ctc_features import Batch
-from asrmeter.runtimes.families.ctc_greedy import CONFIG, MASK, SCORES, VALUES, GreedyCtc
+from asrmeter.runtimes.families.shared.ctc_features import Batch
+from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG, MASK, SCORES, VALUES, GreedyCtc
 from asrmeter.runtimes.onnxruntime.sessions import Graph, OrtRuntime
 
 GRAPH = "ctc"

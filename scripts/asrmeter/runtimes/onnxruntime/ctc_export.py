@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from asrmeter.runtimes.families.ctc_greedy import SCORES
-from asrmeter.runtimes.families.ctc_network import CtcNetwork, example_samples, refused
+from asrmeter.runtimes.families.shared.ctc_greedy import SCORES
+from asrmeter.runtimes.families.shared.ctc_network import CtcNetwork, example_samples, refused
 from asrmeter.runtimes.onnxruntime.ctc import GRAPH, run
 from asrmeter.runtimes.onnxruntime.sessions import Graph
 

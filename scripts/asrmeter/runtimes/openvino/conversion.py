@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from asrmeter import runtimes
-from asrmeter.runtimes.families.ctc_greedy import SCORES as CTC_SCORES
-from asrmeter.runtimes.families.ctc_network import CtcNetwork, example_samples, refused
+from asrmeter.runtimes.families.shared.ctc_greedy import SCORES as CTC_SCORES
+from asrmeter.runtimes.families.shared.ctc_network import CtcNetwork, example_samples, refused
 from asrmeter.runtimes.families.whisper import network as whisper_network
 from asrmeter.runtimes.openvino import TELEMETRY
 

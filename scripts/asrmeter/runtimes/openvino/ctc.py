@@ -7,8 +7,8 @@ import numpy as np
 import openvino
 
 from asrmeter.runtimes.base import Setup
-from asrmeter.runtimes.families.ctc_features import Batch
-from asrmeter.runtimes.families.ctc_greedy import CONFIG, MASK, SCORES, VALUES, GreedyCtc
+from asrmeter.runtimes.families.shared.ctc_features import Batch
+from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG, MASK, SCORES, VALUES, GreedyCtc
 from asrmeter.runtimes.openvino.graphs import OpenVinoRuntime
 
 GRAPH = "ctc"

@@ -10,9 +10,9 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
 from asrmeter.runtimes.families import family_of
-from asrmeter.runtimes.families.ctc_greedy import collapse, hypothesis, lengthened, spelling
 from asrmeter.runtimes.families.ctc_mel import FEATURES, n_outputs
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
+from asrmeter.runtimes.families.shared.ctc_greedy import collapse, hypothesis, lengthened, spelling
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.optioned import OptionedRuntime
 

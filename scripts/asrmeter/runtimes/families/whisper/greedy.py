@@ -6,7 +6,7 @@ import numpy as np
 
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Timeline
-from asrmeter.runtimes.families.scores import CheckedScores
+from asrmeter.runtimes.families.shared.scores import CheckedScores
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.logit_rules import LogitRules
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper

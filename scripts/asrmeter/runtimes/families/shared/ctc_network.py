@@ -11,8 +11,8 @@ import torch
 from asrmeter.common.errors import one_line
 from asrmeter.runtimes.base import Setup, UnsupportedError
 from asrmeter.runtimes.families import family_of
-from asrmeter.runtimes.families.ctc_features import Batch, CtcFeatures
-from asrmeter.runtimes.families.ctc_greedy import CONFIG, MASK, VALUES, n_frames, shortest_input
+from asrmeter.runtimes.families.shared.ctc_features import Batch, CtcFeatures
+from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG, MASK, VALUES, n_frames, shortest_input
 from asrmeter.runtimes.transformers.loading import network
 
 _KEPT = (

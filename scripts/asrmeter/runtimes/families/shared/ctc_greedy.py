@@ -10,9 +10,9 @@ import numpy as np
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
-from asrmeter.runtimes.families.ctc_features import Batch, CtcFeatures
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
-from asrmeter.runtimes.families.scores import CheckedScores
+from asrmeter.runtimes.families.shared.ctc_features import Batch, CtcFeatures
+from asrmeter.runtimes.families.shared.scores import CheckedScores
 
 # What goes into a graph and comes out of it; the mask only where the model gets one.
 VALUES, MASK, SCORES = "values", "mask", "scores"
