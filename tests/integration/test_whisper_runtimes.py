@@ -278,7 +278,11 @@ def test_a_process_of_an_engine_holds_no_torch(folder: Path, engine: str) -> Non
     load(folder, OTHERS[engine])
     command = [sys.executable, "-c", ALONE, str(folder), str(folder.parent / f"{engine}-float32"), engine]
     ran = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True, check=True
+        command,
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = json.loads(ran.stdout.splitlines()[-1])
     unused = {
@@ -307,3 +311,57 @@ def test_what_ctranslate2_needs_is_converted() -> None:
     }
     with pytest.raises(UnsupportedError, match="CTranslate2 runs no external model"):
         runtimes.convert("ctranslate2", Path("x"), "external", {"format": "int8"}, Path("y"))
+
+
+# ONNX Runtime and OpenVINO
+
+GRAPHS = ("onnxruntime", "openvino")
+
+
+@pytest.mark.parametrize("engine", GRAPHS)
+def test_large_models_of_other_shapes_are_exported(tmp_path: Path, engine: str) -> None:
+    # As large-v3-turbo is: 128 mels, fewer layers in the decoder than in the encoder.
+    torch.manual_seed(0)
+    model = whisper_folder(tmp_path / "model", n_mels=128, encoder_layers=3, decoder_layers=2, d_model=32)
+    baseline, other = load(model, {"runtime": "transformers"}), load(model, {"runtime": engine})
+    for lengths in ((2, 1), (30,)):
+        assert hear(other, noise(*lengths))[0] == hear(baseline, noise(*lengths))[0]
+
+
+@pytest.mark.parametrize(
+    ("engine", "form"), [("onnxruntime", "int8"), ("onnxruntime", "int8_dynamic"), ("openvino", "int8")]
+)
+def test_rounded_weights_are_smaller(tmp_path: Path, engine: str, form: str) -> None:
+    torch.manual_seed(0)
+    model = whisper_folder(tmp_path / "model", d_model=128, encoder_ffn_dim=256, decoder_ffn_dim=256)
+    exact, rounded = (load(model, {"runtime": engine, "format": each}) for each in ("float32", form))
+    sizes = [sum(path.stat().st_size for path in runtime.folder.iterdir()) for runtime in (exact, rounded)]
+    assert sizes[1] < 0.8 * sizes[0]
+    assert rounded.effective().dtype == form
+    assert "activations" in rounded.differences() or engine == "openvino"
+    tokens = [
+        runtime.decode(runtime.log_mel(noise(2)), runtime.rules.window(n_forced=8), Timeline())
+        for runtime in (exact, rounded)
+    ]
+    assert [len(row) for row in tokens[1]] == [8] and tokens[1][0][0] == tokens[0][0][0]
+
+
+def test_what_the_builder_does_not_build_is_refused(tmp_path: Path) -> None:
+    model = whisper_folder(tmp_path / "model", activation_function="relu", scale_embedding=True)
+    with pytest.raises(UnsupportedError, match="exports no Whisper whose config.json has activation_function relu"):
+        load(model, {"runtime": "onnxruntime"})
+    baseline, other = load(model, {"runtime": "transformers"}), load(model, {"runtime": "openvino"})
+    assert hear(other, noise(2, 1))[0] == hear(baseline, noise(2, 1))[0]
+
+
+def test_openvino_says_what_it_computes_with(folder: Path) -> None:
+    said = load(folder, OTHERS["openvino"]).effective()
+    best = next(name for flag, name in (("avx512f", "AVX512"), ("avx2", "AVX2")) if not this_host().lacks(flag))
+    assert said.instructions == best and said.threads == 1
+
+
+def test_exporting_tells_nobody(folder: Path) -> None:
+    load(folder, OTHERS["onnxruntime"])
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    load(folder, OTHERS["openvino"])
+    assert sys.modules["openvino_telemetry"] is None

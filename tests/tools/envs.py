@@ -40,7 +40,7 @@ OF_RUNTIMES = {
     for name, packages in options.environments.items()
 }
 # What a package of ours imports and does not say that it needs: onnxruntime-genai.
-_UNTOLD = frozenset({"onnx-ir"})
+UNTOLD = frozenset({"onnx-ir"})
 OF_VARIANTS = frozenset({DEFAULT_ENVIRONMENT, *OF_RUNTIMES})
 
 
@@ -83,7 +83,7 @@ def complaints(text: str, scripts: frozenset[str], name: str = DEFAULT_ENVIRONME
         used |= providers
         if not providers & own:
             said.append(f"it lacks {' or '.join(sorted(providers))}: {', '.join(sorted(importers))}")
-    return said + [f"nothing of ours imports {name}" for name in sorted(own - used - _UNTOLD)]
+    return said + [f"nothing of ours imports {name}" for name in sorted(own - used - UNTOLD)]
 
 
 def _not_in(name: str) -> frozenset[str]:

@@ -28,8 +28,6 @@ class Graph:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Threads that spin while they wait take a core from the one that works, and energy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena keeps every buffer that any length of the caches has needed.
-        options.enable_cpu_mem_arena = False
         options.log_severity_level = _ERRORS_ONLY
         self._session = onnxruntime.InferenceSession(path, options, providers=[_PROVIDERS[device]])
         self._device = device
@@ -76,7 +74,7 @@ class OrtRuntime(Runtime):
 
     def effective(self) -> Effective:
         """See `Runtime`. ONNX Runtime does not tell the instructions that it chose; it was told the threads."""
-        library = f"onnxruntime {onnxruntime.__version__}, {_PROVIDERS[self._device]}, without memory arena"
+        library = f"onnxruntime {onnxruntime.__version__}, {_PROVIDERS[self._device]}"
         return Effective(dtype=self._format, threads=self._threads, library=library, emulated=False)
 
     def differences(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from asrmeter.runtimes.families.whisper.decoding import config_of
 _whisper: Any = importlib.import_module(builder.WhisperModel.__module__)
 _PRECISIONS = {"float32": "fp32", "int8": "int8", "float16": "fp16"}
 # What the builder takes for granted.
-_BUILT_IN = {"activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500}
+_BUILT_IN = {"activation_function": "gelu", "max_source_positions": 1500}
 
 
 def export(source: Path, form: str, target: Path) -> None:

@@ -17,6 +17,8 @@ def open_graph(path: Path, threads: int) -> Any:
     settings = {
         **{"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"},
         **{"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
+        # As with other runtimes, the kernel chooses the core: a thread bound to a busy one waits for a turn.
+        "ENABLE_CPU_PINNING": False,
     }
     return openvino.Core().compile_model(path, "CPU", settings)
 

@@ -62,9 +62,9 @@ class WhisperStep(torch.nn.Module):
         decoder, config = model.get_decoder(), model.config
         self.n_layers, self.n_heads = config.decoder_layers, config.decoder_attention_heads
         self.head_size = config.d_model // config.decoder_attention_heads
-        self._embedding, self._positions = decoder.embed_tokens, decoder.embed_positions
-        self._scale = config.d_model**0.5 if config.scale_embedding else 1.0
-        self._layers, self._norm, self._head = decoder.layers, decoder.layer_norm, model.proj_out
+        self.embed_tokens, self._positions = decoder.embed_tokens, decoder.embed_positions
+        self.layers = torch.nn.ModuleList(_Layer(layer) for layer in decoder.layers)
+        self.layer_norm, self.proj_out = decoder.layer_norm, model.proj_out
 
     def forward(self, tokens: torch.Tensor, rows: torch.Tensor, *caches: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the scores of the last token (rows, tokens), and key and value of each layer.
@@ -77,32 +77,50 @@ class WhisperStep(torch.nn.Module):
         n_past, n_new = past[0].shape[2], tokens.shape[1]
         places = torch.arange(n_past, n_past + n_new)
         seen = torch.arange(n_past + n_new)[None] <= places[:, None]
-        hidden = self._embedding(tokens) * self._scale + self._positions.weight[places]
+        hidden = self.embed_tokens(tokens) + self._positions.weight[places]
         made: list[torch.Tensor] = []
-        for number, layer in enumerate(self._layers):
-            normed = layer.self_attn_layer_norm(hidden)
-            own = layer.self_attn
-            key = torch.cat([past[2 * number], _by_head(own, own.k_proj(normed))], dim=2)
-            value = torch.cat([past[2 * number + 1], _by_head(own, own.v_proj(normed))], dim=2)
-            made += [key, value]
-            hidden = hidden + _attend(own, normed, key, value, seen)
-            normed = layer.encoder_attn_layer_norm(hidden)
-            hidden = hidden + _attend(layer.encoder_attn, normed, cross[2 * number], cross[2 * number + 1])
-            normed = layer.final_layer_norm(hidden)
-            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(normed)))
-        return self._head(self._norm(hidden[:, -1])), *made
+        for layer, *own in zip(self.layers, past[::2], past[1::2], cross[::2], cross[1::2], strict=True):
+            hidden, *longer = layer(hidden, seen, *own)
+            made += longer
+        return self.proj_out(self.layer_norm(hidden[:, -1])), *made
+
+
+class _Layer(torch.nn.Module):
+    """A layer of the decoder, of parts whose names the graphs' nodes have."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.self_attn = _Attention(layer.self_attn, layer.self_attn_layer_norm)
+        self.encoder_attn = _Attention(layer.encoder_attn, layer.encoder_attn_layer_norm)
+        self.final_layer_norm, self.fc1, self.fc2 = layer.final_layer_norm, layer.fc1, layer.fc2
+        self.activation_fn = layer.activation_fn
+
+    def forward(self, hidden: torch.Tensor, seen: torch.Tensor, *caches: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        hidden, key, value = self.self_attn(hidden, *caches[:2], seen)
+        hidden, *_ = self.encoder_attn(hidden, *caches[2:])
+        return hidden + self.fc2(self.activation_fn(self.fc1(self.final_layer_norm(hidden)))), key, value
+
+
+class _Attention(torch.nn.Module):
+    """An attention with the norm before it, and the sum after it."""
+
+    def __init__(self, attention: Any, norm: Any) -> None:
+        super().__init__()
+        self.norm, self.attention = norm, attention
+
+    def forward(
+        self, hidden: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        own, normed = self.attention, self.norm(hidden)
+        if seen is not None:  # self-attention
+            key = torch.cat([key, _by_head(own, own.k_proj(normed))], dim=2)
+            value = torch.cat([value, _by_head(own, own.v_proj(normed))], dim=2)
+        query = _by_head(own, own.q_proj(normed))
+        found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        return hidden + own.out_proj(found.transpose(1, 2).flatten(2)), key, value
 
 
 def _by_head(attention: Any, projected: torch.Tensor) -> torch.Tensor:
     """Return (rows, heads, positions, size) of (rows, positions, width)."""
     n_rows, n_positions, _ = projected.shape
     return projected.view(n_rows, n_positions, attention.num_heads, attention.head_dim).transpose(1, 2)
-
-
-def _attend(
-    attention: Any, heard: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: torch.Tensor | None = None
-) -> torch.Tensor:
-    query = _by_head(attention, attention.q_proj(heard))
-    found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
-    projected: torch.Tensor = attention.out_proj(found.transpose(1, 2).flatten(2))
-    return projected
