@@ -114,10 +114,10 @@ def test_every_rule_runs_in_its_own_environment(environments: Environments) -> N
 def test_an_environment_is_what_its_file_lists_and_complete(environments: Environments, name: str) -> None:
     pinned = listed(FILES[name].read_text())
     # What an import needs beside is there too, in the versions that it asks for.
-    imports = f"import {', '.join(sorted(imports(scripts_of(name), name)))}"
+    importing = f"import {', '.join(sorted(imports(scripts_of(name), name)))}"
     versions = "import importlib.metadata as m, json, sys; print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
     python = [str(environments.python[name]), "-I"]
-    for command in (["-c", imports], ["-m", "pip", "check"], ["-c", versions, *pinned]):
+    for command in (["-c", importing], ["-m", "pip", "check"], ["-c", versions, *pinned]):
         ran = subprocess.run([*python, *command], capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr + ran.stdout
     # A local label such as +cpu names one build of torch.
