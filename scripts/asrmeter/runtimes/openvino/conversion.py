@@ -25,7 +25,7 @@ from openvino import opset13  # noqa: E402
 from openvino._offline_transformations import apply_make_stateful_transformation  # noqa: E402
 
 from asrmeter.runtimes.openvino import ctc, whisper  # noqa: E402
-from asrmeter.runtimes.openvino.graphs import open_graph  # noqa: E402
+from asrmeter.runtimes.openvino.graphs import Graph  # noqa: E402
 
 
 def convert(source: Path, family: str, form: str, target: Path) -> None:
@@ -76,8 +76,8 @@ def ctc_graphs(source: Path, target: Path) -> dict[str, Any]:
     except (RuntimeError, openvino.frontend.OpConversionFailure) as error:
         raise refused(error, network) from error
     _name(graph, {name: [-1, -1] for name in network.inputs}, [CTC_SCORES])
-    request = open_graph(graph, torch.get_num_threads()).create_infer_request()
-    network.check(lambda batch: ctc.run(request, batch))
+    opened = Graph(graph, torch.get_num_threads())
+    network.check(lambda batch: ctc.run(opened, batch))
     network.write_config(target)
     return {ctc.GRAPH: graph}
 
