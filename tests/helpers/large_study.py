@@ -15,6 +15,7 @@ from helpers.bottlenecks import (
     stage_rows,
     write_bottlenecks,
 )
+from helpers.optimisations import BY_NAME, optimisation
 from helpers.tables import (
     Cell,
     cell,
@@ -99,7 +100,11 @@ def write_large_study(folder: Path) -> dict[str, Path]:
         roofline=[one for index, row in enumerate(timed) for one in stage_rows(row, limits[index % 7 % 4])],
         scaling=[scaling_row(row, 2 if row["duration_s"] == 30 else None) for row in timed if row["batch_size"] == 1],
     )
-    written = write_tables(folder, cells, large_transcripts(cells))
+    optimisations = [
+        optimisation(name, 0.5 + place / 10, model, device=device)
+        for model, device, (place, name) in product(MODELS, DEVICES, enumerate(BY_NAME))
+    ]
+    written = write_tables(folder, cells, large_transcripts(cells), optimisations)
     paths = {path.stem: path for path in written}
     paths |= {name: folder / f"{name}.parquet" for name in ("optimisations", "start")}
     paths |= write_bottlenecks(folder, bottlenecks)

@@ -193,7 +193,14 @@ def test_nothing_that_a_study_names_is_markup() -> None:
 
 def starting(**changes: Any) -> Cell:
     told = {"imports_cpu_s": 4.6, "load_s": 1.9, "first_pass_s": 1.3, "first_text_s": 7.8, "reason": None}
-    told |= {"compile_s": None, "compile_cached_s": None, "conversion_s": None, "duration_s": 5, "batch_size": 1}
+    told |= {
+        "compile_s": None,
+        "compile_cached_s": None,
+        "conversion_s": None,
+        "peak_device_bytes": None,
+        "duration_s": 5,
+        "batch_size": 1,
+    }
     return {name: cell().get(name) for name in ("model", "variant", "device", "model_bytes", "peak_rss_bytes")} | (
         told | changes
     )
@@ -203,11 +210,12 @@ def test_from_start_to_first_text_tells_each_part_or_why_not() -> None:
     lost = dict.fromkeys(("load_s", "first_pass_s", "first_text_s"), None) | {"reason": "no float16 here"}
     table = start_table([starting(), starting(variant="fp16", **lost)], WORDS)
     assert table is not None
-    first, second = table.lines
-    assert [said(str(one.text)) for one in first.entries[:8]] == [
-        *("whisper-base", "fp32", "cpu", "7.80", "4.60", "1.90", "1.30", "–")
-    ]
-    assert first.entries[7].note == "nothing is compiled" and second.entries[3].note == "no float16 here"
+    assert lines(table)[0] == ["whisper-base", "fp32", "cpu", "7.80", "4.60", "1.90", "1.30", "150", "2.36", "5", "1"]
+    assert table.lines[1].entries[3].note == "no float16 here"
+    # What nobody compiles or converts has no column.
+    compiled = start_table([starting(), starting(compile_s=0.9)], WORDS)
+    assert compiled and said(compiled.headings[7]) == "Of it compiling (s)"
+    assert compiled.lines[0].entries[7].note == "nothing is compiled"
     assert start_table([starting(load_s=None)], WORDS) is None
 
 

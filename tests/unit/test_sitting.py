@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import sha256_of
 from asrmeter.measure import control, energy_counters, stop_rule
 from asrmeter.measure.spec import CellSpec, Start
@@ -182,3 +184,42 @@ def test_a_meter_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert (energy.method_cpu, energy.windows[0]["cpu_j"]) == ("none", None)
     assert "no such luck" in energy.note
     assert isinstance(told[-1], Spent)
+
+
+COMPILES = """
+    def compile_s(self):
+        return self.seconds()
+    def n_compile_cache_hits(self):
+        return 3
+    def seconds(self):
+"""
+
+
+def compiling(folder: Path, seconds: str) -> CellSpec:
+    """A cell whose engine has compiled for `seconds`, an expression of the number of passes."""
+    spec = spec_of(folder)
+    engine = folder / "engine.py"
+    engine.write_text(engine.read_text() + COMPILES + f"        return {seconds}\n")
+    told = {"path": str(engine), "sha256": sha256_of(engine)}
+    return replace(spec, options={"runtime": told})
+
+
+def test_what_compiles_hears_the_longest_batch_whole_until_nothing_is_compiled(tmp_path: Path) -> None:
+    told = measured(compiling(tmp_path, "min(sum(n == [9 * 16_000] for n, _ in PASSES), 3) + 0.5"))
+    whole = [entry for entry in of_kind(told, Pass) if entry.phase == "warmup" and entry.audio_s == 9.0]
+    assert len(whole) == 4  # the last compiled nothing
+    (warm,) = of_kind(told, Warm)
+    assert (warm.compile_s, warm.n_compile_cache_hits) == (3.5, 3)
+    assert of_kind(told, Latency)
+
+
+def test_what_was_compiled_at_once_is_heard_whole_twice(tmp_path: Path) -> None:
+    told = measured(compiling(tmp_path, "0.5"))
+    assert len([entry for entry in of_kind(told, Pass) if entry.phase == "warmup" and entry.audio_s == 9.0]) == 2
+
+
+def test_compiling_within_timed_passes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(
+        AsrmeterError, match=r"^the model was compiled anew in the timed passes, for \d+\.\d s of them:"
+    ):
+        measured(compiling(tmp_path, "len(PASSES) / 10"))

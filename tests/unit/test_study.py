@@ -28,7 +28,7 @@ def test_schema_describes_every_key_and_allows_no_other() -> None:
     assert all(part["description"] and part["additionalProperties"] is False for part in parts if "properties" in part)
     keys = [(key, inner) for part in parts for key, inner in part["properties"].items()]
     assert [key for key, inner in keys if "description" not in inner] == []
-    derived = {"name", "weights"}
+    derived = {"name", "weights", "encoder_dtype", "decoder_dtype", "cache"}
     required = {key for part in parts for key in part.get("required", [])}
     assert {key for key, inner in keys if "default" not in inner} == derived | required
 

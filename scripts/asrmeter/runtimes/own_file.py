@@ -185,10 +185,19 @@ class CheckedRuntime(Runtime):
         found = self._call("effective", self._own.effective)
         if not isinstance(found, Effective):
             raise self._wrong("effective", f"returned {_shown(found)}, and not an Effective")
+        kinds = {"threads": int, "emulated": bool}
         for name, value in vars(found).items():
-            if not isinstance(value, int if name == "threads" else str) and value is not None:
+            if not isinstance(value, kinds.get(name, str)) and value is not None:
                 raise self._wrong("effective", f"returned {_shown(value)} for {name}")
         return found
+
+    def compile_s(self) -> float | None:
+        """See `Runtime`."""
+        return self._call("compile_s", self._own.compile_s)
+
+    def n_compile_cache_hits(self) -> int | None:
+        """See `Runtime`."""
+        return self._call("n_compile_cache_hits", self._own.n_compile_cache_hits)
 
     def versions(self) -> dict[str, str]:
         """See `Runtime`."""

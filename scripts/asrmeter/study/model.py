@@ -375,4 +375,5 @@ class Study(Part):
 
     def as_json(self) -> dict[str, Any]:
         """Return the complete study as JSON has it: `study.json`."""
-        return self.model_dump(mode="json") | {"corpus": self.corpus.as_json()}
+        variants = {name: variant.as_json() for name, variant in self.variants.items()}
+        return self.model_dump(mode="json") | {"corpus": self.corpus.as_json(), "variants": variants}

@@ -12,7 +12,6 @@ def start_table(rows: Sequence[Row], words: Words) -> Table | None:
     """Return the table of a study's rows; None where no record says what loading took."""
     if all(row["load_s"] is None for row in rows):
         return None
-    on_gpu = any(row["device"] == "cuda" for row in rows)
     missing, say = words["why_null"], words["optimisations"]
 
     def plain(key: str) -> Column[Row]:
@@ -20,6 +19,9 @@ def start_table(rows: Sequence[Row], words: Words) -> Table | None:
 
     def value(key: str, why: str, scale: float = 1.0) -> Column[Row]:
         return quantity(key, _unless_failed(why), scale)
+
+    def of_some(key: str, why: str, scale: float = 1.0) -> list[Column[Row]]:
+        return [value(key, why, scale)] if any(row[key] is not None for row in rows) else []
 
     def count(key: str) -> Column[Row]:
         return quantity(key, _unless_failed(missing["not_measured"]), digits=format_count)
@@ -30,12 +32,12 @@ def start_table(rows: Sequence[Row], words: Words) -> Table | None:
         value("imports_cpu_s", missing["imports_in_loading"]),
         value("load_s", missing["not_known"]),
         value("first_pass_s", missing["not_known"]),
-        value("compile_s", missing["not_compiled"]),
-        value("compile_cached_s", missing["not_compiled"]),
-        value("conversion_s", missing["not_converted"]),
+        *of_some("compile_s", missing["not_compiled"]),
+        *of_some("compile_cached_s", missing["not_compiled"]),
+        *of_some("conversion_s", missing["not_converted"]),
         value("model_bytes", missing["not_known"], 1e-6),
         value("peak_rss_bytes", missing["not_known"], 1e-9),
-        *([value("peak_device_bytes", missing["no_gpu"], 1e-9)] if on_gpu else []),
+        *of_some("peak_device_bytes", missing["no_gpu"], 1e-9),
         *map(count, ("duration_s", "batch_size")),
     ]
     return table_of("start", say["start_caption"], columns, rows, words, "start")

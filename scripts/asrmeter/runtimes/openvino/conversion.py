@@ -47,7 +47,7 @@ def whisper_graphs(source: Path) -> dict[str, Any]:
     features = torch.zeros((2, config.num_mel_bins, 2 * config.max_source_positions))
     heard = encoder(features)
     names = [whisper.cross(number) for number in range(len(heard))]
-    heads = [-1, step.n_heads, -1, step.head_size]
+    heads, keys = [-1, step.n_heads, -1, step.head_size], [-1, step.n_heads, step.head_size, -1]
     traced = openvino.convert_model(encoder, example_input=features)
     _name(traced, {whisper.FEATURES: [-1, *features.shape[1:]]}, names)
 
@@ -56,7 +56,12 @@ def whisper_graphs(source: Path) -> dict[str, Any]:
         step, example_input=(torch.zeros((2, 2), dtype=torch.int64), torch.arange(2, dtype=torch.int32), *past, *heard)
     )
     before, after = ([f"{when}_{number}" for number in range(len(past))] for when in ("past", "present"))
-    shapes = {whisper.TOKENS: [-1, -1], whisper.ROWS: [-1], **dict.fromkeys((*before, *names), heads)}
+    shapes = {
+        whisper.TOKENS: [-1, -1],
+        whisper.ROWS: [-1],
+        **dict.fromkeys((*before, *names), heads),
+        **dict.fromkeys(names[::2], keys),
+    }
     _name(stepped, shapes, [whisper.SCORES, *after])
     apply_make_stateful_transformation(stepped, dict(zip(before, after, strict=True)))
     _begin_empty(stepped, step.n_heads, step.head_size)

@@ -14,8 +14,8 @@ def load(setup: Setup) -> Runtime:
     """Load a model; see `Runtime.__init__`."""
     module, name = families.named(setup.family).transformers_runtime.split(":")
     with quiet():  # transformers imports torchao wherever it finds it
-        kind = getattr(importlib.import_module(module), name)
-    return kind(setup)
+        runtime: Runtime = getattr(importlib.import_module(module), name)(setup)
+    return runtime
 
 
 def preload() -> None:

@@ -90,14 +90,15 @@ def compile_encoder(compilation: Compilation, encoder: Any) -> None:
     compiled, most = compilation.of_fixed_shape(encoder.forward), 0
 
     @functools.wraps(encoder.forward)
-    def forward(input_features: torch.Tensor, *args: Any, **named: Any) -> Any:
+    def forward(input_features: torch.Tensor, attention_mask: Any = None, **named: Any) -> Any:
         nonlocal most
+        # The mask is as long as the audio, and no part of the encoder reads it.
         n_rows = len(input_features)
         most = max(most, n_rows)
         if n_rows < most:
             silence = input_features.new_zeros(most - n_rows, *input_features.shape[1:])
             input_features = torch.cat([input_features, silence])
-        heard = compiled(input_features, *args, **named)
+        heard = compiled(input_features, **named)
         # A copy: a CUDA graph writes over what it returned the last time.
         heard.last_hidden_state = heard.last_hidden_state[:n_rows].clone()
         return heard

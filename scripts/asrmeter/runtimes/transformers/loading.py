@@ -35,11 +35,16 @@ def network(kind: Any, setup: Setup) -> Any:
     if missing:
         raise AsrmeterError(f"{folder}: {kind.__name__} needs weights that are missing: {', '.join(missing[:5])}")
     if setup.device == "cuda":
-        # torch's default rounds the factors of float32 convolutions to TF32, and then fp32 would not be fp32.
-        torch.backends.cudnn.allow_tf32 = False
-        if options.get("tf32"):
-            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+        allow_tf32(options.get("tf32", False))
     return model.to(setup.device).eval()
+
+
+def allow_tf32(is_allowed: bool) -> None:
+    """Say whether a GPU may round the factors of float32 products to TF32.
+
+    torch does it in convolutions unless it is told otherwise, and then fp32 would not be fp32.
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = is_allowed
 
 
 def feature_extractor(kind: Any, folder: Path, **settings: Any) -> Any:

@@ -79,6 +79,12 @@ class OptionedRuntime(TorchRuntime):
             found, dtype=dtype, library=f"{found.library}{compilers}", emulated=self.is_emulated(options.dtypes)
         )
 
+    def differences(self) -> tuple[str, ...]:
+        """See `Runtime`."""
+        options = self.options
+        plain = options.dtypes == {"float32"} and options.quantisation != "int8-dynamic" and not options.tf32
+        return () if plain else ("activations",)
+
     def versions(self) -> dict[str, str]:
         """See `Runtime`."""
         found = super().versions()

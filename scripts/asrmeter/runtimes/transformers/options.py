@@ -5,11 +5,10 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.options import derived
-from asrmeter.runtimes import families
 from asrmeter.runtimes.base import DEFAULT_ENVIRONMENT, RUNTIME, RuntimeOptions, options_config
 
 if TYPE_CHECKING:
@@ -125,6 +124,12 @@ class TransformersOptions(RuntimeOptions):
         plain = self.quantisation == "none" and not self.tf32 and len(self.dtypes) == 1
         return self.encoder_dtype if plain else None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as JSON has them, without those that change nothing: what was measured before stays."""
+        plain = vars(type(self)(dtype=self.dtype, attention=self.attention))
+        always = ("runtime", "dtype", "attention")
+        return {name: value for name, value in vars(self).items() if name in always or value != plain[name]}
+
     def check(self) -> None:
         """See `RuntimeOptions`."""
         if self.compile == "all" and self.cache != "static":
@@ -141,7 +146,7 @@ class TransformersOptions(RuntimeOptions):
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
-        if family is not None and families.named(family).has_decoder is False and self.cache != "dynamic":
+        if family == "ctc" and self.cache != "dynamic":
             beside = "compile: encoder is all" if self.compile == "all" else "nothing is kept from token to token"
             return f"a {family} model has no decoder; {beside}"
         for option in self._for_gpus():

@@ -21,16 +21,15 @@ def quantise(model: Any, how: str) -> None:
     """
     if how == "none":
         return
-    with quiet():
-        try:
-            from torchao import quantization
-        except ImportError as error:
-            raise UnsupportedError(f"quantisation: {how} needs the package torchao ({error})") from error
-        kinds = {
-            "int8-weights": quantization.Int8WeightOnlyConfig,
-            "int8-dynamic": quantization.Int8DynamicActivationInt8WeightConfig,
-        }
-        quantization.quantize_(model, kinds[how]())
+    try:
+        from torchao import quantization
+    except ImportError as error:
+        raise UnsupportedError(f"quantisation: {how} needs the package torchao ({error})") from error
+    kinds = {
+        "int8-weights": quantization.Int8WeightOnlyConfig,
+        "int8-dynamic": quantization.Int8DynamicActivationInt8WeightConfig,
+    }
+    quantization.quantize_(model, kinds[how]())
 
 
 @contextmanager
