@@ -21,7 +21,7 @@ from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.machine.facts import machine_id
 from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
-from asrmeter.measure.spec import ProfileSpec
+from asrmeter.measure.spec import NodeProfileSpec, ProfileSpec
 from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as record_status
 from asrmeter.workflow.cli import run
@@ -40,18 +40,23 @@ class ProfileJob(Job):
 
     def prepare(self) -> ProfileSpec:
         """Return the spec of the cell, and remove an old trace."""
-        spec = self._spec = ProfileSpec(**vars(cell_options.specify(self._args)), trace_file=str(self._trace))
+        told = cell_options.specify(self._args)
+        kind = NodeProfileSpec if runtimes.options_of(told.runtime).has_nodes else ProfileSpec
+        spec = self._spec = kind(**vars(told), trace_file=str(self._trace))
         self._trace.unlink(missing_ok=True)
         cell = cell_options.sitting_of(spec).cell
         self._cell_id, self._results = cell.id, results_folder(self.output, cell.id)
         return spec
 
     def refusal(self) -> tuple[str, str] | None:
-        """Refuse a cell that torch does not run, or that could not be measured."""
+        """Refuse a cell whose runtime tells nothing of operators, or that could not be measured."""
         if self._spec.refused:
             return "unsupported", self._spec.refused
-        if not runtimes.options_of(self._spec.runtime).has_operators:
-            return "unsupported", "only models that torch runs can be profiled"
+        options = runtimes.options_of(self._spec.runtime)
+        if not (options.has_operators or options.has_nodes):
+            return "unsupported", f"{self._spec.runtime} does not tell what its operators take"
+        if options.has_nodes and self._spec.device == "cuda":
+            return "unsupported", f"{self._spec.runtime} does not tell what its operators take on a GPU"
         return why_not_measured(self._results, self._cell_id)
 
     def write(self, outcome: Outcome) -> str:
@@ -63,12 +68,13 @@ class ProfileJob(Job):
         from asrmeter.records.operator_rows import OPERATORS, ProfileHeader, rows_of
 
         profiled = outcome.status == "ok"
-        if not profiled:
+        has_trace = profiled and not isinstance(self._spec, NodeProfileSpec)
+        if not has_trace:
             write_trace([], self._trace)
         told = vars(self._spec)
         header = {name: told[name] for name in OPERATORS.names if name in told}
         header |= {"status": outcome.status, "reason": outcome.reason, "machine_id": machine_id()}
-        header["trace"] = os.path.relpath(self._trace, self._results) if profiled else None
+        header["trace"] = os.path.relpath(self._trace, self._results) if has_trace else None
         rows = rows_of(header, outcome.events)
         own = typed_json.from_json(ProfileHeader, told | {"profile_version": self._spec.protocol})
         parquet.save(self.output, pa.Table.from_pylist(rows, schema=OPERATORS), vars(own))

@@ -2,7 +2,7 @@
 
 In pairs, forwards and backwards in turn (A B B A A B ...): A is `scripts/measure.py`, with its worker started directly
 or forked from a run's server; B is a fresh process of `plain.py`, which knows nothing of asrmeter and makes the same
-passes with transformers, or for a cell of CTranslate2 with that alone. Compared are blocked medians: of each batch the
+passes with transformers, or for a cell of an engine with that alone. Compared are blocked medians: of each batch the
 median over its timed passes, then the mean over the batches. The peaks of memory of both are told beside them.
 Last, asrmeter's runtime with its stage marks and the plain model take turns in one process: what timing stages costs.
 

@@ -5,6 +5,7 @@ makes their passes in one loop, and writes a JSON line for each cell: the `secon
 the `peak_rss_bytes` of the first one after the warm-up.
 """
 
+import importlib
 import itertools
 import json
 import os
@@ -20,6 +21,8 @@ import numpy as np
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
+# Runtimes whose plain model is in a module of its own.
+_OTHERS = {"ctranslate2": "plain_ctranslate2", "onnxruntime": "plain_graphs", "openvino": "plain_graphs"}
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
@@ -126,12 +129,11 @@ class Plain:
 
 def model_of(cell: dict[str, Any]) -> Any:
     """Load the model of a cell by the library of its runtime."""
-    if cell["options"]["runtime"] == "ctranslate2":
-        sys.path.append(str(Path(__file__).parent))
-        import plain_ctranslate2
-
-        return plain_ctranslate2.Plain(cell)
-    return Plain(cell)
+    module = _OTHERS.get(cell["options"]["runtime"])
+    if module is None:
+        return Plain(cell)
+    sys.path.append(str(Path(__file__).parent))
+    return importlib.import_module(module).Plain(cell)
 
 
 def reset_peak() -> None:

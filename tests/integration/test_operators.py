@@ -27,6 +27,7 @@ from asrmeter.measure.operator_attribution import BETWEEN, Event, attribute, gro
 from asrmeter.measure.retries import Attempts
 from asrmeter.measure.spec import ProfileSpec, Start
 from asrmeter.measure.tasks import profile as profile_task
+from asrmeter.measure.tasks import profiled_batch
 from asrmeter.records import cell_record, events, operator_rows
 from asrmeter.records.operator_rows import OPERATORS
 from asrmeter.runtimes.base import Setup, UnsupportedError
@@ -370,9 +371,9 @@ def test_a_whisper_pass_is_its_operators(whisper: Path, attention: str, capfd: p
 
 def test_a_long_batch_runs_once_a_short_one_three_times(ctc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = specify(ctc, "ctc")
-    monkeypatch.setattr(profile_task, "_PLAIN_S", 1e-6)
+    monkeypatch.setattr(profiled_batch, "PLAIN_S", 1e-6)
     assert [entry.phase for entry in events_of(spec) if isinstance(entry, events.Pass)] == ["warmup", "plain"]
-    monkeypatch.setattr(profile_task, "_PLAIN_S", 1e6)
+    monkeypatch.setattr(profiled_batch, "PLAIN_S", 1e6)
     assert len(plain_s(events_of(spec))) == 3
 
 

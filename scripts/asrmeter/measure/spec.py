@@ -86,6 +86,13 @@ class ProfileSpec(CellSpec):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class NodeProfileSpec(ProfileSpec):
+    """How to profile a cell whose engine times its nodes itself. There is no trace."""
+
+    task = "node_profile"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PeaksSpec(Spec):
     """How to measure the peak rates of a device.
 

@@ -32,7 +32,7 @@ _OPERATOR_COLUMNS = [
     column("repeat", INTEGER, "Which profiled pass of the cell it is.", Source.RECORDED, null_when=_FAILED),
     _of_operator("stage", LABEL, "", "The stage of the pass that it ran in."),
     _of_operator("group", LABEL, "", "The kind of operator; `python` is the time between operators."),
-    _of_operator("operator", LABEL, "", "The operator, as torch names it."),
+    _of_operator("operator", LABEL, "", "The operator, as torch names it, or the engine that timed it."),
     _of_operator("n_calls", INTEGER, "calls", "How often it was called.", f"it is no operator, or {_FAILED}"),
     _of_operator("cpu_self_s", NUMBER, "s", "Its own time on the main thread, without what it calls."),
     _of_operator("cpu_share", NUMBER, "share", "`cpu_self_s` of the profiled pass."),

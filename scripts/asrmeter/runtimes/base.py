@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from asrmeter.common.options import FORBID_OTHERS
 from asrmeter.common.vocabulary import STAGES, DecoderWork
@@ -41,6 +41,7 @@ class Setup:
         random_weights: whether the weights are random. Such a model never emits an end token reliably, so its work is
             fixed beforehand.
         converted: the folder that the variant's conversion made of the model, None where it has none.
+        profiled: whether the runtime is to time the nodes of its graphs, if it can.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Setup:
     threads: int = 1
     random_weights: bool = False
     converted: Path | None = None
+    profiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,16 @@ class Effective:
     attention: str | None = None
     instructions: str | None = None
     emulated: bool | None = None
+
+
+class NodeTime(NamedTuple):
+    """A node of a graph that ran: which graph, its name, what it does as the engine calls it, how long in all calls."""
+
+    graph: str
+    name: str
+    operator: str
+    seconds: float
+    n_calls: int = 1
 
 
 @dataclass(frozen=True)
@@ -227,6 +239,17 @@ class Runtime(ABC):
         """
         return contextlib.nullcontext()
 
+    def begin_profile(self) -> None:
+        """Forget what nodes ran; see `nodes`."""
+        raise NotImplementedError
+
+    def nodes(self) -> list[NodeTime]:
+        """Return the nodes that ran since `begin_profile`, in the order of each graph; asked once.
+
+        The setup must be `profiled`.
+        """
+        raise NotImplementedError
+
     def gpu(self) -> "cuda.Gpu | None":
         """Return the GPU that the model is on; this is only asked where the device is CUDA."""
         from asrmeter.machine import cuda
@@ -260,6 +283,7 @@ class RuntimeOptions:
         packages: the Python packages that compute; their versions are in the record's header.
         unused_packages: packages that the library imports where they are installed and that measuring has no use for.
         has_operators: whether torch runs the model, so that its operators can be profiled.
+        has_nodes: whether the runtime times the nodes of its graphs itself; see `Runtime.nodes`.
         equal_settings: whether decoding is set as in the baseline: greedy, the same prompt, nothing left out.
         environments: the environments that variants of the runtime may need instead of the usual one, names of files in
             envs/, each with the packages that it has and the usual one lacks, as Python imports them.
@@ -268,6 +292,7 @@ class RuntimeOptions:
     packages: ClassVar[tuple[str, ...]] = ()
     unused_packages: ClassVar[tuple[str, ...]] = ()
     has_operators: ClassVar[bool] = False
+    has_nodes: ClassVar[bool] = False
     equal_settings: ClassVar[bool] = True
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 

@@ -9,7 +9,7 @@ from asrmeter.measure.spec import CellSpec
 from asrmeter.runtimes.base import Runtime, Setup
 
 
-def load_runtime(spec: CellSpec) -> Runtime:
+def load_runtime(spec: CellSpec, profiled: bool = False) -> Runtime:
     """Load the model of a cell, then enable garbage collection again (see `child.disable_collections`).
 
     Raises:
@@ -26,6 +26,7 @@ def load_runtime(spec: CellSpec) -> Runtime:
             spec.threads,
             random_weights=spec.weights == "random",
             converted=Path(spec.converted_folder) if spec.converted_folder else None,
+            profiled=profiled,
         ),
     )
     gc.freeze()

@@ -1,7 +1,6 @@
 """Profiling a cell: a whole pass under torch.profiler, after plain ones that show how much profiling adds."""
 
 import contextlib
-import dataclasses
 import gc
 import os
 import statistics
@@ -14,13 +13,13 @@ import numpy as np
 from torch.autograd.profiler import record_function
 
 from asrmeter.common.vocabulary import OUTPUT
-from asrmeter.corpora.batches import by_length, representative
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure.operator_attribution import PREFIX, Row, attribute, range_of, read, write_trace
 from asrmeter.measure.spec import ProfileSpec
 from asrmeter.measure.tasks import Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
+from asrmeter.measure.tasks.profiled_batch import of_median_length, plain_passes
 from asrmeter.records.events import Profile, Ready
 from asrmeter.runtimes import families
 from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
@@ -28,9 +27,6 @@ from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
     from torch.profiler import profile
-
-# Plain passes are run until they have taken so many seconds, and no more of them than this.
-N_PLAIN, _PLAIN_S = 3, 1
 
 
 class CellProfile(Task):
@@ -45,20 +41,14 @@ class CellProfile(Task):
         assert isinstance(runtime, TorchRuntime), "profile_operators.py refuses all others"
         gpu = gpu_of(runtime, spec.device)
         emit(Ready(attention=runtime.attention, decoding=runtime.decoding()))
-        audio_s = {row["segment_id"]: row["audio_s"] for row in spec.segments}
-        ids = spec.batches[representative(by_length(spec.batches, audio_s))]
-        own_segments = [row for row in spec.segments if row["segment_id"] in ids]
-        own = dataclasses.replace(spec, batches=[ids], segments=own_segments)
+        own = of_median_length(spec)
         plain = BatchRunner(own, runtime, emit)
         plain.warm_up(0)
         with _profiler(spec.device):
             _open("").__exit__(None, None, None)  # the first profile and the first range set up things
         in_ranges = BatchRunner(own, _InRanges(runtime, spec.family), emit)
         watch = Watch(spec.device, gpu.uuid if gpu else None)
-        plain_s: list[float] = []
-        while len(plain_s) < N_PLAIN and sum(plain_s) < _PLAIN_S:
-            plain_s.append(plain.run("plain", 0))
-            watch.sample()
+        plain_pass_s = statistics.median(plain_passes(plain, watch))
         with _ranges_of_modules(runtime), _profiler(spec.device) as session:
             pass_s, _, _ = in_ranges.transcribe(0)
         disturbance = why_disturbed(watch.report(), spec.threads)
@@ -67,7 +57,6 @@ class CellProfile(Task):
             events = read(session.profiler.kineto_results)
             shares = _shares(*attribute(events), pass_s)
             write_trace(events, Path(spec.trace_file))
-        plain_pass_s = statistics.median(plain_s)
         emit(
             Profile(
                 repeat=1,

@@ -32,6 +32,7 @@ class OnnxRuntimeOptions(RuntimeOptions):
     __pydantic_config__: ClassVar = options_config("onnxruntime", "Run by ONNX Runtime.")
     packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "tokenizers", "numpy")
     unused_packages: ClassVar[tuple[str, ...]] = (*transformers.OPTIONS.unused_packages, "torch", "transformers")
+    has_nodes: ClassVar[bool] = True
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "onnxruntime": ("onnx", "onnx_ir", "onnxruntime", "onnxruntime_genai")
     }

@@ -1,5 +1,7 @@
 """Open graphs in ONNX Runtime, run them, and tell what computes."""
 
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from asrmeter.runtimes.base import Effective, Runtime, Setup, UnsupportedError
+from asrmeter.runtimes.base import Effective, NodeTime, Runtime, Setup, UnsupportedError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 _ERRORS_ONLY = 3
+# The ending of a node's name in a profile.
+_OF_NODE = "_kernel_time"
 _NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -23,12 +27,16 @@ class Graph:
         outputs: the names of what comes out.
     """
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    def __init__(self, path: Path, device: str, threads: int, profiled: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Threads that spin while they wait take a core from the one that works, and energy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = _ERRORS_ONLY
+        self._name, self._n_runs, self._n_before = path.stem, 0, 0
+        if profiled:
+            self._profile = tempfile.TemporaryDirectory()
+            options.enable_profiling, options.profile_file_prefix = True, f"{self._profile.name}/profile"
         self._session = onnxruntime.InferenceSession(path, options, providers=[_PROVIDERS[device]])
         self._device = device
         self.inputs = [each.name for each in self._session.get_inputs()]
@@ -49,7 +57,23 @@ class Graph:
         for name in self.outputs:
             binding.bind_output(name, "cpu" if name in on_host else self._device)
         self._session.run_with_iobinding(binding)
+        self._n_runs += 1
         return dict(zip(self.outputs, binding.get_outputs(), strict=True))
+
+    def begin_profile(self) -> None:
+        """See `Runtime`."""
+        self._n_before = self._n_runs
+
+    def nodes(self) -> list[NodeTime]:
+        """See `Runtime`. The profile is over then."""
+        told = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        self._profile.cleanup()
+        begins = sorted(event["ts"] for event in told if event["name"] == "model_run")[self._n_before :]
+        return [
+            NodeTime(self._name, event["name"].removesuffix(_OF_NODE), event["args"]["op_name"], event["dur"] / 1e6)
+            for event in told
+            if event["cat"] == "Node" and event["name"].endswith(_OF_NODE) and begins and event["ts"] >= begins[0]
+        ]
 
 
 class OrtRuntime(Runtime):
@@ -66,11 +90,22 @@ class OrtRuntime(Runtime):
             )
         assert setup.converted is not None, "every variant has a conversion"
         self._device, self._threads, self._format = setup.device, setup.threads, setup.options["format"]
-        self.folder = setup.converted
+        self.folder, self._profiled = setup.converted, setup.profiled
+        self._graphs: list[Graph] = []
 
     def graph(self, name: str) -> Graph:
         """Open a graph of the converted folder."""
-        return Graph(self.folder / f"{name}.onnx", self._device, self._threads)
+        self._graphs.append(Graph(self.folder / f"{name}.onnx", self._device, self._threads, self._profiled))
+        return self._graphs[-1]
+
+    def begin_profile(self) -> None:
+        """See `Runtime`."""
+        for graph in self._graphs:
+            graph.begin_profile()
+
+    def nodes(self) -> list[NodeTime]:
+        """See `Runtime`."""
+        return [node for graph in self._graphs for node in graph.nodes()]
 
     def effective(self) -> Effective:
         """See `Runtime`. ONNX Runtime does not tell the instructions that it chose; it was told the threads."""

@@ -35,6 +35,7 @@ class OpenVinoOptions(RuntimeOptions):
         *transformers.OPTIONS.unused_packages,
         *("torch", "transformers", TELEMETRY),
     )
+    has_nodes: ClassVar[bool] = True
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {"openvino": ("nncf", "openvino")}
 
     runtime: Literal["openvino"] = field(default="openvino", metadata=RUNTIME)

@@ -25,7 +25,7 @@ from openvino import opset13  # noqa: E402
 from openvino._offline_transformations import apply_make_stateful_transformation  # noqa: E402
 
 from asrmeter.runtimes.openvino import ctc, whisper  # noqa: E402
-from asrmeter.runtimes.openvino.graphs import open_graph  # noqa: E402
+from asrmeter.runtimes.openvino.graphs import Graph  # noqa: E402
 
 
 def convert(source: Path, family: str, form: str, target: Path) -> None:
@@ -47,7 +47,7 @@ def whisper_graphs(source: Path) -> dict[str, Any]:
     features = torch.zeros((2, config.num_mel_bins, 2 * config.max_source_positions))
     heard = encoder(features)
     names = [whisper.cross(number) for number in range(len(heard))]
-    heads = [-1, step.n_heads, -1, step.head_size]
+    heads, keys = [-1, step.n_heads, -1, step.head_size], [-1, step.n_heads, step.head_size, -1]
     traced = openvino.convert_model(encoder, example_input=features)
     _name(traced, {whisper.FEATURES: [-1, *features.shape[1:]]}, names)
 
@@ -56,7 +56,12 @@ def whisper_graphs(source: Path) -> dict[str, Any]:
         step, example_input=(torch.zeros((2, 2), dtype=torch.int64), torch.arange(2, dtype=torch.int32), *past, *heard)
     )
     before, after = ([f"{when}_{number}" for number in range(len(past))] for when in ("past", "present"))
-    shapes = {whisper.TOKENS: [-1, -1], whisper.ROWS: [-1], **dict.fromkeys((*before, *names), heads)}
+    shapes = {
+        whisper.TOKENS: [-1, -1],
+        whisper.ROWS: [-1],
+        **dict.fromkeys((*before, *names), heads),
+        **dict.fromkeys(names[::2], keys),
+    }
     _name(stepped, shapes, [whisper.SCORES, *after])
     apply_make_stateful_transformation(stepped, dict(zip(before, after, strict=True)))
     _begin_empty(stepped, step.n_heads, step.head_size)
@@ -76,8 +81,8 @@ def ctc_graphs(source: Path, target: Path) -> dict[str, Any]:
     except (RuntimeError, openvino.frontend.OpConversionFailure) as error:
         raise refused(error, network) from error
     _name(graph, {name: [-1, -1] for name in network.inputs}, [CTC_SCORES])
-    request = open_graph(graph, torch.get_num_threads()).create_infer_request()
-    network.check(lambda batch: ctc.run(request, batch))
+    opened = Graph(graph, torch.get_num_threads())
+    network.check(lambda batch: ctc.run(opened, batch))
     network.write_config(target)
     return {ctc.GRAPH: graph}
 

@@ -1,15 +1,13 @@
 """CTC models by OpenVINO: one graph from waveforms to scores."""
 
 import json
-from typing import Any
 
 import numpy as np
-import openvino
 
 from asrmeter.runtimes.base import Setup
 from asrmeter.runtimes.families.shared.ctc_features import Batch
 from asrmeter.runtimes.families.shared.ctc_greedy import CONFIG, MASK, SCORES, VALUES, GreedyCtc
-from asrmeter.runtimes.openvino.graphs import OpenVinoRuntime
+from asrmeter.runtimes.openvino.graphs import Graph, OpenVinoRuntime
 
 GRAPH = "ctc"
 
@@ -20,18 +18,15 @@ class OpenVinoCtc(OpenVinoRuntime, GreedyCtc):
     def __init__(self, setup: Setup) -> None:
         OpenVinoRuntime.__init__(self, setup)
         GreedyCtc.__init__(self, setup, json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
-        self._request = self.graph(GRAPH).create_infer_request()
+        self._graph = self.graph(GRAPH)
 
     def scores(self, batch: Batch) -> np.ndarray:
         """See `GreedyCtc`."""
-        return run(self._request, batch)
+        return run(self._graph, batch)
 
 
-def run(request: Any, batch: Batch) -> np.ndarray:
-    """Return the scores of a batch by a request of a graph; the next run overwrites them."""
-    request.set_tensor(VALUES, openvino.Tensor(batch.values))
-    if batch.mask is not None:
-        request.set_tensor(MASK, openvino.Tensor(batch.mask))
-    request.infer()
-    scores: np.ndarray = request.get_tensor(SCORES).data
+def run(graph: Graph, batch: Batch) -> np.ndarray:
+    """Return the scores of a batch by a graph; the next run overwrites them."""
+    graph.run({VALUES: batch.values} if batch.mask is None else {VALUES: batch.values, MASK: batch.mask})
+    scores: np.ndarray = graph.request.get_tensor(SCORES).data
     return scores

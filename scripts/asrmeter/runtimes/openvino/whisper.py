@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-import openvino
 
 from asrmeter.runtimes.base import Setup
 from asrmeter.runtimes.families.whisper.greedy import GreedyWhisper
-from asrmeter.runtimes.openvino.graphs import OpenVinoRuntime
+from asrmeter.runtimes.openvino.graphs import Graph, OpenVinoRuntime
 
 ENCODER, DECODER = "encoder", "decoder"
 FEATURES, TOKENS, ROWS, SCORES = "features", "tokens", "rows", "scores"
@@ -21,25 +20,22 @@ def cross(number: int) -> str:
 class OpenVinoBackend:
     """Runs both graphs. Keys and values of self-attention stay in the decoder's."""
 
-    def __init__(self, encoder: Any, decoder: Any) -> None:
-        self._encoder, self._decoder = encoder.create_infer_request(), decoder.create_infer_request()
-        self._cross = [cross(number) for number in range(len(encoder.outputs))]
+    def __init__(self, encoder: Graph, decoder: Graph) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self._cross = [cross(number) for number in range(len(encoder.compiled.outputs))]
 
-    def encode(self, features: np.ndarray) -> np.ndarray:
-        """See `greedy.Backend`: the state is the numbers of the rows, all else is in the requests."""
-        self._encoder.set_tensor(FEATURES, openvino.Tensor(features))
-        self._encoder.infer()
-        self._decoder.reset_state()
-        for name in self._cross:
-            self._decoder.set_tensor(name, self._encoder.get_tensor(name))
-        return np.arange(len(features), dtype=np.int32)
+    def encode(self, features: np.ndarray) -> dict[str, Any]:
+        """See `greedy.Backend`: what does not change from step to step, in the encoder's own memory."""
+        self._encoder.run({FEATURES: features})
+        self._decoder.request.reset_state()
+        heard = {name: self._encoder.request.get_tensor(name) for name in self._cross}
+        return heard | {ROWS: np.arange(len(features), dtype=np.int32)}
 
-    def step(self, state: np.ndarray, tokens: np.ndarray, n_past: int) -> np.ndarray:
+    def step(self, state: dict[str, Any], tokens: np.ndarray, n_past: int) -> np.ndarray:
         """See `greedy.Backend`."""
-        self._decoder.set_tensor(TOKENS, openvino.Tensor(np.ascontiguousarray(tokens)))
-        self._decoder.set_tensor(ROWS, openvino.Tensor(state))
-        self._decoder.infer()
-        scores: np.ndarray = self._decoder.get_tensor(SCORES).data
+        # The request keeps what it was given.
+        self._decoder.run({TOKENS: np.ascontiguousarray(tokens)} | ({} if n_past else state))
+        scores: np.ndarray = self._decoder.request.get_tensor(SCORES).data
         return scores
 
 

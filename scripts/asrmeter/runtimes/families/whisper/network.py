@@ -24,7 +24,10 @@ def load(folder: Path) -> tuple["WhisperEncoder", "WhisperStep"]:
 
 
 class WhisperEncoder(torch.nn.Module):
-    """From features (rows, mels, frames) to keys and values (rows, heads, positions, size) of each decoder layer.
+    """From features (rows, mels, frames) to keys and values of each decoder layer's cross-attention.
+
+    Values are (rows, heads, positions, size). Keys are (rows, heads, size, positions), as products need them: else
+    each step would transpose them.
 
     Attributes:
         config: the model's configuration.
@@ -44,7 +47,8 @@ class WhisperEncoder(torch.nn.Module):
         made: list[torch.Tensor] = []
         for layer in self._layers:
             attention = layer.encoder_attn
-            made += [_by_head(attention, part(heard)) for part in (attention.k_proj, attention.v_proj)]
+            key, value = (_by_head(attention, part(heard)) for part in (attention.k_proj, attention.v_proj))
+            made += [key.transpose(2, 3), value]
         return tuple(made)
 
 
@@ -112,11 +116,13 @@ class _Attention(torch.nn.Module):
         self, hidden: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
         own, normed = self.attention, self.norm(hidden)
-        if seen is not None:  # self-attention
+        query = _by_head(own, own.q_proj(normed))
+        if seen is None:  # cross-attention
+            found = ((query * own.scaling) @ key).softmax(dim=-1) @ value
+        else:
             key = torch.cat([key, _by_head(own, own.k_proj(normed))], dim=2)
             value = torch.cat([value, _by_head(own, own.v_proj(normed))], dim=2)
-        query = _by_head(own, own.q_proj(normed))
-        found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+            found = scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return hidden + own.out_proj(found.transpose(1, 2).flatten(2)), key, value
 
 
