@@ -348,7 +348,7 @@ def test_rounded_weights_are_smaller(tmp_path: Path, engine: str, form: str) -> 
 
 def test_what_the_builder_does_not_build_is_refused(tmp_path: Path) -> None:
     model = whisper_folder(tmp_path / "model", activation_function="relu", scale_embedding=True)
-    with pytest.raises(UnsupportedError, match="exports no Whisper whose config.json has activation_function relu"):
+    with pytest.raises(UnsupportedError, match=r"exports no Whisper whose config.json has activation_function relu"):
         load(model, {"runtime": "onnxruntime"})
     baseline, other = load(model, {"runtime": "transformers"}), load(model, {"runtime": "openvino"})
     assert hear(other, noise(2, 1))[0] == hear(baseline, noise(2, 1))[0]

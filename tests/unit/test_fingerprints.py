@@ -23,7 +23,6 @@ KNOWN = {
         {
             "whisper-tiny.en": "cd8967486ace97ed",
             "whisper-base": "6ec4797f7a99e29c",
-            "wav2vec2-base-960h": "8f207ebd8ad9fade",
         },
     ),
     "studies/architectures.yaml": (
@@ -58,7 +57,7 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("d0424b0004ab5bca", "87058579f2d32efb"),
+    "config.yaml": ("48cab7b65e836931", "bfb74d95bb7aa297"),
     "studies/architectures.yaml": ("01a640899925a6dd", "a3ad829d6a8e94bc"),
     "studies/edlm2025.yaml": ("5cede997b2b0b6d2", "85043a3823b08cfe"),
     "studies/librispeech.yaml": ("8a0db1899458b057", "5eb3ca4488980b06"),
