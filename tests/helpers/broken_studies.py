@@ -467,13 +467,14 @@ BROKEN = [
     Broken(
         "a runtime that there is not",
         _in("variants", "{fast: {runtime: transformer, dtype: int8}}"),
-        ': variants.fast.runtime: "transformer" is not allowed (did you mean transformers?); allowed are transformers, '
-        "{path: my_engine.py}",
+        ': variants.fast.runtime: "transformer" is not allowed (did you mean transformers?); allowed are ctranslate2, '
+        "faster_whisper, onnxruntime, openvino, torch_loop, transformers, whispercpp, {path: my_engine.py}",
     ),
     Broken(
         "a number for a runtime",
         _in("variants", "{fast: {runtime: 5}}"),
-        ": variants.fast.runtime: 5 is not allowed; allowed are transformers, {path: my_engine.py}",
+        ": variants.fast.runtime: 5 is not allowed; allowed are ctranslate2, faster_whisper, onnxruntime, openvino, "
+        "torch_loop, transformers, whispercpp, {path: my_engine.py}",
     ),
     Broken(
         "an engine that is not there",

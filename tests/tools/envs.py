@@ -75,15 +75,19 @@ def complaints(text: str, scripts: frozenset[str], name: str = DEFAULT_ENVIRONME
     """
     own = set(listed(text))
     said, used = [], set()
-    others = frozenset().union(*OF_RUNTIMES.values()) - OF_RUNTIMES.get(name, frozenset())
-    for module, importers in sorted(reach.packages(scripts, _not_in(name)).items()):
-        if module in others:
-            continue
+    for module, importers in sorted(imports(scripts, name).items()):
         providers = {canonicalize_name(package) for package in _distributions().get(module, [module])}
         used |= providers
         if not providers & own:
             said.append(f"it lacks {' or '.join(sorted(providers))}: {', '.join(sorted(importers))}")
     return said + [f"nothing of ours imports {name}" for name in sorted(own - used - UNTOLD)]
+
+
+def imports(scripts: frozenset[str], name: str) -> dict[str, set[str]]:
+    """Return what scripts can import in the environment `name`, without what variants of other environments do."""
+    others = frozenset().union(*OF_RUNTIMES.values()) - OF_RUNTIMES.get(name, frozenset())
+    found = reach.packages(scripts, _not_in(name))
+    return {module: importers for module, importers in found.items() if module not in others}
 
 
 def _not_in(name: str) -> frozenset[str]:

@@ -35,7 +35,8 @@ COPIED = [
     "kept.json",
     "models/whisper-base/provenance.json",
     "study.json",
-    *(f"tables/{name}" for name in ("cells.csv", "cells.parquet", "sittings.parquet", "transcripts.parquet")),
+    "tables/cells.csv",
+    *(f"tables/{name}.parquet" for name in ("cells", "optimisations", "sittings", "start", "transcripts")),
 ]
 
 

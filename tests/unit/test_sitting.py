@@ -204,7 +204,7 @@ def compiling(folder: Path, seconds: str) -> CellSpec:
     return replace(spec, options={"runtime": told})
 
 
-def test_what_compiles_hears_the_longest_batch_whole_until_nothing_is_compiled(tmp_path: Path) -> None:
+def test_what_compiles_hears_the_longest_batch_whole(tmp_path: Path) -> None:
     told = measured(compiling(tmp_path, "min(sum(n == [9 * 16_000] for n, _ in PASSES), 3) + 0.5"))
     whole = [entry for entry in of_kind(told, Pass) if entry.phase == "warmup" and entry.audio_s == 9.0]
     assert len(whole) == 4  # the last compiled nothing

@@ -45,9 +45,9 @@ def test_the_first_study_spans_models_classes_and_batches() -> None:
         yaml.safe_load((ROOT / "config.yaml").read_text()) | {"devices": ["cpu"]}, "config.yaml"
     )
     cells = grid.cells(whole)
-    assert len(cells) == 12 and len({cell.model for cell in cells}) == 3
-    assert {cell.duration_s for cell in cells} == {5, 30, 60}
-    assert grid.Cell("whisper-tiny.en", "fp32", "cpu", 5, 4) in cells
+    assert len(cells) == 12 and {cell.model for cell in cells} == {"whisper-tiny.en", "whisper-base"}
+    assert {cell.variant for cell in cells} == {"fp32", "ct2-int8"}
+    assert {(cell.duration_s, cell.batch_size) for cell in cells} == {(15, 1), (15, 4), (30, 1)}
 
 
 def test_defaults_are_filled_in_at_every_level() -> None:

@@ -333,7 +333,7 @@ class CopiesOnTheHost(OverlappedCopies):
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_halves_of_a_batch_are_copied_before_the_first_is_waited_for(whisper: Path, n: int) -> None:
+def test_halves_of_a_batch_are_copied_before_the_wait(whisper: Path, n: int) -> None:
     runtime = load(whisper)
     heard = run(runtime, noise(*range(1, n + 1)))
     runtime.overlapped = CopiesOnTheHost()

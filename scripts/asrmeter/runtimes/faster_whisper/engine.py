@@ -63,7 +63,9 @@ class FasterWhisper(CTranslate2Runtime):
         with tempfile.TemporaryDirectory() as whole:
             for path in (*Path(folder).iterdir(), self._source / "tokenizer.json"):
                 (Path(whole) / path.name).symlink_to(path.absolute())
-            (Path(whole) / "preprocessor_config.json").write_text(json.dumps(settings_of(self._source)))
+            (Path(whole) / "preprocessor_config.json").write_text(
+                json.dumps(settings_of(self._source)), encoding="utf-8"
+            )
             self._whisper = MarkedWhisper(
                 whole,
                 device=device,

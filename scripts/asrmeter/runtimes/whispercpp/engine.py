@@ -73,7 +73,7 @@ class WhisperCpp(Runtime):
         """See `Runtime`."""
         system = library.whisper_print_system_info()
         found = [name for name in _INSTRUCTIONS if f" {name} = 1" in system]
-        builds = dict(_BUILD.findall(Path("/proc/self/maps").read_text()))
+        builds = dict(_BUILD.findall(Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")))
         text = f"whisper.cpp {builds.get('whisper', '?')}, ggml {builds.get('ggml', '?')}"
         return Effective(self._format, self._threads, text, instructions=found[0] if found else None)
 
