@@ -1,7 +1,6 @@
 """The NVIDIA GPUs of this machine, by their driver's own library: no process needs torch for this."""
 
 import ctypes
-import importlib.metadata
 import os
 from dataclasses import dataclass
 
@@ -56,6 +55,8 @@ def first_gpu() -> Gpu | None:
 
 
 def _torch_version() -> str:
+    import importlib.metadata  # half a megabyte, of which every process that measures would have its part
+
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import sha256_of
 from asrmeter.common.options import FORBID_OTHERS, TEXT
-from asrmeter.common.vocabulary import STAGES
+from asrmeter.common.vocabulary import DIFFERENCES, STAGES
 from asrmeter.runtimes.base import (
     RUNTIME,
     DeviceMemory,
@@ -190,6 +190,11 @@ class CheckedRuntime(Runtime):
             if not isinstance(value, kinds.get(name, str)) and value is not None:
                 raise self._wrong("effective", f"returned {_shown(value)} for {name}")
         return found
+
+    def differences(self) -> tuple[str, ...]:
+        """See `Runtime`; of what a user's class returns, the words that are known."""
+        found = self._call("differences", self._own.differences)
+        return tuple(word for word in DIFFERENCES if word in found)
 
     def compile_s(self) -> float | None:
         """See `Runtime`."""
