@@ -46,7 +46,7 @@ def variant_options(variant: Mapping[str, Any]) -> RuntimeOptions:
         own_file = importlib.import_module(f"{__name__}.{OWN_FILE}")
         made: RuntimeOptions = own_file.OPTIONS(runtime=own_file.PythonFile(**own))
         return made
-    return options_of(name)(**own)
+    return options_of(name)(**own | {"runtime": name})
 
 
 def options_of(name: str) -> type[RuntimeOptions]:
