@@ -19,7 +19,7 @@ class Plain:
         import tokenizers
 
         if cell["family"] != "whisper" or cell["weights"] == "random":
-            raise NotImplementedError("a Whisper with its own weights")
+            raise SystemExit("the plain script runs a Whisper with its own weights only")
         folder = Path(cell["model_folder"])
         self._view = ctranslate2.StorageView.from_array
         self._model = ctranslate2.models.Whisper(
@@ -38,7 +38,7 @@ class Plain:
     def transcribe(self, waveforms: list[np.ndarray], _references: list[str]) -> list[str]:
         """Return the texts of a batch."""
         if max(map(len, waveforms)) > WINDOW_SAMPLES:
-            raise NotImplementedError("segments up to 30 s")
+            raise SystemExit("the plain script runs segments up to 30 s only")
         features = np.stack([log_mel(waveform, self._filters) for waveform in waveforms])
         encoded = self._model.encode(self._view(features))
         found = self._model.generate(

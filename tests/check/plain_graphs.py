@@ -20,7 +20,7 @@ class Plain:
         import tokenizers
 
         if cell["family"] != "whisper" or cell["weights"] == "random" or cell["device"] != "cpu":
-            raise NotImplementedError("a Whisper with its own weights, on the CPU")
+            raise SystemExit("the plain script runs a Whisper with its own weights, on the CPU only")
         folder = Path(cell["model_folder"])
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._settings = json.loads((folder / "generation_config.json").read_text())
@@ -33,7 +33,7 @@ class Plain:
     def transcribe(self, waveforms: list[np.ndarray], _references: list[str]) -> list[str]:
         """Return the texts of a batch."""
         if max(map(len, waveforms)) > WINDOW_SAMPLES:
-            raise NotImplementedError("segments up to 30 s")
+            raise SystemExit("the plain script runs segments up to 30 s only")
         features = np.stack([log_mel(waveform, self._filters) for waveform in waveforms]).astype(np.float32)
         self._graphs.encode(features)
         tokens, texts = np.array([self._prompt] * len(waveforms)), []

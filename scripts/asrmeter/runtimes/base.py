@@ -240,15 +240,22 @@ class Runtime(ABC):
         return contextlib.nullcontext()
 
     def begin_profile(self) -> None:
-        """Forget what nodes ran; see `nodes`."""
-        raise NotImplementedError
+        """Forget what nodes ran; see `nodes`.
+
+        Raises:
+            UnsupportedError: the runtime times no nodes: its options say so by `has_nodes`.
+        """
+        raise UnsupportedError("the runtime times no nodes")
 
     def nodes(self) -> list[NodeTime]:
         """Return the nodes that ran since `begin_profile`, in the order of each graph; asked once.
 
         The setup must be `profiled`.
+
+        Raises:
+            UnsupportedError: see `begin_profile`.
         """
-        raise NotImplementedError
+        raise UnsupportedError("the runtime times no nodes")
 
     def gpu(self) -> "cuda.Gpu | None":
         """Return the GPU that the model is on; this is only asked where the device is CUDA."""
