@@ -157,10 +157,11 @@ class _Reader(ast.NodeVisitor):
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
             # f"{__name__}.{name}": any module of this package, for what the code around takes of it
             taken = {inner.attr for inner in ast.walk(self._node) if isinstance(inner, ast.Attribute)}
-            files = {path.stem: path for path in self._path.parent.glob("*.py")}
-            folders = {path.parent.name: path for path in self._path.parent.glob("*/__init__.py")}
-            for path in (path for name, path in (files | folders).items() if name not in self._without):
-                self.reached += [Part(path), *(Part(path, name) for name in taken & set(_definitions(path)))]
+            shape = "".join(part.value if isinstance(part, ast.Constant) else "*" for part in node.values[1:])
+            folder, place = self._path.parent, shape.strip(".").replace(".", "/")
+            for path in (*folder.glob(f"{place}.py"), *folder.glob(f"{place}/__init__.py")):
+                if path.relative_to(folder).with_suffix("").parts[0] not in self._without:
+                    self.reached += [Part(path), *(Part(path, name) for name in taken & set(_definitions(path)))]
         self.generic_visit(node)
 
     def _reach(self, path: Path, name: str) -> None:

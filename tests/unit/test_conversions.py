@@ -44,11 +44,14 @@ class Options(RuntimeOptions):
         return Conversion(f"reversed-{self.format}", {"format": self.format}, ("numpy",))
 
 OPTIONS = Options
+"""
+ITS_CONVERSION = """
+from asrmeter.runtimes.base import UnsupportedError
 
-def convert(source, family, settings, target):
-    if settings["format"] == "square":
+def convert(source, family, form, target):
+    if form == "square":
         raise UnsupportedError(f"no {family} model is square")
-    if settings["format"] == "missing":
+    if form == "missing":
         import no_such_package
     content = (source / "model.safetensors").read_bytes()
     (target / "model.bin").write_bytes(content[::-1])
@@ -57,14 +60,17 @@ def convert(source, family, settings, target):
 
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "runtimes").mkdir()
-    (tmp_path / "runtimes" / "reversed.py").write_text(MADE_UP)
+    package = tmp_path / "runtimes" / "reversed"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(MADE_UP)
+    (package / "conversion.py").write_text(ITS_CONVERSION)
     monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path / "runtimes")])
     importlib.invalidate_caches()
     runtimes.options.cache_clear()
     yield
     runtimes.options.cache_clear()
-    sys.modules.pop("asrmeter.runtimes.reversed", None)
+    for name in ("reversed", "reversed.conversion"):
+        sys.modules.pop(f"asrmeter.runtimes.{name}", None)
 
 
 @pytest.fixture

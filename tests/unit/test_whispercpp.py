@@ -20,7 +20,7 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.paths import SCRIPTS
 from asrmeter.machine.host import Host
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
-from asrmeter.runtimes.whispercpp import OPTIONS, ggml
+from asrmeter.runtimes.whispercpp import OPTIONS, conversion
 from asrmeter.runtimes.whispercpp.files import FILE
 from helpers.model_folders import edit, whisper_folder, write
 
@@ -132,7 +132,7 @@ def test_a_file_holds_the_models_own_numbers(tmp_path: Path, number_format: str,
 
 
 def test_words_are_the_bytes_that_signs_stand_for() -> None:
-    assert ggml._words({"Ġhe": 0, "é": 1, "ĊĀ": 2, "!~": 3}, 4) == [b" he", b"\xe9", b"\n\x00", b"!~"]
+    assert conversion._words({"Ġhe": 0, "é": 1, "ĊĀ": 2, "!~": 3}, 4) == [b" he", b"\xe9", b"\n\x00", b"!~"]
 
 
 def untied(folder: Path) -> None:
@@ -266,7 +266,7 @@ def test_what_it_does_not_run_is_known_beforehand() -> None:
     options = OPTIONS()
     assert options.why_not("whisper", "cpu", Host()) is None
     assert options.why_not(None, "cpu", Host()) is None
-    assert "runs Whisper models" in (options.why_not("ctc", "cpu", Host()) or "")
+    assert "asrmeter runs no ctc model by" in (options.why_not("ctc", "cpu", Host()) or "")
     assert "on the CPU" in (options.why_not("whisper", "cuda", Host()) or "")
     assert options.conversion().format == "whispercpp-q8_0" and options.needs == ("_pywhispercpp", "gguf")
     assert (options.wanted_dtype, OPTIONS(format="float16").wanted_dtype) == (None, "float16")

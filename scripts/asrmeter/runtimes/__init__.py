@@ -1,7 +1,8 @@
 """What runs a model: waveforms in, text out, a mark at the beginning of each stage.
 
-A runtime is a module of this package with `OPTIONS`, `load` and `preload`; its name is what a study says. Imports
-`machine` and `common`; torch and its like only where a model is loaded.
+A runtime is a package in this one, whose name is what a study says. It has `OPTIONS`, a module for each of its
+`classes`, and a module `conversion` if it does not load models as they are. Imports `machine` and `common`; torch and
+its like only where a model is loaded.
 """
 
 import functools
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
-from asrmeter.runtimes.base import Runtime, RuntimeOptions, Setup
+from asrmeter.runtimes.base import Runtime, RuntimeOptions, Setup, UnsupportedError
 
 # ONNX Runtime, which other libraries import too, would tell its maker of each model that it loads, by own threads.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -68,8 +69,11 @@ def _is_module(name: str) -> bool:
 
 
 def preload(name: str) -> None:
-    """Import what a runtime needs, for all processes that will be forked off."""
-    importlib.import_module(f"{__name__}.{name}").preload()
+    """Import what a runtime needs, for all processes that will be forked off: no thread and no CUDA context remains."""
+    if not (classes := options_of(name).classes):
+        importlib.import_module(f"{__name__}.{name}").preload()
+    for place in classes.values():
+        _imported(name, place)
 
 
 def hide(packages: Iterable[str]) -> None:
@@ -88,12 +92,13 @@ def missing_packages(variant: Mapping[str, Any]) -> list[str]:
 
 
 def convert(name: str, source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Make of a model folder what a runtime loads, in the empty folder `target`.
+    """Make of a model folder what a runtime loads, in the empty folder `target`; `settings` are those of `Conversion`.
 
     Raises:
         UnsupportedError: the model cannot be converted.
     """
-    importlib.import_module(f"{__name__}.{name}").convert(source, family, settings, target)
+    _check_family(options_of(name), family)
+    importlib.import_module(f"{__name__}.{name}.conversion").convert(source, family, settings["format"], target)
 
 
 def load(name: str, setup: Setup) -> Runtime:
@@ -103,6 +108,22 @@ def load(name: str, setup: Setup) -> Runtime:
         AsrmeterError: there is no such runtime, or the model in the folder cannot be run.
         UnsupportedError: the machine or the library cannot do what is asked for.
     """
-    options_of(name)
-    runtime: Runtime = importlib.import_module(f"{__name__}.{name}").load(setup)
+    chosen = options_of(name)
+    _check_family(chosen, setup.family)
+    if chosen.classes:
+        load_it = _imported(name, chosen.classes[setup.family])
+    else:
+        load_it = importlib.import_module(f"{__name__}.{name}").load
+    runtime: Runtime = load_it(setup)
     return runtime
+
+
+def _check_family(chosen: type[RuntimeOptions], family: str) -> None:
+    if why := chosen.why_no_model(family):
+        raise UnsupportedError(why)
+
+
+def _imported(name: str, place: str) -> Any:
+    """Return a runtime's class, of its module and name such as `whisper:OpenVinoWhisper`."""
+    module, _, class_name = place.partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{name}.{module}"), class_name)

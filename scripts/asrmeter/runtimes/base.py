@@ -294,8 +294,13 @@ class RuntimeOptions:
         equal_settings: whether decoding is set as in the baseline: greedy, the same prompt, nothing left out.
         environments: the environments that variants of the runtime may need instead of the usual one, names of files in
             envs/, each with the packages that it has and the usual one lacks, as Python imports them.
+        title: the library's name.
+        classes: by family of models, the module within the runtime's package and the `Runtime` in it, such as
+            `whisper:OpenVinoWhisper`. Without any, the runtime's module has `load` and `preload`.
     """
 
+    title: ClassVar[str] = ""
+    classes: ClassVar[Mapping[str, str]] = {}
     packages: ClassVar[tuple[str, ...]] = ()
     unused_packages: ClassVar[tuple[str, ...]] = ()
     has_operators: ClassVar[bool] = False
@@ -326,12 +331,18 @@ class RuntimeOptions:
     def check(self) -> None:
         """Raise AsrmeterError, beginning with the key, at what types cannot express."""
 
+    @classmethod
+    def why_no_model(cls, family: str) -> str | None:
+        """Return why no model of a family is run, whatever the machine, or None."""
+        is_run = family in cls.classes or not cls.classes
+        return None if is_run else f"asrmeter runs no {family} model by {cls.title}"
+
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """Return why a machine cannot run models of a family so, as far as shows before anything is loaded, or None.
 
         `family` is None where it is not known yet, as of a model on the Hub.
         """
-        return None
+        return None if family is None else self.why_no_model(family)
 
     def conversion(self) -> Conversion | None:
         """Return what has to be made of a model folder first, None if the runtime loads it as it is."""

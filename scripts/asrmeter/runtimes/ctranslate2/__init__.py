@@ -1,21 +1,11 @@
 """Whisper, and some CTC models, by CTranslate2: an engine in C++ with number formats of its own, without torch."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from asrmeter.runtimes import transformers
-from asrmeter.runtimes.base import (
-    RUNTIME,
-    Conversion,
-    Runtime,
-    RuntimeOptions,
-    Setup,
-    UnsupportedError,
-    options_config,
-)
+from asrmeter.runtimes.base import RUNTIME, Conversion, RuntimeOptions, options_config
 
 if TYPE_CHECKING:
     from asrmeter.machine.host import Host
@@ -31,7 +21,6 @@ FORMAT: Mapping[str, Any] = {
 _ON_CPU = ("float32", "int8", "int8_float32")
 # The compute capabilities from which CTranslate2 has a format on CUDA (docs/quantization.md).
 _ON_CUDA = {"bfloat16": (8, 0), "float16": (7, 0), "int8_float16": (7, 0), "int8": (7, 0), "int8_float32": (7, 0)}
-_FAMILIES = {"whisper": "whisper:CTranslate2Whisper", "ctc": "ctc:CTranslate2Ctc"}
 
 
 def why_no_format(name: str, device: str, host: "Host") -> str | None:
@@ -55,6 +44,8 @@ class CTranslate2Options(RuntimeOptions):
     """How CTranslate2 runs a model."""
 
     __pydantic_config__: ClassVar = options_config("ctranslate2", "Run by CTranslate2, the engine of faster-whisper.")
+    title: ClassVar[str] = "CTranslate2"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "whisper:CTranslate2Whisper", "ctc": "ctc:CTranslate2Ctc"}
     packages: ClassVar[tuple[str, ...]] = ("ctranslate2", "tokenizers", "numpy")
     # Its converters would import the last two, which make a process several times as large.
     unused_packages: ClassVar[tuple[str, ...]] = (*transformers.OPTIONS.unused_packages, "torch", "transformers")
@@ -69,8 +60,8 @@ class CTranslate2Options(RuntimeOptions):
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
-        if family is not None and family not in _FAMILIES:
-            return _no_model(family)
+        if why := super().why_not(family, device, host):
+            return why
         return why_no_format(self.format, device, host)
 
     def conversion(self) -> Conversion:
@@ -79,28 +70,3 @@ class CTranslate2Options(RuntimeOptions):
 
 
 OPTIONS = CTranslate2Options
-
-
-def _no_model(family: str) -> str:
-    return f"CTranslate2 runs no {family} model"
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    if setup.family not in _FAMILIES:
-        raise UnsupportedError(_no_model(setup.family))
-    module, name = _FAMILIES[setup.family].split(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)(setup)
-
-
-def preload() -> None:
-    """Import what every cell needs: no thread and no CUDA context remains."""
-    for place in _FAMILIES.values():
-        importlib.import_module(f"{__name__}.{place.partition(':')[0]}")
-
-
-def convert(source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Convert a model folder; see `conversion`."""
-    if family not in _FAMILIES:
-        raise UnsupportedError(_no_model(family))
-    importlib.import_module(f"{__name__}.conversion").convert(source, family, settings["format"], target)

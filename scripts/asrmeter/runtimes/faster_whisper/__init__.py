@@ -1,17 +1,14 @@
 """Whisper by faster-whisper as people run it, with its own defaults: beams, fallback, the text of windows before."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from asrmeter.runtimes import ctranslate2
-from asrmeter.runtimes.base import RUNTIME, Conversion, Runtime, RuntimeOptions, Setup, options_config
+from asrmeter.runtimes.base import RUNTIME, Conversion, RuntimeOptions, options_config
 
 if TYPE_CHECKING:
     from asrmeter.machine.host import Host
-
-_WHISPER = "whisper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +19,8 @@ class FasterWhisperOptions(RuntimeOptions):
         "faster_whisper",
         "Run by faster-whisper with its own defaults, one segment after another: settings are not those of the others.",
     )
+    title: ClassVar[str] = "faster-whisper"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "engine:FasterWhisper"}
     packages: ClassVar[tuple[str, ...]] = ("faster-whisper", *ctranslate2.OPTIONS.packages)
     unused_packages: ClassVar[tuple[str, ...]] = ctranslate2.OPTIONS.unused_packages
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {"faster-whisper": ("faster_whisper",)}
@@ -37,8 +36,8 @@ class FasterWhisperOptions(RuntimeOptions):
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
-        if family not in (None, _WHISPER):
-            return f"faster-whisper runs Whisper models, and this one is of the family {family}"
+        if why := super().why_not(family, device, host):
+            return why
         return ctranslate2.why_no_format(self.format, device, host)
 
     def conversion(self) -> Conversion:
@@ -47,14 +46,3 @@ class FasterWhisperOptions(RuntimeOptions):
 
 
 OPTIONS = FasterWhisperOptions
-convert = ctranslate2.convert
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    return importlib.import_module(f"{__name__}.engine").FasterWhisper(setup)
-
-
-def preload() -> None:
-    """Import what cells need, for all processes that will be forked off."""
-    importlib.import_module(f"{__name__}.engine")

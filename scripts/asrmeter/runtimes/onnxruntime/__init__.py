@@ -1,26 +1,15 @@
 """Whisper and CTC models by ONNX Runtime, in graphs that are exported once. Nothing heavy is imported before `load`."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from asrmeter.runtimes import transformers
-from asrmeter.runtimes.base import (
-    RUNTIME,
-    Conversion,
-    Runtime,
-    RuntimeOptions,
-    Setup,
-    UnsupportedError,
-    options_config,
-)
+from asrmeter.runtimes.base import RUNTIME, Conversion, RuntimeOptions, options_config
 
 if TYPE_CHECKING:
     from asrmeter.machine.host import Host
 
-_FAMILIES = {"whisper": "whisper:OrtWhisper", "ctc": "ctc:OrtCtc"}
 # What makes the graphs.
 _CONVERTERS = ("onnxruntime", "onnxruntime-genai", "onnx", "onnx-ir", "torch", "transformers")
 
@@ -30,6 +19,8 @@ class OnnxRuntimeOptions(RuntimeOptions):
     """How ONNX Runtime runs a model."""
 
     __pydantic_config__: ClassVar = options_config("onnxruntime", "Run by ONNX Runtime.")
+    title: ClassVar[str] = "ONNX Runtime"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "whisper:OrtWhisper", "ctc": "ctc:OrtCtc"}
     packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "tokenizers", "numpy")
     unused_packages: ClassVar[tuple[str, ...]] = (*transformers.OPTIONS.unused_packages, "torch", "transformers")
     has_nodes: ClassVar[bool] = True
@@ -55,8 +46,8 @@ class OnnxRuntimeOptions(RuntimeOptions):
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
-        if family is not None and family not in _FAMILIES:
-            return _no_model(family)
+        if why := super().why_not(family, device, host):
+            return why
         if self.format == "float16" and device == "cpu":
             return "ONNX Runtime computes in float16 on CUDA devices only"
         if self.format == "float16" and family == "ctc":
@@ -71,28 +62,3 @@ class OnnxRuntimeOptions(RuntimeOptions):
 
 
 OPTIONS = OnnxRuntimeOptions
-
-
-def _no_model(family: str) -> str:
-    return f"ONNX Runtime runs no {family} model here"
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    if setup.family not in _FAMILIES:
-        raise UnsupportedError(_no_model(setup.family))
-    module, name = _FAMILIES[setup.family].split(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)(setup)
-
-
-def preload() -> None:
-    """Import what every cell needs: no thread and no CUDA context remains."""
-    for place in _FAMILIES.values():
-        importlib.import_module(f"{__name__}.{place.partition(':')[0]}")
-
-
-def convert(source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Export a model folder; see `conversion`."""
-    if family not in _FAMILIES:
-        raise UnsupportedError(_no_model(family))
-    importlib.import_module(f"{__name__}.conversion").convert(source, family, settings["format"], target)

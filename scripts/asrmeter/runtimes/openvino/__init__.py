@@ -1,26 +1,15 @@
 """Whisper and CTC models by OpenVINO, in graphs that are converted once. Nothing heavy is imported before `load`."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from asrmeter.runtimes import transformers
-from asrmeter.runtimes.base import (
-    RUNTIME,
-    Conversion,
-    Runtime,
-    RuntimeOptions,
-    Setup,
-    UnsupportedError,
-    options_config,
-)
+from asrmeter.runtimes.base import RUNTIME, Conversion, RuntimeOptions, options_config
 
 if TYPE_CHECKING:
     from asrmeter.machine.host import Host
 
-_FAMILIES = {"whisper": "whisper:OpenVinoWhisper", "ctc": "ctc:OpenVinoCtc"}
 # Sends what is converted to a service for statistics, unless it is not there.
 TELEMETRY = "openvino_telemetry"
 
@@ -30,6 +19,8 @@ class OpenVinoOptions(RuntimeOptions):
     """How OpenVINO runs a model."""
 
     __pydantic_config__: ClassVar = options_config("openvino", "Run by OpenVINO, on the CPU.")
+    title: ClassVar[str] = "OpenVINO"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "whisper:OpenVinoWhisper", "ctc": "ctc:OpenVinoCtc"}
     packages: ClassVar[tuple[str, ...]] = ("openvino", "tokenizers", "numpy")
     unused_packages: ClassVar[tuple[str, ...]] = (
         *transformers.OPTIONS.unused_packages,
@@ -54,8 +45,8 @@ class OpenVinoOptions(RuntimeOptions):
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
-        if family is not None and family not in _FAMILIES:
-            return _no_model(family)
+        if why := super().why_not(family, device, host):
+            return why
         return "OpenVINO does not run on CUDA devices" if device == "cuda" else None
 
     def conversion(self) -> Conversion:
@@ -67,28 +58,3 @@ class OpenVinoOptions(RuntimeOptions):
 
 
 OPTIONS = OpenVinoOptions
-
-
-def _no_model(family: str) -> str:
-    return f"OpenVINO runs no {family} model here"
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    if setup.family not in _FAMILIES:
-        raise UnsupportedError(_no_model(setup.family))
-    module, name = _FAMILIES[setup.family].split(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)(setup)
-
-
-def preload() -> None:
-    """Import what every cell needs: no thread remains."""
-    for place in _FAMILIES.values():
-        importlib.import_module(f"{__name__}.{place.partition(':')[0]}")
-
-
-def convert(source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Convert a model folder; see `conversion`."""
-    if family not in _FAMILIES:
-        raise UnsupportedError(_no_model(family))
-    importlib.import_module(f"{__name__}.conversion").convert(source, family, settings["format"], target)

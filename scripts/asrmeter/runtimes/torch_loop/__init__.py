@@ -3,17 +3,12 @@
 It lies between `transformers` and the engines: what an engine gains beyond this runtime is not the cost of `generate`.
 """
 
-import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from asrmeter.runtimes import transformers
-from asrmeter.runtimes.base import RUNTIME, Runtime, RuntimeOptions, Setup, UnsupportedError, options_config
-
-if TYPE_CHECKING:
-    from asrmeter.machine.host import Host
-
-_NO_LOOP = "a {} model has no loop over tokens; the runtime transformers runs it"
+from asrmeter.runtimes.base import RUNTIME, RuntimeOptions, options_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +18,8 @@ class TorchLoopOptions(RuntimeOptions):
     __pydantic_config__: ClassVar = options_config(
         "torch_loop", "Whisper by transformers' network in torch, with a greedy loop of asrmeter's own."
     )
+    title: ClassVar[str] = "torch_loop"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "whisper:TorchLoopWhisper"}
     packages: ClassVar[tuple[str, ...]] = transformers.OPTIONS.packages
     unused_packages: ClassVar[tuple[str, ...]] = transformers.OPTIONS.unused_packages
     has_operators: ClassVar[bool] = True
@@ -41,23 +38,5 @@ class TorchLoopOptions(RuntimeOptions):
         },
     )
 
-    def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
-        """See `RuntimeOptions`."""
-        return None if family in (None, "whisper") else _NO_LOOP.format(family)
-
 
 OPTIONS = TorchLoopOptions
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    if setup.family != "whisper":
-        raise UnsupportedError(_NO_LOOP.format(setup.family))
-    own = importlib.import_module(f"{__name__}.whisper")
-    runtime: Runtime = own.TorchLoopWhisper(setup)
-    return runtime
-
-
-def preload() -> None:
-    """Import what every cell needs: no thread and no CUDA context remains."""
-    importlib.import_module(f"{__name__}.whisper")

@@ -1,15 +1,11 @@
 """Whisper by whisper.cpp: small files, no Python inside. Nothing heavy is imported before `load`."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from asrmeter.machine.host import Host
-from asrmeter.runtimes.base import RUNTIME, Conversion, Runtime, RuntimeOptions, Setup, options_config
-
-_WHISPER = "whisper"
+from asrmeter.runtimes.base import RUNTIME, Conversion, RuntimeOptions, options_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +13,8 @@ class WhisperCppOptions(RuntimeOptions):
     """How whisper.cpp runs a model."""
 
     __pydantic_config__: ClassVar = options_config("whispercpp", "Run by whisper.cpp, one segment after another.")
+    title: ClassVar[str] = "whisper.cpp"
+    classes: ClassVar[Mapping[str, str]] = {"whisper": "engine:WhisperCpp"}
     packages: ClassVar[tuple[str, ...]] = ("pywhispercpp",)
     environments: ClassVar[Mapping[str, tuple[str, ...]]] = {"whispercpp": ("_pywhispercpp", "gguf")}
 
@@ -38,9 +36,7 @@ class WhisperCppOptions(RuntimeOptions):
         """See `RuntimeOptions`."""
         if device != "cpu":
             return "whisper.cpp as PyPI has it computes on the CPU"
-        if family not in (None, _WHISPER):
-            return f"whisper.cpp runs Whisper models, and this one is of the family {family}"
-        return None
+        return super().why_not(family, device, host)
 
     def conversion(self) -> Conversion:
         """See `RuntimeOptions`."""
@@ -48,18 +44,3 @@ class WhisperCppOptions(RuntimeOptions):
 
 
 OPTIONS = WhisperCppOptions
-
-
-def convert(source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Write a model folder as one file of ggml; see `runtimes.convert`."""
-    importlib.import_module(f"{__name__}.ggml").convert(source, family, settings["format"], target)
-
-
-def load(setup: Setup) -> Runtime:
-    """Load a model; see `Runtime.__init__`."""
-    return importlib.import_module(f"{__name__}.engine").WhisperCpp(setup)
-
-
-def preload() -> None:
-    """Import what cells need, for all processes that will be forked off."""
-    importlib.import_module(f"{__name__}.engine")
