@@ -83,6 +83,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=position)
 
 
+@pytest.fixture
+def one_thread() -> None:
+    """Let torch compute by one thread, and the same at each run."""
+    import torch  # seconds, which most tests need not wait for
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def once_for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run of the tests share."""

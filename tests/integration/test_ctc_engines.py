@@ -12,19 +12,13 @@ from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families.shared.ctc_features import Batch
 from asrmeter.runtimes.families.shared.ctc_network import CtcNetwork
 from helpers.model_folders import ctc_folder, edit
+from helpers.waveforms import noise
 
 ENGINES = ("onnxruntime", "openvino")
 LENGTHS = ((1.0, 0.7), (0.0125,), (0.4, 1.3, 0.9))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(folder: Path, engine: str, form: str = "float32") -> Any:

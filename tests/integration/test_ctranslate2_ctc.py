@@ -10,16 +10,13 @@ import torch
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from helpers.model_folders import ctc_folder
+from helpers.waveforms import noise
 
 LIKE_LARGE: dict[str, Any] = {
     **{"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True, "num_feat_extract_layers": 4},
     **{"conv_dim": [16] * 4, "conv_kernel": [10, 3, 3, 2], "conv_stride": [5, 2, 2, 2]},
     **{"num_conv_pos_embeddings": 128, "num_conv_pos_embedding_groups": 16},
 }
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
 
 
 def made(tmp_path: Path, model_type: str = "wav2vec2", masked: bool = True, **settings: Any) -> tuple[Path, Path]:

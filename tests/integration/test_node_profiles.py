@@ -28,9 +28,7 @@ ENGINES = ("onnxruntime", "openvino")
 N_LAYERS = 2
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from asrmeter.runtimes.ctranslate2.whisper import max_length
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
 from asrmeter.runtimes.torch_loop import TorchLoopOptions
 from helpers.model_folders import likelier_timestamps, whisper_folder
+from helpers.waveforms import noise
 
 OTHERS = {
     "torch_loop": {"runtime": "torch_loop"},
@@ -43,9 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SCRIPTS = Path(runtimes.__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["multilingual", "English"])
@@ -66,10 +65,6 @@ def model(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Path:
     (made / "generation_config.json").unlink()
     (made / "generation_config.json").write_text(json.dumps(settings | SETTINGS[request.param]))
     return made
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
 
 
 def load(model: Path, variant: dict[str, Any], random_weights: bool = False) -> Any:

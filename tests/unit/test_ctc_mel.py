@@ -18,6 +18,7 @@ from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.runtimes.families import ctc_spelling, family_of
 from asrmeter.runtimes.families.ctc_mel import FAMILY, FEATURES, n_outputs
 from helpers.model_folders import PIECES, edit, mel_ctc_folder, write
+from helpers.waveforms import noise
 
 each = pytest.mark.parametrize("model_type", FAMILY.classes)
 OPTIONS = {"dtype": "float32", "attention": "sdpa"}
@@ -28,14 +29,7 @@ TOKENIZERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(folder: Path, **options: str) -> Any:

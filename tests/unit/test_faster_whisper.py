@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import faster_whisper
-import numpy as np
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from asrmeter.runtimes import ctranslate2
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.faster_whisper import OPTIONS
 from helpers.model_folders import edit, whisper_folder
+from helpers.waveforms import noise
 
 
 @pytest.fixture
@@ -41,10 +41,6 @@ def converted(folder: Path) -> Path:
 
 def setup_of(folder: Path, converted: Path, **settings: Any) -> Setup:
     return Setup(folder, "whisper", {"format": "float32"}, converted=converted, **settings)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
 
 
 def plain(folder: Path, converted: Path) -> faster_whisper.WhisperModel:

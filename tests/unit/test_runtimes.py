@@ -26,19 +26,13 @@ from asrmeter.runtimes.families.shared.ctc_greedy import collapse, shortest_inpu
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
+from helpers.waveforms import noise
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
 WITHOUT_SDPA = {"wavlm", "sew-d"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(folder: Path, attention: str = "sdpa", dtype: str = "float32", random_weights: bool = False) -> Any:

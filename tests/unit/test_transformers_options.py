@@ -21,19 +21,13 @@ from asrmeter.runtimes.transformers.loading import allow_tf32
 from asrmeter.runtimes.transformers.options import TransformersOptions
 from asrmeter.runtimes.transformers.transfers import OverlappedCopies
 from helpers.model_folders import ctc_folder, whisper_folder
+from helpers.waveforms import noise
 
 PLAIN = {"dtype": "float32", "attention": "sdpa"}
 AMPERE, TURING = Host(compute_capability=(8, 0)), Host(compute_capability=(7, 5))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(folder: Path, family: str = "whisper", random_weights: bool = False, **options: Any) -> Any:

@@ -23,6 +23,7 @@ from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.whispercpp import OPTIONS, conversion
 from asrmeter.runtimes.whispercpp.files import FILE
 from helpers.model_folders import edit, whisper_folder, write
+from helpers.waveforms import noise
 
 # Half of them are for the text before, and 4 are kept: 16 tokens are the most of a window.
 SIZES = {"d_model": 32, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_target_positions": 40}
@@ -30,14 +31,7 @@ SIZES = {"d_model": 32, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_tar
 FFN = ("encoder_ffn_dim", "decoder_ffn_dim")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-
-def noise(*seconds: float) -> list[np.ndarray]:
-    return [np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def folder_of(tmp_path: Path, multilingual: bool = True, **settings: Any) -> Path:
