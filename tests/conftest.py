@@ -38,6 +38,25 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have failures named when they happen: a run that is ended from outside never gets to its summary."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_FailuresAtOnce(config), "failures at once")
+
+
+class _FailuresAtOnce:
+    def __init__(self, config: pytest.Config) -> None:
+        self._terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self._terminal:
+            lines = report.longreprtext.splitlines()
+            why = next((line for line in lines if line.startswith("E ")), lines[-1] if lines else "")
+            self._terminal.write_line(f"\n{report.nodeid} ({report.when}, {report.duration:.0f} s): {why}")
+
+
 # A test, or a fixture of tests, that takes the finished run.
 _TAKES_FINISHED = re.compile(r"^def \w+\([^)]*\bfinished(_run)?\b", re.MULTILINE)
 # The longest begin first, so that all processes end together.

@@ -34,8 +34,8 @@ EQUAL = {"torch-loop", "ct2-fp32", "ort-fp32", "openvino-fp32"}
 
 
 @pytest.fixture(scope="module")
-def run(make_checkout: MakeCheckout, finished: Checkout) -> Checkout:
-    checkout = make_checkout("engines", finished)
+def run(make_checkout: MakeCheckout, inputs: Checkout) -> Checkout:
+    checkout = make_checkout("engines", inputs)
     study = one_cell(variants=VARIANTS)
     study["protocol"] = {"laps": 1, "budget_s": 0.5, "max_passes": 6}
     checkout.write(study)
