@@ -6,6 +6,17 @@ from asrmeter.analysis.optimisation_columns import COMPARED_STAGES, OPTIMISATION
 from asrmeter.study import proposals
 from helpers.tables import Cell
 
+# The beginning of a short list of proposals.
+BATCHES_AND_EAGER = """
+[larger-batches]
+wording = "Larger batches"
+kind = "batch"
+[fused-operations]
+wording = "Fused operations"
+kind = "without"
+variant = "eager"
+options = { attention = "eager" }
+"""
 BY_NAME = {one.name: one for one in proposals.known()}
 
 

@@ -20,31 +20,23 @@ from asrmeter.common import parquet, stats
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.study import proposals, validation
 from asrmeter.study.model import Study
+from helpers.optimisations import BATCHES_AND_EAGER
 from helpers.tables import Cell, cell, failed, transcripts_of, without_interval
 
-ADVICE = """
-[larger-batches]
-wording = "Larger batches"
-kind = "batch"
-[fused-operations]
-wording = "Fused operations"
-kind = "without"
-variant = "eager"
-options = { attention = "eager" }
-[bf16]
+ADVICE = f"""{BATCHES_AND_EAGER}[bf16]
 wording = "bfloat16"
 of_2025 = false
 variant = "bf16"
-options = { dtype = "bfloat16" }
+options = {{ dtype = "bfloat16" }}
 [graphs]
 wording = "CUDA graphs"
 variant = "bf16"
-options = { dtype = "bfloat16" }
+options = {{ dtype = "bfloat16" }}
 devices = ["cuda"]
 [both]
 wording = "Both"
 variant = "both"
-options = { dtype = "bfloat16", attention = "eager" }
+options = {{ dtype = "bfloat16", attention = "eager" }}
 against = "eager"
 """
 MODEL = "whisper-base"

@@ -12,20 +12,12 @@ from asrmeter.common.paths import ROOT
 from asrmeter.study import proposals, validation
 from asrmeter.study.model import Study
 from asrmeter.study.proposals import Proposal
+from helpers.optimisations import BATCHES_AND_EAGER
 
-ADVICE = """
-[larger-batches]
-wording = "Larger batches"
-kind = "batch"
-[fused-operations]
-wording = "Fused operations"
-kind = "without"
-variant = "eager"
-options = { attention = "eager" }
-[half]
+ADVICE = f"""{BATCHES_AND_EAGER}[half]
 wording = "FP16"
 variant = "half"
-options = { dtype = "float16" }
+options = {{ dtype = "float16" }}
 devices = ["cuda"]
 """
 
