@@ -88,7 +88,9 @@ def test_a_whisper_pass_is_its_nodes_and_the_time_between(models: dict[str, Path
     assert calls["decoder_self_attention", "matmul"] == 4 * N_LAYERS * runs
     assert calls["decoder_cross_attention", "matmul"] == 2 * N_LAYERS * runs
     assert calls["decoder_feed_forward", "matmul"] == 2 * N_LAYERS * runs
-    assert calls["decoder_feed_forward", "normalisation"] == N_LAYERS * runs
+    # OpenVINO tells nothing of nodes that take less than a microsecond, as these may in so small a model.
+    most, least = N_LAYERS * runs, N_LAYERS * runs if engine == "onnxruntime" else 0
+    assert least <= calls.get(("decoder_feed_forward", "normalisation"), 0) <= most
     for stage in ("decoder_self_attention", "decoder_cross_attention", "encoder"):
         assert calls[stage, "attention"] > 0
     assert calls["encoder", "convolution"] == 2

@@ -47,7 +47,7 @@ class Graph:
         self._n_before, self._before_s = self._n_runs, [node.real_time.total_seconds() for node in self._told()]
 
     def nodes(self) -> list[NodeTime]:
-        """See `Runtime`. OpenVINO tells the mean of all runs, in whole microseconds."""
+        """See `Runtime`. OpenVINO tells the mean of all runs, in whole microseconds, and of less than one nothing."""
         before_s = self._before_s or [0.0] * len(self._told())
         return [
             NodeTime(
