@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import cell_options
+from asrmeter.runtimes.transformers import TransformersOptions
 from asrmeter.study import grid, schema, validation
 from asrmeter.study.fingerprints import fingerprints_of, measure_options
 from asrmeter.study.model import Study
@@ -69,7 +70,19 @@ def _keys(name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 OWN_FILE = {"runtime": {"path": str(Path(__file__)), "options": {"url": "http://127.0.0.1", "beam": 5, "x": None}}}
-VARIANTS = _keys("TransformersOptions") | st.just(OWN_FILE)
+
+
+def _without_contradictions(options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out options that do not go with the others, which a schema cannot express."""
+    try:
+        TransformersOptions(**options).check()
+    except AsrmeterError as error:
+        key = str(error).partition(":")[0]
+        return _without_contradictions({name: value for name, value in options.items() if name != key})
+    return options
+
+
+VARIANTS = _keys("TransformersOptions").map(_without_contradictions) | st.just(OWN_FILE)
 
 
 @st.composite

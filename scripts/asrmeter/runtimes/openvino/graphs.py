@@ -1,5 +1,6 @@
 """Open graphs in OpenVINO, run them, and tell what computes."""
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,16 @@ from asrmeter.runtimes.base import Effective, NodeTime, Runtime, Setup, Unsuppor
 
 # From the least to the most, as in the names of OpenVINO's kernels.
 _INSTRUCTIONS = ("sse42", "avx2", "avx512", "amx")
+
+
+@functools.cache
+def _core() -> Any:
+    """Return what compiles all graphs of the process.
+
+    On CPUs with AVX-512 each one sets a stack for signals of its own and later puts back the one that it found. With
+    several, that can be one which is gone, and then the next signal ends the process.
+    """
+    return openvino.Core()
 
 
 class Graph:
@@ -29,7 +40,7 @@ class Graph:
             # As with other runtimes, the kernel chooses the core: a thread bound to a busy one waits for a turn.
             **{"ENABLE_CPU_PINNING": False, "PERF_COUNT": profiled},
         }
-        self.compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self.compiled = _core().compile_model(model, "CPU", settings)
         self.request = self.compiled.create_infer_request()
         self._name = name
         self._n_runs, self._n_before = 0, 0
