@@ -22,7 +22,13 @@ import numpy as np
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
 # Runtimes whose plain model is in a module of its own.
-_OTHERS = {"ctranslate2": "plain_ctranslate2", "onnxruntime": "plain_graphs", "openvino": "plain_graphs"}
+_OTHERS = {
+    "ctranslate2": "plain_ctranslate2",
+    "faster_whisper": "plain_faster_whisper",
+    "onnxruntime": "plain_graphs",
+    "openvino": "plain_graphs",
+    "whispercpp": "plain_whispercpp",
+}
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 
 
