@@ -89,13 +89,14 @@ def test_a_compiled_whisper_hears_the_same_and_is_compiled_once(whisper: Path) -
     assert second["hits"] >= 2 > first["hits"] and second["compile_s"][0] < short_s
 
 
+@without_torchao
 @without_a_compiler
-def test_a_compiled_ctc_model_takes_every_length(tmp_path: Path) -> None:
+def test_a_compiled_ctc_model_in_eight_bits_takes_every_length(tmp_path: Path) -> None:
     torch.manual_seed(0)
     folder = ctc_folder(tmp_path / "model", "wav2vec2", masked=False, feat_extract_norm="group")
-    batches = [[2.0, 1.0], [3.1, 1.0], [0.7, 0.6], [9.0, 4.0]]
-    compiled = hear(folder, batches, "ctc", compile="encoder")
-    assert compiled["texts"] == hear(folder, batches, "ctc")["texts"]
+    batches, eight_bits = [[2.0, 1.0], [3.1, 1.0], [0.7, 0.6], [9.0, 4.0]], {"quantisation": "int8-weights"}
+    compiled = hear(folder, batches, "ctc", compile="encoder", **eight_bits)
+    assert compiled["texts"] == hear(folder, batches, "ctc", **eight_bits)["texts"]
     assert len(set(compiled["compile_s"])) == 1
 
 
@@ -107,13 +108,6 @@ def test_linear_layers_in_eight_bits(whisper: Path, quantisation: str, differenc
     assert all(map(all, told["texts"]))
     assert told["effective"]["dtype"] == quantisation.replace("-", "_") and told["differences"] == differences
     assert {*told["versions"]} == {"torchao"}
-
-
-@without_torchao
-@without_a_compiler
-def test_eight_bits_are_compiled_too(whisper: Path) -> None:
-    plain = hear(whisper, [SHORT], quantisation="int8-weights")
-    assert hear(whisper, [SHORT], quantisation="int8-weights", compile="all")["texts"] == plain["texts"]
 
 
 @without_torchao
