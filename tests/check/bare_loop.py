@@ -33,8 +33,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-# numpy's own threads, which plain scripts make features with, would wait spinning beside those of an engine.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("scripts", "tests"))
 
 from asrmeter.common.errors import AsrmeterError

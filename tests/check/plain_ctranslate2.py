@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 N_FFT, HOP, N_FRAMES = 400, 160, 3000
 WINDOW_SAMPLES = HOP * N_FRAMES
@@ -66,7 +67,9 @@ def log_mel(waveform: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def filters(n_mels: int) -> np.ndarray:
-    """Return the mel filters of Whisper (Slaney's), float32 (mels, frequencies)."""
+    """Return the mel filters of Whisper (Slaney's), float32 (mels, frequencies), for one thread."""
+    # Threads of numpy's own would wait spinning beside those of the engine.
+    threadpoolctl.threadpool_limits(1, user_api="blas")
     mels = np.linspace(0, 15 + 27 * np.log(8) / np.log(6.4), n_mels + 2)
     edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))[:, None]
     frequencies = np.linspace(0, 8000, N_FFT // 2 + 1)
