@@ -57,7 +57,7 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("48cab7b65e836931", "bfb74d95bb7aa297"),
+    "config.yaml": ("18a78d60fbbae180", "bfb74d95bb7aa297"),
     "studies/architectures.yaml": ("01a640899925a6dd", "a3ad829d6a8e94bc"),
     "studies/edlm2025.yaml": ("5cede997b2b0b6d2", "85043a3823b08cfe"),
     "studies/librispeech.yaml": ("8a0db1899458b057", "5eb3ca4488980b06"),
