@@ -38,7 +38,14 @@ def make_cell(folder: Path) -> list[str]:
     sign_model(model, family="whisper", weights="random")
     corpus.mkdir()
     soundfile.write(corpus / "a.flac", np.random.default_rng(1).uniform(-0.5, 0.5, 5 * 16_000), 16_000)
-    segment = {"segment_id": "a", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "w1 w2"}
+    segment = {
+        "segment_id": "a",
+        "duration_s": 5,
+        "audio_s": 5.0,
+        "path": "a.flac",
+        "text": "w1 w2",
+        "language_told": "en",
+    }
     options = {
         "model": "whisper",
         "model-folder": model,

@@ -12,6 +12,7 @@ from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.families.shared.ctc_features import Batch
 from asrmeter.runtimes.families.shared.ctc_network import CtcNetwork
 from helpers.model_folders import ctc_folder, edit
+from helpers.speech import english
 from helpers.waveforms import noise
 
 ENGINES = ("onnxruntime", "openvino")
@@ -37,7 +38,7 @@ def baseline(folder: Path) -> Any:
 
 
 def hear(runtime: Any, waveforms: list[np.ndarray]) -> list[Any]:
-    return runtime.transcribe(waveforms, [], Timeline())
+    return runtime.transcribe(english(waveforms), Timeline())
 
 
 @pytest.mark.parametrize("engine", ENGINES)

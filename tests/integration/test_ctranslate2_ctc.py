@@ -10,6 +10,7 @@ import torch
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from helpers.model_folders import ctc_folder
+from helpers.speech import english
 from helpers.waveforms import noise
 
 LIKE_LARGE: dict[str, Any] = {
@@ -35,14 +36,14 @@ def test_texts_are_those_of_transformers(tmp_path: Path, masked: bool) -> None:
     baseline = runtimes.load("transformers", Setup(folder, "ctc", options))
     own = runtimes.load("ctranslate2", Setup(folder, "ctc", {"format": "float32"}, converted=target))
     lengths = (1, 1) if masked else (1, 0.7)
-    heard, expected = (each.transcribe(noise(*lengths), [""] * 2, Timeline()) for each in (own, baseline))
+    heard, expected = (each.transcribe(english(noise(*lengths)), Timeline()) for each in (own, baseline))
     assert heard == expected and all(hypothesis.n_tokens > 3 for hypothesis in heard)
     # There is no mask: what a batch is padded with is heard.
     assert own.differences() == (("features", "padding") if masked else ("features",))
     with own.check_scores():
-        own.transcribe(noise(0.01), [""], Timeline())
+        own.transcribe(english(noise(0.01)), Timeline())
     with pytest.raises(FloatingPointError), own.check_scores():
-        own.transcribe([np.full(16_000, np.nan, np.float32)], [""], Timeline())
+        own.transcribe(english([np.full(16_000, np.nan, np.float32)]), Timeline())
 
 
 @pytest.mark.parametrize(

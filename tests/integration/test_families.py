@@ -29,6 +29,7 @@ from asrmeter.study import validation
 from helpers.made_inputs import sign_model
 from helpers.model_folders import ctc_folder, edit
 from helpers.records import header, measured
+from helpers.speech import english
 
 # A family as somebody would add it: CTC models whose class transformers does not know.
 MADE_UP = """
@@ -131,7 +132,7 @@ def test_made_up_folder_is_made_and_heard(murmur: Path, tmp_path: Path, weights:
     setup = Setup(tmp_path / "model", "made-up", {"dtype": "float32", "attention": "sdpa"})
     runtime: Any = runtimes.load("transformers", setup)
     waveform = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    (heard,) = runtime.transcribe([waveform], [""], Timeline())
+    (heard,) = runtime.transcribe(english([waveform]), Timeline())
     assert type(runtime.model).__name__ == "MurmurForCTC"
     assert heard.processed_s == 1
 

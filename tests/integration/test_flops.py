@@ -25,6 +25,7 @@ from asrmeter.study import validation
 from asrmeter.study.edlm2025 import MODELS
 from helpers.made_inputs import sign_model
 from helpers.model_folders import ctc_folder, whisper_folder
+from helpers.speech import english
 
 HZ = 16_000
 
@@ -133,7 +134,7 @@ def test_the_decoders_work_is_that_of_the_pass(
     monkeypatch.setattr(runtime, "_extract", lambda *audio, **options: uncounted(extract, *audio, **options))
     timeline = Timeline()
     with FlopCounterMode(display=False) as counter:
-        heard = runtime.transcribe(waveforms, ["w1 w2 w3"] * len(waveforms), timeline)
+        heard = runtime.transcribe(english(waveforms, ["w1 w2 w3"] * len(waveforms)), timeline)
     model = Architecture(runtime.model.config.to_dict())
     decoder, work = model.decoder(), timeline.decoder_work
     assert decoder is not None and work is not None
@@ -154,7 +155,7 @@ def test_the_encoders_work_is_that_of_the_longest_of_a_batch(tmp_path: Path, mod
     waveforms = [np.random.default_rng(0).standard_normal(n).astype(np.float32) for n in (20_000, 31_001)]
     timeline = Timeline()
     with FlopCounterMode(display=False) as counter:
-        runtime.transcribe(waveforms, ["", ""], timeline)
+        runtime.transcribe(english(waveforms), timeline)
     assert counter.get_total_flops() == 2 * 2 * Architecture(runtime.model.config.to_dict()).encoder(31_001).total_macs
     assert timeline.decoder_work.n_decoder_runs == 0
 

@@ -28,6 +28,7 @@ from asrmeter.study.fingerprints import model_fingerprint
 from asrmeter.study.model import Study
 from helpers.hub_server import FOREVER, Hub, Repo
 from helpers.model_folders import ctc_folder, edit, whisper_folder, write
+from helpers.speech import english
 
 ROOT = Path(__file__).parents[2]
 COMMIT, OLDER = "c0ffee" * 6 + "beef", "0123456789" * 4
@@ -49,7 +50,7 @@ def made(target: Path, **settings: Any) -> dict[str, Any]:
 def heard(model: Path, family: str) -> str:
     runtime = runtimes.load("transformers", Setup(model, family, {"dtype": "float32", "attention": "sdpa"}))
     waveform = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    return runtime.transcribe([waveform], [""], Timeline())[0].text
+    return runtime.transcribe(english([waveform]), Timeline())[0].text
 
 
 @pytest.fixture(scope="module")

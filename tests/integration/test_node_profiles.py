@@ -53,7 +53,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def specify(model: Path, engine: str, family: str) -> NodeProfileSpec:
     segments = [
-        {"segment_id": str(i), "audio_s": 5.0, "text": "w1 w2 w3", "file": str(model.parent / f"{i}.flac")}
+        {
+            "segment_id": str(i),
+            "audio_s": 5.0,
+            "text": "w1 w2 w3",
+            "language_told": "en",
+            "file": str(model.parent / f"{i}.flac"),
+        }
         for i in range(2)
     ]
     return NodeProfileSpec(

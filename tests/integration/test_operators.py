@@ -294,7 +294,15 @@ def specify(folder: Path, family: str, attention: str = "sdpa", device: str = "c
     for i in range(2):
         file = folder.parent / f"{i}.flac"
         soundfile.write(file, np.random.default_rng(i).uniform(-0.5, 0.5, seconds * 16_000).astype(np.float32), 16_000)
-        segments.append({"segment_id": str(i), "audio_s": float(seconds), "text": "w1 w2 w3", "file": str(file)})
+        segments.append(
+            {
+                "segment_id": str(i),
+                "audio_s": float(seconds),
+                "text": "w1 w2 w3",
+                "language_told": "en",
+                "file": str(file),
+            }
+        )
     told = CELL | {"family": family, "weights": "pretrained", "model_folder": str(folder), "device": device}
     return ProfileSpec(
         **told,

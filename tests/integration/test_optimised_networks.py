@@ -35,7 +35,7 @@ for seconds in json.loads(batches):
         np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)
     ]
     timeline = runtime.timeline()
-    heard = runtime.transcribe(waveforms, [], timeline)
+    heard = runtime.transcribe(english(waveforms), timeline)
     timeline.end()
     runtime.synchronize()
     told["texts"].append([hypothesis.text for hypothesis in heard])

@@ -27,12 +27,12 @@ import pathlib, time
 from asrmeter.runtimes.base import *
 class Engine(Runtime):
     def __init__(self, setup): pass
-    def transcribe(self, waveforms, references, timeline):
+    def transcribe(self, speech, timeline):
         if pathlib.Path("wait").exists():
             pathlib.Path("begun").touch()
             time.sleep(600)
         time.sleep(0.01)
-        return [Hypothesis('one two') for _ in waveforms]
+        return [Hypothesis('one two') for _ in speech.waveforms]
 """
 RECORD = Path("results/measurements/whisper-base/mine/cpu/5s-b1/lap1.parquet")
 OUTPUT = Path("results/measurements/.laps/cpu-lap1.json")
@@ -49,7 +49,7 @@ def retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     corpus.mkdir(parents=True)
     (model / "model.safetensors").write_text("weights")
     soundfile.write(corpus / "a.flac", np.zeros(5 * 16_000), 16_000)
-    rows = [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}]
+    rows = [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "language_told": "en"}]
     sign_model(model, family="whisper", key="m")
     sign_corpus(corpus, rows, key="c")
     Path("engine.py").write_text(ENGINE)

@@ -21,6 +21,7 @@ from asrmeter.runtimes.ctranslate2.whisper import max_length
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
 from asrmeter.runtimes.torch_loop import TorchLoopOptions
 from helpers.model_folders import likelier_timestamps, whisper_folder
+from helpers.speech import english
 from helpers.waveforms import noise
 
 OTHERS = {
@@ -84,7 +85,7 @@ def hear(
     runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()
 ) -> tuple[list[Hypothesis], Timeline]:
     timeline = Timeline()
-    heard = runtime.transcribe(waveforms, list(references), timeline)
+    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
     timeline.end()
     return heard, timeline
 
@@ -252,7 +253,7 @@ from pathlib import Path
 import numpy as np
 from asrmeter.measure import child
 from asrmeter import runtimes
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Setup, SpeechBatch, Timeline
 name = sys.argv[3]
 runtimes.hide(runtimes.variant_options({"runtime": name, "format": "float32"}).hidden)
 child.preload(name)
@@ -260,7 +261,7 @@ threads = [line for line in open("/proc/self/status") if line.startswith("Thread
 setup = Setup(Path(sys.argv[1]), "whisper", {"format": "float32"}, converted=Path(sys.argv[2]))
 runtime = runtimes.load(name, setup)
 for seconds in (2, 31):
-    runtime.transcribe([np.zeros(16_000 * seconds, np.float32)], [""], Timeline())
+    runtime.transcribe(SpeechBatch([np.zeros(16_000 * seconds, np.float32)], [""], ["en"]), Timeline())
 found = sorted(name for name, module in sys.modules.items() if module and "." not in name)
 # A library with a stack for signals of its own has not taken it along.
 del runtime

@@ -21,6 +21,7 @@ from asrmeter.runtimes.families.whisper import ctranslate2
 from asrmeter.sources.packages import Archives
 from asrmeter.study import validation
 from helpers.checkouts import Checkout
+from helpers.speech import english
 
 pytestmark = pytest.mark.pipeline
 SPOKEN = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
@@ -101,7 +102,7 @@ def test_our_runtime_hears_what_was_said(inputs: Checkout, jfk: np.ndarray, no_n
     folder = inputs.results / "models" / "whisper-tiny.en"
     runtime = runtimes.load("transformers", Setup(folder, catalogue()["whisper-tiny.en"].family, OPTIONS))
     timeline = Timeline()
-    (hypothesis,) = runtime.transcribe([jfk], [""], timeline)
+    (hypothesis,) = runtime.transcribe(english([jfk]), timeline)
     timeline.end()
     assert hypothesis.text == SPOKEN
     assert (hypothesis.n_windows, hypothesis.n_tokens > 20) == (1, True)

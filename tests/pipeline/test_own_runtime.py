@@ -41,11 +41,11 @@ class NumpyRuntime(Runtime):
     packages = ("numpy",)
     def __init__(self, setup):
         self.gain = setup.options["gain"]
-    def transcribe(self, waveforms, references, timeline):
+    def transcribe(self, speech, timeline):
         for stage in ("features", "encoder", "decoder", "text"):
             timeline.begin(stage)
-            loud = [np.abs(np.fft.rfft(self.gain * waveform)).sum() for waveform in waveforms]
-        return [Hypothesis("nothing", n_tokens=1, n_windows=1, processed_s=len(w) / 16_000) for w in waveforms]
+            loud = [np.abs(np.fft.rfft(self.gain * waveform)).sum() for waveform in speech.waveforms]
+        return [Hypothesis("nothing", n_tokens=1, n_windows=1, processed_s=len(w) / 16_000) for w in speech.waveforms]
     def decoding(self):
         return {"imports": sorted({"torch", "transformers", "codecarbon", "pandas"} & set(sys.modules))}
     def effective(self):

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 def a_pass(batch: int, ids: list[str], texts: list[str], round: int = 0, latency_s: float = 0.005) -> Pass:
     lists: Any = {"segment_ids": ids, "texts": texts, "n_tokens": [1] * len(ids), "n_windows": [1] * len(ids)}
-    lists["processed_s"] = [30.0] * len(ids)
+    lists |= {"processed_s": [30.0] * len(ids), "languages": [None] * len(ids)}
     return Pass(phase="latency", round=round, batch=batch, latency_s=latency_s, audio_s=5.0 * len(ids), **lists)
 
 

@@ -249,7 +249,14 @@ def test_a_refused_cell_has_a_record_and_no_process(tmp_path: Path, monkeypatch:
     (tmp_path / "m" / "model.safetensors").write_bytes(b"x")
     sign_model(tmp_path / "m", "whisper")
     (tmp_path / "audio.flac").write_bytes(b"x")
-    row = {"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "audio.flac", "text": "one"}
+    row = {
+        "segment_id": "s",
+        "duration_s": 5,
+        "audio_s": 5.0,
+        "path": "audio.flac",
+        "text": "one",
+        "language_told": "en",
+    }
     manifest = sign_corpus(tmp_path, [row])
     options = {
         **{"model": "m", "model-folder": "m", "segments": manifest, "variant": "slow", "device": "cpu", "threads": 1},

@@ -18,6 +18,7 @@ from asrmeter.runtimes.base import Setup, Timeline
 from asrmeter.runtimes.families import ctc_spelling, family_of
 from asrmeter.runtimes.families.ctc_mel import FAMILY, FEATURES, n_outputs
 from helpers.model_folders import PIECES, edit, mel_ctc_folder, write
+from helpers.speech import english
 from helpers.waveforms import noise
 
 each = pytest.mark.parametrize("model_type", FAMILY.classes)
@@ -37,7 +38,7 @@ def load(folder: Path, **options: str) -> Any:
 
 
 def hear(runtime: Any, waveforms: list[np.ndarray]) -> list[Any]:
-    return runtime.transcribe(waveforms, [""] * len(waveforms), Timeline())
+    return runtime.transcribe(english(waveforms), Timeline())
 
 
 def extracted(folder: Path, model_type: str, waveforms: list[np.ndarray]) -> Any:

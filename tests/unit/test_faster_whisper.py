@@ -19,6 +19,7 @@ from asrmeter.runtimes import ctranslate2
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.faster_whisper import OPTIONS
 from helpers.model_folders import edit, whisper_folder
+from helpers.speech import english
 from helpers.waveforms import noise
 
 
@@ -54,7 +55,7 @@ def test_it_hears_what_its_users_hear(folder: Path, converted: Path) -> None:
     runtime: Any = runtimes.load("faster_whisper", setup_of(folder, converted))
     assert sorted(path.name for path in converted.iterdir()) == ["config.json", "model.bin", "vocabulary.json"]
     waveforms, timeline = noise(2, 35), Timeline()
-    heard = runtime.transcribe(waveforms, ["", ""], timeline)
+    heard = runtime.transcribe(english(waveforms), timeline)
     timeline.end()
     by_hand = plain(folder, converted)
     for waveform, hypothesis in zip(waveforms, heard, strict=True):
@@ -89,7 +90,7 @@ def test_scores_that_are_not_finite_are_rejected(
 ) -> None:
     runtime: Any = runtimes.load("faster_whisper", setup_of(folder, converted))
     with runtime.check_scores():
-        runtime.transcribe(noise(1), [""], Timeline())
+        runtime.transcribe(english(noise(1)), Timeline())
     own = faster_whisper.WhisperModel.generate_with_fallback
 
     def broken(*arguments: Any) -> Any:
@@ -98,7 +99,7 @@ def test_scores_that_are_not_finite_are_rejected(
 
     monkeypatch.setattr(faster_whisper.WhisperModel, "generate_with_fallback", broken)
     with pytest.raises(FloatingPointError), runtime.check_scores():
-        runtime.transcribe(noise(1), [""], Timeline())
+        runtime.transcribe(english(noise(1)), Timeline())
 
 
 def test_random_weights_are_refused(folder: Path, converted: Path) -> None:
@@ -111,7 +112,7 @@ def test_the_features_may_be_part_of_the_processor(folder: Path, converted: Path
     (folder / "preprocessor_config.json").unlink()
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": features}))
     runtime: Any = runtimes.load("faster_whisper", setup_of(folder, converted))
-    (heard,) = runtime.transcribe(noise(1), [""], Timeline())
+    (heard,) = runtime.transcribe(english(noise(1)), Timeline())
     assert heard.text
 
 
@@ -136,11 +137,12 @@ import sys; sys.path.insert(0, {str(SCRIPTS)!r})
 from pathlib import Path
 import numpy as np
 from asrmeter import runtimes
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Setup, SpeechBatch, Timeline
 runtimes.hide(runtimes.variant_options({{"runtime": "faster_whisper"}}).hidden)
 runtimes.preload("faster_whisper")
 setup = Setup(Path({str(folder)!r}), "whisper", {{"format": "float32"}}, converted=Path({str(converted)!r}))
-heard = runtimes.load("faster_whisper", setup).transcribe([np.ones(16000, np.float32)], [""], Timeline())
+speech = SpeechBatch([np.ones(16000, np.float32)], [""], ["en"])
+heard = runtimes.load("faster_whisper", setup).transcribe(speech, Timeline())
 print(heard[0].n_windows > 0)
 print([name for name in ("torch", "transformers", "scipy", "onnxruntime") if sys.modules.get(name)])
 """

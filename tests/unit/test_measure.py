@@ -214,7 +214,10 @@ def measured(
     (model / "model.safetensors").write_text("weights")
     sign_model(model, weights="random")
     (corpus / "a.flac").write_text("audio")
-    sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
+    sign_corpus(
+        corpus,
+        [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "language_told": "en"}],
+    )
     protocol = {"version": 2, "target": 0.1, "max_passes": 6, "budget_s": 1, "energy_window_s": 5} | (own or {})
     output = tmp_path / f"5s-b{batch_size}" / "lap1.parquet"
     output.parent.mkdir(exist_ok=True)
@@ -364,7 +367,7 @@ class Given:
         """See `run_supervised`."""
         self.spec = spec
         lists: dict[str, Any] = {"segment_ids": ["s"], "texts": [""], "n_tokens": [1], "n_windows": [1]}
-        lists["processed_s"] = [30.0]
+        lists |= {"processed_s": [30.0], "languages": [None]}
         one = Pass(phase="latency", round=0, batch=0, latency_s=0.005, audio_s=5.0, **lists)
         latency = Latency(n_rounds=2, timed_s=0.01)
         return supervisor.Outcome("ok", None, [one, replace(one, round=1), latency, Done()], 0.0)

@@ -23,6 +23,7 @@ from asrmeter.records.header import RecordHeader
 from asrmeter.runtimes.base import Hypothesis, Runtime, Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.own_file import OwnFileError
 from helpers.made_inputs import sign_corpus, sign_model
+from helpers.speech import english
 
 HEAD = """
 import sys, time
@@ -33,9 +34,9 @@ class Engine(Runtime):
 """
 INIT = "    def __init__(self, setup): self.setup, self.weights = setup, np.ones(10_000_000)\n"
 TRANSCRIBE = """
-    def transcribe(self, waveforms, references, timeline):
+    def transcribe(self, speech, timeline):
         time.sleep(0.05)
-        return [Hypothesis('one two') for _ in waveforms]
+        return [Hypothesis('one two') for _ in speech.waveforms]
 """
 DECODING = "    def decoding(self): return {'torch': 'torch' in sys.modules, 'options': dict(self.setup.options)}\n"
 WHOLE = HEAD + INIT + TRANSCRIBE + DECODING
@@ -55,12 +56,12 @@ def loaded(folder: Path, code: str, **options: Any) -> Runtime:
 
 
 def transcribed(folder: Path, code: str) -> list[Hypothesis]:
-    return loaded(folder, code).transcribe(WAVEFORMS, ["", ""], Timeline())
+    return loaded(folder, code).transcribe(english(WAVEFORMS), Timeline())
 
 
 def test_own_file_transcribes_with_its_options(tmp_path: Path) -> None:
     runtime = loaded(tmp_path, WHOLE, beam_size=5)
-    assert [heard.text for heard in runtime.transcribe(WAVEFORMS, ["", ""], Timeline())] == ["one two"] * 2
+    assert [heard.text for heard in runtime.transcribe(english(WAVEFORMS), Timeline())] == ["one two"] * 2
     assert runtime.decoding()["options"] == {"beam_size": 5}
     assert runtime.versions() == {"numpy": np.__version__}
 
@@ -93,7 +94,7 @@ def test_own_file_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
         (HEAD + "    def __init__(self): pass\n" + TRANSCRIBE, r"my_engine.py: Engine.__init__ raised TypeError"),
         (HEAD + "    def __init__(self, setup): sys.exit(3)\n" + TRANSCRIBE, "__init__ raised SystemExit: 3, line 7"),
         (WHOLE.replace("Hypothesis('one two')", "1 / 0"), "Engine.transcribe raised ZeroDivisionError: .*, line 11"),
-        (WHOLE.replace("for _ in waveforms", "for _ in '123'"), "Engine.transcribe returned 3 texts for 2 segments"),
+        (WHOLE.replace("for _ in speech.waveforms", "for _ in '123'"), "returned 3 texts for 2 segments"),
         (WHOLE.replace("Hypothesis('one two')", "'one'"), "Engine.transcribe returned a list of str, not a Hypothesis"),
         (WHOLE.replace("return [Hypothesis", "[Hypothesis"), "Engine.transcribe returned None, not a Hypothesis"),
         (WHOLE.replace("'one two'", "None"), "Engine.transcribe returned None for a text"),
@@ -113,7 +114,7 @@ def test_own_file_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
 def test_own_file_that_fails_names_file_and_method(tmp_path: Path, code: str, said: str) -> None:
     with pytest.raises(OwnFileError, match=said):
         runtime = loaded(tmp_path, code)
-        runtime.transcribe(WAVEFORMS, ["", ""], Timeline())
+        runtime.transcribe(english(WAVEFORMS), Timeline())
         runtime.decoding()
         runtime.effective()
         runtime.versions()
@@ -136,7 +137,10 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (model / "model.safetensors").write_text("weights")
     sign_model(model, weights="random")
     soundfile.write(corpus / "a.flac", np.zeros(5 * 16_000), 16_000)
-    sign_corpus(corpus, [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x"}])
+    sign_corpus(
+        corpus,
+        [{"segment_id": "s", "duration_s": 5, "audio_s": 5.0, "path": "a.flac", "text": "x", "language_told": "en"}],
+    )
     protocol = {"version": 2, "target": 1, "max_passes": 2, "budget_s": 0.1}
     return [
         *(f"--model-folder={model}", f"--segments={corpus}/segments.json", "--variant=mine", "--model=m"),

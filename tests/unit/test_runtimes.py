@@ -26,6 +26,7 @@ from asrmeter.runtimes.families.shared.ctc_greedy import collapse, shortest_inpu
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary
 from helpers.model_folders import VOCABULARY, ctc_folder, edit, whisper_folder, write
+from helpers.speech import english
 from helpers.waveforms import noise
 
 SPELLING = ["", "", "", "", " ", *"EATHLO"]
@@ -42,7 +43,7 @@ def load(folder: Path, attention: str = "sdpa", dtype: str = "float32", random_w
 
 
 def hear(runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()) -> list[Any]:
-    return runtime.transcribe(waveforms, list(references), Timeline())
+    return runtime.transcribe(english(waveforms, list(references)), Timeline())
 
 
 # Stages

@@ -27,12 +27,12 @@ PASSES = []
 class Engine(Runtime):
     def __init__(self, setup):
         pass
-    def transcribe(self, waveforms, references, timeline):
-        PASSES.append(([len(waveform) for waveform in waveforms], references))
+    def transcribe(self, speech, timeline):
+        PASSES.append(([len(waveform) for waveform in speech.waveforms], speech.references))
         timeline.begin("encoder")
         time.sleep({pass_s})
         {more}
-        return [Hypothesis(f"heard {{len(waveform)}}") for waveform in waveforms]
+        return [Hypothesis(f"heard {{len(waveform)}}") for waveform in speech.waveforms]
     def decoding(self):
         return {{"passes": PASSES}}
 """
@@ -57,7 +57,9 @@ def spec_of(folder: Path, pass_s: float = 0.01, more: str = "pass", batch_size: 
         file = folder / f"{number}.flac"
         soundfile.write(file, np.zeros(int(seconds * 16_000)), 16_000)
         text = " ".join(f"w{i}" for i in range(int(seconds * 10)))
-        segments.append({"segment_id": f"s{number}", "audio_s": seconds, "text": text, "file": str(file)})
+        segments.append(
+            {"segment_id": f"s{number}", "audio_s": seconds, "text": text, "language_told": "en", "file": str(file)}
+        )
     ids = [str(row["segment_id"]) for row in segments]
     told: dict[str, Any] = {"model": "m", "family": "whisper", "weights": "random", "variant": "mine", "device": "cpu"}
     told |= {"options": {"runtime": {"path": str(engine), "sha256": sha256_of(engine)}}, "runtime": "own_file"}
@@ -165,7 +167,7 @@ def test_energy_is_that_of_the_timed_passes(tmp_path: Path) -> None:
 
 def test_a_pass_that_fails_loses_nothing_before_it(tmp_path: Path) -> None:
     told: list[Event] = []
-    spec = spec_of(tmp_path, more="assert len(waveforms[0]) != 8 * 16_000, 'no luck'")
+    spec = spec_of(tmp_path, more="assert len(speech.waveforms[0]) != 8 * 16_000, 'no luck'")
     with pytest.raises(OwnFileError, match="no luck"):
         CellMeasurement(spec, Start(), told.append).run()
     assert [entry.batch for entry in timed(told)] == [3, 0]

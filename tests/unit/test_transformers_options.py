@@ -21,6 +21,7 @@ from asrmeter.runtimes.transformers.loading import allow_tf32
 from asrmeter.runtimes.transformers.options import TransformersOptions
 from asrmeter.runtimes.transformers.transfers import OverlappedCopies
 from helpers.model_folders import ctc_folder, whisper_folder
+from helpers.speech import english
 from helpers.waveforms import noise
 
 PLAIN = {"dtype": "float32", "attention": "sdpa"}
@@ -36,7 +37,7 @@ def load(folder: Path, family: str = "whisper", random_weights: bool = False, **
 
 def run(runtime: Any, waveforms: list[np.ndarray], *references: str) -> tuple[list[Hypothesis], DecoderWork]:
     timeline = runtime.timeline()
-    heard = runtime.transcribe(waveforms, list(references), timeline)
+    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
     timeline.end()
     assert timeline.decoder_work is not None and all(type(n) is int for n in vars(timeline.decoder_work).values())
     return heard, timeline.decoder_work

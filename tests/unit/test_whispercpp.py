@@ -23,6 +23,7 @@ from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.whispercpp import OPTIONS, conversion
 from asrmeter.runtimes.whispercpp.files import FILE
 from helpers.model_folders import edit, whisper_folder, write
+from helpers.speech import english
 from helpers.waveforms import noise
 
 # Half of them are for the text before, and 4 are kept: 16 tokens are the most of a window.
@@ -58,7 +59,7 @@ def baseline(folder: Path) -> Any:
 
 def hear(runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()) -> tuple[list[Any], Timeline]:
     timeline = Timeline()
-    heard = runtime.transcribe(waveforms, list(references), timeline)
+    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
     timeline.end()
     return heard, timeline
 
@@ -274,10 +275,11 @@ import sys; sys.path.insert(0, {str(SCRIPTS)!r})
 from pathlib import Path
 import numpy as np
 from asrmeter import runtimes
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.runtimes.base import Setup, SpeechBatch, Timeline
 runtimes.preload("whispercpp")
 setup = Setup(Path({str(folder)!r}), "whisper", {{"format": "q8_0"}}, converted=Path({str(target)!r}))
-print(runtimes.load("whispercpp", setup).transcribe([np.ones(16000, np.float32)], [""], Timeline())[0].n_tokens)
+speech = SpeechBatch([np.ones(16000, np.float32)], [""], ["en"])
+print(runtimes.load("whispercpp", setup).transcribe(speech, Timeline())[0].n_tokens)
 print(sorted({{"torch", "transformers", "gguf", "scipy"}} & {{*sys.modules}}))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -11,13 +11,13 @@ from asrmeter.common.errors import AsrmeterError, did_you_mean
 T = TypeVar("T")
 
 
-def read_catalogue(path: Path, entry_type: type[T]) -> dict[str, T]:
-    """Return the tables of a TOML file by name; the name is the field `name` of each entry.
+def read_catalogue(path: Path, entry_type: type[T], key: str = "name") -> dict[str, T]:
+    """Return the tables of a TOML file by name; the name is the field `key` of each entry.
 
     Raises:
         AsrmeterError: the file cannot be read, or a table lacks a key or has an unknown one.
     """
-    return {name: _entry(f"{path}: {name}", entry_type, table, name=name) for name, table in _read(path).items()}
+    return {name: _entry(f"{path}: {name}", entry_type, table, **{key: name}) for name, table in _read(path).items()}
 
 
 def read_list(path: Path, key: str, entry_type: type[T]) -> list[T]:

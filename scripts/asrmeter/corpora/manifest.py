@@ -26,6 +26,8 @@ SCHEMA = pa.schema(
         ("audio_s", pa.float64()),
         ("path", pa.string()),
         ("text", pa.string()),
+        ("language", pa.string()),
+        ("language_told", pa.string()),
         ("source", pa.string()),
         ("licence", pa.string()),
         ("utterances", pa.list_(pa.string())),
@@ -36,12 +38,15 @@ SCHEMA = pa.schema(
 )
 
 
-def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any]) -> list[dict[str, Any]]:
+def write(
+    folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict[str, Any], detected: bool = False
+) -> list[dict[str, Any]]:
     """Write the corpus folder as a whole: a FLAC file for each segment, the manifest, and the record of the selection.
 
-    FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file. `mended`
-    says what was put right in the audio of which utterance, null where nothing was; `addition` is that of the segment.
-    The rows are returned.
+    FLAC has 16 bits for each sample. `audio_s` is the real length in seconds, `sha256` that of the FLAC file.
+    `language` is what is spoken, null where nobody knows; `language_told` is what models are told, null where they find
+    out by themselves, as all do if it is `detected`. `mended` says what was put right in the audio of which utterance,
+    null where nothing was; `addition` is that of the segment. The rows are returned.
     """
     with atomic(folder) as part:
         (part / "audio").mkdir(parents=True)
@@ -59,6 +64,8 @@ def write(folder: Path, segments: Sequence[Segment], clip: Clip, selection: dict
                     "audio_s": len(samples) / SAMPLE_RATE_HZ,
                     "path": name,
                     "text": spoken(segment.text),
+                    "language": segment.language,
+                    "language_told": None if detected else segment.language,
                     "source": _distinct(utterance.source for utterance in segment.utterances),
                     "licence": _distinct(utterance.licence for utterance in segment.utterances),
                     "utterances": [printable(utterance.id) for utterance in segment.utterances],

@@ -41,7 +41,8 @@ MIN_FILL = {JoinPolicy.ANY: 0.5, JoinPolicy.WITHIN: 0.8, JoinPolicy.NONE: 0.0}
 class Utterance:
     """Speech with its exact text: samples `begin` to `end` of `recording`, at 16 kHz.
 
-    `id` is its name in the corpus. Samples of segments are drawn evenly over the values of `source`.
+    `id` is its name in the corpus. Samples of segments are drawn evenly over the values of `source`. `language` is the
+    code of what is spoken (`common/languages`), None where nobody knows.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Utterance:
     text: str
     source: str
     licence: str
+    language: str | None = None
 
 
 class Sound(NamedTuple):
@@ -86,6 +88,11 @@ class Segment:
     def text(self) -> str:
         """The reference text; empty where the corpus has none."""
         return " ".join(utterance.text for utterance in self.utterances).strip()
+
+    @property
+    def language(self) -> str | None:
+        """The language of its utterances, which are all of one; None where nobody knows."""
+        return self.utterances[0].language
 
     def audio(self, clip: Clip) -> "tuple[np.ndarray, dict[str, str]]":
         """Return the samples, shape (n,), float32, and what was put right in them, by the id of the utterance."""

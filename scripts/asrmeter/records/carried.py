@@ -49,7 +49,7 @@ def carry(
 ) -> Carried:
     """Return what of an earlier record holds for a class that now has these segments, in these batches."""
     # Random weights say as much as the reference does.
-    counts = ("sha256", "text") if header.weights == "random" else ("sha256",)
+    counts = ("sha256", "language_told", *(("text",) if header.weights == "random" else ()))
     before, now = (
         {row["segment_id"]: tuple(row.get(name) for name in counts) for row in rows}
         for rows in (header.segments, segments)

@@ -76,6 +76,7 @@ PASS_FIELDS = [
     _by_segment("n_tokens", _INT, "The tokens of the text", "tokens"),
     _by_segment("n_windows", _INT, "The windows that the encoder saw", "windows"),
     _by_segment("processed_s", NUMBER, "The audio that the encoder processed, padding included", "s"),
+    _by_segment("languages", LABELS, "The language that the model found where it was told none"),
     *(
         _of_pass(field.name, INTEGER, f"{meaning}.", unit, "the runtime does not tell it")
         for field in fields(DecoderWork)

@@ -96,6 +96,7 @@ class Memory(Event, name="memory"):
 class Pass(Event, name="pass"):
     """One pass. Lists have a value for each segment; stages and counts that the runtime does not tell are None.
 
+    `languages` are those that the model found; see `asrmeter.runtimes.base.Hypothesis`.
     A pass of the warm-up hears segments that are cut off, and has none in its lists: its texts are those of no segment.
     """
 
@@ -115,6 +116,7 @@ class Pass(Event, name="pass"):
     n_tokens: Sequence[int | None] = ()
     n_windows: Sequence[int | None] = ()
     processed_s: Sequence[float | None] = ()
+    languages: Sequence[str | None] = ()
     n_decoder_runs: int | None = None
     n_decoder_rows: int | None = None
     n_decoder_tokens: int | None = None

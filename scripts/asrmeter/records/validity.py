@@ -16,7 +16,7 @@ from asrmeter.records.header import RecordHeader
 
 Columns = Mapping[str, Sequence[Any]]
 # Lists with a value for each segment of the pass; what a runtime does not tell may be null.
-_BY_SEGMENT = ("texts", "n_tokens", "n_windows", "processed_s")
+_BY_SEGMENT = ("texts", "n_tokens", "n_windows", "processed_s", "languages")
 
 
 def fault_of_header(header: RecordHeader) -> str | None:

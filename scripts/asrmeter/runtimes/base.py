@@ -55,17 +55,35 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class SpeechBatch:
+    """The segments that a model is given at once.
+
+    Attributes:
+        waveforms: float32 of shape (n,), 16 kHz, in host memory.
+        references: their texts, for random weights only: these write as many tokens as the reference has.
+        languages: what the model is told of each (ISO 639-1, or Whisper's code where that has none), None where it is
+            to find out. A model that is told no language takes no notice.
+    """
+
+    waveforms: "list[np.ndarray]"
+    references: list[str]
+    languages: list[str | None]
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """The transcript of one segment, and the work that it took; None is what a runtime does not know.
 
     `n_tokens` are text tokens, `n_windows` runs of the encoder. `processed_s` are the seconds that the encoder worked
-    through: padding counts, and audio in two windows counts twice.
+    through: padding counts, and audio in two windows counts twice. `language` is the one that the model found, None
+    where it was told one or looks for none.
     """
 
     text: str
     n_tokens: int | None = None
     n_windows: int | None = None
     processed_s: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -192,11 +210,8 @@ class Runtime(ABC):
         """
 
     @abstractmethod
-    def transcribe(self, waveforms: "list[np.ndarray]", references: list[str], timeline: Timeline) -> list[Hypothesis]:
-        """Transcribe a batch: float32 waveforms of shape (n,), 16 kHz, in host memory. Return a hypothesis for each.
-
-        `references` are for random weights only, which generate as many tokens as the reference has.
-        """
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
+        """Transcribe a batch. Return a hypothesis for each segment, in their order."""
 
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record: whatever JSON can hold."""

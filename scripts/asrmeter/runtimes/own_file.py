@@ -26,14 +26,13 @@ from asrmeter.runtimes.base import (
     Runtime,
     RuntimeOptions,
     Setup,
+    SpeechBatch,
     Timeline,
     UnsupportedError,
     options_config,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from asrmeter.machine import cuda
 
 Result = TypeVar("Result")
@@ -156,13 +155,13 @@ class CheckedRuntime(Runtime):
         self._file, self._class = file, own.__name__
         self._own: Runtime = self._call("__init__", lambda: own(setup))
 
-    def transcribe(self, waveforms: "list[np.ndarray]", references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """See `Runtime`; what is returned must be a `Hypothesis` for each waveform."""
-        found = self._call("transcribe", lambda: self._own.transcribe(waveforms, references, timeline))
+        found = self._call("transcribe", lambda: self._own.transcribe(speech, timeline))
         if not isinstance(found, list | tuple) or not all(isinstance(one, Hypothesis) for one in found):
             raise self._wrong("transcribe", f"returned {_shown(found)}, not a Hypothesis for each segment")
-        if len(found) != len(waveforms):
-            raise self._wrong("transcribe", f"returned {len(found)} texts for {len(waveforms)} segments")
+        if len(found) != len(speech.waveforms):
+            raise self._wrong("transcribe", f"returned {len(found)} texts for {len(speech.waveforms)} segments")
         if wrong := next((why for one in found if (why := _why_unusable(one))), None):
             raise self._wrong("transcribe", f"returned {wrong}")
         if others := set(timeline.stages) - set(STAGES):

@@ -180,7 +180,7 @@ def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_sampl
             skipped[name] = str(error)
             continue
         source = posixpath.dirname(name) or corpus.name
-        utterances.append(Utterance(name, found, 0, n, entry.text, source, corpus.licence))
+        utterances.append(Utterance(name, found, 0, n, entry.text, source, corpus.licence, "en"))
     if metadata:
         skipped |= {name: f"has no line in {metadata.name}" for name in files.audio_names() if name not in listed}
     return Speech(

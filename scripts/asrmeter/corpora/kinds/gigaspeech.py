@@ -122,7 +122,7 @@ def speech_of(rows: Iterable[dict[str, Any]]) -> "tuple[list[Utterance], dict[st
             dropped[reason] += 1
         else:
             source = "not stated" if row["source"] is None else str(row["source"])
-            utterances.append(Utterance(row[ID], recording, begin, end, words(row["text"]), source, LICENCE))
+            utterances.append(Utterance(row[ID], recording, begin, end, words(row["text"]), source, LICENCE, "en"))
     return utterances, dict(dropped)
 
 

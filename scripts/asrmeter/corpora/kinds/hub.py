@@ -74,7 +74,9 @@ def load(corpus: HubCorpus, downloads: Path) -> Speech:
             skipped[row["id"]] = row["unfit"]
         else:
             end = round(row["seconds"] * SAMPLE_RATE_HZ)
-            utterances.append(Utterance(row["id"], row["id"], 0, end, row["text"].strip(), corpus.id, corpus.licence))
+            utterances.append(
+                Utterance(row["id"], row["id"], 0, end, row["text"].strip(), corpus.id, corpus.licence, "en")
+            )
     natural = corpus.durations == "natural"
     return Speech(
         utterances,

@@ -109,7 +109,7 @@ def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
                 )
             utterances.append(
                 Utterance(
-                    f"{name}:{begin}-{end}", name, begin, end, spoken["text"], recording.source, recording.licence
+                    f"{name}:{begin}-{end}", name, begin, end, spoken["text"], recording.source, recording.licence, "en"
                 )
             )
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.tasks import EventSink
 from asrmeter.records.events import Pass
-from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
+from asrmeter.runtimes.base import Hypothesis, Runtime, SpeechBatch, Timeline
 
 # What random weights say of audio whose text nobody knows: slow speech, 120 words a minute.
 WORDS_PER_S = 2
@@ -28,6 +29,7 @@ class BatchRunner:
         self._texts = {
             segment["segment_id"]: segment["text"] or _usual_text(segment["audio_s"]) for segment in spec.segments
         }
+        self._languages: dict[str, str | None] = {row["segment_id"]: row["language_told"] for row in spec.segments}
         self._waveforms: dict[str, np.ndarray] = {}
         for segment in spec.segments:
             waveform, rate_hz = soundfile.read(segment["file"], dtype="float32")
@@ -40,7 +42,7 @@ class BatchRunner:
     def transcribe(self, batch: int) -> tuple[float, Timeline, list[Hypothesis]]:
         """Run a batch without an event; return the latency in seconds, the timeline and the hypotheses."""
         ids = self._batches[batch]
-        return self._transcribe([self._waveforms[i] for i in ids], [self._texts[i] for i in ids])
+        return self._transcribe(self._speech(ids, [self._waveforms[i] for i in ids], [self._texts[i] for i in ids]))
 
     def run(self, phase: str, batch: int, round: int | None = None) -> float:
         """Run a batch, emit the pass, and return its latency in seconds."""
@@ -61,6 +63,7 @@ class BatchRunner:
                 n_tokens=[hypothesis.n_tokens for hypothesis in hypotheses],
                 n_windows=[hypothesis.n_windows for hypothesis in hypotheses],
                 processed_s=[hypothesis.processed_s for hypothesis in hypotheses],
+                languages=[hypothesis.language for hypothesis in hypotheses],
             )
         )
         return latency_s
@@ -76,19 +79,20 @@ class BatchRunner:
         shares = [len(cut) / len(self._waveforms[i]) for cut, i in zip(waveforms, ids, strict=True)]
         references = [_beginning(self._texts[i], share) for i, share in zip(ids, shares, strict=True)]
         begin = _Begin()
-        latency_s, timeline, _ = self._transcribe(waveforms, references)
+        latency_s, timeline, _ = self._transcribe(self._speech(ids, waveforms, references))
         audio_s = sum(map(len, waveforms)) / SAMPLE_RATE_HZ
         times = begin.times()
         self._emit(Pass(phase="warmup", **times, latency_s=latency_s, audio_s=audio_s, **_stages(timeline)))
         return latency_s
 
-    def _transcribe(
-        self, waveforms: list[np.ndarray], references: list[str]
-    ) -> tuple[float, Timeline, list[Hypothesis]]:
+    def _speech(self, ids: Sequence[str], waveforms: list[np.ndarray], references: list[str]) -> SpeechBatch:
+        return SpeechBatch(waveforms, references, [self._languages[i] for i in ids])
+
+    def _transcribe(self, speech: SpeechBatch) -> tuple[float, Timeline, list[Hypothesis]]:
         timeline = self._runtime.timeline()
         self._runtime.synchronize()
         begin = time.perf_counter()
-        hypotheses = self._runtime.transcribe(waveforms, references, timeline)
+        hypotheses = self._runtime.transcribe(speech, timeline)
         timeline.end()
         self._runtime.synchronize()
         return time.perf_counter() - begin, timeline, hypotheses

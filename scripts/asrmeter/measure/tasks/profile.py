@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch.autograd.profiler import record_function
 
 from asrmeter.common.vocabulary import OUTPUT
@@ -22,7 +21,7 @@ from asrmeter.measure.tasks.device import gpu_of, load_runtime
 from asrmeter.measure.tasks.profiled_batch import of_median_length, plain_passes
 from asrmeter.records.events import Profile, Ready
 from asrmeter.runtimes import families
-from asrmeter.runtimes.base import Hypothesis, Runtime, Timeline
+from asrmeter.runtimes.base import Hypothesis, Runtime, SpeechBatch, Timeline
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
@@ -101,10 +100,10 @@ class _InRanges(Runtime):
         self._runtime = runtime
         self._names = {"decoder": families.named(family).decoder_range}
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """See `Runtime`."""
         in_ranges = _RangedTimeline(timeline, self._names)
-        hypotheses = self._runtime.transcribe(waveforms, references, in_ranges)
+        hypotheses = self._runtime.transcribe(speech, in_ranges)
         in_ranges.begin("")  # closes the last range
         return hypotheses
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from faster_whisper import WhisperModel
 
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
+from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline, UnsupportedError
 from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
 from asrmeter.runtimes.families.preprocessor import settings_of
 from asrmeter.runtimes.families.whisper import FAMILY
@@ -86,10 +86,10 @@ class FasterWhisper(CTranslate2Runtime):
         vad = ("vad",) if self.decoding()["vad_filter"] else ()
         return (*super().differences(), "padding", "beam", "fallback", "prompt", *vad)
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         self._whisper.timeline = timeline
-        return [self._hear(waveform, timeline) for waveform in waveforms]
+        return [self._hear(waveform, timeline) for waveform in speech.waveforms]
 
     def _hear(self, waveform: np.ndarray, timeline: Timeline) -> Hypothesis:
         timeline.begin("features")

@@ -9,7 +9,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
 
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.greedy import GreedyWhisper
 from asrmeter.runtimes.transformers.loading import network
@@ -66,9 +66,9 @@ class TorchLoopWhisper(TorchRuntime, GreedyWhisper):
         self._end_check_every: int = setup.options["end_check_every"]
 
     @torch.inference_mode()
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """See `Runtime`."""
-        return super().transcribe(waveforms, references, timeline)
+        return super().transcribe(speech, timeline)
 
     def differences(self) -> tuple[str, ...]:
         """See `Runtime`."""

@@ -11,7 +11,7 @@ from transformers.models.wav2vec2.feature_extraction_wav2vec2 import Wav2Vec2Fea
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families import family_of
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.shared.ctc_greedy import collapse, hypothesis, lengthened, shortest_input, spelling
@@ -58,11 +58,11 @@ class TransformersCtc(OptionedRuntime):
         return {"ctc": "greedy"}
 
     @torch.inference_mode()
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
-        waveforms = lengthened(waveforms, self.n_shortest)
+        waveforms = lengthened(speech.waveforms, self.n_shortest)
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         inputs[self.input_name] = inputs[self.input_name].to(self.model.dtype)
         inputs = self.on_device(inputs)

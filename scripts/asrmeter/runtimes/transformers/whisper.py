@@ -11,7 +11,7 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, joined
 from asrmeter.runtimes.families.whisper.log_mel import check_features
@@ -58,15 +58,15 @@ class TransformersWhisper(OptionedRuntime):
         return self.rules.for_record()
 
     @torch.inference_mode()
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         self._timeline = timeline
         timeline.decoder_work = DecoderWork()
         if self._random_weights:
-            return self._fixed_work(waveforms, references, timeline)
-        if max(map(len, waveforms)) <= WINDOW_SAMPLES:
-            return self._short_form(waveforms, timeline)
-        return self._long_form(waveforms, timeline)
+            return self._fixed_work(speech, timeline)
+        if max(map(len, speech.waveforms)) <= WINDOW_SAMPLES:
+            return self._short_form(speech.waveforms, timeline)
+        return self._long_form(speech.waveforms, timeline)
 
     def _short_form(self, waveforms: list[np.ndarray], timeline: Timeline, **limits: int) -> list[Hypothesis]:
         """Transcribe each segment in one window: Whisper always sees 30 s."""
@@ -102,15 +102,15 @@ class TransformersWhisper(OptionedRuntime):
         timeline.begin("text")
         return [self.rules.hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
 
-    def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def _fixed_work(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Do a fixed amount of work; see `Family.fixed_work`."""
-        n_tokens = [self.rules.n_tokens(text) for text in references]
-        work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self.rules.max_tokens)
+        n_tokens = [self.rules.n_tokens(text) for text in speech.references]
+        work = FAMILY.fixed_work([len(waveform) for waveform in speech.waveforms], n_tokens, self.rules.max_tokens)
         limits = {"min_new_tokens": work.n_tokens, "max_new_tokens": work.n_tokens}
         # Two timestamps in a row, which random weights may choose, would end the window there and begin another.
         limits["force_unique_generate_call"] = True
         windows = [
-            self._short_form([waveform[window] for waveform in waveforms], timeline, **limits)
+            self._short_form([waveform[window] for waveform in speech.waveforms], timeline, **limits)
             for window in work.windows
         ]
         return [joined(parts) for parts in zip(*windows, strict=True)]

@@ -1,7 +1,6 @@
 """A Whisper in a file of ggml, run by whisper.cpp: greedy, without timestamps up to 30 s, its own long form beyond."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Effective, Hypothesis, Runtime, Setup, Timeline
+from asrmeter.runtimes.base import Effective, Hypothesis, Runtime, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, joined
 from asrmeter.runtimes.whispercpp.files import FILE
@@ -87,24 +86,24 @@ class WhisperCpp(Runtime):
         n_layers = library.whisper_model_n_text_layer(self._context)
         return n_layers == 2 and library.whisper_n_vocab(self._context) != 51_866
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         self._timeline = timeline
         timeline.decoder_work = DecoderWork()
         if self._random_weights:
-            return self._fixed_work(waveforms, references)
+            return self._fixed_work(speech)
         # As in the baseline, one long segment makes a long form of the batch.
-        self._params.no_timestamps = self._params.single_segment = max(map(len, waveforms)) <= WINDOW_SAMPLES
-        return [self._hear(waveform) for waveform in waveforms]
+        self._params.no_timestamps = self._params.single_segment = max(map(len, speech.waveforms)) <= WINDOW_SAMPLES
+        return [self._hear(waveform) for waveform in speech.waveforms]
 
-    def _fixed_work(self, waveforms: Sequence[np.ndarray], references: Sequence[str]) -> list[Hypothesis]:
+    def _fixed_work(self, speech: SpeechBatch) -> list[Hypothesis]:
         """Do a fixed amount of work; see `Family.fixed_work`."""
-        n_tokens = [self._rules.n_tokens(text) for text in references]
-        work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self._max_tokens)
+        n_tokens = [self._rules.n_tokens(text) for text in speech.references]
+        work = FAMILY.fixed_work([len(waveform) for waveform in speech.waveforms], n_tokens, self._max_tokens)
         self._params.no_timestamps = self._params.single_segment = True
         # It stops once there are more; 0 is no limit.
         self._params.max_tokens = max(work.n_tokens - 1, 1)
-        return [joined([self._hear(waveform[window]) for window in work.windows]) for waveform in waveforms]
+        return [joined([self._hear(waveform[window]) for window in work.windows]) for waveform in speech.waveforms]
 
     def _hear(self, waveform: np.ndarray) -> Hypothesis:
         padded = np.pad(waveform, (0, max(_SHORTEST_SAMPLES - len(waveform), 0)))

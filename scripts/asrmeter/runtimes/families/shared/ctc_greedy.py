@@ -9,7 +9,7 @@ import numpy as np
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline
+from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.ctc_spelling import read_spelling
 from asrmeter.runtimes.families.shared.ctc_features import Batch, CtcFeatures
 from asrmeter.runtimes.families.shared.scores import CheckedScores
@@ -42,11 +42,11 @@ class GreedyCtc(CheckedScores):
         """See `Runtime`."""
         return {"ctc": "greedy"}
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `Runtime`."""
         timeline.decoder_work = DecoderWork()  # nothing: there is no decoder
         timeline.begin("features")
-        waveforms = lengthened(waveforms, self._n_shortest)
+        waveforms = lengthened(speech.waveforms, self._n_shortest)
         batch = self.features(waveforms)
         timeline.begin("encoder")
         scores = self.scores(batch)

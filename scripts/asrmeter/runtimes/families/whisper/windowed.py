@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Hypothesis, Runtime, Setup, Timeline
+from asrmeter.runtimes.base import Hypothesis, Runtime, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper import FAMILY
 from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, TimestampRules, WindowRules, joined
 from asrmeter.runtimes.families.whisper.log_mel import LogMel
@@ -51,14 +51,14 @@ class WindowedWhisper(Runtime):
         """Return an empty count of what the decoder runs on; None if `decode` does not count."""
         return DecoderWork()
 
-    def transcribe(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `Runtime`."""
         timeline.decoder_work = self.decoder_work()
         if self._random_weights:
-            return self._fixed_work(waveforms, references, timeline)
-        if max(map(len, waveforms)) <= WINDOW_SAMPLES:
-            return self._short_form(waveforms, self.rules.window(), timeline)
-        return self._long_form(waveforms, timeline)
+            return self._fixed_work(speech, timeline)
+        if max(map(len, speech.waveforms)) <= WINDOW_SAMPLES:
+            return self._short_form(speech.waveforms, self.rules.window(), timeline)
+        return self._long_form(speech.waveforms, timeline)
 
     def _short_form(self, waveforms: Sequence[np.ndarray], rules: WindowRules, timeline: Timeline) -> list[Hypothesis]:
         timeline.begin("features")
@@ -67,13 +67,14 @@ class WindowedWhisper(Runtime):
         timeline.begin("text")
         return [self.rules.hypothesis(row, n_windows=1) for row in tokens]
 
-    def _fixed_work(self, waveforms: list[np.ndarray], references: list[str], timeline: Timeline) -> list[Hypothesis]:
+    def _fixed_work(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Do a fixed amount of work; see `Family.fixed_work`."""
-        n_tokens = [self.rules.n_tokens(text) for text in references]
-        work = FAMILY.fixed_work([len(waveform) for waveform in waveforms], n_tokens, self.rules.max_tokens)
+        n_tokens = [self.rules.n_tokens(text) for text in speech.references]
+        work = FAMILY.fixed_work([len(waveform) for waveform in speech.waveforms], n_tokens, self.rules.max_tokens)
         rules = self.rules.window(n_forced=work.n_tokens)
         windows = [
-            self._short_form([waveform[window] for waveform in waveforms], rules, timeline) for window in work.windows
+            self._short_form([waveform[window] for waveform in speech.waveforms], rules, timeline)
+            for window in work.windows
         ]
         return [joined(parts) for parts in zip(*windows, strict=True)]
 
