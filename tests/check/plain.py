@@ -37,12 +37,20 @@ def cell(results: Path, header: Any, passes: Iterable[list[str]], n_warm_up: int
 
     `header` is that of the cell's record in the folder `results`. Before all others come `n_warm_up` passes over the
     first of them, of which they hear the beginning.
+
+    Raises:
+        SystemExit: a model is told other than one language.
     """
+    segments = results / "corpus" / header.corpus / "segments.json"
+    told = {row["language_told"] for row in json.loads(segments.read_text())}
+    if len(told) != 1 or None in told:
+        raise SystemExit("the plain scripts run speech of one language, which models are told")
     conversion = header.conversion["format"] if header.conversion else None
     return {
         "model_folder": str(results / "models" / header.model),
         "converted_folder": str(results / "converted" / header.model / conversion) if conversion else None,
-        "segments": str(results / "corpus" / header.corpus / "segments.json"),
+        "segments": str(segments),
+        "language": told.pop(),
         "passes": list(passes),
         "n_warm_up": n_warm_up,
     } | {key: getattr(header, key) for key in ("family", "weights", "options", "device", "threads")}
@@ -89,7 +97,7 @@ class Plain:
         self._model.to(cell["device"]).eval()
         self._decoding: dict[str, Any] = {"do_sample": False, "num_beams": 1}
         if self._is_whisper and self._model.generation_config.is_multilingual:
-            self._decoding |= {"language": "en", "task": "transcribe"}
+            self._decoding |= {"language": cell["language"], "task": "transcribe"}
 
     def transcribe(self, waveforms: list[np.ndarray], references: list[str]) -> list[str]:
         """Return the texts of a batch; random weights are given as many tokens as `references` have."""

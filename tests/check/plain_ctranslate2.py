@@ -32,7 +32,8 @@ class Plain:
         )
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "generation_config.json").read_text())
-        words = ["<|startoftranscript|>", *(["<|en|>", "<|transcribe|>"] if config["is_multilingual"] else [])]
+        told = [f"<|{cell['language']}|>", "<|transcribe|>"] if config["is_multilingual"] else []
+        words = ["<|startoftranscript|>", *told]
         self._prompt = [self._tokenizer.token_to_id(word) for word in [*words, "<|notimestamps|>"]]
         self._filters = filters(json.loads((folder / "preprocessor_config.json").read_text())["feature_size"])
 

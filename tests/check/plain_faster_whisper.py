@@ -15,6 +15,7 @@ class Plain:
 
         if cell["weights"] == "random":
             raise SystemExit("the plain script runs a Whisper with its own weights only")
+        self._language = cell["language"]
         with tempfile.TemporaryDirectory() as whole:  # the library wants all in one folder
             described = [Path(cell["model_folder"]) / name for name in ("tokenizer.json", "preprocessor_config.json")]
             for path in (*Path(cell["converted_folder"]).iterdir(), *described):
@@ -29,5 +30,5 @@ class Plain:
 
     def transcribe(self, waveforms: list[np.ndarray], _references: list[str]) -> list[str]:
         """Return the texts of a batch."""
-        heard = (self._model.transcribe(waveform, language="en")[0] for waveform in waveforms)
+        heard = (self._model.transcribe(waveform, language=self._language)[0] for waveform in waveforms)
         return ["".join(part.text for part in parts).strip() for parts in heard]

@@ -24,7 +24,8 @@ class Plain:
         folder = Path(cell["model_folder"])
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._settings = json.loads((folder / "generation_config.json").read_text())
-        words = ["<|startoftranscript|>", *(["<|en|>", "<|transcribe|>"] if self._settings["is_multilingual"] else [])]
+        told = [f"<|{cell['language']}|>", "<|transcribe|>"] if self._settings["is_multilingual"] else []
+        words = ["<|startoftranscript|>", *told]
         self._prompt = [self._tokenizer.token_to_id(word) for word in [*words, "<|notimestamps|>"]]
         self._end = self._tokenizer.token_to_id("<|endoftext|>")
         self._filters = filters(json.loads((folder / "preprocessor_config.json").read_text())["feature_size"])

@@ -21,7 +21,7 @@ class Plain:
             str(file),
             n_threads=cell["threads"],
             redirect_whispercpp_logs_to=None,
-            language="en",
+            language=cell["language"],
             no_timestamps=True,
             single_segment=True,
             no_context=True,
