@@ -16,30 +16,33 @@ from asrmeter import runtimes
 from asrmeter.runtimes.transformers.compilation import cache_of
 from helpers.model_folders import ctc_folder, whisper_folder
 
-# Hears batches of noise of the lengths on the command line; tells what a measurement asks of a runtime.
+# Hears batches of noise of the lengths on the command line; tells what a measurement asks of a runtime. The language of
+# those below zero is not told.
 HEAR = """
 import json, sys
 from pathlib import Path
 import numpy as np
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup
-from helpers.speech import english
+from helpers.speech import told as told_languages
 
 folder, family, options, device, batches = sys.argv[1:]
 options = {"dtype": "float32", "attention": "sdpa"} | json.loads(options)
 runtimes.hide(runtimes.variant_options({"runtime": "transformers"} | options).hidden)
 setup = Setup(Path(folder), family, options, device)
 runtime = runtimes.load("transformers", setup)
-told = {"texts": [], "compile_s": [], "work": [], "stages": []}
+told = {"texts": [], "languages": [], "compile_s": [], "work": [], "stages": []}
 for seconds in json.loads(batches):
     waveforms = [
-        np.random.default_rng(i).standard_normal(int(16_000 * s)).astype(np.float32) for i, s in enumerate(seconds)
+        np.random.default_rng(i).standard_normal(int(16_000 * abs(s))).astype(np.float32) for i, s in enumerate(seconds)
     ]
     timeline = runtime.timeline()
-    heard = runtime.transcribe(english(waveforms), timeline)
+    languages = ["en" if s > 0 else None for s in seconds]
+    heard = runtime.transcribe(told_languages(waveforms, languages), timeline)
     timeline.end()
     runtime.synchronize()
     told["texts"].append([hypothesis.text for hypothesis in heard])
+    told["languages"].append([hypothesis.language for hypothesis in heard])
     told["compile_s"].append(runtime.compile_s())
     told["work"].append(vars(timeline.decoder_work))
     told["stages"].append(timeline.seconds())
@@ -76,9 +79,10 @@ def whisper(tmp_path: Path) -> Path:
 
 @without_a_compiler
 def test_a_compiled_whisper_hears_the_same_and_is_compiled_once(whisper: Path) -> None:
-    batches = [SHORT, [3.0, 2.0], LONG, LONG, [31.0, 62.0]]
+    batches = [SHORT, [3.0, -2.0], LONG, [-31.0, -5.0], [31.0, 62.0]]
     plain, first = hear(whisper, batches), hear(whisper, batches, compile="all")
-    assert first["texts"] == plain["texts"]
+    assert (first["texts"], first["languages"]) == (plain["texts"], plain["languages"])
+    assert all(plain["languages"][3]) and [*map(bool, plain["languages"][1])] == [False, True]
     assert first["effective"]["library"].endswith(", inductor") and first["differences"] == []
     assert (plain["compile_s"][-1], plain["hits"]) == (None, None)
     short_s, again_s, long_s, *others = first["compile_s"]
@@ -131,9 +135,9 @@ def test_torchao_is_hidden_from_who_does_not_need_it() -> None:
     ids=str,
 )
 def test_what_a_gpu_can_do_does_not_change_texts(whisper: Path, options: dict[str, str]) -> None:
-    batches = [SHORT, SHORT, SHORT, LONG, LONG, SHORT]
+    batches = [SHORT, SHORT, [-2.0, -1.0], LONG, LONG, [2.0, -1.0]]
     plain, other = hear(whisper, batches, device="cuda"), hear(whisper, batches, device="cuda", **options)
-    assert other["texts"] == plain["texts"]
+    assert (other["texts"], other["languages"]) == (plain["texts"], plain["languages"])
     if "compile" in options:
         # After the first passes of each form everything is compiled; compile_s() itself refuses what is no CUDA graph.
         assert other["compile_s"][2] == other["compile_s"][1] and other["compile_s"][5] == other["compile_s"][4]

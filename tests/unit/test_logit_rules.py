@@ -73,10 +73,8 @@ def test_the_token_is_transformers_choice(
         no_repeat_ngram_size=n_gram,
     )
     scores = np.random.default_rng(seed).normal(scale=2, size=(len(batch), N_TOKENS)).astype(np.float32)
-    expected, ids = (
-        torch.from_numpy(scores.copy()),
-        torch.tensor([[*prompt, *text] for prompt, text in zip(prompts, batch, strict=True)]),
-    )
+    rows = [[*prompt, *text] for prompt, text in zip(prompts, batch, strict=True)]
+    expected, ids = torch.from_numpy(scores.copy()), torch.tensor(rows)
     for process in processors(own):
         expected = process(ids, expected)
     chosen = LogitRules(own).choose(scores, batch)

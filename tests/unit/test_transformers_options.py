@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,8 @@ from asrmeter.runtimes.transformers.compilation import Compilation, cache_of, co
 from asrmeter.runtimes.transformers.loading import allow_tf32
 from asrmeter.runtimes.transformers.options import TransformersOptions
 from asrmeter.runtimes.transformers.transfers import OverlappedCopies
-from helpers.model_folders import ctc_folder, whisper_folder
-from helpers.speech import english
+from helpers.model_folders import ctc_folder, that_tells_languages_apart, whisper_folder
+from helpers.speech import told
 from helpers.waveforms import noise
 
 PLAIN = {"dtype": "float32", "attention": "sdpa"}
@@ -35,9 +36,11 @@ def load(folder: Path, family: str = "whisper", random_weights: bool = False, **
     return runtimes.load("transformers", Setup(folder, family, PLAIN | options, random_weights=random_weights))
 
 
-def run(runtime: Any, waveforms: list[np.ndarray], *references: str) -> tuple[list[Hypothesis], DecoderWork]:
+def run(
+    runtime: Any, waveforms: list[np.ndarray], *references: str, languages: tuple[str | None, ...] = ()
+) -> tuple[list[Hypothesis], DecoderWork]:
     timeline = runtime.timeline()
-    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
+    heard = runtime.transcribe(told(waveforms, languages or ["en"] * len(waveforms), references), timeline)
     timeline.end()
     assert timeline.decoder_work is not None and all(type(n) is int for n in vars(timeline.decoder_work).values())
     return heard, timeline.decoder_work
@@ -325,6 +328,30 @@ class CopiesOnTheHost(OverlappedCopies):
         n_rows = len(next(iter(part.values())))
         self.told.append(f"copy {n_rows}")
         return {name: tensor.clone() for name, tensor in part.items()}, lambda: self.told.append(f"wait {n_rows}")
+
+
+@pytest.mark.parametrize("seconds", [(2.0, 30.0), (31.0, 5.0)], ids=["short", "long"])
+@pytest.mark.parametrize("languages", [(None, None), ("ru", None)], ids=str)
+def test_options_do_not_change_which_language_is_found(
+    whisper: Path, seconds: tuple[float, ...], languages: tuple[str | None, ...]
+) -> None:
+    that_tells_languages_apart(whisper, noise(2, 30))
+    plain, work = run(load(whisper), noise(*seconds), languages=languages)
+    assert [h.language is None for h in plain] == [language is not None for language in languages]
+    for cache in ("static", "none"):
+        heard, own_work = run(load(whisper, cache=cache), noise(*seconds), languages=languages)
+        assert heard == plain and own_work.n_decoder_runs == work.n_decoder_runs
+    compiled, shapes = load(whisper, cache="static"), NotCompiled()
+    compile_encoder(shapes, compiled.model.get_encoder())
+    compile_decoder(shapes, compiled.model.get_decoder())
+    assert run(compiled, noise(*seconds), languages=languages)[0] == plain
+    overlapped = load(whisper)
+    overlapped.overlapped = CopiesOnTheHost()
+    if max(seconds) <= 30:
+        heard, _ = run(overlapped, noise(*seconds), languages=languages)
+        # What the encoder heard serves both.
+        once = [replace(h, n_windows=1, processed_s=30) for h in plain]
+        assert heard == once and [h.n_windows for h in plain] == [1 + (h.language is not None) for h in plain]
 
 
 @pytest.mark.parametrize("n", [1, 3])
