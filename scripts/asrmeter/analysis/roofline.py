@@ -228,7 +228,8 @@ def _decoder(cell: Row, flops: Row, bytes_each: int) -> Stage:
     weights = runs * flops["decoder_parameters"]
     caches = (positions + rows * flops["cross_positions"]) * flops["kv_elements_per_position"]
     waiting = 0.0 if cell["batch_size"] == 1 else cell["decoder_padding_share"]
-    note = "what its rows wait for is not known in long form" if waiting is None else None
+    unknown = "what its rows wait for is not known in long form, nor where a window is heard again for its language"
+    note = unknown if waiting is None else None
     waiting = waiting or 0.0
     traffic = weights + caches
     read_by_run = bytes_each * traffic / runs
