@@ -310,7 +310,7 @@ def sounds() -> list[tuple[str, bytes]]:
     return made
 
 
-HUB = {"kind": "hub", "id": "me/speech", "text": "sentence", "segments_per_class": None}
+HUB = {"kind": "hub", "id": "me/speech", "language": "en", "text": "sentence", "segments_per_class": None}
 
 
 def test_any_dataset_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) -> None:
