@@ -279,6 +279,15 @@ def test_near_and_unknown_languages_are_no_contradiction(text: str, told: str) -
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [("ru", "bg"), ("uk", "ru"), ("fr", "ca"), ("de", "nl"), ("es", "it"), ("fr", "en"), ("nl", "de"), ("it", "es")],
+)
+def test_another_language_is_a_contradiction(text: str, told: str) -> None:
+    look = text_language.contradicted(LISTS[text], told)
+    assert look is not None and look.code == text
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (

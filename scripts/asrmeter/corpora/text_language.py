@@ -33,14 +33,16 @@ _USUAL |= {"ETHIOPIC": "am", "TIBETAN": "bo", "CANADIAN": "iu", "HANGUL": "ko"}
 # Languages that an identifier of texts confuses, and that people tell by their name more than by their words.
 _NEAR = (
     {"da", "nb", "nn", "no", "sv", "fo"},
-    {"bs", "hr", "sr", "sl", "mk", "bg"},
+    {"bs", "hr", "sr"},
+    {"hr", "sl"},
+    {"bg", "mk"},
     {"id", "ms", "jv", "su"},
     {"an", "ast", "ca", "es", "ext", "gl", "oc", "pt"},
     {"cs", "sk"},
     {"af", "fy", "li", "nl"},
     {"de", "lb"},
     {"en", "pcm"},
-    {"ca", "fr", "gcf", "gcr", "ht", "oc", "wa"},
+    {"fr", "gcf", "gcr", "ht", "oc", "wa"},
     {"co", "it", "la", "lij", "sc", "vec"},
     {"az", "crh", "tk", "tr", "uz", "uzs"},
     {"ba", "kk", "ky", "tt"},
