@@ -19,14 +19,14 @@ from asrmeter.study.fingerprints import fingerprints_of, measure_options, profil
 
 KNOWN = {
     "config.yaml": (
-        "ee156f5e4693a8af",
+        "be0da253b4b38072",
         {
             "whisper-tiny.en": "cd8967486ace97ed",
             "whisper-base": "6ec4797f7a99e29c",
         },
     ),
     "studies/architectures.yaml": (
-        "547dad5d009b0602",
+        "9dc50c8b65574d04",
         {
             "whisper-tiny": "79c7bb38fc2a7b67",
             "whisper-base": "4eb4930441539efc",
@@ -36,7 +36,7 @@ KNOWN = {
         },
     ),
     "studies/edlm2025.yaml": (
-        "7bdf3ab7b871c211",
+        "77bce989803f2287",
         {
             "whisper-tiny": "18c42b73cfa8231a",
             "whisper-base": "cadf521a3db69568",
@@ -46,7 +46,7 @@ KNOWN = {
         },
     ),
     "studies/librispeech.yaml": (
-        "fe671851e4503017",
+        "7543212a6e004a7d",
         {
             "whisper-tiny.en": "cd8967486ace97ed",
             "whisper-base": "6ec4797f7a99e29c",
@@ -57,10 +57,10 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("18a78d60fbbae180", "bfb74d95bb7aa297"),
-    "studies/architectures.yaml": ("01a640899925a6dd", "a3ad829d6a8e94bc"),
-    "studies/edlm2025.yaml": ("5cede997b2b0b6d2", "85043a3823b08cfe"),
-    "studies/librispeech.yaml": ("8a0db1899458b057", "5eb3ca4488980b06"),
+    "config.yaml": ("7486497788519fb7", "305a784949b33111"),
+    "studies/architectures.yaml": ("2db60b613f759064", "0a59f70abc3efcec"),
+    "studies/edlm2025.yaml": ("141d034f50f00dec", "4b8b074e47a1b21b"),
+    "studies/librispeech.yaml": ("b6604bd7d0c64db8", "35c4275fc543e9e1"),
 }
 
 
@@ -122,4 +122,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})
+    assert fingerprints(study) == ("2d26d7746f2fbbe8", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})
