@@ -10,13 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import yaml
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.languages import language_of_tag, languages
+from asrmeter.common.paths import ROOT
 from asrmeter.corpora import kinds, text_language
 from asrmeter.corpora.build import build
 from asrmeter.corpora.kinds.folder import FolderCorpus
+from asrmeter.corpora.kinds.hub import HubCorpus
+from asrmeter.study import validation
 
 ENGLISH = [
     "Good morning, how can I help you?",
@@ -321,6 +325,16 @@ def test_a_language_that_cannot_be_is_refused(options: dict[str, Any], message: 
 )  # fmt: skip
 def test_names_of_configurations_tell_languages(tag: str, code: str | None) -> None:
     assert language_of_tag(tag) == code
+
+
+def test_studies_name_the_languages_of_their_speech() -> None:
+    russian, several = (
+        validation.with_defaults(yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text()), name).corpus
+        for name in ("russian", "multilingual")
+    )
+    assert russian.language == "ru"
+    assert isinstance(several, HubCorpus) and several.configs is not None
+    assert [language_of_tag(config) for config in several.configs] == ["en", "ru", "fr", "zh"]
 
 
 def test_silence_that_says_nothing_is_kept_apart(tmp_path: Path) -> None:
