@@ -60,7 +60,7 @@ class WindowedWhisper(Runtime):
         return self.rules.for_record()
 
     def decoder_work(self) -> DecoderWork | None:
-        """Return an empty count of what the decoder runs on; None if `decode` does not count."""
+        """Return an empty count of what the decoder runs on; None if the runtime does not count."""
         return DecoderWork()
 
     def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
