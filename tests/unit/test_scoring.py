@@ -208,10 +208,11 @@ def test_a_text_without_a_word_is_empty(text: str, empty: bool) -> None:
     assert is_empty(text) is empty
 
 
-def test_prose_of_any_length_does_not_repeat_itself() -> None:
-    assert not any(repeats_itself(PROSE[:end]) for end in range(len(PROSE)))
+@pytest.mark.parametrize("in_utf8", [True, False])
+def test_prose_of_any_length_does_not_repeat_itself(in_utf8: bool) -> None:
+    assert not any(repeats_itself(PROSE[:end], in_utf8) for end in range(len(PROSE)))
     # Said again a minute later it is no loop, though the whole compresses well.
-    assert not repeats_itself(f"{PROSE} " * 5)
+    assert not repeats_itself(f"{PROSE} " * 5, in_utf8)
 
 
 # The first three are what Whisper tiny and base made of noise and of a cut that was played again and again.
@@ -231,9 +232,10 @@ def test_a_loop_repeats_itself_and_saying_it_twice_does_not(text: str, repeats: 
     assert repeats_itself(text) is repeats
 
 
-def test_a_loop_is_found_wherever_it_is_in_a_long_text() -> None:
+@pytest.mark.parametrize("in_utf8", [True, False])
+def test_a_loop_is_found_wherever_it_is_in_a_long_text(in_utf8: bool) -> None:
     loop = ("And that is all. " * 15)[:250]
-    assert all(repeats_itself(PROSE[:start] + loop + PROSE[start:]) for start in range(0, len(PROSE), 7))
+    assert all(repeats_itself(PROSE[:start] + loop + PROSE[start:], in_utf8) for start in range(0, len(PROSE), 7))
 
 
 @pytest.mark.parametrize(
