@@ -101,7 +101,23 @@ _TABLES: tuple[tuple[str, str, str, str, tuple[MainColumn, ...]], ...] = (
             MainColumn("Weights", "weights"),
             _with_interval("WER", "wer"),
             _with_interval("CER", "cer"),
+            MainColumn("WER counts", "counted"),
             MainColumn("Said", "wer_words"),
+            MainColumn("In", "n_segments"),
+        ),
+    ),
+    (
+        "languages",
+        "languages",
+        "Error rates by language",
+        _INTERVAL,
+        (
+            *_SETTING,
+            MainColumn("Language", "language"),
+            _with_interval("WER", "wer"),
+            MainColumn("WER counts", "error_unit"),
+            MainColumn("CER", "cer"),
+            MainColumn("Language found", "language_accuracy"),
             MainColumn("In", "n_segments"),
         ),
     ),
@@ -122,9 +138,13 @@ _TABLES: tuple[tuple[str, str, str, str, tuple[MainColumn, ...]], ...] = (
 )
 
 
-def main_tables(cells: Sequence[Row], scaling: Sequence[Row]) -> list[MainTable]:
-    """Return the main tables of a run; columns without a value, and tables without a row, are left out."""
-    rows = {"cells": [with_columns(row, _told(row)) for row in cells], "scaling": scaling}
+def main_tables(cells: Sequence[Row], scaling: Sequence[Row], languages: Sequence[Row] = ()) -> list[MainTable]:
+    """Return the main tables of a run; columns without a value, and tables without a row, are left out.
+
+    Where there is one language, `languages` would say again what `accuracy` does.
+    """
+    several = languages if len({row["language"] for row in languages}) > 1 else ()
+    rows = {"cells": [with_columns(row, _told(row)) for row in cells], "scaling": scaling, "languages": several}
     return [
         _made(name, source, caption, note, columns, rows[source])
         for name, source, caption, note, columns in _TABLES
@@ -137,7 +157,10 @@ def _told(row: Row) -> Row:
     method = energy_method(row)
     basis = None if row["energy_j_per_sample"] is None else "modelled" if method in MODELLED_METHODS else "measured"
     status = f"{row['status']}, disturbed" if row["disturbed"] else row["status"]
-    return {"energy_is": basis, "status": status}
+    # Older tables do not say it: all was English.
+    unit = row.get("error_unit")
+    counted = None if unit == "words" else unit
+    return {"energy_is": basis, "status": status, "counted": counted}
 
 
 def _made(
