@@ -75,7 +75,7 @@ class SilenceJob(Job):
         header = typed_json.from_json(SilenceHeader, told | of_run)
         parquet.save(self.output, pa.Table.from_pylist(rows, schema=RECORD), vars(header))
         heard = outcome.of_kind(Heard)
-        said = f"{sum(bool(one.text.strip()) for one in heard)} texts of {len(heard)} clips"
+        said = f"text in {sum(any(map(str.isalnum, one.text)) for one in heard)} of {len(heard)} clips"
         return said if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}; {said}"
 
 

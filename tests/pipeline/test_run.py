@@ -56,6 +56,8 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "transcripts",
         "optimisations",
         "start",
+        "silence",
+        "silence_models",
         "flops",
         "operators",
         "ceilings",
