@@ -1,8 +1,10 @@
 """
 From records to tables.
 
-Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Needs: the records of all cells in all laps, what was heard of silence, profiles, ceilings, counts of FLOPs, Whisper's
+  spelling table
+Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,silence,silence_models}.{parquet,csv},
+  <results>/tables/{operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -21,6 +23,7 @@ rule tables:
         f"{BASE}/resources/languages.toml",
         # Each is as new as the newest record of its lap, and all records together are thousands.
         laps=PLAN.laps.retried,
+        silence=HEARINGS,
         study=saved_study,
         flops="<results>/tables/flops.parquet",
         words=PLAN.archives(["openai-whisper"]),
@@ -35,6 +38,8 @@ rule tables:
                 "languages",
                 "optimisations",
                 "start",
+                "silence",
+                "silence_models",
             ],
             ending=["parquet", "csv"],
         ),
@@ -53,6 +58,7 @@ rule tables:
             --measurements {params.results:q}/measurements \
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
+            --silence {input.silence:q} \
             --fingerprints {params.made_of:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)

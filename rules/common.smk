@@ -141,6 +141,11 @@ def cell_of(wildcards, device):
     return or_exit(PLAN.cell, name)
 
 
+def hearing_of(wildcards, device):
+    "A cell of who hears clips without speech, of the planned record of a file. Any other is refused."
+    return or_exit(PLAN.hearing, f"{wildcards.model}/{wildcards.variant}/{device}")
+
+
 def sitting_of(wildcards, device):
     "The planned sitting of a file. Any other is refused."
     name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.sitting}"
@@ -148,7 +153,7 @@ def sitting_of(wildcards, device):
 
 
 def memory_mb(planned, device):
-    "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or `sitting_of`."
+    "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or one of its like."
     return lambda wildcards, attempt: PLAN.memory_mb(
         planned(wildcards, device), attempt
     )

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     for name in TABLES:
-        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
     parser.add_argument("--compare-with", nargs="?", help="kept run, or results folder of a run; no value for none")

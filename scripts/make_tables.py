@@ -10,7 +10,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import languages_table, optimisations, start_table
+from asrmeter.analysis import languages_table, optimisations, silence, start_table
 from asrmeter.analysis.cells_table import gather
 from asrmeter.analysis.normalisers import normalisers
 from asrmeter.common.parquet import read, write
@@ -29,6 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
     parser.add_argument(
+        "--silence", type=Path, nargs="*", default=[], help="what each model and variant made of silence (Parquet)"
+    )
+    parser.add_argument(
         "--fingerprints", type=Fingerprints.from_json, default=NO_FINGERPRINTS, help=f"as JSON: {Fingerprints.__doc__}"
     )
     parser.add_argument("--output-folder", type=Path, required=True, help="folder of the tables")
@@ -40,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     tables["optimisations"] = optimisations.table(study, tables)
     tables["languages"] = languages_table.table(tables)
     tables["start"] = start_table.table(tables)
+    tables |= silence.tables(study, args.silence, args.fingerprints)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

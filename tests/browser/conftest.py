@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from asrmeter.analysis import start_table
 from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.analysis.silence import model_rows
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
@@ -21,6 +22,7 @@ from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
 from helpers.optimisations import example_optimisations
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
+from helpers.silence import example_silence
 from helpers.tables import (
     all_sittings,
     example_cells,
@@ -59,6 +61,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     bottlenecks = example_bottlenecks(cells)
     slower = [row | {"latency_s_median": row["latency_s_median"] and row["latency_s_median"] * 1.2} for row in cells]
     slower[0] |= {"latency_s_median": 100.0, "threads": 1}
+    silence = example_silence(("whisper-tiny.en", HOSTILE))
     inputs = Inputs(
         example_study(report={"study_2025": True}),
         cells,
@@ -73,9 +76,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
         optimisations=example_optimisations(("whisper-tiny.en", HOSTILE)),
         start=start_table.rows(cells),
+        silence_models=model_rows(silence),
     )
     context = FigureContext.of(
-        inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), inputs.optimisations
+        inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), inputs.optimisations, silence
     )
     figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))

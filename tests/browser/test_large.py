@@ -31,7 +31,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("large")
     tables = write_large_study(folder)
     report = folder / "report.html"
-    needed = ("study", "cells", "transcripts", "optimisations", "roofline", "ceilings", "operators", "scaling")
+    needed = ("study", "cells", "transcripts", "optimisations", "silence")
+    needed += ("roofline", "ceilings", "operators", "scaling")
     drawn_from = {name: tables[name] for name in needed}
     words = {"template_folder": TEMPLATES}
     drawn_s = run("make_figures.py", **drawn_from, **words, output_folder=folder / "figures")

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from test_page import AXE
 
+from asrmeter.analysis.silence import model_rows
 from asrmeter.report.catalogue import load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
@@ -15,6 +16,7 @@ from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
 from helpers.pages import TEMPLATES, Open
+from helpers.silence import clips_of
 from helpers.tables import Cell, all_sittings, cell, example_selection, example_study, without_interval
 
 # What a figure is elsewhere does not matter here.
@@ -64,7 +66,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
             rows = cells()
             bottlenecks = example_bottlenecks(rows)
             study = example_study(REPORTS[name] | {"language": language})
-            inputs = Inputs(study, rows, [], all_sittings(rows), bottlenecks, example_selection())
+            heard = [row for model in MODELS for row in clips_of(model, {"hum": "Thank you."})]
+            inputs = Inputs(
+                *(study, rows, [], all_sittings(rows), bottlenecks, example_selection()),
+                silence_models=model_rows(heard),
+            )
             context = FigureContext.of(study, rows, [], bottlenecks, load_texts(TEMPLATES, language))
             figures = dict.fromkeys(FIGURES, DRAWN) | {"alternatives": figure_svg("alternatives", context)}
             html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, language)))

@@ -23,9 +23,13 @@ def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", k
     (folder / PROVENANCE).write_text(json.dumps(provenance))
 
 
-def sign_corpus(folder: Path, rows: list[dict[str, Any]], key: str | None = None) -> Path:
-    """Write the manifest of the audio files in the `path` of `rows`; return the path of the manifest."""
+def sign_corpus(folder: Path, rows: list[dict[str, Any]], key: str | None = None, **selection: Any) -> Path:
+    """Write the manifest of the audio files in the `path` of `rows`; return the path of the manifest.
+
+    `selection` is what else the record of the selection says.
+    """
     manifest = folder / "segments.json"
     manifest.write_text(json.dumps([row | {"sha256": sha256_of(folder / row["path"])} for row in rows]))
-    (folder / SELECTION).write_text(json.dumps({"key": key, "segments_sha256": sha256_of(manifest)}))
+    own = {"key": key, "segments_sha256": sha256_of(manifest)} | selection
+    (folder / SELECTION).write_text(json.dumps(own))
     return manifest

@@ -18,6 +18,7 @@ from asrmeter.study import validation
 from asrmeter.study.model import Study
 from helpers.bottlenecks import example_bottlenecks, failed_profile, write_bottlenecks
 from helpers.optimisations import optimisation
+from helpers.silence import clips_of
 from helpers.tables import Cell, cell, example_segments, example_selection, example_study, failed, transcripts_of
 from helpers.tables import write_tables as write_cells
 
@@ -45,6 +46,7 @@ def study(folder: Path, **report: Any) -> Study:
     own = {"runtime": {"path": "engines/lemurengine.py", "sha256": "0" * 64, "options": {"cache": "/var/mothcache/x"}}}
     written["variants"] = {"fp32": {"runtime": "transformers"}, "own": own}
     written["compare"] = {"first": OTHER}
+    written["robustness"] = {"silence": True}
     return validation.from_json(written, "a test")
 
 
@@ -56,7 +58,10 @@ def make(here: Path, drawn: str, **report: Any) -> Path:
     cells = _cells(recordings)
     transcripts = [row for one in cells for row in _transcripts(one)]
     reason = f"{recordings / NAMES[0]}: /opt/geckocache/bin has no {SAID[2]}"
-    write_cells(results / "tables", cells, transcripts, [optimisation("fp16", None, reason=reason), optimisation()])
+    proposed = [optimisation("fp16", None, reason=reason), optimisation()]
+    heard = clips_of("whisper-base", {"hum": f"dodowarbler {SAID[3]}"})
+    heard += clips_of("whisper-tiny.en", {}, status="error", reason=reason, text=None, n_words=None)
+    write_cells(results / "tables", cells, transcripts, proposed, heard)
     other = [row | {"node": "nodenarwhal9", "latency_s_median": 50.0} for row in cells]
     write_cells(here / OTHER / "tables", other, transcripts)
     write_bottlenecks(results / "tables", _bottlenecks(cells, recordings))

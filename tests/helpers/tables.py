@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from asrmeter.analysis import languages_table, start_table
+from asrmeter.analysis import silence as silence_tables
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
@@ -332,11 +333,16 @@ def example_segments() -> dict[str, dict[str, Any]]:
 
 
 def write_tables(
-    folder: Path, cells: list[Cell], transcripts: list[Cell], optimisations: Sequence[Cell] = ()
+    folder: Path,
+    cells: list[Cell],
+    transcripts: list[Cell],
+    optimisations: Sequence[Cell] = (),
+    silence: Sequence[Cell] = (),
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them: `languages.parquet`, `optimisations.parquet` and `start.parquet`.
+    What is made of cells lies beside them: `languages.parquet`, `optimisations.parquet` and `start.parquet`, and the tables
+    of silence.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -348,6 +354,8 @@ def write_tables(
         ("optimisations", list(optimisations), OPTIMISATIONS),
         ("start", start_table.rows(cells), start_table.START),
         ("languages", languages_table.rows(whole), languages_table.LANGUAGES),
+        ("silence", list(silence), silence_tables.SILENCE),
+        ("silence_models", silence_tables.model_rows(silence), silence_tables.SILENCE_MODELS),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

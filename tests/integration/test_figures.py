@@ -28,6 +28,7 @@ from asrmeter.report.theme import ACCENT, INK
 from asrmeter.workflow import import_closure
 from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
 from helpers.optimisations import example_optimisations
+from helpers.silence import example_silence
 from helpers.tables import cell, example_cells, example_study, failed, write_tables
 
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -35,8 +36,8 @@ TEXTS = load_texts(TEMPLATES, "en")
 
 
 def context(cells, tables=None):
-    optimisations = example_optimisations() if cells else ()
-    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, optimisations)
+    optimisations, silence = (example_optimisations(), example_silence()) if cells else ((), ())
+    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, optimisations, silence)
 
 
 def figure_svg(name, cells, tables=None):
@@ -90,6 +91,7 @@ def test_svg_is_deterministic_xml_with_real_text(name):
     svg = figure_svg(name, cells, tables)
     assert svg == figure_svg(name, cells, tables)
     labels = ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)", "times as fast")
+    labels += ("Clips with text (%)",)
     assert any(label in svg for label in labels)
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
@@ -251,9 +253,9 @@ def test_the_steps_of_the_front_go_down():
 def test_words_of_another_language_are_in_all_figures():
     texts = {section: {key: f"{text} «xx»" for key, text in entries.items()} for section, entries in TEXTS.items()}
     cells = example_cells(("cpu", "cuda"))
-    tables = example_bottlenecks(cells)
+    tables, heard = example_bottlenecks(cells), example_silence()
     for name in FIGURES:
-        svg = render.figure_svg(name, FigureContext.of(example_study(), cells, [], tables, texts))
+        svg = render.figure_svg(name, FigureContext.of(example_study(), cells, [], tables, texts, (), heard))
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -263,7 +265,7 @@ def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
-    others = ("alternatives", "optimisations", "stages", "operators", "gpu_over_cpu")
+    others = ("alternatives", "optimisations", "silence", "stages", "operators", "gpu_over_cpu")
     figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
@@ -355,7 +357,7 @@ def test_command_line_makes_every_figure(tmp_path: Path):
         "output-folder": tmp_path / "figures",
         "template-folder": TEMPLATES,
     }
-    options |= {"optimisations": tmp_path / "optimisations.parquet"}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "silence")}
     options |= {name: paths[name] for name in make_figures.TABLES}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())

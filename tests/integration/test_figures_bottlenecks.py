@@ -9,8 +9,8 @@ from test_figures import TEXTS, context, figure_svg, labels, message, titles
 
 from asrmeter.analysis.bottlenecks import GROUPS, Bottlenecks
 from asrmeter.report.figures import bottlenecks
-from asrmeter.report.figures.bottlenecks import BAR_COLOURS, HATCHES
 from asrmeter.report.figures.context import FigureContext
+from asrmeter.report.figures.stacked import BAR_COLOURS, HATCHES
 from asrmeter.report.figures.style import COLOURS, MARKERS
 from helpers.bottlenecks import ceiling_rows, example_bottlenecks, failed_profile, profile_rows, stage_rows
 from helpers.tables import cell, example_cells, failed

@@ -57,6 +57,8 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "languages",
         "optimisations",
         "start",
+        "silence",
+        "silence_models",
         "flops",
         "operators",
         "ceilings",

@@ -20,7 +20,9 @@ def test_a_study_by_configfile_is_not_merged_with_config_yaml(fresh: Checkout) -
     study = {"name": "own", "results": "results-own", "models": {"whisper-tiny.en": {}}, "devices": ["cpu"]}
     path = fresh.write(study, "own.yaml")
     jobs = fresh.plan("--configfile", path)
-    # The defaults: four durations, two batch sizes, three laps, no limit to the audio at once; config.yaml has one.
+    # The defaults: four durations, two batch sizes, three laps, no limit to the audio at once, no silence; config.yaml
+    # has a limit, and silence.
+    assert "silence_cpu" not in jobs
     assert (jobs["model"], jobs["measure_cpu"], jobs["retry_disturbed_cpu"]) == (1, 4 * 2 * 3, 3)
     fresh.run("results-own/study.json", "--configfile", path)
     written = json.loads((fresh.folder / "results-own" / "study.json").read_text())

@@ -130,6 +130,10 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
         profile.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"status": [found]}), profile)
         profile.with_suffix(".trace.json.gz").touch()
+    (results / "silence" / "whisper-base" / "fp32").mkdir(parents=True)
+    for device, found in (("cpu", ["ok", "oom"]), ("cuda", ["ok", "ok"])):
+        hearing = results / "silence" / "whisper-base" / "fp32" / f"{device}.parquet"
+        pq.write_table(pa.table({"status": found}), hearing)
     before = {path for path in results.rglob("*") if path.is_file()}
     list_cells.main([str(results), "--status", "oom", "killed", "--delete"])
     list_cells.main([str(results), "--model", "gone", "--delete"])
@@ -138,6 +142,7 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     assert gone == {f"measurements/{sitting}.{ending}" for sitting in records for ending in ("parquet", "json")} | {
         "profiles/whisper-base/fp32/cpu/5s-b4.parquet",
         "profiles/whisper-base/fp32/cpu/5s-b4.trace.json.gz",
+        "silence/whisper-base/fp32/cpu.parquet",
     }
     said = [line for line in capsys.readouterr().out.splitlines() if "5s-b" not in line or "except" in line]
     _, counted, deleted, how, _, _, last, _, except_for = said

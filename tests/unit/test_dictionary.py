@@ -12,6 +12,7 @@ from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.optimisation_verdicts import Verdict
 from asrmeter.common import parquet
 from asrmeter.common.table_types import HELD, LABEL, SOURCES, Holds, Source, column, description
+from asrmeter.common.vocabulary import SILENCE_KINDS
 from asrmeter.records import cell_record
 from tools import columns
 
@@ -64,7 +65,7 @@ def test_what_backticks_name_is_there() -> None:
     # Keys of the study's tariff.
     values = {"price_per_kwh", "price_per_device_hour", "co2_g_per_kwh"}
     values |= {"nvml_counter", "nvml_power", "cpu_load_model", "tdp_constant"}
-    values |= {verdict.value for verdict in Verdict}
+    values |= {verdict.value for verdict in Verdict} | {*SILENCE_KINDS}
     assert {named for _, named in unknown} <= values
 
 

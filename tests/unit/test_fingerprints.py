@@ -15,7 +15,8 @@ import yaml
 
 from asrmeter.common.paths import ROOT
 from asrmeter.study import grid, validation
-from asrmeter.study.fingerprints import fingerprints_of, measure_options, profile_options
+from asrmeter.study.fingerprints import fingerprints_of, measure_options, profile_options, silence_options
+from asrmeter.workflow.plan import Plan
 
 KNOWN = {
     "config.yaml": (
@@ -64,6 +65,10 @@ OPTIONS = {
 }
 
 
+# Of what hears silence in the first study, each model and variant once.
+SILENCE = "e379e1b8a5896835"
+
+
 def digest(options: list[list[str]]) -> str:
     return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
 
@@ -87,6 +92,13 @@ def test_options_of_jobs_are_those_of_the_protocol(path: str) -> None:
     measured = [measure_options(study.as_json(), sitting, made_of) for sitting in grid.execution_order(study)]
     profiled = [profile_options(study.as_json(), cell, made_of) for cell in grid.profiled(study)]
     assert (digest(measured), digest(profiled)) == OPTIONS[path]
+
+
+def test_options_of_who_hears_silence() -> None:
+    study = validation.with_defaults(yaml.safe_load((ROOT / "config.yaml").read_text()) | {"devices": ["cpu"]}, "x")
+    made_of, hearings = fingerprints_of(study), Plan(study, on_cluster=True).hearings
+    assert len(hearings) == len(study.models) * len(study.variants)
+    assert digest([silence_options(study.as_json(), cell, made_of) for cell in hearings.values()]) == SILENCE
 
 
 def test_options_keep_whole_numbers_whole_and_their_order() -> None:

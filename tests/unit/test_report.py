@@ -26,6 +26,7 @@ from asrmeter.analysis import start_table
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.comparison.runs import Run, compare
+from asrmeter.analysis.silence import model_rows
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.report.catalogue import load_texts, load_words
@@ -41,6 +42,7 @@ from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
 from helpers.optimisations import example_optimisations
+from helpers.silence import example_silence
 from helpers.tables import (
     all_sittings,
     cell,
@@ -108,6 +110,7 @@ def rendered(
     selection=None,
     audio=None,
     optimisations=(),
+    silence=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -115,14 +118,15 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     language = study.report.language
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language), optimisations)
+    texts = load_texts(TEMPLATES, language)
+    context = FigureContext.of(study, cells, transcripts, bottlenecks, texts, optimisations, silence)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
-    linked = report.linkable(study.report)
+    linked = report.linkable(study)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells),
+        optimisations, start_table.rows(cells), model_rows(silence),
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -139,7 +143,8 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def page():
-    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=example_optimisations())
+    proposed, heard = example_optimisations(), example_silence()
+    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=proposed, silence=heard)
 
 
 def drawn_anew(context: FigureContext) -> Figure:
@@ -163,7 +168,8 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
     )
     command[command.index(str(TEMPLATES))] = str(templates)
     options = {
-        name: tmp_path / f"{name}.parquet" for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
+        name: tmp_path / f"{name}.parquet"
+        for name in ("cells", "transcripts", "optimisations", "silence", *make_figures.TABLES)
     }
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
@@ -207,7 +213,7 @@ def test_page_is_well_formed_and_all_links_have_targets(page):
     inside = {link[1:] for link in parsed.links if link.startswith("#")}
     assert inside <= set(parsed.ids)
     elsewhere = {link for link in parsed.links if not link.startswith("#")}
-    assert elsewhere == {f"tables/{name}.csv" for name in report.linkable(example_study().report)}
+    assert elsewhere == {f"tables/{name}.csv" for name in report.linkable(example_study())}
     assert "<code>profiles/whisper-base/fp32/cpu/30s-b1.trace.json.gz</code>" in page
 
 
@@ -591,7 +597,8 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start")}
+    of_variants = ("optimisations", "start", "silence_models")
+    options |= {name.replace("_", "-"): tmp_path / f"{name}.parquet" for name in of_variants}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

@@ -8,6 +8,7 @@ from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
 from asrmeter.analysis.languages_table import LANGUAGES
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
+from asrmeter.analysis.silence import SILENCE, SILENCE_MODELS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.analysis.start_table import START
 from asrmeter.common.table_types import HELD, SOURCES, Description, Holds, description
@@ -21,6 +22,11 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "languages": ("a language in a cell that was scored", LANGUAGES),
     "optimisations": ("a proposal, or a further variant, of a model on a device", OPTIMISATIONS),
     "start": ("a model and variant on a device", START),
+    "silence": (
+        "a clip without speech, heard by a model and variant; a record that cannot be read has one row",
+        SILENCE,
+    ),
+    "silence_models": ("a model and variant on a device, with all clips without speech", SILENCE_MODELS),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

@@ -12,6 +12,7 @@ from asrmeter.common.constants import CONFIDENCE
 from asrmeter.common.student import combined_df, t_quantile
 
 N_RESAMPLES = 1000
+_Z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,14 @@ class Estimate:
 
     def _is_within_floor(self, other: "Estimate") -> bool:
         return self.relative_difference(other) <= (max_floor(self, other) or 0.0)
+
+
+def wilson_interval(n_found: int, n: int) -> tuple[float, float]:
+    """Return the ends of Wilson's 95 % interval of a share: of `n` cases, at least one, `n_found` have a property."""
+    share, z2_n = n_found / n, _Z**2 / n
+    middle = (share + z2_n / 2) / (1 + z2_n)
+    half = math.sqrt(z2_n * (share * (1 - share) + z2_n / 4)) / (1 + z2_n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def ratio_of(one: Estimate, other: Estimate) -> Estimate | None:

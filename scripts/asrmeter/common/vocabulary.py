@@ -45,6 +45,9 @@ DIFFERENCES = (
     "windows",
 )
 
+# Audio in which nobody speaks: made (see `corpora.silence`), and recordings of the corpus.
+SILENCE_KINDS = ("digital_silence", "white_noise", "hum", "room_tone", "recording")
+
 # What the tokens of some models spell instead of words.
 PHONEMES = "phonemes"
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError
@@ -27,6 +28,13 @@ _OF_TIMEOUT = 0.9
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every job that measures a cell; see `specify`."""
+    add_variant_arguments(parser)
+    parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
+    parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")
+
+
+def add_variant_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every job that runs a model and variant on the corpus; see `specify_variant`."""
     parser.add_argument("--model", required=True, help="name of the model")
     parser.add_argument("--model-key", help="fingerprint that the model folder must have")
     parser.add_argument("--corpus-key", help="fingerprint that the corpus must have")
@@ -42,10 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant-options", required=True, help="the variant's options as JSON: runtime, dtype, attention"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
-    parser.add_argument("--duration-s", type=int, required=True, help="duration class in seconds")
-    parser.add_argument("--batch-size", type=int, required=True, help="segments given to the model at once")
     parser.add_argument("--threads", required=True, help="CPU threads, or auto for all available cores")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the batches")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the batches, and of clips without speech")
     parser.add_argument("--protocol", required=True, help="the protocol as JSON, as the study has it")
     parser.add_argument("--timeout-s", type=float, default=600, help="kill the worker after this many seconds")
     parser.add_argument(
@@ -54,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="which attempt of a job this is; later ones keep earlier records",
     )
-    parser.add_argument("--output", type=Path, required=True, help="the cell's Parquet file")
+    parser.add_argument("--output", type=Path, required=True, help="the Parquet file to write")
 
 
 def add_sitting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,42 +118,49 @@ def specify(args: argparse.Namespace) -> CellSpec:
         AsrmeterError: the model folder or the corpus has changed since it was made.
     """
     begin_s = time.process_time()
-    provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
-    converted = _converted(args)
+    variant = specify_variant(args)
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
-    check_cpu_s = time.process_time() - begin_s
-    protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
     return CellSpec(
-        model=args.model,
-        family=provenance["family"],
-        weights=provenance["weights"],
-        outputs=provenance.get("outputs"),
-        weights_sha256=provenance["weights_sha256"],
-        model_folder=str(args.model_folder),
-        converted_folder=str(args.converted_folder) if converted else None,
-        refused=args.refused or (converted or {}).get("refused"),
-        conversion_key=args.conversion_key,
-        conversion={name: converted[name] for name in _OF_CONVERSION} if converted else None,
-        model_bytes=converted["bytes"] if converted else integrity.weights_bytes(args.model_folder),
-        check_cpu_s=check_cpu_s,
-        model_key=args.model_key,
-        corpus_key=args.corpus_key,
-        variant=args.variant,
-        options=options,
-        runtime=runtimes.runtime_of(options)[0],
-        hidden=runtimes.variant_options(options).hidden,
-        device=args.device,
+        **variant,
+        check_cpu_s=time.process_time() - begin_s,
         duration_s=args.duration_s,
         batch_size=args.batch_size,
-        threads=available_cpus() if args.threads == "auto" else int(args.threads),
-        seed=args.seed,
-        protocol=protocol["version"],
-        **{key: protocol.get(key) for key in _OF_PROTOCOL},
-        corpus=args.segments.parent.name,
         corpus_sha256=class_sha256(segments),
         segments=[row | {"file": str(args.segments.parent / row["path"])} for row in segments],
         batches=batches(segments, args.batch_size, args.seed),
     )
+
+
+def specify_variant(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what a spec says of a model and variant, by its fields; see `specify`."""
+    provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
+    converted = _converted(args)
+    protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
+    return {
+        "model": args.model,
+        "family": provenance["family"],
+        "weights": provenance["weights"],
+        "outputs": provenance.get("outputs"),
+        "weights_sha256": provenance["weights_sha256"],
+        "model_folder": str(args.model_folder),
+        "converted_folder": str(args.converted_folder) if converted else None,
+        "refused": args.refused or (converted or {}).get("refused"),
+        "conversion_key": args.conversion_key,
+        "conversion": {name: converted[name] for name in _OF_CONVERSION} if converted else None,
+        "model_bytes": converted["bytes"] if converted else integrity.weights_bytes(args.model_folder),
+        "model_key": args.model_key,
+        "corpus_key": args.corpus_key,
+        "variant": args.variant,
+        "options": options,
+        "runtime": runtimes.runtime_of(options)[0],
+        "hidden": runtimes.variant_options(options).hidden,
+        "device": args.device,
+        "threads": available_cpus() if args.threads == "auto" else int(args.threads),
+        "seed": args.seed,
+        "protocol": protocol["version"],
+        **{key: protocol.get(key) for key in _OF_PROTOCOL},
+        "corpus": args.segments.parent.name,
+    }
 
 
 def _converted(args: argparse.Namespace) -> JsonObject | None:

@@ -93,6 +93,23 @@ class NodeProfileSpec(ProfileSpec):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SilenceSpec(CellSpec):
+    """What a model and variant hear that is no speech, one clip after the other.
+
+    Attributes:
+        clips: the fields of each; see `asrmeter.corpora.silence.Clip`.
+        language_told: what the model is told that is spoken; None where it is to find out.
+    """
+
+    task = "silence"
+
+    segments: Sequence[JsonObject] = ()
+    batches: Sequence[Sequence[str]] = ()
+    clips: Sequence[JsonObject]
+    language_told: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PeaksSpec(Spec):
     """How to measure the peak rates of a device.
 

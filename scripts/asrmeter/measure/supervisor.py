@@ -82,9 +82,9 @@ def classify_exit(
     `out_of_memory` says that the kernel killed some process meanwhile because memory ran out. `own_file` is the user's
     file that ran the model, if any: what it was doing is named where it says nothing itself.
     """
-    from asrmeter.records.events import Done, Failed, Pass, Ready, Unsupported
+    from asrmeter.records.events import Done, Failed, Heard, Pass, Ready, Unsupported
 
-    n_passes = sum(isinstance(event, Pass) for event in events)
+    n_passes = sum(isinstance(event, Pass | Heard) for event in events)
     where = ""
     if own_file:
         where = (

@@ -249,6 +249,19 @@ class Profile(Event, name="profile"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heard(Event, name="heard"):
+    """What a model wrote of a clip without speech, by the clip's name.
+
+    `sha256` is that of its samples, `language` what the model found to be spoken; see `Hypothesis.language`.
+    """
+
+    clip: str
+    sha256: str
+    text: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Device(Event, name="device"):
     """The device whose peak rates are measured."""
 

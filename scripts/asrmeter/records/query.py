@@ -175,9 +175,9 @@ def format_age(since: datetime.datetime, now: datetime.datetime) -> str:
 
 
 def delete(records: Sequence[RecordSummary], results: Path) -> int:
-    """Delete the files of sittings, and the profiles of their cells if these failed; return how many profiles.
+    """Delete the files of sittings, and what was made beside their cells if it failed; return how many profiles.
 
-    A failed profile holds only the reason, and would not be made again. The machine's peaks stay.
+    What failed holds only the reason, and would not be made again: a profile, a hearing of silence. The peaks stay.
 
     Raises:
         AsrmeterError: a file cannot be deleted; those before it are gone.
@@ -185,9 +185,12 @@ def delete(records: Sequence[RecordSummary], results: Path) -> int:
     n_profiles = 0
     for n_deleted, record in enumerate(records):
         profile = results / "profiles" / f"{record.cell}.parquet"
-        failed = profile.is_file() and not _is_profiled(profile)
-        of_profile = (profile, profile.with_suffix(".trace.json.gz")) if failed else ()
-        for path in (record.path, status.json_of(record.path), *of_profile):
+        hearing = results / "silence" / f"{record.cell.rpartition('/')[0]}.parquet"
+        failed = profile.is_file() and not _is_ok(profile)
+        beside = [profile, profile.with_suffix(".trace.json.gz")] if failed else []
+        if hearing.is_file() and not _is_ok(hearing):
+            beside.append(hearing)
+        for path in (record.path, status.json_of(record.path), *beside):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -198,8 +201,8 @@ def delete(records: Sequence[RecordSummary], results: Path) -> int:
     return n_profiles
 
 
-def _is_profiled(path: Path) -> bool:
-    """Return True if the file of a profile holds one, and not only the reason why there is none."""
+def _is_ok(path: Path) -> bool:
+    """Return True if all rows of a file hold what was measured, and not only the reason why nothing was."""
     try:
         return set(pq.read_table(path, columns=["status"])["status"].to_pylist()) == {"ok"}
     except (OSError, ValueError, KeyError, pyarrow.ArrowException):

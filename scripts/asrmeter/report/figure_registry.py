@@ -69,6 +69,11 @@ FIGURES: Mapping[str, FigureEntry] = {
         draw="asrmeter.report.figures.cells:wer_figure",
         takeaway="asrmeter.report.html.takeaways:wer_takeaway",
     ),
+    "silence": FigureEntry(
+        draw="asrmeter.report.figures.silence:silence_figure",
+        takeaway="asrmeter.report.html.silence:silence_takeaway",
+        section="silence",
+    ),
     "roofline": FigureEntry(
         draw="asrmeter.report.figures.bottlenecks:roofline_figure",
         takeaway="asrmeter.report.html.bottlenecks:roofline_takeaway",

@@ -43,6 +43,8 @@ _SEGMENT_SHAPE = {"duration_s": int, "audio_s": (int, float)} | dict.fromkeys(
     ("segment_id", "path", "text", "sha256"), str
 )
 
+_SILENT_SHAPE = {"audio_s": (int, float)} | dict.fromkeys(("name", "path", "sha256"), str)
+
 
 def weights_sha256(files: Mapping[str, str]) -> str:
     """Return the sha256 of the weights: of their file, or over the hashes of all their files."""
@@ -118,16 +120,42 @@ def check_segments(manifest: Path, duration_s: int, key: str | None = None) -> l
         AsrmeterError: the corpus was made for another `key`, has no such class, or a file was changed or is missing.
     """
     corpus = manifest.parent
-    selection = read_json(corpus / SELECTION, shape={"key": _KEY})
-    _check_key(corpus, selection["key"], key)
-    if "segments_sha256" in selection:  # older corpora have none
-        _check_file(corpus, manifest.name, selection["segments_sha256"], MOST_JSON_BYTES)
+    _check_manifest(manifest, key)
     rows = [row for row in read_json(manifest, shape=[_SEGMENT_SHAPE]) if row["duration_s"] == duration_s]
     if not rows:
         raise AsrmeterError(f"{manifest}: has no segments of {duration_s} s; delete {corpus} and run again")
     for row in rows:
         _check_file(corpus, row["path"], row["sha256"], _MOST_BYTES)
     return rows
+
+
+def check_silent(manifest: Path, key: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
+    """Check the recordings of a corpus in which nobody speaks.
+
+    Return their entries in its selection.json, and the language that models are told of all segments; None where they
+    are told several, or are to find out.
+
+    Raises:
+        AsrmeterError: see `check_segments`.
+    """
+    corpus = manifest.parent
+    silent: list[dict[str, Any]] = _check_manifest(manifest, key).get("silent", [])
+    for entry in silent:
+        _check_file(corpus, entry["path"], entry["sha256"], _MOST_BYTES)
+    told = {row.get("language_told") for row in read_json(manifest, shape=[_SEGMENT_SHAPE])}
+    return silent, told.pop() if len(told) == 1 else None
+
+
+def _check_manifest(manifest: Path, key: str | None) -> dict[str, Any]:
+    """Check what a corpus was made of, and its manifest; return the record of its selection."""
+    corpus = manifest.parent
+    selection: dict[str, Any] = read_json(corpus / SELECTION, shape={"key": _KEY})
+    if "silent" in selection:  # older corpora say nothing of it
+        read_json(corpus / SELECTION, shape={"silent": [_SILENT_SHAPE]})
+    _check_key(corpus, selection["key"], key)
+    if "segments_sha256" in selection:  # older corpora have none
+        _check_file(corpus, manifest.name, selection["segments_sha256"], MOST_JSON_BYTES)
+    return selection
 
 
 def _check_key(folder: Path, own: str | None, planned: str | None) -> None:

@@ -1,4 +1,4 @@
-"""When cells, profiles, model folders and corpora are made again: the options and fingerprints that each depends on.
+"""When cells, profiles, hearings of silence, model folders and corpora are made again: what each depends on.
 
 Options are made of a study as `study.json` has it: the job that measures disturbed sittings again has no pydantic.
 """
@@ -32,6 +32,8 @@ CONVERSION_VERSION = 1
 # Raised when profiles, or the ceilings of a machine, come to mean something else.
 PROFILE_VERSION = 2
 CEILINGS_VERSION = 1
+# Raised when the clips without speech, or how they are heard, come to mean something else.
+SILENCE_VERSION = 1
 
 # Keys of `protocol` that decide what a sitting measures. Others say which cells are tried, how often, and for how long
 # at most: a lap more measures nothing again.
@@ -91,6 +93,15 @@ def profile_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> lis
     return _options(study, cell, made_of, {"version": PROFILE_VERSION})
 
 
+def silence_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> list[str]:
+    """Return the options of `hear_silence.py` that decide what is written of silence: see `measure_options`.
+
+    All cells of a model and variant on a device have the same.
+    """
+    options = _options(study, cell, made_of, {"version": SILENCE_VERSION})
+    return [option for option in options if not option.startswith(("--duration-s=", "--batch-size="))]
+
+
 def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
@@ -111,10 +122,11 @@ def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dic
 
 
 def check_records(study: "Study", headers: Mapping[Path, tuple[Sitting | Cell, object]], made_of: Fingerprints) -> None:
-    """Raise AsrmeterError if the header of a record, or of a profile, differs from what a complete study plans.
+    """Raise AsrmeterError if the header of a record, a profile or the like differs from what a complete study plans.
 
-    A record is of a sitting, a profile of a cell. A header says what it is of by its attributes. One that an older
-    header lacks counts as right, and so does a model or corpus without a fingerprint.
+    A record is of a sitting, a profile of a cell, and what was heard of silence of any cell of its model and variant.
+    A header says what it is of by its attributes. One that an older header lacks counts as right, and so does a model
+    or corpus without a fingerprint.
     """
     others = {
         path: why
@@ -144,6 +156,7 @@ def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[
         "seed": study.seed,
         "protocol": protocol.version,
         "profile_version": PROFILE_VERSION,
+        "silence_version": SILENCE_VERSION,
         **{key: getattr(protocol, key) for key in _OF_A_SITTING if key != "version"},
         "corpus": study.corpus.name,
         "model_key": made_of.models.get(cell.model),

@@ -190,6 +190,16 @@ class Profile(Part):
     ] = Field(default="auto", description="Batch sizes; auto: the smallest and the largest of each class.")
 
 
+class Robustness(Part):
+    """What else models are given than the speech that is scored."""
+
+    silence: bool = Field(
+        default=False,
+        description="Have each pretrained model and variant transcribe clips in which nobody speaks: digital silence, "
+        "white noise, mains hum, room tone, and the corpus' own silent recordings. What it writes is invented.",
+    )
+
+
 class Scenario(Part):
     """What a model has to meet for a purpose, and what counts among those that do."""
 
@@ -363,6 +373,9 @@ class Study(Part):
     profile: Profile = Field(
         default=Profile(),
         description="The cells whose operators are profiled, in separate jobs; an empty list: none.",
+    )
+    robustness: Robustness = Field(
+        default=Robustness(), description="What else models are given than the speech that is scored, in separate jobs."
     )
     report: Report = Field(default=Report(), description="The report.")
     compare: Compare = Field(

@@ -26,6 +26,7 @@ _GUESSED_S = {
     "converted": 20,
     "flops": 15,
     "profile": 10,
+    "silence": 15,
     "ceilings": 8,
     "tables": 20,
 }

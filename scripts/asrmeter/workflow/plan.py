@@ -24,6 +24,7 @@ from asrmeter.study.fingerprints import (
     measure_options,
     profile_options,
     recorded_fingerprint,
+    silence_options,
 )
 from asrmeter.study.grid import Cell, Sitting
 from asrmeter.study.model import Study
@@ -184,6 +185,39 @@ class Plan:
         """Return the ids of the cells whose operators are profiled."""
         return [cell.id for cell in grid.profiled(self.study)]
 
+    @cached_property
+    def hearings(self) -> dict[str, Cell]:
+        """The records of who hears clips without speech, by their place below `silence/`; each with one of its cells.
+
+        These are all models and variants, but for random weights, which write nothing of what they hear; each on the
+        first device that it can run on.
+        """
+        if not self.study.robustness.silence:
+            return {}
+        found: dict[str, Cell] = {}
+        for cell in sorted(self.cells.values(), key=lambda cell: cell.batch_size):
+            device = self._device_of(cell.model, cell.variant)
+            if cell.device == device and self.study.models[cell.model].weights != "random":
+                found.setdefault(f"{cell.model}/{cell.variant}/{device}", cell)
+        return found
+
+    def _device_of(self, model: str, variant: str) -> str:
+        devices = self.study.devices
+        return next((device for device in devices if (model, variant, device) not in self.refused), devices[0])
+
+    def hearing(self, name: str) -> Cell:
+        """Return a cell of who hears clips without speech, by the place of the record.
+
+        Raises:
+            AsrmeterError: the study has none of that name.
+        """
+        if name not in self.hearings:
+            raise AsrmeterError(
+                f"{name} hears no silence in the study {self.study.name}: that takes robustness.silence: true, and "
+                "pretrained weights on the first device that they run on"
+            )
+        return self.hearings[name]
+
     def cell(self, name: str) -> Cell:
         """Return a cell by its id.
 
@@ -223,6 +257,10 @@ class Plan:
     def profile_options(self, cell: Cell) -> list[str]:
         """Return the options of `profile_operators.py` that a profile depends on."""
         return profile_options(self.saved, cell, self.fingerprints) + self._refusal(cell)
+
+    def silence_options(self, cell: Cell) -> list[str]:
+        """Return the options of `hear_silence.py` that what is heard depends on."""
+        return silence_options(self.saved, cell, self.fingerprints) + self._refusal(cell)
 
     def _refusal(self, cell: Cell) -> list[str]:
         why = self.refused.get(way_of(cell))

@@ -1,14 +1,12 @@
 """Figures of the bottleneck analysis: the roofline of each device, and the time of a pass by stage and operator."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from asrmeter.analysis.bottlenecks import GROUPS, profiles, roofline_points, working_sets
 from asrmeter.analysis.table_rows import cell_of
@@ -17,38 +15,14 @@ from asrmeter.common.vocabulary import MEASURED_STATUS, STAGES
 from asrmeter.records.machine_peaks import MachinePeaks
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.grid import model_handles, sign, variant_handles
-from asrmeter.report.figures.style import (
-    COLOURS,
-    LEAST_WIDTH_IN,
-    MARK_COLOUR,
-    logarithmic,
-    message,
-    names_in,
-    surround,
-    wrapped,
-)
+from asrmeter.report.figures.stacked import MOST_BARS, Bar, stacked_bars
+from asrmeter.report.figures.style import LEAST_WIDTH_IN, MARK_COLOUR, logarithmic, message, names_in, surround
 from asrmeter.report.formatting import size
 from asrmeter.report.theme import INK
 
-# Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
-# Lines only: dots and circles take a hundred times the bytes.
-HATCHES = ("", "////", "---", "\\\\\\\\", "xxx", "|||", "+++", "//", "\\\\")
-BAR_COLOURS = (*COLOURS, "#BDBDBD", "#F0E442", "#8C6BB1")
-DARK, LABEL_BOX = "#1c1f26", {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
-# A part that is smaller than this has no room for its number.
-LEAST_LABELLED = 0.07
-BAR_HEIGHT_IN = 0.34
 ROOFLINE_HEIGHT_IN = 3.8
-# More bars than these are no longer read, more points no longer told apart.
-MOST_BARS, MOST_POINTS = 24, 400
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A stacked bar: its label, and the share of the whole of each part; what is left stays empty."""
-
-    label: str
-    shares: Mapping[str, float]
+# More points than these are no longer told apart.
+MOST_POINTS = 400
 
 
 def roofline_figure(context: FigureContext) -> Figure:
@@ -106,7 +80,7 @@ def operators_figure(context: FigureContext) -> Figure:
         panels.setdefault(title, []).append(
             Bar(f"{_label(first, context)} · {batch}", profile.by_group(profile.own_share))
         )
-    return _stacked(panels, {group: context.words["group"][group] for group in GROUPS}, context, left_out)
+    return stacked_bars(panels, {group: context.words["group"][group] for group in GROUPS}, context, left_out)
 
 
 def stages_figure(context: FigureContext) -> Figure:
@@ -126,7 +100,7 @@ def stages_figure(context: FigureContext) -> Figure:
         title = context.text("share_of_pass", device=row["device"], batch=row["batch_size"])
         panels.setdefault(title, []).append(Bar(_label(row, context), _stage_shares(row)))
     parts = {stage: context.words["stage"][f"{stage}_s_median"] for stage in STAGES}
-    return _stacked(panels, parts, context, left_out)
+    return stacked_bars(panels, parts, context, left_out)
 
 
 def _roofline_panel(panel: Axes, points: Sequence[Row], ceilings: MachinePeaks, context: FigureContext) -> None:
@@ -183,60 +157,6 @@ def _memory_line(
     panel.text(
         start, start * raised, label, fontsize=9, rotation=angle, rotation_mode="anchor", transform_rotates_text=True
     )
-
-
-def _stacked(
-    panels: Mapping[str, Sequence[Bar]], parts: Mapping[str, str], context: FigureContext, left_out: str
-) -> Figure:
-    """Draw a panel of horizontal bars for each title, one below the other, all of them from 0 to 100 %.
-
-    `parts` are the parts of a bar with their names.
-    """
-    heights = [len(bars) for bars in panels.values()]
-    figure = Figure(
-        figsize=(LEAST_WIDTH_IN, 0.3 + sum(0.55 + BAR_HEIGHT_IN * n for n in heights)), layout="constrained"
-    )
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=[n + 0.6 for n in heights])
-    for panel, (title, bars) in zip(axes.flat, panels.items(), strict=True):
-        panel.set_title(title)
-        panel.grid(True, axis="x")
-        panel.grid(False, axis="y")
-        for place, bar in enumerate(bars):
-            _bar(panel, place, bar, list(parts))
-        panel.set_yticks(range(len(bars)), [wrapped(bar.label, 60) for bar in bars])
-        panel.tick_params(axis="y", length=0)
-        panel.set_ylim(len(bars) - 0.4, -0.6)
-        panel.set_xlim(0, 100)
-    drawn = [part for part in parts if any(bar.shares.get(part) for bars in panels.values() for bar in bars)]
-    handles = [Patch(**_fill(part, list(parts)), label=parts[part]) for part in drawn]
-    surround(figure, handles, context.text("share"), "", [context.left_out, left_out])
-    return figure
-
-
-def _bar(panel: Axes, place: int, bar: Bar, parts: Sequence[str]) -> None:
-    left = 0.0
-    for part in parts:
-        share = bar.shares.get(part, 0.0)
-        if not share:
-            continue
-        panel.barh(place, 100 * share, left=100 * left, height=0.74, **_fill(part, parts))
-        if share >= LEAST_LABELLED:
-            panel.text(
-                100 * (left + share / 2), place, f"{100 * share:.0f}", color=DARK, fontsize=8, ha="center",
-                va="center_baseline", bbox=LABEL_BOX,
-            )  # fmt: skip
-        left += share
-
-
-def _fill(part: str, parts: Sequence[str]) -> dict[str, Any]:
-    """Return how a part is filled: the same in all bars."""
-    index = parts.index(part)
-    return {
-        "facecolor": BAR_COLOURS[index % len(BAR_COLOURS)],
-        "hatch": HATCHES[index % len(HATCHES)],
-        "edgecolor": DARK,
-        "linewidth": 0.4,
-    }
 
 
 def _stage_shares(row: Row) -> dict[str, float]:

@@ -12,6 +12,7 @@ from asrmeter.analysis.results import BASELINE, CellResult
 from asrmeter.analysis.scenarios import NoRecommendation, Recommendation
 from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.stats import Estimate
+from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import (
     NULL,
@@ -27,6 +28,7 @@ from asrmeter.report.formatting import (
 from asrmeter.report.html.amounts import amount, exact_amount, limit_amount, span
 from asrmeter.report.html.certainty import doubts, how_sure
 from asrmeter.report.html.costs import cost_lines
+from asrmeter.report.html.silence import silence_sentence
 from asrmeter.report.html.table_model import Entry, Table, entry_columns, table_of, text_entry, with_note
 from asrmeter.report.html.unknowns import could_win, not_known
 from asrmeter.study.model import Tariff
@@ -57,9 +59,11 @@ class KeyFigure:
     evidence: list[Markup]
 
 
-def cards(recommendations: Sequence[Recommendation], tariff: Tariff, words: Words) -> list[ScenarioCard]:
-    """Return a card for each scenario."""
-    return [_scenario_card(recommendation, tariff, words) for recommendation in recommendations]
+def cards(
+    recommendations: Sequence[Recommendation], tariff: Tariff, words: Words, silence: Sequence[Row] = ()
+) -> list[ScenarioCard]:
+    """Return a card for each scenario; `silence` are the rows of the table `silence_models`."""
+    return [_scenario_card(recommendation, tariff, words, silence) for recommendation in recommendations]
 
 
 def key_figures(found: StudyRankings, words: Words) -> list[KeyFigure]:
@@ -84,7 +88,9 @@ def title_of(recommendation: Recommendation, words: Words) -> str:
     return words["scenario"].get(recommendation.name, recommendation.name)
 
 
-def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words) -> ScenarioCard:
+def _scenario_card(
+    recommendation: Recommendation, tariff: Tariff, words: Words, silence: Sequence[Row]
+) -> ScenarioCard:
     say = words["answer"]
     cells = []
     if recommendation.ranking is None:
@@ -101,6 +107,7 @@ def _scenario_card(recommendation: Recommendation, tariff: Tariff, words: Words)
         )
         sentences = [_why(recommendation, recommendation.ranking, words), *_ruled_out(recommendation, words)]
         sentences += [*_runner_up(recommendation, recommendation.ranking, words), *how_sure(recommendation, words)]
+        sentences += filter(None, [silence_sentence(result.candidate, silence, words)])
     sentences += [*could_win(recommendation, words), *_left_out(recommendation, words)]
     if recommendation.nearest and not (recommendation.ranking and recommendation.ranking.runner_up):
         sentences.append(nearest(*recommendation.nearest, words))

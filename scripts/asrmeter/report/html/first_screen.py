@@ -17,6 +17,7 @@ from asrmeter.report.html.amounts import amount, limit_amount, span
 from asrmeter.report.html.cards import nearest, title_of, why_none
 from asrmeter.report.html.certainty import chance_of
 from asrmeter.report.html.costs import cost_sentence
+from asrmeter.report.html.silence import silence_sentence
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.html.tiles import Tile, row_of, tiles_of
 from asrmeter.report.html.unknowns import names_of_unknown
@@ -43,7 +44,8 @@ class FirstScreen:
     """The answer for the first purpose.
 
     `tiles` are the figures of the pick, or of what `nearest` names where there is none, and `cost` its money.
-    `others` are the next purposes of the `n_purposes` that the study states.
+    `silence` says
+    what is written where nobody speaks. `others` are the next purposes of the `n_purposes` that the study states.
     """
 
     name: str
@@ -52,6 +54,7 @@ class FirstScreen:
     is_answered: bool
     setting: Markup
     chance: Markup
+    silence: Markup
     nearest: Markup
     tiles: tuple[Tile, ...]
     cost: Markup
@@ -61,9 +64,16 @@ class FirstScreen:
 
 
 def first_screen(
-    recommendations: Sequence[Recommendation], cells: Sequence[Row], tariff: Tariff, words: Words
+    recommendations: Sequence[Recommendation],
+    cells: Sequence[Row],
+    tariff: Tariff,
+    words: Words,
+    silence: Sequence[Row] = (),
 ) -> FirstScreen | None:
-    """Return what the first screen says; None where the study states no purpose."""
+    """Return what the first screen says; None where the study states no purpose.
+
+    `silence` are the rows of the table `silence_models`.
+    """
     if not recommendations:
         return None
     first, *others = recommendations
@@ -77,6 +87,7 @@ def first_screen(
         is_answered=pick is not None,
         setting=_setting(first, pick, row, cells, words) if pick else Markup(),
         chance=_chance(first, words),
+        silence=silence_sentence(shown.candidate, silence, words) if shown else Markup(),
         nearest=nearest(*first.nearest, words) if first.nearest and not pick else Markup(),
         tiles=tuple(tiles_of(first, shown, checks, row, words)) if shown else (),
         cost=cost_sentence(shown, tariff, words) if shown else Markup(),

@@ -46,6 +46,8 @@ def not_shown(of: TakeawayContext, figures: Collection[str], has_texts: bool, is
         add(words["sections"]["transcripts"], words["not_shown"]["texts"])
     elif "wer" not in figures and not has_texts:
         add(words["sections"]["transcripts"], _why_no_wer(of))
+    if of.silence and not any(row["n_clips"] for row in of.silence):
+        add(words["sections"]["silence"], _reasons(of.silence, _why_not, words))
     judged = judged_cells(of.cells, of.tables.roofline)
     if not any(row["bound"] for row in judged):
         add(words["not_shown"]["verdicts"], _listed(why_no_bound(judged, words), words))

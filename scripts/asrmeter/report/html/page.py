@@ -43,6 +43,7 @@ from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.not_shown import not_shown
 from asrmeter.report.html.optimisations import optimisations_section
 from asrmeter.report.html.provenance import provenance_section
+from asrmeter.report.html.silence import silence_section
 from asrmeter.report.html.start import start_table
 from asrmeter.report.html.table_model import has_numbers
 from asrmeter.report.html.tables import (
@@ -64,13 +65,16 @@ from asrmeter.study.model import Report, Study
 TEMPLATE = "report.html.j2"
 # The tables of what variants bring, and cost.
 OF_VARIANTS = ("optimisations", "start")
+# The tables of what is written where nobody speaks, where the study asks for it.
+OF_SILENCE = ("silence", "silence_models")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
-def linkable(report: Report) -> tuple[str, ...]:
-    """Return the tables that a report can link to."""
-    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *KEYS)
-    return tuple(name for name in names if name != "edlm2025" or report.study_2025)
+def linkable(study: Study) -> tuple[str, ...]:
+    """Return the tables that the report of a study can link to."""
+    of_silence = OF_SILENCE if study.robustness.silence else ()
+    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *of_silence, *KEYS)
+    return tuple(name for name in names if name != "edlm2025" or study.report.study_2025)
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
@@ -104,7 +108,7 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report, `optimisations` and `start` the rows of these tables.
+    tables that lie beside the report, `optimisations`, `start` and `silence_models` the rows of these tables.
     """
 
     study: Study
@@ -119,6 +123,7 @@ class Inputs:
     linked: Sequence[str] = ()
     optimisations: Sequence[Row] = ()
     start: Sequence[Row] = ()
+    silence_models: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -140,7 +145,13 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
     takeaways = TakeawayContext(
-        cells, recommendation, bottlenecks, words, next(iter(recommendations), None), inputs.optimisations
+        cells,
+        recommendation,
+        bottlenecks,
+        words,
+        next(iter(recommendations), None),
+        inputs.optimisations,
+        inputs.silence_models,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
@@ -161,10 +172,10 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "language": study.report.language,
         "study_name": study.name,
         "machine": machine_line(all_cells, words),
-        "first": first_screen(recommendations, cells, study.report.tariff, words),
+        "first": first_screen(recommendations, cells, study.report.tariff, words, inputs.silence_models),
         "optimisations": optimisations_section(inputs.optimisations, study.report.accuracy_gate, words),
         "start": start_table(inputs.start, words),
-        "cards": cards(recommendations, study.report.tariff, words),
+        "cards": cards(recommendations, study.report.tariff, words, inputs.silence_models),
         "rules": _rules(study.report, words),
         "facts": key_figures(recommendation, words),
         "caveats": [
@@ -177,6 +188,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "stars": with_unknown(stars, takeaways.unknown, words) if len(stars.lines) > 1 else None,
         "figures": _of_section("figures", drawn),
         "not_shown": not_shown(takeaways, drawn.keys(), bool(transcripts.segments), study.report.transcripts == "none"),
+        "silence": silence_section(inputs.silence_models, words),
         "bottlenecks": held_back if any(held_back.values()) or _of_section("bottlenecks", drawn) else None,
         "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
         "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import optimisations, start_table
+from asrmeter.analysis import optimisations, silence, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -23,8 +23,12 @@ from asrmeter.report.html.transcripts import shown_first
 from asrmeter.report.privacy import Privacy
 from asrmeter.study import ownership
 
-# The tables of what variants bring, and cost, with what reads them.
-_OF_VARIANTS = {"optimisations": optimisations.read, "start": start_table.read}
+# The tables of models and their variants, with what reads them.
+_OF_VARIANTS = {
+    "optimisations": optimisations.read,
+    "start": start_table.read,
+    "silence_models": silence.read_models,
+}
 # All that a report is made of.
 TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *KEYS)
 # What the report shows of either.
@@ -83,9 +87,8 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         segments=privacy.corpus(segments),
         audio=_audio(shown_transcripts, segments, sources.segments.parent, privacy),
         comparison=compare(privacy.run(other), Run.of(shown.results, shown_cells, transcripts)) if other else None,
-        optimisations=privacy.rows("optimisations", found["optimisations"]),
-        start=privacy.rows("start", found["start"]),
-        linked=privacy.tables_of(linkable(study.report)) if is_packed or not privacy.withholds else (),
+        **{name: privacy.rows(name, own) for name, own in found.items()},
+        linked=privacy.tables_of(linkable(study)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
     words = load_words(sources.template_folder, study.report.language)
