@@ -14,7 +14,7 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json
 from asrmeter.common.regular_files import read_regular
 from asrmeter.common.table_types import Row
-from asrmeter.report.catalogue import load_words
+from asrmeter.report.catalogue import error_unit_of, load_words
 from asrmeter.report.formatting import shorten
 from asrmeter.report.html.audio import Audio, embedded
 from asrmeter.report.html.inline_svg import MOST_BYTES, parse
@@ -88,7 +88,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         linked=privacy.tables_of(linkable(study.report)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
-    words = load_words(sources.template_folder, study.report.language)
+    words = load_words(sources.template_folder, study.report.language, error_unit_of(cells))
     return render(sources.template_folder, report_context(inputs, figures, words)), privacy
 
 
