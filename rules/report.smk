@@ -83,6 +83,7 @@ rule report:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         sittings="<results>/tables/sittings.parquet",
+        languages="<results>/tables/languages.parquet",
         optimisations="<results>/tables/optimisations.parquet",
         start="<results>/tables/start.parquet",
         flops="<results>/tables/flops.parquet",
@@ -115,6 +116,7 @@ rule report:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --sittings {input.sittings:q} \
+            --languages {input.languages:q} \
             --optimisations {input.optimisations:q} \
             --start {input.start:q} \
             --flops {input.flops:q} \

@@ -8,6 +8,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter.analysis import languages_table
 from asrmeter.analysis.bottlenecks import read_table
 from asrmeter.analysis.columns import CELLS
 from asrmeter.analysis.table_rows import cell_of, read_rows
@@ -28,7 +29,11 @@ def main(argv: list[str] | None = None) -> None:
 
     path, _ = tables_of(arguments.results)
     cells = sorted(read_rows(path, CELLS), key=cell_of)
-    text = FORMATS[arguments.format](main_tables(cells, read_table("scaling", path.with_name("scaling.parquet"))))
+    scaling = read_table("scaling", path.with_name("scaling.parquet"))
+    by_language = path.with_name("languages.parquet")
+    # Runs of earlier versions have none.
+    languages = languages_table.read(by_language) if by_language.is_file() else []
+    text = FORMATS[arguments.format](main_tables(cells, scaling, languages))
     if arguments.output:
         write_atomically(arguments.output, text.encode())
     else:

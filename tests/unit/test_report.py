@@ -597,7 +597,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start")}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("languages", "optimisations", "start")}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

@@ -1,6 +1,6 @@
 """What is spoken, and whether models were told or found out: in a line, as a caution, and errors by language."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from babel import Locale
@@ -31,12 +31,13 @@ from asrmeter.report.html.table_model import (
     table_of,
     text_column,
 )
+from asrmeter.report.language_rows import worth_telling
 from asrmeter.report.terms import WORDS, section_of
 
 # What stands for a language that is told where the model finds it out, in the table `cells`.
 DETECTED = "detected"
-# Who is wrong more often makes errors of its own kind, which readers have to know of.
-MOST_WRONG = 0.05
+# Who is right less often makes errors of its own kind, which readers have to know of.
+LEAST_RIGHT = 0.95
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class ByLanguage:
     table: Table
 
 
-def language_name(code: str, report_language: str, words: Words) -> Markup:
+def language_name(code: str | None, report_language: str, words: Words) -> Markup:
     """Return a language's name in the report's language with its code; the code alone where CLDR has no name."""
+    if code is None:
+        return words["speech"]["unknown"]
     name = Locale.parse(report_language).languages.get(code)
     return words["speech"]["language"].format(name=name, code=code) if name else Markup("{}").format(code)
 
@@ -56,12 +59,13 @@ def language_name(code: str, report_language: str, words: Words) -> Markup:
 def speech_line(cells: Sequence[Row], report_language: str, words: Words, key: str = "") -> Markup:
     """Return what is spoken and how models come to know; nothing where it is not known.
 
-    `key` begins the names of the sentences, such as `method_`.
+    `key` begins the names of sentences that take their time, such as `method_`; a line names the first languages.
     """
     spoken = _codes(cells, "language")
     if not spoken:
         return Markup()
-    names = join(language_name(code, report_language, words) for code in spoken)
+    named = sorted(language_name(code, report_language, words) for code in spoken)
+    names = join(named) if key else truncate_list(named, words)
     if DETECTED not in _codes(cells, "language_told"):
         return words["speech"][f"{key}told"].format(languages=names)
     right = _right(cells).values()
@@ -74,7 +78,7 @@ def speech_line(cells: Sequence[Row], report_language: str, words: Words, key: s
 
 def detection_caveat(cells: Sequence[Row], words: Words) -> Markup | None:
     """Name the models that take too many segments for another language; None if there are none."""
-    wrong = sorted(((1 - right, one) for one, right in _right(cells).items() if 1 - right > MOST_WRONG), reverse=True)
+    wrong = sorted(((1 - right, one) for one, right in _right(cells).items() if right < LEAST_RIGHT), reverse=True)
     if not wrong:
         return None
     said = [words["speech"]["wrong"].format(name=display_name(one), share=percent(share)) for share, one in wrong]
@@ -84,7 +88,7 @@ def detection_caveat(cells: Sequence[Row], words: Words) -> Markup | None:
 def wrong_language(row: Row) -> float | None:
     """Return the share of a cell's segments that its model takes for another language, where that is too many."""
     right = row["language_accuracy"]
-    return None if right is None or 1 - right <= MOST_WRONG else 1 - right
+    return None if right is None or right >= LEAST_RIGHT else 1 - right
 
 
 def by_language(rows: Sequence[Row], found: StudyRankings, report_language: str, words: Words) -> ByLanguage | None:
@@ -92,15 +96,14 @@ def by_language(rows: Sequence[Row], found: StudyRankings, report_language: str,
 
     `rows` are those of the table `languages`. Of each model those of the cell by which it is compared are shown.
     """
-    if len({row["language"] for row in rows}) < 2 and all(row["language_accuracy"] is None for row in rows):
-        return None
-    of_candidate = _compared(rows, found)
+    of_candidate = _compared(rows, found) if worth_telling(rows) else {}
     if not of_candidate:
         return None
     shown = [row for own in of_candidate.values() for row in own]
-    columns = _columns(shown, lambda code: language_name(code, report_language, words), words)
+    names = {row["language"]: language_name(row["language"], report_language, words) for row in shown}
     # The models of a language one below the other.
-    ordered = sorted(shown, key=lambda row: row["language"])
+    ordered = sorted(shown, key=lambda row: (row["language"] is None, names[row["language"]]))
+    columns = _columns(ordered, names, words)
     table = table_of("languages", words["speech"]["caption"], columns, ordered, words, source="languages")
     return ByLanguage(tuple(_sentences(of_candidate, report_language, words)), table)
 
@@ -132,7 +135,7 @@ def _compared(rows: Sequence[Row], found: StudyRankings) -> dict[Candidate, list
     return {one: found_rows for one, found_rows in own.items() if found_rows}
 
 
-def _columns(rows: Sequence[Row], name: Callable[[str], Markup], words: Words) -> list[Column[Row]]:
+def _columns(rows: Sequence[Row], names: Mapping[str | None, Markup], words: Words) -> list[Column[Row]]:
     units = {row["error_unit"] for row in rows}
     missing = words["why_null"]
 
@@ -146,7 +149,7 @@ def _columns(rows: Sequence[Row], name: Callable[[str], Markup], words: Words) -
     characters: list[Column[Row]] = [quantity("cer", why, scale=100)]
     right: list[Column[Row]] = [quantity("language_accuracy", why_no_language, scale=100)]
     return [
-        text_column("language", lambda row: name(row["language"]), "language"),
+        text_column("language", lambda row: names[row["language"]], "language"),
         text_column("model", lambda row: row["model"], "model"),
         text_column("variant", lambda row: row["variant"], "variant"),
         Column("pooled_wer", lambda row: estimate_entry(_rate(row), missing["not_scored"], 100), about=("wer",)),

@@ -71,7 +71,7 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 def linkable(report: Report) -> tuple[str, ...]:
     """Return the tables that a report can link to."""
-    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", "languages", *OF_VARIANTS, *KEYS)
     return tuple(name for name in names if name != "edlm2025" or report.study_2025)
 
 

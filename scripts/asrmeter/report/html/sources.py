@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import optimisations, start_table
+from asrmeter.analysis import languages_table, optimisations, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -23,10 +23,14 @@ from asrmeter.report.html.transcripts import shown_first
 from asrmeter.report.privacy import Privacy
 from asrmeter.study import ownership
 
-# The tables of what variants bring, and cost, with what reads them.
-_OF_VARIANTS = {"optimisations": optimisations.read, "start": start_table.read}
+# The tables that are made of cells and transcripts, with what reads them.
+_MADE_OF_THESE = {
+    "languages": languages_table.read,
+    "optimisations": optimisations.read,
+    "start": start_table.read,
+}
 # All that a report is made of.
-TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *KEYS)
+TABLES = ("cells", "transcripts", "sittings", *_MADE_OF_THESE, *KEYS)
 # What the report shows of either.
 SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]
 SELECTION = {
@@ -62,7 +66,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
     cells = read_rows(sources.tables["cells"], CELLS)
     transcripts = read_rows(sources.tables["transcripts"], TRANSCRIPTS, TRANSCRIPT_KEY)
     sittings = read_rows(sources.tables["sittings"], SITTINGS, (*CELL_KEY, "lap"))
-    found = {name: read(sources.tables[name]) for name, read in _OF_VARIANTS.items()}
+    found = {name: read(sources.tables[name]) for name, read in _MADE_OF_THESE.items()}
     bottlenecks = Bottlenecks.read({name: sources.tables[name] for name in KEYS})
     segments = {shorten(row["segment_id"]): row for row in read_json(sources.segments, shape=SEGMENTS)}
     selection = read_json(sources.selection, shape=SELECTION)
@@ -85,6 +89,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         comparison=compare(privacy.run(other), Run.of(shown.results, shown_cells, transcripts)) if other else None,
         optimisations=privacy.rows("optimisations", found["optimisations"]),
         start=privacy.rows("start", found["start"]),
+        languages=privacy.rows("languages", found["languages"]),
         linked=privacy.tables_of(linkable(study.report)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}

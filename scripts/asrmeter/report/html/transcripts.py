@@ -215,11 +215,16 @@ def _shortened(runs: Sequence[Run], spaced: bool) -> Iterable[tuple[str, str, st
 
 
 def _joined(words: Sequence[str], spaced: bool) -> str:
-    """Return words as they are written: characters one after another, but for words of Latin letters among them."""
+    """Return words as they are written: where characters are words, one after another but for runs of letters."""
     if spaced:
         return " ".join(words)
     parted = (
-        f" {word}" if all(one.isascii() and len(one) > 1 for one in (before, word)) else word
+        f" {word}" if before and _is_in_run(before[-1]) and _is_in_run(word[0]) else word
         for before, word in pairwise(("", *words))
     )
     return "".join(parted)
+
+
+def _is_in_run(letter: str) -> bool:
+    """Whether a letter is of a word, such as a Latin one, or of a number, in a text whose characters are words."""
+    return letter.isdecimal() or letter.lower() != letter.upper()
