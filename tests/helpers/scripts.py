@@ -1,10 +1,13 @@
 """Speech in many scripts, constructed: texts with errors, cells that made them, and their errors by language."""
 
-import unicodedata
 from typing import Any
 
+from asrmeter.analysis import languages_table
+from asrmeter.analysis.cell_parts.languages import DETECTED, accuracy, error_unit
+from asrmeter.analysis.normalised_text import basic, by_characters
 from asrmeter.analysis.scoring import compare
-from asrmeter.common.languages import languages
+from asrmeter.analysis.table_rows import CELL_KEY
+from asrmeter.common.languages import has_spaces
 from helpers.tables import Cell, cell
 
 # What was said, and what a model made of it, by language. The last of each is of another one.
@@ -55,26 +58,25 @@ def tables(*codes: str, told: bool = True) -> Tables:
 
     Unless the language is `told`, the second model takes a part of the segments for English, and writes as it heard.
     """
-    cells, transcripts, by_language = [], [], []
-    units = {"words" if languages()[code].spaces else "characters" for code in codes}
+    cells, transcripts = [], []
     for model, n_wrong in (("whisper-base", 0), ("whisper-tiny", 0 if told else 2)):
-        own: list[Cell] = []
         at = cell(model, wer=0.1)
-        for code in codes:
-            said, *heard = SPOKEN[code]
-            of_language = [
-                _transcript(at, code, told, f"{code}-{index}", said, heard[index < n_wrong])
-                for index in range(N_SEGMENTS)
-            ]
-            own += of_language
-            by_language.append({key: at[key] for key in ("model", "variant", "device", "duration_s", "batch_size")})
-            by_language[-1] |= _rates(of_language) | {"language": code}
-        one_unit = " and ".join(sorted(units, reverse=True))
-        rates = _rates(own) | {"error_unit": one_unit, "language": ", ".join(sorted(codes))}
-        rates |= {"language_told": rates["language"] if told else "detected", "wer_words": rates.pop("n_words")}
-        cells.append(at | rates | {"normaliser": "whisper-basic 1"})
+        own = [
+            _transcript(at, code, told, f"{code}-{index}", is_wrong=index < n_wrong)
+            for code in codes
+            for index in range(N_SEGMENTS)
+        ]
+        n_words, n_errors = (sum(row[key] for row in own) for key in ("n_words", "n_errors"))
+        wer = n_errors / n_words
+        spoken = ", ".join(sorted(codes))
+        cells.append(
+            at
+            | {"wer": wer, "wer_ci_low": 0.9 * wer, "wer_ci_high": 1.1 * wer, "wer_words": n_words}
+            | {"n_segments": len(own), "normaliser": "asrmeter-basic 1", "error_unit": error_unit(codes)}
+            | {"language": spoken, "language_told": spoken if told else DETECTED, "language_accuracy": accuracy(own)}
+        )
         transcripts += own
-    return cells, transcripts, by_language
+    return cells, transcripts, languages_table.rows(transcripts)
 
 
 def segments(transcripts: list[Cell]) -> dict[str, Any]:
@@ -85,44 +87,20 @@ def segments(transcripts: list[Cell]) -> dict[str, Any]:
     }
 
 
-def normalised(text: str, code: str) -> str:
-    """Return a text as it is scored: words, or characters with their marks, between spaces."""
-    kept = "".join(sign for sign in text.lower() if unicodedata.category(sign)[0] != "P")
-    if languages()[code].spaces:
-        return " ".join(kept.split())
-    clusters: list[str] = []
-    for sign in kept.replace(" ", ""):
-        if clusters and unicodedata.category(sign)[0] == "M":
-            clusters[-1] += sign
-        else:
-            clusters.append(sign)
-    return " ".join(clusters)
-
-
-def _transcript(at: Cell, code: str, told: bool, name: str, said: str, heard: str) -> Cell:
-    texts = {"reference_normalised": normalised(said, code), "hypothesis_normalised": normalised(heard, code)}
-    counts = compare(*texts.values())
+def _transcript(at: Cell, code: str, told: bool, name: str, is_wrong: bool) -> Cell:
+    said, usual, of_another = SPOKEN[code]
+    heard = of_another if is_wrong else usual
+    texts = {"reference_normalised": _normalised(said, code), "hypothesis_normalised": _normalised(heard, code)}
     return {
-        **{key: at[key] for key in ("model", "variant", "device", "duration_s", "batch_size")},
+        **{key: at[key] for key in CELL_KEY},
         **{"segment_id": name, "audio_s": 30.0, "reference": said, "hypothesis": heard, **texts},
-        **{key: getattr(counts, key) for key in ("n_words", "n_substitutions", "n_deletions", "n_insertions")},
+        **vars(compare(*texts.values(), spaces=has_spaces(code))),
         "language": code,
         "language_told": code if told else None,
-        "language_found": None if told else "en" if heard == SPOKEN[code][-1] else code,
+        "language_found": None if told else "en" if is_wrong else code,
     }
 
 
-def _rates(rows: list[Cell]) -> Cell:
-    n_words, n_errors = (
-        sum(sum(row[key] for key in keys) for row in rows)
-        for keys in (("n_words",), ("n_substitutions", "n_deletions", "n_insertions"))
-    )
-    wer = n_errors / n_words
-    found = [row["language_found"] == row["language"] for row in rows if row["language_found"]]
-    code = rows[0]["language"]
-    return {
-        **{"n_segments": len(rows), "n_words": n_words, "wer": wer, "wer_ci_low": 0.9 * wer, "wer_ci_high": 1.1 * wer},
-        **{"cer": 0.5 * wer, "cer_ci_low": 0.4 * wer, "cer_ci_high": 0.6 * wer},
-        "error_unit": "words" if languages()[code].spaces else "characters",
-        "language_accuracy": sum(found) / len(found) if found else None,
-    }
+def _normalised(text: str, code: str) -> str:
+    words = basic(text, code, numbers=False)
+    return words if has_spaces(code) else by_characters(words)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from babel import Locale
 from markupsafe import Markup
 
+from asrmeter.analysis.cell_parts.languages import DETECTED
 from asrmeter.analysis.ranking import StudyRankings
 from asrmeter.analysis.results import Candidate
 from asrmeter.analysis.table_rows import CELL_KEY, cell_name
@@ -34,8 +35,6 @@ from asrmeter.report.html.table_model import (
 from asrmeter.report.language_rows import worth_telling
 from asrmeter.report.terms import WORDS, section_of
 
-# What stands for a language that is told where the model finds it out, in the table `cells`.
-DETECTED = "detected"
 # Who is right less often makes errors of its own kind, which readers have to know of.
 LEAST_RIGHT = 0.95
 

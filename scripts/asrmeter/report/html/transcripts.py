@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from asrmeter.analysis.results import n_errors
 from asrmeter.analysis.table_rows import cell_name
-from asrmeter.common.languages import languages
+from asrmeter.common.languages import has_spaces
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
@@ -163,7 +163,7 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: Audio, is_open: 
 
 
 def _text(row: Row, words: Words) -> Text:
-    spaced = not _is_of_characters(row)
+    spaced = has_spaces(row["language"])
     runs = aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or "")
     return Text(
         name=display_name((row["model"], row["variant"])),
@@ -176,12 +176,6 @@ def _text(row: Row, words: Words) -> Text:
     )
 
 
-def _is_of_characters(row: Row) -> bool:
-    """Whether each character of a transcript's normalised texts is a word."""
-    known = languages().get(row["language"] or "")
-    return known is not None and not known.spaces
-
-
 def _source(known: Row) -> str:
     """Return where a segment comes from: the source's name, and the recordings or files that it was made of."""
     if not known:
@@ -191,7 +185,7 @@ def _source(known: Row) -> str:
 
 
 def _errors(row: Row, words: Words) -> Markup:
-    key = "errors_in_characters" if _is_of_characters(row) else "errors"
+    key = "errors" if has_spaces(row["language"]) else "errors_in_characters"
     return words["transcripts"][key].format(errors=n_errors(row), n=row["n_words"])
 
 
