@@ -2,7 +2,7 @@
 From records to tables.
 
 Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -18,6 +18,7 @@ rule tables:
     input:
         code("make_tables.py"),
         f"{BASE}/resources/proposals.toml",
+        f"{BASE}/resources/languages.toml",
         # Each is as new as the newest record of its lap, and all records together are thousands.
         laps=PLAN.laps.retried,
         study=saved_study,
@@ -31,6 +32,7 @@ rule tables:
                 "sittings",
                 "passes",
                 "transcripts",
+                "languages",
                 "optimisations",
                 "start",
             ],

@@ -10,10 +10,11 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import optimisations, start_table
+from asrmeter.analysis import languages_table, optimisations, start_table
 from asrmeter.analysis.cells_table import gather
-from asrmeter.analysis.scoring import normalisers
+from asrmeter.analysis.normalisers import normalisers
 from asrmeter.common.parquet import read, write
+from asrmeter.common.vocabulary import ENDINGS
 from asrmeter.sources.packages import Archives
 from asrmeter.study import ownership
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints
@@ -37,11 +38,13 @@ def main(argv: list[str] | None = None) -> None:
     scored_by = normalisers(Archives(args.downloads), study.corpus.kind)
     tables = gather(study, args.measurements, scored_by, read(args.flops).to_pylist(), args.fingerprints)
     tables["optimisations"] = optimisations.table(study, tables)
+    tables["languages"] = languages_table.table(tables)
     tables["start"] = start_table.table(tables)
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))
-    logging.info("scored by %s", " and ".join(map(str, scored_by.values())))
+    used = {ending: tables["transcripts"][f"normaliser{ending}"].unique().to_pylist() for ending in ENDINGS}
+    logging.info("scored by %s", " and ".join(name for names in used.values() for name in names if name) or "nothing")
 
 
 if __name__ == "__main__":

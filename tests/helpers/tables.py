@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from asrmeter.analysis import start_table
+from asrmeter.analysis import languages_table, start_table
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
@@ -150,7 +150,8 @@ def cell(
         "transformers_version": "4.57.0",
         "language": "en",
         "language_told": "en",
-        "error_unit": wer and "words",
+        "language_accuracy": None,
+        "error_unit": "words",
         "normaliser": "whisper-english",
         "normaliser_plain": "plain",
         "normaliser_corpus": None,
@@ -192,15 +193,15 @@ def transcripts_of(row: Cell, error_rate: float | None = None, n_segments: int |
             {
                 **{key: row[key] for key in ("model", "variant", "device", "duration_s", "batch_size")},
                 "segment_id": f"house-{row['duration_s']}-{index}",
-                "language": "en",
-                "language_told": "en",
-                "language_found": None,
                 "audio_s": float(row["duration_s"]),
                 "reference": " ".join(words).capitalize() + ".",
                 "hypothesis": " ".join(heard).capitalize() + ".",
                 "reference_normalised": " ".join(words),
                 "hypothesis_normalised": " ".join(heard),
+                **{"language": "en", "language_told": "en", "language_found": None},
                 "n_words": len(words),
+                "n_errors": sum(one != other for one, other in zip(words, heard, strict=True)),
+                **{"n_characters": 5 * len(words), "n_character_errors": 3},
                 "n_substitutions": sum(one != other for one, other in zip(words, heard, strict=True)),
                 "n_deletions": 0,
                 "n_insertions": 0,
@@ -335,16 +336,18 @@ def write_tables(
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them: `optimisations.parquet` and `start.parquet`.
+    What is made of cells lies beside them: `languages.parquet`, `optimisations.parquet` and `start.parquet`.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(cells, columns=CELL_COLUMNS).to_parquet(paths[0])
     pd.DataFrame(transcripts, columns=TRANSCRIPTS.names).to_parquet(paths[1])
     pd.DataFrame(all_sittings(cells), columns=SITTINGS.names).to_parquet(paths[2])
+    whole = [row for row in transcripts if row.get("n_words") is not None and "language" in row]
     for name, rows, schema in (
         ("optimisations", list(optimisations), OPTIMISATIONS),
         ("start", start_table.rows(cells), start_table.START),
+        ("languages", languages_table.rows(whole), languages_table.LANGUAGES),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

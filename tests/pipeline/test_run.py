@@ -54,6 +54,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "sittings",
         "passes",
         "transcripts",
+        "languages",
         "optimisations",
         "start",
         "flops",

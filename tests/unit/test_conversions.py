@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_tables import FLOPS, NO_ARCHIVE, STUDY, a_header, a_round
+from test_tables import FLOPS, STUDY, a_header, a_round, no_archive
 
 import convert_model
 import measure
@@ -281,13 +281,13 @@ def test_tables_need_one_lap_of_what_cannot_run(tmp_path: Path) -> None:
             else:
                 header, passes = a_header(model, lap=lap), [entry | {"lap": lap} for entry in a_round(0, 1.0, 2.0)]
             cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2/lap{lap}.parquet", header, passes)
-    made = cells_table.gather(study, tmp_path, NO_ARCHIVE, FLOPS)
+    made = cells_table.gather(study, tmp_path, no_archive, FLOPS)
     rows = {row["model"]: row for row in made["cells"].to_pylist()}
     assert (rows[models[0]]["status"], rows[models[0]]["reason"]) == ("unsupported", "needs a GPU")
     assert [row["lap"] for row in made["sittings"].to_pylist() if row["model"] == models[0]] == [1]
     (tmp_path / f"{models[1]}/fp32/cpu/5s-b2/lap2.parquet").unlink()
     with pytest.raises(AsrmeterError, match="lap2"):
-        cells_table.gather(study, tmp_path, NO_ARCHIVE, FLOPS)
+        cells_table.gather(study, tmp_path, no_archive, FLOPS)
 
 
 @pytest.mark.parametrize(

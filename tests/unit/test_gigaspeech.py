@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrmeter.analysis import scoring
+from asrmeter.analysis import normalisers, scoring
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.corpora.gigaspeech_text import official, without_fillers, words
 from asrmeter.corpora.kinds import gigaspeech
@@ -51,14 +51,14 @@ def test_corpus_own_scoring_counts_digits_and_punctuation() -> None:
 
 def test_models_are_compared_without_punctuation_and_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Archives, "read", lambda *_, **__: b"{}")
-    by_ending = scoring.normalisers(Archives.__new__(Archives), "gigaspeech")
+    by_ending = normalisers.normalisers(Archives.__new__(Archives), "gigaspeech")("en")
     assert list(by_ending) == ["", "_plain", "_corpus"]
     compared = by_ending[""]
     errors = scoring.compare(compared(words(REFERENCE)), compared(HEARD))
     assert (errors.n_errors, errors.n_words) == (1, 11)  # okay, and ok
     assert compared("Er, I, eh, went. Huh!") == compared("I went") == "i went"
     assert "gigaspeech-scoring 1" in str(compared)
-    assert list(scoring.normalisers(Archives.__new__(Archives), "hub")) == ["", "_plain"]
+    assert list(normalisers.normalisers(Archives.__new__(Archives), "hub")("en")) == ["", "_plain"]
 
 
 def test_fillers_go_only_as_whole_words() -> None:

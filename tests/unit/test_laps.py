@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tables import FLOPS, NO_ARCHIVE, STUDY, a_header, a_round
+from test_tables import FLOPS, STUDY, a_header, a_round, no_archive
 
 from asrmeter.analysis import cells_table
 from asrmeter.analysis.lap_estimates import estimates
@@ -39,7 +39,7 @@ def gathered(
             passes = [entry | {"lap": lap} for n in range(2) for entry in a_round(n, latency_s, 2 * latency_s)]
             path = tmp_path / f"{model}/fp32/cpu/5s-b2/lap{lap}.parquet"
             cell_record.write(path, header, passes if header.status == "ok" else [])
-    made = cells_table.gather(study(len(latencies_s), target), tmp_path, NO_ARCHIVE, FLOPS)
+    made = cells_table.gather(study(len(latencies_s), target), tmp_path, no_archive, FLOPS)
     return {name: table.to_pylist() for name, table in made.items()}
 
 
@@ -117,7 +117,7 @@ def test_disturbed_in_every_lap_keeps_a_value_alone(tmp_path: Path) -> None:
     gathered(tmp_path, {1: 1.0, 2: 1.0, 3: 1.0}, dict.fromkeys((1, 2, 3), steal))
     for attempt in (2, 3):
         status.note_try(tmp_path / f"{MODEL}/fp32/cpu/5s-b2/lap2.parquet", attempt, "steal 8 %")
-    tables = cells_table.gather(study(), tmp_path, NO_ARCHIVE, FLOPS)
+    tables = cells_table.gather(study(), tmp_path, no_archive, FLOPS)
     made = {name: table.to_pylist() for name, table in tables.items()}
     cell = cell_of(made)
     assert (cell["disturbed"], cell["n_laps_disturbed"], cell["status"]) == (True, 3, "unconverged")
@@ -155,7 +155,7 @@ def test_a_damaged_lap_is_named_and_the_others_stand(tmp_path: Path) -> None:
     gathered(tmp_path, {1: 1.0, 2: 1.0, 3: 1.0})
     path = tmp_path / f"{MODEL}/fp32/cpu/5s-b2/lap2.parquet"
     path.write_bytes(path.read_bytes()[:-9] + b"damaged!!")
-    tables = cells_table.gather(study(), tmp_path, NO_ARCHIVE, FLOPS)
+    tables = cells_table.gather(study(), tmp_path, no_archive, FLOPS)
     made = {name: table.to_pylist() for name, table in tables.items()}
     cell = cell_of(made)
     assert (cell["status"], cell["laps"]) == ("ok", "1 3")
@@ -164,7 +164,7 @@ def test_a_damaged_lap_is_named_and_the_others_stand(tmp_path: Path) -> None:
     assert (lost["lap"], lost["status"], lost["counts"], lost["latency_s"]) == (2, "unreadable", False, None)
     path.unlink()
     with pytest.raises(AsrmeterError, match=r"lap2\.parquet"):
-        cells_table.gather(study(), tmp_path, NO_ARCHIVE, FLOPS)
+        cells_table.gather(study(), tmp_path, no_archive, FLOPS)
 
 
 def test_all_laps_together_transcribe_every_segment() -> None:
@@ -175,7 +175,7 @@ def test_all_laps_together_transcribe_every_segment() -> None:
         for lap, own, heard in zip((1, 2), ids, texts, strict=True)
     ]
     cell = measured(*records)
-    scored = cells_table.score(cell.header, cell.passes, NO_ARCHIVE)
+    scored = cells_table.score(cell.header, cell.passes, no_archive)
     assert {row["segment_id"]: row["hypothesis"] for row in scored} == {"a": "one two three", "b": "four", "c": "five"}
     assert cell.wer_note is None and cell.accuracy.n_nondeterministic == 1
     alone = measured(records[0])

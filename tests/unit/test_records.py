@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_tables import FLOPS, NO_ARCHIVE, PASSES, STUDY, a_header, a_pass
+from test_tables import FLOPS, PASSES, STUDY, a_header, a_pass, no_archive
 
 import bottlenecks
 from asrmeter.analysis import cells_table
@@ -76,7 +76,7 @@ def rows_of(header: dict[str, Any], passes: list[dict[str, Any]]) -> list[dict[s
 
 
 def gathered(measurements: Path) -> list[dict[str, Any]]:
-    made = cells_table.gather(STUDY, measurements, NO_ARCHIVE, FLOPS)
+    made = cells_table.gather(STUDY, measurements, no_archive, FLOPS)
     assert {row["model"] for row in made["passes"].to_pylist()} <= {GOOD, OTHER}
     return [of_its_own(row) for row in made["cells"].to_pylist()]
 
@@ -385,7 +385,7 @@ def arrays(name: str, value: Any) -> pa.Table | None:
 def assert_sound(measurements: Path, unharmed: dict[str, Any]) -> None:
     """Assert that the other cell is as it was, and that no figure of this one is a number that cannot be."""
     try:
-        made = cells_table.gather(STUDY, measurements, NO_ARCHIVE, FLOPS)
+        made = cells_table.gather(STUDY, measurements, no_archive, FLOPS)
     except AsrmeterError as error:
         assert any(said in str(error) for said in REFUSED)
         return

@@ -20,13 +20,15 @@ from test_tables import PASSES, SEGMENTS, STUDY, a_header, a_pass
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 import make_tables
-from asrmeter.analysis import cells_table, columns, scoring
-from asrmeter.analysis.scoring import NORMALISERS, PLAIN, compare, is_empty, is_hallucinated, repeats_itself
+from asrmeter.analysis import cells_table, columns, normalisers
+from asrmeter.analysis.normalisers import NORMALISERS, PLAIN, Normaliser
+from asrmeter.analysis.scoring import compare, is_empty, is_hallucinated, repeats_itself
 from asrmeter.common import parquet
 from asrmeter.common.printable import spoken
 from asrmeter.common.vocabulary import ENDINGS, OF_CORPUS, Errors
 from asrmeter.records import cell_record
 from asrmeter.records.flops_rows import FLOPS
+from asrmeter.records.header import Segment
 from asrmeter.sources.packages import Archives, Package, catalogue
 
 PROSE = (
@@ -103,7 +105,7 @@ def test_the_plain_normaliser_leaves_words_and_their_spelling(text: str, expecte
 
 
 def test_whisper_normaliser_has_numbers_contractions_spelling(archives: Archives) -> None:
-    normalise = scoring.whisper_english(archives)
+    normalise = normalisers.whisper_english(archives)
     assert normalise("Um, Mr. Grey's COLOUR isn't [noise] twenty-five.") == "mister gray is color is not 25"
 
 
@@ -121,21 +123,22 @@ ODD_TEXT = st.lists(
 
 
 @pytest.fixture(scope="module")
-def english(tmp_path_factory: pytest.TempPathFactory) -> scoring.Normaliser:
-    return scoring.whisper_english(spelling_archives(tmp_path_factory.mktemp("archives")))
+def english(tmp_path_factory: pytest.TempPathFactory) -> Normaliser:
+    return normalisers.whisper_english(spelling_archives(tmp_path_factory.mktemp("archives")))
 
 
 @given(ODD_TEXT, ODD_TEXT)
-def test_any_texts_are_scored(english: scoring.Normaliser, reference: str, hypothesis: str) -> None:
-    kinds = {"": english, "_plain": PLAIN, "_corpus": scoring.Normaliser("o", "1", scoring.gigaspeech_text.official)}
-    row = cells_table._scored({"segment_id": "s", "audio_s": 1.0, "text": reference}, hypothesis, kinds)
+def test_any_texts_are_scored(english: Normaliser, reference: str, hypothesis: str) -> None:
+    kinds = {"": english, "_plain": PLAIN, "_corpus": Normaliser("o", "1", normalisers.gigaspeech_text.official)}
+    segment: Segment = {"segment_id": "s", "audio_s": 1.0, "text": reference}
+    row = cells_table._scored(segment, hypothesis, lambda _: kinds)
     assert all(row[f"n_errors{ending}"] >= 0 for ending in kinds)
     pa.Table.from_pylist([row], schema=columns.TRANSCRIPTS.remove(0))
     assert not any("\x1b" in value or "\u202e" in value for value in row.values() if isinstance(value, str))
 
 
 @given(ODD_TEXT)
-def test_the_normaliser_is_the_one_of_its_authors(english: scoring.Normaliser, text: str) -> None:
+def test_the_normaliser_is_the_one_of_its_authors(english: Normaliser, text: str) -> None:
     theirs = EnglishTextNormalizer({"colour": "color", "grey": "gray"})
     text = spoken(text)
     try:
@@ -164,7 +167,7 @@ def test_the_normaliser_is_the_one_of_its_authors(english: scoring.Normaliser, t
     ],
 )
 def test_odd_texts_are_scored_and_the_note_says_how(
-    english: scoring.Normaliser, reference: str, hypothesis: str, errors: tuple[int, int], is_usual: bool
+    english: Normaliser, reference: str, hypothesis: str, errors: tuple[int, int], is_usual: bool
 ) -> None:
     *texts, note = english.pair(reference, hypothesis)
     found = compare(*texts)
@@ -192,9 +195,10 @@ def test_a_segment_that_no_normaliser_reads_spoils_no_other(
 
 
 def test_every_normaliser_says_its_name_and_what_it_is_made_of(archives: Archives) -> None:
-    names = {ending: str(normaliser) for ending, normaliser in scoring.normalisers(archives, "packages").items()}
+    by_language = normalisers.normalisers(archives, "packages")
+    names = {ending: str(normaliser) for ending, normaliser in by_language("en").items()}
     made_of = f"openai-whisper {catalogue()['openai-whisper'].version}, transformers {version('transformers')}"
-    assert names == {"": f"whisper-english ({made_of})", "_plain": "plain 1"}
+    assert names == {"": f"whisper-english ({made_of})", "_plain": "plain 2"}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +302,7 @@ def test_collect_scores_a_record_by_every_normaliser(
         name, ending = rate[:3], rate[3:]
         assert cell[f"{name}_ci_low{ending}"] <= cell[rate] <= cell[f"{name}_ci_high{ending}"]
     assert (cell["n_empty"], cell["n_hallucinated"], cell["n_nondeterministic"], cell["wer_note"]) == (0, 1, 0, None)
-    assert cell["normaliser_plain"] == "plain 1" and cell["normaliser"].startswith("whisper-english (openai-whisper 2")
+    assert cell["normaliser_plain"] == "plain 2" and cell["normaliser"].startswith("whisper-english (openai-whisper 2")
     assert [row["is_hallucinated"] for row in made["transcripts"]] == [False, False, True]
     for column in ("wer", "cer", "cer_plain", "normaliser", "n_characters", "n_empty", "n_hallucinated"):
         assert random_weights[column] is None, column
@@ -322,8 +326,8 @@ def test_another_normaliser_needs_no_measuring(
     measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = collected(measured, archives, monkeypatch)
-    letters = scoring.Normaliser("letters", "1", lambda text: text.replace(" ", "").lower())
-    monkeypatch.setitem(NORMALISERS, "_plain", lambda _: letters)
+    letters = Normaliser("letters", "1", lambda text: text.replace(" ", "").lower())
+    monkeypatch.setitem(NORMALISERS, "_plain", lambda *_: letters)
     after = collected(measured, archives, monkeypatch)
     assert after["cells"][1]["normaliser_plain"] == "letters 1"
     assert after["cells"][1]["wer_words_plain"] == len(SEGMENTS)

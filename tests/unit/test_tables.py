@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asrmeter.analysis import cells_table, columns
-from asrmeter.analysis.scoring import NORMALISERS, PLAIN
+from asrmeter.analysis.normalisers import NORMALISERS, PLAIN, Normaliser
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
@@ -36,7 +36,6 @@ SEGMENTS = [
     {"segment_id": "b", "text": "four", "audio_s": 3.0, "sha256": "2"},
     {"segment_id": "c", "text": "five six", "audio_s": 3.5, "sha256": "3"},
 ]
-# What needs no archive scores in the place of every normaliser.
 FLOPS: list[dict[str, Any]] = [
     {
         "model": "whisper-base",
@@ -55,7 +54,11 @@ FLOPS: list[dict[str, Any]] = [
         **{"duration_s": 5, "batch_size": 2, "note": "disagree"},
     },
 ]
-NO_ARCHIVE = dict.fromkeys(NORMALISERS, PLAIN)
+
+
+def no_archive(_: str | None) -> dict[str, Normaliser]:
+    """What needs no archive scores in the place of every normaliser."""
+    return dict.fromkeys(NORMALISERS, PLAIN)
 
 
 def a_pass(latency_s: float, ids: list[str], texts: list[str], phase: str = "latency") -> dict[str, Any]:
@@ -126,7 +129,7 @@ def gathered(
 ) -> dict[str, list[dict[str, Any]]]:
     for model, (own_header, passes) in records.items():
         cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2/lap1.parquet", own_header, passes)
-    return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS).items()}
+    return {name: table.to_pylist() for name, table in cells_table.gather(STUDY, tmp_path, no_archive, FLOPS).items()}
 
 
 def test_phonemes_are_not_compared_with_words(tmp_path: Path) -> None:
@@ -372,7 +375,7 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
 def test_csv_holds_the_same_rows(tmp_path: Path) -> None:
     for model in STUDY.models:
         cell_record.write(tmp_path / f"{model}/fp32/cpu/5s-b2/lap1.parquet", a_header(model), PASSES)
-    made = cells_table.gather(STUDY, tmp_path, NO_ARCHIVE, FLOPS)
+    made = cells_table.gather(STUDY, tmp_path, no_archive, FLOPS)
     parquet.write(made, tmp_path / "tables")
     for name, table in made.items():
         back = pyarrow.csv.read_csv(tmp_path / "tables" / f"{name}.csv")

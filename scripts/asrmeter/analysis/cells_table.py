@@ -9,19 +9,22 @@ from typing import Any
 import pyarrow as pa
 
 from asrmeter.analysis.cell_parts.accuracy import texts_of, wer_note
+from asrmeter.analysis.cell_parts.languages import found_in, of_segment
 from asrmeter.analysis.columns import CELL_COLUMNS, CELLS, PASSES, TRANSCRIPTS
 from asrmeter.analysis.lap_estimates import estimates
 from asrmeter.analysis.measured_cell import MeasuredCell
 from asrmeter.analysis.measured_sitting import MeasuredSitting
-from asrmeter.analysis.scoring import Normaliser, compare, is_empty, is_hallucinated
+from asrmeter.analysis.normalisers import ByLanguage
+from asrmeter.analysis.scoring import compare, is_empty, is_hallucinated
 from asrmeter.analysis.sitting_columns import SITTING_COLUMNS, SITTINGS
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.languages import has_spaces
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import UNREADABLE
 from asrmeter.records import cell_record, disturbance
-from asrmeter.records.header import RecordHeader
+from asrmeter.records.header import RecordHeader, Segment
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import NO_FINGERPRINTS, Fingerprints, check_records
 from asrmeter.study.model import Study
@@ -32,7 +35,7 @@ Record = tuple[RecordHeader, list[dict[str, Any]]]
 def gather(
     study: Study,
     measurements: Path,
-    normalisers: Mapping[str, Normaliser],
+    normalisers: ByLanguage,
     flops: Sequence[Row],
     fingerprints: Fingerprints = NO_FINGERPRINTS,
 ) -> dict[str, pa.Table]:
@@ -139,28 +142,34 @@ def _unreadable_cell(study: Study, cell: grid.Cell, why: str) -> dict[str, Any]:
     return dict.fromkeys(CELLS.names) | _key(cell) | told
 
 
-def score(header: RecordHeader, passes: Sequence[Row], normalisers: Mapping[str, Normaliser]) -> list[dict[str, Any]]:
+def score(header: RecordHeader, passes: Sequence[Row], normalisers: ByLanguage) -> list[dict[str, Any]]:
     """Return a row for each segment of the class: texts and errors; nothing where `wer_note` says why.
 
     `passes` are those of all laps, in their order.
 
     Decoding is deterministic, so the first text of a segment counts; `n_nondeterministic` says how many had others.
-    `normalisers` are those of `scoring.normalisers`; the one without an ending decides what is empty or hallucinated.
+    `normalisers` are `normalisers.normalisers`; of those of a language the one without an ending decides what is empty
+    or hallucinated.
     """
     if wer_note(header, passes):
         return []
-    texts = texts_of(passes)
-    return [_scored(segment, texts[segment["segment_id"]][0], normalisers) for segment in header.segments]
+    texts, found = texts_of(passes), found_in(passes)
+    return [
+        _scored(segment, texts[segment["segment_id"]][0], normalisers) | of_segment(segment, found)
+        for segment in header.segments
+    ]
 
 
-def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]) -> dict[str, Any]:
+def _scored(segment: Segment, hypothesis: str, normalisers: ByLanguage) -> dict[str, Any]:
     reference = segment["text"]
+    language = of_segment(segment, {})["language"]
+    spaces = has_spaces(language)
     row: dict[str, Any] = {}
     notes: list[str] = []
-    for ending, normaliser in normalisers.items():
-        *texts, note = normaliser.pair(reference, hypothesis)
-        shown = dict(zip(("reference_normalised", "hypothesis_normalised"), map(printable, texts), strict=True))
-        scores = {"normaliser": str(normaliser), **shown, **asdict(compare(*texts))}
+    for ending, normaliser in normalisers(language).items():
+        said, heard, note = normaliser.pair(reference, hypothesis)
+        shown = {"reference_normalised": printable(said), "hypothesis_normalised": printable(heard)}
+        scores = {"normaliser": str(normaliser), **shown, **asdict(compare(said, heard, spaces))}
         row |= {f"{name}{ending}": value for name, value in scores.items()}
         notes += [f"{normaliser.name}: {note}"] if note else []
     return row | {
@@ -170,7 +179,7 @@ def _scored(segment: Row, hypothesis: str, normalisers: Mapping[str, Normaliser]
         "hypothesis": printable(hypothesis),
         "scoring_note": "; ".join(notes) or None,
         "is_empty": is_empty(row["hypothesis_normalised"]) and not is_empty(row["reference_normalised"]),
-        "is_hallucinated": is_hallucinated(reference, hypothesis, row["n_insertions"], row["n_words"]),
+        "is_hallucinated": is_hallucinated(reference, hypothesis, row["n_insertions"], row["n_words"], language),
     }
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from asrmeter.analysis.cell_columns import accuracy, costs, energy, identity, latency, machine, start, throughput, work
 from asrmeter.analysis.cell_columns.values import CellColumn
-from asrmeter.analysis.score_columns import COUNTED, score_column
+from asrmeter.analysis.score_columns import COUNTED, NONE_FOUND, score_column
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.table_types import FLAG, INTEGER, LABEL, MESSAGE, NUMBER, SPEECH, Source, column
 from asrmeter.common.vocabulary import ENDINGS, Errors
@@ -49,6 +49,27 @@ TRANSCRIPTS = pa.schema(
         *(field for field in cell_record.CELL_FIELDS if field.name in CELL_KEY),
         column("segment_id", LABEL, "The name of the segment.", Source.STUDY),
         column("audio_s", NUMBER, "The length of the segment.", Source.STUDY, unit="s"),
+        column(
+            "language",
+            LABEL,
+            "The language that is spoken, by its code.",
+            Source.STUDY,
+            null_when="nobody knows it",
+        ),
+        column(
+            "language_told",
+            LABEL,
+            "The language that the model was told.",
+            Source.STUDY,
+            null_when="it finds it out",
+        ),
+        column(
+            "language_found",
+            LABEL,
+            "The language that the model found in the first pass over the segment.",
+            Source.MEASURED,
+            null_when=NONE_FOUND,
+        ),
         column("reference", SPEECH, "What was said; what cannot be seen is escaped.", Source.STUDY),
         column(
             "hypothesis",
@@ -67,7 +88,8 @@ TRANSCRIPTS = pa.schema(
         column(
             "is_hallucinated",
             FLAG,
-            "Whether the text repeats itself, or has half as many words inserted as were said (three at least).",
+            "Whether the text repeats itself, or has half as many words inserted as were said (three at least; of "
+            "characters ten).",
             Source.SCORED,
         ),
         *(field for ending in ENDINGS for field in _of_normaliser(ending)),

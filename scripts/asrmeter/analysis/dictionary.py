@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
+from asrmeter.analysis.languages_table import LANGUAGES
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.analysis.start_table import START
@@ -17,6 +18,7 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "sittings": ("a cell in one lap", SITTINGS),
     "passes": ("a pass over one batch; a lap without a pass has one row", PASSES),
     "transcripts": ("a segment, by one cell", TRANSCRIPTS),
+    "languages": ("a language in a cell that was scored", LANGUAGES),
     "optimisations": ("a proposal, or a further variant, of a model on a device", OPTIMISATIONS),
     "start": ("a model and variant on a device", START),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),

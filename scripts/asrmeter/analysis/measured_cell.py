@@ -9,6 +9,7 @@ from typing import Any
 from asrmeter.analysis.cell_parts.accuracy import Accuracy, wer_note
 from asrmeter.analysis.cell_parts.content import Content
 from asrmeter.analysis.cell_parts.energy import Energy
+from asrmeter.analysis.cell_parts.languages import Languages
 from asrmeter.analysis.cell_parts.outcome import Outcome
 from asrmeter.analysis.cell_parts.timing import Timing
 from asrmeter.analysis.cell_parts.work import Work
@@ -162,6 +163,11 @@ class MeasuredCell:
     def accuracy(self) -> Accuracy:
         """What was transcribed."""
         return Accuracy(self.passes, self.scored)
+
+    @cached_property
+    def languages(self) -> Languages:
+        """Which languages were heard, told and found."""
+        return Languages(self.header.segments, self.passes)
 
     @property
     def wer_note(self) -> str | None:

@@ -12,6 +12,13 @@ NORMALISED_BY = {
     OF_CORPUS: "both texts by the corpus' own scoring",
 }
 _WITHOUT = "the corpus has no scoring of its own"
+# What `cells` and `languages` say alike.
+LANGUAGE_ACCURACY = "The share of the segments of a known language whose language the first pass over them found."
+NONE_FOUND = "models were told the languages, or look for none"
+ERROR_UNIT = (
+    "What `wer` counts: `words`, or `characters` in languages whose words no spaces part; `words and characters` where "
+    "there are such and others."
+)
 COUNTED = {
     "n_words": ("The words that were said", "words"),
     "n_errors": ("The words that are wrong: substituted, deleted or inserted", "words"),

@@ -36,6 +36,12 @@ def languages() -> Mapping[str, Language]:
     return read_catalogue(RESOURCES / "languages.toml", Language, key="code")
 
 
+def has_spaces(code: str | None) -> bool:
+    """Tell whether spaces part the words of a language; so it is taken of one that is not known."""
+    language = languages().get(code or "")
+    return language is None or language.spaces
+
+
 def script_of(letter: str) -> str | None:
     """Return the script of a letter by Unicode's name of it, such as LATIN; None of what is no letter."""
     if not letter.isalpha():

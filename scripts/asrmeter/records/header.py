@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from asrmeter.common import typed_json
 from asrmeter.common.errors import one_line
@@ -18,11 +18,13 @@ _VERSION = "_version"
 
 
 class Segment(TypedDict):
-    """A segment of a class, and more that no table has."""
+    """A segment of a class, and more that no table has. Older records do not say languages: all was English then."""
 
     segment_id: str
     audio_s: float
     text: str
+    language: NotRequired[str | None]
+    language_told: NotRequired[str | None]
 
 
 class Activity(TypedDict, total=False):

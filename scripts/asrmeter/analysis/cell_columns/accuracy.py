@@ -4,7 +4,15 @@ from dataclasses import fields
 
 from asrmeter.analysis.cell_columns.values import NOT_LOADED, OLD_RECORD, CellColumn, Value, as_json
 from asrmeter.analysis.cell_parts.accuracy import ERROR_RATES
-from asrmeter.analysis.score_columns import COUNTED, NORMALISED_BY, score_column
+from asrmeter.analysis.cell_parts.languages import DETECTED
+from asrmeter.analysis.score_columns import (
+    COUNTED,
+    ERROR_UNIT,
+    LANGUAGE_ACCURACY,
+    NONE_FOUND,
+    NORMALISED_BY,
+    score_column,
+)
 from asrmeter.common.table_types import INTEGER, LABEL, MESSAGE, NUMBER, Source, column
 from asrmeter.common.vocabulary import ENDINGS, Errors
 from asrmeter.records.events import Ready
@@ -13,7 +21,8 @@ from asrmeter.records.events import Ready
 _COUNTS_OF_CELLS = {"n_errors": "wer_errors", "n_words": "wer_words"}
 _NOT_SCORED = "nothing was scored; `wer_note` says why"
 _RATES = {
-    "wer": "Word error rate: all wrong words (substituted, deleted, inserted) over all words of the class",
+    "wer": "Word error rate: all wrong words (substituted, deleted, inserted) over all words of the class; a character "
+    "stands for a word where `error_unit` says so",
     "cer": "Character error rate: all wrong characters over all characters of the class",
 }
 
@@ -55,6 +64,34 @@ def _of_normaliser(ending: str) -> list[CellColumn]:
 
 
 ACCURACY: list[CellColumn] = [
+    (
+        column(
+            "language",
+            LABEL,
+            "The language that is spoken, by its code; all of them where there are several.",
+            Source.STUDY,
+            null_when="nobody knows it",
+        ),
+        lambda cell: cell.languages.spoken,
+    ),
+    (
+        column(
+            "language_told",
+            LABEL,
+            f"The language that the model was told; all of them; `{DETECTED}` where it finds it out.",
+            Source.STUDY,
+            null_when=OLD_RECORD,
+        ),
+        lambda cell: cell.languages.told,
+    ),
+    (
+        column("language_accuracy", NUMBER, LANGUAGE_ACCURACY, Source.SCORED, unit="share", null_when=NONE_FOUND),
+        lambda cell: cell.languages.accuracy,
+    ),
+    (
+        column("error_unit", LABEL, ERROR_UNIT, Source.SCORED, null_when=OLD_RECORD),
+        lambda cell: cell.languages.error_unit,
+    ),
     *(one for ending in ENDINGS for one in _of_normaliser(ending)),
     (
         column(

@@ -28,8 +28,8 @@ class Accuracy:
     scored: Sequence[Row]
 
     def normaliser(self, ending: str) -> str | None:
-        """Return the normaliser behind the columns with an ending; None without a score."""
-        return self.scored[0].get(f"normaliser{ending}") if self.scored else None
+        """Return the normaliser behind the columns with an ending, or those of all languages; None without a score."""
+        return "; ".join(sorted({row[name] for row in self.scored if (name := f"normaliser{ending}") in row})) or None
 
     def count(self, name: str) -> int | None:
         """Return the sum of a column over the segments; None without a score."""
@@ -41,10 +41,8 @@ class Accuracy:
         rates: dict[str, float | None] = {}
         for (rate, (errors, units)), ending in itertools.product(ERROR_RATES.items(), ENDINGS):
             scored = [row for row in self.scored if f"{errors}{ending}" in row]
-            wrong, total = ([row[f"{name}{ending}"] for row in scored] for name in (errors, units))
-            low, high = stats.ratio_interval(wrong, total) or (None, None)
-            rates[f"{rate}{ending}"] = ratio(sum(wrong), sum(total))
-            rates |= {f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
+            value, low, high = error_rate(scored, f"{errors}{ending}", f"{units}{ending}")
+            rates |= {f"{rate}{ending}": value, f"{rate}_ci_low{ending}": low, f"{rate}_ci_high{ending}": high}
         return rates
 
     @property
@@ -65,6 +63,13 @@ class Accuracy:
         """
         repeated = [texts for texts in texts_of(self.passes).values() if len(texts) > 1]
         return sum(len(set(texts)) > 1 for texts in repeated) if repeated else None
+
+
+def error_rate(scored: Sequence[Row], errors: str, units: str) -> tuple[float | None, float | None, float | None]:
+    """Return errors over units, summed over the segments, and its 95 % bootstrap interval over segments."""
+    wrong, total = ([row[name] for row in scored] for name in (errors, units))
+    low, high = stats.ratio_interval(wrong, total) or (None, None)
+    return ratio(sum(wrong), sum(total)), low, high
 
 
 def texts_of(passes: Sequence[Row]) -> dict[str, list[str]]:
