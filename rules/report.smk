@@ -85,6 +85,7 @@ rule report:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         sittings="<results>/tables/sittings.parquet",
+        languages="<results>/tables/languages.parquet",
         optimisations="<results>/tables/optimisations.parquet",
         start="<results>/tables/start.parquet",
         silence_models="<results>/tables/silence_models.parquet",
@@ -118,6 +119,7 @@ rule report:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --sittings {input.sittings:q} \
+            --languages {input.languages:q} \
             --optimisations {input.optimisations:q} \
             --start {input.start:q} \
             --silence-models {input.silence_models:q} \

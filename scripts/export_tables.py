@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     path, _ = tables_of(arguments.results)
     cells = sorted(read_rows(path, CELLS), key=cell_of)
     scaling = read_table("scaling", path.with_name("scaling.parquet"))
-    # Older runs do not have it.
-    of_languages = path.with_name("languages.parquet")
-    by_language = languages_table.read(of_languages) if of_languages.exists() else []
-    text = FORMATS[arguments.format](main_tables(cells, scaling, by_language))
+    by_language = path.with_name("languages.parquet")
+    # Runs of earlier versions have none.
+    languages = languages_table.read(by_language) if by_language.is_file() else []
+    text = FORMATS[arguments.format](main_tables(cells, scaling, languages))
     if arguments.output:
         write_atomically(arguments.output, text.encode())
     else:

@@ -13,7 +13,7 @@ from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
 from asrmeter.common.files import write_atomically
-from asrmeter.report.catalogue import load_texts
+from asrmeter.report.catalogue import error_unit_of, load_texts
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.render import figure_svg
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         read_rows(arguments.transcripts, TRANSCRIPTS, TRANSCRIPT_KEY),
     )
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
-    words = load_texts(arguments.template_folder, study.report.language)
+    words = load_texts(arguments.template_folder, study.report.language, error_unit_of(cells))
     proposed, heard = optimisations.read(arguments.optimisations), silence.read(arguments.silence)
     context = FigureContext.of(study, cells, transcripts, tables, words, proposed, heard)
     for name in FIGURES:

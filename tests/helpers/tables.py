@@ -341,8 +341,7 @@ def write_tables(
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them: `languages.parquet`, `optimisations.parquet` and `start.parquet`, and the tables
-    of silence.
+    What is made of cells lies beside them (`languages`, `optimisations`, `start`), and the tables of silence.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,7 @@ def test_what_is_withheld_is_said(make_run: Make, capsys: pytest.CaptureFixture[
     script.main([RESULTS])
     first, second, *more = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        r"results-zulukappa/share.zip: 0\.\d\d MB; report.html, 12 tables \(CSV\), study.json, columns.md", first
+        r"results-zulukappa/share.zip: 0\.\d\d MB; report.html, 13 tables \(CSV\), study.json, columns.md", first
     )
     assert second == "withheld by report.transcripts: none and report.paths: false; not in it: transcripts"
     assert more == []

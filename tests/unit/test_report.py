@@ -29,7 +29,7 @@ from asrmeter.analysis.comparison.runs import Run, compare
 from asrmeter.analysis.silence import model_rows
 from asrmeter.analysis.table_rows import CELL_KEY
 from asrmeter.common.errors import AsrmeterError
-from asrmeter.report.catalogue import load_texts, load_words
+from asrmeter.report.catalogue import error_unit_of, load_texts, load_words
 from asrmeter.report.figure_registry import FIGURES, FigureEntry, labels, load
 from asrmeter.report.figures.context import FigureContext
 from asrmeter.report.figures.render import figure_svg
@@ -40,6 +40,7 @@ from asrmeter.report.html import provenance
 from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
+from asrmeter.report.terms import BOTH, CHARACTERS, WORDS, section_of
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
@@ -111,22 +112,22 @@ def rendered(
     audio=None,
     optimisations=(),
     silence=(),
+    languages=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
     sittings = all_sittings(cells) if sittings is None else sittings
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
-    language = study.report.language
-    texts = load_texts(TEMPLATES, language)
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, texts, optimisations, silence)
+    said = (TEMPLATES, study.report.language, error_unit_of(cells))
+    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(*said), optimisations, silence)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
-    words = load_words(TEMPLATES, language)
+    words = load_words(*said)
     selection = example_selection() if selection is None else selection
     linked = report.linkable(study)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells), model_rows(silence),
+        optimisations, start_table.rows(cells), model_rows(silence), languages,
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -342,13 +343,14 @@ def test_modelled_energy_is_labelled_wherever_it_is_shown():
 def test_strings_from_outside_stay_text(nasty):
     cells = [
         cell(nasty, device_name=nasty, energy_note=nasty, os=nasty, commit=nasty, disturbed=True, disturbance=nasty),
-        cell(nasty, "cuda", noise_floor=None, interval_note=nasty, decoding=nasty, normaliser=nasty),
+        cell(nasty, "cuda", noise_floor=None, interval_note=nasty, decoding=nasty, normaliser=nasty, language=nasty),
         cell("whisper-base", status="unconverged", reason=nasty, cpu_name=nasty),
         failed(cell("whisper-base", batch_size=2), "error", nasty),
     ]
     transcripts = transcripts_of(cell(nasty, wer=0.3)) + transcripts_of(cell("whisper-base"))
     for row in transcripts:
         row |= {"hypothesis": nasty, "hypothesis_normalised": nasty, "segment_id": f"{nasty}{row['segment_id']}"}
+        row |= {"language": nasty}
     other = compare(
         Run.of(nasty, [*cells[:3], cell(f"{nasty}2", os="other")], []),
         Run.of("results", measured_again(cells), transcripts),
@@ -358,7 +360,7 @@ def test_strings_from_outside_stay_text(nasty):
     assert parsed.scripts == 1
     assert parsed.loads == []
     assert f"<h1>{escape(nasty)}</h1>" in html
-    assert f"{escape(nasty)} (<a" in html
+    assert f"{escape(nasty)}</bdi> (<a" in html
     assert f"<ins>{escape(nasty.split()[0])}" in html
     assert parsed.ids and all(" " not in one and "<" not in one for one in parsed.ids)
 
@@ -574,6 +576,9 @@ def test_all_words_are_used():
         "scenario_for",
         "edlm2025_why",
         "edlm2025_unit",
+        # By what is counted, and by whether models are told a language.
+        *(section_of(unit) for unit in (WORDS, CHARACTERS, BOTH)),
+        "speech",
     }
     unused = [
         f"{section}.{key}"
@@ -597,7 +602,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    of_variants = ("optimisations", "start", "silence_models")
+    of_variants = ("languages", "optimisations", "start", "silence_models")
     options |= {name.replace("_", "-"): tmp_path / f"{name}.parquet" for name in of_variants}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))

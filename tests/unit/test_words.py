@@ -294,8 +294,9 @@ def test_run_with_clock_set_back_is_not_shorter_than_its_cells() -> None:
         (b"\xff", "cannot be read"),
         (b"page = 1", "page must be a section of texts"),
         (b"[page]\ntitle = 1", "page must be a section of texts"),
-        (b"[page]", "lacks page.title"),
-        (b"[table]", "lacks page"),
+        (b"[counted_words]\n[page]", "lacks page.title"),
+        (b"[counted_words]", "lacks page"),
+        (b"[page]", "lacks counted_words"),
     ],
 )
 def test_words_that_are_broken_or_lacking_are_named(content: bytes, message: str, tmp_path: Path) -> None:

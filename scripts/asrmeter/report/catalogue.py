@@ -1,11 +1,13 @@
 """The words of report and figures: one catalogue a language, `words.<language>.toml` in the template's folder.
 
+Texts say `{error_rate}` where readers see WER, or CER where the errors of characters are counted.
+
 What the columns of tables mean is said by the dictionary of columns, in English. A translation of those that the report
 shows is in `columns.<language>.toml`.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from markupsafe import Markup, escape
 
 from asrmeter.analysis.dictionary import TABLES
 from asrmeter.common.errors import AsrmeterError, one_line
-from asrmeter.common.table_types import description
+from asrmeter.common.table_types import Row, description
+from asrmeter.report.terms import BOTH, WORDS, section_of, with_terms
 
 Words = Mapping[str, Mapping[str, Markup]]
 # The section that says what columns mean, and the language of the dictionary.
@@ -23,13 +26,24 @@ ORIGINAL = "en"
 Texts = Mapping[str, Mapping[str, str]]
 
 
-def load_words(template_folder: Path, language: str) -> Words:
+def error_unit_of(cells: Iterable[Row]) -> str:
+    """Return what the error rates of cells count, as their column `error_unit` has it.
+
+    Words where nothing was scored, and in tables of earlier versions, which lack the column.
+    """
+    units = {unit for row in cells if (unit := row.get("error_unit"))}
+    return units.pop() if len(units) == 1 else BOTH if units else WORDS
+
+
+def load_words(template_folder: Path, language: str, error_unit: str = WORDS) -> Words:
     """Return the report's words in a language, as markup: what is put into them is escaped.
+
+    `error_unit` is what error rates count.
 
     Raises:
         AsrmeterError: there is no file of words for the language, or it is broken.
     """
-    path, texts = _read(template_folder, language)
+    path, texts = _read(template_folder, language, error_unit)
     sections = {
         name: _Named({key: Markup(text) for key, text in entries.items()}, path, f"{name}.")
         for name, entries in texts.items()
@@ -37,13 +51,13 @@ def load_words(template_folder: Path, language: str) -> Words:
     return _Named(sections | {MEANINGS: _meanings(template_folder, language)}, path)
 
 
-def load_texts(template_folder: Path, language: str) -> Texts:
-    """Return the words in a language as plain text.
+def load_texts(template_folder: Path, language: str, error_unit: str = WORDS) -> Texts:
+    """Return the words in a language as plain text; `error_unit` is what error rates count.
 
     Raises:
         AsrmeterError: there is no file of words for the language, or it is broken.
     """
-    path, texts = _read(template_folder, language)
+    path, texts = _read(template_folder, language, error_unit)
     return _Named({name: _Named(entries, path, f"{name}.") for name, entries in texts.items()}, path)
 
 
@@ -75,12 +89,16 @@ def _translated(template_folder: Path, language: str) -> Mapping[str, Mapping[st
     return _sections(path) if path.is_file() else {}
 
 
-def _read(template_folder: Path, language: str) -> tuple[Path, Mapping[str, Mapping[str, str]]]:
+def _read(template_folder: Path, language: str, error_unit: str) -> tuple[Path, Mapping[str, Mapping[str, str]]]:
     path = template_folder / f"words.{language}.toml"
     if not path.is_file():
         there = ", ".join(sorted(found.name.split(".")[1] for found in template_folder.glob("words.*.toml")))
         raise AsrmeterError(f"report.language: no words for {language!r} ({path}); there are: {there}")
-    return path, _sections(path)
+    texts = _sections(path)
+    terms = _Named(texts, path)[section_of(error_unit)]
+    return path, {
+        name: {key: with_terms(text, terms) for key, text in entries.items()} for name, entries in texts.items()
+    }
 
 
 def _sections(path: Path) -> Mapping[str, Mapping[str, str]]:

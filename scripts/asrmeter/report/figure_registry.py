@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from asrmeter.report.terms import WORDS, section_of, with_terms
+
 
 class FigureEntry(NamedTuple):
     """The functions of a figure, as `module:function`.
@@ -91,6 +93,8 @@ FIGURES: Mapping[str, FigureEntry] = {
     ),
 }
 
+_LABELS = {"figure": "figure", "caption": "figure_caption"}
+
 
 def load(reference: str) -> Any:
     """Return the function that a `module:function` names."""
@@ -101,5 +105,7 @@ def load(reference: str) -> Any:
 def labels(name: str, catalogue: Path) -> dict[str, str]:
     """Return what Snakemake's own report says about a figure: the catalogue's title and caption, in plain text."""
     words = tomllib.loads(catalogue.read_text(encoding="utf-8"))
-    texts = {"figure": words["figure"][name], "caption": words["figure_caption"][name]}
+    # Before anything is measured nobody knows what will be counted.
+    terms = words[section_of(WORDS)]
+    texts = {key: with_terms(words[section][name], terms) for key, section in _LABELS.items()}
     return {key: re.sub("<[^>]+>", "", text) for key, text in texts.items()}

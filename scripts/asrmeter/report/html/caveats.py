@@ -11,6 +11,7 @@ from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MEASURED_STATUS, MODELLED_METHODS
 from asrmeter.report.catalogue import Words
 from asrmeter.report.formatting import display_name, format_count, join, shorten, truncate_list
+from asrmeter.report.html.languages import detection_caveat
 from asrmeter.report.html.variants import spelled_out, unequal_variants
 from asrmeter.study.model import Study
 
@@ -37,6 +38,8 @@ def caveats(
         row for row in cells if row["has_decoder"] is False and row["weights"] == "pretrained" and row["batch_size"] > 1
     ]
     caveats: list[str] = []
+    if language := detection_caveat(cells, words):
+        caveats.append(language)
     if skipped := [shorten(entry["name"]) for entry in selection["skipped"]]:
         caveats.append(say["skipped"].format(n=len(skipped), names=truncate_list(skipped, words)))
     if mended := [shorten(entry["name"]) for entry in selection["mended"]]:

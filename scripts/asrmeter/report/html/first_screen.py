@@ -12,11 +12,12 @@ from asrmeter.analysis.results import BASELINE, CellResult
 from asrmeter.analysis.scenarios import NoRecommendation, Recommendation
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
-from asrmeter.report.formatting import NULL, display_name, join, number, result_fields, truncate_list
+from asrmeter.report.formatting import NULL, display_name, join, number, percent, result_fields, truncate_list
 from asrmeter.report.html.amounts import amount, limit_amount, span
 from asrmeter.report.html.cards import nearest, title_of, why_none
 from asrmeter.report.html.certainty import chance_of
 from asrmeter.report.html.costs import cost_sentence
+from asrmeter.report.html.languages import wrong_language
 from asrmeter.report.html.silence import silence_sentence
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.html.tiles import Tile, row_of, tiles_of
@@ -159,6 +160,8 @@ def _setting(
     key = "setting_baseline" if others and result.variant == BASELINE else "setting"
     fields = result_fields(result) | {"runtime": words["runtime"].get(runtime, runtime), "variant": result.variant}
     said = [say[key if runtime else "setting_bare"].format(**fields), *unequal(result, words)]
+    if share := wrong_language(row):
+        said.append(say["language_wrong"].format(share=percent(share)))
     ties = recommendation.ranking.ties if recommendation.ranking else ()
     tied = dict.fromkeys(one.candidate for one in ties if one.candidate != result.candidate)
     if tied:

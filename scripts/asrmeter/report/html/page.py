@@ -39,6 +39,7 @@ from asrmeter.report.html.certainty import chance
 from asrmeter.report.html.comparison import comparison_section
 from asrmeter.report.html.first_screen import first_screen
 from asrmeter.report.html.inline_svg import inline_svg
+from asrmeter.report.html.languages import by_language, speech_line
 from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.not_shown import not_shown
 from asrmeter.report.html.optimisations import optimisations_section
@@ -52,6 +53,7 @@ from asrmeter.report.html.tables import (
     failures_table,
     mended_table,
     models_table,
+    normalisers_of,
     overview_table,
     skipped_table,
     stars_table,
@@ -73,7 +75,7 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 def linkable(study: Study) -> tuple[str, ...]:
     """Return the tables that the report of a study can link to."""
     of_silence = OF_SILENCE if study.robustness.silence else ()
-    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *of_silence, *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", "languages", *OF_VARIANTS, *of_silence, *KEYS)
     return tuple(name for name in names if name != "edlm2025" or study.report.study_2025)
 
 
@@ -108,7 +110,7 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report, `optimisations`, `start` and `silence_models` the rows of these tables.
+    tables that lie beside the report, `optimisations`, `start`, `silence_models` and `languages` the rows of these tables.
     """
 
     study: Study
@@ -124,6 +126,7 @@ class Inputs:
     optimisations: Sequence[Row] = ()
     start: Sequence[Row] = ()
     silence_models: Sequence[Row] = ()
+    languages: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -172,6 +175,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "language": study.report.language,
         "study_name": study.name,
         "machine": machine_line(all_cells, words),
+        "speech": speech_line(all_cells, study.report.language, words),
         "first": first_screen(recommendations, cells, study.report.tariff, words, inputs.silence_models),
         "optimisations": optimisations_section(inputs.optimisations, study.report.accuracy_gate, words),
         "start": start_table(inputs.start, words),
@@ -186,6 +190,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "models": with_unknown(models, takeaways.unknown, words) if has_numbers(models) else None,
         # Alone everybody is the best.
         "stars": with_unknown(stars, takeaways.unknown, words) if len(stars.lines) > 1 else None,
+        "by_language": by_language(inputs.languages, recommendation, study.report.language, words),
         "figures": _of_section("figures", drawn),
         "not_shown": not_shown(takeaways, drawn.keys(), bool(transcripts.segments), study.report.transcripts == "none"),
         "silence": silence_section(inputs.silence_models, words),
@@ -194,7 +199,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,
         "failures": [table for table in failures if table.lines],
         "transcripts": transcripts if transcripts.segments else None,
-        "method": _method(study, words),
+        "method": _method(study, all_cells, words),
         "provenance": provenance_section(study, all_cells, inputs.sittings, selection, words),
         "weights": weights_table(cells, words),
         "downloads": [f"tables/{name}.csv" for name in inputs.linked],
@@ -268,10 +273,18 @@ def _rules(report: Report, words: Words) -> list[Markup]:
     return rules if tariff.currency or tariff.co2_g_per_kwh else [*rules, words["cost"]["no_tariff"]]
 
 
-def _method(study: Study, words: Words) -> list[Markup]:
-    """Return how it was measured, with the values of the study's protocol."""
+def _method(study: Study, cells: Sequence[Row], words: Words) -> list[Markup]:
+    """Return how it was measured, with the values of the study's protocol; nothing of what there was none of."""
     protocol = study.protocol
     values = {key: f"{value:g}" for key, value in protocol if value is not None} | {"target": percent(protocol.target)}
     time = words["method_time"]["budget_s" if protocol.minutes is None else "minutes"].format(**values)
-    slow = f"{100 * SLOW_CONTROL:g}"
-    return [text.format(**values, time=time, slow=slow) for text in words["method"].values()]
+    values |= {"time": time, "slow": f"{100 * SLOW_CONTROL:g}"}
+    own = {
+        "speech": speech_line(cells, study.report.language, words, "method_"),
+        "wer": normalisers_of(cells),
+    }
+    return [
+        text.format(**values, speech=own["speech"], normaliser=own["wer"])
+        for key, text in words["method"].items()
+        if own.get(key, True)
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import optimisations, silence, start_table
+from asrmeter.analysis import languages_table, optimisations, silence, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -14,7 +14,7 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import read_json
 from asrmeter.common.regular_files import read_regular
 from asrmeter.common.table_types import Row
-from asrmeter.report.catalogue import load_words
+from asrmeter.report.catalogue import error_unit_of, load_words
 from asrmeter.report.formatting import shorten
 from asrmeter.report.html.audio import Audio, embedded
 from asrmeter.report.html.inline_svg import MOST_BYTES, parse
@@ -23,14 +23,15 @@ from asrmeter.report.html.transcripts import shown_first
 from asrmeter.report.privacy import Privacy
 from asrmeter.study import ownership
 
-# The tables of models and their variants, with what reads them.
-_OF_VARIANTS = {
+# The tables that are made of cells and transcripts, with what reads them.
+_MADE_OF_THESE = {
+    "languages": languages_table.read,
     "optimisations": optimisations.read,
     "start": start_table.read,
     "silence_models": silence.read_models,
 }
 # All that a report is made of.
-TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *KEYS)
+TABLES = ("cells", "transcripts", "sittings", *_MADE_OF_THESE, *KEYS)
 # What the report shows of either.
 SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]
 SELECTION = {
@@ -66,7 +67,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
     cells = read_rows(sources.tables["cells"], CELLS)
     transcripts = read_rows(sources.tables["transcripts"], TRANSCRIPTS, TRANSCRIPT_KEY)
     sittings = read_rows(sources.tables["sittings"], SITTINGS, (*CELL_KEY, "lap"))
-    found = {name: read(sources.tables[name]) for name, read in _OF_VARIANTS.items()}
+    found = {name: read(sources.tables[name]) for name, read in _MADE_OF_THESE.items()}
     bottlenecks = Bottlenecks.read({name: sources.tables[name] for name in KEYS})
     segments = {shorten(row["segment_id"]): row for row in read_json(sources.segments, shape=SEGMENTS)}
     selection = read_json(sources.selection, shape=SELECTION)
@@ -91,7 +92,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         linked=privacy.tables_of(linkable(study)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
-    words = load_words(sources.template_folder, study.report.language)
+    words = load_words(sources.template_folder, study.report.language, error_unit_of(cells))
     return render(sources.template_folder, report_context(inputs, figures, words)), privacy
 
 

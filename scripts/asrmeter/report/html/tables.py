@@ -15,7 +15,7 @@ from asrmeter.analysis.star_rating import MOST, stars
 from asrmeter.analysis.table_rows import CELL_KEY, cell_name
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MODELLED_METHODS
-from asrmeter.report.catalogue import Words
+from asrmeter.report.catalogue import Words, error_unit_of
 from asrmeter.report.formatting import (
     LARGE,
     NARROW_SPACE,
@@ -24,6 +24,7 @@ from asrmeter.report.formatting import (
     cell_link,
     energy_basis,
     format_count,
+    join,
     number,
     result_fields,
     short_basis,
@@ -44,6 +45,7 @@ from asrmeter.report.html.table_model import (
     text_column,
     with_note,
 )
+from asrmeter.report.terms import CHARACTERS
 
 Stars = tuple[Candidate, Mapping[str, int | None]]
 # As many as anyone reads; selection.json has all.
@@ -94,7 +96,6 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
     Of very many cells only those whose anchors are `linked` to. A table of which no cell has a value is left out, but
     for that of speed, which says what became of each.
     """
-    own_scoring = any(row["wer_corpus"] is not None for row in cells)
     shown = cells if len(cells) <= LARGE else [row for row in cells if anchor(cell_name(row)) in linked]
     currency = currency_of(cells)
     about = words["cost"]["table_money"].format(currency=currency) if currency else words["cost"]["table_no_money"]
@@ -105,14 +106,19 @@ def cells_tables(cells: Sequence[Row], linked: AbstractSet[str], words: Words) -
             ("speed", _speed_columns(words)),
             ("costs", cost_columns(cells, words)),
             ("resources", _resource_columns(words)),
-            ("accuracy", _accuracy_columns(words, own_scoring)),
+            ("accuracy", _accuracy_columns(cells, words)),
         )
         if cells and any(row[column] is not None for row in cells for column in _TOLD_BY.get(name, CELL_KEY))
     ]
     return [
-        replace(table, caption=table.caption.format(money=about)) if table.name == "costs" else table
-        for table in tables
+        replace(table, caption=table.caption.format(money=about, normaliser=normalisers_of(cells))) for table in tables
     ]
+
+
+def normalisers_of(cells: Sequence[Row]) -> Markup:
+    """Return the names of the normalisers by which cells were scored, without versions; nothing if none was."""
+    names = {row["normaliser"].partition(" ")[0] for row in cells if row["normaliser"]}
+    return join(Markup("<code>{}</code>").format(name) for name in sorted(names))
 
 
 def failures_table(rows: Sequence[Row], elsewhere: Sequence[Row], words: Words) -> Table:
@@ -385,21 +391,31 @@ def _resource_columns(words: Words) -> list[Column[Row]]:
     ]
 
 
-def _accuracy_columns(words: Words, own_scoring: bool) -> list[Column[Row]]:
+def _accuracy_columns(cells: Sequence[Row], words: Words) -> list[Column[Row]]:
+    """Return the columns of accuracy; not the error rate of characters where the first one is that already."""
     missing = words["why_null"]
+    has = {key: any(row[key] is not None for row in cells) for key in ("wer_corpus", "language_accuracy")}
+    counts_words = error_unit_of(cells) != CHARACTERS
 
     def why(row: Row) -> str:
         return missing["random"] if row["weights"] == "random" else row.get("wer_note") or missing["not_scored"]
 
+    def why_no_language(row: Row) -> str:
+        return missing["language_told"]
+
+    characters = [
+        quantity("cer", why, scale=100),
+        interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
+    ]
     return [
         *name_columns(),
         text_column("weights", lambda row: row["weights"], "weights"),
         quantity("wer", why, scale=100),
         interval_column("wer_interval", "wer_ci_low", "wer_ci_high", why, scale=100),
         quantity("wer_plain", why, scale=100),
-        *([quantity("wer_corpus", why, scale=100)] if own_scoring else []),
-        quantity("cer", why, scale=100),
-        interval_column("cer_interval", "cer_ci_low", "cer_ci_high", why, scale=100),
+        *([quantity("wer_corpus", why, scale=100)] if has["wer_corpus"] else []),
+        *(characters if counts_words else []),
+        *([quantity("language_accuracy", why_no_language, scale=100)] if has["language_accuracy"] else []),
         *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("substitutions", "deletions", "insertions")),
         *(quantity(f"n_{kind}", why, digits=format_count) for kind in ("empty", "hallucinated")),
         quantity("n_nondeterministic", lambda row: missing["not_repeated"], digits=format_count),

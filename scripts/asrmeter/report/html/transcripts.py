@@ -1,13 +1,18 @@
-"""The section of transcripts: references and hypotheses aligned, errors marked, the worst segments first."""
+"""The section of transcripts: references and hypotheses aligned, errors marked, the worst segments first.
+
+What is aligned are words, and in languages that do not part them by spaces characters, which stand together again.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import jiwer
 from markupsafe import Markup
 
 from asrmeter.analysis.results import n_errors
 from asrmeter.analysis.table_rows import cell_name
+from asrmeter.common.languages import has_spaces
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Words
@@ -18,30 +23,36 @@ from asrmeter.report.html.audio import Audio
 MOST_SEGMENTS, MOST_TEXTS = 40, 200
 # Shown without a click: enough to see what the errors are like.
 N_OPEN = 3
-# What is right is cut to so many words beside an error, in long texts.
-_CONTEXT_WORDS = 8
+# What is right is cut to so many words, or characters, beside an error, in long texts.
+_CONTEXT_WORDS, _CONTEXT_CHARACTERS = 8, 24
 # Five minutes of speech. Of a longer text the beginning is shown; transcripts.csv has the whole.
 _MOST_CHARACTERS = 5000
 
 
 @dataclass(frozen=True)
 class Run:
-    """Words that belong together: `kind` is `equal`, `substitute`, `delete` or `insert`; either text may be empty."""
+    """Words that belong together: `kind` is `equal`, `substitute`, `delete` or `insert`; either may be empty."""
 
     kind: str
-    reference: str
-    hypothesis: str
+    reference: tuple[str, ...]
+    hypothesis: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Text:
-    """What a model made of a segment, aligned with its reference; `raw` is the text before normalisation."""
+    """What a model made of a segment, aligned with its reference, run by run as kind, reference and hypothesis.
+
+    `gap` stands between two runs. `raw` is the text before normalisation, `language` the code of its language, "" where
+    nobody knows it.
+    """
 
     name: Markup
     cell: Markup
     errors: Markup
-    runs: tuple[Run, ...]
+    runs: tuple[tuple[str, str, str], ...]
+    gap: str
     raw: str
+    language: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class Segment:
     title: Markup
     source: str
     reference: str
+    language: str
     texts: tuple[Text, ...]
     audio: Audio
     is_open: bool
@@ -123,8 +135,8 @@ def aligned(reference: str, hypothesis: str) -> list[Run]:
     return [
         Run(
             chunk.type,
-            " ".join(ours[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(theirs[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            tuple(ours[chunk.ref_start_idx : chunk.ref_end_idx]),
+            tuple(theirs[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
         for chunk in chunks
     ]
@@ -143,18 +155,24 @@ def _segment(name: str, rows: Sequence[Row], known: Row, audio: Audio, is_open: 
         ),
         source=_source(known),
         reference=printable(worst["reference"] or "", _MOST_CHARACTERS),
-        texts=tuple(
-            Text(
-                name=display_name((row["model"], row["variant"])),
-                cell=cell_link(cell_name(row)),
-                errors=_errors(row, words),
-                runs=tuple(_shortened(aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or ""))),
-                raw=printable(row["hypothesis"] or "", _MOST_CHARACTERS),
-            )
-            for row in rows
-        ),
+        language=worst["language"] or "",
+        texts=tuple(_text(row, words) for row in rows),
         audio=audio,
         is_open=is_open,
+    )
+
+
+def _text(row: Row, words: Words) -> Text:
+    spaced = has_spaces(row["language"])
+    runs = aligned(row["reference_normalised"] or "", row["hypothesis_normalised"] or "")
+    return Text(
+        name=display_name((row["model"], row["variant"])),
+        cell=cell_link(cell_name(row)),
+        errors=_errors(row, words),
+        runs=tuple(_shortened(runs, spaced)),
+        gap=" " if spaced else "",
+        raw=printable(row["hypothesis"] or "", _MOST_CHARACTERS),
+        language=row["language_found"] or row["language"] or "",
     )
 
 
@@ -167,25 +185,40 @@ def _source(known: Row) -> str:
 
 
 def _errors(row: Row, words: Words) -> Markup:
-    return words["transcripts"]["errors"].format(errors=n_errors(row), words=row["n_words"])
+    key = "errors" if has_spaces(row["language"]) else "errors_in_characters"
+    return words["transcripts"][key].format(errors=n_errors(row), n=row["n_words"])
 
 
 def _badness(row: Row) -> float:
     return n_errors(row) / max(1, row["n_words"])
 
 
-def _shortened(runs: Sequence[Run]) -> Iterable[Run]:
+def _shortened(runs: Sequence[Run], spaced: bool) -> Iterable[tuple[str, str, str]]:
     """Yield the runs, what is right cut in its middle, and of a text that nobody reads to its end the beginning."""
-    n_shown = 0
+    n_context, n_shown = _CONTEXT_WORDS if spaced else _CONTEXT_CHARACTERS, 0
     for run in runs:
         if n_shown > _MOST_CHARACTERS:
-            yield Run("equal", "…", "…")
+            yield "equal", "…", "…"
             return
-        run = Run(run.kind, printable(run.reference, _MOST_CHARACTERS), printable(run.hypothesis, _MOST_CHARACTERS))
-        n_shown += len(run.reference) + len(run.hypothesis)
-        equal = run.reference.split() if run.kind == "equal" else []
-        if len(equal) > 2 * _CONTEXT_WORDS:
-            text = " ".join([*equal[:_CONTEXT_WORDS], "…", *equal[-_CONTEXT_WORDS:]])
-            yield Run(run.kind, text, text)
-        else:
-            yield run
+        reference, hypothesis = run.reference, run.hypothesis
+        if run.kind == "equal" and len(reference) > 2 * n_context:
+            reference = hypothesis = (*reference[:n_context], "…", *reference[-n_context:])
+        said, heard = (printable(_joined(words, spaced), _MOST_CHARACTERS) for words in (reference, hypothesis))
+        n_shown += len(said) + len(heard)
+        yield run.kind, said, heard
+
+
+def _joined(words: Sequence[str], spaced: bool) -> str:
+    """Return words as they are written: where characters are words, one after another but for runs of letters."""
+    if spaced:
+        return " ".join(words)
+    parted = (
+        f" {word}" if before and _is_in_run(before[-1]) and _is_in_run(word[0]) else word
+        for before, word in pairwise(("", *words))
+    )
+    return "".join(parted)
+
+
+def _is_in_run(letter: str) -> bool:
+    """Whether a letter is of a word, such as a Latin one, or of a number, in a text whose characters are words."""
+    return letter.isdecimal() or letter.lower() != letter.upper()

@@ -1,14 +1,18 @@
 """The main tables of a run for papers and pages: values with their intervals or ranges, in units of the dictionary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asrmeter.analysis.dictionary import describe
 from asrmeter.analysis.results import energy_method
 from asrmeter.analysis.table_rows import with_columns
+from asrmeter.common.paths import ROOT
 from asrmeter.common.table_types import Row
 from asrmeter.common.vocabulary import MODELLED_METHODS
+from asrmeter.report.catalogue import ORIGINAL, error_unit_of, load_texts
 from asrmeter.report.formatting import number
+from asrmeter.report.language_rows import worth_telling
+from asrmeter.report.terms import CHARACTERS, WORDS, section_of, with_terms
 
 MISSING = "–"
 # Units that nobody reads as they are stored.
@@ -99,9 +103,8 @@ _TABLES: tuple[tuple[str, str, str, str, tuple[MainColumn, ...]], ...] = (
         (
             *_SETTING,
             MainColumn("Weights", "weights"),
-            _with_interval("WER", "wer"),
+            _with_interval("{error_rate}", "wer"),
             _with_interval("CER", "cer"),
-            MainColumn("WER counts", "counted"),
             MainColumn("Said", "wer_words"),
             MainColumn("In", "n_segments"),
         ),
@@ -114,10 +117,11 @@ _TABLES: tuple[tuple[str, str, str, str, tuple[MainColumn, ...]], ...] = (
         (
             *_SETTING,
             MainColumn("Language", "language"),
-            _with_interval("WER", "wer"),
-            MainColumn("WER counts", "error_unit"),
+            _with_interval("{error_rate}", "wer"),
+            MainColumn("Counted", "error_unit"),
             MainColumn("CER", "cer"),
             MainColumn("Language found", "language_accuracy"),
+            MainColumn("Said", "n_words"),
             MainColumn("In", "n_segments"),
         ),
     ),
@@ -141,12 +145,17 @@ _TABLES: tuple[tuple[str, str, str, str, tuple[MainColumn, ...]], ...] = (
 def main_tables(cells: Sequence[Row], scaling: Sequence[Row], languages: Sequence[Row] = ()) -> list[MainTable]:
     """Return the main tables of a run; columns without a value, and tables without a row, are left out.
 
-    Where there is one language, `languages` would say again what `accuracy` does.
+    `languages` are left out where they say no more than the cells.
     """
-    several = languages if len({row["language"] for row in languages}) > 1 else ()
-    rows = {"cells": [with_columns(row, _told(row)) for row in cells], "scaling": scaling, "languages": several}
+    rows = {
+        "cells": [with_columns(row, _told(row)) for row in cells],
+        "languages": languages if worth_telling(languages) else (),
+        "scaling": scaling,
+    }
+    error_unit = error_unit_of(cells)
+    terms = load_texts(ROOT / "report", ORIGINAL, error_unit)[section_of(error_unit)]
     return [
-        _made(name, source, caption, note, columns, rows[source])
+        _made(name, source, caption, note, columns, rows[source], terms)
         for name, source, caption, note, columns in _TABLES
         if rows[source]
     ]
@@ -157,27 +166,43 @@ def _told(row: Row) -> Row:
     method = energy_method(row)
     basis = None if row["energy_j_per_sample"] is None else "modelled" if method in MODELLED_METHODS else "measured"
     status = f"{row['status']}, disturbed" if row["disturbed"] else row["status"]
-    # Older tables do not say it: all was English.
-    unit = row.get("error_unit")
-    counted = None if unit == "words" else unit
-    return {"energy_is": basis, "status": status, "counted": counted}
+    return {"energy_is": basis, "status": status}
 
 
 def _made(
-    name: str, source: str, caption: str, note: str, columns: Sequence[MainColumn], rows: Sequence[Row]
+    name: str,
+    source: str,
+    caption: str,
+    note: str,
+    columns: Sequence[MainColumn],
+    rows: Sequence[Row],
+    terms: Mapping[str, str],
 ) -> MainTable:
-    shown = [column for column in columns if any(row[column.name] is not None for row in rows)]
+    shown = [column for column in columns if _says_something(column, rows)]
     scaled = [_unit(source, column, rows) for column in shown]
+    headings = [with_terms(one.heading, terms) for one in shown]
     return MainTable(
         name,
         caption,
         note,
-        tuple(f"{one.heading} ({unit})" if unit else one.heading for one, (_, unit) in zip(shown, scaled, strict=True)),
+        tuple(
+            f"{one} ({terms['error_units'] if unit == WORDS else unit})" if unit else one
+            for one, (_, unit) in zip(headings, scaled, strict=True)
+        ),
         tuple(not any(isinstance(row[one.name], str) for row in rows) for one in shown),
         tuple(
             tuple(_field(row, column, scale) for column, (scale, _) in zip(shown, scaled, strict=True)) for row in rows
         ),
     )
+
+
+def _says_something(column: MainColumn, rows: Sequence[Row]) -> bool:
+    """Whether a column has a value, and what is counted differs or is not said by another column."""
+    if column.name == "error_unit":
+        return len({row["error_unit"] for row in rows}) > 1
+    if column.name == "cer":
+        rows = [row for row in rows if row.get("error_unit") != CHARACTERS]
+    return any(row[column.name] is not None for row in rows)
 
 
 def _unit(source: str, column: MainColumn, rows: Sequence[Row]) -> tuple[float, str]:
