@@ -81,7 +81,7 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
     n_text = 50_257 if multilingual else 50_256
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(n_text)}, unk_token="w0"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    languages = ["<|en|>", *(f"<|language {i}|>" for i in range(98))]
+    languages = ["<|en|>", "<|ru|>", "<|fr|>", "<|jw|>", *(f"<|language {i}|>" for i in range(95))]
     tasks = ["<|translate|>", "<|transcribe|>"]
     others = ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
     tokenizer.add_special_tokens([END, START, *languages, *tasks, *others])
@@ -110,7 +110,7 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
         "max_length": 12,
     }
     if multilingual:
-        generation["lang_to_id"] = {"<|en|>": ids("<|en|>")}
+        generation["lang_to_id"] = {language: ids(language) for language in languages[:4]}
         generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
     write(folder / "generation_config.json", generation)
     return folder

@@ -569,7 +569,7 @@ def test_tokens_tell_whether_a_whisper_has_languages(
             {"is_multilingual": "yes"},
             r"generation_config.json: is_multilingual is 'yes', and must be",
         ),
-        (vocabulary(50_258, n_languages=0), {"is_multilingual": True}, r"have no <\|en\|> or no <\|transcribe\|>"),
+        (vocabulary(50_258, n_languages=0), {"is_multilingual": True}, r"have no language or no <\|transcribe\|>"),
         *(
             (vocabulary(50_258), {key: value}, f"generation_config.json: {key} cannot be ")
             for key, value in {
@@ -584,6 +584,19 @@ def test_tokens_tell_whether_a_whisper_has_languages(
 def test_what_tokens_do_not_tell_is_asked_for(own: Vocabulary, shipped: dict[str, Any], why: str) -> None:
     with pytest.raises(AsrmeterError, match=why):
         own.generation(51_865, shipped, {})
+
+
+def test_a_folder_tells_the_languages_of_its_whisper(tmp_path: Path) -> None:
+    folder = whisper_folder(tmp_path / "model")
+    assert FAMILY.languages(folder) == ("en", "fr", "jv", "ru")
+    edit(folder / "generation_config.json", lang_to_id={"<|ru|>": 50_260})
+    assert FAMILY.languages(folder) == ("ru",)
+    (folder / "generation_config.json").unlink()
+    assert len(FAMILY.languages(folder)) == 99
+    assert FAMILY.languages(whisper_folder(tmp_path / "English", multilingual=False)) == ("en",)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(AsrmeterError, match="does not tell the languages of its model"):
+        FAMILY.languages(folder)
 
 
 def test_tokens_tell_whether_a_whisper_has_timestamps() -> None:

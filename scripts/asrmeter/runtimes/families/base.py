@@ -240,6 +240,14 @@ class Family(ABC):
         """Return what a model's tokens spell where that is not words; texts cannot be compared with it."""
         return None
 
+    def languages(self, folder: Path) -> tuple[str, ...] | None:
+        """Return the codes of the languages that a model can be told, or hears if it is told none; None: not known.
+
+        Raises:
+            AsrmeterError: the folder lacks what would tell.
+        """
+        return None
+
     @abstractmethod
     def encoder_operations(self, model: Any) -> EncoderOperations:
         """Return what is counted of the encoder of a network."""

@@ -1,5 +1,6 @@
 """Whisper: an encoder that hears windows of 30 s, and a decoder that writes text after a prompt."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DECODER_OTHER
 from asrmeter.runtimes.families.base import Family, Parts
-from asrmeter.runtimes.families.whisper.vocabulary import END, START
+from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary, codes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,20 @@ class Whisper(Family):
     def prompt_length(self, generation: Mapping[str, Any]) -> int:
         """Return the number of tokens in the prompt: start, language and task if multilingual, no timestamps."""
         return 4 if generation["is_multilingual"] else 2
+
+    def languages(self, folder: Path) -> tuple[str, ...]:
+        """Return the codes of its languages, in the order of the alphabet, English of one that is told none.
+
+        See `Family`. Standard library only.
+        """
+        try:
+            tokens = Vocabulary.of_json((folder / "tokenizer.json").read_bytes())
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            own = saved_generation(folder, config)
+            settings = tokens.generation(config["vocab_size"], {k: v for k, v in own.items() if v is not None}, config)
+        except (OSError, ValueError, KeyError, AsrmeterError) as error:
+            raise AsrmeterError(f"{folder}: does not tell the languages of its model ({error})") from error
+        return tuple(sorted(codes_of(settings["lang_to_id"]))) if settings["is_multilingual"] else ("en",)
 
     def tokenizer(self, folder: Path) -> "tokenizers.Tokenizer":
         """Return the tokenizer of a folder.
@@ -103,6 +118,12 @@ class Whisper(Family):
         from asrmeter.runtimes.families.whisper.operations import WhisperDecoder
 
         return WhisperDecoder(model)
+
+
+def saved_generation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of generation that a folder was saved with; models of 2022 have theirs in config.json."""
+    path = folder / "generation_config.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict(config)
 
 
 FAMILY = Whisper()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, UnsupportedError
-from asrmeter.runtimes.families.whisper import FAMILY
+from asrmeter.runtimes.families.whisper import FAMILY, saved_generation
 from asrmeter.runtimes.families.whisper.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -110,11 +110,8 @@ class Decoding:
             AsrmeterError: its tokenizer or its settings do not tell.
         """
         config, tokenizer = config_of(folder), FAMILY.tokenizer(folder)
-        path = folder / "generation_config.json"
-        # Models of 2022 have their settings in config.json.
-        own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else config
         try:
-            return cls(own_generation(own, config, tokenizer), config, tokenizer)
+            return cls(own_generation(saved_generation(folder, config), config, tokenizer), config, tokenizer)
         except AsrmeterError as error:
             raise AsrmeterError(f"{folder}: {error}") from error
 

@@ -18,7 +18,9 @@ from asrmeter.common.printable import printable
 START, END = "<|startoftranscript|>", "<|endoftext|>"
 TASKS = ("transcribe", "translate")
 NO_TIMESTAMPS = "<|notimestamps|>"
-_PREVIOUS, _ENGLISH = "<|startofprev|>", "<|en|>"
+_PREVIOUS = "<|startofprev|>"
+# What OpenAI calls a language, and its code: ISO 639-1 has another for Javanese.
+_CODES = {"jw": "jv"}
 # The number of `START` in each of OpenAI's two vocabularies -> whether it has languages.
 _MULTILINGUAL = {50_257: False, 50_258: True}
 # From 0 to 30 s in steps of 20 ms.
@@ -138,14 +140,20 @@ class Vocabulary:
         if is_multilingual:
             languages = own.get("lang_to_id") or self.languages(n_tokens)
             tasks = own.get("task_to_id") or self.tasks(n_tokens)
-            if _ENGLISH not in languages or "transcribe" not in tasks:
+            if not languages or "transcribe" not in tasks:
                 raise AsrmeterError(
-                    f"tokenizer.json and generation_config.json have no {_ENGLISH} or no <|transcribe|>: the model "
-                    "cannot be told to transcribe English; if it is an English-only model, "
-                    "generation_config.json must say is_multilingual false"
+                    "tokenizer.json and generation_config.json have no language or no <|transcribe|>: the model cannot "
+                    "be told to transcribe; if it is an English-only model, generation_config.json must say "
+                    "is_multilingual false"
                 )
             settings |= {"lang_to_id": languages, "task_to_id": tasks}
         return settings
+
+
+def codes_of(lang_to_id: Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers of languages by their codes (`common/languages`), given those by their tokens (`<|en|>`)."""
+    names = {text.removeprefix("<|").removesuffix("|>"): number for text, number in lang_to_id.items()}
+    return {_CODES.get(name, name): number for name, number in names.items()}
 
 
 def _check_forms(generation: Mapping[str, Any]) -> None:
