@@ -21,46 +21,46 @@ KNOWN = {
     "config.yaml": (
         "ee156f5e4693a8af",
         {
-            "whisper-tiny.en": "cd8967486ace97ed",
-            "whisper-base": "6ec4797f7a99e29c",
+            "whisper-tiny.en": "225e95dfc6643e6d",
+            "whisper-base": "1f81b287d53ef2a5",
         },
     ),
     "studies/architectures.yaml": (
         "547dad5d009b0602",
         {
-            "whisper-tiny": "79c7bb38fc2a7b67",
-            "whisper-base": "4eb4930441539efc",
-            "whisper-small": "ff0f750d0d81449d",
-            "whisper-medium": "97e973781358c2d6",
-            "wav2vec2-base-960h": "8f207ebd8ad9fade",
+            "whisper-tiny": "e18f8eab64fdbead",
+            "whisper-base": "fd612389f54c5722",
+            "whisper-small": "f3f38bea93cd8dc2",
+            "whisper-medium": "1413853e0b755033",
+            "wav2vec2-base-960h": "a6ca548f022bc81c",
         },
     ),
     "studies/edlm2025.yaml": (
         "7bdf3ab7b871c211",
         {
-            "whisper-tiny": "18c42b73cfa8231a",
-            "whisper-base": "cadf521a3db69568",
-            "whisper-small": "d2d2691f7c49a9e6",
-            "whisper-medium": "22da0800b1b5db93",
-            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+            "whisper-tiny": "ff22594979c03fec",
+            "whisper-base": "581594742883fcb9",
+            "whisper-small": "71499ce033674521",
+            "whisper-medium": "8ba06c3b478fa844",
+            "wav2vec2-base-960h": "c7ac0492081d6b1a",
         },
     ),
     "studies/librispeech.yaml": (
         "fe671851e4503017",
         {
-            "whisper-tiny.en": "cd8967486ace97ed",
-            "whisper-base": "6ec4797f7a99e29c",
-            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+            "whisper-tiny.en": "225e95dfc6643e6d",
+            "whisper-base": "1f81b287d53ef2a5",
+            "wav2vec2-base-960h": "c7ac0492081d6b1a",
         },
     ),
 }
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("18a78d60fbbae180", "bfb74d95bb7aa297"),
-    "studies/architectures.yaml": ("01a640899925a6dd", "a3ad829d6a8e94bc"),
-    "studies/edlm2025.yaml": ("5cede997b2b0b6d2", "85043a3823b08cfe"),
-    "studies/librispeech.yaml": ("8a0db1899458b057", "5eb3ca4488980b06"),
+    "config.yaml": ("6b1ab48187c873a2", "0421d46d22369e0b"),
+    "studies/architectures.yaml": ("d59a39de1d7175df", "4798a9926f48d358"),
+    "studies/edlm2025.yaml": ("7cb5393fbff372a8", "3cd2b8178d8a61a2"),
+    "studies/librispeech.yaml": ("8a9441a95d0c7756", "90055645d4f9d3a5"),
 }
 
 
@@ -122,4 +122,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})
+    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "71443759dff5e425", "hubbed": "c2f30398708d2eaf"})

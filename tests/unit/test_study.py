@@ -52,7 +52,7 @@ def test_the_first_study_spans_models_classes_and_batches() -> None:
 
 def test_defaults_are_filled_in_at_every_level() -> None:
     whole = validation.with_defaults(LEAST, "mine.yaml")
-    nothing = {"id": None, "revision": None, "path": None}
+    nothing = {"id": None, "revision": None, "path": None, "languages": None}
     said = whole.as_json()
     assert said["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
     assert said["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}

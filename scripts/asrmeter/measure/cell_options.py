@@ -14,6 +14,7 @@ from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.time_ledger import TimeLedger
+from asrmeter.models import heard
 from asrmeter.sources import integrity
 from asrmeter.study import grid
 
@@ -115,6 +116,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
     provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
     converted = _converted(args)
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
+    unheard = heard.why_not(args.model, provenance, segments)
     check_cpu_s = time.process_time() - begin_s
     protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
     return CellSpec(
@@ -125,7 +127,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
         weights_sha256=provenance["weights_sha256"],
         model_folder=str(args.model_folder),
         converted_folder=str(args.converted_folder) if converted else None,
-        refused=args.refused or (converted or {}).get("refused"),
+        refused=args.refused or unheard or (converted or {}).get("refused"),
         conversion_key=args.conversion_key,
         conversion={name: converted[name] for name in _OF_CONVERSION} if converted else None,
         model_bytes=converted["bytes"] if converted else integrity.weights_bytes(args.model_folder),
