@@ -18,6 +18,8 @@ LANGUAGES = ("ru", "fr")
 _FEWEST_WORDS = 5
 # Longer ones take as long to transcribe as many others.
 _MOST_S = 10
+# Two letters at least: some prompts spell a name.
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _MARKUP = re.compile(r"[\[\]<>(){}|]|^[\w-]+:")
 
 
@@ -43,7 +45,7 @@ def prompts(language: str, n: int | None = None) -> list[Prompt]:
     for line in sorted(gzip.decompress(texts.read_bytes()).decode().splitlines()):
         name, _, text = line.partition(": ")
         file, text = sounds / f"{name}.wav", text.replace("...", " ").strip()
-        if not _MARKUP.search(text) and len(text.split()) >= _FEWEST_WORDS and 0 < _seconds(file) <= _MOST_S:
+        if not _MARKUP.search(text) and len(_WORD.findall(text)) >= _FEWEST_WORDS and 0 < _seconds(file) <= _MOST_S:
             found.append(Prompt(name, file, " ".join(text.split())))
     n = len(found) if n is None else n
     assert n <= len(found), f"there are {len(found)} prompts of {language}"

@@ -131,3 +131,24 @@ def loose(rows: Sequence[tuple[str, bytes]]) -> Repo:
     converted: dict[str, bytes | Path] = {"default/train/0000.parquet": parquet(table, features, 2)}
     commits = {COMMIT: files, COMMIT[::-1]: converted}
     return Repo("me/loose", commits, "dataset", refs={"main": COMMIT, "refs/convert/parquet": COMMIT[::-1]})
+
+
+def fleurs(rows: dict[str, Sequence[tuple[str, bytes]]]) -> Repo:
+    """Return a dataset made by a script, with the Hub's Parquet copy on another branch: a folder a configuration."""
+    features = {
+        "audio": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"},
+        "raw_transcription": {"dtype": "string", "_type": "Value"},
+    }
+    converted: dict[str, bytes | Path] = {}
+    for config, said in rows.items():
+        table = [
+            {"audio": {"bytes": sound, "path": f"{i}.wav"}, "raw_transcription": text}
+            for i, (text, sound) in enumerate(said)
+        ]
+        for split in ("test", "validation"):
+            converted[f"{config}/fleurs-{split}.parquet"] = parquet(
+                table[: None if split == "test" else 1], features, 2
+            )
+    commits = {COMMIT: {"README.md": b"# FLEURS", "fleurs.py": b""}, COMMIT[::-1]: converted}
+    refs = {"main": COMMIT, "refs/convert/parquet": COMMIT[::-1]}
+    return Repo("google/fleurs", commits, "dataset", refs=refs, info={"cardData": {"language": ["en", "ru", "fr"]}})

@@ -18,7 +18,7 @@ import yaml
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.study import validation
 from helpers.hub_server import FOREVER, Hub
-from helpers.repositories import COMMIT, gigaspeech, gigaspeech_row, librispeech, loose, wav
+from helpers.repositories import COMMIT, fleurs, gigaspeech, gigaspeech_row, librispeech, loose, wav
 
 ROOT = Path(__file__).parents[2]
 ACCEPTED, NOT_ACCEPTED = "hf_accepted_the_terms", "hf_knows_no_terms"
@@ -310,7 +310,7 @@ def sounds() -> list[tuple[str, bytes]]:
     return made
 
 
-HUB = {"kind": "hub", "id": "me/speech", "text": "sentence", "segments_per_class": None}
+HUB = {"kind": "hub", "id": "me/speech", "language": "en", "text": "sentence", "segments_per_class": None}
 
 
 def test_any_dataset_by_one_entry(run: Run, sounds: list[tuple[str, bytes]]) -> None:
@@ -398,6 +398,78 @@ def test_the_text_column_must_be_there(run: Run, sounds: list[tuple[str, bytes]]
     with Hub([librispeech(sounds)]) as hub:
         message = refused(run(hub, HUB | {"text": "transcript"}, durations_s=(5,)))
     assert "no column transcript; it has file, audio, quiet, sentence, words" in message
+
+
+RUSSIAN = ["Съешь ещё этих мягких французских булок", "Да выпей же чаю"]
+FRENCH = ["Bonjour, comment puis-je vous aider?", "Je voudrais changer mon adresse."]
+
+
+def noise(*texts: str, length_s: float = 2) -> list[tuple[str, bytes]]:
+    rng = np.random.default_rng(5)
+    return [(text, wav(rng.uniform(-1, 1, round(length_s * SAMPLE_RATE_HZ)))) for text in texts]
+
+
+def test_languages_of_the_hubs_copy_are_those_of_the_configurations(run: Run) -> None:
+    copy = HUB | {"id": "google/fleurs", "language": None, "text": "raw_transcription"}
+    several = copy | {"configs": ["ru_ru", "fr_fr"], "revision": "refs/convert/parquet", "durations": "natural"}
+    with Hub([fleurs({"ru_ru": noise(*RUSSIAN), "fr_fr": noise(*FRENCH)})]) as hub:
+        done = run(hub, several, durations_s=(5,))
+        assert done.returncode == 0, done.stderr
+        assert "the language is ru, by the configuration ru_ru" in done.stderr
+        found = [(one["utterances"], one["text"], one["language"], one["language_told"]) for one in run.segments]
+        assert found == [
+            ([f"{config}/row-00000{n}"], text, config[:2], config[:2])
+            for config, texts in (("ru_ru", RUSSIAN), ("fr_fr", FRENCH))
+            for n, text in enumerate(texts)
+        ]
+        # Joined, no segment is of two; and the commit of the record is as good as the branch.
+        origin = run.selection["origin"]
+        assert origin["config"] == ["ru_ru", "fr_fr"]
+        done = run(hub, several | {"revision": origin["commit"], "durations": "joined", "language": "auto"}, (5,))
+        assert done.returncode == 0, done.stderr
+        assert [(one["language"], one["language_told"]) for one in run.segments] == [("ru", None), ("fr", None)]
+        single = copy | {"config": "xx_xx", "revision": "refs/convert/parquet"}
+        assert "dataset google/fleurs: it has no configuration xx_xx" in refused(run(hub, single, durations_s=(5,)))
+        told = single | {"config": "ru_ru", "language": "uk", "durations": "natural"}
+        done = run(hub, told, durations_s=(5,))
+        why = "corpus.language: uk is told, and the configuration ru_ru names ru"
+        assert f"google/fleurs ru_ru: {why}" in done.stderr
+        assert run.selection["warnings"] == [{"name": "google/fleurs ru_ru", "reason": why}]
+
+
+def test_the_language_is_on_the_card_or_in_the_texts(run: Run) -> None:
+    rows = noise(*RUSSIAN * 3)
+    repo = librispeech(rows)
+    untold = HUB | {"language": None, "durations": "natural"}
+    with Hub([repo]) as hub:
+        message = refused(run(hub, untold, durations_s=(5,)))
+        assert message == (
+            "corpus.language: the texts of dataset me/speech are not said to be in any language, and look Russian: "
+            "write language: ru (or auto, to let models detect it)"
+        )
+    repo.info["cardData"] = {"language": "ru"}
+    other = Run(run.folder / "card")
+    with Hub([repo]) as hub:
+        done = other(hub, untold, durations_s=(5,))
+        assert done.returncode == 0, done.stderr
+        assert "the language is ru, by the card of the dataset" in done.stderr
+        assert {one["language"] for one in other.segments} == {"ru"}
+        assert other(hub, untold, durations_s=(5,), offline=True).returncode == 0
+        assert {one["language"] for one in other.segments} == {"ru"}
+
+
+def test_silent_rows_without_a_text_are_kept_apart(run: Run) -> None:
+    quiet = wav(np.random.default_rng(3).normal(0, 1e-4, 40 * SAMPLE_RATE_HZ))
+    rows = [*noise(*FRENCH), ("", quiet), ("un mot", quiet), *noise(" ")]
+    natural = HUB | {"language": "fr", "durations": "natural"}
+    with Hub([librispeech(rows)]) as hub:
+        for _ in range(2):  # from the Hub, then from what was kept
+            done = run(hub, natural, durations_s=(5,))
+            assert done.returncode == 0, done.stderr
+            assert [one["text"] for one in run.segments] == FRENCH
+            assert [(one["name"], one["audio_s"]) for one in run.selection["silent"]] == [("row-000002", 30)]
+            skipped = {one["name"]: one["reason"].partition(":")[0] for one in run.selection["skipped"]}
+            assert skipped == {"row-000003": "is silent", "row-000004": "has no text"}
 
 
 def test_studies_that_need_the_hub_name_what_is_there() -> None:

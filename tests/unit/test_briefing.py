@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def a_plan(home: Path, **changes: Any) -> Plan:
     study = {
         "name": "t",
-        "corpus": {"kind": "folder", "path": str(home), "durations": "natural"},
+        "corpus": {"kind": "folder", "path": str(home), "durations": "natural", "language": "en"},
         "models": {"whisper-base": {"weights": "packaged"}},
         "devices": ["cpu"],
         "durations_s": [5],

@@ -19,14 +19,14 @@ from asrmeter.study.fingerprints import fingerprints_of, measure_options, profil
 
 KNOWN = {
     "config.yaml": (
-        "ee156f5e4693a8af",
+        "be0da253b4b38072",
         {
             "whisper-tiny.en": "225e95dfc6643e6d",
             "whisper-base": "1f81b287d53ef2a5",
         },
     ),
     "studies/architectures.yaml": (
-        "547dad5d009b0602",
+        "9dc50c8b65574d04",
         {
             "whisper-tiny": "e18f8eab64fdbead",
             "whisper-base": "fd612389f54c5722",
@@ -36,7 +36,7 @@ KNOWN = {
         },
     ),
     "studies/edlm2025.yaml": (
-        "7bdf3ab7b871c211",
+        "77bce989803f2287",
         {
             "whisper-tiny": "ff22594979c03fec",
             "whisper-base": "581594742883fcb9",
@@ -46,7 +46,7 @@ KNOWN = {
         },
     ),
     "studies/librispeech.yaml": (
-        "fe671851e4503017",
+        "7543212a6e004a7d",
         {
             "whisper-tiny.en": "225e95dfc6643e6d",
             "whisper-base": "1f81b287d53ef2a5",
@@ -57,10 +57,10 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("6b1ab48187c873a2", "0421d46d22369e0b"),
-    "studies/architectures.yaml": ("d59a39de1d7175df", "4798a9926f48d358"),
-    "studies/edlm2025.yaml": ("7cb5393fbff372a8", "3cd2b8178d8a61a2"),
-    "studies/librispeech.yaml": ("8a9441a95d0c7756", "90055645d4f9d3a5"),
+    "config.yaml": ("828c07b0b81a8f33", "5f8d72f6538a0359"),
+    "studies/architectures.yaml": ("4b876ac6b649f535", "e1f0dab133a5213b"),
+    "studies/edlm2025.yaml": ("6b1fc787dd2b3a4b", "89dd103dccb2783c"),
+    "studies/librispeech.yaml": ("61418bb60aa51bef", "6a39dc568248eac2"),
 }
 
 
@@ -122,4 +122,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("2f18f373fb3ffe8e", {"own": "71443759dff5e425", "hubbed": "c2f30398708d2eaf"})
+    assert fingerprints(study) == ("2d26d7746f2fbbe8", {"own": "71443759dff5e425", "hubbed": "c2f30398708d2eaf"})

@@ -114,7 +114,11 @@ def test_languages_of_a_model_make_its_folder_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [("xx", "xx is no code of a language; give those of ISO 639-1, such as en or ru"), ("Ru", r"Ru is no code of a")],
+    [
+        ("xx", "unknown language xx; give a code of ISO 639-1, such as ru"),
+        ("rus", r"unknown language rus \(did you mean ru\?\)"),
+        ("English", r"unknown language English \(did you mean en\?\)"),
+    ],
 )
 def test_a_code_of_no_language_is_named(code: str, said: str) -> None:
     with pytest.raises(AsrmeterError, match=rf"^models\.whisper-base\.languages: {said}"):

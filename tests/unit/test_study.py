@@ -60,6 +60,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     assert said["corpus"] == {
         "kind": "packages",
         "name": "quickstart",
+        "language": None,
         "segments_per_class": 8,
         "selection_sha256": None,
     }

@@ -1,16 +1,21 @@
 """Languages: their codes, names and scripts, and the script of a text. Standard library only."""
 
 import functools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from asrmeter.common.errors import did_you_mean
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.toml_files import read_catalogue
 
 # Letters of a text that are looked at: its script shows long before.
 _MOST_LETTERS = 100_000
+# Codes that datasets use beside those of `common.languages`.
+_OTHER_CODES = {"cmn": "zh", "fil": "tl", "nob": "nb", "nno": "nn", "eng": "en", "rus": "ru", "ukr": "uk"}
+_OTHER_CODES |= {"fra": "fr", "fre": "fr", "deu": "de", "ger": "de", "spa": "es", "ita": "it", "por": "pt", "jpn": "ja"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ def languages() -> Mapping[str, Language]:
     return read_catalogue(RESOURCES / "languages.toml", Language, key="code")
 
 
+@functools.lru_cache(maxsize=2**16)
 def script_of(letter: str) -> str | None:
     """Return the script of a letter by Unicode's name of it, such as LATIN; None of what is no letter."""
     if not letter.isalpha():
@@ -45,5 +51,25 @@ def script_of(letter: str) -> str | None:
 
 def scripts_of(text: str) -> Counter[str]:
     """Return how many letters of a text are of each script, the most frequent first."""
-    found = Counter(filter(None, map(script_of, text[:_MOST_LETTERS])))
+    found: Counter[str] = Counter()
+    for letter, n in Counter(text[:_MOST_LETTERS]).items():
+        if script := script_of(letter):
+            found[script] += n
     return Counter(dict(found.most_common()))
+
+
+def unknown_language(written: str) -> str:
+    """Return what is wrong with a text that is no code of a language."""
+    by_name = {language.name.lower(): code for code, language in languages().items()}
+    code = by_name.get(written.lower()) or language_of_tag(written)
+    hint = f" (did you mean {code}?)" if code else did_you_mean(written.lower(), by_name)
+    return f"unknown language {written}{hint}; give a code of ISO 639-1, such as ru"
+
+
+def language_of_tag(tag: str) -> str | None:
+    """Return the language that a tag such as ru-RU, cmn_hans_cn or german names; None if it names none."""
+    word = tag.strip().lower()
+    if found := re.fullmatch(r"([a-z]{2,3})([_-][a-z]{4})?([_-]([a-z]{2}|\d{3}))?", word):
+        code = _OTHER_CODES.get(found[1], found[1])
+        return code if code in languages() else None
+    return next((code for code, language in languages().items() if language.name.lower() == word), None)

@@ -32,6 +32,18 @@ def read_list(path: Path, key: str, entry_type: type[T]) -> list[T]:
     return [_entry(f"{path}: {key} {number}", entry_type, table) for number, table in enumerate(tables, start=1)]
 
 
+def read_value(path: Path, key: str, kind: type[T]) -> T:
+    """Return the value of a key of a TOML file.
+
+    Raises:
+        AsrmeterError: the file cannot be read, or has no such key of this kind.
+    """
+    value = _read(path).get(key)
+    if not isinstance(value, kind):
+        raise AsrmeterError(f"{path}: has no {key}; write one above its tables")
+    return value
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -51,7 +51,9 @@ def known_segments(utterances: Sequence[Utterance], earlier: Sequence[JsonObject
             tuple(found[0] for found in named if len(found) == 1),
             row.get("addition", 0),
         )
-        if len(segment.utterances) == len(named) and segment.n_samples == round(row["audio_s"] * SAMPLE_RATE_HZ):
+        is_whole = len(segment.utterances) == len(named)
+        is_of_one_language = len({utterance.language for utterance in segment.utterances}) == 1
+        if is_whole and is_of_one_language and segment.n_samples == round(row["audio_s"] * SAMPLE_RATE_HZ):
             known.append(segment)
     return known
 

@@ -43,8 +43,9 @@ def decode(source: Path | IO[bytes]) -> Sound:
     `asrmeter.corpora.containers`. Nothing shows it in a file without sizes, such as IRCAM's, that was cut off.
 
     Raises:
-        AsrmeterError: it cannot be decoded, is cut off or damaged, is silent or clipped, has no samples, or samples
-            that are NaN or infinite.
+        SilentError: nothing in it can be heard.
+        AsrmeterError: it cannot be decoded, is cut off or damaged, is clipped, has no samples, or samples that are NaN
+            or infinite.
     """
     data = _content(source)
     if not data:
@@ -62,6 +63,17 @@ def decode(source: Path | IO[bytes]) -> Sound:
         raise AsrmeterError("has no sound (0 samples)")
     samples, notes = level.audible(parts[0] if len(parts) == 1 else np.concatenate(parts), SAMPLE_RATE_HZ)
     return Sound(samples, "; ".join(dict.fromkeys(mended + notes)))
+
+
+def silence_in(source: Path | IO[bytes]) -> np.ndarray | None:
+    """Return the samples of an audio file if nothing in it can be heard, shape (n,), float32, 16 kHz; else None."""
+    try:
+        decode(source)
+    except level.SilentError as error:
+        return error.samples
+    except AsrmeterError:
+        pass
+    return None
 
 
 def encode(path: Path, samples: np.ndarray, comment: str = "") -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from asrmeter.common.errors import MOST_CHARACTERS, AsrmeterError, line
 from asrmeter.common.printable import printable
 from asrmeter.common.typed_json import JsonObject
-from asrmeter.corpora import additions, kinds, manifest
-from asrmeter.corpora.kinds.base import CorpusKind, Speech
+from asrmeter.corpora import additions, kinds, manifest, spoken_language
+from asrmeter.corpora.kinds.base import AUTO, CorpusKind, Speech
 from asrmeter.corpora.segments import Clip, Utterance, selection_sha256
 from asrmeter.corpora.selection import SegmentsByClass, draw, note_lengths, usable_utterances
 
@@ -25,6 +25,7 @@ def build(
     speech = kinds.load(corpus, downloads)
     note_lengths(speech, durations_s)
     _log_unusable(corpus.name, speech)
+    speech = spoken_language.settle(corpus, speech, usable_utterances(speech))
     earlier = additions.earlier_rows(output, corpus, durations_s, seed) if speech.keep_all else []
     possible, selected, clip = select(corpus, speech, durations_s, seed, earlier)
     segments = [segment for chosen in selected.values() for segment in chosen]
@@ -52,8 +53,12 @@ def build(
             for name, reason in speech.skipped.items()
         ],
         "dropped": speech.dropped,
+        "warnings": [
+            {"name": printable(name, MOST_CHARACTERS), "reason": line(reason)}
+            for name, reason in speech.warnings.items()
+        ],
     }
-    rows = manifest.write(output, segments, clip, selection)
+    rows = manifest.write(output, segments, clip, selection, detected=corpus.language == AUTO, silent=speech.silent)
     if speech.keep_all:
         additions.remember(output, corpus, durations_s, seed, rows)
 
@@ -94,6 +99,8 @@ def _log_unusable(name: str, speech: Speech) -> None:
         logging.warning("skipped %s: %s", printable(skipped, MOST_CHARACTERS), line(reason))
     for reason, n in speech.dropped.items():
         logging.info("left out %d: %s", n, reason)
+    if speech.silent:
+        logging.info("%d recordings are silent, and nothing is said in them: they are kept apart", len(speech.silent))
     usable = usable_utterances(speech)
     if not usable:
         n_left_out = len(speech.skipped) + sum(speech.dropped.values())

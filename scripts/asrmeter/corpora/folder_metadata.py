@@ -9,12 +9,13 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from asrmeter.common import first_bytes
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.languages import languages, unknown_language
 from asrmeter.common.printable import printable, spoken, whole_characters
 from asrmeter.common.regular_files import read_regular
 from asrmeter.common.typed_json import JsonObject
@@ -23,6 +24,8 @@ METADATA = ("metadata.csv", "metadata.jsonl")
 FILE_COLUMN = "file_name"
 # The column of the texts where the study names none: it may be missing where nothing else could be meant.
 TEXT_COLUMN = "text"
+# The column of languages, which may be missing.
+LANGUAGE_COLUMN = "language"
 # Files that are reported if the metadata does not list them: what libsndfile reads, and what people expect it to read.
 AUDIO_NAME = re.compile(
     r".+\.(aac|aif[cf]?|amr|au|caf|flac|m4a|mp[34]|nist|og[ag]|opus|rf64|snd|sph|voc|w64|wav|webm|wma)", re.I | re.S
@@ -41,6 +44,7 @@ _SAVE_AS_UTF_8 = 'save it as UTF-8 (in Excel: "CSV UTF-8")'
 class Entry(NamedTuple):
     """An entry: its line, the name of its file as it is written, its text, and why that cannot be used ("" if it can).
 
+    `language` is the code of its language, "" where none is written. `lacks_text`: others have a text, and it has none.
     A byte of the name that is not UTF-8 is read as the operating system's names are (surrogateescape).
     """
 
@@ -48,6 +52,8 @@ class Entry(NamedTuple):
     file: str
     text: str
     why_unusable: str = ""
+    language: str = ""
+    lacks_text: bool = False
 
 
 # Refuses the metadata for what is wrong with a line.
@@ -108,6 +114,9 @@ def read(path: Path, column: str | None) -> list[Entry]:
             unknown_name = _UNDECODED.search(entry.file) and not os.path.lexists(path.parent / entry.file)
             if unknown_name or _UNDECODED.search(entry.text):
                 refuse(entry.line, f"is not UTF-8; {_SAVE_AS_UTF_8}")
+    for entry in entries:
+        if entry.language and entry.language not in languages():
+            refuse(entry.line, f"has the {LANGUAGE_COLUMN} {unknown_language(entry.language)}")
     has_texts = any(entry.text.strip() or entry.why_unusable for entry in entries)
     return [_checked(entry, path.name) if has_texts else entry._replace(text="") for entry in entries]
 
@@ -128,9 +137,10 @@ def _checked(entry: Entry, name: str) -> Entry:
     if not why and whole_characters(entry.text) != entry.text:
         shown = printable(entry.text.strip(), 80)
         why = f"its text has half a character ({name}, line {entry.line}: {shown})"
-    if not why and not any(map(str.isalnum, text)):
+    lacks_text = not why and not any(map(str.isalnum, text))
+    if lacks_text:
         why = f"has no text in {name}"
-    return entry._replace(text=text, why_unusable=why)
+    return entry._replace(text=text, why_unusable=why, lacks_text=lacks_text)
 
 
 def _of_csv(path: Path, content: str, column: str | None, refuse: Refuse) -> Iterator[Entry]:
@@ -145,11 +155,12 @@ def _of_csv(path: Path, content: str, column: str | None, refuse: Refuse) -> Ite
         column = _text_column(path, columns, column)
         if _UNDECODED.search("".join(columns)):
             refuse(line, f"is not UTF-8; {_SAVE_AS_UTF_8}")
-        at_file, at_text = columns.index(FILE_COLUMN), None if column is None else columns.index(column)
+        read = (FILE_COLUMN, column, _language_column(columns, column))
+        places = [None if name is None else columns.index(name) for name in read]
         for line, row in filled:
             _check_row(line, row, columns, delimiter, path.parent, refuse)
-            file, text = (row[at] if at is not None and at < len(row) else "" for at in (at_file, at_text))
-            yield Entry(line, _file_name(file, line, refuse), text)
+            file, text, language = (row[at] if at is not None and at < len(row) else "" for at in places)
+            yield Entry(line, _file_name(file, line, refuse), text, language=_code(language))
     finally:
         csv.field_size_limit(limit)
 
@@ -295,8 +306,12 @@ def _of_json(path: Path, content: str, column: str | None, refuse: Refuse) -> It
         columns |= dict.fromkeys(entry)
         objects.append((line, entry))
     column = _text_column(path, list(columns), column) if objects else None
+    language_column = _language_column(columns, column)
     for line, entry in objects:
         file, text = entry.get(FILE_COLUMN), entry.get(column) if column else None
+        language = entry.get(language_column) if language_column else None
+        if not isinstance(language, str | None):
+            refuse(line, f"has the {LANGUAGE_COLUMN} {json.dumps(language)[:80]}, not a text; write its code in quotes")
         why = (
             ""
             if isinstance(text, str | None)
@@ -304,7 +319,8 @@ def _of_json(path: Path, content: str, column: str | None, refuse: Refuse) -> It
         )
         if why and isinstance(text, float):
             why += "; write it in quotes"
-        yield Entry(line, _file_name(file, line, refuse), text if isinstance(text, str) else "", why)
+        said = text if isinstance(text, str) else ""
+        yield Entry(line, _file_name(file, line, refuse), said, why, _code(language or ""))
 
 
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -330,6 +346,15 @@ def _file_name(file: Any, line: int, refuse: Refuse) -> str:
     )
 
 
+def _language_column(columns: Collection[str], text_column: str | None) -> str | None:
+    """Return the column of languages, None if there is none."""
+    return LANGUAGE_COLUMN if LANGUAGE_COLUMN in columns and text_column != LANGUAGE_COLUMN else None
+
+
+def _code(written: str) -> str:
+    return printable(written.strip(), 80).lower()
+
+
 def _text_column(path: Path, columns: Sequence[str], column: str | None) -> str | None:
     """Return the column of the texts, None if there is none.
 
@@ -346,7 +371,7 @@ def _text_column(path: Path, columns: Sequence[str], column: str | None) -> str 
         raise AsrmeterError(f"corpus.path: {path} has the column {twice} twice; give each a name of its own")
     if column is None or column in columns:
         return column
-    if column == TEXT_COLUMN and not any(name not in ("", FILE_COLUMN) for name in columns):
+    if column == TEXT_COLUMN and not any(name not in ("", FILE_COLUMN, LANGUAGE_COLUMN) for name in columns):
         return None
     raise AsrmeterError(
         f"corpus.text: {path} has no column {column}; it has {present}: set corpus.text to the column of the texts, or "

@@ -17,6 +17,8 @@ from asrmeter.common.files import write_atomically
 from asrmeter.common.log_progress import log_progress
 from asrmeter.corpora.audio import decode
 from asrmeter.corpora.clip_cache import ClipCache
+from asrmeter.corpora.level import SilentError
+from asrmeter.corpora.manifest import SILENT_S
 from asrmeter.corpora.segments import Sound
 from asrmeter.sources import hub
 
@@ -61,6 +63,8 @@ class HubStream:
         self._commit = hub.commit_of("dataset", self._id, split.revision, home / _name("ref", split.revision))
         self._folder = home / self._commit / _name(self._config or "default", self._split)
         self._audio = audio
+        # Whether the configuration is a folder of the Hub's own copy, which has no card that names configurations.
+        self._in_folder = split.revision == _CONVERTED and self._config is not None
         self.clips = ClipCache(self._folder / _name("clips", audio))
         _set_up_datasets()
 
@@ -68,6 +72,14 @@ class HubStream:
     def origin(self) -> dict[str, Any]:
         """The source of the speech, for the record."""
         return {"dataset": self._id, "config": self._config, "split": self._split, "commit": self._commit}
+
+    def card_languages(self) -> list[str]:
+        """Return the languages that the card of the dataset names, as they are written there; none without the Hub."""
+        try:
+            return hub.card_languages(self._id, self._folder.parent / "card-languages.json")
+        except hub.Unreachable:
+            logging.info("%s: the Hub cannot be reached, so its card is not read", self._id)
+            return []
 
     def read_columns(self, columns: Sequence[str]) -> list[Row]:
         """Return these columns of every row, class labels by their names. Only these columns are downloaded.
@@ -113,6 +125,8 @@ class HubStream:
     def read_all(self, text_column: str | None) -> list[Row]:
         """Read every row and its clip; return `id`, `text` and `seconds` of each, or the reason as `unfit`.
 
+        A row without text in whose clip nothing can be heard is `silent`, which is its reason too.
+
         The text is unchanged, and empty without a column. A stream that was cut off continues with the row group in
         which it stopped. A row group with a damaged clip is read again.
 
@@ -139,7 +153,7 @@ class HubStream:
         return [row for group in groups for row in group or []]
 
     def _is_whole(self, group: list[Row]) -> bool:
-        return all("unfit" in row or row["id"] in self.clips for row in group)
+        return all(("unfit" in row and "silent" not in row) or row["id"] in self.clips for row in group)
 
     def _undecoded(self, stream: Any) -> Any:
         # `datasets` itself needs torchcodec and FFmpeg to decode.
@@ -153,19 +167,23 @@ class HubStream:
         # `datasets` does not say whether the token is missing or refused, or its account has not accepted the terms.
         hub.check_access("dataset", self._id, self._commit)
         try:
-            return datasets.load_dataset(
-                self._id,
-                self._config,
-                split=self._split,
-                revision=self._commit,
-                streaming=True,
-                storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
-                # No thread that reads ahead: one that still reads when the process ends makes it crash.
-                fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(
-                    pre_buffer=False, page_checksum_verification=True
-                ),
-                **options,
-            )
+            if self._in_folder:
+                try:
+                    return self._load(None, data_dir=self._config, **options)
+                except datasets.data_files.EmptyDatasetError as error:
+                    raise AsrmeterError(f"dataset {self._id}: it has no configuration {self._config}") from error
+            try:
+                return self._load(self._config, **options)
+            except ValueError as error:
+                if "BuilderConfig" not in str(error):
+                    raise
+                # It may be a commit of the Hub's own copy, as a record of a corpus names it.
+                try:
+                    stream = self._load(None, data_dir=self._config, **options)
+                except (ValueError, FileNotFoundError):
+                    raise error from None
+                self._in_folder = True
+                return stream
         except RuntimeError as error:
             if "scripts are no longer supported" in str(error):
                 raise self._not_parquet("a script, and asrmeter runs no code of others") from error
@@ -175,6 +193,21 @@ class HubStream:
                 raise self._not_parquet("not in Parquet") from error
             # An unknown configuration or split; the message names the known ones.
             raise AsrmeterError(f"dataset {self._id}: {' '.join(str(error).split())}") from error
+
+    def _load(self, config: str | None, **options: Any) -> Any:
+        return datasets.load_dataset(
+            self._id,
+            config,
+            split=self._split,
+            revision=self._commit,
+            streaming=True,
+            storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
+            # No thread that reads ahead: one that still reads when the process ends makes it crash.
+            fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(
+                pre_buffer=False, page_checksum_verification=True
+            ),
+            **options,
+        )
 
     def _not_parquet(self, why: str) -> AsrmeterError:
         return AsrmeterError(
@@ -196,12 +229,18 @@ class HubStream:
             raise AsrmeterError(
                 f"dataset {self._id}: corpus.text names a column of {type(text).__name__} values, not of texts"
             )
-        if text_column is not None and not any(map(str.isalnum, text or "")):
-            return {"id": clip_id, "unfit": "has no text"}
+        lacks_text = text_column is not None and not any(map(str.isalnum, text or ""))
         try:
             sound = _decode_audio(row[self._audio])
+        except SilentError as error:
+            if not lacks_text and text:
+                return {"id": clip_id, "unfit": str(error)}
+            self.clips.add(clip_id, Sound(error.samples[: SILENT_S * SAMPLE_RATE_HZ]))
+            return {"id": clip_id, "unfit": str(error), "silent": True}
         except AsrmeterError as error:
-            return {"id": clip_id, "unfit": str(error)}
+            return {"id": clip_id, "unfit": "has no text" if lacks_text else str(error)}
+        if lacks_text:
+            return {"id": clip_id, "unfit": "has no text"}
         self.clips.add(clip_id, sound)
         return {"id": clip_id, "text": text, "seconds": len(sound.samples) / SAMPLE_RATE_HZ}
 

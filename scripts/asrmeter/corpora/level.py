@@ -21,6 +21,14 @@ CLIPPED_LEVEL, CLIPPED_SHARE = 0.97, 0.01
 _WINDOWS_S = 0.1
 
 
+class SilentError(AsrmeterError):
+    """Nothing can be heard; `samples` are there, shape (n,), float32."""
+
+    def __init__(self, samples: np.ndarray) -> None:
+        super().__init__("is silent: nothing in it is louder than -72 dB of full scale")
+        self.samples = samples
+
+
 def mixed(channels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return one channel for several, shape (n, n_channels): their mean, or the louder where they cancel out.
 
@@ -50,12 +58,13 @@ def audible(mono: np.ndarray, rate_hz: int) -> tuple[np.ndarray, list[str]]:
     """Return samples, shape (n,), scaled where they are far beyond full scale, and what was put right.
 
     Raises:
-        AsrmeterError: they are silent.
+        SilentError: they are silent.
+        AsrmeterError: single samples leave the others silent.
     """
     # What is loud as a whole is loud somewhere.
     power = np.dot(mono, mono) / len(mono) - mono.mean() ** 2
     if power < (2 * SILENT_RMS) ** 2 and _loudest_rms(mono, rate_hz) < SILENT_RMS:
-        raise AsrmeterError("is silent: nothing in it is louder than -72 dB of full scale")
+        raise SilentError(mono)
     peak = float(max(mono.max(), -mono.min()))
     if peak <= TRACE_PEAK or (peak <= FAR_BEYOND and np.mean(np.abs(mono) > 1) <= TRACE_SHARE):
         return mono, []

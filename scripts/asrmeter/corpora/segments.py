@@ -150,7 +150,7 @@ def segment_corpus(
 def join_utterances(
     utterances: Sequence[Utterance], duration_s: int, join_policy: JoinPolicy = JoinPolicy.ANY
 ) -> list[Segment]:
-    """Join consecutive utterances into segments of at most `duration_s` seconds.
+    """Join consecutive utterances of a language into segments of at most `duration_s` seconds.
 
     Utterances are used in order, each at most once. Audio is never cut: an utterance longer than the class is left out.
     Segments that fill too little of the class are left out too. Within recordings, an utterance that fills the class by
@@ -158,6 +158,13 @@ def join_utterances(
     """
     if join_policy is JoinPolicy.NONE:
         return []
+    by_language: dict[str | None, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        by_language[utterance.language].append(utterance)
+    if len(by_language) > 1:
+        joined = (join_utterances(own, duration_s, join_policy) for own in by_language.values())
+        pieces = [segment.utterances for own in joined for segment in own]
+        return [_segment(duration_s, number, piece) for number, piece in enumerate(pieces)]
     segments: list[Segment] = []
     current: list[Utterance] = []
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.common.files import MOST_JSON_BYTES, list_files
-from asrmeter.common.languages import languages
+from asrmeter.common.languages import languages, unknown_language
 from asrmeter.common.options import FORBID_OTHERS, HUB_ID, TEXT, derived
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.regular_files import read_regular
@@ -205,10 +205,7 @@ def check(name: str, settings: ModelSettings) -> None:
     path = origin(name, settings).path
     for code in settings.languages or ():
         if code not in languages():
-            raise AsrmeterError(
-                f"models.{name}.languages: {code} is no code of a language{did_you_mean(code, languages())}; give "
-                "those of ISO 639-1, such as en or ru"
-            )
+            raise AsrmeterError(f"models.{name}.languages: {unknown_language(code)}")
     if path is not None:
         place = f"models.{name}.path: {path}"
         if not os.path.isdir(path):

@@ -68,7 +68,9 @@ def of_recordings(segments: Iterable[Row], selection: Mapping[str, Any]) -> dict
     """
     rows = list(segments)
     listed = [name for row in rows for name in row["utterances"]]
-    listed += [entry["name"] for part in ("skipped", "mended") for entry in selection.get(part, ())]
+    listed += [
+        entry["name"] for part in ("skipped", "mended", "warnings", "silent") for entry in selection.get(part, ())
+    ]
     whole = {name: _PLACE_IN_RECORDING.sub("", name) for name in listed}
     numbered = {name: f"{FILE}{number}" for number, name in enumerate(sorted(set(whole.values())), 1)}
     folders = {os.path.dirname(name): FOLDER for name in numbered} | {row["source"]: FOLDER for row in rows}

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import json
 import logging
 import os
 import re
@@ -58,6 +59,28 @@ def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
         return commit
     write_atomically(memory, f"{commit}\n")
     return str(commit)
+
+
+def card_languages(dataset: str, memory: Path) -> list[str]:
+    """Return the languages that the card of a dataset names, as they are written there.
+
+    The Hub's answer is saved in the file `memory`, and read from there from then on.
+
+    Raises:
+        AsrmeterError: the Hub cannot be reached, or has no such dataset, and there is no saved answer.
+    """
+    try:
+        saved = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        saved = None
+    if isinstance(saved, list):
+        return list(map(str, saved))
+    with explained("dataset", dataset, "main"):
+        card = huggingface_hub.HfApi().dataset_info(dataset).card_data
+    written = card.get("language") if card else None
+    named = [written] if isinstance(written, str) else list(map(str, written or ()))
+    write_atomically(memory, json.dumps(named))
+    return named
 
 
 def check_access(kind: str, repo: str, revision: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
-CORPUS_VERSION = 2
+CORPUS_VERSION = 3
 FOLDER_VERSION = 2
 # Raised when converting a model folder comes to mean something else.
 CONVERSION_VERSION = 1

@@ -11,10 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.languages import languages, unknown_language
 from asrmeter.common.options import FORBID_OTHERS, NAME, TEXT, derived
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from asrmeter.corpora.segments import Clip, JoinPolicy, Utterance
+
+# As `corpus.language`: models find out by themselves.
+AUTO = "auto"
+# Silent recordings that are kept of a corpus.
+MOST_SILENT = 100
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,10 @@ class Speech:
     utterances that turned out to be unusable: their ids with the reasons. Entries that were known to be unusable are in
     `skipped` (name: reason) or, where names do not matter, counted in `dropped` (reason: count). With `keep_all`, every
     utterance that fits into a duration class is in some segment. `origin` records the source.
+
+    `language_told_by` says what told the languages of utterances that the study did not. `warnings` has what is odd, by
+    names. `silent` has the recordings in which nothing can be heard and nothing is said, by name: a function that
+    returns their samples, shape (n,), float32, 16 kHz.
     """
 
     utterances: "list[Utterance]"
@@ -34,10 +47,19 @@ class Speech:
     skipped: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    language_told_by: str = ""
+    warnings: dict[str, str] = field(default_factory=dict)
+    silent: "dict[str, Callable[[], np.ndarray]]" = field(default_factory=dict)
 
 
 # Options of several kinds, as pydantic's `Field` takes them.
 KIND = {"description": "Where the speech comes from."}
+LANGUAGE = TEXT | {
+    "description": "Language of the speech: a code such as ru (ISO 639-1). Models are told it, and texts are compared "
+    "by its rules. auto: models find out by themselves, as a part of what is timed. null: packages and gigaspeech are "
+    "English; of others it is what a folder's metadata says (column language) or the dataset's configuration or card, "
+    "else the texts are looked at: what is certainly English goes on as en, anything else stops."
+}
 NAMED = {"description": "Name of the corpus; its folder under results/corpus/."} | NAME
 REVISION = TEXT | {
     "description": "Branch, tag or commit of the dataset. The record has the commit that was used; give it here to pin "
@@ -72,6 +94,7 @@ class CorpusKind(abc.ABC):
 
     kind: str = field(metadata=KIND)
     name: str = field(default_factory=derived, metadata=NAMED)
+    language: str | None = field(default=None, metadata=LANGUAGE)
 
     @property
     @abc.abstractmethod
@@ -99,8 +122,32 @@ class CorpusKind(abc.ABC):
     def default_name(self) -> str | None:
         """Return the name of the corpus where the study gives none."""
 
-    def check(self) -> None:  # noqa: B027 (a kind without a local check needs none)
-        """Raise AsrmeterError if there is no such corpus, as far as that shows without the network."""
+    @property
+    def told_language(self) -> str | None:
+        """The language that the study tells; None where it tells none, or has models find out."""
+        return None if self.language == AUTO else self.language
+
+    @property
+    def place(self) -> str:
+        """What messages about the texts call the corpus."""
+        return str(self.name)
+
+    def natural_language(self) -> str | None:
+        """Return the language that the corpus is known to be in; None where that is for the study to say."""
+        return None
+
+    def check(self) -> None:
+        """Raise AsrmeterError if there is no such corpus or language, as far as that shows without the network."""
+        natural = self.natural_language()
+        if self.language in (None, AUTO, natural):
+            return
+        if self.language not in languages():
+            raise AsrmeterError(f"corpus.language: {unknown_language(self.language)}, or {AUTO}")
+        if natural:
+            raise AsrmeterError(
+                f"corpus.language: {self.name} is {languages()[natural].name}, not {languages()[self.language].name}; "
+                f"write {natural}, or {AUTO} to let models detect it"
+            )
 
     def archives(self) -> list[str]:
         """Return the names of the pinned packages from which the corpus is made."""

@@ -1,13 +1,14 @@
 """The user's own audio: a folder of files, and metadata.csv or metadata.jsonl with their texts, if there are any."""
 
 import dataclasses
+import functools
 import os
 import posixpath
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
@@ -15,13 +16,14 @@ from asrmeter.common.files import sha256_of
 from asrmeter.common.first_bytes import kind_of
 from asrmeter.common.options import TEXT
 from asrmeter.common.regular_files import read_regular
-from asrmeter.corpora import containers, folder_metadata
+from asrmeter.corpora import containers, folder_metadata, spoken_language
 from asrmeter.corpora.folder_files import FolderFiles
 from asrmeter.corpora.folder_metadata import FILE_COLUMN, Entry
 from asrmeter.corpora.kinds.base import (
     DURATIONS,
     KIND,
     LICENCE,
+    MOST_SILENT,
     SEGMENTS_PER_CLASS,
     SELECTION_SHA256,
     CorpusKind,
@@ -30,6 +32,10 @@ from asrmeter.corpora.kinds.base import (
     kind_config,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+
+_LANGUAGE_TOLD_BY = "the column language of the metadata"
 # What is looked at before a run begins: hours of speech, in the time of a breath.
 _MOST_FORESEEN_BYTES, _MOST_FORESEEN_S = 500_000_000, 5.0
 
@@ -40,8 +46,9 @@ class FolderCorpus(CorpusKind):
 
     __pydantic_config__: ClassVar = kind_config(
         "folder",
-        "Your own audio: a folder, and in it metadata.csv or metadata.jsonl (file_name, text). Without texts "
-        "everything but the WER is measured; without such a file, every audio file of the folder is used.",
+        "Your own audio: a folder, and in it metadata.csv or metadata.jsonl (file_name, text, and language where "
+        "that differs). Without texts everything but the WER is measured; without such a file, every audio file of the "
+        "folder is used.",
     )
 
     kind: Literal["folder"] = field(metadata=KIND)
@@ -61,8 +68,18 @@ class FolderCorpus(CorpusKind):
         """Return the folder's own name as a valid name of a corpus."""
         return corpus_name(os.path.basename(os.path.abspath(os.path.expanduser(self.path))))
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return self.path
+
     def check(self) -> None:
-        """Raise AsrmeterError if there is no such folder, its metadata cannot be read, or none of its files exists."""
+        """Raise AsrmeterError if there is no such folder, its metadata cannot be read, or none of its files exists.
+
+        So it does where letters show that the texts are in another language than the study says, or than English where
+        it says none.
+        """
+        super().check()
         if self.text == FILE_COLUMN:
             raise AsrmeterError(f"corpus.text: {FILE_COLUMN} names the files; give the column of the texts")
         metadata, entries, files = _read(self)
@@ -72,6 +89,8 @@ class FolderCorpus(CorpusKind):
                 f"{files.name(entries[0].file)}, {files.why_not(entries[0].file)}: {FILE_COLUMN} must be relative to "
                 "the folder"
             )
+        texts = [spoken_language.Text(files.name(one.file), one.text, one.language or None) for one in entries]
+        spoken_language.check_letters(self, texts, _LANGUAGE_TOLD_BY)
 
     def foreseen(self) -> Speech | None:
         """Return the speech by what headers say; None where that takes too long, or decoding alone shows a length."""
@@ -81,7 +100,8 @@ class FolderCorpus(CorpusKind):
             return None
         until_s = time.monotonic() + _MOST_FORESEEN_S
         try:
-            return _speech(self, read, read.entries, lambda name: _n_samples_told(_folder(self) / name, until_s))
+            n_samples_of = functools.partial(_n_samples_told, _folder(self), until_s)
+            return _speech(self, read, read.entries, n_samples_of, lambda name: None)
         except _NotForeseenError:
             return None
 
@@ -133,7 +153,7 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
         AsrmeterError: there is no such folder, or its metadata cannot be read.
     """
     from asrmeter.common.log_progress import log_progress
-    from asrmeter.corpora.audio import decode
+    from asrmeter.corpora.audio import decode, silence_in
     from asrmeter.corpora.segments import Sound, Utterance
 
     folder, read = _folder(corpus), _read(corpus)
@@ -145,20 +165,43 @@ def load(corpus: FolderCorpus, downloads: Path) -> Speech:
         except AsrmeterError as error:
             raise AsrmeterError(f"{audio}: {error}") from error
         if len(sound.samples) != utterance.end:
-            raise AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+            raise _changed(audio)
         return sound
 
+    def silence(audio: Path) -> "np.ndarray":
+        samples = silence_in(audio)
+        if samples is None:
+            raise _changed(audio)
+        return samples
+
     entries = log_progress(read.entries, "files decoded", len(read.entries))
-    speech = _speech(corpus, read, entries, lambda name: len(decode(folder / name).samples))
+    speech = _speech(
+        corpus,
+        read,
+        entries,
+        lambda name: len(decode(folder / name).samples),
+        lambda name: None if silence_in(folder / name) is None else functools.partial(silence, folder / name),
+    )
     return dataclasses.replace(speech, fetch=lambda _: (clip, {}))
 
 
-def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_samples_of: Callable[[str], int]) -> Speech:
-    """Return the speech of the folder without its samples; `n_samples_of` raises AsrmeterError for an unusable file."""
+def _speech(
+    corpus: FolderCorpus,
+    read: _Read,
+    entries: Iterable[Entry],
+    n_samples_of: Callable[[str], int],
+    silence_of: Callable[[str], "Callable[[], np.ndarray] | None"],
+) -> Speech:
+    """Return the speech of the folder without its samples.
+
+    `n_samples_of` raises AsrmeterError for a file that cannot be used. `silence_of` returns what gives the samples of a
+    file in which nothing can be heard, None of any other file.
+    """
     from asrmeter.corpora.segments import JoinPolicy, Utterance
 
     metadata, _, files = read
     utterances: list[Utterance] = []
+    silent: dict[str, Callable[[], np.ndarray]] = {}
     skipped: dict[str, str] = {}
     listed: set[str] = set()
     for entry in entries:
@@ -171,16 +214,22 @@ def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_sampl
         if not found:
             skipped[name] = files.why_not(entry.file)
             continue
-        if entry.why_unusable:
-            skipped[name] = entry.why_unusable
+        why, n = entry.why_unusable, 0
+        if not why:
+            try:
+                n = n_samples_of(found)
+            except AsrmeterError as error:
+                why = str(error)
+        nothing_said = entry.lacks_text or not (entry.text or entry.why_unusable)
+        if why and nothing_said and len(silent) < MOST_SILENT and (samples := silence_of(found)):
+            silent[name] = samples
             continue
-        try:
-            n = n_samples_of(found)
-        except AsrmeterError as error:
-            skipped[name] = str(error)
+        if why:
+            skipped[name] = why
             continue
         source = posixpath.dirname(name) or corpus.name
-        utterances.append(Utterance(name, found, 0, n, entry.text, source, corpus.licence, "en"))
+        language = entry.language or corpus.told_language
+        utterances.append(Utterance(name, found, 0, n, entry.text, source, corpus.licence, language))
     if metadata:
         skipped |= {name: f"has no line in {metadata.name}" for name in files.audio_names() if name not in listed}
     return Speech(
@@ -192,6 +241,8 @@ def _speech(corpus: FolderCorpus, read: _Read, entries: Iterable[Entry], n_sampl
         origin={"metadata": metadata.name, "metadata_sha256": sha256_of(metadata)}
         if metadata
         else {"metadata": "none"},
+        language_told_by=_LANGUAGE_TOLD_BY,
+        silent=silent,
     )
 
 
@@ -200,12 +251,16 @@ def _fetch_nothing(_: object) -> NoReturn:
     raise AssertionError("foreseen speech has no samples")
 
 
+def _changed(audio: Path) -> AsrmeterError:
+    return AsrmeterError(f"{audio}: was changed while the corpus was made; run again")
+
+
 class _NotForeseenError(Exception):
     """Only decoding shows how long the files are, or looking at them takes too long."""
 
 
-def _n_samples_told(audio: Path, until_s: float) -> int:
-    """Return how many samples a file has by its own arithmetic.
+def _n_samples_told(folder: Path, until_s: float, name: str) -> int:
+    """Return how many samples a file of a folder has by its own arithmetic.
 
     Raises:
         AsrmeterError: it is none that can be used.
@@ -213,7 +268,7 @@ def _n_samples_told(audio: Path, until_s: float) -> int:
     if time.monotonic() > until_s:
         raise _NotForeseenError
     try:
-        data = read_regular(audio, _MOST_FORESEEN_BYTES)
+        data = read_regular(folder / name, _MOST_FORESEEN_BYTES)
     except OSError as error:
         raise AsrmeterError(f"cannot be read ({error.strerror})") from error
     if not data:

@@ -61,6 +61,10 @@ class GigaSpeechCorpus(CorpusKind):
         """Return the name of the corpus."""
         return "gigaspeech"
 
+    def natural_language(self) -> str:
+        """Return English."""
+        return "en"
+
     def fingerprint_inputs(self) -> Any:
         """Return the version of the rules that make words of the texts; the options say the rest."""
         return RULES_VERSION

@@ -3,11 +3,11 @@
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.common.paths import RESOURCES
-from asrmeter.common.toml_files import read_list
+from asrmeter.common.toml_files import read_list, read_value
 from asrmeter.corpora.kinds.base import (
     KIND,
     NAMED,
@@ -18,9 +18,6 @@ from asrmeter.corpora.kinds.base import (
     kind_config,
 )
 from asrmeter.sources import packages as pinned
-
-if TYPE_CHECKING:
-    pass
 
 LISTINGS = RESOURCES / "corpora"
 
@@ -53,12 +50,17 @@ class PackagesCorpus(CorpusKind):
     def default_name(self) -> None:
         """Return None: the study has to name the listing."""
 
+    def natural_language(self) -> str:
+        """Return the language that the listing says."""
+        return read_value(self.path, "language", str)
+
     def check(self) -> None:
-        """Raise AsrmeterError if there is no such listing."""
+        """Raise AsrmeterError if there is no such listing, or it is in another language than the study says."""
         known = sorted(path.stem for path in LISTINGS.glob("*.toml"))
         if self.name not in known:
             hint = did_you_mean(self.name, known)
             raise AsrmeterError(f"corpus.name: unknown corpus {self.name}{hint}; known are {', '.join(known)}")
+        super().check()
 
     def archives(self) -> list[str]:
         """Return the names of the packages that the listing names."""
@@ -90,7 +92,7 @@ def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
     from asrmeter.corpora.segments import JoinPolicy, Sound, Utterance
 
     archives = pinned.Archives(downloads)
-    path = corpus.path
+    path, language = corpus.path, corpus.natural_language()
     sound_of: dict[str, Sound] = {}
     utterances: list[Utterance] = []
     for recording in corpus.listing():
@@ -109,7 +111,14 @@ def load(corpus: PackagesCorpus, downloads: Path) -> Speech:
                 )
             utterances.append(
                 Utterance(
-                    f"{name}:{begin}-{end}", name, begin, end, spoken["text"], recording.source, recording.licence, "en"
+                    f"{name}:{begin}-{end}",
+                    name,
+                    begin,
+                    end,
+                    spoken["text"],
+                    recording.source,
+                    recording.licence,
+                    language,
                 )
             )
 
