@@ -103,6 +103,15 @@ def test_check_study_names_the_study_or_the_line(tmp_path: Path, capsys: pytest.
         check_study.main([str(broken)])
 
 
+def test_check_study_tells_what_no_model_hears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "mine.yaml"
+    corpus = "{kind: hub, id: a/b, split: test, language: ru}"
+    study.write_text(f"name: a\nmodels: {{whisper-base: {{}}, whisper-tiny.en: {{}}}}\ncorpus: {corpus}\n")
+    check_study.main([str(study)])
+    why = "whisper-tiny.en hears English only, and the corpus has Russian (ru)"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{study}: Not possible: {why}; its rows will say so."]
+
+
 @pytest.mark.parametrize("broken", [*UNREADABLE, *BROKEN], ids=lambda broken: broken.what)
 def test_broken_studies(broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
