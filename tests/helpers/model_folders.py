@@ -1,13 +1,16 @@
 """Small random models as their authors save them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asrmeter.runtimes.families import ctc, ctc_mel
 from asrmeter.runtimes.families.whisper.vocabulary import END, START
@@ -79,9 +82,10 @@ def mel_ctc_folder(folder: Path, model_type: str, **settings: Any) -> Path:
 def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **settings: Any) -> Path:
     """A small random Whisper with a vocabulary of the size and order of OpenAI's; each text token is a word."""
     n_text = 50_257 if multilingual else 50_256
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(n_text)}, unk_token="w0"))
+    words = {f"w{i}": i for i in range(50_256)} | ({"": 50_256} if multilingual else {})  # as OpenAI's
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    languages = ["<|en|>", "<|ru|>", "<|fr|>", "<|jw|>", *(f"<|language {i}|>" for i in range(95))]
+    languages = [f"<|{code}|>" for code in LANGUAGES][:99]  # without the one that was added in 2023
     tasks = ["<|translate|>", "<|transcribe|>"]
     others = ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
     tokenizer.add_special_tokens([END, START, *languages, *tasks, *others])
@@ -110,7 +114,7 @@ def whisper_folder(folder: Path, multilingual: bool = True, n_mels: int = 80, **
         "max_length": 12,
     }
     if multilingual:
-        generation["lang_to_id"] = {language: ids(language) for language in languages[:4]}
+        generation["lang_to_id"] = {language: ids(language) for language in languages}
         generation["task_to_id"] = {task.strip("<|>"): ids(task) for task in tasks}
     write(folder / "generation_config.json", generation)
     return folder
@@ -121,3 +125,24 @@ def likelier_timestamps(folder: Path, factor: float) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["model.decoder.embed_tokens.weight"][-1501:] *= factor
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def that_tells_languages_apart(folder: Path, waveforms: Sequence[np.ndarray], factor: float = 400) -> None:
+    """Make the decoder of a Whisper of one layer hear what differs between waveforms, so that languages differ too."""
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    features = transformers.WhisperFeatureExtractor.from_pretrained(folder, return_attention_mask=False)
+    (layer,) = model.get_decoder().layers
+    linear, heard = layer.encoder_attn.out_proj, list[torch.Tensor]()
+    linear.register_forward_hook(lambda _module, _inputs, output: heard.append(output))
+    with torch.no_grad():
+        model.get_encoder().conv2.weight *= 100  # beside positions
+        inputs = features(waveforms, sampling_rate=16_000, return_tensors="pt")
+        start = torch.full((len(waveforms), 1), model.generation_config.decoder_start_token_id)
+        model(**inputs, decoder_input_ids=start)
+        # What all have in common says nothing.
+        linear.bias -= heard[0].mean(dim=(0, 1))
+        linear.bias *= factor
+        linear.weight *= factor
+    state = model.state_dict()
+    del state["proj_out.weight"]  # that of the embedding
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from asrmeter import runtimes
 from asrmeter.runtimes.base import Setup
+from helpers.speech import english
 
 folder, family, options, device, batches = sys.argv[1:]
 options = {"dtype": "float32", "attention": "sdpa"} | json.loads(options)

@@ -1,8 +1,10 @@
 """Every runtime of a Whisper writes what transformers writes: within 30 s, beyond, with penalties, random weights."""
 
 import dataclasses
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from asrmeter import runtimes
 from asrmeter.machine.host import Host, this_host
-from asrmeter.runtimes.base import Hypothesis, Setup, Timeline, UnsupportedError
+from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.ctranslate2 import CTranslate2Options, engine
 from asrmeter.runtimes.ctranslate2.whisper import max_length
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
 from asrmeter.runtimes.torch_loop import TorchLoopOptions
-from helpers.model_folders import likelier_timestamps, whisper_folder
-from helpers.speech import english
+from helpers.model_folders import edit, likelier_timestamps, that_tells_languages_apart, whisper_folder
+from helpers.speech import told
 from helpers.waveforms import noise
 
 OTHERS = {
@@ -53,6 +55,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     torch.manual_seed(0)
     made = whisper_folder(tmp_path_factory.mktemp("whisper") / "model", request.param)
     likelier_timestamps(made, 10)
+    that_tells_languages_apart(made, noise(2, 30))
     return made
 
 
@@ -82,10 +85,13 @@ def load(model: Path, variant: dict[str, Any], random_weights: bool = False) -> 
 
 
 def hear(
-    runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()
-) -> tuple[list[Hypothesis], Timeline]:
+    runtime: Any,
+    waveforms: list[np.ndarray],
+    references: tuple[str, ...] = (),
+    languages: tuple[str | None, ...] = (),
+) -> tuple[list[Any], Timeline]:
     timeline = Timeline()
-    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
+    heard = runtime.transcribe(told(waveforms, languages or ["en"] * len(waveforms), references), timeline)
     timeline.end()
     return heard, timeline
 
@@ -96,8 +102,12 @@ def test_texts_are_those_of_transformers(model: Path, variant: dict[str, Any]) -
     assert other.decoding() == baseline.decoding()
     assert other.differences() == ("features",)
     n_windows = 0
+    tongues = itertools.cycle(["en", "ru", "en", "fr", "jv"]) if baseline.rules.languages else itertools.repeat("en")
     for lengths in ((2, 1), (30,), (30.005, 3), (61, 45, 10)):
-        (expected, work), (heard, own_work) = hear(baseline, noise(*lengths)), hear(other, noise(*lengths))
+        languages = tuple(itertools.islice(tongues, len(lengths)))
+        (expected, work), (heard, own_work) = (
+            hear(each, noise(*lengths), languages=languages) for each in (baseline, other)
+        )
         assert heard == expected
         n_windows += sum(hypothesis.n_windows or 0 for hypothesis in heard)
         if variant["runtime"] in LOOPS and max(lengths) > 31:
@@ -106,13 +116,91 @@ def test_texts_are_those_of_transformers(model: Path, variant: dict[str, Any]) -
     assert n_windows > 10
 
 
+@pytest.fixture(scope="module")
+def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    made = whisper_folder(tmp_path_factory.mktemp("multilingual") / "model")
+    likelier_timestamps(made, 10)
+    that_tells_languages_apart(made, noise(2, 30))
+    return made
+
+
+def alike(heard: list[Any]) -> list[Any]:
+    return [(each.text, each.n_tokens, each.language) for each in heard]
+
+
+@pytest.mark.parametrize("variant", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("random_weights", [False, True], ids=["texts", "fixed work"])
+def test_languages_are_found_as_transformers_finds_them(
+    multilingual: Path, variant: dict[str, Any], random_weights: bool
+) -> None:
+    baseline, other = (load(multilingual, each, random_weights) for each in ({"runtime": "transformers"}, variant))
+    found = set()
+    for lengths, languages in (
+        ((2, 30, 1), (None,) * 3),
+        ((30, 2, 1), (None, "ru", None)),
+        ((40, 35), (None, None)),
+        ((61, 45, 10), (None, "fr", None)),
+    ):
+        references = ("w1 w2 w3 w4 w5",) * len(lengths)
+        (expected, timeline), (heard, own_timeline) = (
+            hear(each, noise(*lengths), references, languages) for each in (baseline, other)
+        )
+        assert alike(heard) == alike(expected)
+        assert [own.language is None for own in heard] == [language is not None for language in languages]
+        found |= {own.language for own in heard}
+        # transformers runs the encoder once more, and its decoder reads the first token again. In a long form others do
+        # so too for a segment that ends within a window: what is heard after its end differs.
+        is_short = random_weights or max(lengths) <= 30
+        again = [own.language is not None and (is_short or n > 30) for n, own in zip(lengths, heard, strict=True)]
+        n_windows = [own.n_windows + more for own, more in zip(heard, again, strict=True)]
+        assert n_windows == [each.n_windows for each in expected]
+        assert all(own.processed_s == 30 * own.n_windows for own in (*heard, *expected))
+        if variant["runtime"] in LOOPS and "end_check_every" not in variant and is_short:
+            own_work, work = own_timeline.decoder_work, timeline.decoder_work
+            assert own_work and work and own_work.n_decoder_runs == work.n_decoder_runs
+            assert own_work.n_decoder_tokens == work.n_decoder_tokens - sum(again)
+    assert found == {None, "jv", "fa"}
+
+
+@pytest.mark.parametrize("variant", [{"runtime": "transformers"}, *OTHERS.values()], ids=["transformers", *OTHERS])
+def test_languages_that_a_model_does_not_know_are_refused(
+    multilingual: Path, tmp_path: Path, variant: dict[str, Any]
+) -> None:
+    model = tmp_path / "whisper-ours"
+    shutil.copytree(multilingual, model)
+    edit(model / "generation_config.json", lang_to_id={"<|ru|>": 50_263, "<|kk|>": 50_316})
+    runtime = load(model, variant)
+    with pytest.raises(UnsupportedError, match=r"^whisper-ours knows no English \(en\)$"):
+        hear(runtime, noise(2, 1), languages=("ru", "en"))
+    with pytest.raises(UnsupportedError, match=r"^whisper-ours knows no language xx$"):
+        hear(runtime, noise(31), languages=("xx",))
+    # A model without English.
+    (heard,), _ = hear(runtime, noise(2), languages=(None,))
+    assert heard.language in ("ru", "kk") and heard.text
+
+
+def test_generate_finds_the_same_language_by_itself(multilingual: Path) -> None:
+    runtime = load(multilingual, {"runtime": "transformers"})
+    for lengths in ((2, 30), (31, 3)):
+        heard, timeline = hear(runtime, noise(*lengths), languages=(None, None))
+        options = {"return_attention_mask": True, "truncation": False, "padding": "longest"} if lengths[0] > 30 else {}
+        inputs = runtime._extract(noise(*lengths), **{"padding": "max_length", **options})
+        with torch.inference_mode():
+            tokens = runtime.model.generate(
+                **inputs, **runtime.decoding(), language=None, return_timestamps=lengths[0] > 30
+            )
+        assert [runtime.rules.hypothesis(row, 1).text for row in tokens.tolist()] == [each.text for each in heard]
+        assert timeline.stages[:6] == ["features", "decoder", "encoder", "decoder", "encoder", "decoder"]
+
+
 @pytest.mark.parametrize("variant", OTHERS.values(), ids=OTHERS)
 def test_random_weights_do_a_fixed_amount_of_work(folder: Path, variant: dict[str, Any]) -> None:
     baseline, other = (load(folder, each, random_weights=True) for each in ({"runtime": "transformers"}, variant))
     most = other.rules.max_tokens
     for references, n in ((("w1 w2 w3", "w4"), 3), (("w1 " * 100, "w4"), most)):
-        rules = other.rules.window(n_forced=n)
-        tokens = other.decode(other.log_mel(noise(2, 1)), rules, Timeline())
+        rules = other.rules.window(other.rules.told(["en", "en"]), n_forced=n)
+        tokens = other.write(other.encode(other.log_mel(noise(2, 1))), rules, None)
         assert [len(row) for row in tokens] == [n, n]
         assert rules.end not in {token for row in tokens for token in row}
         (expected, work), (heard, own_work) = (hear(each, noise(2, 1), references) for each in (baseline, other))
@@ -152,8 +240,13 @@ def test_the_timestamps_loop_rejects_scores_too(folder: Path) -> None:
 class Stuck(WindowedWhisper):
     """An engine whose every window ends where it began, by a pair of timestamps of 0 s."""
 
-    def decode(self, features: np.ndarray, rules: Any, timeline: Timeline) -> list[list[int]]:
-        return [[rules.timestamps.first, 1, rules.timestamps.first, rules.timestamps.first] for _ in features]
+    def encode(self, features: np.ndarray) -> None: ...
+
+    def detect(self, state: Any, n_rows: int, work: Any) -> list[int]:
+        raise AssertionError("it is told English")
+
+    def write(self, state: Any, rules: Any, work: Any) -> list[list[int]]:
+        return [[rules.timestamps.first, 1, rules.timestamps.first, rules.timestamps.first] for _ in rules.prompts]
 
 
 def test_a_long_form_always_ends(folder: Path) -> None:
@@ -301,6 +394,18 @@ def test_a_process_of_an_engine_holds_no_torch(folder: Path, engine: str) -> Non
     assert found["threads"] == "1"
 
 
+def test_ctranslate2_finds_no_language_of_an_odd_vocabulary(multilingual: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(multilingual, model)
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["odd"] = tokenizer["model"]["vocab"].pop("")
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    runtime = load(model, OTHERS["ctranslate2"])
+    with pytest.raises(UnsupportedError, match="takes the model for an English-only one by its vocabulary"):
+        hear(runtime, noise(2), languages=(None,))
+    assert hear(runtime, noise(2), languages=("ru",))[0]
+
+
 def test_what_ctranslate2_needs_is_converted() -> None:
     conversion = CTranslate2Options(format="int8").conversion()
     assert dataclasses.asdict(conversion) == {
@@ -339,7 +444,11 @@ def test_rounded_weights_are_smaller(tmp_path: Path, engine: str, form: str) -> 
     assert rounded.effective().dtype == form
     assert "activations" in rounded.differences() or engine == "openvino"
     tokens = [
-        runtime.decode(runtime.log_mel(noise(2)), runtime.rules.window(n_forced=8), Timeline())
+        runtime.write(
+            runtime.encode(runtime.log_mel(noise(2))),
+            runtime.rules.window(runtime.rules.told(["en"]), n_forced=8),
+            None,
+        )
         for runtime in (exact, rounded)
     ]
     assert [len(row) for row in tokens[1]] == [8] and tokens[1][0][0] == tokens[0][0][0]

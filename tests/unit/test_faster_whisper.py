@@ -19,7 +19,7 @@ from asrmeter.runtimes import ctranslate2
 from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.faster_whisper import OPTIONS
 from helpers.model_folders import edit, whisper_folder
-from helpers.speech import english
+from helpers.speech import english, told
 from helpers.waveforms import noise
 
 
@@ -69,13 +69,35 @@ def test_it_hears_what_its_users_hear(folder: Path, converted: Path) -> None:
     assert timeline.decoder_work is None
 
 
+def test_languages_are_told_or_found_as_its_users_do(folder: Path, converted: Path) -> None:
+    runtime: Any = runtimes.load("faster_whisper", setup_of(folder, converted))
+    waveforms = noise(2, 1)
+    timeline = Timeline()
+    heard = runtime.transcribe(told(waveforms, ["jv", None]), timeline)
+    timeline.end()
+    by_hand = plain(folder, converted)
+    for waveform, language, hypothesis in zip(waveforms, ("jw", None), heard, strict=True):
+        segments, info = by_hand.transcribe(waveform, language=language)
+        assert hypothesis.text == "".join(segment.text for segment in segments).strip()
+        assert hypothesis.language == (None if language else {"jw": "jv"}.get(info.language, info.language))
+    # The encoder runs once more where a language is looked for.
+    assert timeline.stages.count("encoder") == sum(h.n_windows for h in heard)
+
+
+def test_a_language_that_a_model_does_not_know_is_refused(folder: Path, converted: Path) -> None:
+    edit(folder / "generation_config.json", lang_to_id={"<|ru|>": 50_263})
+    runtime = runtimes.load("faster_whisper", setup_of(folder, converted))
+    with pytest.raises(UnsupportedError, match=r"^model knows no Javanese \(jv\)$"):
+        runtime.transcribe(told(noise(1, 1), ["ru", "jv"]), Timeline())
+
+
 def test_what_is_recorded_is_what_was_done(folder: Path, converted: Path) -> None:
     runtime: Any = runtimes.load("faster_whisper", setup_of(folder, converted))
     _, info = plain(folder, converted).transcribe(noise(1)[0], language="en")
-    told, done = runtime.decoding(), info.transcription_options
+    said, done = runtime.decoding(), info.transcription_options
     for key in ("beam_size", "best_of", "patience", "condition_on_previous_text", "without_timestamps"):
-        assert told[key] == getattr(done, key), key
-    assert (told["temperature"], told["language"], told["vad_filter"]) == (done.temperatures, info.language, False)
+        assert said[key] == getattr(done, key), key
+    assert (said["temperature"], said["vad_filter"]) == (done.temperatures, False) and "language" not in said
     # The library's own default: it says nothing of silence unless it is asked to.
     assert inspect.signature(faster_whisper.WhisperModel.transcribe).parameters["vad_filter"].default is False
     assert runtime.differences() == ("features", "padding", "beam", "fallback", "prompt")

@@ -23,7 +23,7 @@ PROMPT = (START, 10)
 
 def rules(**changes: Any) -> WindowRules:
     return WindowRules(
-        **{"prompt": PROMPT, "end": END, "suppressed": (3, 10), "suppressed_at_begin": (0, END)}
+        **{"prompts": (PROMPT,), "end": END, "suppressed": (3, 10), "suppressed_at_begin": (0, END)}
         | {
             "max_new_tokens": 20,
             **changes,
@@ -38,7 +38,7 @@ def processors(of: WindowRules) -> list[Any]:
         found.append(transformers.RepetitionPenaltyLogitsProcessor(of.repetition_penalty))
     if of.no_repeat_ngram_size:
         found.append(transformers.NoRepeatNGramLogitsProcessor(of.no_repeat_ngram_size))
-    begin = len(of.prompt)
+    begin = of.n_prompt
     found.append(transformers.SuppressTokensAtBeginLogitsProcessor(list(of.suppressed_at_begin), begin))
     found.append(transformers.SuppressTokensLogitsProcessor(list(of.suppressed)))
     if of.timestamps:
@@ -65,9 +65,18 @@ texts = st.lists(st.one_of(st.integers(0, END - 1), st.integers(FIRST, N_TOKENS 
 def test_the_token_is_transformers_choice(
     batch: list[list[int]], seed: int, timestamps: bool, penalty: float, n_gram: int
 ) -> None:
-    own = rules(timestamps=STAMPS if timestamps else None, repetition_penalty=penalty, no_repeat_ngram_size=n_gram)
+    prompts = tuple((START, 10 - row) for row in range(len(batch)))
+    own = rules(
+        prompts=prompts,
+        timestamps=STAMPS if timestamps else None,
+        repetition_penalty=penalty,
+        no_repeat_ngram_size=n_gram,
+    )
     scores = np.random.default_rng(seed).normal(scale=2, size=(len(batch), N_TOKENS)).astype(np.float32)
-    expected, ids = torch.from_numpy(scores.copy()), torch.tensor([[*PROMPT, *text] for text in batch])
+    expected, ids = (
+        torch.from_numpy(scores.copy()),
+        torch.tensor([[*prompt, *text] for prompt, text in zip(prompts, batch, strict=True)]),
+    )
     for process in processors(own):
         expected = process(ids, expected)
     chosen = LogitRules(own).choose(scores, batch)
@@ -102,7 +111,7 @@ def test_a_window_ends_where_transformers_says(tokens: list[int], n: int) -> Non
         decoder_input_ids=torch.tensor([list(PROMPT)]),
     )
     kept = [token for segment in segments for token in segment["tokens"].tolist()]
-    assert heard_of(tokens, n, STAMPS) == (kept, int(n_done))
+    assert heard_of(tokens, n, FIRST) == (kept, int(n_done))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +124,4 @@ def test_a_window_ends_where_transformers_says(tokens: list[int], n: int) -> Non
     ],
 )
 def test_what_stays_of_a_window(tokens: list[int], kept: list[int], n_done: int) -> None:
-    assert heard_of(tokens, 3000, STAMPS) == (kept, n_done)
+    assert heard_of(tokens, 3000, FIRST) == (kept, n_done)

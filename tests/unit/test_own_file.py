@@ -102,6 +102,8 @@ def test_own_file_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
         (WHOLE.replace("'one two'", "'', 3.5"), "Engine.transcribe returned 3.5 for n_tokens, which is a count"),
         (WHOLE.replace("'one two'", "'', np.int64(3)"), "Engine.transcribe returned a int64 for n_tokens"),
         (WHOLE.replace("'one two'", "'', 1, 1, float('nan')"), "Engine.transcribe returned nan for processed_s"),
+        (WHOLE.replace("'one two'", "'', language='Russian'"), "Engine.transcribe returned 'Russian' for language"),
+        (WHOLE.replace("'one two'", "'', language=7"), "Engine.transcribe returned 7 for language, which is a code"),
         (WHOLE.replace("time.sleep", "timeline.begin('decode'); time.sleep"), "Engine.transcribe marked 'decode', and"),
         (WHOLE + "    def effective(self): return Effective(threads='two')", "effective returned a str for threads"),
         (WHOLE + "    def effective(self): return Effective(emulated='no')", "effective returned a str for emulated"),

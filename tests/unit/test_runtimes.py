@@ -449,8 +449,8 @@ ENGLISH_PROMPT = [START, "<|notimestamps|>"]
 def test_whispers_hear_what_greedy_decoding_hears(tmp_path: Path, multilingual: bool, n_mels: int) -> None:
     folder = whisper_folder(tmp_path / "model", multilingual, n_mels)
     runtime = load(folder)
-    language = {"language": "en", "task": "transcribe"} if multilingual else {}
-    assert runtime.decoding() == {"do_sample": False, "num_beams": 1} | language
+    task = {"task": "transcribe"} if multilingual else {}
+    assert runtime.decoding() == {"do_sample": False, "num_beams": 1} | task
     assert runtime.attention == "sdpa"
     heard = hear(runtime, noise(2, 1))
     prompt = MULTILINGUAL_PROMPT if multilingual else ENGLISH_PROMPT
@@ -477,7 +477,7 @@ def test_saved_decoding_settings_are_ignored(tmp_path: Path, monkeypatch: pytest
     generate, given = runtime.model.generate, set()
     monkeypatch.setattr(runtime.model, "generate", lambda **inputs: given.update(inputs) or generate(**inputs))
     heard = hear(runtime, noise(2, 1))
-    assert given == {"input_features", *runtime.decoding()}
+    assert given == {"input_features", "language", *runtime.decoding()}
     assert [h.text for h in heard] == greedy(folder, noise(2, 1), MULTILINGUAL_PROMPT, 12, ())
     assert {h.n_tokens for h in heard} == {12}
 
@@ -588,7 +588,7 @@ def test_what_tokens_do_not_tell_is_asked_for(own: Vocabulary, shipped: dict[str
 
 def test_a_folder_tells_the_languages_of_its_whisper(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path / "model")
-    assert FAMILY.languages(folder) == ("en", "fr", "jv", "ru")
+    assert len(FAMILY.languages(folder)) == 99 and {"en", "ru", "jv"} <= {*FAMILY.languages(folder)}
     edit(folder / "generation_config.json", lang_to_id={"<|ru|>": 50_260})
     assert FAMILY.languages(folder) == ("ru",)
     (folder / "generation_config.json").unlink()
@@ -650,7 +650,7 @@ def test_fine_tuned_whispers_of_other_sizes_hear_the_same(
     assert bare.decoding() == runtime.decoding()
     FAMILY.complete(other)
     settings = json.loads((other / "generation_config.json").read_text())
-    assert settings["is_multilingual"] is ("language" in runtime.decoding()) and settings["max_length"] == 12
+    assert settings["is_multilingual"] is ("task" in runtime.decoding()) and settings["max_length"] == 12
 
 
 def test_words_that_were_added_are_text_and_no_timestamps(tmp_path: Path) -> None:

@@ -357,6 +357,9 @@ def test_gflop_of_a_pass_is_its_runs_times_counted_macs(tmp_path: Path) -> None:
     assert (cell["n_decoder_runs_mean"], cell["gflop_note"]) == (4, None)
     # Texts of three and one tokens, and the prompt's run for each, of eight rows.
     assert cell["decoder_padding_share"] == pytest.approx(1 - 6 / 8)
+    # One run more for each language that was looked for.
+    found = measured((a_header("whisper-base"), [entry | {"languages": ["ru", None]} for entry in PASSES]))
+    assert found.work.decoder_padding_share == pytest.approx(1 - 7 / 8)
     alike = measured((a_header("whisper-base", weights="random"), PASSES))
     assert alike.work.decoder_padding_share == 0.0
     assert ctc["gflop_per_sample"] is ctc["achieved_gflops"] is None

@@ -23,7 +23,7 @@ from asrmeter.runtimes.base import Setup, Timeline, UnsupportedError
 from asrmeter.runtimes.whispercpp import OPTIONS, conversion
 from asrmeter.runtimes.whispercpp.files import FILE
 from helpers.model_folders import edit, whisper_folder, write
-from helpers.speech import english
+from helpers.speech import told
 from helpers.waveforms import noise
 
 # Half of them are for the text before, and 4 are kept: 16 tokens are the most of a window.
@@ -57,9 +57,14 @@ def baseline(folder: Path) -> Any:
     return runtimes.load("transformers", Setup(folder, "whisper", {"dtype": "float32", "attention": "sdpa"}))
 
 
-def hear(runtime: Any, waveforms: list[np.ndarray], references: tuple[str, ...] = ()) -> tuple[list[Any], Timeline]:
+def hear(
+    runtime: Any,
+    waveforms: list[np.ndarray],
+    references: tuple[str, ...] = (),
+    languages: tuple[str | None, ...] = (),
+) -> tuple[list[Any], Timeline]:
     timeline = Timeline()
-    heard = runtime.transcribe(english(waveforms, list(references)), timeline)
+    heard = runtime.transcribe(told(waveforms, languages or ["en"] * len(waveforms), references), timeline)
     timeline.end()
     return heard, timeline
 
@@ -183,6 +188,52 @@ def test_texts_and_work_are_those_of_transformers(tmp_path: Path, multilingual: 
     alone = [hear(baseline(folder), [waveform])[1].decoder_work for waveform in waveforms]
     total = {key: sum(vars(work)[key] for work in alone) for key in vars(alone[0])}
     assert vars(timeline.decoder_work) == total
+
+
+@pytest.mark.parametrize("multilingual", [True, False])
+def test_languages_are_those_of_transformers(tmp_path: Path, multilingual: bool) -> None:
+    folder = folder_of(tmp_path, multilingual)
+    own, other = baseline(folder), load(folder, "float16")
+    for languages in (("ru", "jv"), (None, "fr"), (None, None)) if multilingual else (("en", None),):
+        wanted, _ = hear(own, noise(2, 0.5), languages=languages)
+        heard, timeline = hear(other, noise(2, 0.5), languages=languages)
+        assert [h.text for h in heard] == [h.text.replace(" ", "") for h in wanted]
+        assert [(h.language, h.n_windows, h.processed_s) for h in heard] == [
+            (h.language, h.n_windows, h.processed_s) for h in wanted
+        ]
+        assert [h.language is not None for h in heard] == [multilingual and language is None for language in languages]
+        alone = [
+            hear(own, [waveform], languages=(language,))[1].decoder_work
+            for waveform, language in zip(noise(2, 0.5), languages, strict=True)
+        ]
+        total = {key: sum(vars(work)[key] for work in alone) for key in vars(alone[0])}
+        assert vars(timeline.decoder_work) == total
+        assert timeline.stages.count("encoder") == sum(h.n_windows for h in heard)
+    assert "language" not in other.decoding()
+
+
+def test_a_language_is_found_once_in_a_segment(tmp_path: Path) -> None:
+    (heard,), timeline = hear(load(folder_of(tmp_path), "q8_0"), noise(40), languages=(None,))
+    n_prompts = timeline.stages.count("encoder") - 1
+    assert heard.n_windows == n_prompts + 1 and heard.language
+    assert timeline.stages[:3] == ["features", "encoder", "encoder"]
+    write(tmp_path / "model" / "provenance.json", {"weights": "random"})
+    shutil.rmtree(tmp_path / "q8_0")
+    runtime = load(tmp_path / "model", "q8_0", random_weights=True)
+    (heard,), _ = hear(runtime, noise(40), ("w1 w2 w3 w4",), (None,))
+    assert (heard.n_windows, heard.n_tokens, heard.language is None) == (3, 4, False)
+
+
+def test_languages_of_other_models_are_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    edit(folder / "generation_config.json", lang_to_id={"<|ru|>": 50_263, "<|kk|>": 50_300, "<|odd|>": 50_301})
+    runtime = load(folder, "q8_0")
+    assert hear(runtime, noise(1), languages=("ru",))[0][0].text
+    with pytest.raises(UnsupportedError, match=r"^model knows no English \(en\)$"):
+        hear(runtime, noise(1))
+    for code in ("kk", "odd"):
+        with pytest.raises(UnsupportedError, match=f"another token for the language {code} than the model"):
+            hear(runtime, noise(1), languages=(code,))
 
 
 def test_quantised_models_are_recorded_as_such(tmp_path: Path) -> None:

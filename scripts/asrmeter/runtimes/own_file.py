@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.files import sha256_of
+from asrmeter.common.languages import languages
 from asrmeter.common.options import FORBID_OTHERS, TEXT
 from asrmeter.common.vocabulary import DIFFERENCES, STAGES
 from asrmeter.runtimes.base import (
@@ -298,6 +299,9 @@ def _why_unusable(heard: Hypothesis) -> str | None:
         count = getattr(heard, name)
         if count is not None and not (isinstance(count, int) and 0 <= count < 2**31):
             return f"{_shown(count)} for {name}, which is a count"
+    if not (heard.language is None or (isinstance(heard.language, str) and heard.language in languages())):
+        said = repr(heard.language)[:50] if isinstance(heard.language, str) else _shown(heard.language)
+        return f"{said} for language, which is a code such as en, or None"
     seconds = heard.processed_s
     if seconds is not None and not (isinstance(seconds, int | float) and math.isfinite(seconds)):
         return f"{_shown(seconds)} for processed_s, which is in seconds"

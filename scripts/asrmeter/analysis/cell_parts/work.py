@@ -47,9 +47,9 @@ class Work:
     def decoder_padding_share(self) -> float | None:
         """Share of the decoder's rows whose text had already ended: a batch runs until its longest text ends.
 
-        A row needs one run for each token of its text, and one that reads the prompt. None where a segment took several
-        windows, whose timestamps are not in the text, and where there is no decoder. With random weights all rows take
-        the same number of runs.
+        A row needs one run for each token of its text, one that reads the prompt, and one before if its language is
+        looked for. None where the encoder heard several windows of a segment: timestamps of a long form are not in the
+        text. None where there is no decoder. With random weights all rows take the same number of runs.
         """
         rows = self.decoder_per_pass("n_decoder_rows")
         if rows and self.weights == "random":
@@ -57,7 +57,8 @@ class Work:
         n_tokens = self.content.sum_per_pass("n_tokens")
         if not rows or n_tokens is None or self._n_windows != self._n_segments:
             return None
-        return max(0.0, 1 - (n_tokens + self._n_segments) / rows)
+        n_found = self.content.per_pass(lambda entry: sum(each is not None for each in entry.get("languages") or ()))
+        return max(0.0, 1 - (n_tokens + self._n_segments + (n_found or 0.0)) / rows)
 
     @property
     def _n_segments(self) -> float:

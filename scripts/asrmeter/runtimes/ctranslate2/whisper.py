@@ -1,9 +1,12 @@
 """Whisper by CTranslate2: its encoder and its greedy decoder are one call each."""
 
+from typing import Any
+
 import ctranslate2
 import numpy as np
 
-from asrmeter.runtimes.base import Setup, Timeline
+from asrmeter.common.vocabulary import DecoderWork
+from asrmeter.runtimes.base import Setup, UnsupportedError
 from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.windowed import WindowedWhisper
@@ -22,20 +25,35 @@ class CTranslate2Whisper(CTranslate2Runtime, WindowedWhisper):
     def decoder_work(self) -> None:
         """See `WindowedWhisper`: not known."""
 
-    def decode(self, features: np.ndarray, rules: WindowRules, timeline: Timeline) -> list[list[int]]:
+    def encode(self, features: np.ndarray) -> Any:
         """See `WindowedWhisper`."""
-        timeline.begin("encoder")
-        encoded = self.engine.encode(ctranslate2.StorageView.from_array(features))
-        timeline.begin("decoder")
+        return self.engine.encode(ctranslate2.StorageView.from_array(features))
+
+    def detect(self, state: Any, n_rows: int, work: DecoderWork | None) -> list[int]:
+        """See `WindowedWhisper`.
+
+        Raises:
+            UnsupportedError: CTranslate2 takes the model for an English-only one.
+        """
+        if not self.engine.is_multilingual:
+            raise UnsupportedError(
+                "CTranslate2 takes the model for an English-only one by its vocabulary, and finds no languages: tell "
+                "it which ones are spoken"
+            )
+        tokens: dict[str, int] = self.rules.settings["lang_to_id"]
+        return [tokens[likeliest[0][0]] for likeliest in self.engine.detect_language(state)]
+
+    def write(self, state: Any, rules: WindowRules, work: DecoderWork | None) -> list[list[int]]:
+        """See `WindowedWhisper`."""
         stamps, n_most = rules.timestamps, rules.max_new_tokens
         # Timestamps have rules of their own, in CTranslate2 too, where the prompt does not forbid them. Those of the
         # beginning are a number of timestamps, by default all.
         last_initial = stamps.last_initial if stamps else None
         found = self.engine.generate(
-            encoded,
-            [list(rules.prompt)] * len(features),
+            state,
+            [list(prompt) for prompt in rules.prompts],
             beam_size=1,
-            max_length=max_length(n_most, len(rules.prompt)),
+            max_length=max_length(n_most, rules.n_prompt),
             # Those of the model's own config.json, which the converter took from generation_config.json.
             suppress_blank=True,
             suppress_tokens=list(rules.suppressed),

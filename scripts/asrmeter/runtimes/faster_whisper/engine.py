@@ -13,10 +13,9 @@ from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline, Uns
 from asrmeter.runtimes.ctranslate2.engine import CTranslate2Runtime
 from asrmeter.runtimes.families.preprocessor import settings_of
 from asrmeter.runtimes.families.whisper import FAMILY
-from asrmeter.runtimes.families.whisper.vocabulary import END
+from asrmeter.runtimes.families.whisper.decoding import Decoding
+from asrmeter.runtimes.families.whisper.vocabulary import code_of, name_of
 
-# People say which language it is where they know. The rest is what the library does if nobody says anything.
-_SAID = {"language": "en"}
 _RECORDED = (
     *("beam_size", "best_of", "patience", "length_penalty", "temperature", "compression_ratio_threshold"),
     *("log_prob_threshold", "no_speech_threshold", "condition_on_previous_text", "without_timestamps", "vad_filter"),
@@ -53,7 +52,7 @@ class FasterWhisper(CTranslate2Runtime):
             )
         self._source = setup.folder
         super().__init__(self._open, setup)
-        self._end: int = self._whisper.hf_tokenizer.token_to_id(END)
+        self._rules = Decoding.of_folder(setup.folder, self._whisper.hf_tokenizer)
 
     def _open(self, folder: str, device: str, compute_type: str, inter_threads: int, intra_threads: int) -> Any:
         """Load the model with the tokenizer and the features of the folder that it was made of.
@@ -79,7 +78,7 @@ class FasterWhisper(CTranslate2Runtime):
     def decoding(self) -> dict[str, Any]:
         """Return the settings of decoding, for the record: the library's own."""
         defaults = inspect.signature(WhisperModel.transcribe).parameters
-        return _SAID | {key: defaults[key].default for key in _RECORDED} | {"batch": "one after another"}
+        return {key: defaults[key].default for key in _RECORDED} | {"batch": "one after another"}
 
     def differences(self) -> tuple[str, ...]:
         """See `Runtime`."""
@@ -89,15 +88,20 @@ class FasterWhisper(CTranslate2Runtime):
     def transcribe(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe a batch; see `asrmeter.runtimes.base.Runtime`."""
         self._whisper.timeline = timeline
-        return [self._hear(waveform, timeline) for waveform in speech.waveforms]
+        self._rules.told(speech.languages)  # refuses what the model has no token for
+        return [self._hear(*each, timeline) for each in zip(speech.waveforms, speech.languages, strict=True)]
 
-    def _hear(self, waveform: np.ndarray, timeline: Timeline) -> Hypothesis:
+    def _hear(self, waveform: np.ndarray, code: str | None, timeline: Timeline) -> Hypothesis:
+        """Hear a segment that is of the language `code`; None: as people do who do not know it."""
         timeline.begin("features")
         self._whisper.n_windows = 0
         # A generator: a window is heard when it is asked for.
-        found = list(self._whisper.transcribe(waveform, **_SAID)[0])
+        name = name_of(code) if code and self._rules.languages else None
+        segments, info = self._whisper.transcribe(waveform, language=name)
+        segments = list(segments)
         timeline.begin("text")
-        self.see(np.array([segment.avg_logprob for segment in found]))
-        n_tokens = sum(token < self._end for segment in found for token in segment.tokens)
-        text = "".join(segment.text for segment in found).strip()
-        return Hypothesis(text, n_tokens, self._whisper.n_windows, self._whisper.n_windows * FAMILY.window_s)
+        self.see(np.array([segment.avg_logprob for segment in segments]))
+        n_tokens = sum(token < self._rules.end for segment in segments for token in segment.tokens)
+        text = "".join(segment.text for segment in segments).strip()
+        found = code_of(info.language) if self._rules.languages and name is None else None
+        return Hypothesis(text, n_tokens, self._whisper.n_windows, self._whisper.n_windows * FAMILY.window_s, found)

@@ -11,7 +11,7 @@ from transformers.models.whisper.modeling_whisper import WhisperForConditionalGe
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
-from asrmeter.runtimes.families.whisper.greedy import GreedyWhisper
+from asrmeter.runtimes.families.whisper.greedy import GreedyWhisper, Heard
 from asrmeter.runtimes.transformers.loading import network
 from asrmeter.runtimes.transformers.torch_runtime import TorchRuntime
 
@@ -74,23 +74,23 @@ class TorchLoopWhisper(TorchRuntime, GreedyWhisper):
         """See `Runtime`."""
         return ("features",)
 
-    def write(self, state: State, n_rows: int, rules: WindowRules, work: DecoderWork | None) -> list[list[int]]:
+    def write(self, state: Heard, rules: WindowRules, work: DecoderWork | None) -> list[list[int]]:
         """See `GreedyWhisper`; where the text does not matter to what may follow it, tokens stay on the device."""
         if rules.depend_on_text:
-            return super().write(state, n_rows, rules, work)
-        device = self.model.device
+            return super().write(state, rules, work)
+        device, n_rows = self.model.device, len(rules.prompts)
         never = torch.tensor(rules.suppressed, dtype=torch.int64, device=device)
         never_first = torch.tensor(rules.suppressed_at_begin, dtype=torch.int64, device=device)
-        tokens, n_past = torch.tensor([rules.prompt] * n_rows, device=device), 0
+        tokens = torch.tensor(rules.prompts, device=device)[:, state.n_past :]
         written: list[torch.Tensor] = []
         over = torch.zeros(n_rows, dtype=torch.bool, device=device)
         for n_written in range(1, rules.max_new_tokens + 1):
             if work is not None:
-                work.add(n_rows, tokens.shape[1], n_past)
-            scores = self.backend.scores(state, tokens).index_fill_(1, never, -torch.inf)
+                work.add(n_rows, tokens.shape[1], state.n_past)
+            scores = self.backend.scores(state.state, tokens).index_fill_(1, never, -torch.inf)
             if not written:
                 scores.index_fill_(1, never_first, -torch.inf)
-            n_past += tokens.shape[1]
+            state.n_past += tokens.shape[1]
             tokens = scores.argmax(dim=1, keepdim=True)
             written.append(tokens)
             over |= tokens[:, 0] == rules.end

@@ -112,7 +112,8 @@ def compile_decoder(compilation: Compilation, decoder: Any) -> None:
 
     @functools.wraps(eager)
     def forward(*args: Any, **named: Any) -> Any:
-        is_filled = named["past_key_values"].is_updated.get(0)
+        caches = named["past_key_values"]  # none while a language is looked for
+        is_filled = caches is not None and caches.is_updated.get(0)
         return (compiled if is_filled and named["input_ids"].shape[1] == 1 else eager)(*args, **named)
 
     decoder.forward = forward

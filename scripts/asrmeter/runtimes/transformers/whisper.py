@@ -1,5 +1,9 @@
-"""Whisper by transformers: greedy, without timestamps up to 30 s, sequential long-form beyond."""
+"""Whisper by transformers: greedy, without timestamps up to 30 s, sequential long-form beyond.
 
+A language that nobody tells is found as `generate` finds it: the encoder hears the first window once more for that.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +17,9 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.runtimes.base import Hypothesis, Setup, SpeechBatch, Timeline
 from asrmeter.runtimes.families.whisper import FAMILY
-from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, joined
+from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, heard_in_windows
 from asrmeter.runtimes.families.whisper.log_mel import check_features
+from asrmeter.runtimes.families.whisper.vocabulary import name_of
 from asrmeter.runtimes.transformers.compilation import compile_decoder, compile_encoder
 from asrmeter.runtimes.transformers.loading import feature_extractor, network
 from asrmeter.runtimes.transformers.optioned import OptionedRuntime
@@ -65,21 +70,28 @@ class TransformersWhisper(OptionedRuntime):
         if self._random_weights:
             return self._fixed_work(speech, timeline)
         if max(map(len, speech.waveforms)) <= WINDOW_SAMPLES:
-            return self._short_form(speech.waveforms, timeline)
-        return self._long_form(speech.waveforms, timeline)
+            return self._short_form(speech.waveforms, speech.languages, timeline)
+        return self._long_form(speech, timeline)
 
-    def _short_form(self, waveforms: list[np.ndarray], timeline: Timeline, **limits: int) -> list[Hypothesis]:
+    def _short_form(
+        self, waveforms: list[np.ndarray], codes: Sequence[str | None], timeline: Timeline, **limits: int
+    ) -> list[Hypothesis]:
         """Transcribe each segment in one window: Whisper always sees 30 s."""
         timeline.begin("features")
         inputs = self._extract(waveforms, padding="max_length")
         timeline.begin("decoder")
-        tokens = self.model.generate(**self._begun(inputs), **self.decoding(), **self._caching, **limits)
+        begun = self._begun(inputs)
+        found = self._found(codes, **begun)
+        tokens = self.model.generate(**begun, **self.decoding(), **self._told(codes, found), **self._caching, **limits)
         timeline.begin("text")
-        return [self.rules.hypothesis(row, n_windows=1) for row in tokens.tolist()]
+        # What the encoder heard is at hand where it was run before.
+        n_windows = [1 + (language is not None and not self.overlapped) for language in found]
+        return [self.rules.hypothesis(*row) for row in zip(tokens.tolist(), n_windows, found, strict=True)]
 
-    def _long_form(self, waveforms: list[np.ndarray], timeline: Timeline) -> list[Hypothesis]:
+    def _long_form(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Transcribe window after window, each from the last timestamp of the one before."""
         self.rules.check_timestamps()
+        waveforms, codes = speech.waveforms, speech.languages
         n_windows = torch.zeros(len(waveforms), dtype=torch.int64)
 
         def count(progress: torch.Tensor) -> None:
@@ -91,16 +103,19 @@ class TransformersWhisper(OptionedRuntime):
         if self.overlapped:
             inputs = pinned(inputs, self.model.device)
         timeline.begin("decoder")
+        found = self._found(codes, input_features=inputs["input_features"])
+        n_windows += torch.tensor([language is not None for language in found])
         tokens = self.model.generate(
             **inputs,
             **self.decoding(),
+            **self._told(codes, found),
             **self._caching,
             **self._without_words_beyond(),
             return_timestamps=True,
             monitor_progress=count,
         )
         timeline.begin("text")
-        return [self.rules.hypothesis(row, n) for row, n in zip(tokens.tolist(), n_windows.tolist(), strict=True)]
+        return [self.rules.hypothesis(*row) for row in zip(tokens.tolist(), n_windows.tolist(), found, strict=True)]
 
     def _fixed_work(self, speech: SpeechBatch, timeline: Timeline) -> list[Hypothesis]:
         """Do a fixed amount of work; see `Family.fixed_work`."""
@@ -109,11 +124,11 @@ class TransformersWhisper(OptionedRuntime):
         limits = {"min_new_tokens": work.n_tokens, "max_new_tokens": work.n_tokens}
         # Two timestamps in a row, which random weights may choose, would end the window there and begin another.
         limits["force_unique_generate_call"] = True
-        windows = [
-            self._short_form([waveform[window] for waveform in speech.waveforms], timeline, **limits)
-            for window in work.windows
-        ]
-        return [joined(parts) for parts in zip(*windows, strict=True)]
+
+        def hear(parts: list[np.ndarray], codes: Sequence[str | None]) -> list[Hypothesis]:
+            return self._short_form(parts, codes, timeline, **limits)
+
+        return heard_in_windows(hear, speech.waveforms, speech.languages, work.windows)
 
     def _extract(self, waveforms: list[np.ndarray], **padding: Any) -> dict[str, torch.Tensor]:
         inputs = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **padding)
@@ -125,6 +140,31 @@ class TransformersWhisper(OptionedRuntime):
         if not self.overlapped:
             return inputs
         return {"encoder_outputs": BaseModelOutput(self.heard(self._encoder, inputs))}
+
+    def _found(self, codes: Sequence[str | None], **begun: Any) -> list[str | None]:
+        """Return the languages that the model finds in the rows of which it is told none; None for the others.
+
+        `begun` are features, or what the encoder heard in them.
+        """
+        told = self.rules.told(codes)
+        rows = [row for row, token in enumerate(told) if token is None]
+        found: list[str | None] = [None] * len(codes)
+        if not rows or not self.rules.languages:
+            return found
+        if len(rows) < len(codes):
+            begun = {name: _rows(each, rows) for name, each in begun.items()}
+        n_frames = 2 * self.model.config.max_source_positions
+        tokens = self.model.detect_language(**begun, num_segment_frames=n_frames).tolist()
+        for row, token in zip(rows, tokens, strict=True):
+            found[row] = self.rules.code_of(token)
+        return found
+
+    def _told(self, codes: Sequence[str | None], found: Sequence[str | None]) -> dict[str, list[str]]:
+        """Return the setting that tells the model the language of each row; none for an English-only model."""
+        if not self.rules.languages:
+            return {}
+        known = [own or code for own, code in zip(codes, found, strict=True)]
+        return {"language": [f"<|{name_of(code)}|>" for code in known if code]}
 
     def _cache_settings(self) -> dict[str, Any]:
         """Return the settings of generation that keep keys and values as the variant says; none for the default."""
@@ -163,3 +203,8 @@ class TransformersWhisper(OptionedRuntime):
         n_past = self._n_cached if caches.is_updated.get(0) else 0
         self._n_cached = n_past + n_new
         return n_past
+
+
+def _rows(heard: Any, rows: list[int]) -> Any:
+    """Return some rows of features, or of what the encoder heard."""
+    return BaseModelOutput(heard.last_hidden_state[rows]) if isinstance(heard, BaseModelOutput) else heard[rows]

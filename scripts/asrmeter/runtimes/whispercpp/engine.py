@@ -1,6 +1,7 @@
 """A Whisper in a file of ggml, run by whisper.cpp: greedy, without timestamps up to 30 s, its own long form beyond."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import numpy as np
 from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Effective, Hypothesis, Runtime, Setup, SpeechBatch, Timeline
+from asrmeter.runtimes.base import Effective, Hypothesis, Runtime, Setup, SpeechBatch, Timeline, UnsupportedError
 from asrmeter.runtimes.families.whisper import FAMILY
-from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, joined
+from asrmeter.runtimes.families.whisper.decoding import WINDOW_SAMPLES, Decoding, heard_in_windows
+from asrmeter.runtimes.families.whisper.vocabulary import code_of, name_of
 from asrmeter.runtimes.whispercpp.files import FILE
 
 # whisper.cpp hears nothing in less than 100 ms.
 _SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 5
+# What it is told where it is to find the language.
+_UNKNOWN = "auto"
 # What it says it was built with, the widest first.
 _INSTRUCTIONS = ("AVX512", "AVX2", "AVX", "SVE", "NEON")
 _BUILD = re.compile(r"/lib(whisper|ggml)-?\w*\.so\.([\d.]+)$", re.MULTILINE)
@@ -52,7 +56,6 @@ class WhisperCpp(Runtime):
         """Return the settings under which whisper.cpp decodes as the baseline does, as far as it can."""
         suppressed = self._rules.settings
         return {
-            "language": "en",
             # Within a long form, `no_context` forgets nothing.
             **{"no_context": True, "n_max_text_ctx": 0},
             "temperature": 0.0,
@@ -94,7 +97,7 @@ class WhisperCpp(Runtime):
             return self._fixed_work(speech)
         # As in the baseline, one long segment makes a long form of the batch.
         self._params.no_timestamps = self._params.single_segment = max(map(len, speech.waveforms)) <= WINDOW_SAMPLES
-        return [self._hear(waveform) for waveform in speech.waveforms]
+        return self._hear_all(speech.waveforms, speech.languages)
 
     def _fixed_work(self, speech: SpeechBatch) -> list[Hypothesis]:
         """Do a fixed amount of work; see `Family.fixed_work`."""
@@ -103,16 +106,47 @@ class WhisperCpp(Runtime):
         self._params.no_timestamps = self._params.single_segment = True
         # It stops once there are more; 0 is no limit.
         self._params.max_tokens = max(work.n_tokens - 1, 1)
-        return [joined([self._hear(waveform[window]) for window in work.windows]) for waveform in speech.waveforms]
+        heard = [
+            heard_in_windows(self._hear_all, [waveform], [code], work.windows)
+            for waveform, code in zip(speech.waveforms, speech.languages, strict=True)
+        ]
+        return [one for (one,) in heard]
 
-    def _hear(self, waveform: np.ndarray) -> Hypothesis:
+    def _hear_all(self, waveforms: list[np.ndarray], codes: Sequence[str | None]) -> list[Hypothesis]:
+        return [self._hear(*each) for each in zip(waveforms, codes, strict=True)]
+
+    def _hear(self, waveform: np.ndarray, code: str | None) -> Hypothesis:
+        """Hear a segment that is of the language `code`, None if whisper.cpp is to find out."""
+        self._params.language = self._name_of(code)
+        is_found = bool(self._rules.languages) and code is None
         padded = np.pad(waveform, (0, max(_SHORTEST_SAMPLES - len(waveform), 0)))
         self._timeline.begin("features")
         _check(library.whisper_pcm_to_mel(self._context, padded, len(padded), self._threads))
         self._n_windows = 0
+        if is_found:
+            # Runs the encoder over the first window, and the decoder over one token; nothing calls back.
+            self._enter_encoder(self._context)
+            self._count(1, 0)
         _check(library.whisper_full(self._context, self._params, padded, 0))
         self._timeline.begin("text")
-        return self._hypothesis()
+        found = library.whisper_lang_str(library.whisper_full_lang_id(self._context)) if is_found else None
+        return self._hypothesis(found and code_of(found))
+
+    def _name_of(self, code: str | None) -> str:
+        """Return what whisper.cpp calls a language.
+
+        Raises:
+            UnsupportedError: the model has no token for it, or another than whisper.cpp takes for granted.
+        """
+        if not self._rules.languages:
+            return "en"
+        (token,) = self._rules.told([code])
+        if code is None:
+            return _UNKNOWN
+        name = name_of(code)
+        if library.whisper_token_lang(self._context, library.whisper_lang_id(name)) != token:
+            raise UnsupportedError(f"whisper.cpp has another token for the language {code} than the model")
+        return name
 
     def _enter_encoder(self, _context: Any) -> bool:
         self._timeline.begin("encoder")
@@ -123,11 +157,14 @@ class WhisperCpp(Runtime):
         """Note that the decoder has read the prompt, or the last token that was chosen."""
         if n_chosen == 0:
             self._timeline.begin("decoder")
-        work, n_prompt = self._timeline.decoder_work, self._n_prompt - (not self._params.no_timestamps)
-        assert work is not None
-        work.add(1, n_prompt if n_chosen == 0 else 1, n_prompt + n_chosen - 1 if n_chosen else 0)
+        n_prompt = self._n_prompt - (not self._params.no_timestamps)
+        self._count(n_prompt if n_chosen == 0 else 1, n_prompt + n_chosen - 1 if n_chosen else 0)
 
-    def _hypothesis(self) -> Hypothesis:
+    def _count(self, n_new: int, n_past: int) -> None:
+        assert self._timeline.decoder_work is not None
+        self._timeline.decoder_work.add(1, n_new, n_past)
+
+    def _hypothesis(self, language: str | None) -> Hypothesis:
         text, n_tokens, context = b"", 0, self._context
         for segment in range(library.whisper_full_n_segments(context)):
             text += library.whisper_full_get_segment_text(context, segment)
@@ -136,7 +173,7 @@ class WhisperCpp(Runtime):
                 library.whisper_full_get_token_id(context, segment, number) < self._rules.end for number in numbers
             )
         processed_s = self._n_windows * FAMILY.window_s
-        return Hypothesis(text.decode(errors="replace").strip(), n_tokens, self._n_windows, processed_s)
+        return Hypothesis(text.decode(errors="replace").strip(), n_tokens, self._n_windows, processed_s, language)
 
 
 def _load(path: Path) -> Any:

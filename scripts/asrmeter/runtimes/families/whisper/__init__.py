@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import DECODER_OTHER
 from asrmeter.runtimes.families.base import Family, Parts
-from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary, codes_of
+from asrmeter.runtimes.families.whisper.vocabulary import END, START, Vocabulary, code_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class Whisper(Family):
             settings = tokens.generation(config["vocab_size"], {k: v for k, v in own.items() if v is not None}, config)
         except (OSError, ValueError, KeyError, AsrmeterError) as error:
             raise AsrmeterError(f"{folder}: does not tell the languages of its model ({error})") from error
-        return tuple(sorted(codes_of(settings["lang_to_id"]))) if settings["is_multilingual"] else ("en",)
+        return tuple(sorted(map(code_of, settings["lang_to_id"]))) if settings["is_multilingual"] else ("en",)
 
     def tokenizer(self, folder: Path) -> "tokenizers.Tokenizer":
         """Return the tokenizer of a folder.

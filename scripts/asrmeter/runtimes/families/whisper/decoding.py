@@ -4,7 +4,7 @@ Imports no library that computes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from asrmeter.common.constants import SAMPLE_RATE_HZ
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.runtimes.base import Hypothesis, UnsupportedError
 from asrmeter.runtimes.families.whisper import FAMILY, saved_generation
-from asrmeter.runtimes.families.whisper.vocabulary import Vocabulary
+from asrmeter.runtimes.families.whisper.vocabulary import Vocabulary, code_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from tokenizers import Tokenizer
 
 WINDOW_SAMPLES = FAMILY.window_s * SAMPLE_RATE_HZ
@@ -56,7 +57,7 @@ class WindowRules:
     """How the tokens of a window are chosen: greedily, among those that the rules leave.
 
     Attributes:
-        prompt: the tokens that the decoder reads first.
+        prompts: the tokens that the decoder reads first in each row, in every row as many.
         end: the token after which a text is over.
         suppressed: tokens that are never chosen; `end` is one of them where the work is fixed.
         suppressed_at_begin: tokens that are not chosen as the first.
@@ -67,7 +68,7 @@ class WindowRules:
         no_repeat_ngram_size: so many tokens in a row never come twice, prompt included; 0: no such rule.
     """
 
-    prompt: tuple[int, ...]
+    prompts: tuple[tuple[int, ...], ...]
     end: int
     suppressed: tuple[int, ...]
     suppressed_at_begin: tuple[int, ...]
@@ -75,6 +76,11 @@ class WindowRules:
     timestamps: TimestampRules | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+
+    @property
+    def n_prompt(self) -> int:
+        """How many tokens the decoder reads first in each row."""
+        return len(self.prompts[0])
 
     @property
     def depend_on_text(self) -> bool:
@@ -88,14 +94,26 @@ class Decoding:
     Attributes:
         settings: its settings of generation; see `own_generation`.
         tokenizer: its tokenizer.
+        languages: the tokens of the languages that it can be told, by their codes; none of an English-only model.
+        start: the token that a prompt begins with.
         end: the token after which a text is over.
+        first_timestamp: the token of 0 s.
         max_tokens: the most tokens that fit into a window after the prompt.
         has_timestamps: whether the model can write timestamps.
     """
 
-    def __init__(self, settings: Mapping[str, Any], config: Mapping[str, Any], tokenizer: "Tokenizer") -> None:
-        self.settings, self.tokenizer = settings, tokenizer
+    def __init__(
+        self, settings: Mapping[str, Any], config: Mapping[str, Any], tokenizer: "Tokenizer", name: str = "the model"
+    ) -> None:
+        self.settings, self.tokenizer, self._name = settings, tokenizer, name
+        self.languages = (
+            {code_of(text): number for text, number in settings["lang_to_id"].items()}
+            if settings["is_multilingual"]
+            else {}
+        )
+        self.start: int = settings["decoder_start_token_id"]
         self.end: int = settings["eos_token_id"]
+        self.first_timestamp: int = settings["no_timestamps_token_id"] + 1
         self._n_positions: int = config["max_target_positions"]
         self.max_tokens = self._n_positions - FAMILY.prompt_length(settings)
         vocabulary, n_tokens = vocabulary_of(tokenizer), config["vocab_size"]
@@ -103,15 +121,16 @@ class Decoding:
         self._beyond = tuple(vocabulary.beyond(n_tokens))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Decoding":
-        """Return how the model of a folder decodes.
+    def of_folder(cls, folder: Path, tokenizer: "Tokenizer | None" = None) -> "Decoding":
+        """Return how the model of a folder decodes; a tokenizer of it that is there already is not read again.
 
         Raises:
             AsrmeterError: its tokenizer or its settings do not tell.
         """
-        config, tokenizer = config_of(folder), FAMILY.tokenizer(folder)
+        config, tokenizer = config_of(folder), tokenizer or FAMILY.tokenizer(folder)
         try:
-            return cls(own_generation(saved_generation(folder, config), config, tokenizer), config, tokenizer)
+            settings = own_generation(saved_generation(folder, config), config, tokenizer)
+            return cls(settings, config, tokenizer, folder.name)
         except AsrmeterError as error:
             raise AsrmeterError(f"{folder}: {error}") from error
 
@@ -119,13 +138,36 @@ class Decoding:
         """Return the settings of decoding, in the words of transformers."""
         said: dict[str, Any] = {"do_sample": False, "num_beams": 1}
         if self.settings["is_multilingual"]:
-            said |= {"language": "en", "task": "transcribe"}
+            said["task"] = "transcribe"
         return said | {key: self.settings[key] for key in PENALTIES if key in self.settings}
 
-    def window(self, timestamps: bool = False, n_forced: int | None = None, number: int = 1) -> WindowRules:
+    def told(self, codes: Sequence[str | None]) -> list[int | None]:
+        """Return the token of each language that the model is told; None where it is to find out, or has no languages.
+
+        Raises:
+            UnsupportedError: it has no token for a language.
+        """
+        if not self.languages:
+            return [None] * len(codes)
+        if unknown := next((code for code in codes if code is not None and code not in self.languages), None):
+            raise UnsupportedError(f"{self._name} knows no {_named(unknown)}")
+        return [None if code is None else self.languages[code] for code in codes]
+
+    def code_of(self, token: int) -> str:
+        """Return the code of a language by its token."""
+        return next(code for code, number in self.languages.items() if number == token)
+
+    def window(
+        self,
+        languages: Sequence[int | None],
+        timestamps: bool = False,
+        n_forced: int | None = None,
+        number: int = 1,
+    ) -> WindowRules:
         """Return the rules of a window.
 
         Args:
+            languages: the token of each row's language, None for a model that has none.
             timestamps: whether timestamps are written, by which the long form goes on.
             n_forced: exactly so many tokens come, whatever the model says; None: until it ends.
             number: the window of a long form, from 1. transformers adds the length of the prompt to `max_length` for
@@ -134,16 +176,18 @@ class Decoding:
         Raises:
             UnsupportedError: the model has no timestamps.
         """
-        settings, prompt = self.settings, self._prompt(timestamps)
-        added = number * min(self._n_positions // 2 - 1, len(prompt))
-        n_most = min(settings["max_length"] + added, self._n_positions) - len(prompt)
+        settings = self.settings
+        prompts = tuple(self._prompt(language, timestamps) for language in languages)
+        n_prompt = len(prompts[0])
+        added = number * min(self._n_positions // 2 - 1, n_prompt)
+        n_most = min(settings["max_length"] + added, self._n_positions) - n_prompt
         suppressed = {*(settings.get("suppress_tokens") or ())}
         if timestamps:
             suppressed.update(self.suppressed_with_timestamps())
         if n_forced is not None:
             suppressed.add(self.end)
         return WindowRules(
-            prompt=prompt,
+            prompts=prompts,
             end=self.end,
             suppressed=tuple(sorted(suppressed)),
             suppressed_at_begin=tuple(settings.get("begin_suppress_tokens") or ()),
@@ -168,23 +212,25 @@ class Decoding:
         """Return how many tokens a text is."""
         return len(self.tokenizer.encode(text).ids)
 
-    def hypothesis(self, tokens: Iterable[int], n_windows: int) -> Hypothesis:
-        """Return what tokens spell: those below the end-of-text token are text, and words that were added later."""
-        text = [token for token in tokens if token < self.end or token in self._words]
-        return Hypothesis(self.tokenizer.decode(text).strip(), len(text), n_windows, n_windows * FAMILY.window_s)
+    def hypothesis(self, tokens: Iterable[int], n_windows: int, language: str | None = None) -> Hypothesis:
+        """Return what tokens spell: those below the end-of-text token are text, and words that were added later.
 
-    def _prompt(self, timestamps: bool) -> tuple[int, ...]:
-        settings = self.settings
-        prompt = [settings["decoder_start_token_id"]]
-        if settings["is_multilingual"]:
-            prompt += [settings["lang_to_id"]["<|en|>"], settings["task_to_id"]["transcribe"]]
+        `n_windows` are runs of the encoder, and `language` is the code of the one that the model found.
+        """
+        text = [token for token in tokens if token < self.end or token in self._words]
+        spelt, processed_s = self.tokenizer.decode(text).strip(), n_windows * FAMILY.window_s
+        return Hypothesis(spelt, len(text), n_windows, processed_s, language)
+
+    def _prompt(self, language: int | None, timestamps: bool) -> tuple[int, ...]:
+        settings, prompt = self.settings, [self.start]
+        if language is not None:
+            prompt += [language, settings["task_to_id"]["transcribe"]]
         return (*prompt, *(() if timestamps else (settings["no_timestamps_token_id"],)))
 
     def _timestamp_rules(self) -> TimestampRules:
         self.check_timestamps()
-        no_timestamps = self.settings["no_timestamps_token_id"]
-        last = self.settings.get("max_initial_timestamp_index")
-        return TimestampRules(no_timestamps, no_timestamps + 1, None if last is None else no_timestamps + 1 + last)
+        first, last = self.first_timestamp, self.settings.get("max_initial_timestamp_index")
+        return TimestampRules(first - 1, first, None if last is None else first + last)
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -194,10 +240,28 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 
 def joined(parts: Sequence[Hypothesis]) -> Hypothesis:
-    """Return the hypothesis of a segment from those of its windows."""
-    n_tokens = sum(part.n_tokens or 0 for part in parts)
+    """Return the hypothesis of a segment from those of its windows; its language was found in the first."""
+    n_tokens, n_windows = (sum(getattr(part, name) or 0 for part in parts) for name in ("n_tokens", "n_windows"))
     text = " ".join(part.text for part in parts if part.text)
-    return Hypothesis(text, n_tokens, len(parts), len(parts) * FAMILY.window_s)
+    return Hypothesis(text, n_tokens, n_windows, n_windows * FAMILY.window_s, parts[0].language)
+
+
+def heard_in_windows(
+    hear: Callable[[list["np.ndarray"], Sequence[str | None]], list[Hypothesis]],
+    waveforms: Sequence["np.ndarray"],
+    codes: Sequence[str | None],
+    windows: Iterable[slice],
+) -> list[Hypothesis]:
+    """Return what a model hears in fixed windows of a batch, one after another.
+
+    `hear` hears a window of each segment, given the codes of their languages. One that it finds in the first window, it
+    is told of the others.
+    """
+    heard: list[list[Hypothesis]] = []
+    for window in windows:
+        heard.append(hear([waveform[window] for waveform in waveforms], codes))
+        codes = [code if one.language is None else one.language for code, one in zip(codes, heard[-1], strict=True)]
+    return [joined(parts) for parts in zip(*heard, strict=True)]
 
 
 def own_generation(found: Mapping[str, Any], config: Mapping[str, Any], tokenizer: "Tokenizer") -> dict[str, Any]:
@@ -224,3 +288,11 @@ def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
     """Return the tokens that were added to a tokenizer."""
     added = tokenizer.get_added_tokens_decoder().items()
     return Vocabulary.of((token.content, number, token.special) for number, token in added)
+
+
+def _named(code: str) -> str:
+    """Return a language as a person reads it."""
+    from asrmeter.common.languages import languages
+
+    known = languages().get(code)
+    return f"{known.name} ({code})" if known else f"language {code}"

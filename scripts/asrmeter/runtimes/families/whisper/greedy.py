@@ -1,11 +1,11 @@
 """A greedy loop of our own over anything that runs Whisper's encoder and a step of its decoder."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from asrmeter.common.vocabulary import DecoderWork
-from asrmeter.runtimes.base import Timeline
 from asrmeter.runtimes.families.shared.scores import CheckedScores
 from asrmeter.runtimes.families.whisper.decoding import WindowRules
 from asrmeter.runtimes.families.whisper.logit_rules import LogitRules
@@ -26,6 +26,14 @@ class Backend(Protocol):
         """
 
 
+@dataclass
+class Heard:
+    """A backend's state of windows, and how many tokens the decoder has read in each."""
+
+    state: Any
+    n_past: int = 0
+
+
 class GreedyWhisper(CheckedScores, WindowedWhisper):
     """A Whisper that a backend runs. A subclass loads the model and sets `backend`.
 
@@ -35,28 +43,28 @@ class GreedyWhisper(CheckedScores, WindowedWhisper):
 
     backend: Backend
 
-    def decode(self, features: np.ndarray, rules: WindowRules, timeline: Timeline) -> list[list[int]]:
+    def encode(self, features: np.ndarray) -> Heard:
         """See `WindowedWhisper`."""
-        timeline.begin("encoder")
-        state = self.backend.encode(features)
-        timeline.begin("decoder")
-        return self.write(state, len(features), rules, timeline.decoder_work)
+        return Heard(self.backend.encode(features))
 
-    def write(self, state: Any, n_rows: int, rules: WindowRules, work: DecoderWork | None) -> list[list[int]]:
-        """Choose the tokens of `n_rows` texts, one after another; return them without the prompt and the end.
+    def detect(self, state: Heard, n_rows: int, work: DecoderWork | None) -> list[int]:
+        """See `WindowedWhisper`. The token that was read is not read again."""
+        scores = self._step(state, np.full((n_rows, 1), self.rules.start, np.int64), work)
+        languages = np.sort([*self.rules.languages.values()])
+        found: list[int] = languages[scores[:, languages].argmax(axis=1)].tolist()
+        return found
+
+    def write(self, state: Heard, rules: WindowRules, work: DecoderWork | None) -> list[list[int]]:
+        """Choose the tokens of texts, one after another; see `WindowedWhisper`.
 
         A text that is over waits for the others, as in transformers: its row is run on, and what comes is dropped.
         """
         logit_rules = LogitRules(rules)
-        texts: list[list[int]] = [[] for _ in range(n_rows)]
-        running = list(range(n_rows))
-        tokens, n_past = np.tile(np.array(rules.prompt, np.int64), (n_rows, 1)), 0
+        texts: list[list[int]] = [[] for _ in rules.prompts]
+        running = list(range(len(texts)))
+        tokens = np.array(rules.prompts, np.int64)[:, state.n_past :]
         for _ in range(rules.max_new_tokens):
-            if work is not None:
-                work.add(n_rows, tokens.shape[1], n_past)
-            scores = self.backend.step(state, tokens, n_past)
-            self.see(scores)
-            n_past += tokens.shape[1]
+            scores = self._step(state, tokens, work)
             chosen = logit_rules.choose(scores, texts)
             running = [row for row in running if chosen[row] != rules.end]
             if not running:
@@ -65,3 +73,12 @@ class GreedyWhisper(CheckedScores, WindowedWhisper):
                 texts[row].append(int(chosen[row]))
             tokens = chosen[:, None]
         return texts
+
+    def _step(self, state: Heard, tokens: np.ndarray, work: DecoderWork | None) -> np.ndarray:
+        n_rows, n_new = tokens.shape
+        if work is not None:
+            work.add(n_rows, n_new, state.n_past)
+        scores = self.backend.step(state.state, tokens, state.n_past)
+        self.see(scores)
+        state.n_past += n_new
+        return scores

@@ -12,7 +12,7 @@ class LogitRules:
     """Chooses tokens by the rules of a window."""
 
     def __init__(self, rules: WindowRules) -> None:
-        self._rules, self._prompt = rules, list(rules.prompt)
+        self._rules = rules
         self._never = np.array(rules.suppressed, np.int64)
         self._never_first = np.array(rules.suppressed_at_begin, np.int64)
 
@@ -23,8 +23,8 @@ class LogitRules:
         """
         rules = self._rules
         if rules.depend_on_text:
-            for row, text in zip(scores, texts, strict=True):
-                self._penalise(row, self._prompt + text)
+            for row, prompt, text in zip(scores, rules.prompts, texts, strict=True):
+                self._penalise(row, [*prompt, *text])
         if not any(texts) and len(self._never_first):
             scores[:, self._never_first] = -np.inf
         scores[:, self._never] = -np.inf

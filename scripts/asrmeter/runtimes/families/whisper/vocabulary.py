@@ -150,10 +150,15 @@ class Vocabulary:
         return settings
 
 
-def codes_of(lang_to_id: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers of languages by their codes (`common/languages`), given those by their tokens (`<|en|>`)."""
-    names = {text.removeprefix("<|").removesuffix("|>"): number for text, number in lang_to_id.items()}
-    return {_CODES.get(name, name): number for name, number in names.items()}
+def code_of(name: str) -> str:
+    """Return the code (`common/languages`) of a language by OpenAI's name of it, which may be its token: `<|en|>`."""
+    name = name.removeprefix("<|").removesuffix("|>")
+    return _CODES.get(name, name)
+
+
+def name_of(code: str) -> str:
+    """Return OpenAI's name of a language by its code."""
+    return next((name for name, own in _CODES.items() if own == code), code)
 
 
 def _check_forms(generation: Mapping[str, Any]) -> None:
