@@ -87,11 +87,13 @@ def test_the_scripts_of_a_vocabulary(tmp_path: Path, tokens: list[str], scripts:
     assert heard.facts(ctc.FAMILY, tmp_path, ["ru"]) == {"languages": ["ru"], "scripts": scripts}
 
 
-@pytest.mark.parametrize(("multilingual", "own"), [(True, ["en", "fr", "jv", "ru"]), (False, ["en"])])
-def test_a_whisper_names_its_languages_itself(tmp_path: Path, multilingual: bool, own: list[str]) -> None:
+@pytest.mark.parametrize(("multilingual", "n"), [(True, 99), (False, 1)])
+def test_a_whisper_names_its_languages_itself(tmp_path: Path, multilingual: bool, n: int) -> None:
     folder = whisper_folder(tmp_path / "model", multilingual)
     WHISPER.complete(folder)
-    assert heard.facts(WHISPER, folder, None) == {"languages": own, "scripts": None}
+    own = heard.facts(WHISPER, folder, None)
+    assert (len(own["languages"]), own["scripts"]) == (n, None)
+    assert {"en", "fr", "jv", "ru"} & {*own["languages"]} == ({"en", "fr", "jv", "ru"} if multilingual else {"en"})
     assert heard.facts(WHISPER, folder, ["fr", "ru"])["languages"] == ["fr", "ru"]
 
 
