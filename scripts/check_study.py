@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.study import validation, yaml_file
-from asrmeter.workflow.announcement import announcement
+from asrmeter.workflow.announcement import announcement, unheard
 from asrmeter.workflow.cli import run
 
 
@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     for path in args.studies:
         study = validation.with_defaults(yaml_file.read(path), source=str(path))
         print(f"{path}: the study {study.name}, {announcement(study)}")
+        for line in unheard(study):
+            print(f"{path}: {line}")
 
 
 if __name__ == "__main__":

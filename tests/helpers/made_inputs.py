@@ -8,8 +8,10 @@ from asrmeter.common.files import sha256_of
 from asrmeter.sources.integrity import PROVENANCE, SELECTION, weights_sha256
 
 
-def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None) -> None:
-    """Write the provenance of a model folder for its current files."""
+def sign_model(
+    folder: Path, family: str = "ctc", weights: str = "pretrained", key: str | None = None, **facts: Any
+) -> None:
+    """Write the provenance of a model folder for its current files, with more `facts`."""
     own = [path for path in sorted(folder.iterdir()) if path.name != PROVENANCE and not path.name.startswith(".")]
     files = {path.name: sha256_of(path) for path in own}
     provenance = {
@@ -18,7 +20,7 @@ def sign_model(folder: Path, family: str = "ctc", weights: str = "pretrained", k
         "weights": weights,
         "weights_sha256": weights_sha256(files),
         "sha256": files,
-    }
+    } | facts
     (folder / PROVENANCE).unlink(missing_ok=True)  # it may be a link to the file of another folder
     (folder / PROVENANCE).write_text(json.dumps(provenance))
 

@@ -409,7 +409,7 @@ def noise(*texts: str, length_s: float = 2) -> list[tuple[str, bytes]]:
     return [(text, wav(rng.uniform(-1, 1, round(length_s * SAMPLE_RATE_HZ)))) for text in texts]
 
 
-def test_languages_of_the_hubs_copy_are_those_of_the_configurations(run: Run) -> None:
+def test_the_hubs_copy_has_the_languages_of_configurations(run: Run) -> None:
     copy = HUB | {"id": "google/fleurs", "language": None, "text": "raw_transcription"}
     several = copy | {"configs": ["ru_ru", "fr_fr"], "revision": "refs/convert/parquet", "durations": "natural"}
     with Hub([fleurs({"ru_ru": noise(*RUSSIAN), "fr_fr": noise(*FRENCH)})]) as hub:

@@ -204,6 +204,28 @@ def test_phonemes_are_told(hubert: Path, tmp_path: Path) -> None:
     assert made(tmp_path / "model", path=str(phonemes))["outputs"] == "phonemes"
 
 
+def test_what_a_model_hears_is_told(whisper: Path, hubert: Path, tmp_path: Path) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "whisper": {"path": str(whisper)},
+        "whisper of one": {"path": str(whisper), "languages": ["ru"]},
+        "letters": {"path": str(hubert)},
+        "letters of one": {"path": str(hubert), "languages": ["fr"]},
+        "random": {"path": str(hubert), "weights": "random"},
+        "far": {"weights": "external", "languages": ["en", "ru"]},
+        "nobody knows": {"weights": "external"},
+    }
+    told = {name: made(tmp_path / name, **own) for name, own in settings.items()}
+    assert len(told.pop("whisper")["languages"]) == 99
+    assert {name: (one["languages"], one["scripts"]) for name, one in told.items()} == {
+        "whisper of one": (["ru"], None),
+        "letters": (None, ["LATIN"]),
+        "letters of one": (["fr"], ["LATIN"]),
+        "random": (None, ["LATIN"]),
+        "far": (["en", "ru"], None),
+        "nobody knows": (None, None),
+    }
+
+
 def test_pickled_weights_are_not_opened(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(

@@ -14,6 +14,7 @@ from asrmeter.corpora.build import build
 from asrmeter.corpora.outlook import Outlook
 from asrmeter.records import cell_record
 from asrmeter.study import validation
+from asrmeter.workflow import announcement
 from asrmeter.workflow.briefing import Briefing
 from asrmeter.workflow.laps import PlannedJob
 from asrmeter.workflow.plan import Plan
@@ -123,6 +124,24 @@ def test_a_class_without_a_segment_is_told(home: Path) -> None:
         "This run will stop: nothing is long enough for 1 s; write durations_s: [5]."
         in Briefing(plan, jobs(plan)).lines()
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "unheard"), [("ru", ["whisper-tiny.en", "distil-large-v3"]), ("en", []), ("auto", [])]
+)
+def test_models_that_do_not_hear_the_language_are_told(home: Path, language: str, unheard: list[str]) -> None:
+    models = {
+        **{"whisper-tiny.en": {}, "whisper-base": {}, "distil-large-v3": {"weights": "hub"}},
+        **{"whisper-base.en": {"weights": "random"}, "mine": {"id": "me/mine", "revision": "0123456789" * 4}},
+    }
+    corpus = {"kind": "folder", "path": str(home), "durations": "natural", "language": language}
+    plan = a_plan(home, corpus=corpus, models=models)
+    told = [line for line in Briefing(plan, jobs(plan)).lines() if " hears " in line]
+    assert told == [
+        f"Not possible: {model} hears English only, and the corpus has Russian (ru); its rows will say so."
+        for model in unheard
+    ]
+    assert told == [*announcement.unheard(plan.study)]
 
 
 def test_time_is_that_of_this_machine_where_it_measured(home: Path) -> None:

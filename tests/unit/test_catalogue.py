@@ -54,7 +54,7 @@ def test_a_model_without_a_commit_is_pinned_by_the_study() -> None:
         origin = models.origin("distil-small.en", settings)
         assert (origin.repo, origin.revision, origin.sha256) == ("distil-whisper/distil-small.en", COMMIT, None)
         assert origin.entry is KNOWN["distil-small.en"]
-    assert models.fingerprint_inputs("distil-small.en", settings) == ["distil-whisper/distil-small.en", COMMIT]
+    assert models.fingerprint_inputs("distil-small.en", settings) == ["distil-whisper/distil-small.en", COMMIT, ["en"]]
     drawn = models.origin("distil-small.en", ModelSettings(weights="random"))
     assert (drawn.repo, drawn.entry) == (None, KNOWN["distil-small.en"])
 

@@ -22,46 +22,46 @@ KNOWN = {
     "config.yaml": (
         "be0da253b4b38072",
         {
-            "whisper-tiny.en": "cd8967486ace97ed",
-            "whisper-base": "6ec4797f7a99e29c",
+            "whisper-tiny.en": "225e95dfc6643e6d",
+            "whisper-base": "1f81b287d53ef2a5",
         },
     ),
     "studies/architectures.yaml": (
         "9dc50c8b65574d04",
         {
-            "whisper-tiny": "79c7bb38fc2a7b67",
-            "whisper-base": "4eb4930441539efc",
-            "whisper-small": "ff0f750d0d81449d",
-            "whisper-medium": "97e973781358c2d6",
-            "wav2vec2-base-960h": "8f207ebd8ad9fade",
+            "whisper-tiny": "e18f8eab64fdbead",
+            "whisper-base": "fd612389f54c5722",
+            "whisper-small": "f3f38bea93cd8dc2",
+            "whisper-medium": "1413853e0b755033",
+            "wav2vec2-base-960h": "a6ca548f022bc81c",
         },
     ),
     "studies/edlm2025.yaml": (
         "77bce989803f2287",
         {
-            "whisper-tiny": "18c42b73cfa8231a",
-            "whisper-base": "cadf521a3db69568",
-            "whisper-small": "d2d2691f7c49a9e6",
-            "whisper-medium": "22da0800b1b5db93",
-            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+            "whisper-tiny": "ff22594979c03fec",
+            "whisper-base": "581594742883fcb9",
+            "whisper-small": "71499ce033674521",
+            "whisper-medium": "8ba06c3b478fa844",
+            "wav2vec2-base-960h": "c7ac0492081d6b1a",
         },
     ),
     "studies/librispeech.yaml": (
         "7543212a6e004a7d",
         {
-            "whisper-tiny.en": "cd8967486ace97ed",
-            "whisper-base": "6ec4797f7a99e29c",
-            "wav2vec2-base-960h": "fd9e114c17b5bb13",
+            "whisper-tiny.en": "225e95dfc6643e6d",
+            "whisper-base": "1f81b287d53ef2a5",
+            "wav2vec2-base-960h": "c7ac0492081d6b1a",
         },
     ),
 }
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("7486497788519fb7", "305a784949b33111"),
-    "studies/architectures.yaml": ("2db60b613f759064", "0a59f70abc3efcec"),
-    "studies/edlm2025.yaml": ("141d034f50f00dec", "4b8b074e47a1b21b"),
-    "studies/librispeech.yaml": ("b6604bd7d0c64db8", "35c4275fc543e9e1"),
+    "config.yaml": ("828c07b0b81a8f33", "5f8d72f6538a0359"),
+    "studies/architectures.yaml": ("4b876ac6b649f535", "e1f0dab133a5213b"),
+    "studies/edlm2025.yaml": ("6b1fc787dd2b3a4b", "89dd103dccb2783c"),
+    "studies/librispeech.yaml": ("61418bb60aa51bef", "6a39dc568248eac2"),
 }
 
 
@@ -134,4 +134,4 @@ def test_fingerprints_of_local_folders(tmp_path: Path, monkeypatch: pytest.Monke
         "models": {"own": {"path": "own"}, "hubbed": hub},
         "corpus": {"kind": "folder", "path": "speech"},
     }
-    assert fingerprints(study) == ("2d26d7746f2fbbe8", {"own": "4e5875d3e547d946", "hubbed": "27c3b76b456c9ef7"})
+    assert fingerprints(study) == ("2d26d7746f2fbbe8", {"own": "71443759dff5e425", "hubbed": "c2f30398708d2eaf"})

@@ -8,11 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import measure
+import profile_operators
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.measure import job, retries, supervisor, tasks
 from asrmeter.measure.spec import PeaksSpec
@@ -201,18 +204,24 @@ def alive(pid: int) -> bool:
 
 
 def measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, *more: str, own: dict[str, Any] | None = None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    *more: str,
+    own: dict[str, Any] | None = None,
+    hears: list[str] | None = None,
+    script: ModuleType = measure,
 ) -> Path:
     """Run the parent on a model and a corpus of one segment that a worker could not load; return the record.
 
-    `own` are keys of the protocol; None takes one out.
+    `own` are keys of the protocol; None takes one out. The weights are random unless the model `hears` some languages.
     """
     monkeypatch.setenv("ASRMETER_LOCK", str(tmp_path / "lock"))
     model, corpus = tmp_path / "m", tmp_path / "c"
     model.mkdir(exist_ok=True)
     corpus.mkdir(exist_ok=True)
     (model / "model.safetensors").write_text("weights")
-    sign_model(model, weights="random")
+    sign_model(model, weights="pretrained" if hears else "random", languages=hears)
     (corpus / "a.flac").write_text("audio")
     sign_corpus(
         corpus,
@@ -230,7 +239,7 @@ def measured(
     ]
     options += ["--device=cpu", "--duration-s=5", f"--batch-size={batch_size}", "--threads=auto", "--seed=1"]
     protocol = {key: value for key, value in protocol.items() if value is not None}
-    measure.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}", *more])
+    script.main([*options, f"--protocol={json.dumps(protocol)}", f"--output={output}", *more])
     return output
 
 
@@ -262,6 +271,23 @@ def test_what_a_model_spells_reaches_the_record(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(measure.cell_options, "specify", specify)
     assert cell_record.read(measured(tmp_path, monkeypatch, 2))[0].outputs == "phonemes"
+
+
+def test_speech_that_a_model_does_not_hear_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead("os._exit(3)", monkeypatch, tmp_path)
+    header, passes = cell_record.read(measured(tmp_path, monkeypatch, 1, hears=["ru"]))
+    assert (header.status, header.reason, passes) == (
+        "unsupported",
+        "m hears Russian only, and the corpus has English (en)",
+        [],
+    )
+    trace = tmp_path / "trace.json.gz"
+    profile = measured(tmp_path, monkeypatch, 2, f"--trace={trace}", hears=["ru"], script=profile_operators)
+    (row,) = pq.read_table(profile).to_pylist()
+    assert (row["status"], row["reason"], row["trace"]) == (header.status, header.reason, None)
+    # What it hears is tried, and so are random weights.
+    assert "exit code 3" in cell_record.read(measured(tmp_path, monkeypatch, 1, hears=["en", "ru"]))[0].reason
+    assert "exit code 3" in cell_record.read(measured(tmp_path, monkeypatch, 1))[0].reason
 
 
 def test_attempt_keeps_an_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

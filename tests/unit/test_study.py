@@ -52,7 +52,7 @@ def test_the_first_study_spans_models_classes_and_batches() -> None:
 
 def test_defaults_are_filled_in_at_every_level() -> None:
     whole = validation.with_defaults(LEAST, "mine.yaml")
-    nothing = {"id": None, "revision": None, "path": None}
+    nothing = {"id": None, "revision": None, "path": None, "languages": None}
     said = whole.as_json()
     assert said["models"] == {"whisper-base": {"weights": "packaged"} | nothing}
     assert said["variants"] == {"fp32": {"runtime": "transformers", "dtype": "float32", "attention": "sdpa"}}
@@ -101,6 +101,15 @@ def test_check_study_names_the_study_or_the_line(tmp_path: Path, capsys: pytest.
     broken.write_text("name: a\nmodels: {whisper-base: {}\n")
     with pytest.raises(AsrmeterError, match=r"broken.yaml, line 3, column 1: is not YAML"):
         check_study.main([str(broken)])
+
+
+def test_check_study_tells_what_no_model_hears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "mine.yaml"
+    corpus = "{kind: hub, id: a/b, split: test, language: ru}"
+    study.write_text(f"name: a\nmodels: {{whisper-base: {{}}, whisper-tiny.en: {{}}}}\ncorpus: {corpus}\n")
+    check_study.main([str(study)])
+    why = "whisper-tiny.en hears English only, and the corpus has Russian (ru)"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{study}: Not possible: {why}; its rows will say so."]
 
 
 @pytest.mark.parametrize("broken", [*UNREADABLE, *BROKEN], ids=lambda broken: broken.what)

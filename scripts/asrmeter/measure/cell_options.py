@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
 from asrmeter.measure.spec import CellSpec
 from asrmeter.measure.time_ledger import TimeLedger
+from asrmeter.models import heard
 from asrmeter.sources import integrity
 from asrmeter.study import grid
 
@@ -118,8 +120,8 @@ def specify(args: argparse.Namespace) -> CellSpec:
         AsrmeterError: the model folder or the corpus has changed since it was made.
     """
     begin_s = time.process_time()
-    variant = specify_variant(args)
     segments = integrity.check_segments(args.segments, args.duration_s, args.corpus_key)
+    variant = specify_variant(args, segments)
     return CellSpec(
         **variant,
         check_cpu_s=time.process_time() - begin_s,
@@ -131,8 +133,11 @@ def specify(args: argparse.Namespace) -> CellSpec:
     )
 
 
-def specify_variant(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what a spec says of a model and variant, by its fields; see `specify`."""
+def specify_variant(args: argparse.Namespace, segments: Sequence[JsonObject] = ()) -> dict[str, Any]:
+    """Return what a spec says of a model and variant, by its fields; see `specify`.
+
+    The model must hear the language of the `segments`.
+    """
     provenance = integrity.check_model_folder(args.model_folder, args.model_key, snakemake_process.name())
     converted = _converted(args)
     protocol, options = json.loads(args.protocol), json.loads(args.variant_options)
@@ -144,7 +149,7 @@ def specify_variant(args: argparse.Namespace) -> dict[str, Any]:
         "weights_sha256": provenance["weights_sha256"],
         "model_folder": str(args.model_folder),
         "converted_folder": str(args.converted_folder) if converted else None,
-        "refused": args.refused or (converted or {}).get("refused"),
+        "refused": args.refused or heard.why_not(args.model, provenance, segments) or (converted or {}).get("refused"),
         "conversion_key": args.conversion_key,
         "conversion": {name: converted[name] for name in _OF_CONVERSION} if converted else None,
         "model_bytes": converted["bytes"] if converted else integrity.weights_bytes(args.model_folder),

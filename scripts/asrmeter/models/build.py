@@ -11,7 +11,7 @@ from typing import Any
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import atomic, sha256_of
 from asrmeter.common.regular_files import read_regular
-from asrmeter.models import catalogue, pretrained
+from asrmeter.models import catalogue, heard, pretrained
 from asrmeter.models.catalogue import ModelSettings
 from asrmeter.models.saved_files import CONFIG, MOST_DESCRIPTION_BYTES
 from asrmeter.runtimes import families
@@ -36,6 +36,8 @@ def build(
         folder.mkdir()
         with _naming(name):
             facts, n_parameters = _fill(name, settings, origin, seed, archives, folder)
+            family = families.named(facts["family"])
+            facts |= heard.facts(family, folder, catalogue.languages_of(name, settings))
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         provenance = {"model": name, "key": key} | facts
         provenance |= {"parameters": n_parameters, "weights_sha256": weights_sha256(files), "sha256": files}

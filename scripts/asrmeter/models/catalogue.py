@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from asrmeter.common.errors import AsrmeterError, did_you_mean
 from asrmeter.common.files import MOST_JSON_BYTES, list_files
+from asrmeter.common.languages import languages, unknown_language
 from asrmeter.common.options import FORBID_OTHERS, HUB_ID, TEXT, derived
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.regular_files import read_regular
@@ -36,6 +37,7 @@ class Model:
     tokenizer: dict[str, str] | None = None
     vocabulary: list[str] = field(default_factory=list)
     packaged: dict[str, Any] | None = None
+    languages: list[str] | None = None
 
     def packages(self, weights: str) -> list[str]:
         """Return the names of the packages from which a folder with these `weights` is made."""
@@ -75,6 +77,15 @@ class ModelSettings:
     )
     path: str | None = field(
         default=None, metadata=TEXT | {"description": "A local folder that save_pretrained wrote, with safetensors."}
+    )
+    languages: list[str] | None = field(
+        default=None,
+        metadata={
+            "description": "Codes of the languages that the model hears (ISO 639-1, such as [en, ru]); speech in any "
+            "other is not measured. null: as resources/models.toml or the model's own files say; where neither does, "
+            "any.",
+            "min_length": 1,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -183,9 +194,18 @@ def _allow(place: str, weights: str, key: str, own: str) -> None:
         raise AsrmeterError(f"{place}.weights: {weights} does not go with {key}; allowed are {own}, random")
 
 
+def languages_of(name: str, settings: ModelSettings) -> list[str] | None:
+    """Return the codes of the languages that a model hears, as the study or models.toml says; None: its files may."""
+    entry = origin(name, settings).entry
+    return settings.languages or (entry.languages if entry else None)
+
+
 def check(name: str, settings: ModelSettings) -> None:
     """Raise AsrmeterError if there is no such model, as far as that shows without the network."""
     path = origin(name, settings).path
+    for code in settings.languages or ():
+        if code not in languages():
+            raise AsrmeterError(f"models.{name}.languages: {unknown_language(code)}")
     if path is not None:
         place = f"models.{name}.path: {path}"
         if not os.path.isdir(path):
@@ -216,18 +236,19 @@ def archives(name: str, settings: ModelSettings) -> list[str]:
 def fingerprint_inputs(name: str, settings: ModelSettings) -> Any:
     """Return what determines a model folder besides the kind of weights and the seed; JSON can store it."""
     found = origin(name, settings)
+    told = languages_of(name, settings)
     if found.path is not None:
         # Only the files of a model: others may be there too.
         listed = [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
-        return [_READING_VERSION, listed]
+        return [_READING_VERSION, told, listed]
     if found.repo:
         # What is read of models of the catalogue is known.
-        return [found.repo, found.revision] + ([] if found.entry else [_READING_VERSION])
+        return [found.repo, found.revision, told] + ([] if found.entry else [_READING_VERSION])
     if found.is_external:
-        return []
+        return [told]
     entry = found.entry
     assert entry is not None  # an origin has a path, a repo or an entry, or is external
-    described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary]
+    described = [entry.family, entry.parameters, entry.architecture, entry.tokenizer, entry.vocabulary, told]
     own = entry.packaged if settings.weights == "packaged" else None
     known = pinned.catalogue()
     return [described, own, [known[package].sha256 for package in archives(name, settings)]]

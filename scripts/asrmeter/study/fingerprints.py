@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
 CORPUS_VERSION = 3
-FOLDER_VERSION = 1
+FOLDER_VERSION = 2
 # Raised when converting a model folder comes to mean something else.
 CONVERSION_VERSION = 1
 # Raised when profiles, or the ceilings of a machine, come to mean something else.

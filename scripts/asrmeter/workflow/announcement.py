@@ -1,7 +1,9 @@
 """What a run is going to measure and how long that takes, in words, before it begins. Standard library only."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from asrmeter.models import catalogue, heard
 from asrmeter.study import grid
 
 if TYPE_CHECKING:
@@ -25,6 +27,17 @@ def announcement(study: "Study", n_to_measure: int | None = None, n_possible: in
         if minutes is None
         else f"about {approx_duration(60 * minutes * n / n_all)}"
     )
+
+
+def unheard(study: "Study") -> Iterator[str]:
+    """Yield a line for each model that does not hear the corpus' language, as far as that is known of both by now."""
+    language = study.corpus.told_language or study.corpus.natural_language()
+    if language is None:
+        return
+    for name, settings in study.models.items():
+        known = catalogue.languages_of(name, settings)
+        if known and settings.weights != "random" and (why := heard.why_not_language(name, known, language)):
+            yield f"Not possible: {why}; its rows will say so."
 
 
 def count(n: int, what: str) -> str:

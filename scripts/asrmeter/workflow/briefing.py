@@ -11,7 +11,7 @@ from asrmeter.common.errors import few
 from asrmeter.corpora import outlook
 from asrmeter.corpora.outlook import Outlook
 from asrmeter.records import status
-from asrmeter.workflow.announcement import approx_duration, count
+from asrmeter.workflow.announcement import approx_duration, count, unheard
 from asrmeter.workflow.laps import PlannedJob
 from asrmeter.workflow.purposes import unanswerable
 
@@ -54,6 +54,7 @@ class Briefing:
             *_of_speech(self.plan, self._speech),
             *self._of_additions(set(to_measure.values())),
             *_of_refused(self.plan),
+            *unheard(self.plan.study),
             f"Measurements: {self._of_work(len(to_measure), len(to_measure) + len(done))}.",
             f"Time: {self._of_time(list(to_measure.values()), len(to_measure) + len(done))}.",
             *_of_purposes(self.plan, self._speech),

@@ -110,7 +110,7 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report, `optimisations`, `start`, `silence_models` and `languages` the rows of these tables.
+    tables that lie beside the report; `optimisations`, `start`, `silence_models` and `languages` are the rows of these.
     """
 
     study: Study

@@ -248,6 +248,10 @@ class Family(ABC):
         """
         return None
 
+    def scripts(self, folder: Path) -> list[str] | None:
+        """Return the scripts of the letters that a model can write (`common/languages`); None: not known, or any."""
+        return None
+
     @abstractmethod
     def encoder_operations(self, model: Any) -> EncoderOperations:
         """Return what is counted of the encoder of a network."""

@@ -127,6 +127,10 @@ class Ctc(Family):
         """See `Family`."""
         return ctc_spelling.outputs(folder)
 
+    def scripts(self, folder: Path) -> list[str] | None:
+        """See `Family`."""
+        return ctc_spelling.scripts(folder)
+
     def encoder_operations(self, model: Any) -> EncoderOperations:
         """See `Family`."""
         return CtcOperations(model)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asrmeter.common.errors import AsrmeterError
+from asrmeter.common.languages import languages, script_of
 from asrmeter.common.printable import printable
 from asrmeter.common.vocabulary import PHONEMES
 
@@ -17,6 +18,7 @@ _TOKENIZER = "tokenizer.json"
 # What stands for a space in SentencePiece's pieces of words, and how it names bytes.
 _SPACE_OF_PIECES = "▁"
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
+_MARK = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 
 # Signs of the International Phonetic Alphabet that hardly any orthography has: length, stress and tie, and letters
 # without those that African languages, Greek and Icelandic are written with. Lushootseed has two of them, espeak's
@@ -82,6 +84,16 @@ def outputs(folder: Path) -> str | None:
         return PHONEMES
     # Pieces of words in many languages have all signs.
     return PHONEMES if not _has_pieces(folder) and _are_phonemes(_vocabulary(folder)) else None
+
+
+def scripts(folder: Path) -> list[str] | None:
+    """Return the scripts of the letters that tokens spell, sorted; None where they spell no words, or no letters."""
+    if outputs(folder):
+        return None
+    of_languages = {script for language in languages().values() for script in language.scripts}
+    # Letters of a token such as [UNK] are not the model's.
+    letters = "".join(text for text in read_spelling(folder).values() if not _MARK.fullmatch(text.strip()))
+    return sorted(of_languages & set(map(script_of, letters))) or None
 
 
 def _are_phonemes(tokens: Iterable[str]) -> bool:
