@@ -14,11 +14,13 @@ from asrmeter.report.catalogue import load_words
 from asrmeter.report.figure_registry import FIGURES
 from helpers.bottlenecks import example_bottlenecks, failed_profile, flops_row, stage_rows
 from helpers.optimisations import optimisation
+from helpers.silence import example_silence
 from helpers.tables import Cell, cell, example_cells, failed, without_interval
 
 WORDS = load_words(TEMPLATES, "en")
 BATCHES = ("latency_batch", "throughput")
 SPEED = ("latency", "rtfx")
+SILENCE = example_silence()
 
 
 def sections_of(html: str) -> list[str]:
@@ -59,7 +61,11 @@ def disturbed(row: Cell) -> Cell:
 
 
 def test_a_rich_study_shows_everything_and_names_nothing() -> None:
-    html = whole(rendered(example_cells(("cpu", "cuda")), optimisations=[optimisation()], report={"study_2025": True}))
+    html = whole(
+        rendered(
+            example_cells(("cpu", "cuda")), optimisations=[optimisation()], silence=SILENCE, report={"study_2025": True}
+        )
+    )
     assert sections_of(html) == [name for name in WORDS["sections"] if name != "comparison"]
     assert figures_of(html) == list(FIGURES)
     assert reasons_of(html) == {}
@@ -67,7 +73,7 @@ def test_a_rich_study_shows_everything_and_names_nothing() -> None:
 
 
 def test_one_device_is_compared_with_none_without_a_word() -> None:
-    html = whole(rendered(example_cells(), optimisations=[optimisation()]))
+    html = whole(rendered(example_cells(), optimisations=[optimisation()], silence=SILENCE))
     assert figures_of(html) == [name for name in FIGURES if name != "gpu_over_cpu"]
     assert reasons_of(html) == {} and "GPU over CPU" not in html
 

@@ -64,7 +64,7 @@ def test_who_decides_reads_what_helps_most_and_what_it_costs() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({}, "with no difference in word errors that can be told."),
+        ({}, "with no difference in its errors that can be told."),
         ({"wer_change_low": 0.001}, "with 0.200 points more of its words wrong."),
         ({"wer_change": -0.01, "wer_change_high": -0.004}, "with 1.00 points fewer of its words wrong."),
         ({"wer_change": None, "share_identical": None}, "its accuracy not known."),
