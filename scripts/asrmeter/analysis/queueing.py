@@ -6,6 +6,9 @@ it waits for more until the first request has waited `max_wait_s`. So does the s
 known: Pollaczek and Khinchine.
 """
 
+import heapq
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +16,8 @@ import numpy as np
 
 # Requests of one simulation; the first ones find an empty queue and are left out.
 N_REQUESTS, N_LEFT_OUT = 20_000, 2_000
+# Seconds of batches that are drawn, of each size; then they come again.
+_N_DRAWN = 4096
 # The rate is found to a part of itself.
 _PRECISION = 0.005
 
@@ -61,16 +66,22 @@ class ServiceTimes:
         return float(np.interp(size, self._sizes, self._medians_s))
 
     def drawn(self, seed: int) -> Callable[[int], float]:
-        """Return a function that draws the seconds of a batch of a size, the same ones for the same seed."""
+        """Return a function that draws the seconds of a batch of a size, up to the largest that was measured.
+
+        It draws the same ones for the same seed.
+        """
         rng = np.random.default_rng(seed)
-        ratios = [
-            np.array(self.passes_s[int(size)]) / median
+        # Drawn at once: one by one it takes longer than all the rest.
+        drawn = {
+            int(size): itertools.cycle((rng.choice(self.passes_s[int(size)], _N_DRAWN) / median).tolist())
             for size, median in zip(self._sizes, self._medians_s, strict=True)
-        ]
+        }
+        most = 1 + self.max_batch
+        nearest = [drawn[int(self._sizes[np.abs(self._sizes - size).argmin()])] for size in range(most)]
+        medians_s = [self.median_s(size) for size in range(most)]
 
         def draw(size: int) -> float:
-            of_nearest = ratios[int(np.abs(self._sizes - size).argmin())]
-            return self.median_s(size) * float(of_nearest[rng.integers(len(of_nearest))])
+            return medians_s[size] * next(nearest[size])
 
         return draw
 
@@ -87,23 +98,25 @@ def simulate(
 
     `service_s` gives the seconds that a batch of a size takes.
     """
-    n = len(arrivals)
-    latencies = np.empty(n)
-    free_s = [0.0] * n_machines
+    comes_s = arrivals.tolist()  # a list: single values of an array take long
+    n = len(comes_s)
+    ended_s: list[float] = []
+    free_s = [0.0] * n_machines  # a heap
     sizes: list[int] = []
     first = 0
     while first < n:
-        machine = min(range(n_machines), key=free_s.__getitem__)
         last = first + batching.max_batch - 1
-        full_s = arrivals[last] if last < n else np.inf
-        begin_s = max(free_s[machine], arrivals[first], min(full_s, arrivals[first] + batching.max_wait_s))
-        size = min(int(np.searchsorted(arrivals, begin_s, side="right")) - first, batching.max_batch)
-        end_s = begin_s + service_s(size)
-        latencies[first : first + size] = end_s - arrivals[first : first + size]
-        free_s[machine] = end_s
-        sizes.append(size)
-        first += size
-    return Served(latencies, np.array(sizes))
+        full_s = comes_s[last] if last < n else math.inf
+        begin_s = max(free_s[0], comes_s[first], min(full_s, comes_s[first] + batching.max_wait_s))
+        end = first + 1
+        while end < n and end <= last and comes_s[end] <= begin_s:
+            end += 1
+        end_s = begin_s + service_s(end - first)
+        ended_s += [end_s] * (end - first)
+        heapq.heapreplace(free_s, end_s)
+        sizes.append(end - first)
+        first = end
+    return Served(np.array(ended_s) - arrivals, np.array(sizes))
 
 
 def percentile_s(

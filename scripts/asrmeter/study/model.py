@@ -190,6 +190,43 @@ class Profile(Part):
     ] = Field(default="auto", description="Batch sizes; auto: the smallest and the largest of each class.")
 
 
+class Load(Part):
+    """A load test: requests at random times, to find how many a second a machine carries."""
+
+    models: Annotated[tuple[Name, ...], DISTINCT, SAID_DISTINCT] | None = Field(
+        default=None, description="Models that are tested; null: all. []: none, capacities are only modelled."
+    )
+    variants: Annotated[tuple[Name, ...], DISTINCT, SAID_DISTINCT] | None = Field(
+        default=None, description="Variants that are tested; null: all."
+    )
+    devices: Devices | None = Field(default=None, description="Devices that are tested; null: all.")
+    segments_s: DurationS | None = Field(
+        default=None,
+        description="Duration class of the segments that are asked for, one of durations_s; null: the longest of at "
+        "most 30 s, or else the shortest.",
+    )
+    duration_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=60,
+        description="How long requests of one rate come, in seconds; longer where too few come for a verdict on the "
+        "percentile.",
+    )
+    target_latency_s: Limit = Field(
+        default=1.0, description="The limit of the latency from a request to its text, in seconds."
+    )
+    percentile: Annotated[float, Field(ge=0.5, le=0.999), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=0.95, description="The share of requests that must keep the limit."
+    )
+    max_batch: BatchSize = Field(default=8, description="The most requests that the server transcribes at once.")
+    max_wait_ms: Annotated[float, Field(ge=0, le=60_000), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=50, description="How long the first request of a batch waits for others, at most, in milliseconds."
+    )
+    minutes: Annotated[float, Field(ge=0.1, le=1440), AS_WRITTEN, SAID_AS_WRITTEN] | None = Field(
+        default=None,
+        description="Time in minutes to find the capacity of one model and variant on a device; null: that of twelve "
+        "rates.",
+    )
+
+
 class Scenario(Part):
     """What a model has to meet for a purpose, and what counts among those that do."""
 
@@ -363,6 +400,11 @@ class Study(Part):
     profile: Profile = Field(
         default=Profile(),
         description="The cells whose operators are profiled, in separate jobs; an empty list: none.",
+    )
+    load: Load | None = Field(
+        default=None,
+        description="How many requests a second each machine carries, by MLPerf's load generator, and modelled where "
+        "nothing was tested; null: not asked.",
     )
     report: Report = Field(default=Report(), description="The report.")
     compare: Compare = Field(

@@ -146,6 +146,7 @@ def _check_values(study: Study) -> None:
                 raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {few(measured, 20)}")
     _check_report(study.report, study.durations_s)
     _check_cells(study)
+    _check_load(study)
 
 
 def _is_baseline(variant: "RuntimeOptions") -> bool:
@@ -194,6 +195,25 @@ def _check_cells(study: Study) -> None:
         raise AsrmeterError(
             f"profile: max_batch_audio_s, {limit}, leaves no cell to profile; name other sizes, or durations_s: [] for "
             "none"
+        )
+
+
+def _check_load(study: Study) -> None:
+    """Raise AsrmeterError if a load test is of what a study does not have, or nothing measured can predict it."""
+    if (load := study.load) is None:
+        return
+    for key, known in (("models", study.models), ("variants", study.variants), ("devices", study.devices)):
+        for name in getattr(load, key) or ():
+            if name not in known:
+                raise AsrmeterError(f"load.{key}: {name} is not among {key}: {few(list(known), 20)}")
+    if load.segments_s not in (None, *study.durations_s):
+        raise AsrmeterError(
+            f"load.segments_s: {load.segments_s} is not among durations_s: {few(study.durations_s, 20)}"
+        )
+    if not grid.behind_load(study, grid.of_load(study)[0]):
+        raise AsrmeterError(
+            f"load.max_batch: {load.max_batch} is less than every batch size of its class, so that nothing predicts "
+            "where to search; add one to batch_sizes (1)"
         )
 
 

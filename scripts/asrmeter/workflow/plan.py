@@ -10,6 +10,7 @@ from typing import Any
 
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError, few
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.machine.facts import machine_id
 from asrmeter.machine.host import this_host
 from asrmeter.measure import retries
@@ -21,11 +22,13 @@ from asrmeter.study.fingerprints import (
     Fingerprints,
     check_records,
     fingerprints_of,
+    load_options,
     measure_options,
     profile_options,
     recorded_fingerprint,
+    settings_of_load,
 )
-from asrmeter.study.grid import Cell, Sitting
+from asrmeter.study.grid import Cell, Sitting, search_s
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
 from asrmeter.workflow.laps import Laps, Way, way_of
@@ -183,6 +186,48 @@ class Plan:
     def profiles(self) -> list[str]:
         """Return the ids of the cells whose operators are profiled."""
         return [cell.id for cell in grid.profiled(self.study)]
+
+    @cached_property
+    def load_tests(self) -> dict[str, Cell]:
+        """The load tests by the place of their record below `load/`, each with the cell that stands for it."""
+        return {grid.way_id(tested): tested for tested in grid.load_tested(self.study)}
+
+    def load_test(self, name: str) -> Cell:
+        """Return the cell that stands for a load test, by model, variant and device.
+
+        Raises:
+            AsrmeterError: the study does not test it.
+        """
+        if name not in self.load_tests:
+            raise AsrmeterError(
+                f"{name} is not load-tested by the study {self.study.name}; add its model, variant and device to load"
+            )
+        return self.load_tests[name]
+
+    def behind_load(self, tested: Cell) -> list[str]:
+        """Return the records whose passes predict a load test."""
+        cells = set(grid.behind_load(self.study, tested))
+        return [self.laps.record(name) for name, sitting in self.laps.sittings.items() if sitting.cell in cells]
+
+    def load_options(self, tested: Cell) -> list[str]:
+        """Return the options of `measure_load.py` that a load test depends on."""
+        return load_options(self.saved, tested, self.fingerprints) + self._refusal(tested)
+
+    @property
+    def load_settings(self) -> JsonObject:
+        """What of the study's `load` a prediction depends on."""
+        return settings_of_load(self.saved)
+
+    @property
+    def load_timeout_s(self) -> int:
+        """Seconds after which the worker of a load test is ended: its search ends by itself long before."""
+        load = self.study.load
+        return self.timeout_s + (2 * round(search_s(load.minutes, load.duration_s)) if load else 0)
+
+    @property
+    def load_minutes(self) -> int:
+        """The time (min) of a job that tests a load."""
+        return job_resources.minutes(self.load_timeout_s)
 
     def cell(self, name: str) -> Cell:
         """Return a cell by its id.
