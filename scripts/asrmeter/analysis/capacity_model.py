@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asrmeter.analysis.queueing import Batching, ServiceTimes, capacity_per_s, percentile_s
+from asrmeter.analysis.queueing import Batching, ServiceTimes, capacity_per_s, percentiles_s
 from asrmeter.common.typed_json import JsonObject
 
 # Nobody plans a thousand machines by a model of one queue.
@@ -60,16 +60,16 @@ class Modelled:
         """The rate (1/s) that a search starts at."""
         return self.capacity_per_s or _TRIED_ANYWAY / self.service.median_s(1)
 
-    def percentile_s(self, rate_per_s: float, percentile: float) -> float:
-        """Return a percentile of the latency at a rate, in seconds."""
-        return percentile_s(rate_per_s, self.service, self.batching, percentile)
+    def percentiles_s(self, rate_per_s: float, shares: Sequence[float]) -> list[float]:
+        """Return percentiles (0 to 1) of the latency at a rate, in seconds."""
+        return percentiles_s(rate_per_s, self.service, self.batching, shares)
 
     def machines_for(self, rate_per_s: float) -> int | None:
         """Return how many machines at one queue carry a rate; None for more than `MOST_MACHINES`, or if none can."""
 
         def carry(n: int) -> bool:
-            found = percentile_s(rate_per_s, self.service, self.batching, self.target.percentile, n)
-            return found <= self.target.target_latency_s
+            found = percentiles_s(rate_per_s, self.service, self.batching, [self.target.percentile], n)
+            return found[0] <= self.target.target_latency_s
 
         if not self.capacity_per_s or rate_per_s > MOST_MACHINES * self.capacity_per_s:
             return None
@@ -81,6 +81,7 @@ class Modelled:
             low, high = (low, middle) if carry(middle) else (middle, high)
         return high
 
-    def scaled(self, factor: float) -> "Modelled":
-        """Return the same of passes that take so many times as long."""
-        return Modelled({size: [factor * one for one in passes] for size, passes in self.passes_s.items()}, self.target)
+    def scaled(self, factors: Mapping[int, float]) -> "Modelled":
+        """Return the same of batches that take so many times as long, by their size."""
+        scaled = {size: [factors[size] * one for one in passes] for size, passes in self.passes_s.items()}
+        return Modelled(scaled, self.target)

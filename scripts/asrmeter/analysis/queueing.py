@@ -119,12 +119,17 @@ def simulate(
     return Served(np.array(ended_s) - arrivals, np.array(sizes))
 
 
-def percentile_s(
-    rate_per_s: float, service: ServiceTimes, batching: Batching, percentile: float, n_machines: int = 1, seed: int = 0
-) -> float:
-    """Return the modelled percentile (0 to 1) of the latency at a rate, in seconds."""
+def percentiles_s(
+    rate_per_s: float,
+    service: ServiceTimes,
+    batching: Batching,
+    shares: Sequence[float],
+    n_machines: int = 1,
+    seed: int = 0,
+) -> list[float]:
+    """Return the modelled percentiles (shares, 0 to 1) of the latency at a rate, in seconds."""
     served = simulate(arrivals_s(rate_per_s, N_REQUESTS, seed), service.drawn(seed), batching, n_machines)
-    return float(np.quantile(served.latencies_s[N_LEFT_OUT:], percentile))
+    return [float(one) for one in np.quantile(served.latencies_s[N_LEFT_OUT:], shares)]
 
 
 def capacity_per_s(
@@ -138,7 +143,8 @@ def capacity_per_s(
     """Return the highest modelled rate at which a percentile of the latency stays within its target; 0 if none does."""
 
     def holds(rate_per_s: float) -> bool:
-        return percentile_s(rate_per_s, service, batching, percentile, n_machines, seed) <= target_latency_s
+        found = percentiles_s(rate_per_s, service, batching, [percentile], n_machines, seed)
+        return found[0] <= target_latency_s
 
     sizes = range(1, batching.max_batch + 1)
     # More than machines that never wait can do.

@@ -32,7 +32,7 @@ def _of_probe(name: str, kind: Kind, unit: str, meaning: str, null_when: str = _
 LOADS = pa.schema(
     [
         *map(shared, ("model", "variant", "device", "duration_s", "threads")),
-        column("max_batch", INTEGER, "The most requests that the server transcribes at once.", Source.STUDY),
+        column("max_batch", INTEGER, "The most requests of a batch.", Source.STUDY, unit="segments"),
         column(
             "max_wait_s",
             NUMBER,
@@ -42,12 +42,19 @@ LOADS = pa.schema(
         ),
         column("target_latency_s", NUMBER, "The limit of the latency.", Source.STUDY, unit="s"),
         column("percentile", NUMBER, "The share of requests that must keep the limit.", Source.STUDY, unit="share"),
-        column("probe", INTEGER, "Which rate of the search it is, from 1.", Source.RECORDED, null_when=_FAILED),
+        column(
+            "probe",
+            INTEGER,
+            "Which rate of the search it is, from 1.",
+            Source.RECORDED,
+            unit="rates",
+            null_when=_FAILED,
+        ),
         _of_probe("target_per_s", NUMBER, "1/s", "The rate of requests that LoadGen was asked for."),
         _of_probe("offered_per_s", NUMBER, "1/s", "The rate at which requests came: at random, and so not the target."),
         _of_probe("completed_per_s", NUMBER, "1/s", "The requests that were answered with a text, by the whole time."),
-        _of_probe("n_requests", INTEGER, "requests", "The requests that came."),
-        _of_probe("n_answered", INTEGER, "requests", "Those that were answered with a text."),
+        _of_probe("n_requests", INTEGER, "segments", "The requests that came, each for a segment."),
+        _of_probe("n_answered", INTEGER, "segments", "Those that were answered with a text."),
         _of_probe("is_valid", FLAG, "", "Whether LoadGen calls the run valid: its own early stopping decides."),
         _of_probe(
             "gave_up",

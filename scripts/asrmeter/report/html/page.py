@@ -64,12 +64,14 @@ from asrmeter.study.model import Report, Study
 TEMPLATE = "report.html.j2"
 # The tables of what variants bring, and cost.
 OF_VARIANTS = ("optimisations", "start")
+# The tables of what machines carry, where the study asks.
+OF_LOAD = ("loads", "capacities")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def linkable(report: Report) -> tuple[str, ...]:
     """Return the tables that a report can link to."""
-    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *OF_LOAD, *KEYS)
     return tuple(name for name in names if name != "edlm2025" or report.study_2025)
 
 
