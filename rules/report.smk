@@ -29,6 +29,7 @@ rule figures:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         optimisations="<results>/tables/optimisations.parquet",
+        loads="<results>/tables/loads.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -60,6 +61,7 @@ rule figures:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --optimisations {input.optimisations:q} \
+            --loads {input.loads:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
@@ -85,6 +87,8 @@ rule report:
         sittings="<results>/tables/sittings.parquet",
         optimisations="<results>/tables/optimisations.parquet",
         start="<results>/tables/start.parquet",
+        loads="<results>/tables/loads.parquet",
+        capacities="<results>/tables/capacities.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -117,6 +121,8 @@ rule report:
             --sittings {input.sittings:q} \
             --optimisations {input.optimisations:q} \
             --start {input.start:q} \
+            --loads {input.loads:q} \
+            --capacities {input.capacities:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \
             --ceilings {input.ceilings:q} \

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from asrmeter.analysis import start_table
+from asrmeter.analysis import capacity_columns, start_table
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
@@ -329,7 +329,8 @@ def write_tables(
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them: `optimisations.parquet` and `start.parquet`.
+    What is made of cells lies beside them: `optimisations.parquet`, `start.parquet`, and without a load test
+    `loads.parquet` and `capacities.parquet`.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -339,6 +340,7 @@ def write_tables(
     for name, rows, schema in (
         ("optimisations", list(optimisations), OPTIMISATIONS),
         ("start", start_table.rows(cells), start_table.START),
+        *((name, [], schema) for name, schema in capacity_columns.TABLES.items()),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

@@ -163,7 +163,8 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
     )
     command[command.index(str(TEMPLATES))] = str(templates)
     options = {
-        name: tmp_path / f"{name}.parquet" for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
+        name: tmp_path / f"{name}.parquet"
+        for name in ("cells", "transcripts", "optimisations", "loads", *make_figures.TABLES)
     }
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
@@ -591,7 +592,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start")}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start", "loads", "capacities")}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

@@ -142,7 +142,13 @@ CAPACITIES = pa.schema(
             for end in ("", "_low", "_high")
         ),
         CELLS.field("cost_currency"),
-        shared("status"),
+        column(
+            "status",
+            LABEL,
+            "The `status` of the load test: `ok`; `unconverged`: its bracket is wide; or why there is none.",
+            Source.RECORDED,
+            null_when="it was not load-tested",
+        ),
         column(
             "reason",
             MESSAGE,
@@ -161,10 +167,13 @@ CAPACITIES = pa.schema(
 )
 
 
-def read(loads: Path, capacities: Path) -> tuple[list[Row], list[Row]]:
-    """Read both tables.
+TABLES = {"loads": LOADS, "capacities": CAPACITIES}
+
+
+def read(name: str, path: Path) -> list[Row]:
+    """Read one of both tables.
 
     Raises:
-        AsrmeterError: one is not there, or lacks a column.
+        AsrmeterError: it is not there, or lacks a column.
     """
-    return read_rows(loads, LOADS, KEY, WORDS), read_rows(capacities, CAPACITIES, KEY, WORDS)
+    return read_rows(path, TABLES[name], KEY, WORDS)

@@ -25,8 +25,8 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` are the rows of the
-    table of that name.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` and `loads`
+    are the rows of the tables of these names.
     """
 
     cells: Sequence[Row]
@@ -34,6 +34,7 @@ class FigureContext:
     words: Texts
     recommendation: Recommendation | None = None
     optimisations: Sequence[Row] = ()
+    loads: Sequence[Row] = ()
 
     @classmethod
     def of(
@@ -44,12 +45,13 @@ class FigureContext:
         tables: Bottlenecks,
         words: Texts,
         optimisations: Sequence[Row] = (),
+        loads: Sequence[Row] = (),
     ) -> "FigureContext":
-        """Return the context of a complete study, all of its rows, and those of the table `optimisations`."""
+        """Return the context of a complete study, all of its rows, and those of two other tables."""
         cells, elsewhere = split_by_hardware(rows)
         results = results_of(cells, transcripts)
         recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
-        return cls(cells, tables.of(cells), words, recommendation, optimisations)
+        return cls(cells, tables.of(cells), words, recommendation, optimisations, loads)
 
     @cached_property
     def candidates(self) -> list[Candidate]:

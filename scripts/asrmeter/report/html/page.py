@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
+from asrmeter.analysis.capacity_columns import TABLES as CAPACITY_TABLES
 from asrmeter.analysis.certainty import N_DRAWS, SURE
 from asrmeter.analysis.comparison.runs import Comparison
 from asrmeter.analysis.hardware import split_by_hardware
@@ -33,6 +34,7 @@ from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.formatting import NULL, cell_links, format_count, number, percent, scaled
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
+from asrmeter.report.html.capacity import capacity_section
 from asrmeter.report.html.cards import cards, key_figures
 from asrmeter.report.html.caveats import caveats
 from asrmeter.report.html.certainty import chance
@@ -64,14 +66,12 @@ from asrmeter.study.model import Report, Study
 TEMPLATE = "report.html.j2"
 # The tables of what variants bring, and cost.
 OF_VARIANTS = ("optimisations", "start")
-# The tables of what machines carry, where the study asks.
-OF_LOAD = ("loads", "capacities")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def linkable(report: Report) -> tuple[str, ...]:
     """Return the tables that a report can link to."""
-    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *OF_LOAD, *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *CAPACITY_TABLES, *KEYS)
     return tuple(name for name in names if name != "edlm2025" or report.study_2025)
 
 
@@ -106,7 +106,8 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report, `optimisations` and `start` the rows of these tables.
+    tables that lie beside the report, `optimisations`, `start`, `loads` and `capacities` the rows of these
+    tables.
     """
 
     study: Study
@@ -121,6 +122,8 @@ class Inputs:
     linked: Sequence[str] = ()
     optimisations: Sequence[Row] = ()
     start: Sequence[Row] = ()
+    loads: Sequence[Row] = ()
+    capacities: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -142,7 +145,13 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
     takeaways = TakeawayContext(
-        cells, recommendation, bottlenecks, words, next(iter(recommendations), None), inputs.optimisations
+        cells,
+        recommendation,
+        bottlenecks,
+        words,
+        next(iter(recommendations), None),
+        inputs.optimisations,
+        inputs.capacities,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
@@ -165,6 +174,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "machine": machine_line(all_cells, words),
         "first": first_screen(recommendations, cells, study.report.tariff, words),
         "optimisations": optimisations_section(inputs.optimisations, study.report.accuracy_gate, words),
+        "capacity": capacity_section(inputs.loads, inputs.capacities, words),
         "start": start_table(inputs.start, words),
         "cards": cards(recommendations, study.report.tariff, words),
         "rules": _rules(study.report, words),

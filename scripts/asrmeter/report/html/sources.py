@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import optimisations, start_table
+from asrmeter.analysis import capacity_columns, optimisations, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -26,7 +26,7 @@ from asrmeter.study import ownership
 # The tables of what variants bring, and cost, with what reads them.
 _OF_VARIANTS = {"optimisations": optimisations.read, "start": start_table.read}
 # All that a report is made of.
-TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *KEYS)
+TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *capacity_columns.TABLES, *KEYS)
 # What the report shows of either.
 SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]
 SELECTION = {
@@ -63,6 +63,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
     transcripts = read_rows(sources.tables["transcripts"], TRANSCRIPTS, TRANSCRIPT_KEY)
     sittings = read_rows(sources.tables["sittings"], SITTINGS, (*CELL_KEY, "lap"))
     found = {name: read(sources.tables[name]) for name, read in _OF_VARIANTS.items()}
+    found |= {name: capacity_columns.read(name, sources.tables[name]) for name in capacity_columns.TABLES}
     bottlenecks = Bottlenecks.read({name: sources.tables[name] for name in KEYS})
     segments = {shorten(row["segment_id"]): row for row in read_json(sources.segments, shape=SEGMENTS)}
     selection = read_json(sources.selection, shape=SELECTION)
@@ -85,6 +86,8 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         comparison=compare(privacy.run(other), Run.of(shown.results, shown_cells, transcripts)) if other else None,
         optimisations=privacy.rows("optimisations", found["optimisations"]),
         start=privacy.rows("start", found["start"]),
+        loads=privacy.rows("loads", found["loads"]),
+        capacities=privacy.rows("capacities", found["capacities"]),
         linked=privacy.tables_of(linkable(study.report)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
