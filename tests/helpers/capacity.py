@@ -1,5 +1,6 @@
 """Load tests that never were: cells with passes, rates that were tried, and the tables that become of both."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,3 +127,10 @@ def example_capacities(study: Study) -> tuple[list[Cell], list[Cell]]:
     cells = load_cells(study)
     loads, capacities = tables(study, cells, passes_of(cells), {"/".join(WAY): load_test(EVENTS)})
     return [dict(row) for row in loads], [dict(row) for row in capacities]
+
+
+@functools.cache
+def known_capacities() -> tuple[list[Cell], list[Cell]]:
+    """Return the rows of `loads` and `capacities` of a study with prices, worked out once."""
+    tariff = {"currency": "EUR", "price_per_device_hour": {"cpu": 1.5}}
+    return example_capacities(load_study(report={"tariff": tariff}))

@@ -35,8 +35,9 @@ COPIED = [
     "kept.json",
     "models/whisper-base/provenance.json",
     "study.json",
+    "tables/capacities.parquet",
     "tables/cells.csv",
-    *(f"tables/{name}.parquet" for name in ("cells", "optimisations", "sittings", "start", "transcripts")),
+    *(f"tables/{name}.parquet" for name in ("cells", "loads", "optimisations", "sittings", "start", "transcripts")),
 ]
 
 

@@ -40,6 +40,7 @@ from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.capacity import known_capacities
 from helpers.optimisations import example_optimisations
 from helpers.tables import (
     all_sittings,
@@ -108,6 +109,8 @@ def rendered(
     selection=None,
     audio=None,
     optimisations=(),
+    loads=(),
+    capacities=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -115,14 +118,16 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     language = study.report.language
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language), optimisations)
+    context = FigureContext.of(
+        study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language), optimisations, loads
+    )
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
     linked = report.linkable(study.report)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells),
+        optimisations, start_table.rows(cells), loads, capacities,
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -139,7 +144,9 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def page():
-    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=example_optimisations())
+    loads, capacities = known_capacities()
+    made = {"optimisations": example_optimisations(), "loads": loads, "capacities": capacities}
+    return rendered(example_cells(("cpu", "cuda")), drawn=True, **made)
 
 
 def drawn_anew(context: FigureContext) -> Figure:
