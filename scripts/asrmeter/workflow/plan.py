@@ -221,8 +221,13 @@ class Plan:
     @property
     def load_timeout_s(self) -> int:
         """Seconds after which the worker of a load test is ended: its search ends by itself long before."""
+        return self.timeout_s + 2 * round(self.load_search_s)
+
+    @property
+    def load_search_s(self) -> float:
+        """The time (s) of the search of a load test, 0 where the study has none."""
         load = self.study.load
-        return self.timeout_s + (2 * round(search_s(load.minutes, load.duration_s)) if load else 0)
+        return search_s(load.minutes, load.duration_s) if load else 0.0
 
     @property
     def load_minutes(self) -> int:
