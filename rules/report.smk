@@ -30,6 +30,7 @@ rule figures:
         transcripts="<results>/tables/transcripts.parquet",
         optimisations="<results>/tables/optimisations.parquet",
         loads="<results>/tables/loads.parquet",
+        capacities="<results>/tables/capacities.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -62,6 +63,7 @@ rule figures:
             --transcripts {input.transcripts:q} \
             --optimisations {input.optimisations:q} \
             --loads {input.loads:q} \
+            --capacities {input.capacities:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \

@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     parser.add_argument("--optimisations", type=Path, required=True, help="optimisations table (Parquet)")
-    parser.add_argument("--loads", type=Path, required=True, help="loads table (Parquet)")
+    for name in capacity_columns.TABLES:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
@@ -43,7 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     words = load_texts(arguments.template_folder, study.report.language)
-    further = optimisations.read(arguments.optimisations), capacity_columns.read("loads", arguments.loads)
+    under_load = [capacity_columns.read(name, getattr(arguments, name)) for name in capacity_columns.TABLES]
+    further = optimisations.read(arguments.optimisations), *under_load
     context = FigureContext.of(study, cells, transcripts, tables, words, *further)
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))

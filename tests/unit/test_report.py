@@ -171,7 +171,7 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
     command[command.index(str(TEMPLATES))] = str(templates)
     options = {
         name: tmp_path / f"{name}.parquet"
-        for name in ("cells", "transcripts", "optimisations", "loads", *make_figures.TABLES)
+        for name in ("cells", "transcripts", "optimisations", "loads", "capacities", *make_figures.TABLES)
     }
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])

@@ -220,7 +220,7 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     study = tmp_path / "study.json"
     study.write_text(json.dumps(example_study({"language": "ru"}).as_json()))
     options |= {"study": study, "cells": paths[0], "transcripts": paths[1]}
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "loads")}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "loads", "capacities")}
     options |= {"template-folder": TEMPLATES, "output-folder": tmp_path}
     with warnings.catch_warnings():
         # A glyph that DejaVu Sans lacks.

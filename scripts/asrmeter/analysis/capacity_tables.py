@@ -169,8 +169,8 @@ class _Way:
             "source": MEASURED,
             "capacity_per_s": told.low_per_s,
             # LoadGen draws the times, so that other rates come than those that it was asked for.
-            "capacity_per_s_low": min(told.low_per_s, *low),
-            "capacity_per_s_high": None if told.high_per_s is None else max(told.high_per_s, *high),
+            "capacity_per_s_low": min([told.low_per_s, *low]),
+            "capacity_per_s_high": None if told.high_per_s is None else max([told.high_per_s, *high]),
         }
 
     def _modelled(self, price: float | None) -> Row:

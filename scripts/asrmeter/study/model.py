@@ -250,16 +250,21 @@ class Scenario(Part):
         "transcribed within it. That it is met takes 59 segments of the class, times the batch size, to know "
         "(segments_per_class); that it is missed shows with six.",
     )
+    load_per_s: Limit | None = Field(
+        default=None,
+        description="Requests a second that the machine has to carry, measured or modelled, within the limit of load; "
+        "max_latency_s_p95 is then that of the waiting time at this rate. Takes load in the study, and its class.",
+    )
     min_rtfx: Limit | None = Field(default=None, description="Minimum seconds of audio per second (1: real time).")
     max_memory_gb: Limit | None = Field(
         default=None,
         description="Maximum peak memory, in GB (1e9 bytes): of the process on cpu, of the GPU on cuda.",
     )
-    prefer: Literal["throughput", "latency", "energy", "accuracy"] = Field(
+    prefer: Literal["throughput", "latency", "energy", "accuracy", "capacity"] = Field(
         default="throughput",
         description="The criterion among models that meet the constraints: throughput (highest RTFx), latency (lowest "
-        "median), energy (least per hour of audio), or accuracy (lowest WER; among models that tie with it, the "
-        "highest RTFx).",
+        "median), energy (least per hour of audio), accuracy (lowest WER; among models that tie with it, the highest "
+        "RTFx), or capacity (most requests a second, as load asks for them).",
     )
 
 

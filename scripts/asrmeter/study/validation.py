@@ -144,7 +144,7 @@ def _check_values(study: Study) -> None:
         for value in () if profiled == "auto" else profiled:
             if value not in measured:
                 raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {few(measured, 20)}")
-    _check_report(study.report, study.durations_s)
+    _check_report(study.report, study.durations_s, has_load=study.load is not None)
     _check_cells(study)
     _check_load(study)
 
@@ -217,8 +217,14 @@ def _check_load(study: Study) -> None:
         )
 
 
-def _check_report(report: Report, durations_s: tuple[int, ...]) -> None:
+def _check_report(report: Report, durations_s: tuple[int, ...], has_load: bool) -> None:
     for name, scenario in report.scenarios.items():
+        asks_load = {"load_per_s": scenario.load_per_s is not None, "prefer": scenario.prefer == "capacity"}
+        if not has_load and (key := next((key for key, asks in asks_load.items() if asks), None)):
+            raise AsrmeterError(
+                f"report.scenarios.{name}.{key}: what a machine carries is asked for by load, which the study does not "
+                "have; add it (load: {})"
+            )
         if scenario.duration_s not in (None, *durations_s):
             raise AsrmeterError(
                 f"report.scenarios.{name}.duration_s: {scenario.duration_s} is not among durations_s: "

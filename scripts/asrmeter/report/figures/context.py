@@ -10,6 +10,7 @@ from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.pareto import Front, front
 from asrmeter.analysis.results import Candidate, CellResult, results_of
 from asrmeter.analysis.scenarios import Recommendation, recommend_first
+from asrmeter.analysis.under_load import with_capacities
 from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Texts
@@ -46,10 +47,11 @@ class FigureContext:
         words: Texts,
         optimisations: Sequence[Row] = (),
         loads: Sequence[Row] = (),
+        capacities: Sequence[Row] = (),
     ) -> "FigureContext":
-        """Return the context of a complete study, all of its rows, and those of two other tables."""
+        """Return the context of a complete study, all of its rows, and those of the other tables."""
         cells, elsewhere = split_by_hardware(rows)
-        results = results_of(cells, transcripts)
+        results = with_capacities(results_of(cells, transcripts), loads, capacities)
         recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
         return cls(cells, tables.of(cells), words, recommendation, optimisations, loads)
 

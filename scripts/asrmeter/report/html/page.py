@@ -23,6 +23,7 @@ from asrmeter.analysis.ranking import rank_all
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import recommend
 from asrmeter.analysis.table_rows import cell_of
+from asrmeter.analysis.under_load import with_capacities
 from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.errors import AsrmeterError
@@ -140,7 +141,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     all_cells = sorted(inputs.cells, key=cell_of)
     cells, elsewhere = split_by_hardware(all_cells)
     bottlenecks = inputs.bottlenecks.of(cells)
-    results = results_of(cells, inputs.transcripts)
+    results = with_capacities(results_of(cells, inputs.transcripts), inputs.loads, inputs.capacities)
     unmeasured = unmeasured_of(cells, elsewhere)
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
