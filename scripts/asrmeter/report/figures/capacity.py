@@ -21,6 +21,8 @@ PANEL_WIDTH_IN, PANEL_HEIGHT_IN = 5.2, 3.1
 LOOKS = {"p50": ("o", "#0072B2"), "p95": ("s", "#D55E00"), "p99": ("^", "#009E73")}
 # Latencies are drawn up to this multiple of the limit: beyond, more comes than can be served.
 _MOST_OF_TARGET = 4.0
+# The axis ends at this multiple of the highest rate that was served.
+_EDGE = 1.2
 
 
 def capacity_figure(context: FigureContext) -> Figure:
@@ -37,9 +39,13 @@ def capacity_figure(context: FigureContext) -> Figure:
     n_lines = -(-len(shown) // n_columns)
     figure = Figure(figsize=(PANEL_WIDTH_IN * COLUMNS, PANEL_HEIGHT_IN * n_lines), layout="constrained")
     axes = figure.subplots(n_lines, n_columns, sharey=True, squeeze=False).flatten()
+    values: list[float] = []
     for panel, (way, rows) in zip(axes, shown, strict=False):
-        _fill(panel, rows, context)
+        values += _fill(panel, rows, context)
         panel.set_title(printable(" · ".join(way)))
+    axes[0].set_yscale("log")
+    axes[0].set_ylim(0.8 * min(values), 1.15 * max(values))
+    logarithmic(axes[0].yaxis, max(values) / min(values), context.tick)
     for panel in axes[len(shown) :]:
         panel.set_visible(False)
     notes = [context.text("shown_loads", n=len(shown), total=len(drawable))] if len(shown) < len(drawable) else []
@@ -48,7 +54,8 @@ def capacity_figure(context: FigureContext) -> Figure:
     return figure
 
 
-def _fill(panel: Axes, rows: Sequence[Row], context: FigureContext) -> None:
+def _fill(panel: Axes, rows: Sequence[Row], context: FigureContext) -> list[float]:
+    """Draw the rates of a model and variant on a device; return the latencies (s) that are shown."""
     target_s = rows[0]["target_latency_s"]
     top_s = _MOST_OF_TARGET * target_s
     panel.axhline(target_s, color=INK, linewidth=1.2, zorder=1)
@@ -73,16 +80,17 @@ def _fill(panel: Axes, rows: Sequence[Row], context: FigureContext) -> None:
                     zorder=3, clip_on=False,
                 )  # fmt: skip
             values += [value for _, value in points]
-    over = [row["offered_per_s"] for row in rows if row["gave_up"]]
+    # Far above the capacity there is nothing to see: what was tried there stands at the edge.
+    served = [row["offered_per_s"] for row in rows if row["offered_per_s"] and not row["gave_up"]]
+    edge = _EDGE * max(served or [row["offered_per_s"] or 0.0 for row in rows])
+    over = [min(row["offered_per_s"], edge) for row in rows if row["gave_up"]]
     if over:
         panel.plot(over, [top_s] * len(over), marker="x", color=INK, linestyle="none", zorder=3, clip_on=False)
         values.append(top_s)
-    panel.set_xlim(left=0)
+    panel.set_xlim(0, 1.03 * edge)
     panel.xaxis.set_major_locator(MaxNLocator(6))
     panel.xaxis.set_major_formatter(FuncFormatter(context.tick))
-    panel.set_yscale("log")
-    panel.set_ylim(0.8 * min(values), 1.15 * max(values))
-    logarithmic(panel.yaxis, max(values) / min(values), context.tick)
+    return values
 
 
 def _legend(rows: Sequence[Row], context: FigureContext) -> list[Line2D]:

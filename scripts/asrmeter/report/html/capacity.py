@@ -1,5 +1,6 @@
 """The section on what machines carry: the sentences for whoever deploys, and the tables that they rest on."""
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def capacity_section(loads: Sequence[Row], capacities: Sequence[Row], words: Wor
         capacities=_capacities_table(capacities, words),
         probes=_probes_table(probes, words) if probes else None,
         rule=say["rule"].format(
-            share=percent(first["percentile"]), target=number(first["target_latency_s"]), batch=first["max_batch"]
+            share=percent(first["percentile"]), target=f"{first['target_latency_s']:g}", batch=first["max_batch"]
         ),
     )
 
@@ -59,10 +60,15 @@ def capacity_takeaway(of: TakeawayContext) -> Takeaway | None:
     """Say what was measured of each machine, or that all is modelled; None where the study does not ask."""
     if not of.capacities:
         return None
-    measured = [row for row in of.capacities if row["source"] == MEASURED]
-    if not measured:
-        return of.words["capacity"]["all_modelled"], []
-    return Markup(" ").join(_measured(row, of.words) for row in measured[:FEW]), []
+    off = [
+        row["latency_s_p95_modelled"] / row["latency_s_p95"] - 1
+        for row in of.loads
+        if row["is_valid"] and row["latency_s_p95"] and row["latency_s_p95_modelled"]
+    ]
+    say = of.words["capacity"]
+    if not off:
+        return say["all_modelled"], []
+    return say["curve"].format(n=len(off), off=percent(statistics.median(map(abs, off)))), []
 
 
 def _headlines(capacities: Sequence[Row], words: Words) -> Iterator[Markup]:
@@ -127,8 +133,8 @@ def _measured(row: Row, words: Words) -> Markup:
         capacity=number(row["capacity_per_s"]),
         interval=say["no_upper"] if high is None else _between(low, high, number, words),
         share=format_count(100 * row["percentile"]),
-        target=number(row["target_latency_s"]),
-        speakers=Markup() if row["speakers"] is None else say["speakers"].format(n=number(row["speakers"])),
+        target=f"{row['target_latency_s']:g}",
+        speakers=Markup() if row["speakers"] is None else say["speakers"].format(n=format_count(row["speakers"])),
         error=Markup()
         if error is None
         else say["error"].format(modelled=number(row["capacity_per_s_modelled"]), error=f"{100 * error:+.1f}"),

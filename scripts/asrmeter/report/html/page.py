@@ -153,6 +153,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         next(iter(recommendations), None),
         inputs.optimisations,
         inputs.capacities,
+        inputs.loads,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
