@@ -1,15 +1,16 @@
 """
 From records to tables.
 
-Needs: the records of all cells in all laps, what was heard of silence, profiles, ceilings, counts of FLOPs, Whisper's
-  spelling table
+Needs: the records of all cells in all laps, what was heard of silence, profiles, ceilings, load tests, counts of FLOPs,
+  Whisper's spelling table
 Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,silence,silence_models}.{parquet,csv},
-  <results>/tables/{operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+  <results>/tables/{loads,capacities,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
 PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
 # Those of other machines that cells were measured on stay beside them.
+LOAD_TESTS = [f"<results>/load/{way}.parquet" for way in PLAN.load_tests]
 CEILINGS = [
     f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY.devices
 ]
@@ -59,6 +60,40 @@ rule tables:
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
             --silence {input.silence:q} \
+            --fingerprints {params.made_of:q} \
+            --output-folder {params.folder:q} \
+            2> >(tee {log:q} >&2)
+        """
+
+
+rule capacity:
+    "Gather what machines carry, measured and modelled."
+    input:
+        code("capacity.py"),
+        tests=LOAD_TESTS,
+        study="<results>/study.json",
+        cells="<results>/tables/cells.parquet",
+        passes="<results>/tables/passes.parquet",
+    output:
+        expand(
+            "<results>/tables/{table}.{ending}",
+            table=["loads", "capacities"],
+            ending=["parquet", "csv"],
+        ),
+    log:
+        "<results>/logs/capacity.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+        made_of=PLAN.fingerprints.to_json(),
+    shell:
+        r"""
+        python scripts/capacity.py \
+            --study {input.study:q} \
+            --cells {input.cells:q} \
+            --passes {input.passes:q} \
+            --load-tests {input.tests:q} \
             --fingerprints {params.made_of:q} \
             --output-folder {params.folder:q} \
             2> >(tee {log:q} >&2)

@@ -152,6 +152,11 @@ def sitting_of(wildcards, device):
     return or_exit(PLAN.sitting, name)
 
 
+def load_test_of(wildcards, device):
+    "The planned load test of a file. Any other is refused."
+    return or_exit(PLAN.load_test, f"{wildcards.model}/{wildcards.variant}/{device}")
+
+
 def memory_mb(planned, device):
     "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or one of its like."
     return lambda wildcards, attempt: PLAN.memory_mb(
@@ -177,6 +182,13 @@ def measuring_resources(**more):
     "The resources of a job that measures."
     attempt_no = lambda wildcards, attempt: attempt
     return {**PLAN.measuring_resources(), "attempt_no": attempt_no, **more}
+
+
+def loading_resources(**more):
+    "The resources of a job that tests a load."
+    return measuring_resources(
+        timeout_s=PLAN.load_timeout_s, runtime=PLAN.load_minutes, **more
+    )
 
 
 def environment_in(wildcards):

@@ -30,6 +30,8 @@ rule figures:
         transcripts="<results>/tables/transcripts.parquet",
         optimisations="<results>/tables/optimisations.parquet",
         silence="<results>/tables/silence.parquet",
+        loads="<results>/tables/loads.parquet",
+        capacities="<results>/tables/capacities.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -62,6 +64,8 @@ rule figures:
             --transcripts {input.transcripts:q} \
             --optimisations {input.optimisations:q} \
             --silence {input.silence:q} \
+            --loads {input.loads:q} \
+            --capacities {input.capacities:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
@@ -89,6 +93,8 @@ rule report:
         optimisations="<results>/tables/optimisations.parquet",
         start="<results>/tables/start.parquet",
         silence_models="<results>/tables/silence_models.parquet",
+        loads="<results>/tables/loads.parquet",
+        capacities="<results>/tables/capacities.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
         ceilings="<results>/tables/ceilings.parquet",
@@ -123,6 +129,8 @@ rule report:
             --optimisations {input.optimisations:q} \
             --start {input.start:q} \
             --silence-models {input.silence_models:q} \
+            --loads {input.loads:q} \
+            --capacities {input.capacities:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \
             --ceilings {input.ceilings:q} \

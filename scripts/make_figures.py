@@ -8,7 +8,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import optimisations, silence
+from asrmeter.analysis import capacity_columns, optimisations, silence
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
@@ -31,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     parser.add_argument("--optimisations", type=Path, required=True, help="optimisations table (Parquet)")
     parser.add_argument("--silence", type=Path, required=True, help="silence table (Parquet)")
+    for name in capacity_columns.TABLES:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
@@ -44,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     words = load_texts(arguments.template_folder, study.report.language, error_unit_of(cells))
     proposed, heard = optimisations.read(arguments.optimisations), silence.read(arguments.silence)
-    context = FigureContext.of(study, cells, transcripts, tables, words, proposed, heard)
+    under_load = [capacity_columns.read(name, getattr(arguments, name)) for name in capacity_columns.TABLES]
+    context = FigureContext.of(study, cells, transcripts, tables, words, proposed, heard, *under_load)
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))
 

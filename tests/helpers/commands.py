@@ -130,7 +130,7 @@ RUN_ELSEWHERE = {
 # Their words are checked, and nothing of them is run: they take the machine, another program or a person.
 ONLY_CHECKED = {
     *("make run", "make test", "make check", "make slurm", "make pictures", "make lint", "make format", "make schema"),
-    *("make runtimes", "make run STUDY=studies/proposals.yaml"),
+    *("make runtimes", "make run STUDY=studies/proposals.yaml", "make run STUDY=studies/capacity.yaml"),
     *("make columns", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),

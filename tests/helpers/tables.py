@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from asrmeter.analysis import languages_table, start_table
+from asrmeter.analysis import capacity_columns, languages_table, start_table
 from asrmeter.analysis import silence as silence_tables
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
@@ -341,7 +341,8 @@ def write_tables(
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them (`languages`, `optimisations`, `start`), and the tables of silence.
+    What is made of cells lies beside them (`languages`, `optimisations`, `start`), the tables of silence, and without a
+    load test `loads` and `capacities`.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -355,6 +356,7 @@ def write_tables(
         ("languages", languages_table.rows(whole), languages_table.LANGUAGES),
         ("silence", list(silence), silence_tables.SILENCE),
         ("silence_models", silence_tables.model_rows(silence), silence_tables.SILENCE_MODELS),
+        *((name, [], schema) for name, schema in capacity_columns.TABLES.items()),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

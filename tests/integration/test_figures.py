@@ -357,7 +357,8 @@ def test_command_line_makes_every_figure(tmp_path: Path):
         "output-folder": tmp_path / "figures",
         "template-folder": TEMPLATES,
     }
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "silence")}
+    further = ("optimisations", "silence", "loads", "capacities")
+    options |= {name: tmp_path / f"{name}.parquet" for name in further}
     options |= {name: paths[name] for name in make_figures.TABLES}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())

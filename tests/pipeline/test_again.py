@@ -17,7 +17,7 @@ from helpers.checkouts import CELLS, LAPS, Checkout, MakeCheckout, small
 pytestmark = pytest.mark.pipeline
 COMMENT = "\n# Seen by nobody.\n"
 SHOWN = {"figures": 1, "report": 1, "all": 1}
-GATHERED = SHOWN | {"tables": 1, "bottlenecks": 1}
+GATHERED = SHOWN | {"tables": 1, "capacity": 1, "bottlenecks": 1}
 STUDIED = GATHERED | {"study": 1, "flops": 1}
 # In a lap with a new record is looked for what was disturbed.
 MEASURED_AGAIN = {"retry_disturbed_cpu": LAPS}

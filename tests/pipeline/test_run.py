@@ -19,7 +19,7 @@ from helpers.checkouts import CELLS, LAPS, MEASURED, PROFILED, SECRET, Checkout,
 
 pytestmark = pytest.mark.pipeline
 Row = dict[str, Any]
-STEPS = ("study", "flops", "tables", "bottlenecks", "figures", "report")
+STEPS = ("study", "flops", "tables", "capacity", "bottlenecks", "figures", "report")
 
 
 def rows(checkout: Checkout, table: str) -> list[Row]:
@@ -59,6 +59,8 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "start",
         "silence",
         "silence_models",
+        "loads",
+        "capacities",
         "flops",
         "operators",
         "ceilings",

@@ -35,12 +35,14 @@ COPIED = [
     "kept.json",
     "models/whisper-base/provenance.json",
     "study.json",
+    "tables/capacities.parquet",
     "tables/cells.csv",
     *(
         f"tables/{name}.parquet"
         for name in (
             "cells",
             "languages",
+            "loads",
             "optimisations",
             "silence",
             "silence_models",

@@ -42,6 +42,7 @@ from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.terms import BOTH, CHARACTERS, WORDS, section_of
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.capacity import known_capacities
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
 from helpers.tables import (
@@ -113,6 +114,8 @@ def rendered(
     optimisations=(),
     silence=(),
     languages=(),
+    loads=(),
+    capacities=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -120,14 +123,15 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     said = (TEMPLATES, study.report.language, error_unit_of(cells))
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(*said), optimisations, silence)
+    further = optimisations, silence, loads, capacities
+    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(*said), *further)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(*said)
     selection = example_selection() if selection is None else selection
     linked = report.linkable(study)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells), model_rows(silence), languages,
+        optimisations, start_table.rows(cells), model_rows(silence), languages, loads, capacities,
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -144,8 +148,10 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def page():
-    proposed, heard = example_optimisations(), example_silence()
-    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=proposed, silence=heard)
+    loads, capacities = known_capacities()
+    made = {"optimisations": example_optimisations(), "silence": example_silence()}
+    made |= {"loads": loads, "capacities": capacities}
+    return rendered(example_cells(("cpu", "cuda")), drawn=True, **made)
 
 
 def drawn_anew(context: FigureContext) -> Figure:
@@ -170,7 +176,7 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
     command[command.index(str(TEMPLATES))] = str(templates)
     options = {
         name: tmp_path / f"{name}.parquet"
-        for name in ("cells", "transcripts", "optimisations", "silence", *make_figures.TABLES)
+        for name in ("cells", "transcripts", "optimisations", "silence", "loads", "capacities", *make_figures.TABLES)
     }
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
@@ -602,7 +608,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    of_variants = ("languages", "optimisations", "start", "silence_models")
+    of_variants = ("languages", "optimisations", "start", "silence_models", "loads", "capacities")
     options |= {name.replace("_", "-"): tmp_path / f"{name}.parquet" for name in of_variants}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))

@@ -32,6 +32,7 @@ from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.capacity import known_capacities
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
 from helpers.tables import (
@@ -172,8 +173,9 @@ def test_a_russian_report_says_nothing_in_english() -> None:
     bottlenecks = example_bottlenecks(cells)
     report = {"language": "ru", "study_2025": True}
     optimisations, silence = example_optimisations(), example_silence()
-    more = {"optimisations": optimisations, "silence": silence}
-    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report, **more))
+    loads, capacities = known_capacities()
+    made = {"optimisations": optimisations, "loads": loads, "capacities": capacities}
+    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report, silence=silence, **made))
     assert shown.language == "ru"
     for heading in (*RUSSIAN["sections"].values(), *RUSSIAN["scenario"].values(), *RUSSIAN["figure"].values()):
         assert heading in shown.headings
@@ -181,7 +183,7 @@ def test_a_russian_report_says_nothing_in_english() -> None:
         cells,
         all_sittings(cells),
         *vars(bottlenecks).values(),
-        optimisations,
+        *made.values(),
         [{"text": text} for row in model_rows(silence) for text in row["commonest"]],
         [{"origin": str(example_selection()["origin"])}],
     )
@@ -221,7 +223,8 @@ def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     study = tmp_path / "study.json"
     study.write_text(json.dumps(example_study({"language": "ru"}).as_json()))
     options |= {"study": study, "cells": paths[0], "transcripts": paths[1]}
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "silence")}
+    further = ("optimisations", "silence", "loads", "capacities")
+    options |= {name: tmp_path / f"{name}.parquet" for name in further}
     options |= {"template-folder": TEMPLATES, "output-folder": tmp_path}
     with warnings.catch_warnings():
         # A glyph that DejaVu Sans lacks.

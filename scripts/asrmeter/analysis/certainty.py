@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from asrmeter.analysis.limits import Check, Follows
+from asrmeter.analysis.preferences import HIGHEST
 from asrmeter.analysis.ranking import is_well_scored, wer_differs
 from asrmeter.analysis.results import CellResult
 from asrmeter.analysis.wer_draws import wer_draws
@@ -143,7 +144,7 @@ class _Contest:
             lacking = [not is_well_scored(result) for result in self.results]
         else:
             values = np.array([self.values[one].value if one in self.values else 1.0 for one in self.results])
-            scores = -values / self.latency if self.prefer == "throughput" else values * self.latency
+            scores = -values / self.latency if self.prefer in HIGHEST else values * self.latency
             lacking = [one not in self.values for one in self.results]
         scores[:, lacking] = -np.inf
         return scores
@@ -240,7 +241,7 @@ class _Contest:
             if not check.passes:
                 return self._limit_of(rival, place, rival)
         theirs, ours = self.values[rival].value, self.values[self.first].value
-        is_better = theirs >= ours if self.prefer == "throughput" else theirs <= ours
+        is_better = theirs >= ours if self.prefer in HIGHEST else theirs <= ours
         return TurningPoint(rival, self.prefer, theirs, None if is_better else ours, rival)
 
     @property

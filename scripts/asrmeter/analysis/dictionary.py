@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from asrmeter.analysis import bottlenecks
+from asrmeter.analysis.capacity_columns import CAPACITIES, LOADS
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
 from asrmeter.analysis.languages_table import LANGUAGES
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
@@ -27,6 +28,8 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
         SILENCE,
     ),
     "silence_models": ("a model and variant on a device, with all clips without speech", SILENCE_MODELS),
+    "loads": ("a rate of requests, tried or modelled, of a model and variant on a device", LOADS),
+    "capacities": ("a model and variant on a device; without `load` in the study there is none", CAPACITIES),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

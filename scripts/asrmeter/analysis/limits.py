@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from asrmeter.analysis.ranking import is_well_scored
 from asrmeter.analysis.results import BASELINE, CellResult
+from asrmeter.analysis.under_load import p95_at
 from asrmeter.analysis.unknowns import Why
 from asrmeter.common.stats import Estimate
 from asrmeter.study.model import Scenario
@@ -113,6 +114,11 @@ def _p95_missing(result: CellResult) -> Why | None:
     return speed_missing(result) or (Why.TOO_FEW_REQUESTS if result.latency_p95 is None else None)
 
 
+def capacity_missing(result: CellResult) -> Why | None:
+    """Return why it is not known what a machine carries."""
+    return Why.NO_CAPACITY if result.capacity is None else None
+
+
 def _memory(result: CellResult) -> Estimate | None:
     return None if result.memory_bytes is None else Estimate.exact(result.memory_bytes / 1e9)
 
@@ -127,6 +133,7 @@ LIMITS: dict[str, Limit] = {
         missing=_p95_missing,
         at_least=lambda result: result.latency_p95_at_least,
     ),
+    "load_per_s": Limit(lambda result: result.capacity, Follows.ITSELF, at_most=False, missing=capacity_missing),
     "min_rtfx": Limit(lambda result: result.rtfx, Follows.SPEED, at_most=False, missing=speed_missing),
     "max_memory_gb": Limit(_memory, Follows.NOTHING),
 }
@@ -137,7 +144,12 @@ def checks_of(
 ) -> Iterator[Check]:
     """Yield a result compared with each limit of a scenario, and with the accuracy gate; `references` are fp32."""
     for key, limit in LIMITS.items():
-        if (value := getattr(asked, key)) is not None:
+        if (value := getattr(asked, key)) is None:
+            continue
+        if key == "max_latency_s_p95" and asked.load_per_s is not None:
+            under_load = p95_at(result, asked.load_per_s)
+            yield Check(key, under_load, value, limit.at_most, missing=None if under_load else Why.NO_CAPACITY)
+        else:
             yield limit.check(key, result, value)
     if gate is not None:
         yield gate_check(result, references, gate)

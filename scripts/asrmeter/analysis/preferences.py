@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from asrmeter.analysis.ranking import (
     Ranking,
+    highest_capacity,
     highest_rtfx,
     is_well_scored,
     lowest_energy,
@@ -15,13 +16,17 @@ from asrmeter.common.stats import Estimate
 
 PREFERENCES: dict[str, Callable[[Sequence[CellResult]], Ranking | None]] = {
     "throughput": highest_rtfx,
+    "capacity": highest_capacity,
     "latency": lowest_latency,
     "energy": lowest_energy,
     "accuracy": lowest_wer,
 }
+# Of these the highest value comes first, of others the lowest.
+HIGHEST = ("throughput", "capacity")
 # What each preference ranks by; None where it was not measured.
 VALUES: dict[str, Callable[[CellResult], Estimate | None]] = {
     "throughput": lambda result: result.rtfx,
+    "capacity": lambda result: result.capacity,
     "latency": lambda result: result.latency,
     "energy": lambda result: result.energy,
     "accuracy": lambda result: result.wer,

@@ -197,6 +197,13 @@ def lowest_energy(results: Sequence[CellResult]) -> Ranking | None:
     return ranking and replace(ranking, unknown=unknown)
 
 
+def highest_capacity(results: Sequence[CellResult]) -> Ranking | None:
+    """Return the ranking by capacity of the results whose capacity is known, or None."""
+    known = {result: result.capacity for result in results if result.capacity}
+    ranking = _ranking(list(known), known.__getitem__, highest=True)
+    return ranking and replace(ranking, unknown=tuple(result.cell for result in results if result not in known))
+
+
 def lowest_wer(results: Sequence[CellResult]) -> Ranking | None:
     """Return the ranking by accuracy, or None.
 

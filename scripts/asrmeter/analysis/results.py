@@ -35,7 +35,8 @@ class CellResult:
     is known. `hardware` is what it was measured on. `errors` are there where the transcripts were at hand.
     `disturbance` says what disturbed the measurement in every lap, "" if nothing did: such a result wins and loses
     nothing. `effort` is what was spent on it. `equal_settings` says whether it decodes as the baseline does, and
-    `differences` what differs by nature.
+    `differences` what differs by nature. `capacity` is how many requests a second its machine carries, None where that
+    is not known, and `load_curve` the 95th percentile of the waiting time (s) at rates (1/s): see `under_load`.
     """
 
     cell: str
@@ -62,6 +63,8 @@ class CellResult:
     effort: Effort
     equal_settings: bool = True
     differences: tuple[str, ...] = ()
+    capacity: Estimate | None = None
+    load_curve: tuple[tuple[float, float], ...] = field(default=(), compare=False, repr=False)
     # By segment: its name, the words that are wrong and all of its words.
     errors: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 

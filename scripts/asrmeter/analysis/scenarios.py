@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from asrmeter.analysis.certainty import Certainty, certainty
 from asrmeter.analysis.limits import Check, Outcome, checks_of, speed_missing, wer_missing
-from asrmeter.analysis.preferences import PREFERENCES, VALUES, values_of
+from asrmeter.analysis.preferences import HIGHEST, PREFERENCES, VALUES, values_of
 from asrmeter.analysis.ranking import Ranking, comparison_duration, is_well_scored
 from asrmeter.analysis.results import BASELINE, Candidate, CellResult
 from asrmeter.analysis.unknowns import Remedies, Unknown, Why
@@ -187,8 +187,8 @@ def _unknowns(
 
     def worth(result: CellResult) -> tuple[bool, float, str]:
         value = VALUES[prefer](result)
-        highest = prefer == "throughput"
-        return value is None, 0.0 if value is None else -value.value if highest else value.value, result.cell
+        sign = -1 if prefer in HIGHEST else 1
+        return value is None, 0.0 if value is None else sign * value.value, result.cell
 
     found = []
     for result in sorted(results, key=worth):
@@ -206,7 +206,7 @@ def _why_no_value(prefer: str, result: CellResult) -> Why:
     """Return why what the preference ranks by is not known of a result."""
     if prefer == "accuracy":
         return wer_missing(result) or Why.DISTURBED
-    return speed_missing(result) or Why.NO_ENERGY
+    return speed_missing(result) or (Why.NO_CAPACITY if prefer == "capacity" else Why.NO_ENERGY)
 
 
 def _why_none(

@@ -25,6 +25,7 @@ class Why(StrEnum):
     NO_INTERVAL = "no_interval"
     NO_WER = "no_wer"
     NO_ENERGY = "no_energy"
+    NO_CAPACITY = "no_capacity"
 
 
 @dataclass(frozen=True)

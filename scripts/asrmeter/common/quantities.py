@@ -19,7 +19,7 @@ _ANY = (-_MOST, _MOST)
 _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
     # Differences, and ends of intervals.
     (
-        r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|.*_difference|wer_change.*|.*_ci_(low|high).*|published_.*",
+        r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|model_error|.*_difference|wer_change.*|.*_ci_(low|high).*|published_.*",
         _ANY,
     ),
     # Two clocks, or two measurements, need not agree.

@@ -14,7 +14,7 @@ from asrmeter.common.typed_json import JsonObject
 from asrmeter.corpora.batches import batches, class_sha256
 from asrmeter.machine import snakemake_process
 from asrmeter.machine.facts import available_cpus
-from asrmeter.measure.spec import CellSpec
+from asrmeter.measure.spec import CellSpec, LoadSpec
 from asrmeter.measure.time_ledger import TimeLedger
 from asrmeter.models import heard
 from asrmeter.sources import integrity
@@ -103,6 +103,30 @@ def specify_sitting(args: argparse.Namespace, begun_s: float) -> CellSpec:
 def sitting_of(spec: CellSpec) -> grid.Sitting:
     """Return the cell and the lap that a spec is of."""
     return grid.Sitting(grid.Cell(spec.model, spec.variant, spec.device, spec.duration_s, spec.batch_size), spec.lap)
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a job that tests a load; see `specify_load`."""
+    parser.add_argument("--load", type=json.loads, required=True, help="the load as JSON, as the study has it")
+    parser.add_argument("--predicted", type=Path, required=True, help="what predict_capacity.py made of the cells")
+
+
+def specify_load(args: argparse.Namespace, predicted_per_s: float) -> LoadSpec:
+    """Return the spec of a load test whose search starts at a rate (1/s).
+
+    Raises:
+        AsrmeterError: see `specify`.
+    """
+    load = args.load
+    return LoadSpec(
+        **vars(specify(args)),
+        probe_s=load["duration_s"],
+        search_s=grid.search_s(load["minutes"], load["duration_s"]),
+        target_latency_s=load["target_latency_s"],
+        percentile=load["percentile"],
+        max_wait_s=load["max_wait_ms"] / 1000,
+        predicted_per_s=predicted_per_s,
+    )
 
 
 def _allowance_s(args: argparse.Namespace, cell: str) -> float:

@@ -59,6 +59,16 @@ class EnergyMeasurement:
             return self._with_windows([])
         return self._with_windows([{**window, "n_passes": n_passes_per_run * window["n_passes"]}])
 
+    def over(self, run: Callable[[], object]) -> Energy:
+        """Meter one run, however long it takes, or model it where nothing is measured; what it raises is raised."""
+        self._window_s = 0.0
+        if self.is_measured:
+            return self._with_windows([self._window(run)])
+        used = UsedTime()
+        run()
+        used.end()
+        return self.model(used, n_passes=1)
+
     def idle(self) -> Energy:
         """Meter a window without passes, as long as the one before, once power has settled."""
         try:

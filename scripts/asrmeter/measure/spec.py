@@ -110,6 +110,29 @@ class SilenceSpec(CellSpec):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LoadSpec(CellSpec):
+    """How to find the capacity of a model and variant on a device; `batch_size` is the most requests of a batch.
+
+    Attributes:
+        probe_s: how long requests of one rate come, at least.
+        search_s: the time for all rates.
+        target_latency_s: the limit of the latency.
+        percentile: the share of requests (0 to 1) that must keep it.
+        max_wait_s: how long the first request of a batch waits for others, at most.
+        predicted_per_s: the rate (1/s) that the search starts at.
+    """
+
+    task = "load"
+
+    probe_s: float
+    search_s: float
+    target_latency_s: float
+    percentile: float
+    max_wait_s: float
+    predicted_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PeaksSpec(Spec):
     """How to measure the peak rates of a device.
 

@@ -262,6 +262,45 @@ class Heard(Event, name="heard"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe(Event, name="probe"):
+    """One rate of requests that a load test tried; see `asrmeter.measure.load_generator.Answered`.
+
+    `latencies_s` are those of the requests that were answered, in their order, of `n_requests` that came;
+    `batch_sizes` those of the batches that formed. `took_s` is the time from the first request to the last answer,
+    `busy_s` what of it the model was at work. `window` has the joules of the whole probe.
+    """
+
+    number: int
+    target_per_s: float
+    offered_per_s: float
+    completed_per_s: float
+    n_requests: int
+    is_valid: bool
+    gave_up: bool
+    took_s: float
+    busy_s: float
+    generator_cpu_s: float
+    latencies_s: Sequence[float]
+    batch_sizes: Sequence[int]
+    summary: str
+    window: Window | None = None
+    method_cpu: str = "none"
+    method_gpu: str = "none"
+    energy_note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched(Event, name="searched"):
+    """The end of a load test: between which rates (1/s) its capacity is, and what was seen of the machine meanwhile."""
+
+    low_per_s: float | None = None
+    high_per_s: float | None = None
+    is_narrow: bool = False
+    watch: Watched | None = None
+    disturbance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Device(Event, name="device"):
     """The device whose peak rates are measured."""
 

@@ -35,6 +35,11 @@ FIGURES: Mapping[str, FigureEntry] = {
         takeaway="asrmeter.report.html.optimisations:optimisations_takeaway",
         section="optimisations",
     ),
+    "capacity": FigureEntry(
+        draw="asrmeter.report.figures.capacity:capacity_figure",
+        takeaway="asrmeter.report.html.capacity:capacity_takeaway",
+        section="capacity",
+    ),
     "pareto": FigureEntry(
         draw="asrmeter.report.figures.pareto:pareto_figure",
         takeaway="asrmeter.report.html.takeaways:pareto_takeaway",

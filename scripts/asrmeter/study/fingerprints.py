@@ -34,10 +34,14 @@ PROFILE_VERSION = 2
 CEILINGS_VERSION = 1
 # Raised when the clips without speech, or how they are heard, come to mean something else.
 SILENCE_VERSION = 1
+# Raised when load tests come to mean something else.
+LOAD_VERSION = 1
 
 # Keys of `protocol` that decide what a sitting measures. Others say which cells are tried, how often, and for how long
 # at most: a lap more measures nothing again.
 _OF_A_SITTING = ("version", "minutes", "budget_s", "target", "max_passes", "energy_window_s")
+# Keys of `load` that decide what a load test measures; others say what is tested.
+_OF_A_LOAD = ("duration_s", "target_latency_s", "percentile", "max_batch", "max_wait_ms", "minutes")
 # A study gives one of them, and the other is null.
 _TIMES = ("minutes", "budget_s")
 
@@ -102,6 +106,22 @@ def silence_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> lis
     return [option for option in options if not option.startswith(("--duration-s=", "--batch-size="))]
 
 
+def load_options(study: JsonObject, tested: Cell, made_of: Fingerprints) -> list[str]:
+    """Return the options of `measure_load.py` that decide what a load test measures: see `measure_options`.
+
+    `tested` is one of `grid.load_tested`.
+    """
+    return [
+        *_options(study, tested, made_of, {"version": LOAD_VERSION}),
+        f"--load={json.dumps(settings_of_load(study))}",
+    ]
+
+
+def settings_of_load(study: JsonObject) -> JsonObject:
+    """Return what of a study's `load` decides what a load test measures, and a prediction of it."""
+    return {key: study["load"][key] for key in _OF_A_LOAD}
+
+
 def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
@@ -157,6 +177,8 @@ def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[
         "protocol": protocol.version,
         "profile_version": PROFILE_VERSION,
         "silence_version": SILENCE_VERSION,
+        "load_version": LOAD_VERSION,
+        "load": settings_of_load(study.as_json()) if study.load else None,
         **{key: getattr(protocol, key) for key in _OF_A_SITTING if key != "version"},
         "corpus": study.corpus.name,
         "model_key": made_of.models.get(cell.model),

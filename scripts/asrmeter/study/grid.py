@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Whisper hears windows of 30 s. Longer segments take several of them, and show nothing that one does not.
 WHISPER_WINDOW_S = 30
+# The time of a load test for which a study gives none, as so many rates.
+_RATES_OF_A_SEARCH = 12
 # The keys of a study that span its grid, in the order of a cell's fields.
 _AXES = ("models", "variants", "devices", "durations_s", "batch_sizes")
 
@@ -113,3 +115,51 @@ def profiled(study: "Study") -> list[Cell]:
     for cell in found:
         sizes.setdefault(_group(cell), []).append(cell.batch_size)
     return [cell for cell in found if cell.batch_size in (min(sizes[_group(cell)]), max(sizes[_group(cell)]))]
+
+
+def of_load(study: "Study") -> list[Cell]:
+    """Return for each model, variant and device of a study with `load` the cell that stands for its load test.
+
+    Its class is that of the segments that are asked for, its batch size the most requests of a batch.
+    """
+    if study.load is None:
+        return []
+    duration_s = study.load.segments_s or reference_duration({cell.duration_s for cell in cells(study)})
+    ways = itertools.product(study.models, study.variants, study.devices)
+    return [Cell(*way, duration_s, study.load.max_batch) for way in ways]
+
+
+def load_tested(study: "Study") -> list[Cell]:
+    """Return those of `of_load` that are tested, and not only modelled."""
+    if (asked := study.load) is None:
+        return []
+    wanted = (asked.models, asked.variants, asked.devices)
+    return [
+        cell
+        for cell in of_load(study)
+        if all(
+            names is None or name in names
+            for name, names in zip((cell.model, cell.variant, cell.device), wanted, strict=True)
+        )
+    ]
+
+
+def way_id(cell: Cell) -> str:
+    """Return model, variant and device of a cell as a path: where the record of its load test is, below `load/`."""
+    return f"{cell.model}/{cell.variant}/{cell.device}"
+
+
+def behind_load(study: "Study", tested: Cell) -> list[Cell]:
+    """Return the cells whose passes predict a load test: those of its class, of batches that it can form."""
+    return [
+        cell
+        for cell in cells(study)
+        if way_id(cell) == way_id(tested)
+        and cell.duration_s == tested.duration_s
+        and cell.batch_size <= tested.batch_size
+    ]
+
+
+def search_s(minutes: float | None, duration_s: float) -> float:
+    """Return the time (s) for the search of a load test whose requests of a rate come for `duration_s`."""
+    return _RATES_OF_A_SEARCH * duration_s if minutes is None else 60 * minutes

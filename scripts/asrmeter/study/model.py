@@ -200,6 +200,43 @@ class Robustness(Part):
     )
 
 
+class Load(Part):
+    """A load test: requests at random times, to find how many a second a machine carries."""
+
+    models: Annotated[tuple[Name, ...], DISTINCT, SAID_DISTINCT] | None = Field(
+        default=None, description="Models that are tested; null: all. []: none, capacities are only modelled."
+    )
+    variants: Annotated[tuple[Name, ...], DISTINCT, SAID_DISTINCT] | None = Field(
+        default=None, description="Variants that are tested; null: all."
+    )
+    devices: Devices | None = Field(default=None, description="Devices that are tested; null: all.")
+    segments_s: DurationS | None = Field(
+        default=None,
+        description="Duration class of the segments that are asked for, one of durations_s; null: the longest of at "
+        "most 30 s, or else the shortest.",
+    )
+    duration_s: Annotated[float, Field(ge=5, le=3600), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=60,
+        description="How long requests of one rate come, in seconds; longer where too few come for a verdict on the "
+        "percentile.",
+    )
+    target_latency_s: Limit = Field(
+        default=1.0, description="The limit of the latency from a request to its text, in seconds."
+    )
+    percentile: Annotated[float, Field(ge=0.5, le=0.999), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=0.95, description="The share of requests that must keep the limit."
+    )
+    max_batch: BatchSize = Field(default=8, description="The most requests that the server transcribes at once.")
+    max_wait_ms: Annotated[float, Field(ge=0, le=60_000), AS_WRITTEN, SAID_AS_WRITTEN] = Field(
+        default=50, description="How long the first request of a batch waits for others, at most, in milliseconds."
+    )
+    minutes: Annotated[float, Field(ge=0.1, le=1440), AS_WRITTEN, SAID_AS_WRITTEN] | None = Field(
+        default=None,
+        description="Time in minutes to find the capacity of one model and variant on a device; null: that of twelve "
+        "rates.",
+    )
+
+
 class Scenario(Part):
     """What a model has to meet for a purpose, and what counts among those that do."""
 
@@ -223,16 +260,21 @@ class Scenario(Part):
         "transcribed within it. That it is met takes 59 segments of the class, times the batch size, to know "
         "(segments_per_class); that it is missed shows with six.",
     )
+    load_per_s: Limit | None = Field(
+        default=None,
+        description="Requests a second that the machine has to carry, measured or modelled, within the limit of load; "
+        "max_latency_s_p95 is then that of the waiting time at this rate. Takes load in the study, and its class.",
+    )
     min_rtfx: Limit | None = Field(default=None, description="Minimum seconds of audio per second (1: real time).")
     max_memory_gb: Limit | None = Field(
         default=None,
         description="Maximum peak memory, in GB (1e9 bytes): of the process on cpu, of the GPU on cuda.",
     )
-    prefer: Literal["throughput", "latency", "energy", "accuracy"] = Field(
+    prefer: Literal["throughput", "latency", "energy", "accuracy", "capacity"] = Field(
         default="throughput",
         description="The criterion among models that meet the constraints: throughput (highest RTFx), latency (lowest "
-        "median), energy (least per hour of audio), or accuracy (lowest WER; among models that tie with it, the "
-        "highest RTFx).",
+        "median), energy (least per hour of audio), accuracy (lowest WER; among models that tie with it, the highest "
+        "RTFx), or capacity (most requests a second, as load asks for them).",
     )
 
 
@@ -376,6 +418,11 @@ class Study(Part):
     )
     robustness: Robustness = Field(
         default=Robustness(), description="What else models are given than the speech that is scored, in separate jobs."
+    )
+    load: Load | None = Field(
+        default=None,
+        description="How many requests a second each machine carries, by MLPerf's load generator, and modelled where "
+        "nothing was tested; null: not asked.",
     )
     report: Report = Field(default=Report(), description="The report.")
     compare: Compare = Field(

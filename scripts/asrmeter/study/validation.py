@@ -144,8 +144,9 @@ def _check_values(study: Study) -> None:
         for value in () if profiled == "auto" else profiled:
             if value not in measured:
                 raise AsrmeterError(f"profile.{key}: {value} is not among {key}: {few(measured, 20)}")
-    _check_report(study.report, study.durations_s)
+    _check_report(study.report, study.durations_s, has_load=study.load is not None)
     _check_cells(study)
+    _check_load(study)
 
 
 def _is_baseline(variant: "RuntimeOptions") -> bool:
@@ -197,8 +198,33 @@ def _check_cells(study: Study) -> None:
         )
 
 
-def _check_report(report: Report, durations_s: tuple[int, ...]) -> None:
+def _check_load(study: Study) -> None:
+    """Raise AsrmeterError if a load test is of what a study does not have, or nothing measured can predict it."""
+    if (load := study.load) is None:
+        return
+    for key, known in (("models", study.models), ("variants", study.variants), ("devices", study.devices)):
+        for name in getattr(load, key) or ():
+            if name not in known:
+                raise AsrmeterError(f"load.{key}: {name} is not among {key}: {few(list(known), 20)}")
+    if load.segments_s not in (None, *study.durations_s):
+        raise AsrmeterError(
+            f"load.segments_s: {load.segments_s} is not among durations_s: {few(study.durations_s, 20)}"
+        )
+    if not grid.behind_load(study, grid.of_load(study)[0]):
+        raise AsrmeterError(
+            f"load.max_batch: {load.max_batch} is less than every batch size of its class, so that nothing predicts "
+            "where to search; add one to batch_sizes (1)"
+        )
+
+
+def _check_report(report: Report, durations_s: tuple[int, ...], has_load: bool) -> None:
     for name, scenario in report.scenarios.items():
+        asks_load = {"load_per_s": scenario.load_per_s is not None, "prefer": scenario.prefer == "capacity"}
+        if not has_load and (key := next((key for key, asks in asks_load.items() if asks), None)):
+            raise AsrmeterError(
+                f"report.scenarios.{name}.{key}: what a machine carries is asked for by load, which the study does not "
+                "have; add it (load: {})"
+            )
         if scenario.duration_s not in (None, *durations_s):
             raise AsrmeterError(
                 f"report.scenarios.{name}.duration_s: {scenario.duration_s} is not among durations_s: "

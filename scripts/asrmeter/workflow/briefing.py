@@ -123,7 +123,8 @@ class Briefing:
 
     def _rest_s(self) -> float:
         needed = (job.rule.partition("_")[0] for job in self.jobs if job.is_needed)
-        return sum(_GUESSED_S.get(rule, 3) for rule in needed if rule != "measure")
+        guessed_s = _GUESSED_S | {"load": self.plan.load_search_s}
+        return sum(guessed_s.get(rule, 3) for rule in needed if rule != "measure")
 
 
 def _not_in(one: Outlook, other: Outlook) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from asrmeter import runtimes
 from asrmeter.common.errors import AsrmeterError, few
+from asrmeter.common.typed_json import JsonObject
 from asrmeter.machine.facts import machine_id
 from asrmeter.machine.host import this_host
 from asrmeter.measure import retries
@@ -21,12 +22,14 @@ from asrmeter.study.fingerprints import (
     Fingerprints,
     check_records,
     fingerprints_of,
+    load_options,
     measure_options,
     profile_options,
     recorded_fingerprint,
+    settings_of_load,
     silence_options,
 )
-from asrmeter.study.grid import Cell, Sitting
+from asrmeter.study.grid import Cell, Sitting, search_s
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
 from asrmeter.workflow.laps import Laps, Way, way_of
@@ -217,6 +220,53 @@ class Plan:
                 "pretrained weights on the first device that they run on"
             )
         return self.hearings[name]
+
+    @cached_property
+    def load_tests(self) -> dict[str, Cell]:
+        """The load tests by the place of their record below `load/`, each with the cell that stands for it."""
+        return {grid.way_id(tested): tested for tested in grid.load_tested(self.study)}
+
+    def load_test(self, name: str) -> Cell:
+        """Return the cell that stands for a load test, by model, variant and device.
+
+        Raises:
+            AsrmeterError: the study does not test it.
+        """
+        if name not in self.load_tests:
+            raise AsrmeterError(
+                f"{name} is not load-tested by the study {self.study.name}; add its model, variant and device to load"
+            )
+        return self.load_tests[name]
+
+    def behind_load(self, tested: Cell) -> list[str]:
+        """Return the records whose passes predict a load test."""
+        cells = set(grid.behind_load(self.study, tested))
+        return [self.laps.record(name) for name, sitting in self.laps.sittings.items() if sitting.cell in cells]
+
+    def load_options(self, tested: Cell) -> list[str]:
+        """Return the options of `measure_load.py` that a load test depends on."""
+        return load_options(self.saved, tested, self.fingerprints) + self._refusal(tested)
+
+    @property
+    def load_settings(self) -> JsonObject:
+        """What of the study's `load` a prediction depends on."""
+        return settings_of_load(self.saved)
+
+    @property
+    def load_timeout_s(self) -> int:
+        """Seconds after which the worker of a load test is ended: its search ends by itself long before."""
+        return self.timeout_s + 2 * round(self.load_search_s)
+
+    @property
+    def load_search_s(self) -> float:
+        """The time (s) of the search of a load test, 0 where the study has none."""
+        load = self.study.load
+        return search_s(load.minutes, load.duration_s) if load else 0.0
+
+    @property
+    def load_minutes(self) -> int:
+        """The time (min) of a job that tests a load."""
+        return job_resources.minutes(self.load_timeout_s)
 
     def cell(self, name: str) -> Cell:
         """Return a cell by its id.

@@ -64,6 +64,8 @@ def _class_of(asked: "Scenario", outlook: Outlook) -> tuple[int, int] | None:
 
 def _least_segments(asked: "Scenario") -> dict[str, int]:
     """Return how many segments, each sent alone, show that a limit on a percentile is met, by its key."""
+    if asked.load_per_s is not None:
+        return {}  # of requests under load, which are as many as come
     keys = {key: named for key in type(asked).model_fields if (named := _PERCENTILE.fullmatch(key))}
     return {key: least_n(int(named[1]) / 100) for key, named in keys.items() if getattr(asked, key) is not None}
 

@@ -41,7 +41,10 @@ class BatchRunner:
 
     def transcribe(self, batch: int) -> tuple[float, Timeline, list[Hypothesis]]:
         """Run a batch without an event; return the latency in seconds, the timeline and the hypotheses."""
-        ids = self._batches[batch]
+        return self.transcribe_segments(self._batches[batch])
+
+    def transcribe_segments(self, ids: Sequence[str]) -> tuple[float, Timeline, list[Hypothesis]]:
+        """Run segments as one batch, as `transcribe` does."""
         return self._transcribe(self._speech(ids, [self._waveforms[i] for i in ids], [self._texts[i] for i in ids]))
 
     def run(self, phase: str, batch: int, round: int | None = None) -> float:

@@ -10,6 +10,7 @@ from asrmeter.analysis.hardware import split_by_hardware
 from asrmeter.analysis.pareto import Front, front
 from asrmeter.analysis.results import Candidate, CellResult, results_of
 from asrmeter.analysis.scenarios import Recommendation, recommend_first
+from asrmeter.analysis.under_load import with_capacities
 from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Texts
@@ -25,8 +26,8 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` and `silence` are the
-    rows of the tables of these names.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations`, `silence` and
+    `loads` are the rows of the tables of these names.
     """
 
     cells: Sequence[Row]
@@ -35,6 +36,7 @@ class FigureContext:
     recommendation: Recommendation | None = None
     optimisations: Sequence[Row] = ()
     silence: Sequence[Row] = ()
+    loads: Sequence[Row] = ()
 
     @classmethod
     def of(
@@ -46,12 +48,14 @@ class FigureContext:
         words: Texts,
         optimisations: Sequence[Row] = (),
         silence: Sequence[Row] = (),
+        loads: Sequence[Row] = (),
+        capacities: Sequence[Row] = (),
     ) -> "FigureContext":
         """Return the context of a complete study, all of its rows, and those of the tables of what has a name here."""
         cells, elsewhere = split_by_hardware(rows)
-        results = results_of(cells, transcripts)
+        results = with_capacities(results_of(cells, transcripts), loads, capacities)
         recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
-        return cls(cells, tables.of(cells), words, recommendation, optimisations, silence)
+        return cls(cells, tables.of(cells), words, recommendation, optimisations, silence, loads)
 
     @cached_property
     def candidates(self) -> list[Candidate]:

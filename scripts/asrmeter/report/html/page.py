@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
+from asrmeter.analysis.capacity_columns import TABLES as CAPACITY_TABLES
 from asrmeter.analysis.certainty import N_DRAWS, SURE
 from asrmeter.analysis.comparison.runs import Comparison
 from asrmeter.analysis.hardware import split_by_hardware
@@ -22,6 +23,7 @@ from asrmeter.analysis.ranking import rank_all
 from asrmeter.analysis.results import results_of
 from asrmeter.analysis.scenarios import recommend
 from asrmeter.analysis.table_rows import cell_of
+from asrmeter.analysis.under_load import with_capacities
 from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.constants import LEAST_SEGMENTS
 from asrmeter.common.errors import AsrmeterError
@@ -33,6 +35,7 @@ from asrmeter.report.figure_registry import FIGURES, load
 from asrmeter.report.formatting import NULL, cell_links, format_count, number, percent, scaled
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.bottlenecks import bottlenecks_section, judged_cells
+from asrmeter.report.html.capacity import capacity_section
 from asrmeter.report.html.cards import cards, key_figures
 from asrmeter.report.html.caveats import caveats
 from asrmeter.report.html.certainty import chance
@@ -75,7 +78,8 @@ CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 def linkable(study: Study) -> tuple[str, ...]:
     """Return the tables that the report of a study can link to."""
     of_silence = OF_SILENCE if study.robustness.silence else ()
-    names = ("cells", "sittings", "passes", "transcripts", "languages", *OF_VARIANTS, *of_silence, *KEYS)
+    further = (*OF_VARIANTS, *of_silence, *CAPACITY_TABLES, *KEYS)
+    names = ("cells", "sittings", "passes", "transcripts", "languages", *further)
     return tuple(name for name in names if name != "edlm2025" or study.report.study_2025)
 
 
@@ -110,7 +114,8 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report; `optimisations`, `start`, `silence_models` and `languages` are the rows of these.
+    tables that lie beside the report; `optimisations`, `start`, `silence_models`, `languages`, `loads` and `capacities`
+    are the rows of these.
     """
 
     study: Study
@@ -127,6 +132,8 @@ class Inputs:
     start: Sequence[Row] = ()
     silence_models: Sequence[Row] = ()
     languages: Sequence[Row] = ()
+    loads: Sequence[Row] = ()
+    capacities: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     all_cells = sorted(inputs.cells, key=cell_of)
     cells, elsewhere = split_by_hardware(all_cells)
     bottlenecks = inputs.bottlenecks.of(cells)
-    results = results_of(cells, inputs.transcripts)
+    results = with_capacities(results_of(cells, inputs.transcripts), inputs.loads, inputs.capacities)
     unmeasured = unmeasured_of(cells, elsewhere)
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
@@ -155,6 +162,8 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         next(iter(recommendations), None),
         inputs.optimisations,
         inputs.silence_models,
+        inputs.capacities,
+        inputs.loads,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
@@ -178,6 +187,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "speech": speech_line(all_cells, study.report.language, words),
         "first": first_screen(recommendations, cells, study.report.tariff, words, inputs.silence_models),
         "optimisations": optimisations_section(inputs.optimisations, study.report.accuracy_gate, words),
+        "capacity": capacity_section(inputs.loads, inputs.capacities, words),
         "start": start_table(inputs.start, words),
         "cards": cards(recommendations, study.report.tariff, words, inputs.silence_models),
         "rules": _rules(study.report, words),

@@ -1,0 +1,227 @@
+"""The record of a load test, a row for each rate that was tried, and how a worker's events become rows."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from asrmeter.common import parquet, typed_json
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.misfits import misfit
+from asrmeter.common.order_statistics import least_n, order_interval
+from asrmeter.common.quantities import fault_of
+from asrmeter.common.shared_columns import shared
+from asrmeter.common.table_types import FLAG, INTEGER, LABEL, MESSAGE, NUMBER, Kind, Source, column
+from asrmeter.common.typed_json import JsonObject
+from asrmeter.common.vocabulary import DEVICES, STATUSES
+from asrmeter.records.events import Event, Probe, Searched
+
+Row = dict[str, Any]
+PERCENTILES = (0.5, 0.95, 0.99)
+_FAILED = "no rate was tried; `reason` says why"
+_FEW = "the requests are too few to tell it, or the server gave up; `percentile_note` says so"
+
+
+def _of_probe(name: str, kind: Kind, unit: str, meaning: str, null_when: str = _FAILED) -> pa.Field:
+    return column(name, kind, meaning, Source.MEASURED, unit=unit, null_when=null_when)
+
+
+LOADS = pa.schema(
+    [
+        *map(shared, ("model", "variant", "device", "duration_s", "threads")),
+        column("max_batch", INTEGER, "The most requests of a batch.", Source.STUDY, unit="segments"),
+        column(
+            "max_wait_s",
+            NUMBER,
+            "How long the first request of a batch waits for others, at most.",
+            Source.STUDY,
+            unit="s",
+        ),
+        column("target_latency_s", NUMBER, "The limit of the latency.", Source.STUDY, unit="s"),
+        column("percentile", NUMBER, "The share of requests that must keep the limit.", Source.STUDY, unit="share"),
+        column(
+            "probe",
+            INTEGER,
+            "Which rate of the search it is, from 1.",
+            Source.RECORDED,
+            unit="rates",
+            null_when=_FAILED,
+        ),
+        _of_probe("target_per_s", NUMBER, "1/s", "The rate of requests that LoadGen was asked for."),
+        _of_probe("offered_per_s", NUMBER, "1/s", "The rate at which requests came: at random, and so not the target."),
+        _of_probe("completed_per_s", NUMBER, "1/s", "The requests that were answered with a text, by the whole time."),
+        _of_probe("n_requests", INTEGER, "segments", "The requests that came, each for a segment."),
+        _of_probe("n_answered", INTEGER, "segments", "Those that were answered with a text."),
+        _of_probe("is_valid", FLAG, "", "Whether LoadGen calls the run valid: its own early stopping decides."),
+        _of_probe(
+            "gave_up",
+            FLAG,
+            "",
+            "Whether a request waited ten times the limit: more came than could be served, and the rest was not.",
+        ),
+        *(
+            _of_probe(
+                f"latency_s_p{round(100 * share)}",
+                NUMBER,
+                "s",
+                f"{round(100 * share)} of 100 requests waited no longer, from coming to their text.",
+                f"{_FAILED}; or {_FEW}",
+            )
+            for share in PERCENTILES
+        ),
+        column(
+            "percentile_note", MESSAGE, "Which percentiles are not told, and why.", Source.RECORDED, null_when="all are"
+        ),
+        _of_probe("batch_size_mean", NUMBER, "segments", "The mean size of the batches.", f"{_FAILED}; or none formed"),
+        _of_probe("batch_size_max", INTEGER, "segments", "The largest batch.", f"{_FAILED}; or none formed"),
+        _of_probe("busy_share", NUMBER, "share", "The part of the time in which the model was at work."),
+        _of_probe("generator_cpu_share", NUMBER, "share", "What the load generator took of a core."),
+        column(
+            "energy_j",
+            NUMBER,
+            "The energy of the cell's own device over the whole run of the rate, waiting included.",
+            Source.MEASURED_OR_MODELLED,
+            unit="J",
+            null_when=f"{_FAILED}; or there is no meter, as `energy_note` says",
+        ),
+        column("energy_method", LABEL, "Where the energy comes from.", Source.RECORDED, null_when=_FAILED),
+        column("energy_note", MESSAGE, "Why there is no counter's value.", Source.RECORDED, null_when="there is"),
+        shared("disturbance"),
+        shared("status"),
+        shared("reason"),
+        shared("machine_id"),
+    ]
+)
+# What the record has beside: each latency in seconds, each batch's size, and LoadGen's own words.
+_RAW = [
+    pa.field("latencies_s", pa.list_(pa.float64())),
+    pa.field("batch_sizes", pa.list_(pa.int64())),
+    pa.field("summary", pa.string()),
+]
+RECORD = pa.schema([*(field.remove_metadata() for field in LOADS), *_RAW])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadHeader:
+    """What a load test is of, and between which rates (1/s) the capacity is; see `CellSettings` and `events.Searched`.
+
+    `predicted_per_s` is the rate that the search began at. `versions` are those of the runtime's packages.
+    """
+
+    model: str
+    model_key: str | None = None
+    corpus: str | None = None
+    corpus_key: str | None = None
+    conversion_key: str | None = None
+    variant: str
+    options: JsonObject | None = None
+    device: str
+    duration_s: int
+    batch_size: int
+    threads: int | None = None
+    seed: int | None = None
+    load_version: int
+    load: JsonObject
+    status: str
+    reason: str | None = None
+    predicted_per_s: float | None = None
+    low_per_s: float | None = None
+    high_per_s: float | None = None
+    machine_id: str | None = None
+    measured_at: str | None = None
+
+
+def outcome_of(status: str, events: Iterable[Event]) -> tuple[str, str | None]:
+    """Return status and reason of a load test whose worker ended well: `unconverged` without a narrow bracket."""
+    events = list(events)
+    found = next((event for event in events if isinstance(event, Searched)), Searched())
+    if found.is_narrow:
+        return status, None
+    probes = [event for event in events if isinstance(event, Probe)]
+    ends = [f"{rate:.3g}" if rate else "?" for rate in (found.low_per_s, found.high_per_s)]
+    if found.low_per_s is None:
+        least = min((probe.target_per_s for probe in probes), default=0.0)
+        return "unconverged", f"no rate down to {least:.3g} a second was valid in the time; give load.minutes more"
+    return "unconverged", f"the capacity is between {' and '.join(ends)} a second; give load.minutes more"
+
+
+def rows_of(common: Row, events: Iterable[Event]) -> list[Row]:
+    """Return the rows of a record, made from the worker's events: a row for each rate, or a single one of nulls.
+
+    `common` has what is the same in all rows.
+    """
+    events = list(events)
+    empty = dict.fromkeys(RECORD.names) | {name: common.get(name) for name in RECORD.names if name in common}
+    searched = next((event for event in events if isinstance(event, Searched)), None)
+    empty["disturbance"] = searched.disturbance if searched else None
+    return [empty | _of(probe, common["device"]) for probe in events if isinstance(probe, Probe)] or [empty]
+
+
+def _of(probe: Probe, device: str) -> Row:
+    part = "gpu" if device == "cuda" else "cpu"
+    told, note = _percentiles(probe)
+    sizes = probe.batch_sizes
+    return {
+        **{name: getattr(probe, name) for name in RECORD.names if hasattr(probe, name)},
+        **told,
+        "probe": probe.number,
+        "n_answered": len(probe.latencies_s),
+        "percentile_note": note,
+        "batch_size_mean": statistics.fmean(sizes) if sizes else None,
+        "batch_size_max": max(sizes, default=None),
+        "busy_share": min(probe.busy_s / probe.took_s, 1.0),
+        "generator_cpu_share": probe.generator_cpu_s / probe.took_s,
+        "energy_j": probe.window and probe.window[f"{part}_j"],  # type: ignore[literal-required]
+        "energy_method": probe.method_gpu if part == "gpu" else probe.method_cpu,
+    }
+
+
+def _percentiles(probe: Probe) -> tuple[Row, str | None]:
+    """Return the percentiles that the requests of a probe carry, and which of them they do not."""
+    names = {share: f"latency_s_p{round(100 * share)}" for share in PERCENTILES}
+    if probe.gave_up:
+        return dict.fromkeys(names.values()), "the server gave up: the latency would grow for as long as requests come"
+    ordered = sorted(probe.latencies_s)
+    carried = [share for share in PERCENTILES if order_interval(len(ordered), share)]
+    few = [
+        f"the {round(100 * share)}th percentile takes {least_n(share)}" for share in PERCENTILES if share not in carried
+    ]
+    told = {name: quantile(ordered, share) if share in carried else None for share, name in names.items()}
+    return told, f"{len(ordered)} requests are too few: {', '.join(few)}" if few else None
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value that a share of some values, which are in their order, do not exceed."""
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def read(path: Path) -> tuple[LoadHeader, list[Row]]:
+    """Return what the record of a load test is of, and its rows.
+
+    Raises:
+        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
+    """
+    table = parquet.read(path)
+    try:
+        header = typed_json.from_json(LoadHeader, parquet.header_of(table))
+        columns = parquet.columns_of(table, RECORD)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AsrmeterError(f"{path}: is not a load test ({one_line(error)}); delete it and run again") from error
+    columns = {name: columns.get(name) or [None] * table.num_rows for name in RECORD.names}
+    fault = misfit(header) or fault_of(columns, parquet.numbers_of(RECORD)) or _odd(header, table.num_rows)
+    if fault:
+        raise AsrmeterError(f"{path}: cannot be used: {fault}; delete it and run again")
+    return header, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _odd(header: LoadHeader, n_rows: int) -> str | None:
+    for name, allowed in (("status", STATUSES), ("device", DEVICES)):
+        if (value := getattr(header, name)) not in allowed:
+            return f'{name} is "{value[:60]}", not one of {", ".join(sorted(allowed))}'
+    return None if n_rows else "it has no row"
