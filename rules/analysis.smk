@@ -1,8 +1,8 @@
 """
 From records to tables.
 
-Needs: the records of all cells in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
-Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,start,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+Needs: the records of all cells and layouts in all laps, profiles, ceilings, counts of FLOPs, Whisper's spelling table
+Makes: <results>/tables/{cells,sittings,passes,transcripts,optimisations,start,layouts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -11,6 +11,7 @@ PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
 CEILINGS = [
     f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY.devices
 ]
+LAYOUTS = [f"<results>/layouts/{run}.parquet" for run in PLAN.layouts]
 
 
 rule tables:
@@ -20,6 +21,7 @@ rule tables:
         f"{BASE}/resources/proposals.toml",
         # Each is as new as the newest record of its lap, and all records together are thousands.
         laps=PLAN.laps.retried,
+        layouts=LAYOUTS,
         study=saved_study,
         flops="<results>/tables/flops.parquet",
         words=PLAN.archives(["openai-whisper"]),
@@ -33,6 +35,7 @@ rule tables:
                 "transcripts",
                 "optimisations",
                 "start",
+                "layouts",
             ],
             ending=["parquet", "csv"],
         ),
@@ -49,6 +52,7 @@ rule tables:
         python scripts/make_tables.py \
             --study {input.study:q} \
             --measurements {params.results:q}/measurements \
+            --layouts {params.results:q}/layouts \
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
             --fingerprints {params.made_of:q} \

@@ -119,6 +119,7 @@ wildcard_constraints:
     size=r"\d+s-b\d+",
     sitting=r"\d+s-b\d+/lap[1-9]",
     lap=r"[1-9]",
+    layout=r"\d+x\d+",
     machine=r"[^/]+",
     format=r"[a-z0-9][a-z0-9_-]*",
     environment=r"(-[a-z][a-z-]*)?",
@@ -147,8 +148,14 @@ def sitting_of(wildcards, device):
     return or_exit(PLAN.sitting, name)
 
 
+def layout_of(wildcards, device):
+    "The planned layout, in a lap, of a file. Any other is refused."
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.layout}/lap{wildcards.lap}"
+    return or_exit(PLAN.layout, name)
+
+
 def memory_mb(planned, device):
-    "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or `sitting_of`."
+    "A function that returns the memory of a job on this device; `planned` is `cell_of`, `sitting_of` or `layout_of`."
     return lambda wildcards, attempt: PLAN.memory_mb(
         planned(wildcards, device), attempt
     )

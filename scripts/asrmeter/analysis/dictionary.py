@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
+from asrmeter.analysis.layouts import LAYOUTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.analysis.start_table import START
@@ -19,6 +20,7 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "transcripts": ("a segment, by one cell", TRANSCRIPTS),
     "optimisations": ("a proposal, or a further variant, of a model on a device", OPTIMISATIONS),
     "start": ("a model and variant on a device", START),
+    "layouts": ("a layout, so many processes of so many threads, of a model and variant on a device", LAYOUTS),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

@@ -26,6 +26,7 @@ _GUESSED_S = {
     "converted": 20,
     "flops": 15,
     "profile": 10,
+    "layout": 20,
     "ceilings": 8,
     "tables": 20,
 }

@@ -11,7 +11,7 @@ from typing import Any
 from asrmeter.common import typed_json
 from asrmeter.common.errors import AsrmeterError, line
 from asrmeter.common.typed_json import JsonObject
-from asrmeter.measure.spec import CellSpec, NodeProfileSpec, PeaksSpec, ProfileSpec, Spec, Start
+from asrmeter.measure.spec import CellSpec, LayoutSpec, NodeProfileSpec, PeaksSpec, ProfileSpec, Spec, Start
 from asrmeter.records.events import Event
 
 # Reports an event to the job.
@@ -22,6 +22,7 @@ TASKS: dict[str, tuple[type[Spec], str]] = {
     CellSpec.task: (CellSpec, "asrmeter.measure.tasks.cell:CellMeasurement"),
     ProfileSpec.task: (ProfileSpec, "asrmeter.measure.tasks.profile:CellProfile"),
     NodeProfileSpec.task: (NodeProfileSpec, "asrmeter.measure.tasks.node_profile:NodeProfile"),
+    LayoutSpec.task: (LayoutSpec, "asrmeter.measure.tasks.layout:LayoutProcess"),
     PeaksSpec.task: (PeaksSpec, "asrmeter.measure.tasks.peaks:PeakMeasurement"),
 }
 
