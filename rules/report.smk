@@ -29,6 +29,7 @@ rule figures:
         cells="<results>/tables/cells.parquet",
         transcripts="<results>/tables/transcripts.parquet",
         optimisations="<results>/tables/optimisations.parquet",
+        layouts="<results>/tables/layouts.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -60,6 +61,7 @@ rule figures:
             --cells {input.cells:q} \
             --transcripts {input.transcripts:q} \
             --optimisations {input.optimisations:q} \
+            --layouts {input.layouts:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
@@ -84,6 +86,7 @@ rule report:
         transcripts="<results>/tables/transcripts.parquet",
         sittings="<results>/tables/sittings.parquet",
         optimisations="<results>/tables/optimisations.parquet",
+        layouts="<results>/tables/layouts.parquet",
         start="<results>/tables/start.parquet",
         flops="<results>/tables/flops.parquet",
         operators="<results>/tables/operators.parquet",
@@ -116,6 +119,7 @@ rule report:
             --transcripts {input.transcripts:q} \
             --sittings {input.sittings:q} \
             --optimisations {input.optimisations:q} \
+            --layouts {input.layouts:q} \
             --start {input.start:q} \
             --flops {input.flops:q} \
             --operators {input.operators:q} \

@@ -8,7 +8,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import optimisations
+from asrmeter.analysis import layouts, optimisations
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, required=True, help="cells table (Parquet)")
     parser.add_argument("--transcripts", type=Path, required=True, help="transcripts table (Parquet)")
     parser.add_argument("--optimisations", type=Path, required=True, help="optimisations table (Parquet)")
+    parser.add_argument("--layouts", type=Path, required=True, help="layouts table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     tables = Bottlenecks.read({name: getattr(arguments, name) for name in TABLES})
     words = load_texts(arguments.template_folder, study.report.language)
-    context = FigureContext.of(study, cells, transcripts, tables, words, optimisations.read(arguments.optimisations))
+    further = optimisations.read(arguments.optimisations), layouts.read(arguments.layouts)
+    context = FigureContext.of(study, cells, transcripts, tables, words, *further)
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))
 

@@ -19,6 +19,7 @@ from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from helpers.tables import (
@@ -73,10 +74,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
         optimisations=example_optimisations(("whisper-tiny.en", HOSTILE)),
         start=start_table.rows(cells),
+        layouts=example_layouts(("whisper-tiny.en", HOSTILE)),
     )
-    context = FigureContext.of(
-        inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), inputs.optimisations
-    )
+    further = inputs.optimisations, inputs.layouts
+    context = FigureContext.of(inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), *further)
     figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from asrmeter.analysis import start_table
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.layouts import LAYOUTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.common import parquet
@@ -325,11 +326,15 @@ def example_segments() -> dict[str, dict[str, Any]]:
 
 
 def write_tables(
-    folder: Path, cells: list[Cell], transcripts: list[Cell], optimisations: Sequence[Cell] = ()
+    folder: Path,
+    cells: list[Cell],
+    transcripts: list[Cell],
+    optimisations: Sequence[Cell] = (),
+    layouts: Sequence[Cell] = (),
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them: `optimisations.parquet` and `start.parquet`.
+    What is made of cells lies beside them: `optimisations.parquet`, `start.parquet`, `layouts.parquet`.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -339,6 +344,7 @@ def write_tables(
     for name, rows, schema in (
         ("optimisations", list(optimisations), OPTIMISATIONS),
         ("start", start_table.rows(cells), start_table.START),
+        ("layouts", list(layouts), LAYOUTS),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

@@ -27,6 +27,7 @@ from asrmeter.report.html.takeaways import TakeawayContext
 from asrmeter.report.theme import ACCENT, INK
 from asrmeter.workflow import import_closure
 from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.tables import cell, example_cells, example_study, failed, write_tables
 
@@ -35,8 +36,8 @@ TEXTS = load_texts(TEMPLATES, "en")
 
 
 def context(cells, tables=None):
-    optimisations = example_optimisations() if cells else ()
-    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, optimisations)
+    further = (example_optimisations(), example_layouts()) if cells else ()
+    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, *further)
 
 
 def figure_svg(name, cells, tables=None):
@@ -355,7 +356,7 @@ def test_command_line_makes_every_figure(tmp_path: Path):
         "output-folder": tmp_path / "figures",
         "template-folder": TEMPLATES,
     }
-    options |= {"optimisations": tmp_path / "optimisations.parquet"}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "layouts")}
     options |= {name: paths[name] for name in make_figures.TABLES}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     made = sorted(path.stem for path in (tmp_path / "figures").iterdir())

@@ -23,9 +23,9 @@ from asrmeter.report.html.page import linkable
 from asrmeter.report.html.sources import report_of
 from asrmeter.report.share import _sources, share
 from asrmeter.study import ownership
-from asrmeter.study.model import Report
 from asrmeter.workflow import run_lock
 from helpers.private_run import ELSE, PLACES, RESULTS, WORST, found_in, make
+from helpers.tables import example_study
 
 DRAWN = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><text id="a">drawn</text></svg>'
 SETTINGS = list(product(("all", "worst", "none"), (True, False)))
@@ -81,7 +81,9 @@ def test_a_report_links_to_tables_that_go_along_and_to_no_other(transcripts: str
     page = report_in(make_run(transcripts=transcripts, paths=paths))
     shared = share(Path(RESULTS))
     packed = files_of(shared.path)
-    tables = {f"tables/{name}.csv" for name in linkable(Report()) if transcripts == "all" or name != "transcripts"}
+    tables = {
+        f"tables/{name}.csv" for name in linkable(example_study()) if transcripts == "all" or name != "transcripts"
+    }
     assert links_of(packed["report.html"]) == tables == {name for name in packed if name.startswith("tables/")}
     assert packed.keys() - tables == {"report.html", "study.json", "columns.md"}
     assert links_of(page) == (tables if (transcripts, paths) == ("all", True) else set())
@@ -224,7 +226,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     results = make(here, DRAWN)
     tables = {
         name: results / "tables" / f"{name}.parquet"
-        for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
+        for name in ("cells", "transcripts", "optimisations", "layouts", *make_figures.TABLES)
     }
     options = tables | {
         "study": results / "study.json",

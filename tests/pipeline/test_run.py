@@ -56,6 +56,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "transcripts",
         "optimisations",
         "start",
+        "layouts",
         "flops",
         "operators",
         "ceilings",

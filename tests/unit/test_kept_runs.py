@@ -36,7 +36,7 @@ COPIED = [
     "models/whisper-base/provenance.json",
     "study.json",
     "tables/cells.csv",
-    *(f"tables/{name}.parquet" for name in ("cells", "optimisations", "sittings", "start", "transcripts")),
+    *(f"tables/{name}.parquet" for name in ("cells", "layouts", "optimisations", "sittings", "start", "transcripts")),
 ]
 
 

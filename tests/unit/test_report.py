@@ -40,6 +40,7 @@ from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.table_model import with_note
 from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.tables import (
     all_sittings,
@@ -108,6 +109,7 @@ def rendered(
     selection=None,
     audio=None,
     optimisations=(),
+    layouts_measured=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -115,14 +117,15 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     language = study.report.language
-    context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, language), optimisations)
+    texts, further = load_texts(TEMPLATES, language), (optimisations, layouts_measured)
+    context = FigureContext.of(study, cells, transcripts, bottlenecks, texts, *further)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(TEMPLATES, language)
     selection = example_selection() if selection is None else selection
-    linked = report.linkable(study.report)
+    linked = report.linkable(study)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells),
+        optimisations, start_table.rows(cells), layouts_measured,
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -139,7 +142,8 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def page():
-    return rendered(example_cells(("cpu", "cuda")), drawn=True, optimisations=example_optimisations())
+    further = {"optimisations": example_optimisations(), "layouts_measured": example_layouts()}
+    return rendered(example_cells(("cpu", "cuda")), drawn=True, **further)
 
 
 def drawn_anew(context: FigureContext) -> Figure:
@@ -162,9 +166,8 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
         cast(dict[str, FigureEntry], FIGURES), "anew", FigureEntry("test_report:drawn_anew", "test_report:said_anew")
     )
     command[command.index(str(TEMPLATES))] = str(templates)
-    options = {
-        name: tmp_path / f"{name}.parquet" for name in ("cells", "transcripts", "optimisations", *make_figures.TABLES)
-    }
+    tables = ("cells", "transcripts", "optimisations", "layouts", *make_figures.TABLES)
+    options = {name: tmp_path / f"{name}.parquet" for name in tables}
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     place = command.index("--figures")
@@ -207,7 +210,7 @@ def test_page_is_well_formed_and_all_links_have_targets(page):
     inside = {link[1:] for link in parsed.links if link.startswith("#")}
     assert inside <= set(parsed.ids)
     elsewhere = {link for link in parsed.links if not link.startswith("#")}
-    assert elsewhere == {f"tables/{name}.csv" for name in report.linkable(example_study().report)}
+    assert elsewhere == {f"tables/{name}.csv" for name in report.linkable(example_study())}
     assert "<code>profiles/whisper-base/fp32/cpu/30s-b1.trace.json.gz</code>" in page
 
 
@@ -591,7 +594,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start")}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "start", "layouts")}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}

@@ -31,6 +31,7 @@ from asrmeter.report.formatting import size, unit_2025
 from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.tables import (
     all_sittings,
@@ -169,8 +170,8 @@ def test_a_russian_report_says_nothing_in_english() -> None:
     )
     bottlenecks = example_bottlenecks(cells)
     report = {"language": "ru", "study_2025": True}
-    optimisations = example_optimisations()
-    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report, optimisations=optimisations))
+    further = {"optimisations": example_optimisations(), "layouts_measured": example_layouts()}
+    shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report, **further))
     assert shown.language == "ru"
     for heading in (*RUSSIAN["sections"].values(), *RUSSIAN["scenario"].values(), *RUSSIAN["figure"].values()):
         assert heading in shown.headings
@@ -178,7 +179,7 @@ def test_a_russian_report_says_nothing_in_english() -> None:
         cells,
         all_sittings(cells),
         *vars(bottlenecks).values(),
-        optimisations,
+        *further.values(),
         [{"origin": str(example_selection()["origin"])}],
     )
     data = {text for rows in tables for text in strings_in(rows)} | {pair.reason for pair in pairs_of(comparison)}
@@ -211,13 +212,13 @@ def test_counts_of_a_comparison_come_from_the_catalogue() -> None:
 
 def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     cells = example_cells(("cpu", "cuda"))
-    paths = write_tables(tmp_path, cells, [], example_optimisations())
+    paths = write_tables(tmp_path, cells, [], example_optimisations(), example_layouts())
     bottlenecks = write_bottlenecks(tmp_path, example_bottlenecks(cells))
     options = {name: bottlenecks[name] for name in make_figures.TABLES}
     study = tmp_path / "study.json"
     study.write_text(json.dumps(example_study({"language": "ru"}).as_json()))
     options |= {"study": study, "cells": paths[0], "transcripts": paths[1]}
-    options |= {"optimisations": tmp_path / "optimisations.parquet"}
+    options |= {name: tmp_path / f"{name}.parquet" for name in ("optimisations", "layouts")}
     options |= {"template-folder": TEMPLATES, "output-folder": tmp_path}
     with warnings.catch_warnings():
         # A glyph that DejaVu Sans lacks.

@@ -69,6 +69,11 @@ FIGURES: Mapping[str, FigureEntry] = {
         draw="asrmeter.report.figures.cells:wer_figure",
         takeaway="asrmeter.report.html.takeaways:wer_takeaway",
     ),
+    "layouts": FigureEntry(
+        draw="asrmeter.report.figures.layouts:layouts_figure",
+        takeaway="asrmeter.report.html.layouts:layouts_takeaway",
+        section="layouts",
+    ),
     "roofline": FigureEntry(
         draw="asrmeter.report.figures.bottlenecks:roofline_figure",
         takeaway="asrmeter.report.html.bottlenecks:roofline_takeaway",

@@ -58,7 +58,7 @@ def share(results: Path) -> Shared:
         raise AsrmeterError(f"{results}: holds no {ownership.FILE}; name the results folder of a finished run")
     study = ownership.read(results / ownership.FILE)
     sources = _sources(results, study)
-    names = linkable(study.report)
+    names = linkable(study)
     files = {name: results / "tables" / f"{name}.parquet" for name in names}
     _check_files(results, [sources.study, *files.values(), sources.selection, sources.segments, *sources.figures])
     _check_tables(results, study, files["cells"])

@@ -25,8 +25,8 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` are the rows of the
-    table of that name.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` and `layouts` are the
+    rows of these tables.
     """
 
     cells: Sequence[Row]
@@ -34,6 +34,7 @@ class FigureContext:
     words: Texts
     recommendation: Recommendation | None = None
     optimisations: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
     @classmethod
     def of(
@@ -44,12 +45,13 @@ class FigureContext:
         tables: Bottlenecks,
         words: Texts,
         optimisations: Sequence[Row] = (),
+        layouts: Sequence[Row] = (),
     ) -> "FigureContext":
-        """Return the context of a complete study, all of its rows, and those of the table `optimisations`."""
+        """Return the context of a complete study, all of its rows, and those of `optimisations` and `layouts`."""
         cells, elsewhere = split_by_hardware(rows)
         results = results_of(cells, transcripts)
         recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
-        return cls(cells, tables.of(cells), words, recommendation, optimisations)
+        return cls(cells, tables.of(cells), words, recommendation, optimisations, layouts)
 
     @cached_property
     def candidates(self) -> list[Candidate]:

@@ -39,6 +39,7 @@ from asrmeter.report.html.certainty import chance
 from asrmeter.report.html.comparison import comparison_section
 from asrmeter.report.html.first_screen import first_screen
 from asrmeter.report.html.inline_svg import inline_svg
+from asrmeter.report.html.layouts import layouts_section
 from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.not_shown import not_shown
 from asrmeter.report.html.optimisations import optimisations_section
@@ -63,14 +64,15 @@ from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
 # The tables of what variants bring, and cost.
-OF_VARIANTS = ("optimisations", "start")
+OF_VARIANTS = ("optimisations", "start", "layouts")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
-def linkable(report: Report) -> tuple[str, ...]:
-    """Return the tables that a report can link to."""
+def linkable(study: Study) -> tuple[str, ...]:
+    """Return the tables that a study's report can link to: those that it asks for, and those that every one has."""
     names = ("cells", "sittings", "passes", "transcripts", *OF_VARIANTS, *KEYS)
-    return tuple(name for name in names if name != "edlm2025" or report.study_2025)
+    asked = {"edlm2025": study.report.study_2025, "layouts": bool(study.layouts)}
+    return tuple(name for name in names if asked.get(name, True))
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
@@ -104,7 +106,7 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report, `optimisations` and `start` the rows of these tables.
+    tables that lie beside the report, `optimisations`, `start` and `layouts` the rows of these.
     """
 
     study: Study
@@ -119,6 +121,7 @@ class Inputs:
     linked: Sequence[str] = ()
     optimisations: Sequence[Row] = ()
     start: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -140,7 +143,13 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
     recommendation = rank_all(results, unmeasured)
     recommendations = recommend(results, unmeasured, study)
     takeaways = TakeawayContext(
-        cells, recommendation, bottlenecks, words, next(iter(recommendations), None), inputs.optimisations
+        cells,
+        recommendation,
+        bottlenecks,
+        words,
+        next(iter(recommendations), None),
+        inputs.optimisations,
+        inputs.layouts,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
@@ -177,6 +186,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "stars": with_unknown(stars, takeaways.unknown, words) if len(stars.lines) > 1 else None,
         "figures": _of_section("figures", drawn),
         "not_shown": not_shown(takeaways, drawn.keys(), bool(transcripts.segments), study.report.transcripts == "none"),
+        "layouts": layouts_section(inputs.layouts, words),
         "bottlenecks": held_back if any(held_back.values()) or _of_section("bottlenecks", drawn) else None,
         "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
         "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,

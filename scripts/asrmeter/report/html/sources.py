@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import optimisations, start_table
+from asrmeter.analysis import layouts, optimisations, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -24,7 +24,7 @@ from asrmeter.report.privacy import Privacy
 from asrmeter.study import ownership
 
 # The tables of what variants bring, and cost, with what reads them.
-_OF_VARIANTS = {"optimisations": optimisations.read, "start": start_table.read}
+_OF_VARIANTS = {"optimisations": optimisations.read, "start": start_table.read, "layouts": layouts.read}
 # All that a report is made of.
 TABLES = ("cells", "transcripts", "sittings", *_OF_VARIANTS, *KEYS)
 # What the report shows of either.
@@ -85,7 +85,8 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
         comparison=compare(privacy.run(other), Run.of(shown.results, shown_cells, transcripts)) if other else None,
         optimisations=privacy.rows("optimisations", found["optimisations"]),
         start=privacy.rows("start", found["start"]),
-        linked=privacy.tables_of(linkable(study.report)) if is_packed or not privacy.withholds else (),
+        layouts=privacy.rows("layouts", found["layouts"]),
+        linked=privacy.tables_of(linkable(study)) if is_packed or not privacy.withholds else (),
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
     words = load_words(sources.template_folder, study.report.language)

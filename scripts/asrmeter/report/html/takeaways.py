@@ -40,8 +40,8 @@ Takeaway = tuple[Markup, list[str]]
 class TakeawayContext:
     """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` are the rows of the
-    table of that name.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations` and `layouts`
+    are the rows of these tables.
     """
 
     cells: Sequence[Row]
@@ -50,6 +50,7 @@ class TakeawayContext:
     words: Words
     recommendation: Recommendation | None = None
     optimisations: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
     @cached_property
     def everything(self) -> list[CellResult]:
