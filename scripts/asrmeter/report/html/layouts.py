@@ -41,10 +41,10 @@ def layouts_section(rows: Sequence[Row], words: Words) -> LayoutsSection | None:
 
 
 def layouts_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say which layout does most; None where none was measured."""
+    """Say what the best other layout does beside the first, of each model; None where none was measured."""
     if not any(map(is_measured, of.layouts)):
         return None
-    return next(_sentences(of.layouts, of.words), of.words["layouts"]["nothing"]), []
+    return Markup(" ").join(_sentences(of.layouts, of.words)) or of.words["layouts"]["nothing"], []
 
 
 def _sentences(rows: Sequence[Row], words: Words) -> Iterator[Markup]:
