@@ -111,7 +111,9 @@ def test_disturbed_laps_count_only_where_no_other_stands(study: Study) -> None:
     assert (row["n_laps"], row["disturbed"]) == (2, False) and row["samples_per_s"] == pytest.approx(3.2)
     _, row = rows(study, found_of(study, [1.25] * LAPS, disturbance="process 1: others used it"))
     assert (row["n_laps"], row["disturbed"]) == (3, True) and row["samples_per_s"] == pytest.approx(3.2)
-    assert row["ratio_to_first_low"] is None and row["disturbance"] == "process 1: others used it"
+    assert (
+        row["ratio_to_first"] is row["ratio_to_first_low"] is None and row["disturbance"] == "process 1: others used it"
+    )
 
 
 def test_percentile_takes_enough_passes(study: Study) -> None:

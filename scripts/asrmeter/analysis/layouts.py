@@ -109,7 +109,7 @@ LAYOUTS = pa.schema(
             "`samples_per_s` over that of the first layout of the study, of the same model, variant and device.",
             Source.COMPUTED,
             unit="ratio",
-            null_when=f"the first one was measured in no lap, or on another machine; or {_FAILED}",
+            null_when=f"of the two, one was disturbed in every lap, or the first was not measured here; or {_FAILED}",
         ),
         *(
             column(
@@ -263,9 +263,11 @@ def _figures(counted: Sequence[MeasuredLayout], fitted: Fitted) -> dict[str, Any
 
 
 def _ratio(own: Fitted, first: Fitted | None, is_first: bool) -> dict[str, Any]:
+    if not own.laps:  # what was disturbed in every lap decides nothing
+        return {}
     if is_first:
         return {"ratio_to_first": 1.0}
-    ratio = ratio_of(_estimate(own), _estimate(first)) if first else None
+    ratio = ratio_of(_estimate(own), _estimate(first)) if first and first.laps else None
     if ratio is None:
         return {}
     return {"ratio_to_first": ratio.value, "ratio_to_first_low": ratio.low, "ratio_to_first_high": ratio.high}
