@@ -18,6 +18,7 @@ include: "rules/retry.smk"
 include: "rules/profile.smk"
 include: "rules/silence.smk"
 include: "rules/load.smk"
+include: "rules/layouts.smk"
 include: "rules/ceilings.smk"
 include: "rules/analysis.smk"
 include: "rules/report.smk"
@@ -31,8 +32,9 @@ rule all:
     input:
         "<results>/report.html",
         "<results>/study.json",
-        # Named here too, so that a cell whose file was deleted is measured again.
+        # Named here too, so that a cell or layout whose file was deleted is measured again.
         ALL_SITTINGS,
+        LAYOUTS,
 
 
 rule fetch:

@@ -1,10 +1,10 @@
 """
 From records to tables.
 
-Needs: the records of all cells in all laps, what was heard of silence, profiles, ceilings, load tests, counts of FLOPs,
-  Whisper's spelling table
+Needs: the records of all cells and layouts in all laps, what was heard of silence, profiles, ceilings, load tests, counts
+  of FLOPs, Whisper's spelling table
 Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,silence,silence_models}.{parquet,csv},
-  <results>/tables/{loads,capacities,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
+  <results>/tables/{loads,capacities,layouts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
 Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
 """
 
@@ -14,6 +14,7 @@ LOAD_TESTS = [f"<results>/load/{way}.parquet" for way in PLAN.load_tests]
 CEILINGS = [
     f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY.devices
 ]
+LAYOUTS = [f"<results>/layouts/{run}.parquet" for run in PLAN.layouts]
 
 
 rule tables:
@@ -25,6 +26,7 @@ rule tables:
         # Each is as new as the newest record of its lap, and all records together are thousands.
         laps=PLAN.laps.retried,
         silence=HEARINGS,
+        layouts=LAYOUTS,
         study=saved_study,
         flops="<results>/tables/flops.parquet",
         words=PLAN.archives(["openai-whisper"]),
@@ -41,6 +43,7 @@ rule tables:
                 "start",
                 "silence",
                 "silence_models",
+                "layouts",
             ],
             ending=["parquet", "csv"],
         ),
@@ -57,6 +60,7 @@ rule tables:
         python scripts/make_tables.py \
             --study {input.study:q} \
             --measurements {params.results:q}/measurements \
+            --layouts {params.results:q}/layouts \
             --downloads {params.results:q}/downloads \
             --flops {input.flops:q} \
             --silence {input.silence:q} \

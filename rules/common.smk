@@ -119,6 +119,7 @@ wildcard_constraints:
     size=r"\d+s-b\d+",
     sitting=r"\d+s-b\d+/lap[1-9]",
     lap=r"[1-9]",
+    layout=r"\d+x\d+",
     machine=r"[^/]+",
     format=r"[a-z0-9][a-z0-9_-]*",
     environment=r"(-[a-z][a-z-]*)?",
@@ -155,6 +156,12 @@ def sitting_of(wildcards, device):
 def load_test_of(wildcards, device):
     "The planned load test of a file. Any other is refused."
     return or_exit(PLAN.load_test, f"{wildcards.model}/{wildcards.variant}/{device}")
+
+
+def layout_of(wildcards, device):
+    "The planned layout, in a lap, of a file. Any other is refused."
+    name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.layout}/lap{wildcards.lap}"
+    return or_exit(PLAN.layout, name)
 
 
 def memory_mb(planned, device):

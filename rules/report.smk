@@ -32,6 +32,7 @@ rule figures:
         silence="<results>/tables/silence.parquet",
         loads="<results>/tables/loads.parquet",
         capacities="<results>/tables/capacities.parquet",
+        layouts="<results>/tables/layouts.parquet",
         roofline="<results>/tables/roofline.parquet",
         ceilings="<results>/tables/ceilings.parquet",
         operators="<results>/tables/operators.parquet",
@@ -66,6 +67,7 @@ rule figures:
             --silence {input.silence:q} \
             --loads {input.loads:q} \
             --capacities {input.capacities:q} \
+            --layouts {input.layouts:q} \
             --roofline {input.roofline:q} \
             --ceilings {input.ceilings:q} \
             --operators {input.operators:q} \
@@ -91,6 +93,7 @@ rule report:
         sittings="<results>/tables/sittings.parquet",
         languages="<results>/tables/languages.parquet",
         optimisations="<results>/tables/optimisations.parquet",
+        layouts="<results>/tables/layouts.parquet",
         start="<results>/tables/start.parquet",
         silence_models="<results>/tables/silence_models.parquet",
         loads="<results>/tables/loads.parquet",
@@ -127,6 +130,7 @@ rule report:
             --sittings {input.sittings:q} \
             --languages {input.languages:q} \
             --optimisations {input.optimisations:q} \
+            --layouts {input.layouts:q} \
             --start {input.start:q} \
             --silence-models {input.silence_models:q} \
             --loads {input.loads:q} \

@@ -8,7 +8,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import capacity_columns, optimisations, silence
+from asrmeter.analysis import capacity_columns, layouts, optimisations, silence
 from asrmeter.analysis.bottlenecks import Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.table_rows import TRANSCRIPT_KEY, read_rows
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--silence", type=Path, required=True, help="silence table (Parquet)")
     for name in capacity_columns.TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
+    parser.add_argument("--layouts", type=Path, required=True, help="layouts table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
     words = load_texts(arguments.template_folder, study.report.language, error_unit_of(cells))
     proposed, heard = optimisations.read(arguments.optimisations), silence.read(arguments.silence)
     under_load = [capacity_columns.read(name, getattr(arguments, name)) for name in capacity_columns.TABLES]
-    context = FigureContext.of(study, cells, transcripts, tables, words, proposed, heard, *under_load)
+    further = proposed, heard, *under_load, layouts.read(arguments.layouts)
+    context = FigureContext.of(study, cells, transcripts, tables, words, *further)
     for name in FIGURES:
         write_atomically(arguments.output_folder / f"{name}.svg", figure_svg(name, context))
 

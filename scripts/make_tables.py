@@ -10,7 +10,7 @@ from pathlib import Path
 # Where PYTHONSAFEPATH is set, Python leaves this folder out.
 sys.path.insert(0, os.path.dirname(__file__))
 
-from asrmeter.analysis import languages_table, optimisations, silence, start_table
+from asrmeter.analysis import languages_table, layouts, optimisations, silence, start_table
 from asrmeter.analysis.cells_table import gather
 from asrmeter.analysis.normalisers import normalisers
 from asrmeter.common.parquet import read, write
@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     parser.add_argument("--measurements", type=Path, required=True, help="folder of the cells' files")
+    parser.add_argument("--layouts", type=Path, required=True, help="folder of the layouts' files")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
     parser.add_argument(
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     tables["languages"] = languages_table.table(tables)
     tables["start"] = start_table.table(tables)
     tables |= silence.tables(study, args.silence, args.fingerprints)
+    tables["layouts"] = layouts.table(study, layouts.read_all(study, args.layouts, args.fingerprints))
     write(tables, args.output_folder)
     counts = Counter(tables["cells"]["status"].to_pylist())
     logging.info("%d cells: %s", counts.total(), ", ".join(f"{n} {status}" for status, n in counts.most_common()))

@@ -20,6 +20,8 @@ from asrmeter.report.figures.render import figure_svg
 from asrmeter.report.html.audio import Audio
 from asrmeter.report.html.page import Inputs, render, report_context
 from helpers.bottlenecks import example_bottlenecks
+from helpers.capacity import known_capacities
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
 from helpers.silence import example_silence
@@ -61,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     bottlenecks = example_bottlenecks(cells)
     slower = [row | {"latency_s_median": row["latency_s_median"] and row["latency_s_median"] * 1.2} for row in cells]
     slower[0] |= {"latency_s_median": 100.0, "threads": 1}
-    silence = example_silence(("whisper-tiny.en", HOSTILE))
+    silence, (loads, capacities) = example_silence(("whisper-tiny.en", HOSTILE)), known_capacities()
     inputs = Inputs(
         example_study(report={"study_2025": True}),
         cells,
@@ -77,10 +79,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         optimisations=example_optimisations(("whisper-tiny.en", HOSTILE)),
         start=start_table.rows(cells),
         silence_models=model_rows(silence),
+        loads=loads,
+        capacities=capacities,
+        layouts=example_layouts(("whisper-tiny.en", HOSTILE)),
     )
-    context = FigureContext.of(
-        inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), inputs.optimisations, silence
-    )
+    further = {"optimisations": inputs.optimisations, "silence": silence, "layouts": inputs.layouts}
+    further |= {"loads": loads, "capacities": capacities}
+    context = FigureContext.of(inputs.study, cells, transcripts, bottlenecks, load_texts(TEMPLATES, "en"), **further)
     figures = {name: figure_svg(name, context) for name in FIGURES}
     html = render(TEMPLATES, report_context(inputs, figures, load_words(TEMPLATES, "en")))
     path = tmp_path_factory.mktemp("report") / "report.html"

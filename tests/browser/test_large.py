@@ -31,7 +31,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("large")
     tables = write_large_study(folder)
     report = folder / "report.html"
-    needed = ("study", "cells", "transcripts", "optimisations", "silence")
+    needed = ("study", "cells", "transcripts", "optimisations", "silence", "loads", "capacities", "layouts")
     needed += ("roofline", "ceilings", "operators", "scaling")
     drawn_from = {name: tables[name] for name in needed}
     words = {"template_folder": TEMPLATES}

@@ -135,6 +135,7 @@ ONLY_CHECKED = {
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),
     "python tests/check/bare_loop.py --results results --budget-s 6",
+    "python tests/check/bare_layouts.py results",
     "python scripts/list_cells.py results --disturbed --delete",
     *("python tests/check/wall_time.py results", "python tests/check/coverage.py 500"),
     "python tests/check/agreement.py first/results second/results",

@@ -106,7 +106,7 @@ def write_large_study(folder: Path) -> dict[str, Path]:
     ]
     written = write_tables(folder, cells, large_transcripts(cells), optimisations)
     paths = {path.stem: path for path in written}
-    beside = ("languages", "optimisations", "start", "silence", "silence_models", "loads", "capacities")
+    beside = ("languages", "optimisations", "start", "silence", "silence_models", "loads", "capacities", "layouts")
     paths |= {name: folder / f"{name}.parquet" for name in beside}
     paths |= write_bottlenecks(folder, bottlenecks)
     one = example_segments()["house-5-0"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from asrmeter.analysis import capacity_columns, languages_table, start_table
 from asrmeter.analysis import silence as silence_tables
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
+from asrmeter.analysis.layouts import LAYOUTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.sitting_columns import SITTINGS
 from asrmeter.common import parquet
@@ -338,11 +339,12 @@ def write_tables(
     transcripts: list[Cell],
     optimisations: Sequence[Cell] = (),
     silence: Sequence[Cell] = (),
+    layouts: Sequence[Cell] = (),
 ) -> tuple[Path, Path, Path]:
     """Write cells, transcripts and sittings the way the pipeline does, and return the paths.
 
-    What is made of cells lies beside them (`languages`, `optimisations`, `start`), the tables of silence, and without a
-    load test `loads` and `capacities`.
+    What is made of cells lies beside them (`languages`, `optimisations`, `start`), those of silence and of layouts, and
+    without a load test `loads` and `capacities`.
     """
     paths = folder / "cells.parquet", folder / "transcripts.parquet", folder / "sittings.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -357,6 +359,7 @@ def write_tables(
         ("silence", list(silence), silence_tables.SILENCE),
         ("silence_models", silence_tables.model_rows(silence), silence_tables.SILENCE_MODELS),
         *((name, [], schema) for name, schema in capacity_columns.TABLES.items()),
+        ("layouts", list(layouts), LAYOUTS),
     ):
         parquet.save(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     return paths

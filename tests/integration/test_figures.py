@@ -27,6 +27,8 @@ from asrmeter.report.html.takeaways import TakeawayContext
 from asrmeter.report.theme import ACCENT, INK
 from asrmeter.workflow import import_closure
 from helpers.bottlenecks import example_bottlenecks, scaling_row, stage_rows, write_bottlenecks
+from helpers.capacity import known_capacities
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
 from helpers.tables import cell, example_cells, example_study, failed, write_tables
@@ -35,9 +37,11 @@ TEMPLATES = Path(__file__).parents[2] / "report"
 TEXTS = load_texts(TEMPLATES, "en")
 
 
-def context(cells, tables=None):
-    optimisations, silence = (example_optimisations(), example_silence()) if cells else ((), ())
-    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), TEXTS, optimisations, silence)
+def context(cells, tables=None, texts=TEXTS):
+    loads, capacities = known_capacities()
+    further = {"optimisations": example_optimisations(), "silence": example_silence(), "layouts": example_layouts()}
+    further |= {"loads": loads, "capacities": capacities}
+    return FigureContext.of(example_study(), cells, [], tables or Bottlenecks(), texts, **(further if cells else {}))
 
 
 def figure_svg(name, cells, tables=None):
@@ -91,7 +95,7 @@ def test_svg_is_deterministic_xml_with_real_text(name):
     svg = figure_svg(name, cells, tables)
     assert svg == figure_svg(name, cells, tables)
     labels = ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)", "times as fast")
-    labels += ("Clips with text (%)",)
+    labels += ("Clips with text (%)", "segments per second", "Requests that come")
     assert any(label in svg for label in labels)
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
@@ -251,11 +255,12 @@ def test_the_steps_of_the_front_go_down():
 
 
 def test_words_of_another_language_are_in_all_figures():
-    texts = {section: {key: f"{text} «xx»" for key, text in entries.items()} for section, entries in TEXTS.items()}
+    # At either end, as a long one has two lines.
+    texts = {section: {key: f"«xx» {text} «xx»" for key, text in entries.items()} for section, entries in TEXTS.items()}
     cells = example_cells(("cpu", "cuda"))
-    tables, heard = example_bottlenecks(cells), example_silence()
+    drawn = context(cells, example_bottlenecks(cells), texts)
     for name in FIGURES:
-        svg = render.figure_svg(name, FigureContext.of(example_study(), cells, [], tables, texts, (), heard))
+        svg = render.figure_svg(name, drawn)
         said = [text for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if re.search("[a-z]{4}", text)]
         plain = [text for text in said if "«xx»" not in text and not re.search("whisper|wav2vec|^cuda$", text)]
         assert plain == [], name
@@ -265,7 +270,7 @@ def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
-    others = ("alternatives", "optimisations", "silence", "stages", "operators", "gpu_over_cpu")
+    others = ("alternatives", "optimisations", "capacity", "silence", "layouts", "stages", "operators", "gpu_over_cpu")
     figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
@@ -357,7 +362,7 @@ def test_command_line_makes_every_figure(tmp_path: Path):
         "output-folder": tmp_path / "figures",
         "template-folder": TEMPLATES,
     }
-    further = ("optimisations", "silence", "loads", "capacities")
+    further = ("optimisations", "silence", "loads", "capacities", "layouts")
     options |= {name: tmp_path / f"{name}.parquet" for name in further}
     options |= {name: paths[name] for name in make_figures.TABLES}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])

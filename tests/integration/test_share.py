@@ -223,7 +223,16 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     results = make(here, DRAWN)
     tables = {
         name: results / "tables" / f"{name}.parquet"
-        for name in ("cells", "transcripts", "optimisations", "silence", "loads", "capacities", *make_figures.TABLES)
+        for name in (
+            "cells",
+            "transcripts",
+            "optimisations",
+            "silence",
+            "loads",
+            "capacities",
+            "layouts",
+            *make_figures.TABLES,
+        )
     }
     options = tables | {
         "study": results / "study.json",

@@ -61,6 +61,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
         "silence_models",
         "loads",
         "capacities",
+        "layouts",
         "flops",
         "operators",
         "ceilings",

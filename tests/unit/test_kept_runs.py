@@ -42,6 +42,7 @@ COPIED = [
         for name in (
             "cells",
             "languages",
+            "layouts",
             "loads",
             "optimisations",
             "silence",

@@ -43,6 +43,7 @@ from asrmeter.report.html.takeaways import Takeaway, TakeawayContext
 from asrmeter.report.terms import BOTH, CHARACTERS, WORDS, section_of
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
 from helpers.capacity import known_capacities
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
 from helpers.tables import (
@@ -116,6 +117,7 @@ def rendered(
     languages=(),
     loads=(),
     capacities=(),
+    layouts_measured=(),
     **changes,
 ):
     transcripts = example_transcripts(cells) if transcripts is None else transcripts
@@ -123,7 +125,7 @@ def rendered(
     bottlenecks = example_bottlenecks(cells) if bottlenecks is None else bottlenecks
     study = example_study(**changes)
     said = (TEMPLATES, study.report.language, error_unit_of(cells))
-    further = optimisations, silence, loads, capacities
+    further = optimisations, silence, loads, capacities, layouts_measured
     context = FigureContext.of(study, cells, transcripts, bottlenecks, load_texts(*said), *further)
     figures = {name: figure_svg(name, context) if drawn else DRAWN for name in FIGURES}
     words = load_words(*said)
@@ -131,7 +133,7 @@ def rendered(
     linked = report.linkable(study)
     inputs = report.Inputs(
         study, cells, transcripts, sittings, bottlenecks, selection, example_segments(), audio, comparison, linked,
-        optimisations, start_table.rows(cells), model_rows(silence), languages, loads, capacities,
+        optimisations, start_table.rows(cells), model_rows(silence), languages, loads, capacities, layouts_measured,
     )  # fmt: skip
     context = report.report_context(inputs, figures, words)
     return report.render(TEMPLATES, context)
@@ -150,7 +152,7 @@ def text_of(html):
 def page():
     loads, capacities = known_capacities()
     made = {"optimisations": example_optimisations(), "silence": example_silence()}
-    made |= {"loads": loads, "capacities": capacities}
+    made |= {"loads": loads, "capacities": capacities, "layouts_measured": example_layouts()}
     return rendered(example_cells(("cpu", "cuda")), drawn=True, **made)
 
 
@@ -174,10 +176,17 @@ def test_a_new_figure_needs_one_entry_and_its_words(tmp_path: Path, monkeypatch:
         cast(dict[str, FigureEntry], FIGURES), "anew", FigureEntry("test_report:drawn_anew", "test_report:said_anew")
     )
     command[command.index(str(TEMPLATES))] = str(templates)
-    options = {
-        name: tmp_path / f"{name}.parquet"
-        for name in ("cells", "transcripts", "optimisations", "silence", "loads", "capacities", *make_figures.TABLES)
-    }
+    tables = (
+        "cells",
+        "transcripts",
+        "optimisations",
+        "silence",
+        "loads",
+        "capacities",
+        "layouts",
+        *make_figures.TABLES,
+    )
+    options = {name: tmp_path / f"{name}.parquet" for name in tables}
     options |= {"study": tmp_path / "study.json", "template-folder": templates, "output-folder": tmp_path}
     make_figures.main([part for key, value in options.items() for part in (f"--{key}", str(value))])
     place = command.index("--figures")
@@ -608,7 +617,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
         "transcripts": tables[1],
         "sittings": tables[2],
     }
-    of_variants = ("languages", "optimisations", "start", "silence_models", "loads", "capacities")
+    of_variants = ("languages", "optimisations", "start", "silence_models", "loads", "capacities", "layouts")
     options |= {name.replace("_", "-"): tmp_path / f"{name}.parquet" for name in of_variants}
     options |= write_bottlenecks(tmp_path, example_bottlenecks(cells))
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))

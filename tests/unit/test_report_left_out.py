@@ -14,6 +14,7 @@ from asrmeter.report.catalogue import load_words
 from asrmeter.report.figure_registry import FIGURES
 from helpers.bottlenecks import example_bottlenecks, failed_profile, flops_row, stage_rows
 from helpers.capacity import known_capacities
+from helpers.layouts import example_layouts
 from helpers.optimisations import optimisation
 from helpers.silence import example_silence
 from helpers.tables import Cell, cell, example_cells, failed, without_interval
@@ -64,6 +65,7 @@ def disturbed(row: Cell) -> Cell:
 def test_a_rich_study_shows_everything_and_names_nothing() -> None:
     loads, capacities = known_capacities()
     made = {"optimisations": [optimisation()], "silence": SILENCE, "loads": loads, "capacities": capacities}
+    made |= {"layouts_measured": example_layouts()}
     html = whole(rendered(example_cells(("cpu", "cuda")), **made, report={"study_2025": True}))
     assert sections_of(html) == [name for name in WORDS["sections"] if name != "comparison"]
     assert figures_of(html) == list(FIGURES)
@@ -73,7 +75,7 @@ def test_a_rich_study_shows_everything_and_names_nothing() -> None:
 
 def test_one_device_is_compared_with_none_without_a_word() -> None:
     html = whole(rendered(example_cells(), optimisations=[optimisation()], silence=SILENCE))
-    assert figures_of(html) == [name for name in FIGURES if name not in ("gpu_over_cpu", "capacity")]
+    assert figures_of(html) == [name for name in FIGURES if name not in ("gpu_over_cpu", "layouts", "capacity")]
     assert reasons_of(html) == {} and "GPU over CPU" not in html
 
 

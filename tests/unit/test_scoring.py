@@ -283,7 +283,7 @@ def collected(measured: Path, archives: Archives, monkeypatch: pytest.MonkeyPatc
     study.write_text(json.dumps(STUDY.as_json()))
     parquet.write({"flops": pa.Table.from_pylist([], schema=FLOPS)}, output)
     places = {"study": study, "measurements": measured, "downloads": measured.parent, "output-folder": output}
-    places["flops"] = output / "flops.parquet"
+    places |= {"flops": output / "flops.parquet", "layouts": measured.parent / "layouts"}
     make_tables.main([part for option, path in places.items() for part in (f"--{option}", str(path))])
     return {name: pq.read_table(output / f"{name}.parquet").to_pylist() for name in ("cells", "transcripts")}
 

@@ -33,6 +33,7 @@ from asrmeter.report.html.provenance import COMMAND, provenance_section
 from asrmeter.study.validation import with_defaults
 from helpers.bottlenecks import example_bottlenecks, write_bottlenecks
 from helpers.capacity import known_capacities
+from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
 from helpers.silence import example_silence
 from helpers.tables import (
@@ -175,6 +176,7 @@ def test_a_russian_report_says_nothing_in_english() -> None:
     optimisations, silence = example_optimisations(), example_silence()
     loads, capacities = known_capacities()
     made = {"optimisations": optimisations, "loads": loads, "capacities": capacities}
+    made |= {"layouts_measured": example_layouts()}
     shown = Shown(rendered(cells, drawn=True, comparison=comparison, report=report, silence=silence, **made))
     assert shown.language == "ru"
     for heading in (*RUSSIAN["sections"].values(), *RUSSIAN["scenario"].values(), *RUSSIAN["figure"].values()):
@@ -217,13 +219,13 @@ def test_counts_of_a_comparison_come_from_the_catalogue() -> None:
 
 def test_figures_drawn_in_russian_are_in_russian(tmp_path: Path) -> None:
     cells = example_cells(("cpu", "cuda"))
-    paths = write_tables(tmp_path, cells, [], example_optimisations(), example_silence())
+    paths = write_tables(tmp_path, cells, [], example_optimisations(), example_silence(), example_layouts())
     bottlenecks = write_bottlenecks(tmp_path, example_bottlenecks(cells))
     options = {name: bottlenecks[name] for name in make_figures.TABLES}
     study = tmp_path / "study.json"
     study.write_text(json.dumps(example_study({"language": "ru"}).as_json()))
     options |= {"study": study, "cells": paths[0], "transcripts": paths[1]}
-    further = ("optimisations", "silence", "loads", "capacities")
+    further = ("optimisations", "silence", "loads", "capacities", "layouts")
     options |= {name: tmp_path / f"{name}.parquet" for name in further}
     options |= {"template-folder": TEMPLATES, "output-folder": tmp_path}
     with warnings.catch_warnings():

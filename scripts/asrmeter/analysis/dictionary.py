@@ -8,6 +8,7 @@ from asrmeter.analysis import bottlenecks
 from asrmeter.analysis.capacity_columns import CAPACITIES, LOADS
 from asrmeter.analysis.columns import CELLS, PASSES, TRANSCRIPTS
 from asrmeter.analysis.languages_table import LANGUAGES
+from asrmeter.analysis.layouts import LAYOUTS
 from asrmeter.analysis.optimisation_columns import OPTIMISATIONS
 from asrmeter.analysis.silence import SILENCE, SILENCE_MODELS
 from asrmeter.analysis.sitting_columns import SITTINGS
@@ -30,6 +31,7 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "silence_models": ("a model and variant on a device, with all clips without speech", SILENCE_MODELS),
     "loads": ("a rate of requests, tried or modelled, of a model and variant on a device", LOADS),
     "capacities": ("a model and variant on a device; without `load` in the study there is none", CAPACITIES),
+    "layouts": ("a layout, so many processes of so many threads, of a model and variant on a device", LAYOUTS),
     "flops": ("a model, duration class and batch size", bottlenecks.SCHEMAS["flops"]),
     "operators": (
         "an operator of a stage in a profiled pass; a cell that has no profile has one row",

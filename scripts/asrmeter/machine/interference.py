@@ -66,7 +66,7 @@ class Watch:
 
     def __init__(self, device: str, gpu: Any = None, prefix: str = "") -> None:
         self._prefix = prefix
-        self._cpus = _usable_cpus()
+        self._cpus = usable_cpus()
         self._card = gpu_handle(gpu) if device == "cuda" and gpu is not None else None
         self._before = self._activity()
         self._readings: list[_Reading] = []
@@ -259,7 +259,7 @@ def _mean_and_worst(report: dict[str, Any], rate: str) -> str:
     return f"{mean:.2f}" if worst is None or worst <= mean else f"{mean:.2f} (at worst {worst:.2f})"
 
 
-def _usable_cpus() -> set[int]:
+def usable_cpus() -> set[int]:
     """Return the CPUs that any thread of this process may use: OpenMP may have bound each thread to one."""
     cpus = os.sched_getaffinity(0)
     for thread in _threads():

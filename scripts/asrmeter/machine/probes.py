@@ -27,8 +27,13 @@ def clock_ahead_s() -> float:
 
 def physical_cores(cpus: Collection[int], prefix: str = "") -> int:
     """Return the number of physical cores: two hyper-threads are one. If the machine does not say, every CPU counts."""
-    siblings = [read(f"{prefix}/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") for cpu in cpus]
-    return len(siblings) if None in siblings else len(set(siblings))
+    cores = [siblings(cpu, prefix) for cpu in cpus]
+    return len(cores) if None in cores else len(set(cores))
+
+
+def siblings(cpu: int, prefix: str = "") -> str | None:
+    """Return the hyper-threads of the core that a CPU is one of, as the kernel lists them; None if it does not say."""
+    return read(f"{prefix}/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
 
 
 def governor() -> str | None:

@@ -65,9 +65,14 @@ def add_variant_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the Parquet file to write")
 
 
+def add_lap_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which lap it is."""
+    parser.add_argument("--lap", type=int, default=1, help="which time through the study this is, from 1")
+
+
 def add_sitting_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a job that measures a cell in one lap; see `specify_sitting`."""
-    parser.add_argument("--lap", type=int, default=1, help="which time through the study this is, from 1")
+    add_lap_argument(parser)
     parser.add_argument(
         "--laps", type=int, default=1, help="how many laps the study has: each has its share of batches"
     )

@@ -55,6 +55,10 @@ class Job(ABC):
         """Return status and reason of a job that need not be tried, None for all others."""
         return None
 
+    def measure(self, spec: Spec, lock: int) -> Outcome:
+        """Run the worker; `lock` is the descriptor of the machine's lock, which it holds too."""
+        return run_supervised(spec, self.timeout_s, lock, ROOT)
+
     @abstractmethod
     def write(self, outcome: Outcome) -> str:
         """Write the files and return a summary in a line. Only this may import more than the standard library."""
@@ -75,7 +79,7 @@ def run_job(job: Job) -> None:
         elif refusal := job.refusal():
             outcome = Outcome(*refusal)
         else:
-            outcome = run_supervised(spec, job.timeout_s, lock, ROOT)
+            outcome = job.measure(spec, lock)
         summary = job.write(outcome)
         if job.keeps_record:
             attempts.keep(out_of_memory=outcome.status == "oom")

@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,21 +76,37 @@ def new_run() -> None:
 
 
 class DirectWorker:
-    """A worker that imports everything itself."""
+    """A worker that imports everything itself.
 
-    def __init__(self, spec: dict[str, Any], events: int, lock: int, scripts: Path) -> None:
+    It inherits the descriptors `others` too, and may use the CPUs `cpus` alone, None for all that this process may.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        events: int,
+        lock: int,
+        scripts: Path,
+        others: Collection[int] = (),
+        cpus: Collection[int] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "asrmeter.measure.child"],
             stdin=subprocess.PIPE,
             env=_environment(spec["threads"], scripts),
-            pass_fds=(events, lock),
-            preexec_fn=functools.partial(die_with_parent, os.getpid()),
+            pass_fds=(events, lock, *others),
+            preexec_fn=functools.partial(_begin, os.getpid(), cpus),
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code says so
             message = spec | {"events": events, "parent_cpu_s": _startup_cpu_s(spec)}
             self._process.stdin.write(json.dumps(message).encode())
             self._process.stdin.close()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
 
     def wait(self, timeout_s: float) -> int | None:
         """See `Worker`. Popen.wait(timeout) would wake up twenty times a second."""
@@ -144,6 +161,13 @@ def die_with_parent(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _begin(parent: int, cpus: Collection[int] | None) -> None:
+    """Set up a process that was forked from `parent`, before it becomes the worker."""
+    die_with_parent(parent)
+    if cpus is not None:
+        os.sched_setaffinity(0, cpus)  # before there is a second thread: each inherits it
 
 
 def set_process_name(name: str) -> None:

@@ -1,10 +1,12 @@
-"""Peak memory of the process and of the device."""
+"""Peak memory of the process and of the device. Standard library only."""
 
 import contextlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from asrmeter.runtimes.base import DeviceMemory
+if TYPE_CHECKING:
+    from asrmeter.runtimes.base import DeviceMemory
 
 _STATUS = Path("/proc/self/status")
 # Writing 5 resets the peak resident size of the process (Linux, proc(5)).
@@ -17,7 +19,7 @@ class PeakMemory:
     `device` is what the runtime knows of the GPU's memory, None on the CPU.
     """
 
-    def __init__(self, device: DeviceMemory | None) -> None:
+    def __init__(self, device: "DeviceMemory | None") -> None:
         self._device = device
 
     def reset(self) -> None:
@@ -48,8 +50,16 @@ class PeakMemory:
         return self._device.peak_bytes() if self._device else None
 
 
-def _kilobytes(field: str) -> int:
-    found = re.search(rf"^{field}:\s*(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+def pss_bytes(pid: int) -> int | None:
+    """Return the memory of a process where what several share is divided among them; None if it cannot be read."""
+    try:
+        return _kilobytes("Pss", Path(f"/proc/{pid}/smaps_rollup")) * 1024
+    except OSError:
+        return None
+
+
+def _kilobytes(field: str, path: Path = _STATUS) -> int:
+    found = re.search(rf"^{field}:\s*(\d+) kB", path.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise OSError(f"{_STATUS} has no {field}")
+        raise OSError(f"{path} has no {field}")
     return int(found.group(1))

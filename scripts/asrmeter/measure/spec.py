@@ -133,6 +133,29 @@ class LoadSpec(CellSpec):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LayoutSpec(CellSpec):
+    """How one of several processes runs a cell beside the others.
+
+    Attributes:
+        processes: how many there are.
+        process: which of them it is, from 0.
+        cpus: the CPUs that are its own; None where it has none for itself.
+        window_s: for how many seconds all run passes.
+        arrived: the descriptor that it writes a byte to where it waits for the others.
+        gates: the descriptors that end when it may go on: to its passes, and to its end.
+    """
+
+    task = "layout"
+
+    processes: int
+    process: int = 0
+    cpus: Sequence[int] | None = None
+    window_s: float
+    arrived: int = -1
+    gates: Sequence[int] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PeaksSpec(Spec):
     """How to measure the peak rates of a device.
 

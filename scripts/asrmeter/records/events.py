@@ -301,6 +301,36 @@ class Searched(Event, name="searched"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessPasses(Event, name="process_passes"):
+    """What one of the processes of a layout did in the window: a value for each pass in every list.
+
+    `began_s` and `ended_s` are by the machine's clock that nobody sets, the same for all of its processes. The memory
+    is that after the passes and, `peak`, in them.
+    """
+
+    process: int
+    cpus: Sequence[int] | None = None
+    batches: Sequence[int]
+    began_s: Sequence[float]
+    ended_s: Sequence[float]
+    latency_s: Sequence[float]
+    rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    disturbance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together(Event, name="together"):
+    """What the job saw of the processes of a layout after their passes, while none had ended.
+
+    `pss_bytes` is the memory of each, what they share divided among them; None in it where it could not be read.
+    """
+
+    pss_bytes: Sequence[int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Device(Event, name="device"):
     """The device whose peak rates are measured."""
 

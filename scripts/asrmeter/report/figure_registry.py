@@ -81,6 +81,11 @@ FIGURES: Mapping[str, FigureEntry] = {
         takeaway="asrmeter.report.html.silence:silence_takeaway",
         section="silence",
     ),
+    "layouts": FigureEntry(
+        draw="asrmeter.report.figures.layouts:layouts_figure",
+        takeaway="asrmeter.report.html.layouts:layouts_takeaway",
+        section="layouts",
+    ),
     "roofline": FigureEntry(
         draw="asrmeter.report.figures.bottlenecks:roofline_figure",
         takeaway="asrmeter.report.html.bottlenecks:roofline_takeaway",

@@ -19,6 +19,7 @@ from asrmeter.common.paths import REQUIREMENTS
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.models import catalogue
 from asrmeter.study.grid import Cell, Sitting
+from asrmeter.study.layouts import LayoutRun
 
 if TYPE_CHECKING:
     from asrmeter.runtimes.base import Conversion
@@ -36,6 +37,11 @@ CEILINGS_VERSION = 1
 SILENCE_VERSION = 1
 # Raised when load tests come to mean something else.
 LOAD_VERSION = 1
+# Raised when measuring a layout comes to mean something else.
+LAYOUT_VERSION = 1
+
+# Seconds for which the processes of a layout run passes, where the study gives its cells no budget.
+LAYOUT_BUDGET_S = 10
 
 # Keys of `protocol` that decide what a sitting measures. Others say which cells are tried, how often, and for how long
 # at most: a lap more measures nothing again.
@@ -122,6 +128,13 @@ def settings_of_load(study: JsonObject) -> JsonObject:
     return {key: study["load"][key] for key in _OF_A_LOAD}
 
 
+def layout_options(study: JsonObject, run: LayoutRun, made_of: Fingerprints) -> list[str]:
+    """Return the options of `measure_layout.py` that decide what a layout shows in a lap: see `measure_options`."""
+    protocol = {"version": LAYOUT_VERSION, "budget_s": study["protocol"]["budget_s"] or LAYOUT_BUDGET_S}
+    options = _options({**study, "threads": run.threads}, run.cell, made_of, protocol)
+    return [f"--lap={run.lap}", f"--processes={run.processes}", *options]
+
+
 def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dict[str, Any]) -> list[str]:
     values = {
         "model": cell.model,
@@ -141,12 +154,14 @@ def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dic
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def check_records(study: "Study", headers: Mapping[Path, tuple[Sitting | Cell, object]], made_of: Fingerprints) -> None:
+def check_records(
+    study: "Study", headers: Mapping[Path, tuple[Sitting | LayoutRun | Cell, object]], made_of: Fingerprints
+) -> None:
     """Raise AsrmeterError if the header of a record, a profile or the like differs from what a complete study plans.
 
-    A record is of a sitting, a profile of a cell, and what was heard of silence of any cell of its model and variant.
-    A header says what it is of by its attributes. One that an older header lacks counts as right, and so does a model
-    or corpus without a fingerprint.
+    A record is of a sitting or of a layout in a lap, a profile of a cell, and what was heard of silence of any cell of
+    its model and variant. A header says what it is of by its attributes. One that an older header lacks counts as
+    right, and so does a model or corpus without a fingerprint.
     """
     others = {
         path: why
@@ -163,9 +178,13 @@ def check_records(study: "Study", headers: Mapping[Path, tuple[Sitting | Cell, o
         )
 
 
-def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[str, Any]:
-    """Return what the header of a sitting's record, or of a cell's profile, must hold."""
-    cell, lap = (of.cell, of.lap) if isinstance(of, Sitting) else (of, None)
+def _planned(study: "Study", of: Sitting | LayoutRun | Cell, made_of: Fingerprints) -> dict[str, Any]:
+    """Return what the header of a record, or of a cell's profile, must hold."""
+    cell, lap = (of, None) if isinstance(of, Cell) else (of.cell, of.lap)
+    layout: dict[str, Any] = {}
+    if isinstance(of, LayoutRun):
+        layout = {"processes": of.processes, "threads": of.threads, "layout_version": LAYOUT_VERSION}
+        layout |= {"minutes": None, "budget_s": study.protocol.budget_s or LAYOUT_BUDGET_S}
     protocol, variant = study.protocol, study.variants.get(cell.variant)
     conversion = variant.conversion() if variant else None
     return {
@@ -184,6 +203,7 @@ def _planned(study: "Study", of: Sitting | Cell, made_of: Fingerprints) -> dict[
         "model_key": made_of.models.get(cell.model),
         "corpus_key": made_of.corpus,
         "conversion_key": made_of.conversions.get(f"{cell.model}/{conversion.format}") if conversion else None,
+        **layout,
     }
 
 

@@ -28,9 +28,10 @@ from asrmeter import runtimes
 from asrmeter.common.options import NAME
 from asrmeter.corpora.kinds import CLASSES
 from asrmeter.corpora.kinds.packages import PackagesCorpus
+from asrmeter.machine.facts import available_cpus
 from asrmeter.models.catalogue import ModelSettings
 from asrmeter.runtimes import DEFAULT_RUNTIME
-from asrmeter.study import proposals
+from asrmeter.study import layouts, proposals
 
 
 def _runtime(variant: Any) -> str | None:
@@ -87,6 +88,28 @@ def _devices(value: Any, info: ValidationInfo) -> Any:
 def _variants(value: Any) -> Any:
     """Return what `proposals` means: the baseline, and the variants that measure a proposal."""
     return proposals.variants() if value == proposals.ALL else value
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return an object as it is, but its lists as tuples."""
+    if not isinstance(value, dict):
+        return value
+    return {key: tuple(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
+
+
+def _layouts(value: Any, info: ValidationInfo) -> Any:
+    """Return what `auto` means on this machine, for the CPU; see `_devices`."""
+    if value != "auto":
+        # No value is taken for one of another type, but a list for a tuple.
+        return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+    threads = info.data.get("threads", "auto")
+    if threads == "auto" and info.context is None:
+        raise ValueError(
+            "auto counts the cores of this machine, and --jobs is for a cluster; give threads a number, or name the "
+            "layouts of its nodes (layouts: [{processes: 2, threads: 4}])"
+        )
+    found = layouts.usual(available_cpus() if threads == "auto" else threads)
+    return tuple(Layout(processes=processes, threads=each, devices=("cpu",)) for processes, each in found)
 
 
 def _budget(value: float | None, info: ValidationInfo) -> float | None:
@@ -235,6 +258,16 @@ class Load(Part):
         description="Time in minutes to find the capacity of one model and variant on a device; null: that of twelve "
         "rates.",
     )
+
+
+class Layout(Part):
+    """So many processes at once, each with a model of its own."""
+
+    processes: int = Field(ge=1, le=1024, description="Number of processes; on cuda they share the GPU.")
+    threads: int = Field(
+        ge=1, le=4096, description="CPU threads of each process; on cpu each process has as many cores for itself."
+    )
+    devices: Devices | None = Field(default=None, description="Devices that it is measured on; null: all of the study.")
 
 
 class Scenario(Part):
@@ -423,6 +456,17 @@ class Study(Part):
         default=None,
         description="How many requests a second each machine carries, by MLPerf's load generator, and modelled where "
         "nothing was tested; null: not asked.",
+    )
+    layouts: Annotated[
+        Annotated[tuple[Layout, ...], DISTINCT, SAID_DISTINCT],
+        BeforeValidator(
+            _layouts, json_schema_input_type=Literal["auto"] | Annotated[tuple[Layout, ...], SAID_DISTINCT]
+        ),
+    ] = Field(
+        default=(),
+        description="Layouts that are compared for every model and variant: processes that transcribe the same batches "
+        "at once, each on its own cores. auto: one process on all cores, one for each core, and on four cores or more "
+        "one for two cores. []: none.",
     )
     report: Report = Field(default=Report(), description="The report.")
     compare: Compare = Field(

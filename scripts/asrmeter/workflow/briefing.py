@@ -27,6 +27,7 @@ _GUESSED_S = {
     "flops": 15,
     "profile": 10,
     "silence": 15,
+    "layout": 20,
     "ceilings": 8,
     "tables": 20,
 }

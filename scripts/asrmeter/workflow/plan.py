@@ -22,6 +22,7 @@ from asrmeter.study.fingerprints import (
     Fingerprints,
     check_records,
     fingerprints_of,
+    layout_options,
     load_options,
     measure_options,
     profile_options,
@@ -30,12 +31,21 @@ from asrmeter.study.fingerprints import (
     silence_options,
 )
 from asrmeter.study.grid import Cell, Sitting, search_s
+from asrmeter.study.layouts import LayoutRun, layout_runs
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
 from asrmeter.workflow.laps import Laps, Way, way_of
 
 # Three matrices, and four times the largest working set.
 MACHINE_PEAKS_MB = 8000
+
+
+# What a job measures.
+Planned = Cell | Sitting | LayoutRun
+
+
+def _cell(of: Planned) -> Cell:
+    return of if isinstance(of, Cell) else of.cell
 
 
 @dataclass(frozen=True)
@@ -119,9 +129,9 @@ class Plan:
             made[name] = MadeFolder(folder, Path(folder, integrity.PROVENANCE), fingerprint)
         return made
 
-    def conversion_of(self, of: Cell | Sitting) -> str | None:
+    def conversion_of(self, of: Planned) -> str | None:
         """Return what the cell's variant loads, as `converted` names it; None for a model folder, or nothing at all."""
-        cell = of.cell if isinstance(of, Sitting) else of
+        cell = _cell(of)
         conversion = self.study.variants[cell.variant].conversion()
         if conversion is None or way_of(cell) in self.refused:
             return None
@@ -268,6 +278,24 @@ class Plan:
         """The time (min) of a job that tests a load."""
         return job_resources.minutes(self.load_timeout_s)
 
+    @cached_property
+    def layouts(self) -> dict[str, LayoutRun]:
+        """The layouts in each lap, by id."""
+        return {run.id: run for run in layout_runs(self.study)}
+
+    def layout(self, name: str) -> LayoutRun:
+        """Return a layout in a lap by its id.
+
+        Raises:
+            AsrmeterError: the study has no such layout, or no such lap.
+        """
+        if name not in self.layouts:
+            raise AsrmeterError(
+                f"{name} is not a layout of the study {self.study.name}; add it to layouts, or raise protocol.laps, "
+                f"which is {self.study.protocol.laps}"
+            )
+        return self.layouts[name]
+
     def cell(self, name: str) -> Cell:
         """Return a cell by its id.
 
@@ -312,17 +340,22 @@ class Plan:
         """Return the options of `hear_silence.py` that what is heard depends on."""
         return silence_options(self.saved, cell, self.fingerprints) + self._refusal(cell)
 
+    def layout_options(self, run: LayoutRun) -> list[str]:
+        """Return the options of `measure_layout.py` that a layout in a lap depends on."""
+        return layout_options(self.saved, run, self.fingerprints) + self._refusal(run.cell)
+
     def _refusal(self, cell: Cell) -> list[str]:
         why = self.refused.get(way_of(cell))
         return [f"--refused={why}"] if why else []
 
-    def memory_mb(self, of: Cell | Sitting, attempt: int) -> int:
+    def memory_mb(self, of: Planned, attempt: int) -> int:
         """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
-        cell = of.cell if isinstance(of, Sitting) else of
+        cell = _cell(of)
         audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
         settings = self.study.models[cell.model]
         once = job_resources.memory_mb(Path(self.results), cell.model, settings, cell.device, audio_s)
-        return min(attempt, retries.MOST) * once
+        processes = of.processes if isinstance(of, LayoutRun) else 1
+        return min(attempt, retries.MOST) * processes * once
 
     def most_memory_mb(self, device: str, attempt: int) -> int:
         """Return the memory (MB) of a job that any cell of a device may need."""

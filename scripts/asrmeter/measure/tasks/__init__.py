@@ -11,7 +11,17 @@ from typing import Any
 from asrmeter.common import typed_json
 from asrmeter.common.errors import AsrmeterError, line
 from asrmeter.common.typed_json import JsonObject
-from asrmeter.measure.spec import CellSpec, LoadSpec, NodeProfileSpec, PeaksSpec, ProfileSpec, SilenceSpec, Spec, Start
+from asrmeter.measure.spec import (
+    CellSpec,
+    LayoutSpec,
+    LoadSpec,
+    NodeProfileSpec,
+    PeaksSpec,
+    ProfileSpec,
+    SilenceSpec,
+    Spec,
+    Start,
+)
 from asrmeter.records.events import Event
 
 # Reports an event to the job.
@@ -24,6 +34,7 @@ TASKS: dict[str, tuple[type[Spec], str]] = {
     NodeProfileSpec.task: (NodeProfileSpec, "asrmeter.measure.tasks.node_profile:NodeProfile"),
     SilenceSpec.task: (SilenceSpec, "asrmeter.measure.tasks.silence:HearSilence"),
     LoadSpec.task: (LoadSpec, "asrmeter.measure.tasks.load:LoadTest"),
+    LayoutSpec.task: (LayoutSpec, "asrmeter.measure.tasks.layout:LayoutProcess"),
     PeaksSpec.task: (PeaksSpec, "asrmeter.measure.tasks.peaks:PeakMeasurement"),
 }
 

@@ -14,8 +14,9 @@ from asrmeter.measure.spec import CellSpec, Start
 from asrmeter.measure.tasks import EventSink, Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
+from asrmeter.measure.tasks.warm_up import warm_up
 from asrmeter.measure.used_time import UsedTime
-from asrmeter.records.events import Latency, Memory, Ready, Spent, Warm, Watched
+from asrmeter.records.events import Latency, Memory, Ready, Spent, Watched
 from asrmeter.runtimes.base import Runtime, mark_cost_s
 
 # What the job takes once the worker has ended: it imports pyarrow, and writes the record.
@@ -25,8 +26,6 @@ IDLE_SETTLES_S = 2.0
 # Passes are judged by their CPU time if they took so many seconds; what else the process does is a small part of it.
 LEAST_JUDGED_S = 0.5
 MOST_BUSY, ROUNDING = 1.1, 0.1
-# Where a runtime compiles, whole passes of the warm-up: CUDA graphs are recorded in the second one.
-LEAST_WHOLE, MOST_WHOLE = 2, 5
 
 
 class CellMeasurement(Task):
@@ -102,31 +101,10 @@ class CellMeasurement(Task):
         self._emit(self._control.before())
 
     def warm_up(self) -> None:
-        """Run the shortest batch, cut off, until the one-off costs of first passes are over.
-
-        The model's scores must be finite. What compiles hears the longest batch whole too, as later windows may have
-        other shapes.
-        """
-        begin_s = time.perf_counter()
-        with self._runtime.check_scores():
-            first_pass_s = self._runner.warm_up(self._ranked[-1])
-        while time.perf_counter() - begin_s < stop_rule.WARM_AFTER_S:
-            self._runner.warm_up(self._ranked[-1])
-        compile_s = self._runtime.compile_s()
-        for n_whole in range(0 if compile_s is None else MOST_WHOLE):
-            before_s = compile_s
-            self._runner.warm_up(self._ranked[0], whole=True)
-            compile_s = self._runtime.compile_s()
-            if n_whole + 1 >= LEAST_WHOLE and compile_s == before_s:
-                break
-        self._compile_s = compile_s
-        self._emit(
-            Warm(
-                first_pass_s=first_pass_s,
-                compile_s=compile_s,
-                n_compile_cache_hits=self._runtime.n_compile_cache_hits(),
-            )
-        )
+        """Run passes until the one-off costs of first ones are over."""
+        warm = warm_up(self._runtime, self._runner, self._ranked)
+        self._compile_s = warm.compile_s
+        self._emit(warm)
 
     def time_rounds(self) -> None:
         """Time rounds over the batches of this sitting as long as they fit.

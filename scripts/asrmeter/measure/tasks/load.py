@@ -1,9 +1,11 @@
 """A load test: requests at random times, at one rate after the other, until the capacity is known."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import cast
 
+from asrmeter.corpora.batches import by_length
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure import energy_counters, load_generator
@@ -14,7 +16,8 @@ from asrmeter.measure.spec import LoadSpec
 from asrmeter.measure.tasks import Task
 from asrmeter.measure.tasks.batch_runner import BatchRunner
 from asrmeter.measure.tasks.device import gpu_of, load_runtime
-from asrmeter.records.events import Energy, Probe, Ready, Searched, Warm, Watched
+from asrmeter.measure.tasks.warm_up import warm_up
+from asrmeter.records.events import Energy, Probe, Ready, Searched, Watched
 from asrmeter.runtimes.base import Runtime
 
 # A probe may last so much longer than the study asks for, until enough requests came to be judged.
@@ -74,14 +77,15 @@ class LoadTest(Task):
         )
 
     def _warm_up(self) -> None:
-        """Run batches of one and of the most requests, and of every size where shapes are compiled."""
-        with self._runtime.check_scores():
-            first_pass_s = self._runner.warm_up(0)
+        """Warm up as a cell does, then run batches of one and of the most requests; of all sizes where it compiles."""
+        audio_s = {row["segment_id"]: row["audio_s"] for row in self._spec.segments}
+        warm = warm_up(self._runtime, self._runner, by_length(self._spec.batches, audio_s))
         ids = self._spec.batches[0]
         compiles = self._runtime.compile_s() is not None
         for size in range(1, len(ids) + 1) if compiles else (1, len(ids)):
             self._runner.transcribe_segments(ids[:size])
-        self._emit(Warm(first_pass_s=first_pass_s, compile_s=self._runtime.compile_s()))
+        compile_s, n_hits = self._runtime.compile_s(), self._runtime.n_compile_cache_hits()
+        self._emit(dataclasses.replace(warm, compile_s=compile_s, n_compile_cache_hits=n_hits))
 
     def _probe_s(self, rate_per_s: float) -> float:
         """Return how long a probe takes: until enough requests came to be judged."""

@@ -26,8 +26,8 @@ MOST_CANDIDATES, MOST_CLASSES = 12, 6
 class FigureContext:
     """The tables and words of a figure; what is drawn of them and how each model looks is the same in all figures.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations`, `silence` and
-    `loads` are the rows of the tables of these names.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations`, `silence`, `loads`
+    and `layouts` are the rows of the tables of these names.
     """
 
     cells: Sequence[Row]
@@ -37,6 +37,7 @@ class FigureContext:
     optimisations: Sequence[Row] = ()
     silence: Sequence[Row] = ()
     loads: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
     @classmethod
     def of(
@@ -50,12 +51,13 @@ class FigureContext:
         silence: Sequence[Row] = (),
         loads: Sequence[Row] = (),
         capacities: Sequence[Row] = (),
+        layouts: Sequence[Row] = (),
     ) -> "FigureContext":
         """Return the context of a complete study, all of its rows, and those of the tables of what has a name here."""
         cells, elsewhere = split_by_hardware(rows)
         results = with_capacities(results_of(cells, transcripts), loads, capacities)
         recommendation = recommend_first(results, unmeasured_of(cells, elsewhere), study)
-        return cls(cells, tables.of(cells), words, recommendation, optimisations, silence, loads)
+        return cls(cells, tables.of(cells), words, recommendation, optimisations, silence, loads, layouts)
 
     @cached_property
     def candidates(self) -> list[Candidate]:

@@ -43,6 +43,7 @@ from asrmeter.report.html.comparison import comparison_section
 from asrmeter.report.html.first_screen import first_screen
 from asrmeter.report.html.inline_svg import inline_svg
 from asrmeter.report.html.languages import by_language, speech_line
+from asrmeter.report.html.layouts import layouts_section
 from asrmeter.report.html.noise import noise_caveats, sittings_table
 from asrmeter.report.html.not_shown import not_shown
 from asrmeter.report.html.optimisations import optimisations_section
@@ -69,18 +70,20 @@ from asrmeter.study.model import Report, Study
 
 TEMPLATE = "report.html.j2"
 # The tables of what variants bring, and cost.
-OF_VARIANTS = ("optimisations", "start")
-# The tables of what is written where nobody speaks, where the study asks for it.
+OF_VARIANTS = ("optimisations", "start", "layouts")
+# The tables of what is written where nobody speaks.
 OF_SILENCE = ("silence", "silence_models")
 CELL_LINK = re.compile('href="#(cell-[^"]+)"')
 
 
 def linkable(study: Study) -> tuple[str, ...]:
-    """Return the tables that the report of a study can link to."""
-    of_silence = OF_SILENCE if study.robustness.silence else ()
-    further = (*OF_VARIANTS, *of_silence, *CAPACITY_TABLES, *KEYS)
+    """Return the tables that a study's report can link to: those that it asks for, and those that every one has."""
+    further = (*OF_VARIANTS, *OF_SILENCE, *CAPACITY_TABLES, *KEYS)
     names = ("cells", "sittings", "passes", "transcripts", "languages", *further)
-    return tuple(name for name in names if name != "edlm2025" or study.report.study_2025)
+    asked = {"edlm2025": study.report.study_2025, "layouts": bool(study.layouts)}
+    asked |= dict.fromkeys(OF_SILENCE, study.robustness.silence)
+    asked |= dict.fromkeys(CAPACITY_TABLES, study.load is not None)
+    return tuple(name for name in names if asked.get(name, True))
 
 
 def render(template_folder: Path, context: Mapping[str, Any]) -> str:
@@ -114,8 +117,8 @@ class Inputs:
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
     can be listened to, None if nobody asked for any, `comparison` what came out against another run, `linked` the
-    tables that lie beside the report; `optimisations`, `start`, `silence_models`, `languages`, `loads` and `capacities`
-    are the rows of these.
+    tables that lie beside the report; `optimisations`, `start`, `silence_models`, `languages`, `loads`, `capacities`
+    and `layouts` are the rows of these.
     """
 
     study: Study
@@ -134,6 +137,7 @@ class Inputs:
     languages: Sequence[Row] = ()
     loads: Sequence[Row] = ()
     capacities: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
 
 def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> dict[str, Any]:
@@ -164,6 +168,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         inputs.silence_models,
         inputs.capacities,
         inputs.loads,
+        inputs.layouts,
     )
     drawn = {
         name: _figure(name, figures[name], takeaway, words)
@@ -204,6 +209,7 @@ def report_context(inputs: Inputs, figures: Mapping[str, str], words: Words) -> 
         "figures": _of_section("figures", drawn),
         "not_shown": not_shown(takeaways, drawn.keys(), bool(transcripts.segments), study.report.transcripts == "none"),
         "silence": silence_section(inputs.silence_models, words),
+        "layouts": layouts_section(inputs.layouts, words),
         "bottlenecks": held_back if any(held_back.values()) or _of_section("bottlenecks", drawn) else None,
         "placed_figures": {name: figure for name, figure in drawn.items() if FIGURES[name].section != "figures"},
         "comparison": comparison_section(inputs.comparison, words) if inputs.comparison else None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrmeter.analysis import capacity_columns, languages_table, optimisations, silence, start_table
+from asrmeter.analysis import capacity_columns, languages_table, layouts, optimisations, silence, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
 from asrmeter.analysis.columns import CELLS, TRANSCRIPTS
 from asrmeter.analysis.comparison.runs import Run, compare
@@ -23,15 +23,16 @@ from asrmeter.report.html.transcripts import shown_first
 from asrmeter.report.privacy import Privacy
 from asrmeter.study import ownership
 
-# The tables that are made of cells and transcripts, with what reads them.
-_MADE_OF_THESE = {
+# The tables that are made beside those of cells, with what reads them.
+_FURTHER = {
     "languages": languages_table.read,
     "optimisations": optimisations.read,
     "start": start_table.read,
     "silence_models": silence.read_models,
+    "layouts": layouts.read,
 }
 # All that a report is made of.
-TABLES = ("cells", "transcripts", "sittings", *_MADE_OF_THESE, *capacity_columns.TABLES, *KEYS)
+TABLES = ("cells", "transcripts", "sittings", *_FURTHER, *capacity_columns.TABLES, *KEYS)
 # What the report shows of either.
 SEGMENTS = [{"segment_id": str, "audio_s": int | float, "source": str, "utterances": [str], "path": str}]
 SELECTION = {
@@ -67,7 +68,7 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
     cells = read_rows(sources.tables["cells"], CELLS)
     transcripts = read_rows(sources.tables["transcripts"], TRANSCRIPTS, TRANSCRIPT_KEY)
     sittings = read_rows(sources.tables["sittings"], SITTINGS, (*CELL_KEY, "lap"))
-    found = {name: read(sources.tables[name]) for name, read in _MADE_OF_THESE.items()}
+    found = {name: read(sources.tables[name]) for name, read in _FURTHER.items()}
     found |= {name: capacity_columns.read(name, sources.tables[name]) for name in capacity_columns.TABLES}
     bottlenecks = Bottlenecks.read({name: sources.tables[name] for name in KEYS})
     segments = {shorten(row["segment_id"]): row for row in read_json(sources.segments, shape=SEGMENTS)}

@@ -40,8 +40,8 @@ Takeaway = tuple[Markup, list[str]]
 class TakeawayContext:
     """What a figure's sentence is made from: the comparable cells, their rankings, the other tables, and the words.
 
-    `recommendation` is that of the study's first purpose, None if it states none. `optimisations`, `capacities` and
-    `loads` are the rows of the tables of these names, `silence` those of `silence_models`.
+    `recommendation` is that of the study's first purpose, None if it states none. `optimisations`, `capacities`,
+    `loads` and `layouts` are the rows of the tables of these names, `silence` those of `silence_models`.
     """
 
     cells: Sequence[Row]
@@ -53,6 +53,7 @@ class TakeawayContext:
     silence: Sequence[Row] = ()
     capacities: Sequence[Row] = ()
     loads: Sequence[Row] = ()
+    layouts: Sequence[Row] = ()
 
     @cached_property
     def everything(self) -> list[CellResult]:
