@@ -79,10 +79,11 @@ def whisper(tmp_path: Path) -> Path:
 
 @without_a_compiler
 def test_a_compiled_whisper_hears_the_same_and_is_compiled_once(whisper: Path) -> None:
-    batches = [SHORT, [3.0, -2.0], LONG, [-31.0, -5.0], [31.0, 62.0]]
+    # To find a language the networks run in other shapes, once.
+    batches = [[-2.0, -1.0], [-3.0, -2.0], [-31.0, -5.0], LONG, [31.0, 62.0]]
     plain, first = hear(whisper, batches), hear(whisper, batches, compile="all")
     assert (first["texts"], first["languages"]) == (plain["texts"], plain["languages"])
-    assert all(plain["languages"][3]) and [*map(bool, plain["languages"][1])] == [False, True]
+    assert all(plain["languages"][1]) and all(plain["languages"][2]) and not any(plain["languages"][3])
     assert first["effective"]["library"].endswith(", inductor") and first["differences"] == []
     assert (plain["compile_s"][-1], plain["hits"]) == (None, None)
     short_s, again_s, long_s, *others = first["compile_s"]

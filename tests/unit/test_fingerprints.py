@@ -58,7 +58,7 @@ KNOWN = {
 
 # Digests of the options of all measuring jobs in their order, and of all profiles, of protocol 2.
 OPTIONS = {
-    "config.yaml": ("828c07b0b81a8f33", "5f8d72f6538a0359"),
+    "config.yaml": ("52529860bc10d232", "5f8d72f6538a0359"),
     "studies/architectures.yaml": ("4b876ac6b649f535", "e1f0dab133a5213b"),
     "studies/edlm2025.yaml": ("6b1fc787dd2b3a4b", "89dd103dccb2783c"),
     "studies/librispeech.yaml": ("61418bb60aa51bef", "6a39dc568248eac2"),

@@ -319,8 +319,8 @@ def test_a_language_that_cannot_be_is_refused(options: dict[str, Any], message: 
     ("tag", "code"),
     [
         ("ru_ru", "ru"), ("ru", "ru"), ("fr-FR", "fr"), ("cmn_hans_cn", "zh"), ("yue_hant_hk", "yue"), ("es_419", "es"),
-        ("german", "de"), ("Portuguese", "pt"), ("zh-CN", "zh"), ("clean", None), ("xl", None), ("all", None),
-        ("", None), ("default", None), ("en_accented", None),
+        ("german", "de"), ("Portuguese", "pt"), ("zh-CN", "zh"), ("nb_no", "no"), ("clean", None), ("xl", None),
+        ("all", None), ("", None), ("default", None), ("en_accented", None),
     ],
 )  # fmt: skip
 def test_names_of_configurations_tell_languages(tag: str, code: str | None) -> None:

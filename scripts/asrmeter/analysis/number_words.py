@@ -11,11 +11,11 @@ def _codes(listed: str) -> frozenset[str]:
 
 
 # num2words' names of languages, where they are not ours.
-_CODES = {"kk": "kz", "nb": "no"}
+_CODES = {"kk": "kz"}
 # Of 0 to 3000 and random numbers of up to 15 digits no two are read alike, and all in the language's script. Amharic is
 # not among them, which never ends above a thousand, nor Serbian, which is always in Latin letters.
 _READ = _codes(
-    "ar az be bn ca ce cs cy da de eo es fa fi fr he hu id is it ja kk kn ko lt lv nb nl no pl pt ro ru sk sl sv te "
+    "ar az be bn ca ce cs cy da de eo es fa fi fr he hu id is it ja kk kn ko lt lv nl no pl pt ro ru sk sl sv te "
     "tg th tr uk vi"
 )
 # Of these not what follows the decimal sign, nor the minus: digits get lost (12.05 is 12.5 in Persian).

@@ -14,7 +14,18 @@ from asrmeter.common.toml_files import read_catalogue
 # Letters of a text that are looked at: its script shows long before.
 _MOST_LETTERS = 100_000
 # Codes that datasets use beside those of `common.languages`.
-_OTHER_CODES = {"cmn": "zh", "fil": "tl", "nob": "nb", "nno": "nn", "eng": "en", "rus": "ru", "ukr": "uk"}
+# Of Norwegian models know one code, and Nynorsk.
+_OTHER_CODES = {
+    "cmn": "zh",
+    "fil": "tl",
+    "nb": "no",
+    "nob": "no",
+    "nor": "no",
+    "nno": "nn",
+    "eng": "en",
+    "rus": "ru",
+    "ukr": "uk",
+}
 _OTHER_CODES |= {"fra": "fr", "fre": "fr", "deu": "de", "ger": "de", "spa": "es", "ita": "it", "por": "pt", "jpn": "ja"}
 
 

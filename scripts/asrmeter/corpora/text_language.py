@@ -32,7 +32,7 @@ _USUAL = {"CYRILLIC": "ru", "ARABIC": "ar", "CJK": "zh", "BENGALI": "bn", "DEVAN
 _USUAL |= {"ETHIOPIC": "am", "TIBETAN": "bo", "CANADIAN": "iu", "HANGUL": "ko"}
 # Languages that an identifier of texts confuses, and that people tell by their name more than by their words.
 _NEAR = (
-    {"da", "nb", "nn", "no", "sv", "fo"},
+    {"da", "nn", "no", "sv", "fo"},
     {"bs", "hr", "sr"},
     {"hr", "sl"},
     {"bg", "mk"},
@@ -59,8 +59,6 @@ _NEAR = (
     {"el", "grc"},
     {"he", "hbo"},
 )
-# What Norwegian is called where the identifier knows one name.
-_ALIAS = {"nb": "no"}
 
 
 class Look(NamedTuple):
@@ -127,7 +125,6 @@ def contradicted(texts: Sequence[str], code: str) -> Look | None:
     """
     text = _joined(texts)
     probabilities = _probabilities(text, 5 * LEAST_LETTERS)
-    code = _ALIAS.get(code, code)
     if code not in probabilities:
         return None
     near = set().union({code}, *(group for group in _NEAR if code in group))
