@@ -32,7 +32,7 @@ from helpers.capacity import (
     probe,
 )
 
-TARGET = Target(1.0, 0.95, 4, 0.05)
+TARGET = Target(1.0, 0.95, 4, 0.05, 60.0)
 MODEL = Modelled({size: [seconds] for size, seconds in PASS_S.items()}, TARGET)
 
 
@@ -108,14 +108,15 @@ def test_each_model_and_variant_has_a_capacity() -> None:
     tariff = {"currency": "EUR", "price_per_device_hour": {"cpu": 0.5}}
     loads, (tested, other) = example_capacities(load_study(report={"tariff": tariff}))
     assert (tested["source"], other["source"]) == ("measured", "modelled")
-    # The bracket by what came: LoadGen was asked for 14 and offered 13.86.
-    assert [tested[f"capacity_per_s{end}"] for end in ("", "_low", "_high")] == [14.0, 13.86, 14.6]
+    # By what came: LoadGen was asked for 14 and offered 13.86. Other load tests of a minute find less or more.
+    assert tested["capacity_per_s"] == pytest.approx(13.86)
+    assert tested["capacity_per_s_low"] < 13.86 and 14.454 <= tested["capacity_per_s_high"] < 20
     assert tested["capacity_per_s_modelled"] == pytest.approx(MODEL.capacity_per_s, rel=0.02)
-    assert tested["model_error"] == pytest.approx(tested["capacity_per_s_modelled"] / 14 - 1)
+    assert tested["model_error"] == pytest.approx(tested["load_test_per_s_modelled"] / 13.86 - 1)
     ends = [tested[f"capacity_per_s_modelled{end}"] for end in ("_low", "", "_high")]
     assert ends == sorted(ends) and ends[0] < ends[2]
     # 100 people are 25 requests a second of 4 seconds.
-    assert tested["speakers"] == 14 * 4 and tested["machines_for_100"] == 2
+    assert tested["speakers"] == pytest.approx(13.86 * 4) and tested["machines_for_100"] == 2
     assert tested["cost_per_audio_hour"] == pytest.approx(2 * 0.5 / 100)
     assert other["capacity_per_s"] is None and other["reason"] == "it was not load-tested"
     tried = [row for row in loads if row["source"] == "measured"]

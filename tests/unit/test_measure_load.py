@@ -81,7 +81,7 @@ def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tested:
 
 @pytest.mark.alone
 def test_the_capacity_is_that_of_theory(tested: Tested) -> None:
-    modelled = Modelled({1: [PASS_S]}, Target(0.15, 0.95, 1, 0.0)).capacity_per_s
+    modelled = Modelled({1: [PASS_S]}, Target(0.15, 0.95, 1, 0.0, 2.5)).load_test_per_s
     header, rows = tested(modelled)
     assert header.low_per_s and header.low_per_s == pytest.approx(modelled, rel=0.2)
     assert header.high_per_s is None or header.high_per_s > header.low_per_s

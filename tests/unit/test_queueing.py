@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from asrmeter.analysis.queueing import Batching, ServiceTimes, arrivals_s, capacity_per_s, percentiles_s, simulate
+from asrmeter.analysis.queueing import (
+    Batching,
+    ServiceTimes,
+    arrivals_s,
+    capacity_per_s,
+    percentiles_s,
+    simulate,
+    valid_per_s,
+)
+from asrmeter.common.early_stopping import least_judged, most_late
 
 ALONE = Batching(1, 0.0)
 N = 200_000
@@ -84,3 +93,30 @@ def test_batches_carry_more_where_they_cost_less() -> None:
         capacity_per_s(service, Batching(size, 0.05), target_latency_s=1.0, percentile=0.95) for size in (1, 8)
     )
     assert alone < 10 < in_batches < 40
+
+
+def test_early_stopping_allows_what_mlperf_tells() -> None:
+    assert [least_judged(share) for share in (0.9, 0.95, 0.99)] == [44, 90, 459]
+    # By sums of the binomial in whole numbers: 5 late of 100 are expected at the limit.
+    for n in (89, 90, 150, 600):
+        chances = [math.comb(n, k) * 0.05**k * 0.95 ** (n - k) for k in range(n)]
+        allowed = most_late(n, 0.95)
+        assert sum(chances[: allowed + 1]) <= 0.01 < sum(chances[: allowed + 2])
+    assert [most_late(n, 0.95) for n in (89, 90, 150, 600)] == [-1, 0, 1, 17]
+
+
+def test_short_load_tests_find_less_and_scatter_more() -> None:
+    service = ServiceTimes({1: [0.1]})
+    capacity = capacity_per_s(service, ALONE, target_latency_s=0.5, percentile=0.95)
+    found = {
+        test_s: [valid_per_s(service, ALONE, 0.5, 0.95, test_s, share) for share in (0.975, 0.5, 0.025)]
+        for test_s in (10, 100, 2000)
+    }
+    widths = []
+    for low, middle, high in found.values():
+        assert low < middle < high
+        widths.append((high - low) / middle)
+    assert widths == sorted(widths, reverse=True)
+    # A long one finds what the percentile itself says.
+    assert found[2000][1] == pytest.approx(capacity, rel=0.03) and found[100][1] < 0.97 * capacity
+    assert valid_per_s(service, ALONE, 0.05, 0.95, 10, 0.5) == 0

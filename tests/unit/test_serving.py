@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from asrmeter.analysis.queueing import Batching, simulate
+from asrmeter.common.early_stopping import least_judged, most_late
 from asrmeter.measure import load_generator
-from asrmeter.measure.load_generator import Answered, Load, least_judged
+from asrmeter.measure.load_generator import Answered, Load
 from asrmeter.measure.serving import Request, Server
 
 pytest.importorskip("mlperf_loadgen")
@@ -141,3 +142,16 @@ def test_closing_serves_what_waits() -> None:
     server.put([Request(n, n, time.perf_counter()) for n in range(3)])
     server.close()
     assert served == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_slow", [0, 2, 4])
+def test_loadgen_judges_by_the_rule_that_is_simulated(n_slow: int) -> None:
+    slow = iter([True, *[False] * 10] * n_slow)
+
+    def transcribe(segments: Sequence[int]) -> None:
+        time.sleep(0.07 if next(slow, False) else 0.001)
+
+    answered = put_load(150, 1, target_latency_s=0.05, max_batch=64, least_requests=150, transcribe=transcribe)
+    n_late = int((latencies_s(answered) > 0.05).sum())
+    assert answered.is_valid is (n_late <= most_late(len(answered.requests), 0.95))
+    assert answered.is_valid is (n_slow == 0)

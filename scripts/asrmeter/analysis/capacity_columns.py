@@ -65,13 +65,23 @@ CAPACITIES = pa.schema(
         column("target_latency_s", NUMBER, "The limit of the latency.", Source.STUDY, unit="s"),
         column("percentile", NUMBER, "The share of requests that must keep the limit.", Source.STUDY, unit="share"),
         column("source", LABEL, "Whether the capacity is `measured`, or only `modelled`.", Source.COMPUTED),
-        _measured("capacity_per_s", "1/s", "The highest rate of requests that LoadGen called valid."),
-        _measured("capacity_per_s_low", "1/s", "The lower end of the search's bracket, by what really came."),
-        _measured(
+        _measured("capacity_per_s", "1/s", "The highest rate of requests, as they came, that LoadGen called valid."),
+        column(
+            "capacity_per_s_low",
+            NUMBER,
+            "The lower end of the interval of what load tests of this length find: by the simulation 95 of 100 lie in "
+            "it, and the search's bracket does.",
+            Source.COMPUTED,
+            unit="1/s",
+            null_when=_NOT_TESTED,
+        ),
+        column(
             "capacity_per_s_high",
-            "1/s",
-            "The upper end: the lowest rate that LoadGen called invalid.",
-            f"no rate was invalid in the time; or {_NOT_TESTED}",
+            NUMBER,
+            "The upper end of the interval of what load tests of this length find.",
+            Source.COMPUTED,
+            unit="1/s",
+            null_when=f"no rate was invalid in the time; or {_NOT_TESTED}",
         ),
         _modelled(
             "capacity_per_s_modelled", "1/s", "The highest rate at which the simulated queue keeps the limit; 0: none."
@@ -88,10 +98,16 @@ CAPACITIES = pa.schema(
             "`capacity_per_s_modelled` where each batch takes as little as the interval of its cell allows.",
             _NO_INTERVAL,
         ),
+        _modelled(
+            "load_test_per_s_modelled",
+            "1/s",
+            "The rate that half of the load tests of this length would call valid, by the simulation; 0: none. LoadGen "
+            "has to be sure, so that it is the lower the fewer requests a test has.",
+        ),
         column(
             "model_error",
             NUMBER,
-            "`capacity_per_s_modelled` over `capacity_per_s`, less 1: how far the model is off.",
+            "`load_test_per_s_modelled` over `capacity_per_s`, less 1: how far the model is off.",
             Source.COMPUTED,
             unit="share",
             null_when=f"{_NOT_TESTED}; or {_NO_MODEL}",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asrmeter.analysis.queueing import Batching, ServiceTimes, capacity_per_s, percentiles_s
+from asrmeter.analysis.queueing import Batching, ServiceTimes, capacity_per_s, percentiles_s, valid_per_s
 from asrmeter.common.typed_json import JsonObject
 
 # Nobody plans a thousand machines by a model of one queue.
@@ -15,17 +15,27 @@ _TRIED_ANYWAY = 0.25
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked of a server: a percentile (0 to 1) of the latency within a limit, and how it forms batches."""
+    """What is asked of a server: a percentile (0 to 1) of the latency within a limit, and how it forms batches.
+
+    `test_s` is how long a load test asks, at each rate.
+    """
 
     target_latency_s: float
     percentile: float
     max_batch: int
     max_wait_s: float
+    test_s: float
 
     @classmethod
     def of(cls, load: JsonObject) -> "Target":
         """Return that of the settings of a load test, as a study has them."""
-        return cls(load["target_latency_s"], load["percentile"], load["max_batch"], load["max_wait_ms"] / 1000)
+        return cls(
+            load["target_latency_s"],
+            load["percentile"],
+            load["max_batch"],
+            load["max_wait_ms"] / 1000,
+            load["duration_s"],
+        )
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,22 @@ class Modelled:
         """The highest rate (1/s) that one machine carries."""
         return capacity_per_s(self.service, self.batching, self.target.target_latency_s, self.target.percentile)
 
+    def valid_per_s(self, share: float) -> float:
+        """Return the highest rate (1/s) that so many of the load tests (a share, 0 to 1) would call valid."""
+        target = self.target
+        return valid_per_s(
+            self.service, self.batching, target.target_latency_s, target.percentile, target.test_s, share
+        )
+
+    @cached_property
+    def load_test_per_s(self) -> float:
+        """The rate (1/s) that a load test finds, in the middle: half of them call it valid."""
+        return self.valid_per_s(0.5)
+
     @property
     def start_per_s(self) -> float:
         """The rate (1/s) that a search starts at."""
-        return self.capacity_per_s or _TRIED_ANYWAY / self.service.median_s(1)
+        return self.load_test_per_s or _TRIED_ANYWAY / self.service.median_s(1)
 
     def percentiles_s(self, rate_per_s: float, shares: Sequence[float]) -> list[float]:
         """Return percentiles (0 to 1) of the latency at a rate, in seconds."""

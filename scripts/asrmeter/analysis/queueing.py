@@ -14,10 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asrmeter.common.early_stopping import least_judged, most_late
+
 # Requests of one simulation; the first ones find an empty queue and are left out.
 N_REQUESTS, N_LEFT_OUT = 20_000, 2_000
 # Seconds of batches that are drawn, of each size; then they come again.
 _N_DRAWN = 4096
+# Load tests that are simulated, unless they have more requests together than the last number.
+_N_TESTS, _MOST_REQUESTS = 100, 200_000
 # The rate is found to a part of itself. Of this part of the highest one hardly any request meets another.
 _PRECISION, _ALONE = 0.005, 0.001
 
@@ -146,6 +150,39 @@ def capacity_per_s(
         found = percentiles_s(rate_per_s, service, batching, [percentile], n_machines, seed)
         return found[0] <= target_latency_s
 
+    return _highest_rate(holds, service, batching, n_machines)
+
+
+def valid_per_s(
+    service: ServiceTimes,
+    batching: Batching,
+    target_latency_s: float,
+    percentile: float,
+    test_s: float,
+    share: float,
+    seed: int = 0,
+) -> float:
+    """Return the highest modelled rate that so many of the load tests (a share, 0 to 1) call valid; 0 if none does.
+
+    A load test takes `test_s`, or longer until a verdict is possible, and is judged as LoadGen does it
+    (`common/early_stopping`). With few requests most tests are stricter than the percentile itself.
+    """
+
+    def holds(rate_per_s: float) -> bool:
+        n = max(least_judged(percentile), round(test_s * rate_per_s))
+        n_tests = max(1, min(_N_TESTS, _MOST_REQUESTS // n))
+        arrivals = arrivals_s(rate_per_s, N_LEFT_OUT + n_tests * n, seed)
+        latencies_s = simulate(arrivals, service.drawn(seed), batching).latencies_s[N_LEFT_OUT:]
+        n_late = (latencies_s.reshape(n_tests, n) > target_latency_s).sum(axis=1)
+        return bool((n_late <= most_late(n, percentile)).mean() >= share)
+
+    return _highest_rate(holds, service, batching)
+
+
+def _highest_rate(
+    holds: Callable[[float], bool], service: ServiceTimes, batching: Batching, n_machines: int = 1
+) -> float:
+    """Return the highest rate (1/s) that holds, by bisection; 0 if none does."""
     sizes = range(1, batching.max_batch + 1)
     # More than machines that never wait can do.
     high = n_machines * max(size / service.median_s(size) for size in sizes)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 # The bracket is narrow enough once its ends differ by this part.
-PRECISION = 0.05
+PRECISION = 0.1
 # How far the first step away from a predicted rate goes; each further one is longer, up to a factor of two.
 _FIRST_STEP, _LONGEST_STEP = 1.15, 2.0
 # No lower part of a predicted rate is tried: what cannot do that is not where it was predicted.
 _LEAST_PART = 0.05
 # Points of the curve, as parts of the capacity: half of it is what a cautious operator runs.
-_OF_CURVE = (0.5, 0.25, 0.75)
+_OF_CURVE = (0.5, 0.75, 0.25)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ LoadGen decides: whether a percentile stays within its limit, by its own early s
 is. It sleeps between requests; what CPU time it takes is told.
 """
 
-import math
 import re
 import tempfile
 import time
@@ -20,8 +19,6 @@ _SUMMARY = "mlperf_log_summary.txt"
 _FIELD = re.compile(r"^\s*([A-Za-z0-9. ()-]+?)\s*: (.+?)\s*$", re.MULTILINE)
 # As a multiple of the latency's limit: who has waited longer shows that more comes than can be served.
 GIVE_UP_AFTER = 10
-# How sure LoadGen has to be.
-_SURE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +122,6 @@ def run(load: Load, n_segments: int, transcribe: Callable[[Sequence[int]], objec
         requests=requests,
         batches=server.batches,
     )
-
-
-def least_judged(percentile: float) -> int:
-    """Return how many requests LoadGen judges at least, if none of them is late: 90 for the 95th percentile.
-
-    It has to be sure to 99 % that less than the rest is late.
-    """
-    return math.ceil(math.log(1 - _SURE) / math.log(percentile))
 
 
 def _loadgen() -> Any:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import cast
 
+from asrmeter.common.early_stopping import least_judged
 from asrmeter.corpora.batches import by_length
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
@@ -22,8 +23,6 @@ from asrmeter.runtimes.base import Runtime
 
 # A probe may last so much longer than the study asks for, until enough requests came to be judged.
 _MOST_LONGER = 1.5
-# Seeds of LoadGen's: each probe has one of its own.
-_SEEDS_OF_A_STUDY = 1000
 _DIGITS_OF_US = 6
 
 
@@ -89,7 +88,7 @@ class LoadTest(Task):
 
     def _probe_s(self, rate_per_s: float) -> float:
         """Return how long a probe takes: until enough requests came to be judged."""
-        return max(self._spec.probe_s, load_generator.least_judged(self._spec.percentile) / rate_per_s)
+        return max(self._spec.probe_s, least_judged(self._spec.percentile) / rate_per_s)
 
     def _probe(self, rate_per_s: float) -> bool:
         """Put a load on the model; emit what became of it, and return whether LoadGen calls it valid."""
@@ -98,12 +97,13 @@ class LoadTest(Task):
             rate_per_s=rate_per_s,
             duration_s=spec.probe_s,
             most_s=min(_MOST_LONGER * self._probe_s(rate_per_s), spec.search_s),
-            least_requests=load_generator.least_judged(spec.percentile),
+            least_requests=least_judged(spec.percentile),
             target_latency_s=spec.target_latency_s,
             percentile=spec.percentile,
             max_batch=spec.batch_size,
             max_wait_s=spec.max_wait_s,
-            seed=spec.seed * _SEEDS_OF_A_STUDY + self._n_probes,
+            # Of all rates the same: requests come in the same pattern, only faster, so that verdicts can be compared.
+            seed=spec.seed,
         )
         found: list[Answered] = []
         energy = self._energy.over(lambda: found.append(load_generator.run(load, len(spec.segments), self._transcribe)))

@@ -137,7 +137,11 @@ def _measured(row: Row, words: Words) -> Markup:
         speakers=Markup() if row["speakers"] is None else say["speakers"].format(n=format_count(row["speakers"])),
         error=Markup()
         if error is None
-        else say["error"].format(modelled=number(row["capacity_per_s_modelled"]), error=f"{100 * error:+.1f}"),
+        else say["error"].format(
+            modelled=number(row["load_test_per_s_modelled"]),
+            error=f"{100 * error:+.1f}",
+            long_run=say["long_run"].format(capacity=number(row["capacity_per_s_modelled"])),
+        ),
     )
 
 
