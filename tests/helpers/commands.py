@@ -131,7 +131,7 @@ RUN_ELSEWHERE = {
 ONLY_CHECKED = {
     *("make run", "make test", "make check", "make slurm", "make pictures", "make lint", "make format", "make schema"),
     *("make runtimes", "make run STUDY=studies/proposals.yaml", "make run STUDY=studies/capacity.yaml"),
-    *("make columns", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
+    *("make columns", "make docs", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),
     "python tests/check/bare_loop.py --results results --budget-s 6",
