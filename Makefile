@@ -85,7 +85,7 @@ pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (ne
 	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py results/report.html docs
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) tests/browser/node_modules .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/browser/node_modules site .mypy_cache .pytest_cache .ruff_cache
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
