@@ -70,7 +70,8 @@ columns: $(VENV)/dev.stamp ## docs/columns.md, of what the columns of all tables
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.columns --fix
 
 docs: $(VENV)/dev.stamp ## the documentation as a site, in site/; a dead link is an error
-	$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+# Not --quiet: MkDocs would not count warnings then, and let dead links pass.
+	$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build
 
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in

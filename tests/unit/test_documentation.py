@@ -2,11 +2,14 @@
 
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
@@ -74,6 +77,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[
 def test_a_dead_link_is_told_and_fails_the_build(site: tuple[Path, list[str]], name: str) -> None:
     _, told = site
     assert [line for line in told if line.startswith(f"Doc file '{name}.md'")], told
+
+
+def test_make_docs_fails_at_a_dead_link(tmp_path: Path) -> None:
+    (command,) = re.findall(r"(mkdocs build.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Dead\n\n[text](nowhere.md)\n", encoding="utf-8")
+    config = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": ["index.md"], "plugins": ["search"], "hooks": []}
+    (tmp_path / "mkdocs.yml").write_text(yaml.safe_dump(config | {"extra_css": []}), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split(), "--config-file", tmp_path / "mkdocs.yml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Aborted with 1 warnings in strict mode" in done.stdout
 
 
 def test_what_exists_is_no_dead_link(site: tuple[Path, list[str]]) -> None:
