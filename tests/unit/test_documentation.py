@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown.extensions.toc import slugify
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
@@ -141,6 +142,22 @@ def test_the_reference_has_every_module_once() -> None:
     files = [file for file in library.rglob("*.py") if file.parent != library]
     assert len({*directives}) == len(directives) == len(files) + 1
     assert {path.name for path in library.iterdir() if (path / "__init__.py").is_file()} == {*rooms()}
+
+
+@pytest.mark.parametrize("document", ["README.md", "studies/README.md"])
+def test_links_of_documents_that_are_no_pages(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    links = re.findall(r"""(?:\]\(|src="|href=")([^)\s#:"]*)(#[^)\s"]*)?[)"]""", text)
+    for target, anchor in links:
+        path = (ROOT / document).parent / target if target else ROOT / document
+        assert path.exists(), target
+        assert not anchor or anchor[1:] in headings(path), f"{target}{anchor}"
+
+
+def headings(path: Path) -> set[str]:
+    """Return the anchors of a document's headings."""
+    lines = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {slugify(line.replace("`", ""), "-") for line in lines}
 
 
 def test_every_file_that_a_document_names_exists() -> None:
