@@ -13,7 +13,7 @@ ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run runtimes keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns lock pictures clean help
+.PHONY: run runtimes keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns docs lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, make results/report.html
 	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
@@ -39,8 +39,8 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Ch
 check: lint ## before each commit: lint and unit tests, in about a minute on two cores
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
 
-lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-types lint-tests lint-style lint-workflow
+lint: $(VENV)/dev.stamp ## style, types, which room imports which, workflow, dead links
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-types lint-tests lint-style lint-workflow docs
 
 lint-types:
 	$(ACTIVATE) mypy
@@ -62,11 +62,16 @@ format: $(VENV)/dev.stamp ## put the code into form
 	$(ACTIVATE) ruff format .
 	$(ACTIVATE) snakefmt Snakefile rules
 
-schema: $(VENV)/dev.stamp ## schemas/study.schema.json, of the types in the code
+schema: $(VENV)/dev.stamp ## schemas/study.schema.json and the options in docs/variants.md, of the types in the code
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.schema --fix
+	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.variants --fix
 
 columns: $(VENV)/dev.stamp ## docs/columns.md, of what the columns of all tables say of themselves
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.columns --fix
+
+docs: $(VENV)/dev.stamp ## the documentation as a site, in site/; a dead link is an error
+# Not --quiet: MkDocs would not count warnings then, and let dead links pass.
+	$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build
 
 lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*.yaml
 	cd requirements && $(COMPILE) --output-file run.lock run.in
@@ -81,7 +86,7 @@ pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (ne
 	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py results/report.html docs
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) tests/browser/node_modules .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/browser/node_modules site .mypy_cache .pytest_cache .ruff_cache
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

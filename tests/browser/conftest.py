@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from helpers.bottlenecks import example_bottlenecks
 from helpers.capacity import known_capacities
 from helpers.layouts import example_layouts
 from helpers.optimisations import example_optimisations
-from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium
+from helpers.pages import FORMULA, HOSTILE, TEMPLATES, Open, chromium, chromium_path
 from helpers.silence import example_silence
 from helpers.tables import (
     all_sittings,
@@ -38,10 +39,21 @@ from helpers.tables import (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    if chromium_path() is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which looks for what people cannot use."""
+    path = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        pytest.skip("needs axe-core, which make test has npm install")
+    return path.read_text(encoding="utf-8")
 
 
 def tone() -> str:

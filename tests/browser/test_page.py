@@ -1,13 +1,10 @@
 """The report in Chromium: at rest, by keyboard, without JavaScript, on paper, on a telephone, for a screen reader."""
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page
 
 from helpers.pages import HOSTILE, Open
 
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 VIEWS = pytest.mark.parametrize(
     "view",
     [
@@ -58,9 +55,9 @@ def test_nothing_overflows(view: dict, report: str, open_page: Open) -> None:
 
 
 @VIEWS
-def test_axe_finds_nothing_serious(view: dict, report: str, open_page: Open) -> None:
+def test_axe_finds_nothing_serious(view: dict, report: str, open_page: Open, axe: str) -> None:
     page = open_page(report, **view)
-    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(axe)
     page.evaluate(OPEN_ALL)
     found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
     serious = [

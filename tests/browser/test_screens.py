@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from test_page import AXE
 
 from asrmeter.analysis.silence import model_rows
 from asrmeter.report.catalogue import load_texts, load_words
@@ -120,10 +119,10 @@ def test_the_answer_fits_the_first_screen(
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_axe_finds_nothing_serious_in_it(
-    language: str, size: str, scheme: str, rendered: Rendered, open_page: Open
+    language: str, size: str, scheme: str, rendered: Rendered, open_page: Open, axe: str
 ) -> None:
     page = open_page(rendered("many", language), **view(size, scheme))
-    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(axe)
     found = page.evaluate("axe.run({ include: [['header'], ['.first']] }, { resultTypes: ['violations'] })")
     assert [one["id"] for one in found["violations"] if one["impact"] in ("serious", "critical")] == []
 

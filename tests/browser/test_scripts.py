@@ -1,9 +1,7 @@
 """Transcripts of many scripts in Chromium: their direction, their marks, and that nothing leaves its place."""
 
-from pathlib import Path
-
 import pytest
-from test_page import AXE, OPEN_ALL
+from test_page import OPEN_ALL
 from test_screens import PAPER
 
 from asrmeter.report.catalogue import error_unit_of, load_words
@@ -49,12 +47,12 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=["telephone", "desktop"])
-def test_no_script_leaves_its_place_or_hurts_access(view: dict, spoken: str, open_page: Open) -> None:
+def test_no_script_leaves_its_place_or_hurts_access(view: dict, spoken: str, open_page: Open, axe: str) -> None:
     page = open_page(spoken, **view)
     page.evaluate(OPEN_ALL)
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.evaluate(OUTSIDE) == []
-    page.evaluate(Path(AXE).read_text(encoding="utf-8"))
+    page.evaluate(axe)
     found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
     assert [f"{one['id']}: {one['help']}" for one in found if one["impact"] in ("serious", "critical")] == []
 

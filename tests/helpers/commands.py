@@ -131,7 +131,7 @@ RUN_ELSEWHERE = {
 ONLY_CHECKED = {
     *("make run", "make test", "make check", "make slurm", "make pictures", "make lint", "make format", "make schema"),
     *("make runtimes", "make run STUDY=studies/proposals.yaml", "make run STUDY=studies/capacity.yaml"),
-    *("make columns", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
+    *("make columns", "make docs", "make lock", "make run STUDY=studies/mine.yaml", "make run STUDY=studies/NAME.yaml"),
     "snakemake --cores all --resources gpu=1 --configfile studies/NAME.yaml",
     *("python scripts/download.py", "python scripts/make_report.py"),
     "python tests/check/bare_loop.py --results results --budget-s 6",
@@ -139,6 +139,8 @@ ONLY_CHECKED = {
     "python scripts/list_cells.py results --disturbed --delete",
     *("python tests/check/wall_time.py results", "python tests/check/coverage.py 500"),
     "python tests/check/agreement.py first/results second/results",
+    *("pytest tests/unit/test_scoring.py", 'pytest tests/unit -m "not simulation" --numprocesses 2'),
+    *('pytest tests -m "not alone" --numprocesses 2', "pytest tests -m alone"),
     *("python tests/check/startup.py A B", "python tests/check/plan_time.py A B"),
     "python tests/cluster/slurm.py FOLDER",
     *("rm -r results/measurements/whisper-base/fp32/cpu/30s-b1", "rm -r results/ceilings", "rm -r results"),

@@ -85,6 +85,14 @@ def test_a_target_of_make_exists(command: str) -> None:
         assert re.search(rf"^{variable.partition('=')[0]} \?=", makefile, re.MULTILINE)
 
 
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one.startswith("pytest ")])
+def test_pytest_finds_what_a_command_asks_for(command: str, pytestconfig: pytest.Config) -> None:
+    own = words(command)
+    assert all((ROOT / word).exists() for word in own if word.startswith("tests"))
+    asked = own[own.index("-m") + 1].split() if "-m" in own else []
+    assert {*asked} - {"not"} <= {line.partition(":")[0] for line in pytestconfig.getini("markers")}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_valid_shell(command: str) -> None:
     subprocess.run(["bash", "-n", "-c", command], check=True)

@@ -43,10 +43,13 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "edlm2025": ("a figure that was published in 2025", bottlenecks.SCHEMAS["edlm2025"]),
 }
 
-_INTRO = """# The columns of all tables
+_INTRO = """# Columns of the tables
 
-Every run leaves its tables in `<results>/tables/`, as Parquet and as CSV. This is what their columns mean. It is made
-of the code (`make columns`), and it is in the Parquet files too, as the metadata of each field:
+After reading this page you can tell what a column of any table means, in which unit it is, where its values come from,
+and why a field is empty.
+
+Every run leaves its tables in `<results>/tables/`, each as Parquet and as CSV. This page has a section for each table.
+It is made of the code (`make columns`). The Parquet files hold the same, as the metadata of each field:
 
 ```python
 import pyarrow.parquet as pq
@@ -55,8 +58,28 @@ for field in pq.read_schema("results/tables/cells.parquet"):
     print(field.name, {key.decode(): value.decode() for key, value in field.metadata.items()})
 ```
 
-A value that was not measured is null: an empty field in CSV, never zero and never a guess. The columns of the cell's
-outcome and key apart, all are null in a row whose file cannot be read (`unreadable`). A share is a part of one.
+## How to read a column
+
+The name of a column says what was measured, in which unit, and which statistic of it. `latency_s_p95` is a latency in
+seconds, of which 95 in 100 requests took that long or less: its 95th percentile. `latency_s_p95_ci_low` and
+`latency_s_p95_ci_high` are the ends of the 95 % interval of this figure.
+
+| part of a name | means |
+|---|---|
+| `_s`, `_j`, `_w`, `_bytes`, `_gflop` | the unit: seconds, joules, watts, bytes, 10^9 operations |
+| `n_` | a number of things |
+| `_median`, `_mean`, `_min`, `_max` | the statistic |
+| `_p50`, `_p90`, `_p95`, `_p99` | a percentile: the value that 50, 90, 95 or 99 in 100 requests do not exceed |
+| `_ci_low`, `_ci_high` | the ends of the 95 % interval of the figure before it |
+| `_next_low`, `_next_high` | the ends of the interval in which the same study would find the figure the next time |
+| `_share` | a part of one |
+| `_note` | why a figure is missing, or what is particular about it |
+| `_plain` | texts are scored in lower case and without punctuation, and otherwise as they are |
+
+A value that was not measured is null: an empty field in CSV, never zero and never a guess. The column "null when" gives
+the reasons. In a row whose file cannot be read (`unreadable`) all columns are null but the cell's outcome and key.
+
+The column "source" says how far a value is to be trusted:
 
 | source | means |
 |---|---|

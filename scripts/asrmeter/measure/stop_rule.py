@@ -29,9 +29,11 @@ def batches_of_sitting(
 
     Args:
         ranked: the batches of the class by length; see `corpora.batches.by_length`.
-        lap, n_laps: which lap of how many.
+        lap: the lap, from 1.
+        n_laps: how many laps there are.
         longest_s: the latency of the longest batch, which none of the others exceeds.
-        budget_s, max_passes: what the sitting may take.
+        budget_s: the seconds that the sitting may take.
+        max_passes: the passes that the sitting may take.
     """
     fits = len(ranked) * longest_s <= budget_s and len(ranked) <= max_passes
     longest, *others = ranked if fits else share_of_lap(ranked, lap, n_laps)
