@@ -51,6 +51,7 @@ lint-tests:
 lint-style:
 	$(ACTIVATE) ruff check .
 	$(ACTIVATE) ruff format --check .
+	$(ACTIVATE) codespell . .github
 	$(ACTIVATE) PYTHONPATH=scripts lint-imports
 
 lint-workflow:
