@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,10 @@ def test_hooks_are_the_tools_that_lint_runs() -> None:
 def test_a_misspelt_word_is_found_where_files_are_not_skipped(tmp_path: Path) -> None:
     word = "rec" + "ieved"
     (tmp_path / "a.md").write_text(f"the {word} text\n", encoding="utf-8")
-    found = subprocess.run(["codespell", "--toml", str(ROOT / "pyproject.toml"), str(tmp_path)], capture_output=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", "--toml", str(ROOT / "pyproject.toml"), str(tmp_path)],
+        capture_output=True,
+    )
     assert f"{word} ==> received".encode() in found.stdout
     # A file that is skipped is there: else its mistakes would come back with another name.
     skipped = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["codespell"]["skip"]
