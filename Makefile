@@ -51,6 +51,8 @@ lint-tests:
 lint-style:
 	$(ACTIVATE) ruff check .
 	$(ACTIVATE) ruff format --check .
+	$(ACTIVATE) codespell
+	$(ACTIVATE) codespell --check-hidden .github
 	$(ACTIVATE) PYTHONPATH=scripts lint-imports
 
 lint-workflow:

@@ -149,5 +149,6 @@ ONLY_CHECKED = {
     "podman save --format oci-archive --output asrmeter.tar asrmeter",
     "apptainer build asrmeter.sif oci-archive:asrmeter.tar",
     "apptainer exec asrmeter.sif snakemake --cores all --resources gpu=1",
+    *("pip install --editable .", ".venv/bin/pip install --no-deps --editable ."),
     *("$EDITOR profiles/slurm/config.yaml", "hf auth login"),
 }

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import asrmeter
 import make_figures
 import share as script
 from asrmeter.analysis import dictionary
@@ -36,6 +38,23 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "wombatuser")
     return lambda **report: make(tmp_path, DRAWN, **report)
+
+
+def test_a_shared_run_is_read_as_the_run_itself(make_run: Make) -> None:
+    results = make_run(transcripts="all", paths=True)
+    packed, whole = asrmeter.read_run(share(Path(RESULTS)).path), asrmeter.read_run(results)
+    assert list(packed.tables) == [name for name in whole.tables if name in linkable(study(Path()))]
+    for name, table in packed.tables.items():
+        pd.testing.assert_frame_equal(table, whole.tables[name], obj=name)
+    assert packed.study == whole.study
+    with pytest.raises(asrmeter.AsrmeterError, match=r"share\.zip: has no provenance"):
+        packed.provenance  # noqa: B018
+
+
+def test_tables_that_were_withheld_are_named(make_run: Make) -> None:
+    make_run(transcripts="none", paths=False)
+    with pytest.raises(asrmeter.NoTableError, match=r"has no table transcripts: its study withholds it"):
+        asrmeter.read_run(share(Path(RESULTS)).path).tables["transcripts"]
 
 
 def report_in(results: Path) -> str:

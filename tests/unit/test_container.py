@@ -16,7 +16,7 @@ def instructions() -> list[tuple[str, str]]:
     """Return the recipe's instructions with their arguments; any other line fails."""
     lines = [line for line in RECIPE.read_text().splitlines() if line and not line.startswith("#")]
     text = "\n".join(lines).replace("\\\n", "")
-    found = [re.fullmatch(r"(FROM|RUN|ARG|COPY|ENV) (\S.*)", line) for line in text.splitlines()]
+    found = [re.fullmatch(r"(FROM|RUN|ARG|COPY|ENV|LABEL) (\S.*)", line) for line in text.splitlines()]
     assert all(found), text
     return [(one[1], one[2]) for one in found if one]
 

@@ -12,7 +12,7 @@ from tools.envs import FILES, OF_RUNTIMES, ROOT, UNTOLD, complaints, listed, loc
 
 each = pytest.mark.parametrize("name", FILES)
 # No rule's command needs it.
-NOT_IN_A_RULE = {"snakemake"}
+NOT_IN_A_RULE = {"snakemake", "pandas"}
 
 
 @each

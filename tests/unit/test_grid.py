@@ -179,7 +179,7 @@ def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:
 def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
     (tmp_path / "scripts" / "lib" / "d" / "f").mkdir(parents=True)
     for name, text in {
-        "a.py": "import os\nfrom lib.b import x\n",
+        "a.py": "import os\nfrom lib.b import x\nif TYPE_CHECKING:\n    from lib import unused\n",
         "lib/__init__.py": "",
         "lib/b.py": "def f():\n    from lib import c\n",
         "lib/c.py": "from lib import d\n",

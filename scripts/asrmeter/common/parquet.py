@@ -25,7 +25,7 @@ from asrmeter.common.regular_files import read_regular
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
 # More than the tables of a study of ten thousand cells have.
-_MOST_BYTES, _MOST_ROWS = 2**31, 10_000_000
+MOST_BYTES, _MOST_ROWS = 2**31, 10_000_000
 # Whatever `printable` may change, in the words of Arrow's expressions.
 _UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 # Half of a surrogate pair, or a whole one.
@@ -51,7 +51,7 @@ def opened(file: Path) -> pq.ParquetFile:
         AsrmeterError: the bytes are not those that were written, or it is no regular file.
         OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
-    content = read_regular(file, _MOST_BYTES)
+    content = read_regular(file, MOST_BYTES)
     found = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     if found.metadata.num_rows > _MOST_ROWS:
         raise AsrmeterError(
@@ -69,10 +69,17 @@ def columns_of(table: pa.Table, schema: pa.Schema) -> dict[str, list[Any]]:
     Raises:
         ValueError: a column is of another type.
     """
-    if not table.schema.equals(schema):
-        names = [name for name in table.column_names if name in schema.names]
-        table = pa.table({name: _as_type(name, table[name], schema.field(name).type) for name in names})
-    return table.to_pydict()
+    return (table if table.schema.equals(schema) else in_types(table, schema)).to_pydict()
+
+
+def in_types(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return those columns of a schema that a table has, in the schema's types.
+
+    Raises:
+        ValueError: a column is of another type.
+    """
+    names = [name for name in table.column_names if name in schema.names]
+    return pa.table({name: _as_type(name, table[name], schema.field(name).type) for name in names})
 
 
 def _as_type(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -152,6 +159,35 @@ def as_csv(table: pa.Table) -> bytes:
     stream = io.BytesIO()
     pa.csv.write_csv(_with_columns(table, pa.types.is_list, _as_json), stream)
     return stream.getvalue()
+
+
+def from_csv(content: bytes, schema: pa.Schema) -> pa.Table:
+    """Return those columns of a schema that a CSV file of `as_csv` has: an empty field is null, "" an empty text.
+
+    Raises:
+        ValueError, pyarrow.ArrowException: it is not such a file, or a column is of another type.
+    """
+    lists = {field.name: field.type for field in schema if pa.types.is_list(field.type)}
+    types = {field.name: pa.string() if field.name in lists else field.type for field in schema}
+    table = pa.csv.read_csv(
+        io.BytesIO(content),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+    return pa.table(
+        {
+            name: _from_json(column, lists[name]) if name in lists else column
+            for name, column in zip(table.column_names, table.columns, strict=True)
+            if name in types
+        }
+    )
+
+
+def _from_json(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """Return a column of texts in JSON as lists."""
+    return pa.array([None if text is None else json.loads(text) for text in column.to_pylist()], kind)
 
 
 def _with_columns(

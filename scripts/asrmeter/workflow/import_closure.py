@@ -4,6 +4,7 @@ import ast
 import functools
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
@@ -13,7 +14,7 @@ def closure(script: Path, base: Path) -> list[str]:
     """Return the script and all our modules that it imports, directly or not, as sorted paths relative to `base`.
 
     Imports inside functions count too, functions named in a string (`asrmeter.report.figures.cells:wer_figure`), and
-    all modules of a package that lists them (by its `__path__`).
+    all modules of a package that lists them (by its `__path__`). Imports for types alone do not count: none is run.
     """
     root = script.parent
     found: set[Path] = set()
@@ -31,7 +32,7 @@ def _imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
     names: set[str] = set()
     listed: list[Path] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes_that_run(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -48,3 +49,15 @@ def _imported(path: Path, root: Path) -> list[Path]:
             candidates.append(module / "__init__.py")
             module = module.parent
     return listed + [candidate for candidate in candidates if candidate.is_file()]
+
+
+def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a file without those below `if TYPE_CHECKING:`."""
+    open_ends = [tree]
+    while open_ends:
+        node = open_ends.pop()
+        yield node
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            open_ends += node.orelse
+        else:
+            open_ends += ast.iter_child_nodes(node)
