@@ -148,4 +148,7 @@ ONLY_CHECKED = {
     "apptainer build asrmeter.sif oci-archive:asrmeter.tar",
     "apptainer exec asrmeter.sif snakemake --cores all --resources gpu=1",
     *("$EDITOR profiles/slurm/config.yaml", "hf auth login"),
+    "git ls-remote https://huggingface.co/distil-whisper/distil-small.en main",
+    "python3 -m venv .venv",
+    """.venv/bin/pip install "$(grep -o '^torch==[0-9.]*' requirements/run.lock)" --index-url URL""",
 }
