@@ -225,7 +225,7 @@ def test_outages_lose_nothing(on_cluster: Checkout, cluster: Cluster, plugin: Pa
                 process.wait(10)
                 on_cluster.run("--unlock")
                 process = _start(on_cluster, plugin)
-        # An outage that meets a question for the state of its jobs makes the executor wait for ever; README says so.
+        # An outage that meets a question for the state of its jobs makes the executor wait for ever: docs/clusters.md.
         code = _ended(process, cluster)
     finally:
         process.kill()

@@ -151,4 +151,7 @@ ONLY_CHECKED = {
     "apptainer exec asrmeter.sif snakemake --cores all --resources gpu=1",
     *("pip install --editable .", ".venv/bin/pip install --no-deps --editable ."),
     *("$EDITOR profiles/slurm/config.yaml", "hf auth login"),
+    "git ls-remote https://huggingface.co/distil-whisper/distil-small.en main",
+    "python3 -m venv .venv",
+    """.venv/bin/pip install "$(grep -o '^torch==[0-9.]*' requirements/run.lock)" --index-url URL""",
 }

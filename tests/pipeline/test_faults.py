@@ -139,7 +139,7 @@ def test_a_killed_snakemake_takes_its_measurement_along(prepared: Checkout, runn
     wait_for(lambda: not prepared.processes(), "a process lives on", 15)
     refused = prepared.run(check=False)
     assert refused.code != 0 and "It can be removed with the --unlock argument" in refused.output
-    # As README has it, whatever study the run was of.
+    # As docs/rerunning.md has it, whatever study the run was of.
     study = (prepared.folder / "config.yaml").read_text()
     prepared.write(one_cell(name="another"))
     unlocked = prepared.shell("snakemake --unlock")

@@ -46,7 +46,7 @@ def test_a_run_does_each_job_once_and_ends_well(finished_run: tuple[Checkout, Ra
 
 def test_a_run_makes_every_file(finished: Checkout) -> None:
     made = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
-    # README's command makes a converted folder by hand.
+    # The command of docs/runtimes.md makes a converted folder by hand.
     others = ("downloads/", "models/", "converted/", "corpus/", "logs/", "measurements/", "profiles/", "ceilings/")
     top = {name for name in made if not name.startswith(others)}
     names = (

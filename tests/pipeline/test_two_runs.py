@@ -15,7 +15,7 @@ LATENCY = ["latency_s_median", "latency_s_ci_low", "latency_s_ci_high"]
 
 
 def compared(checkout: Checkout, **key: Any) -> Ran:
-    """Run the comparison the way the README says; nothing but it may run."""
+    """Run the comparison the way docs/comparing.md says; nothing but it may run."""
     said = ", ".join(f"{name}: {value}" for name, value in key.items())
     ran = checkout.shell(f"snakemake --cores 1 compare --config compare='{{{said}}}'")
     assert "rule measure" not in ran.output

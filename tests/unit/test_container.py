@@ -9,7 +9,7 @@ import yaml
 from tools.envs import FILES, ROOT
 
 RECIPE = ROOT / "envs" / "Containerfile"
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -36,7 +36,7 @@ def test_base_image_has_the_python_of_the_environments() -> None:
 
 def test_copied_file_is_in_the_build_context() -> None:
     (built,) = re.findall(r"(podman build .*)", RECIPE.read_text())
-    assert built in README
+    assert built in PAGE
     file, context = re.fullmatch(r"podman build --tag asrmeter --file (\S+) (\S+)", built).groups()  # type: ignore[union-attr]
     assert ROOT / file == RECIPE
     (copied,) = arguments("COPY")
