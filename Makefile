@@ -84,8 +84,8 @@ lock: $(VENV)/dev.stamp ## resolve versions anew: requirements/*.lock and envs/*
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements/run.lock requirements/runtimes.lock requirements/dev.lock
 	$(ACTIVATE) PYTHONPATH=tests:scripts python -m tools.envs --fix
 
-pictures: $(VENV)/dev.stamp ## the README's pictures, of results/report.html (needs Chromium)
-	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py results/report.html docs
+pictures: $(VENV)/dev.stamp ## the pictures of the documentation, of the runs that docs/gallery.md names (needs Chromium)
+	$(ACTIVATE) PYTHONPATH=tests:scripts python tests/browser/pictures.py . docs
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) tests/browser/node_modules site .mypy_cache .pytest_cache .ruff_cache
