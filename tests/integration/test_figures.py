@@ -236,7 +236,7 @@ def test_the_front_has_full_colour_and_steps_others_fade():
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
     assert alphas == [{0.5}, {1.0}]
-    assert "faded: another one is better" in labels(figure)
+    assert "faded: dominated by another setting" in labels(figure)
     # One member has no line.
     assert "Pareto front" not in labels(figure)
     traded = [cell("quick", wer=0.3, latency_s_median=1.0), cell("good", wer=0.05, latency_s_median=2.0)]

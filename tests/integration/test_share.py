@@ -117,7 +117,7 @@ def test_what_is_withheld_is_said(make_run: Make, capsys: pytest.CaptureFixture[
     assert second == "withheld by report.transcripts: none and report.paths: false; not in it: transcripts"
     assert more == []
     page = files_of(Path(RESULTS) / "share.zip")["report.html"]
-    assert "what was said and transcribed (<code>report.transcripts: none</code>), names of recordings" in page
+    assert "references and transcripts (<code>report.transcripts: none</code>), names of recordings" in page
     assert "python scripts/list_cells.py RESULTS --disturbed --delete" in page
     assert "FILE-" in page and "FOLDER" in page
 
