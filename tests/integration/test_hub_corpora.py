@@ -280,7 +280,7 @@ def test_a_full_disk(hub: Hub, run: Run, place: str) -> None:
         left = [path for path in small.rglob("*") if path.name.startswith(".")]
     finally:
         subprocess.run(["umount", str(small)], check=True)
-    assert "no space left on the disk; free some and run again, nothing was left half-written" in message
+    assert "no space left on the disk; free some space and run again; no partial file was left" in message
     assert left == []
     done = run(hub)
     assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     with pytest.raises(AsrmeterError, match='status is "fine"'):
         load_rows.read(path)
     parquet.save(path, pa.Table.from_pylist([{**rows[0], "latency_s_p95": -1.0}], schema=RECORD), vars(header))
-    with pytest.raises(AsrmeterError, match=r"latency_s_p95 is -1\.0, which cannot be"):
+    with pytest.raises(AsrmeterError, match=r"latency_s_p95 is -1\.0, which is impossible"):
         load_rows.read(path)
 
 

@@ -128,7 +128,7 @@ def test_models_that_lack_the_class_are_named() -> None:
 def test_where_none_meets_the_nearest_is_named_as_such() -> None:
     found = answered([quick(wer=0.3, **QUICK), slow(wer=0.4)])
     assert said(found.headline) == "None of 2 settings meets all limits."
-    assert said(found.nearest).startswith("The closest is quick on cpu at batch 1, but its WER is 30 % and the limit is 15 %")
+    assert said(found.nearest) == "The closest is quick on cpu at batch 1, but its WER is 30 % and the limit is 15 %."
     assert tiles(found)["Word error rate"].endswith("misses ≤ 15 %")
     assert not found.is_answered and not found.setting and not found.chance
     text = text_of(rendered([quick(wer=0.3), slow(wer=0.4)], report={"scenarios": {"mine": PRODUCTION}}))

@@ -358,7 +358,7 @@ SWALLOWED = "and what is between them looks like lines of their own"
         ('{"file_name": ' + "[" * 100_000, "line 1 is not JSON that can be read (nested too deeply)"),
         (
             "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
-            "is a git-lfs pointer, not the file; fetch it by",
+            "is a git-lfs pointer, not the file; fetch the file",
         ),
         ("<!DOCTYPE html>\n<html><title>404</title>", "metadata.csv is a web page; download the file itself"),
         (
@@ -491,7 +491,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
             "pipe.wav": "is a pipe, not a file",
             "folder.wav": "is a folder, not a file",
             "zero.wav": "is a device, not a file",
-            "lost.wav": "is a link to nowhere, not a file",
+            "lost.wav": "is a broken link, not a file",
             "../out.wav": "is not in the folder",
             "gone\x1b.wav": "is missing",
             "\0": "is missing",
@@ -511,7 +511,7 @@ def test_the_metadata_is_a_file(make: Any, what: str, tmp_path: Path) -> None:
 def test_metadata_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
     with open(tmp_path / "metadata.csv", "wb") as stream:
         stream.truncate(10**12)
-    with pytest.raises(AsrmeterError, match=r"has 1,000,000 MB, more than the 1,000 MB that such a file may have"):
+    with pytest.raises(AsrmeterError, match=r"has 1,000,000 MB, more than the 1,000 MB allowed for such a file"):
         corpus(tmp_path).check()
 
 

@@ -117,7 +117,7 @@ def test_languages_of_a_model_make_its_folder_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("xx", "unknown language xx; give a code of ISO 639-1, such as ru"),
+        ("xx", "unknown language xx; give an ISO 639-1 code, such as ru"),
         ("rus", r"unknown language rus \(did you mean ru\?\)"),
         ("English", r"unknown language English \(did you mean en\?\)"),
     ],

@@ -228,7 +228,7 @@ NOT_FILES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: path.symlink_to("/etc/passwd"), "leads out of this folder"),
     (Path.mkdir, "is a folder, not a file"),
 ]
-SPARSE = (sparse, "has 1,099,512 MB, more than the 100 MB that such a file may have")
+SPARSE = (sparse, "has 1,099,512 MB, more than the 100 MB allowed for such a file")
 
 
 @pytest.mark.parametrize(("make", "why"), [*NOT_FILES, SPARSE])
@@ -373,7 +373,7 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     row |= {"duration_s": 5, "batch_size": 2}
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
-        with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
+        with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", but "whisper-base" is planned\)'):
             check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
     check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
@@ -409,7 +409,7 @@ def test_place_without_room_is_named_before_measuring(
 ) -> None:
     monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
     folder = request.getfixturevalue(disk)
-    said = "no space left on the disk" if disk == "small" else "may not be written"
+    said = "no space left on the disk" if disk == "small" else "cannot be written"
     with pytest.raises(AsrmeterError, match=rf"{folder}/a.parquet: {said}"):
         measured(tmp_path, monkeypatch, 1, f"--output={folder}/a.parquet")
     assert list(folder.iterdir()) == []
@@ -421,7 +421,7 @@ def test_model_folder_is_not_left_on_a_full_disk(small: Path, tmp_path: Path) ->
     saved = whisper_folder(tmp_path / "saved")
     settings = ModelSettings(weights="random", path=str(saved))
     # The library that writes weights has errors of its own.
-    with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some and run again"):
+    with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some space and run again"):
         build("m", settings, 1, Archives(tmp_path), small / "m")
     assert list(small.iterdir()) == []
 

@@ -193,7 +193,7 @@ def test_what_is_not_whole_is_not_kept(broken: str) -> None:
 
 def test_nothing_is_left_on_a_full_disk(here: Path) -> None:
     for disk in mounted(here / "runs", "-o", "size=48k"):
-        with pytest.raises(AsrmeterError, match=r"runs/before: no space left on the disk; .* nothing was left half-wr"):
+        with pytest.raises(AsrmeterError, match=r"runs/before: no space left on the disk; .* no partial file was l"):
             script.main(["keep", "before"])
         assert list(disk.iterdir()) == []
 
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_is_not_kept(here: Path) -> None:
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout and running.stdout.readline() == "in\n"
-        with pytest.raises(AsrmeterError, match="results/: another run works here, process"):
+        with pytest.raises(AsrmeterError, match="results/: another run is active here, process"):
             script.main(["keep", "before"])
         running.communicate("\n")
     script.main(["keep", "before"])
@@ -223,7 +223,7 @@ def test_a_run_that_goes_on_is_not_kept(here: Path) -> None:
 
 def test_runs_are_listed_with_what_is_read_from_their_tables(capsys: Any) -> None:
     script.main(["list"])
-    assert capsys.readouterr().out == "no run is kept here\n"
+    assert capsys.readouterr().out == "there are no kept runs\n"
     script.main(["keep", "before"])
     other = [row | {"machine_id": "later", "commit": "fedcba9"} for row in measured_again([cell(), cell(batch_size=2)])]
     make_results("results-b", other)
@@ -313,7 +313,7 @@ def test_commands_work_as_they_are_printed(here: Path) -> None:
 def test_nothing_is_measured_into_a_kept_run() -> None:
     script.main(["keep", "before"])
     study = validation.with_defaults({"name": "quickstart", "models": {"whisper-base": {}}}, "mine")
-    with pytest.raises(AsrmeterError, match=r"results: runs/before/ is a kept run, which stays as it is; give this"):
+    with pytest.raises(AsrmeterError, match=r"results: runs/before/ is a kept run and must not change; give this"):
         check_results_owner(study.model_copy(update={"results": "runs/before"}))
 
 
@@ -365,4 +365,4 @@ def test_measurements_later_than_the_tables_are_told(capsys: Any) -> None:
         cell_record.write(folder / f"lap{lap}.parquet", told, [])
     (folder / "lap3.parquet").write_bytes(b"damaged")
     script.main(["keep", "before"])
-    assert "measurements that are later than the tables, and not in them: 1; run snak" in capsys.readouterr().out
+    assert "1 measurements are newer than the tables and not in them; run snak" in capsys.readouterr().out

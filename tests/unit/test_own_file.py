@@ -207,4 +207,4 @@ def test_own_file_has_no_operators_to_profile(options: list[str], tmp_path: Path
     places = [f"--output={tmp_path}/profile.parquet", f"--trace={tmp_path}/trace.json.gz"]
     profile_operators.main([*options, own, *places])
     (row,) = pq.read_table(tmp_path / "profile.parquet").to_pylist()
-    assert (row["status"], row["reason"]) == ("unsupported", "own_file does not tell what its operators take")
+    assert (row["status"], row["reason"]) == ("unsupported", "own_file does not report the time of its operators")

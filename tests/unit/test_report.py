@@ -259,9 +259,7 @@ def test_scenario_cards_have_reasons_rivals_costs_and_evidence():
     assert "Production service: WER ≤ 15 %, median ≤ 1 s, then most throughput." in text
     for title in ("Production service", "Research quality", "Edge, CPU only"):
         assert title in text
-    assert (
-        "Limits: WER of at most 15 %, median latency of at most 1 s. Preference: the highest throughput." in text
-    )
+    assert "Limits: WER of at most 15 %, median latency of at most 1 s. Preference: the highest throughput." in text
     assert "whisper-tiny.en on cpu at batch 1" in text
     assert "Settings ruled out: 2 by median latency." in text
     assert "Runner-up: whisper-base on cpu at batch" in text
@@ -283,9 +281,7 @@ def test_variants_are_held_against_the_word_accuracy_of_fp32() -> None:
 def test_costs_are_told_by_the_tariff_of_the_study() -> None:
     prices = {"currency": "EUR", "price_per_kwh": 0.4, "price_per_device_hour": {"cpu": 0.1}, "co2_g_per_kwh": 250}
     text = text_of(rendered(example_cells(), report={"tariff": prices}))
-    assert (
-        "CO₂ equivalent of the energy of the processor" in text and "250 g per kilowatt-hour, from the study" in text
-    )
+    assert "CO₂ equivalent of the energy of the processor" in text and "250 g per kilowatt-hour, from the study" in text
     assert "an hour of audio: electricity of the processor, EUR" in text
     assert "modelled (cpu_load_model); RAM, disks, network and cooling are not counted" in text
     assert "an hour of audio: the machine, EUR" in text and "at 0.1 EUR per machine hour" in text
@@ -521,9 +517,7 @@ def test_the_speed_of_the_machine_in_both_runs_is_told(latencies: float, said: s
     text = text_of(rendered(slower, comparison=comparison))
     assert "ran at 97.0 % of its best on cpu in results-old, and at 87.0 % in this run, results." in text
     assert f"By their control kernels it ran at 90.0 % of its speed in results-old. {said}" in text
-    assert "100 % of this run's values lie within the other run's prediction intervals." in text.replace(
-        "&#39;", "'"
-    )
+    assert "100 % of this run's values lie within the other run's prediction intervals." in text.replace("&#39;", "'")
 
 
 def test_a_comparison_with_nothing_in_common_says_so() -> None:

@@ -75,7 +75,7 @@ def test_each_verdict_has_its_reason_and_what_would_help(bound: str, device: str
     (row,) = table(html, "verdicts")
     assert row["Bottleneck"] == (WORDS["bound"][bound], None)
     assert row["Reason"][0].startswith("55.0 % of the pass ")
-    assert row["Reason"][0].endswith("; encoder at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
+    assert row["Reason"][0].endswith("at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
     assert row["Share of the compute ceiling (%)"][0] == "40.0"
 
 

@@ -60,7 +60,7 @@ def test_a_single_cell_rests_on_its_own_laps() -> None:
 @pytest.mark.parametrize(
     ("factor", "what_helps"),
     [
-        (2.5, "About 2.50 times the time would bring most of them within the target: first more laps ( protocol.laps )"),
+        (2.5, "About 2.50 times the time would bring most of them within the target: first more laps"),
         (None, "No amount of time would bring most of them within the target"),
         (1.0, ""),
     ],

@@ -110,7 +110,7 @@ def test_what_fp32_has_already_is_no_advice_to_change_the_engine() -> None:
     assert said(found.headlines[0]).startswith("No measured variant")
     assert [said(one) for one in found.sentences] == [
         "Larger batches transcribe 1.30 times as much audio per second with whisper-base (1.23 to 1.37).",
-        "fp32 already includes these. Without them, its time would be multiplied as follows: key-value cache 3.00 (whisper-base).",
+        "fp32 already includes these. Slowdown without them: key-value cache 3.00 (whisper-base).",
     ]
     # Some proposals are measured by the same variant: that is said once.
     twice = section(optimisation("key-value-caching", 3.0), optimisation("caching", 3.0))

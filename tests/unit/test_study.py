@@ -157,7 +157,7 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir(parents=True)
     ownership.check_results_owner(whole)
     (folder / "thesis.tex").touch()
-    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something other than results; give this"):
+    with pytest.raises(AsrmeterError, match="results: mine/of/today/ contains files that are not results; give this"):
         ownership.check_results_owner(whole)
     (folder / "downloads").mkdir()
     ownership.check_results_owner(whole)

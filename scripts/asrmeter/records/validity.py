@@ -40,12 +40,12 @@ def _odd_in_header(header: RecordHeader) -> Iterator[str]:
         yield f'measured_at is "{header.measured_at[:60]}", not a time'
     for name in ("lap", "n_laps", "attempt"):
         if getattr(header, name) < 1:
-            yield f"{name} is {getattr(header, name)}, which cannot be"
+            yield f"{name} is {getattr(header, name)}, which is impossible"
     if len({segment["segment_id"] for segment in header.segments}) < len(header.segments):
         yield "segments has a segment_id twice"
     energy = header.last(Energy) or Energy()
     if not all(window["n_passes"] for window in (*energy.windows, *energy.idle)):
-        yield "n_passes is 0 in a window of events.energy, which cannot be"
+        yield "n_passes is 0 in a window of events.energy, which is impossible"
 
 
 def _odd_in_passes(header: RecordHeader, columns: Columns) -> Iterator[str]:
