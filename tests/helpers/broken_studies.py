@@ -265,7 +265,7 @@ BROKEN = [
     Broken(
         "an unknown model",
         _models("whisper-tinny: {}"),
-        ": models.whisper-tinny: unknown model (did you mean whisper-tiny?); known are whisper-tiny, ",
+        ": models.whisper-tinny: unknown model (did you mean whisper-tiny?); known models are whisper-tiny, ",
     ),
     Broken(
         "a model of the Hub by its name", _models("openai/whisper-tiny: {}"), f': models: "openai/whisper-tiny" {_NAME}'
@@ -329,11 +329,13 @@ BROKEN = [
     Broken(
         "a commit of no repository",
         _models(f"whisper-base: {{revision: {COMMIT}}}"),
-        ": models.whisper-base.revision: is used with id",
+        ": models.whisper-base.revision: is valid only with id",
     ),
     Broken("no folder", _models("own: {weights: local}"), ": models.own.path: give the folder of the weights"),
     Broken(
-        "unknown to the Hub", _models("own: {weights: hub}"), ": models.own: unknown model; known are whisper-tiny, "
+        "unknown to the Hub",
+        _models("own: {weights: hub}"),
+        ": models.own: unknown model; known models are whisper-tiny, ",
     ),
     Broken("a folder that is not there", _models("own: {path: no/such}"), ": models.own.path: no/such is not a folder"),
     Broken(

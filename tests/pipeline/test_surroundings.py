@@ -110,5 +110,5 @@ def test_a_python_without_pip_is_told_before_any_job(checkout: Checkout, tmp_pat
     with checkout.without(archive):
         wanted = str(archive.relative_to(checkout.folder))
         said = refused(checkout, wanted, PYTHONPATH=str(tmp_path))
-        assert said.startswith("error: this Python has no pip, which downloads packages; run ")
+        assert said.startswith("error: this Python lacks pip, which downloads packages; run ")
         assert not archive.exists()

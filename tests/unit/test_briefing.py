@@ -136,9 +136,9 @@ def test_models_that_do_not_hear_the_language_are_told(home: Path, language: str
     }
     corpus = {"kind": "folder", "path": str(home), "durations": "natural", "language": language}
     plan = a_plan(home, corpus=corpus, models=models)
-    told = [line for line in Briefing(plan, jobs(plan)).lines() if " hears " in line]
+    told = [line for line in Briefing(plan, jobs(plan)).lines() if " knows " in line]
     assert told == [
-        f"Not possible: {model} hears English only, and the corpus has Russian (ru); its rows will say so."
+        f"Not possible: {model} knows English only, and the corpus has Russian (ru); its rows will say so."
         for model in unheard
     ]
     assert told == [*announcement.unheard(plan.study)]

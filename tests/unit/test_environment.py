@@ -112,7 +112,7 @@ def test_a_python_without_pip_is_told(tmp_path: Path) -> None:
     command = [str(python), str(SCRIPTS / "download.py"), "--package=openai-whisper", f"--output={tmp_path / 'x'}"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.stderr == (
-        f"error: this Python has no pip, which downloads packages; run {python} -m ensurepip (or uv pip install pip, "
-        "where uv has made the environment)\n"
+        f"error: this Python lacks pip, which downloads packages; run {python} -m ensurepip (or uv pip install pip, "
+        "if uv made the environment)\n"
     )
     assert done.returncode == 1 and not (tmp_path / "x").exists()

@@ -186,7 +186,7 @@ def test_missing_audio_and_missing_class_are_named(corpus: Path) -> None:
 
 def test_a_corpus_or_model_of_another_version_is_not_measured(corpus: Path, model: Path) -> None:
     said = (
-        r": was made by another version or study, or of something else \(key k, not other\); delete it and run again$"
+        r": was made by another version or study, or from other sources \(key k, not other\); delete it and run again$"
     )
     with pytest.raises(AsrmeterError, match=f"^{corpus.parent}{said}"):
         integrity.check_segments(corpus, 5, "other")
@@ -208,7 +208,7 @@ def test_what_does_not_belong_to_a_model_is_named(model: Path) -> None:
     (model / ".snakemake_timestamp").touch()
     integrity.check_model_folder(model)
     (model / "adapter_config.json").write_text("{}")
-    with pytest.raises(AsrmeterError, match=r"adapter_config.json: does not belong to the model there"):
+    with pytest.raises(AsrmeterError, match=r"adapter_config.json: does not belong to the model in this folder"):
         integrity.check_model_folder(model)
 
 

@@ -175,7 +175,7 @@ BREAK: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "an empty table": (lambda: os.truncate("results/tables/sittings.parquet", 0), "results/tables/sittings.parquet: "),
     "a pipe": (lambda: os.mkfifo("results/tables/passes.csv"), "results/tables/passes.csv: is a pipe"),
-    "a link to nowhere": (lambda: os.symlink("nowhere", "results/tables/passes.csv"), "results/tables/passes.csv"),
+    "a broken link": (lambda: os.symlink("nowhere", "results/tables/passes.csv"), "results/tables/passes.csv"),
     "a file for runs": (lambda: Path("runs").write_text(""), "runs/before"),
 }
 

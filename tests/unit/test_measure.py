@@ -278,7 +278,7 @@ def test_speech_that_a_model_does_not_hear_is_not_tried(tmp_path: Path, monkeypa
     header, passes = cell_record.read(measured(tmp_path, monkeypatch, 1, hears=["ru"]))
     assert (header.status, header.reason, passes) == (
         "unsupported",
-        "m hears Russian only, and the corpus has English (en)",
+        "m knows Russian only, and the corpus has English (en)",
         [],
     )
     trace = tmp_path / "trace.json.gz"

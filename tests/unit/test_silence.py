@@ -275,7 +275,9 @@ def test_pretrained_models_hear_on_the_first_device_they_run_on(folders: Path, m
     monkeypatch.setitem(plan.__dict__, "refused", {("whisper-base", "mine", "cpu"): "no"})
     del plan.__dict__["hearings"]
     assert list(plan.hearings) == ["whisper-base/fp32/cpu", "whisper-base/mine/cuda"]
-    with pytest.raises(AsrmeterError, match=r"^whisper-tiny/fp32/cpu hears no silence in the study t: that takes"):
+    with pytest.raises(
+        AsrmeterError, match=r"^whisper-tiny/fp32/cpu does not transcribe silence in the study t: this needs"
+    ):
         plan.hearing("whisper-tiny/fp32/cpu")
 
 

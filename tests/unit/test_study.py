@@ -108,7 +108,7 @@ def test_check_study_tells_what_no_model_hears(tmp_path: Path, capsys: pytest.Ca
     corpus = "{kind: hub, id: a/b, split: test, language: ru}"
     study.write_text(f"name: a\nmodels: {{whisper-base: {{}}, whisper-tiny.en: {{}}}}\ncorpus: {corpus}\n")
     check_study.main([str(study)])
-    why = "whisper-tiny.en hears English only, and the corpus has Russian (ru)"
+    why = "whisper-tiny.en knows English only, and the corpus has Russian (ru)"
     assert capsys.readouterr().out.splitlines()[1:] == [f"{study}: Not possible: {why}; its rows will say so."]
 
 
