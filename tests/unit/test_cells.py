@@ -189,7 +189,7 @@ def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any], r
 
 
 def test_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(AsrmeterError, match="has no measurements; name the results folder of a run"):
+    with pytest.raises(AsrmeterError, match="has no measurements; give the results folder of a run"):
         list_cells.main([str(tmp_path)])
     with pytest.raises(SystemExit):
         list_cells.main([str(tmp_path), "--older-than", "soon"])

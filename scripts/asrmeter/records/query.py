@@ -112,7 +112,7 @@ def find_records(results: Path) -> list[RecordSummary]:
         AsrmeterError: the folder has no measurements, or those of an older protocol.
     """
     if not (results / "measurements").is_dir():
-        raise AsrmeterError(f"{results}: has no measurements; name the results folder of a run")
+        raise AsrmeterError(f"{results}: has no measurements; give the results folder of a run")
     status.check_protocol(results)
     found = list(map(_read, (results / "measurements").glob("*/*/*/*/lap[0-9].parquet")))
     best = disturbance.best_controls(header for _, header in found if header)

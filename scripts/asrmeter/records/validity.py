@@ -57,17 +57,17 @@ def _odd_in_passes(header: RecordHeader, columns: Columns) -> Iterator[str]:
     for name in _BY_SEGMENT:
         given = zip(lengths, columns[name], strict=True)
         if [n if values is None else len(values) for n, values in given] != lengths:
-            yield f"{name} has not one value for each segment of its pass"
+            yield f"{name} does not have one value for each segment of its pass"
     if None in itertools.chain.from_iterable(columns["texts"]):
         yield "texts has a null"
     if unknown := set().union(*ids) - {segment["segment_id"] for segment in header.segments}:
-        yield f'segment_ids has "{str(min(map(str, unknown)))[:60]}", which the header does not know'
+        yield f'segment_ids has "{str(min(map(str, unknown)))[:60]}", which is not in the header'
     places = zip(columns["phase"], columns["round"], columns["batch"], strict=True)
     timed = Counter((number, batch) for phase, number, batch in places if phase == "latency")
     if any(None in place for place in timed):
         yield "round or batch is null in a timed pass"
     if set(timed.values()) - {1}:
-        yield "batch is the same in two passes of a round"
+        yield "two passes of a round have the same batch"
     n_batches = len({batch for _, batch in timed})
     if header.status in MEASURED_STATUS and n_batches not in Counter(number for number, _ in timed).values():
         yield f"status is {header.status}, but no round of passes was timed"

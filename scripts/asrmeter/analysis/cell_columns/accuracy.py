@@ -70,7 +70,7 @@ ACCURACY: list[CellColumn] = [
             LABEL,
             "The language that is spoken, by its code; all of them where there are several.",
             Source.STUDY,
-            null_when="nobody knows it",
+            null_when="it is unknown",
         ),
         lambda cell: cell.languages.spoken,
     ),
