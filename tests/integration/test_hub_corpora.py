@@ -364,7 +364,7 @@ def test_other_formats_are_read_from_the_hubs_parquet_copy(run: Run) -> None:
     corpus = HUB | {"id": "me/loose", "split": "train", "text": "text"}
     with Hub([loose(rows)]) as hub:
         message = refused(run(hub, corpus, durations_s=(5,)))
-        assert "it is not in Parquet; use the Hub's own copy by corpus.revision: refs/convert/parquet" in message
+        assert "it is not in Parquet; use the Hub's own copy with corpus.revision: refs/convert/parquet" in message
         done = run(hub, corpus | {"revision": "refs/convert/parquet"}, durations_s=(5,))
     assert done.returncode == 0, done.stderr
     assert " ".join(segment["text"] for segment in run.segments) == "spoken 0 spoken 1 spoken 2 spoken 3"

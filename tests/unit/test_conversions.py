@@ -299,7 +299,7 @@ def test_more_threads_than_given_are_found_by_cpu_time(
 ) -> None:
     used: Any = SimpleNamespace(cpu_s=cpu_s, seconds=seconds)
     if refused:
-        with pytest.raises(AsrmeterError, match=r"^the model computed on 1\.9 threads where the study gives it 1;"):
+        with pytest.raises(AsrmeterError, match=r"^the model computed on 1\.9 threads but the study gives it 1;"):
             cell_task.check_threads(used, threads)
     else:
         cell_task.check_threads(used, threads)

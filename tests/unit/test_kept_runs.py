@@ -114,7 +114,7 @@ def test_what_is_kept_stays_when_results_change(here: Path) -> None:
     ],
 )
 def test_a_bad_name_is_refused_in_one_line(name: str) -> None:
-    with pytest.raises(AsrmeterError, match="is no name for a run") as refused:
+    with pytest.raises(AsrmeterError, match="is not a name for a run") as refused:
         kept_runs.keep(name, Path("results"))
     assert len(str(refused.value).splitlines()) == 1 and str(refused.value).isprintable()
     assert not Path("runs").exists()
@@ -133,7 +133,7 @@ def test_a_good_name_is_text_for_yaml_and_the_shell(name: str) -> None:
 def test_a_name_that_is_taken_is_refused_and_what_has_it_stays(taken: str) -> None:
     Path(taken).mkdir(parents=True, exist_ok=True)
     (Path(taken) / "mine").write_text("mine")
-    with pytest.raises(AsrmeterError, match=r"is there already; give another name|is also a file or folder here"):
+    with pytest.raises(AsrmeterError, match=r"already exists; give another name|is also a file or folder here"):
         script.main(["keep", Path(taken).name])
     assert (Path(taken) / "mine").read_text() == "mine"
 
@@ -262,7 +262,7 @@ def test_only_a_kept_run_is_removed(name: str, here: Path) -> None:
     Path("runs/notes").mkdir()
     Path("runs/link").symlink_to("before")
     was = files_in(here)
-    with pytest.raises(AsrmeterError, match="is no kept run; there are: before"):
+    with pytest.raises(AsrmeterError, match="is not a kept run; kept runs: before"):
         script.main(["remove", name])
     assert files_in(here) == was
 
@@ -303,7 +303,7 @@ def test_commands_work_as_they_are_printed(here: Path) -> None:
         ("python scripts/runs.py remove before", "removed: before"),
         ("python scripts/runs.py keep before", "later: python scripts/compare.py before results"),
         ("python scripts/runs.py keep before", "error: runs/before is there already"),
-        ("make keep", 'error: "" is no name for a run'),
+        ("make keep", 'error: "" is not a name for a run'),
     ):
         ran = subprocess.run(command, shell=True, env=os.environ | shell, capture_output=True, text=True)
         assert said in ran.stdout + ran.stderr and "Traceback" not in ran.stderr, (ran.stdout, ran.stderr)

@@ -74,7 +74,9 @@ def test_a_mark_that_names_no_stage_is_refused() -> None:
     timeline = Timeline()
     timeline.begin("decode")
     timeline.end()
-    with pytest.raises(ValueError, match="'decode' is no stage of a pass; stages are features, encoder, decoder, text"):
+    with pytest.raises(
+        ValueError, match="'decode' is not a stage of a pass; stages are features, encoder, decoder, text"
+    ):
         timeline.seconds()
 
 

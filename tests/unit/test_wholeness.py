@@ -301,7 +301,7 @@ def test_flac_that_was_written_to_a_pipe_and_cut_off_is_refused() -> None:
 @pytest.mark.parametrize("what", [b"\0\0\0\x20ftypM4A " + bytes(range(256)) * 99, bytes(range(1, 200)) * 200])
 def test_flac_that_goes_on_with_something_else_is_refused(what: bytes) -> None:
     with pytest.raises(
-        AsrmeterError, match=r"^goes on after its end: about [\d,]+ bytes follow that are no FLAC frames$"
+        AsrmeterError, match=r"^continues after its end with about [\d,]+ bytes that are not FLAC frames$"
     ):
         decode(io.BytesIO(written("FLAC", "PCM_16", 0.8) + what))
 
@@ -328,7 +328,7 @@ def test_several_sounds_at_once_are_refused() -> None:
 
 
 def test_samples_behind_the_end_are_named() -> None:
-    with pytest.raises(AsrmeterError, match=r"^goes on after its end: 20,000 bytes follow that are no audio$"):
+    with pytest.raises(AsrmeterError, match=r"^continues after its end with 20,000 bytes that are not audio$"):
         decode(io.BytesIO(written("WAV", "PCM_16", 0.8) + np.random.default_rng(0).bytes(20_000)))
 
 

@@ -43,7 +43,7 @@ OPTIMISATIONS = pa.schema(
             LABEL,
             "What is proposed, by its key in `resources/proposals.toml`.",
             Source.STUDY,
-            null_when="the study has the variant and nobody proposes it",
+            null_when="the variant is not a proposal",
         ),
         column(
             "wording",

@@ -57,7 +57,7 @@ SILENCE_MODELS = pa.schema(
     [
         *map(shared, KEY),
         column("n_clips", INTEGER, "The clips without speech that were heard.", Source.COUNTED, unit="clips"),
-        _counted("n_with_text", "clips", "The clips of which at least one word was written."),
+        _counted("n_with_text", "clips", "Clips with at least one transcribed word."),
         _share("share_with_text", "`n_with_text` of `n_clips`."),
         _share("share_ci_low", "The lower end of the 95 % interval of `share_with_text`, by Wilson's formula."),
         _share("share_ci_high", "The upper end of the 95 % interval of `share_with_text`."),

@@ -163,7 +163,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
 
 
 def specify_variant(args: argparse.Namespace, segments: Sequence[JsonObject] = ()) -> dict[str, Any]:
-    """Return what a spec says of a model and variant, by its fields; see `specify`.
+    """Return the fields of a spec for a model and variant; see `specify`.
 
     The model must hear the language of the `segments`.
     """
@@ -198,7 +198,7 @@ def specify_variant(args: argparse.Namespace, segments: Sequence[JsonObject] = (
 
 
 def _converted(args: argparse.Namespace) -> JsonObject | None:
-    """Return the provenance of the converted folder, None where the runtime loads the model folder as it is.
+    """Return the provenance of the converted folder, None if the runtime loads the model folder itself.
 
     Raises:
         AsrmeterError: it has changed since it was made, or is needed and not given.

@@ -152,11 +152,11 @@ def _header(table: pa.Table) -> RecordHeader:
 
 
 class _Unusable(Exception):
-    """A record can be read, but was not measured as it stands there."""
+    """A record can be read, but its content was not measured like this."""
 
 
 class _OtherProtocol(Exception):
-    """A record holds what another version of the protocol measured."""
+    """A record was measured with another version of the protocol."""
 
 
 @contextlib.contextmanager

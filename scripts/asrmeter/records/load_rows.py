@@ -115,7 +115,7 @@ RECORD = pa.schema([*(field.remove_metadata() for field in LOADS), *_RAW])
 
 @dataclass(frozen=True, kw_only=True)
 class LoadHeader:
-    """What a load test is of, and between which rates (1/s) the capacity is; see `CellSettings` and `events.Searched`.
+    """The header of a load test, with the bounds (1/s) of the capacity; see `CellSettings` and `events.Searched`.
 
     `predicted_per_s` is the rate that the search began at. `versions` are those of the runtime's packages.
     """
@@ -214,7 +214,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def read(path: Path) -> tuple[LoadHeader, list[Row]]:
-    """Return what the record of a load test is of, and its rows.
+    """Return the header and the rows of a load test's record.
 
     Raises:
         AsrmeterError: it is missing or damaged, holds something else, or has an impossible value.

@@ -1,4 +1,4 @@
-"""What the machine can do at best: a table of rates, and the ceilings of a roofline.
+"""Peak rates of a machine: their table, and the ceilings of a roofline.
 
 `asrmeter.measure.tasks.peaks` measures the rates.
 """

@@ -69,7 +69,7 @@ OPERATORS = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileHeader:
-    """What a profile is of, in its file; see `records.cell_settings.CellSettings`. Older files say less, or nothing."""
+    """The header of a profile's file; see `records.cell_settings.CellSettings`. Older files have less or none of it."""
 
     model: str | None = None
     model_key: str | None = None

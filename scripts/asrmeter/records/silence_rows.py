@@ -1,4 +1,4 @@
-"""What was heard of clips without speech: the record of a model and variant, a row a clip."""
+"""Transcripts of clips without speech: the record of a model and variant, one row per clip."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ RECORD = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class SilenceHeader:
-    """What a record is of; see `records.cell_settings.CellSettings`. `silence_version` is that of the clips."""
+    """The header of a record; see `records.cell_settings.CellSettings`. `silence_version` is that of the clips."""
 
     model: str | None = None
     model_key: str | None = None

@@ -1,4 +1,4 @@
-"""Whether what was read of a cell's record can have been measured: checked once, where a record enters.
+"""Check once, on reading, that the values of a cell's record are possible.
 
 Whatever is worked out from a record that passes has no case for a value that cannot be.
 """

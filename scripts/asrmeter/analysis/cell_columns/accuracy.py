@@ -97,7 +97,7 @@ ACCURACY: list[CellColumn] = [
         column(
             "n_empty",
             INTEGER,
-            f"The segments of which nothing was transcribed, though something was said; {NORMALISED_BY['']}.",
+            f"Segments with an empty transcript although something was said; {NORMALISED_BY['']}.",
             Source.SCORED,
             unit="segments",
             null_when=_NOT_SCORED,
