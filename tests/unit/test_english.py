@@ -28,13 +28,10 @@ def messages(source: str) -> list[tuple[int, str]]:
     """Return the texts of a module that are shown, with their lines: all but docstrings."""
     tree = ast.parse(source)
     places = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, places) if _has_docstring(node)}
+    firsts = [node.body[0] for node in ast.walk(tree) if isinstance(node, places) and node.body]
+    docstrings = {id(first.value) for first in firsts if isinstance(first, ast.Expr)}
     found = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return [(node.lineno, node.value) for node in found if id(node) not in docstrings]
-
-
-def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return bool(node.body) and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
 
 
 def wrong(text: str) -> list[str]:
