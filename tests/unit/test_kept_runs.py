@@ -148,7 +148,7 @@ def test_of_two_that_keep_one_name_the_first_stays(monkeypatch: pytest.MonkeyPat
         copy(source, target)
 
     monkeypatch.setattr(kept_runs, "_copy", copy_while_another_does)
-    with pytest.raises(AsrmeterError, match="runs/before is there already"):
+    with pytest.raises(AsrmeterError, match="runs/before already exists"):
         script.main(["keep", "before"])
     assert os.listdir("runs") == ["before"] and os.listdir("runs/before") == []
 
@@ -302,7 +302,7 @@ def test_commands_work_as_they_are_printed(here: Path) -> None:
         ("python scripts/compare.py before results", "not measured again"),
         ("python scripts/runs.py remove before", "removed: before"),
         ("python scripts/runs.py keep before", "later: python scripts/compare.py before results"),
-        ("python scripts/runs.py keep before", "error: runs/before is there already"),
+        ("python scripts/runs.py keep before", "error: runs/before already exists"),
         ("make keep", 'error: "" is not a name for a run'),
     ):
         ran = subprocess.run(command, shell=True, env=os.environ | shell, capture_output=True, text=True)

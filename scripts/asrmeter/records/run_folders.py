@@ -52,7 +52,7 @@ def tables_of(run: str | Path) -> tuple[Path, Path]:
     names = kept_names()
     known = f"; kept runs: {few(names)}{did_you_mean(str(run), names)}" if names else ""
     lacks = " and ".join(TABLES)
-    raise AsrmeterError(f"{run}: is neither a results folder nor a tables folder: it has no {lacks}{known}")
+    raise AsrmeterError(f"{run}: neither a results folder nor a tables folder: holds no {lacks}{known}")
 
 
 def _tables_in(folder: Path) -> tuple[Path, Path] | None:
