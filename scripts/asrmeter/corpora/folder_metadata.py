@@ -315,7 +315,7 @@ def _of_json(path: Path, content: str, column: str | None, refuse: Refuse) -> It
         why = (
             ""
             if isinstance(text, str | None)
-            else f"its text is {_json_type(text)}, not a string ({path.name}, line {line})"
+            else f"its text is {_json_type(text)}, not a text ({path.name}, line {line})"
         )
         if why and isinstance(text, float):
             why += "; write it in quotes"

@@ -350,7 +350,7 @@ class RuntimeOptions:
     def why_no_model(cls, family: str) -> str | None:
         """Return why no model of a family is run, whatever the machine, or None."""
         is_run = family in cls.classes or not cls.classes
-        return None if is_run else f"asrmeter cannot run {family} model by {cls.title}"
+        return None if is_run else f"asrmeter cannot run {family} models by {cls.title}"
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """Return why a machine cannot run models of a family so, as far as shows before anything is loaded, or None.
