@@ -32,13 +32,13 @@ rule all:
     input:
         "<results>/report.html",
         "<results>/study.json",
-        # Named here too, so that a cell or layout whose file was deleted is measured again.
+        # Listed here too, so that a cell or layout with a deleted file is measured again.
         ALL_SITTINGS,
         LAYOUTS,
 
 
 rule fetch:
-    "Speech and weights, and nothing else: what a machine without a network has to be given first."
+    "Download only speech and weights, to be copied to a machine without a network."
     input:
         f"<results>/corpus/{PLAN.corpus}/segments.json",
         expand("<results>/models/{model}", model=STUDY.models),

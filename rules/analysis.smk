@@ -1,16 +1,16 @@
 """
-From records to tables.
+Tables, made from the records.
 
-Needs: the records of all cells and layouts in all laps, what was heard of silence, profiles, ceilings, load tests, counts
-  of FLOPs, Whisper's spelling table
+Needs: the records of all cells and layouts in all laps, transcripts of silence, profiles, ceilings, load tests, FLOP
+  counts, Whisper's spelling table
 Makes: <results>/tables/{cells,sittings,passes,transcripts,languages,optimisations,start,silence,silence_models}.{parquet,csv},
   <results>/tables/{loads,capacities,layouts,operators,ceilings,roofline,scaling,edlm2025}.{parquet,csv}
-Steps: score the transcripts, gather, find what holds each cell back, put the 2025 study's tables beside if asked
+Steps: score the transcripts, collect all records, find each cell's bottleneck, compare with the 2025 study if asked
 """
 
 PROFILES = [f"<results>/profiles/{cell}.parquet" for cell in PLAN.profiles()]
-# Those of other machines that cells were measured on stay beside them.
 LOAD_TESTS = [f"<results>/load/{way}.parquet" for way in PLAN.load_tests]
+# Ceilings of other machines stay in the folder beside these.
 CEILINGS = [
     f"<results>/ceilings/{PLAN.machine}/{device}.parquet" for device in STUDY.devices
 ]
@@ -23,7 +23,7 @@ rule tables:
         code("make_tables.py"),
         f"{BASE}/resources/proposals.toml",
         f"{BASE}/resources/languages.toml",
-        # Each is as new as the newest record of its lap, and all records together are thousands.
+        # One file per lap, as new as its newest record, stands for thousands of records.
         laps=PLAN.laps.retried,
         silence=HEARINGS,
         layouts=LAYOUTS,
@@ -71,7 +71,7 @@ rule tables:
 
 
 rule capacity:
-    "Gather what machines carry, measured and modelled."
+    "Collect measured and modelled capacities."
     input:
         code("capacity.py"),
         tests=LOAD_TESTS,
@@ -105,7 +105,7 @@ rule capacity:
 
 
 rule bottlenecks:
-    "Work out what holds each cell back; put the 2025 study's tables beside if asked."
+    "Find the bottleneck of each cell, and compare with the 2025 study if asked."
     input:
         code("bottlenecks.py"),
         f"{BASE}/resources/edlm2025.csv",

@@ -1,16 +1,16 @@
 """
-Ceilings: what the machine can do at best.
+Ceilings: the peak rates of the machine.
 
 Needs: nothing
 Makes: <results>/ceilings/<machine>/<device>.parquet
 Steps: one job for each device, alone on the machine, after the cells
 
-On a cluster of several nodes only the node that the job was sent to has ceilings, and so verdicts.
+On a cluster of several nodes, only the node of this job gets ceilings. Cells of other nodes have no verdicts.
 """
 
 
 rule ceilings_cpu:
-    "Measure what the CPU can do: matrix products, and memory."
+    "Measure the CPU's peak rates: matrix products and memory."
     output:
         "<results>/ceilings/{machine}/cpu.parquet",
     log:

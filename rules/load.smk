@@ -1,17 +1,17 @@
 """
-Load tests: how many requests a second a machine carries.
+Load tests: how many requests per second a machine carries.
 
-Needs: a model folder, the corpus, and of the cells of the class their records, which predict where to search
+Needs: a model folder, the corpus, and the records of the cells of the class, which predict where to search
 Makes: <results>/load/<model>/<variant>/<device>.parquet, and .predicted.json beside it
-Steps: predict by a simulated queue; then one job a model, variant and device, alone on the machine
+Steps: predict with a simulated queue, then run one job for each model, variant and device, alone on the machine
 """
 
 
 rule predict_load:
-    "Predict where the search for a capacity starts."
+    "Predict the rate at which the search for a capacity starts."
     input:
         code("predict_capacity.py"),
-        # Cells that are measured again test no load again.
+        # A new measurement of a cell does not repeat the load test.
         records=lambda wildcards: PLAN.behind_load(
             load_test_of(wildcards, wildcards.device)
         ),
@@ -36,18 +36,18 @@ rule predict_load:
 
 
 rule load_cpu:
-    "Test how many requests a second a model carries on the CPU."
+    "Find how many requests per second a model carries on the CPU."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
         converted=converted_of(load_test_of, "cpu"),
         manifest=SEGMENTS,
-        # It says where to begin, and not what is found.
+        # The prediction decides where the search begins, not its result.
         predicted=ancient("<results>/load/{model}/{variant}/cpu.predicted.json"),
     output:
         "<results>/load/{model}/{variant}/cpu.parquet",
     log:
         "<results>/logs/load/{model}/{variant}/cpu.log",
-    # The last ones write that the load test takes its job down.
+    # The last attempts record that the load test kills its job.
     retries: PLAN.retries
     conda:
         environment_of

@@ -1,13 +1,13 @@
 """
-The measurements.
+Measurements.
 
-Needs: a model folder or what was made of it for a runtime, the corpus
+Needs: a model folder or its conversion for a runtime, the corpus
 Makes: <results>/measurements/<model>/<variant>/<device>/<duration>s-b<batch>/lap<n>.parquet
-Steps: lap by lap, one job a cell, alone on the machine; a cell that fails is a record too
+Steps: lap by lap, one job for each cell, alone on the machine; a failed cell has a record too
 
-A measurement depends on its own values and on the protocol, all in `params.cell`. Its inputs count only when what they
-are made of has changed, which is in there as a key, and no script is among them: changed code never measures again. What
-`resources` say does not count either: laps or cells more measure nothing again.
+A measurement depends on its own values and on the protocol, all in `params.cell`. Inputs count only by their fingerprint,
+which is part of `params.cell`. No script is an input, so changed code never measures anything again. `resources` do not
+count either: additional laps or cells measure nothing again.
 """
 
 
@@ -22,7 +22,7 @@ rule measure_cpu:
     log:
         "<results>/logs/measure/{model}/{variant}/cpu/{sitting}.log",
     priority: lambda wildcards: PLAN.laps.priorities[sitting_of(wildcards, "cpu").id]
-    # The last ones write that the cell takes its job down.
+    # The last attempts record that the cell kills its job.
     retries: PLAN.retries
     conda:
         environment_of

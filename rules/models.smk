@@ -1,15 +1,15 @@
 """
-The weights.
+Model weights.
 
 Needs: pinned packages, the Hub, a local folder, or only a seed
 Makes: <results>/models/<model>/ and <results>/converted/<model>/<format>/, each with provenance.json
-Steps: convert packaged weights to safetensors, copy those of the Hub or a folder, or draw random ones; check them; make
-of them what runtimes load that read no safetensors
+Steps: convert packaged weights to safetensors, copy those of the Hub or a folder, or draw random ones; check them;
+convert them for runtimes that cannot read safetensors
 """
 
 
 rule model:
-    "Make one model folder. Depends on what it is made of, not on how the code looks."
+    "Make one model folder. Depends on its sources, not on the code."
     input:
         archives=lambda wildcards: ancient(PLAN.model_archives(wildcards.model)),
     output:
@@ -38,7 +38,7 @@ rule model:
 
 
 rule converted:
-    "Make of a model folder what a runtime loads. Depends on what it is made of, not on how the code looks."
+    "Convert a model folder for a runtime. Depends on its sources, not on the code."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
     output:

@@ -1,16 +1,16 @@
 """
-The self-check.
+Noise check of the machine.
 
 Needs: nothing
-Makes: a verdict on the terminal, and in <results>/logs/noise.log
+Makes: a verdict on the terminal and in <results>/logs/noise.log
 Steps: run the same work for ten seconds, alone on the machine; `snakemake --cores all noise`
 
-No output, so that it runs whenever it is asked for. On a cluster it looks at the node that it is sent to.
+Has no output, so that it runs on every request. On a cluster it checks the node of its job.
 """
 
 
 rule noise:
-    "Say how quiet the machine is, what is wrong with it, and what to do about that."
+    "Report how quiet the machine is, what disturbs it, and what to do about it."
     log:
         "<results>/logs/noise.log",
     conda:

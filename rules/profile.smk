@@ -1,5 +1,5 @@
 """
-Profiles: where the time of a pass goes.
+Profiles: how the operators share the time of a pass.
 
 Needs: a model folder, the corpus
 Makes: <results>/profiles/<model>/<variant>/<device>/<duration>s-b<batch>.{parquet,trace.json.gz}
@@ -8,7 +8,7 @@ Steps: one job for each profiled cell, alone on the machine, never within a meas
 
 
 rule profile_cpu:
-    "Profile the operators of one cell on the CPU: a table, and a trace to look at."
+    "Profile the operators of one cell on the CPU: a table and a trace."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
         converted=converted_of(cell_of, "cpu"),
@@ -18,7 +18,7 @@ rule profile_cpu:
         trace="<results>/profiles/{model}/{variant}/cpu/{size}.trace.json.gz",
     log:
         "<results>/logs/profile/{model}/{variant}/cpu/{size}.log",
-    # The last ones write that the cell takes its job down.
+    # The last attempts record that the cell kills its job.
     retries: PLAN.retries
     conda:
         environment_of

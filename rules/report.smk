@@ -1,7 +1,7 @@
 """
-The report.
+Report.
 
-Needs: the tables, the study, the template in report/, and the tables of another run to compare with, if one is given
+Needs: the tables, the study, the template in report/, and optionally the tables of another run to compare with
 Makes: <results>/figures/*.svg, <results>/report.html
 Steps: draw, render
 """
@@ -10,13 +10,13 @@ from asrmeter.report import figure_registry
 
 FIGURES = list(figure_registry.FIGURES)
 WORDS = f"report/words.{STUDY.report.language}.toml"
-# What columns mean, where somebody translated it.
+# Translated meanings of the columns, if there are any.
 MEANINGS = [
     str(path) for path in Path("report").glob(f"columns.{STUDY.report.language}.toml")
 ]
 
 
-# Where the report compares with another run: what that lacks is said before anything is measured.
+# If the report compares with another run, a missing table of that run is an error before anything is measured.
 with errors_in_one_line():
     OTHER_RUN, OTHER_TABLES = run_folders.of_report(STUDY)
 
@@ -43,7 +43,7 @@ rule figures:
             report(
                 f"<results>/figures/{figure}.svg",
                 category="Figures",
-                # Only Snakemake's own report calls it.
+                # Called only by Snakemake's own report.
                 labels=lambda wildcards, figure=figure: figure_registry.labels(
                     figure, Path(WORDS)
                 ),
@@ -79,7 +79,7 @@ rule figures:
 
 
 rule report:
-    "Render the report, one self-contained file."
+    "Render the report as one self-contained file."
     input:
         code("make_report.py"),
         "report/style.css",

@@ -1,16 +1,16 @@
 """
-Disturbed measurements, once more.
+Retries of disturbed measurements.
 
 Needs: the records of a lap on a device
-Makes: <results>/measurements/.laps/<device>-lap<n>.json; better records in the place of disturbed ones
-Steps: one job a lap, device and environment, between its lap and the next; with nothing disturbed it ends in a moment
+Makes: <results>/measurements/.laps/<device>-lap<n>.json; better records in place of disturbed ones
+Steps: one job for each lap, device and environment, between its lap and the next; it ends at once without disturbances
 
-In no group of a cluster: its records would make one job of a whole lap.
+Never in a group on a cluster: its records would join a whole lap into one job.
 """
 
 
 rule retry_disturbed_cpu:
-    "Measure again what was disturbed in a lap on the CPU."
+    "Measure the disturbed sittings of a lap on the CPU again."
     input:
         records=records_of("cpu"),
         models=list(MODELS.values()),

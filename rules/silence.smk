@@ -1,17 +1,17 @@
 """
-Silence: what models write where nobody speaks.
+Silence: transcripts of clips without speech.
 
 Needs: a model folder, the corpus
 Makes: <results>/silence/<model>/<variant>/<device>.parquet
-Steps: one job for each pretrained model and variant, on the first device that it runs on, alone on the machine; with
-`robustness: {silence: false}` none
+Steps: one job for each pretrained model and variant, on the first device that it runs on, alone on the machine; none with
+`robustness: {silence: false}`
 """
 
 HEARINGS = [f"<results>/silence/{name}.parquet" for name in PLAN.hearings]
 
 
 rule silence_cpu:
-    "Have a model and variant transcribe clips without speech on the CPU."
+    "Let a model and variant transcribe clips without speech on the CPU."
     input:
         model=lambda wildcards: MODELS[wildcards.model],
         converted=converted_of(hearing_of, "cpu"),
@@ -20,7 +20,7 @@ rule silence_cpu:
         "<results>/silence/{model}/{variant}/cpu.parquet",
     log:
         "<results>/logs/silence/{model}/{variant}/cpu.log",
-    # The last ones write that the model takes its job down.
+    # The last attempts record that the model kills its job.
     retries: PLAN.retries
     conda:
         environment_of

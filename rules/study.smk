@@ -1,5 +1,5 @@
 """
-The study, as it is saved beside its results.
+Study file, saved beside its results.
 
 Needs: the study
 Makes: <results>/study.json
@@ -8,14 +8,14 @@ Steps: fill in every default, write
 
 
 rule study:
-    "Write down the study with every default filled in."
+    "Save the study with every default filled in."
     input:
         code("write_study.py"),
     output:
         "<results>/study.json",
     log:
         "<results>/logs/study.log",
-    # Says whose results these are before the first cell is there.
+    # Marks the owner of the results before the first cell is measured.
     priority: PLAN.laps.top_priority
     conda:
         "../envs/analysis.yaml"

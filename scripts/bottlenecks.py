@@ -1,4 +1,4 @@
-"""Work out what holds each cell back: operators, ceilings, roofline, batch scaling; the 2025 study if asked."""
+"""Find the bottleneck of each cell: operators, ceilings, roofline, batch scaling. Optionally compare the 2025 study."""
 
 import argparse
 import logging
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import batch_scaling, edlm2025, roofline
@@ -32,9 +32,9 @@ from asrmeter.workflow.cli import run
 def read_profiles(
     profiles: Sequence[Path], planned: Sequence[grid.Cell]
 ) -> tuple[dict[Path, tuple[grid.Cell, ProfileHeader]], list[Row]]:
-    """Return what each profile is of, with the cell whose place its file has, and the rows of the table `operators`.
+    """Return the header of each profile with the cell that its path names, and the rows of the table `operators`.
 
-    A file that is damaged, or has a value that cannot be, is left out: the row of its cell says why.
+    A file that is damaged or has an impossible value is left out. The row of its cell says why.
     """
     by_place = {cell.id: cell for cell in planned}
     headers: dict[Path, tuple[grid.Cell, ProfileHeader]] = {}
@@ -55,7 +55,7 @@ def read_profiles(
 
 
 def read_ceilings(folder: Path) -> list[Row]:
-    """Return the rows of the table `ceilings`, of all machines; of a file that is left out one that says why."""
+    """Return the rows of the table `ceilings` of all machines. A file that is left out has one row that says why."""
     rows: list[Row] = []
     for path in sorted(folder.glob("*/*.parquet")):
         try:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.corpora import kinds
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--durations-s", type=int, nargs="+", required=True, help="duration classes in seconds")
     parser.add_argument("--seed", type=int, required=True, help="seed of the selection")
-    parser.add_argument("--key", help="fingerprint of what the corpus is made of, for the record")
+    parser.add_argument("--key", help="fingerprint of the corpus' sources, for the record")
     parser.add_argument("--output", type=Path, required=True, help="the corpus folder")
     args = parser.parse_args(argv)
     corpus = kinds.from_json(json.loads(args.corpus))

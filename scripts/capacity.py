@@ -1,4 +1,4 @@
-"""Gather what machines carry: the rates of every load test, and capacities, measured and modelled side by side."""
+"""Gather capacities: the rates of every load test, and measured and modelled capacities side by side."""
 
 import argparse
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.capacity_columns import CAPACITIES, LOADS
@@ -26,10 +26,10 @@ from asrmeter.workflow.cli import run
 
 
 def read_tests(records: Sequence[Path], study: Study, made_of: Fingerprints) -> dict[str, LoadTest]:
-    """Return the load tests by model, variant and device; one that is damaged says so.
+    """Return the load tests by model, variant and device. The entry of a damaged one says so.
 
     Raises:
-        AsrmeterError: one is of another study.
+        AsrmeterError: a load test belongs to another study.
     """
     planned = {grid.way_id(cell): cell for cell in grid.load_tested(study)}
     tests: dict[str, LoadTest] = {}

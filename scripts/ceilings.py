@@ -1,7 +1,7 @@
-"""Measure what the machine can do at best: the rate of matrix products of each dtype, and of memory by working set.
+"""Measure the machine's peak rates: matrix products of each dtype, and memory by working set.
 
-This takes about 8 s for one dtype, alone on the machine, and 5 s more if something disturbs it. A device that cannot be
-measured gets a row that says why.
+This takes about 8 s for one dtype on an otherwise idle machine, and 5 s more if something disturbs it. A device that
+cannot be measured gets a row that says why.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -73,7 +73,7 @@ class PeaksJob(Job):
 
 
 def rows(outcome: Outcome, identity: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the table: one for each rate, or a single one that says why there is none."""
+    """Return the rows of the table: one for each rate, or a single row that says why there is none."""
     if outcome.status != "ok":
         return [identity | {"status": outcome.status, "reason": outcome.reason}]
     (device,) = outcome.of_kind(Device)
@@ -99,14 +99,14 @@ def summary(table: Sequence[dict[str, Any]], dtypes: Sequence[str]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Read the command line, measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="what to measure")
+    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="device to measure")
     parser.add_argument("--threads", default="auto", help="CPU threads, or auto for all available cores")
     parser.add_argument(
         "--dtypes", nargs="+", choices=DTYPES, default=["float32"], help="number formats of the matrices"
     )
     parser.add_argument("--timeout-s", type=float, default=600, help="kill the worker after this many seconds")
     parser.add_argument(
-        "--attempt", type=int, default=1, help="which attempt of a job this is; the last ones record that it died"
+        "--attempt", type=int, default=1, help="number of this attempt; the last attempts record that the job died"
     )
     parser.add_argument("--output", type=Path, required=True, help="the table (Parquet)")
     run_job(PeaksJob(parser.parse_args(argv)))

@@ -1,4 +1,4 @@
-"""Check how quiet the machine is: repeat the same work and see how far its times lie apart."""
+"""Check how quiet the machine is: repeat the same work and compare the times."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common import files
@@ -23,9 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line, check the machine, log the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", default="auto", help="CPU threads, or auto for all available cores")
-    parser.add_argument("--seconds", type=float, default=10, help="how long to measure")
-    parser.add_argument("--target", type=float, default=0.025, help="noise floor that counts as quiet, as a share")
-    parser.add_argument("--json", type=Path, help="write the result to this file, too")
+    parser.add_argument("--seconds", type=float, default=10, help="measuring time")
+    parser.add_argument(
+        "--target", type=float, default=0.025, help="highest noise floor that counts as quiet, as a share"
+    )
+    parser.add_argument("--json", type=Path, help="file to which the result is also written")
     parser.add_argument("--strict", action="store_true", help="fail unless the machine is quiet")
     args = parser.parse_args(argv)
     threads = available_cpus() if args.threads == "auto" else int(args.threads)

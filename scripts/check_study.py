@@ -1,11 +1,11 @@
-"""Check the files of studies: errors name line, key and remedy. Nothing is run, and no code in a file is."""
+"""Check study files. Errors name line, key and remedy. Nothing is measured, and no code in a file is executed."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.study import validation, yaml_file

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.comparison.csv_file import write_csv
@@ -15,20 +15,20 @@ from asrmeter.records.run_folders import differ, tables_of
 from asrmeter.report.text.comparison import Finding, as_text, guard_line
 from asrmeter.workflow.cli import run
 
-# 2 is a mistake in the command line; any other error is 1 too.
+# 2 means a mistake in the command line. Any other error exits with 1 as well.
 EXIT_CODES = {Finding.NO_REGRESSION: 0, Finding.REGRESSION: 1, Finding.NOTHING_TO_JUDGE: 3}
 RUN = "name of a kept run (python scripts/runs.py list), results folder or tables folder: the run"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the comparison, the verdict last: the second run is faster, worse or higher than the first."""
+    """Print the comparison, with the verdict last: the second run is faster, worse or higher than the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", help=f"{RUN} to compare with")
     parser.add_argument("second", help=f"{RUN} to be judged")
     parser.add_argument(
-        "--guard", action="store_true", help="exit with 1 if the second run is worse, with 3 if that cannot be told"
+        "--guard", action="store_true", help="exit with 1 if the second run is worse, with 3 if this cannot be decided"
     )
-    parser.add_argument("--csv", type=Path, help="file to write all pairs to, in raw numbers")
+    parser.add_argument("--csv", type=Path, help="file for all pairs of cells, in raw numbers")
     arguments = parser.parse_args(argv)
     differ(*(tables_of(one)[0].parent for one in (arguments.first, arguments.second)))
     comparison = compare(Run.read(arguments.first), Run.read(arguments.second))
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     print(as_text(comparison), flush=True)
     if arguments.guard:
         finding, line = guard_line(comparison)
-        # What fails goes to stderr as every error does: that is what the log keeps.
+        # A failure goes to stderr like every error, because the log keeps stderr.
         print(line, file=sys.stderr if EXIT_CODES[finding] else sys.stdout, flush=True)
         sys.exit(EXIT_CODES[finding])
 

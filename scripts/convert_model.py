@@ -1,4 +1,4 @@
-"""Convert a model folder for a runtime that loads no safetensors: a folder of its own, with provenance.json."""
+"""Convert a model folder for a runtime that cannot load safetensors. The new folder has its own provenance.json."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -21,17 +21,19 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-folder", type=Path, required=True, help="the model folder, with provenance.json")
     parser.add_argument(
-        "--variant-options", required=True, help="options of a variant that needs the folder, as JSON: runtime, format"
+        "--variant-options",
+        required=True,
+        help="options of a variant that needs the converted folder, as JSON: runtime, format",
     )
-    parser.add_argument("--key", help="fingerprint of what the folder is made of, for the record")
-    parser.add_argument("--output", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--key", help="fingerprint of the folder's sources, for the record")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
 
     variant = json.loads(args.variant_options)
     options = runtimes.variant_options(variant)
     conversion = options.conversion()
     if conversion is None:
-        raise AsrmeterError(f"--variant-options: {args.variant_options} loads a model folder as it is")
+        raise AsrmeterError(f"--variant-options: {args.variant_options} loads a model folder without conversion")
 
     from asrmeter.models.convert import convert
 

@@ -1,4 +1,4 @@
-"""Count the floating-point operations of the models of a study, and of the 2025 study if asked, without weights."""
+"""Count the floating-point operations of a study's models, and optionally of the 2025 study's, without weights."""
 
 import argparse
 import gc
@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes

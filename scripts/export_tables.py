@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import languages_table
@@ -22,9 +22,11 @@ from asrmeter.workflow.cli import run
 def main(argv: list[str] | None = None) -> None:
     """Read the command line and print the tables, or write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="results folder, or tables folder, of a finished run")
-    parser.add_argument("--format", choices=sorted(FORMATS), default="markdown", help="markdown by default")
-    parser.add_argument("--output", type=Path, help="file to write instead of printing")
+    parser.add_argument("results", type=Path, help="results folder or tables folder of a finished run")
+    parser.add_argument(
+        "--format", choices=sorted(FORMATS), default="markdown", help="output format; default: markdown"
+    )
+    parser.add_argument("--output", type=Path, help="file to write to instead of the terminal")
     arguments = parser.parse_args(argv)
 
     path, _ = tables_of(arguments.results)

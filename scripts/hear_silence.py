@@ -1,7 +1,7 @@
-"""Have a model and variant transcribe clips in which nobody speaks, and write what it made of each: a row a clip.
+"""Let a model and variant transcribe clips without speech, and write one row for each clip.
 
-A model that cannot run gives rows that say why. While the worker runs, this process sleeps in the kernel and has
-imported nothing but the standard library.
+If the model cannot run, the rows say why. While the worker runs, this process sleeps in the kernel. Until then it
+imports only the standard library.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import datetime
 import os
 import sys
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common import typed_json
@@ -25,14 +25,14 @@ from asrmeter.workflow.cli import run
 
 
 class SilenceJob(Job):
-    """Has a model and variant hear clips without speech."""
+    """Lets a model and variant transcribe clips without speech."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__((args.output,), args.attempt, args.timeout_s)
         self._args = args
 
     def prepare(self) -> SilenceSpec:
-        """Return what is heard, and by whom: the corpus' own recordings last, as they may be many."""
+        """Return the spec: the clips, with the corpus' own recordings last because they may be many, and the model."""
         args = self._args
         silent, told = integrity.check_silent(args.segments, args.corpus_key)
         clips = [*silence.MADE, *silence.recordings(silent, args.segments.parent)]
@@ -46,7 +46,7 @@ class SilenceJob(Job):
         return self._spec
 
     def refusal(self) -> tuple[str, str] | None:
-        """Refuse what cannot run here, and a model whose tokens are no words: nobody would read them as a text."""
+        """Refuse a model that cannot run here, or whose tokens are not words: its output cannot be read as text."""
         if self._spec.refused:
             return "unsupported", self._spec.refused
         if self._spec.outputs == PHONEMES:
@@ -80,7 +80,7 @@ class SilenceJob(Job):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the command line, have the clips heard and write the record."""
+    """Read the command line, transcribe the clips and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     cell_options.add_variant_arguments(parser)
     run_job(SilenceJob(parser.parse_args(argv)))

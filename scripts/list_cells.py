@@ -1,7 +1,7 @@
-"""List the cells of a run, a line for each lap, by status, age, machine and more, and delete them.
+"""List the measurements of a run, one line for each cell and lap, and optionally delete them.
 
-With --delete the files of the listed lines are deleted: the same snakemake command as before then measures exactly
-these again. Not while it runs. Like every step, this one waits while something is being measured on the machine.
+--delete deletes the files of the listed lines. The same snakemake command as before then measures exactly these
+again. Do not delete while a run is active. Like every step, this one waits for measurements on the machine to end.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.records import query
@@ -24,11 +24,11 @@ from asrmeter.workflow.cli import aligned, run
 
 RERUN = "snakemake --cores all --resources gpu=1"
 EXAMPLES = f"""\
-each filter takes several values, and a line has to match every filter:
-  python scripts/list_cells.py results                     all cells in all laps, the newest last
-  python scripts/list_cells.py results --status {FAILED}       those without a measurement, and why
-  python scripts/list_cells.py results --status oom unsupported --delete   with the batches not tried
-  python scripts/list_cells.py results --disturbed --lap 2     those that something disturbed, and what
+each filter accepts several values, and a line must match every filter:
+  python scripts/list_cells.py results                     all cells in all laps, newest last
+  python scripts/list_cells.py results --status {FAILED}       failed measurements, with reasons
+  python scripts/list_cells.py results --status oom unsupported --delete   also batches that were not tried
+  python scripts/list_cells.py results --disturbed --lap 2     disturbed measurements, with causes
   python scripts/list_cells.py results --older-than 7d --device cuda
   python scripts/list_cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
   python scripts/list_cells.py results --reason "no space" --files | xargs ls -l
@@ -56,7 +56,7 @@ def table(records: Sequence[RecordSummary]) -> list[str]:
         ]
         for record in records
     ]
-    # Only records of a cluster have a node, and only what was disturbed was tried again.
+    # Only records of a cluster have a node, and only disturbed sittings were tried again.
     rare = {"node": any(record.node for record in records), "tries": any(record.n_tries > 1 for record in records)}
     shown = [rare.get(column, True) for column in head]
     return aligned([list(itertools.compress(row, shown)) for row in (head, *rows)]) if records else []
@@ -70,7 +70,7 @@ def delete(records: Sequence[RecordSummary], results: Path) -> list[str]:
     """
     gone = _not_planned(records, results)
     n_profiles = query.delete(records, results)
-    profiles = f", and {n_profiles} failed profile{'' if n_profiles == 1 else 's'} of theirs" if n_profiles else ""
+    profiles = f", and {n_profiles} failed profile{'' if n_profiles == 1 else 's'} of them" if n_profiles else ""
     deleted = f"deleted: {_count(len(records), records)}{profiles}"
     lines = [f"{deleted}; run the same command as before to measure them again, e.g.", RERUN]
     if gone:
@@ -100,7 +100,7 @@ def _time(text: str) -> datetime.datetime:
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
-    """Return the command line, and the query that it asks for; a mistake in it ends the program."""
+    """Return the parsed command line and its query; a mistake ends the program."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,27 +111,29 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
         nargs="+",
         choices=("ok", *FAILED_STATUS, FAILED),
         metavar="STATUS",
-        help=f"ok, {', '.join(FAILED_STATUS)}; {FAILED}: any but ok",
+        help=f"ok, {', '.join(FAILED_STATUS)}; {FAILED}: all but ok",
     )
     group.add_argument(
-        "--older-than", type=_time, metavar="AGE", help="measured longer ago than 30m, 12h, 7d or 2w, or before a time"
+        "--older-than", type=_time, metavar="AGE", help="measured more than 30m, 12h, 7d or 2w ago, or before a time"
     )
-    group.add_argument("--newer-than", type=_time, metavar="AGE", help="measured since then")
-    group.add_argument("--machine", nargs="+", metavar="MACHINE", help="its twelve digits, or the name of a node")
+    group.add_argument("--newer-than", type=_time, metavar="AGE", help="measured after that")
+    group.add_argument(
+        "--machine", nargs="+", metavar="MACHINE", help="twelve digits of the machine, or name of a node"
+    )
     group.add_argument("--protocol", nargs="+", type=int, metavar="N", help="version of the protocol")
     group.add_argument("--model", nargs="+", metavar="MODEL", help="name of a model in the study")
     group.add_argument("--variant", nargs="+", metavar="VARIANT", help="name of a variant in the study")
     group.add_argument("--device", nargs="+", metavar="DEVICE", help="cpu or cuda")
     group.add_argument("--lap", nargs="+", type=int, metavar="N", help="number of the lap")
     group.add_argument("--disturbed", action="store_true", help="disturbed by something else on the machine")
-    group.add_argument("--reason", metavar="TEXT", help="text that the reason contains, in upper or lower case")
-    parser.add_argument("--files", action="store_true", help="print the paths of the files and nothing else")
+    group.add_argument("--reason", metavar="TEXT", help="text in the reason; case is ignored")
+    parser.add_argument("--files", action="store_true", help="print only the paths of the files")
     parser.add_argument("--delete", action="store_true", help="delete the files of the listed lines")
-    parser.add_argument("--all", action="store_true", help="with --delete: delete all of them, without any filter")
+    parser.add_argument("--all", action="store_true", help="with --delete: delete all measurements without a filter")
     args = parser.parse_args(argv)
     filters = Query(**{field.name: getattr(args, field.name) for field in fields(Query)})
     if args.delete and not args.all and filters.is_empty:
-        parser.error("--delete without a filter would delete every cell; add --all if you mean that")
+        parser.error("--delete without a filter would delete every measurement; add --all to confirm")
     return args, filters
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import capacity_columns, layouts, optimisations, silence
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--layouts", type=Path, required=True, help="layouts table (Parquet)")
     for name in TABLES:
         parser.add_argument(f"--{name}", type=Path, required=True, help=f"{name} table (Parquet)")
-    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the words")
+    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the report's texts")
     parser.add_argument("--output-folder", type=Path, required=True, help="folder for the SVG files")
     arguments = parser.parse_args(argv)
     study = read_study(arguments.study)

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.files import write_atomically
@@ -21,9 +21,9 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=f"{name} table (Parquet)")
     parser.add_argument("--selection", type=Path, required=True, help="record of the corpus' selection (JSON)")
     parser.add_argument("--segments", type=Path, required=True, help="segments.json in the folder of the corpus")
-    parser.add_argument("--compare-with", nargs="?", help="kept run, or results folder of a run; no value for none")
+    parser.add_argument("--compare-with", nargs="?", help="kept run or results folder to compare with; no value: none")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
-    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and words")
+    parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and texts")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     arguments = parser.parse_args(argv)
     html, _ = report_of(

@@ -1,4 +1,4 @@
-"""Score every transcript and gather all cells of a study into tidy tables."""
+"""Score every transcript and collect all cells of a study into tidy tables."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import languages_table, layouts, optimisations, silence, start_table
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
     parser.add_argument("--flops", type=Path, required=True, help="flops table (Parquet)")
     parser.add_argument(
-        "--silence", type=Path, nargs="*", default=[], help="what each model and variant made of silence (Parquet)"
+        "--silence", type=Path, nargs="*", default=[], help="transcripts of clips without speech (Parquet)"
     )
     parser.add_argument(
         "--fingerprints", type=Fingerprints.from_json, default=NO_FINGERPRINTS, help=f"as JSON: {Fingerprints.__doc__}"

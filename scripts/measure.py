@@ -1,6 +1,6 @@
-"""Measure one cell in one lap: start a worker, wait for it, write what it measured; a cell that fails has a record too.
+"""Measure one cell in one lap: start a worker, wait for it and write its record. A failed cell has a record too.
 
-While the worker measures, this process sleeps in the kernel and has imported nothing but the standard library.
+While the worker measures, this process sleeps in the kernel. Until then it imports only the standard library.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -27,7 +27,7 @@ from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as record_status
 from asrmeter.workflow.cli import run
 
-# What a record is made of is imported when the worker has ended: before, it would be part of its start-up.
+# Libraries for writing a record are imported after the worker has ended. Earlier, they would count in its start-up.
 if TYPE_CHECKING:
     from asrmeter.records.carried import Carried
     from asrmeter.records.events import Event, Latency, Pass
@@ -68,7 +68,7 @@ class CellJob(Job):
         return spec
 
     def refusal(self) -> tuple[str, str | None] | None:
-        """Refuse a cell of which all is known, that cannot run here, or that is larger than one out of memory."""
+        """Refuse a cell that is already complete, cannot run here, or is larger than one that ran out of memory."""
         if self._known and self._is_known:
             return self._known.header.status, self._known.header.reason
         if self._refused:
@@ -82,12 +82,12 @@ class CellJob(Job):
         )
 
     def write(self, outcome: Outcome) -> str:
-        """Write the record, and what the job took."""
+        """Write the record and the job's time."""
         from asrmeter.records import cell_record  # pyarrow
         from asrmeter.records.header import Activity, RecordHeader
 
         events, passes = interpret(outcome)
-        # The clock may have been set meanwhile: begin and end are both by the clock as it was at the beginning.
+        # The clock may be set during the job. Begin and end both refer to the clock at the beginning.
         clock_jump_s = probes.clock_ahead_s() - self._clock_ahead_s
         ended_at = datetime.datetime.fromtimestamp(time.time() - clock_jump_s, datetime.UTC)
         header = RecordHeader(
@@ -107,7 +107,7 @@ class CellJob(Job):
         return summary(header, passes)
 
     def _enter_in_ledger(self, latency: "Event | None") -> None:
-        """Note what the job took: all of it, and what it needs at least, which is one round and all but the passes."""
+        """Record the job's time: the total, and the minimum, which is one round and everything except the passes."""
         if self._args.time_ledger is None:
             return
         spent_s = time.monotonic() - self.begun_s
@@ -129,7 +129,7 @@ def interpret(outcome: Outcome) -> "tuple[dict[str, Event], list[PassRow]]":
 
 
 def phase(entry: "Pass", latency: "Latency | None") -> str:
-    """Return the phase that a pass belongs to: which of the timed ones count is known only at the end."""
+    """Return the phase of a pass. Only at the end is it known which timed passes count."""
     if entry.phase != "latency" or latency is None or entry.round is None:
         return entry.phase
     return "warmup" if entry.round < latency.n_unsteady else "latency"
@@ -155,22 +155,22 @@ def main(argv: list[str] | None = None) -> None:
     cell_options.add_arguments(parser)
     cell_options.add_sitting_arguments(parser)
     parser.add_argument(
-        "--larger-than-oom", action="store_true", help="try even where a smaller batch has run out of memory"
+        "--larger-than-oom", action="store_true", help="run the cell even if a smaller batch ran out of memory"
     )
     run_job(CellJob(parser.parse_args(argv)))
 
 
 class WithoutPandas:
-    """Makes pandas look as if it were not installed.
+    """Hides pandas, as if it were not installed.
 
-    pyarrow would import it to see whether rows are a table of it: a third of a second for each record.
+    Otherwise pyarrow imports pandas to check the type of the rows, which takes a third of a second for each record.
     """
 
     @staticmethod
     def find_spec(name: str, *_: Any) -> None:
-        """Find no module but pandas, and that not either."""
+        """Raise for pandas; leave all other modules to the next finder."""
         if name == "pandas":
-            raise ModuleNotFoundError(f"a record needs no {name}")
+            raise ModuleNotFoundError(f"{name} is not needed for a record")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Measure a layout of one model in a lap: start its processes, wait for them, write what they did.
+"""Measure a layout of one model in one lap: start its processes, wait for them and write their passes.
 
-A layout that fails gives a file that says why. While its processes run, this one sleeps in the kernel and has imported
-nothing but the standard library.
+If the layout fails, the file says why. While its processes run, this one sleeps in the kernel. Until then it imports
+only the standard library.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common import typed_json
@@ -44,7 +44,7 @@ class LayoutJob(Job):
         return self._spec
 
     def refusal(self) -> tuple[str, str] | None:
-        """Refuse what cannot run here, and processes that have not a core for each thread."""
+        """Refuse a layout that cannot run here, or whose processes lack a core for each thread."""
         spec, n_cpus = self._spec, available_cpus()
         if spec.refused:
             return "unsupported", spec.refused
@@ -55,7 +55,7 @@ class LayoutJob(Job):
         return None
 
     def measure(self, spec: Spec, lock: int) -> Outcome:
-        """Run the processes at once, each on its own cores; on a GPU's machine they share these where there are few."""
+        """Run the processes at once, each on its own cores. With a GPU they share cores if there are too few."""
         first = self._spec
         own = cores.disjoint_sets(first.processes, first.threads, os.sched_getaffinity(0))
         sets: Sequence[list[int] | None] = own or [None] * first.processes
@@ -63,7 +63,7 @@ class LayoutJob(Job):
         return run_together(specs, self.timeout_s, lock, ROOT)
 
     def write(self, outcome: Outcome) -> str:
-        """Write the passes of all processes; of a layout that failed only why."""
+        """Write the passes of all processes, or the reason if the layout failed."""
         import pyarrow as pa
 
         from asrmeter.common import parquet
@@ -95,7 +95,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     cell_options.add_arguments(parser)
     cell_options.add_lap_argument(parser)
-    parser.add_argument("--processes", type=int, required=True, help="processes at once; --threads are those of each")
+    parser.add_argument(
+        "--processes", type=int, required=True, help="number of simultaneous processes; --threads applies to each"
+    )
     run_job(LayoutJob(parser.parse_args(argv)))
 
 

@@ -1,7 +1,7 @@
-"""Find how many requests a second a model carries on a device: start a worker, wait for it, write each rate it tried.
+"""Find how many requests per second a model carries on a device: start a worker and write each rate that it tried.
 
-MLPerf's LoadGen asks, and decides. A load test that fails has a record that says why. While the worker measures, this
-process sleeps in the kernel and has imported nothing but the standard library.
+MLPerf's LoadGen sends the requests and gives the verdicts. The record of a failed load test says why it failed. While
+the worker measures, this process sleeps in the kernel. Until then it imports only the standard library.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common import typed_json
@@ -37,13 +37,13 @@ class LoadJob(Job):
         self._predicted: dict[str, Any] = {}
 
     def prepare(self) -> LoadSpec:
-        """Return the spec; the search starts at what the cells predict."""
+        """Return the spec; the search starts at the rate that the cells predict."""
         self._predicted = read_prediction(self._args.predicted)
         spec = self._spec = cell_options.specify_load(self._args, self._predicted["start_per_s"] or 1.0)
         return spec
 
     def refusal(self) -> tuple[str, str | None] | None:
-        """Refuse what cannot run here, or could not be measured."""
+        """Refuse a model that cannot run here or could not be measured."""
         if self._spec.refused:
             return "unsupported", self._spec.refused
         if self._predicted["start_per_s"] is None:
@@ -81,16 +81,16 @@ class LoadJob(Job):
 
 
 def read_prediction(path: Path) -> dict[str, Any]:
-    """Return what `predict_capacity.py` wrote.
+    """Return the prediction that `predict_capacity.py` wrote.
 
     Raises:
-        AsrmeterError: it cannot be read.
+        AsrmeterError: the file cannot be read.
     """
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {name: told[name] for name in ("start_per_s", "status", "reason")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AsrmeterError(f"{path}: is no prediction ({error}); delete it and run again") from error
+        raise AsrmeterError(f"{path}: is not a prediction ({error}); delete it and run again") from error
 
 
 def summary(low_per_s: float | None, high_per_s: float | None, rows: list[dict[str, Any]]) -> str:
@@ -100,7 +100,7 @@ def summary(low_per_s: float | None, high_per_s: float | None, rows: list[dict[s
         return told
     ends = " and ".join("?" if rate is None else f"{rate:.3g}" for rate in (low_per_s, high_per_s))
     share = max(row["generator_cpu_share"] for row in rows)
-    return f"between {ends} requests a second, by {len(rows)} rates; LoadGen took {share:.1%} of a core; {told}"
+    return f"between {ends} requests per second, from {len(rows)} rates; LoadGen used {share:.1%} of a core; {told}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Predict how many requests a second a model carries on a device, by a simulated queue from the passes of its cells."""
+"""Predict how many requests per second a model carries on a device: simulate a queue with the passes of its cells."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis.capacity_model import Modelled, Target
@@ -20,7 +20,7 @@ from asrmeter.workflow.cli import run
 
 
 def predict(records: list[Path], target: Target) -> dict[str, Any]:
-    """Return the rate (1/s) that a search starts at, and the modelled capacity; status and reason without a pass."""
+    """Return the rate (1/s) at which a search starts, and the modelled capacity; without passes, status and reason."""
     passes_s: dict[int, list[float]] = {}
     failures: list[tuple[str, str]] = []
     for path in records:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line and write the prediction."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="records of the cells of the class")
-    parser.add_argument("--load", type=json.loads, required=True, help="the load as JSON, as the study has it")
+    parser.add_argument("--load", type=json.loads, required=True, help="`load` of the study, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the prediction, a JSON file")
     args = parser.parse_args(argv)
     found = predict(args.records, Target.of(args.load))

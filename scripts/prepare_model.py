@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -19,13 +19,13 @@ from asrmeter.workflow.cli import run
 def main(argv: list[str] | None = None) -> None:
     """Read the command line and build the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="its name in the study")
+    parser.add_argument("--model", required=True, help="name of the model in the study")
     parser.add_argument(
-        "--settings", required=True, help="its settings in the study, as JSON with weights, id, revision and path"
+        "--settings", required=True, help="settings of the model in the study, as JSON: weights, id, revision, path"
     )
     parser.add_argument("--seed", type=int, required=True, help="seed of random weights")
     parser.add_argument("--downloads", type=Path, required=True, help="folder of the downloaded archives")
-    parser.add_argument("--key", help="fingerprint of what the folder is made of, for the record")
+    parser.add_argument("--key", help="fingerprint of the folder's sources, for the record")
     parser.add_argument("--output", type=Path, required=True, help="the model folder")
     args = parser.parse_args(argv)
 

@@ -1,7 +1,7 @@
-"""Profile the operators of one cell: start a worker, wait for it, write what its passes consist of, and a trace.
+"""Profile the operators of one cell: start a worker, wait for it, and write the operators of its passes and a trace.
 
-A cell whose profile fails gives a row that says why. While the worker runs, this process sleeps in the kernel and has
-imported nothing but the standard library.
+If the profile fails, a row says why. While the worker runs, this process sleeps in the kernel. Until then it imports
+only the standard library.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -26,7 +26,7 @@ from asrmeter.measure.supervisor import Outcome
 from asrmeter.records import status as record_status
 from asrmeter.workflow.cli import run
 
-# How many groups the summary names.
+# Number of groups in the summary.
 _N_NAMED = 4
 
 
@@ -39,7 +39,7 @@ class ProfileJob(Job):
         self._cell_id, self._results = "", Path()
 
     def prepare(self) -> ProfileSpec:
-        """Return the spec of the cell, and remove an old trace."""
+        """Return the spec of the cell and remove an old trace."""
         told = cell_options.specify(self._args)
         kind = NodeProfileSpec if runtimes.options_of(told.runtime).has_nodes else ProfileSpec
         spec = self._spec = kind(**vars(told), trace_file=str(self._trace))
@@ -49,14 +49,14 @@ class ProfileJob(Job):
         return spec
 
     def refusal(self) -> tuple[str, str] | None:
-        """Refuse a cell whose runtime tells nothing of operators, or that could not be measured."""
+        """Refuse a cell whose runtime does not report operators, or that could not be measured."""
         if self._spec.refused:
             return "unsupported", self._spec.refused
         options = runtimes.options_of(self._spec.runtime)
         if not (options.has_operators or options.has_nodes):
-            return "unsupported", f"{self._spec.runtime} does not tell what its operators take"
+            return "unsupported", f"{self._spec.runtime} does not report the time of its operators"
         if options.has_nodes and self._spec.device == "cuda":
-            return "unsupported", f"{self._spec.runtime} does not tell what its operators take on a GPU"
+            return "unsupported", f"{self._spec.runtime} does not report the time of its operators on a GPU"
         return why_not_measured(self._results, self._cell_id)
 
     def write(self, outcome: Outcome) -> str:
@@ -82,7 +82,7 @@ class ProfileJob(Job):
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Return a cell's rows in a line, for the log: the groups with the largest shares, averaged over the repeats."""
+    """Return a cell's rows as one line for the log: the groups with the largest shares, averaged over the repeats."""
     cell = rows[0]
     if cell["repeat"] is None:
         return f"{cell['status']}: {cell['reason']}"
@@ -103,13 +103,13 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def results_folder(output: Path, cell_id: str) -> Path:
-    """Return the results folder if the output lies where the rule puts it, else the folder that it lies in."""
+    """Return the results folder if the rule's path is used, else the folder of the output."""
     as_by_rule = f"/profiles/{cell_id}.parquet"
     return Path(str(output).removesuffix(as_by_rule)) if f"/{output}".endswith(as_by_rule) else output.parent
 
 
 def why_not_measured(results: Path, cell_id: str) -> tuple[str, str] | None:
-    """Return status and reason of a profile whose cell could be measured in no lap, None for all others."""
+    """Return status and reason if the cell could not be measured in any lap, else None."""
     records = record_status.laps_of(results / "measurements" / cell_id).values()
     found = {record: status for record in records if (status := record_status.status(record))}
     if not found or not set(found.values()).isdisjoint(MEASURED_STATUS):
@@ -122,7 +122,9 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line, profile the cell and write its files."""
     parser = argparse.ArgumentParser(description=__doc__)
     cell_options.add_arguments(parser)
-    parser.add_argument("--trace", type=Path, required=True, help="the profiled pass, as gzipped JSON for Perfetto")
+    parser.add_argument(
+        "--trace", type=Path, required=True, help="trace of the profiled pass, as gzipped JSON for Perfetto"
+    )
     run_job(ProfileJob(parser.parse_args(argv)))
 
 

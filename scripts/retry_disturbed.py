@@ -1,6 +1,6 @@
-"""Measure again what was disturbed in a lap: at its end, at most twice, each time in a job like those of the lap.
+"""Measure the disturbed sittings of a lap again, at its end and at most twice, in jobs like those of the lap.
 
-A record that was measured undisturbed replaces the disturbed one. Any other is dropped, and the first one stays.
+An undisturbed record replaces the disturbed one. Any other record is dropped, and the first one stays.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter import runtimes
@@ -32,9 +32,9 @@ from asrmeter.study.fingerprints import Fingerprints, measure_options
 from asrmeter.study.grid import Sitting
 from asrmeter.workflow.cli import run
 
-# The numbers of the tries after the first one, which the lap made.
+# Numbers of the tries. The lap itself made the first one.
 ATTEMPTS = (2, 3)
-# What disturbs so many tries in a row lasts, and the run would only take longer.
+# After so many disturbed tries in a row the cause persists, and more tries would only prolong the run.
 MOST_IN_VAIN = 3
 BEGUN = "its job ended without a record"
 
@@ -49,7 +49,7 @@ class Lap:
         self._n_in_vain = 0
         self._began_s = time.monotonic()
         self.sittings: list[Sitting] = []
-        # What disturbed each sitting at first, and what disturbs it still.
+        # What disturbed each sitting at first, and what still disturbs it.
         self.at_first: dict[Sitting, str] = {}
         self.disturbed: dict[Sitting, str] = {}
         self.gave_up: str | None = None
@@ -59,18 +59,18 @@ class Lap:
         return self._args.measurements / f"{sitting.id}.parquet"
 
     def folder(self, sitting: Sitting) -> Path:
-        """Return the folder beside a record that is there for as long as it is measured again."""
+        """Return the folder beside a record that exists while it is measured again."""
         record = self.record(sitting)
         return record.with_name(f".retry-{record.stem}")
 
     def read(self) -> None:
-        """Find the sittings of the lap, and what disturbed them: what is best is known from all laps so far."""
+        """Find the sittings of the lap and their disturbances, judged by the best speed of all laps so far."""
         found = {}
         for cell in grid.cells_of_saved(self._study):
             if cell.device == self._args.device:
                 for lap, path in status.laps_of(self._args.measurements / cell.id).items():
                     if lap == self._args.lap:
-                        # Of a job that was ended.
+                        # Left by a job that was ended.
                         shutil.rmtree(self.folder(Sitting(cell, lap)), ignore_errors=True)
                     if header := status.header(path):
                         self._headers.append(header)
@@ -88,7 +88,7 @@ class Lap:
         return runtimes.variant_options(self._study["variants"][cell.variant])
 
     def retry(self) -> None:
-        """Measure the disturbed sittings again, all of them once before any of them twice."""
+        """Measure the disturbed sittings again: all of them once before any of them twice."""
         for attempt in ATTEMPTS:
             for sitting in list(self.disturbed):
                 # An earlier start of this job may have made the try.
@@ -100,14 +100,14 @@ class Lap:
     def _is_over(self) -> bool:
         passed_s = time.monotonic() - self._began_s
         if self._n_in_vain >= MOST_IN_VAIN:
-            self.gave_up = f"{MOST_IN_VAIN} tries in a row were in vain: what disturbs this machine lasts"
+            self.gave_up = f"{MOST_IN_VAIN} tries in a row were disturbed too: the disturbance of this machine persists"
         elif passed_s + self._args.timeout_s > self._args.time_s:
-            self.gave_up = f"after {passed_s:.0f} s a try may take longer than this job has"
+            self.gave_up = f"after {passed_s:.0f} s another try may exceed the time of this job"
         return self.gave_up is not None
 
     def _try(self, sitting: Sitting, attempt: int) -> None:
         record, folder = self.record(sitting), self.folder(sitting)
-        # Should this job be ended meanwhile, the next one does not make the try again.
+        # If this job is ended during the try, the next job does not repeat it.
         status.note_try(record, attempt, BEGUN)
         self._run(sitting, attempt, folder / record.name)
         why = self._fault(folder / record.name)
@@ -123,7 +123,7 @@ class Lap:
         logging.info("%s: try %d: %s", sitting.id, attempt, why or "undisturbed")
 
     def _run(self, sitting: Sitting, attempt: int, output: Path) -> None:
-        """Have a job measure a sitting: a process of its own, as its CPU time until the first pass counts."""
+        """Measure a sitting in its own process, because its CPU time until the first pass counts."""
         options = {
             "model-folder": self._args.models / sitting.cell.model,
             "segments": self._args.segments,
@@ -136,12 +136,12 @@ class Lap:
         made_of = Fingerprints.from_json(self._args.fingerprints)
         command = [sys.executable, str(Path(__file__).with_name("measure.py"))]
         command += measure_options(self._study, sitting, made_of) + self._measure
-        # That it fits is known: a record that does not say so is not disturbed.
+        # The cell is known to fit: a record without this information is not disturbed.
         command += [*(f"--{name}={value}" for name, value in options.items()), "--larger-than-oom"]
         subprocess.run(command, preexec_fn=functools.partial(die_with_parent, os.getpid()), check=False)
 
     def _fault(self, record: Path) -> str | None:
-        """Return why a try is no better than the first one; None if it is."""
+        """Return why a try does not replace the first one; None if it does."""
         header = status.header(record)
         if header is None:
             return BEGUN
@@ -151,7 +151,7 @@ class Lap:
         return disturbance.why(header, disturbance.best_controls(self._headers))
 
     def told(self) -> dict[str, Any]:
-        """Return what was tried, and what came of it."""
+        """Return the tries and their outcomes."""
         tried = [
             {
                 "sitting": sitting.id,
@@ -172,7 +172,7 @@ class Lap:
 
 
 def summary(told: JsonObject) -> str:
-    """Return what came of a lap in a line, for the log."""
+    """Return the outcome of a lap as one line for the log."""
     n, n_still = len(told["disturbed"]), sum(entry["still_disturbed"] for entry in told["disturbed"])
     said = f"lap {told['lap']} on {told['device']}: {n} of {told['n_sittings']} were disturbed"
     if n:
@@ -181,24 +181,24 @@ def summary(told: JsonObject) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the command line, measure again what was disturbed, and write down what came of it."""
+    """Read the command line, measure the disturbed sittings again, and write the outcome."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="other options are those of measure.py", allow_abbrev=False
+        description=__doc__, epilog="Other options are passed on to measure.py.", allow_abbrev=False
     )
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
-    parser.add_argument("--fingerprints", required=True, help="what models and corpus are made of, as JSON")
-    parser.add_argument("--measurements", type=Path, required=True, help="the folder of all records")
-    parser.add_argument("--models", type=Path, required=True, help="the folder of all model folders")
-    parser.add_argument("--converted", type=Path, required=True, help="the folder of all that conversions made of them")
+    parser.add_argument("--fingerprints", required=True, help="fingerprints of models and corpus, as JSON")
+    parser.add_argument("--measurements", type=Path, required=True, help="folder of all records")
+    parser.add_argument("--models", type=Path, required=True, help="folder of all model folders")
+    parser.add_argument("--converted", type=Path, required=True, help="folder of all converted models")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
-    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="of which sittings")
+    parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="device of the sittings")
     parser.add_argument(
-        "--environment", default=DEFAULT_ENVIRONMENT, help="of the variants that run in this one of envs/"
+        "--environment", default=DEFAULT_ENVIRONMENT, help="environment of the variants, a name in envs/"
     )
-    parser.add_argument("--lap", type=int, required=True, help="of which lap")
-    parser.add_argument("--timeout-s", type=float, required=True, help="the most that a try may take, in seconds")
-    parser.add_argument("--time-s", type=float, required=True, help="the most that all of them may take together")
-    parser.add_argument("--output", type=Path, required=True, help="the JSON file about the lap")
+    parser.add_argument("--lap", type=int, required=True, help="number of the lap")
+    parser.add_argument("--timeout-s", type=float, required=True, help="maximum time of a try, in seconds")
+    parser.add_argument("--time-s", type=float, required=True, help="maximum time of all tries together, in seconds")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file with the outcome of the lap")
     args, measure = parser.parse_known_args(argv)
     lap = Lap(args, measure)
     with shared_lock():
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
     if lap.disturbed:
         n = len(lap.disturbed)
         logging.info(
-            "lap %d on %s: %d of %d were disturbed, now once more", args.lap, args.device, n, len(lap.sittings)
+            "lap %d on %s: %d of %d were disturbed and are measured again", args.lap, args.device, n, len(lap.sittings)
         )
     lap.retry()
     told = lap.told()
@@ -215,5 +215,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    # Its jobs hold the machine themselves, one after another.
+    # Each of its jobs holds the machine itself.
     run(main, measures=True)

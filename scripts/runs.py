@@ -1,4 +1,4 @@
-"""Keep a finished run under a name, list the kept runs, and remove one.
+"""Keep a finished run under a name, list the kept runs, or remove one.
 
 A kept run is a copy of tables, study and provenance in runs/NAME, without audio and models. Runs are compared by name.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.analysis import kept_runs
@@ -19,15 +19,15 @@ from asrmeter.workflow import run_lock
 from asrmeter.workflow.cli import aligned, run
 
 EXAMPLES = """\
-  python scripts/runs.py keep before               what is in results now, before a change
-  python scripts/runs.py list                      all kept runs
-  python scripts/compare.py before results         what became of it
+  python scripts/runs.py keep before               keep the run in results, before a change
+  python scripts/runs.py list                      list all kept runs
+  python scripts/compare.py before results         compare it with the new run
   python scripts/runs.py remove before
 """
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Return the command line; a mistake in it ends the program."""
+    """Return the parsed command line; a mistake ends the program."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +42,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def table(runs: Sequence[KeptRun]) -> list[str]:
-    """Return kept runs as lines for a terminal, the last measured last."""
+    """Return kept runs as lines for a terminal, newest measurement last."""
     head = ["name", "measured at", "kept at", "study", "cells", "machine", "processor", "commit"]
     rows = [
         [
@@ -65,14 +65,14 @@ def main(argv: list[str] | None = None) -> None:
         kept = kept_runs.keep(args.name, args.results)
         print("\n".join(table([kept])))
         if n := kept_runs.n_later_records(kept, args.results):
-            print(f"measurements that are later than the tables, and not in them: {n}; run snakemake again for these")
+            print(f"{n} measurements are newer than the tables and not in them; run snakemake again to include them")
         print(f"later: python scripts/compare.py {args.name} {args.results}", flush=True)
     elif args.command == "remove":
         kept_runs.remove(args.name)
         print(f"removed: {args.name}", flush=True)
     else:
         found = kept_runs.kept_runs()
-        print("\n".join(table(found)) if found else "no run is kept here", flush=True)
+        print("\n".join(table(found)) if found else "there are no kept runs", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Pack a zip to send: report and tables of a finished run, without what its study withholds.
+"""Pack report and tables of a finished run into a zip for others, without anything that its study withholds.
 
-The study says what: report.transcripts has the texts of all segments, of the worst or of none, and report.paths: false
-leaves out names of recordings, folders and machines. A study that was changed there is to be run again first, which
-measures nothing.
+report.transcripts selects the texts of all segments, of the worst, or of none. report.paths: false removes the names
+of recordings, folders and machines. After a change of these keys, run the study again first; nothing is measured.
 """
 
 import argparse
@@ -10,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.report.share import NAME, Shared, share
@@ -18,15 +17,15 @@ from asrmeter.workflow.cli import run
 
 
 def lines(shared: Shared) -> list[str]:
-    """Return what is in a zip, and what is not, for a terminal."""
+    """Return the contents of a zip, and what it withholds, for a terminal."""
     tables = f"{len(shared.tables)} tables (CSV)"
     held = f"{shared.path}: {shared.n_bytes / 1e6:.2f} MB; report.html, {tables}, study.json, columns.md"
     if not shared.privacy.withholds:
-        return [held, "nothing is withheld: it has what was said, and names of recordings (report.transcripts, .paths)"]
+        return [held, "nothing is withheld: it contains texts and names of recordings (report.transcripts, .paths)"]
     report = shared.privacy.study.report
     withheld = [f"report.transcripts: {report.transcripts}"] if shared.privacy.withholds_texts else []
     withheld += ["report.paths: false"] if shared.privacy.withholds_paths else []
-    tables = f"; not in it: {', '.join(shared.left_out)}" if shared.left_out else ""
+    tables = f"; left out: {', '.join(shared.left_out)}" if shared.left_out else ""
     return [held, f"withheld by {' and '.join(withheld)}{tables}"]
 
 

@@ -1,4 +1,4 @@
-"""Save the complete study beside its results: its owner, and the settings that the report shows."""
+"""Save the complete study beside its results. It marks the owner of the folder and holds the report's settings."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where PYTHONSAFEPATH is set, Python leaves this folder out.
+# With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
 from asrmeter.common.files import write_atomically

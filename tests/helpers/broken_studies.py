@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 LEAST = "name: mine\nmodels: {whisper-base: {}}\n"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_ALIKE = "indent the keys of one level alike, with a colon and a space after each; put a text with a colon in quotes"
-_NAME = "may hold only the letters A to Z, digits, dots, dashes and underscores, and begins with a letter or digit"
-_YES_NO = "; YAML takes yes, no, on and off for true and false: put it in quotes"
+_ALIKE = "indent all keys of one level equally, with a colon and a space after each; put a text with a colon in quotes"
+_NAME = (
+    "may contain only the letters A to Z, digits, dots, dashes and underscores, and must begin with a letter or digit"
+)
+_YES_NO = "; YAML reads yes, no, on and off as true and false: put it in quotes"
 
 
 class Broken(NamedTuple):
@@ -39,19 +41,19 @@ UNREADABLE = [
         "a tab",
         "name: mine\nmodels:\n\twhisper-base: {}\n",
         ", line 3, column 1: is not YAML (while scanning for the next token found character '\\t' that cannot start "
-        "any token); indent by spaces, not by tabs",
+        "any token); indent with spaces, not with tabs",
     ),
     Broken(
         "no colon",
         "name: mine\nmodels\n  whisper-base: {}\n",
         ", line 3, column 15: is not YAML (while scanning a simple key could not find expected ':'; it begins in "
-        "line 2); a key is followed by a colon and a space",
+        "line 2); put a colon and a space after each key",
     ),
     Broken(
         "no colon at the end",
         f"{LEAST}seed\n",
         ", line 4, column 1: is not YAML (while scanning a simple key could not find expected ':'; it begins in line 3)"
-        "; a key is followed by a colon and a space",
+        "; put a colon and a space after each key",
     ),
     Broken(
         "an indent too much",
@@ -87,23 +89,25 @@ UNREADABLE = [
     Broken(
         "an alias of nothing",
         _in("batch_sizes", "*sizes"),
-        ", line 3, column 14: is not YAML (found undefined alias 'sizes'); * repeats a value that & has named before; "
-        "put a text that begins with it in quotes",
+        ", line 3, column 14: is not YAML (found undefined alias 'sizes'); * repeats a value that & named before; "
+        "put a text that begins with * in quotes",
     ),
     Broken(
         "two studies",
         f"{LEAST}---\n{LEAST}",
         ", line 3, column 1: is not YAML (expected a single document in the stream but found another document; it "
-        "begins in line 1); a file holds one study; leave out the line ---",
+        "begins in line 1); a file contains one study; remove the line ---",
     ),
     Broken(
         "a tag",
         _in("seed", "!!python/object:os.system {}"),
         ", line 3, column 7: is not YAML (could not determine a constructor for the tag "
-        "'tag:yaml.org,2002:python/object:os.system'); ! marks a type; put a text that begins with it in quotes",
+        "'tag:yaml.org,2002:python/object:os.system'); ! marks a type; put a text that begins with ! in quotes",
     ),
     Broken(
-        "a tag that does not fit", _in("seed", "!!bool maybe"), ": holds an invalid value ('maybe'); put it in quotes"
+        "a tag that does not fit",
+        _in("seed", "!!bool maybe"),
+        ": contains an invalid value ('maybe'); put it in quotes",
     ),
     Broken("a key of several values", f"{LEAST}? [a, b]\n: 1\n", ", line 3, column 3: is not YAML (while constructing"),
     Broken(
@@ -114,7 +118,7 @@ UNREADABLE = [
     Broken(
         "a day that is none",
         _in("seed", "2026-02-30"),
-        ": holds an invalid value (day is out of range for month); put it in quotes",
+        ": contains an invalid value (day is out of range for month); put it in quotes",
     ),
     Broken("a key twice", f"{LEAST}name: other\n", ", line 3: the key name is in line 1 already; keep one"),
     Broken(
@@ -128,9 +132,13 @@ UNREADABLE = [
     Broken(
         "a key twice in JSON",
         '{"name": "mine", "models": {"whisper-base": {}}, "name": "other"}',
-        ': the key "name" is there twice; keep one',
+        ': the key "name" appears twice; keep one',
     ),
-    Broken("an anchor in itself", _in("batch_sizes", "&sizes [1, *sizes]"), ", line 3, column 14: is an anchor within"),
+    Broken(
+        "an anchor in itself",
+        _in("batch_sizes", "&sizes [1, *sizes]"),
+        ", line 3, column 14: is an anchor that contains",
+    ),
     Broken(
         "anchors of anchors",
         "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
@@ -141,7 +149,7 @@ UNREADABLE = [
     Broken(
         "a file without end",
         f"{LEAST}{'# nothing' * 600_000}\n",
-        ": has 5 MB, more than the 5 MB that such a file may have",
+        ": has 5 MB, more than the 5 MB allowed for such a file",
     ),
     Broken("a list without end", _in("batch_sizes", f"[{'1, ' * 200_000}]"), ": has more than 100,000 values with its"),
     Broken(
@@ -169,7 +177,7 @@ UNREADABLE = [
         f"{LEAST}# für mich\n".encode("latin-1"),
         ", line 3: is not UTF-8 text; save it as UTF-8",
     ),
-    Broken("a control character", f"{LEAST}# \x07\n", ", line 3: holds the control character U+0007; delete it"),
+    Broken("a control character", f"{LEAST}# \x07\n", ", line 3: contains the control character U+0007; delete it"),
 ]
 
 BROKEN = [
@@ -197,7 +205,7 @@ BROKEN = [
     Broken(
         "a password",
         _in("corpus", "{kind: folder, path: x, licence: 'http://u:pw@host'}"),
-        ": corpus.licence: http://***@host must hold no password and no token",
+        ": corpus.licence: http://***@host must not contain a password or token",
     ),
     Broken("a key of several lines", _in('"a\\nb"', "1"), ': "a\\nb" must be one line without control characters'),
     Broken("a name with a space", "name: a b\nmodels: {whisper-base: {}}\n", f': name: "a b" {_NAME}'),
@@ -227,30 +235,26 @@ BROKEN = [
     Broken("results beside the checkout", _in("results", "../x"), ': results: "../x" must be a folder in the checkout'),
     Broken("results at home", _in("results", "~/x"), ': results: "~/x" must be a folder in the checkout'),
     Broken("results outside, after all", _in("results", "a/../../x"), ": results: ../x is not in the checkout; name"),
-    Broken(
-        "results in a hidden folder", _in("results", "tests/.git"), ": results: tests/.git: .git is hidden, and may"
-    ),
-    Broken(
-        "results below a hidden folder", _in("results", "a/.b/c"), ": results: a/.b/c: .b is hidden, and may belong"
-    ),
-    Broken("results hidden after all", _in("results", "a/../.git/x"), ": results: .git/x: .git is hidden, and may"),
+    Broken("results in a hidden folder", _in("results", "tests/.git"), ": results: tests/.git: .git is hidden and may"),
+    Broken("results below a hidden folder", _in("results", "a/.b/c"), ": results: a/.b/c: .b is hidden and may belong"),
+    Broken("results hidden after all", _in("results", "a/../.git/x"), ": results: .git/x: .git is hidden and may"),
     Broken("results everywhere", _in("results", "a/.."), ": results: . is not in the checkout; name a folder in it"),
     # Models
     Broken("empty models", _models(""), ": models: {} must not be empty"),
     Broken(
         "a model without end",
         _models(f"{'a' * 100}: {{path: x}}"),
-        f": models.{'a' * 100}: ends in the same letters 20 times or more, which Snakemake takes for an endless",
+        f": models.{'a' * 100}: ends with 20 or more repetitions of the same letters, which Snakemake mistakes for",
     ),
     Broken(
         "a model that ends in a loop",
         _models(f"whisper-{'ab1' * 20}: {{path: x}}"),
-        f": models.whisper-{'ab1' * 20}: ends in the same letters 20 times or more, which",
+        f": models.whisper-{'ab1' * 20}: ends with 20 or more repetitions of the same letters, which",
     ),
     Broken(
         "a variant without end",
         _in("variants", f"{{a{'-' * 20}: {{}}}}"),
-        f": variants.a{'-' * 20}: ends in the same letters 20 times or more, which Snakemake",
+        f": variants.a{'-' * 20}: ends with 20 or more repetitions of the same letters, which Snakemake",
     ),
     Broken(
         "a list of models",
@@ -261,7 +265,7 @@ BROKEN = [
     Broken(
         "an unknown model",
         _models("whisper-tinny: {}"),
-        ": models.whisper-tinny: unknown model (did you mean whisper-tiny?); known are whisper-tiny, ",
+        ": models.whisper-tinny: unknown model (did you mean whisper-tiny?); known models are whisper-tiny, ",
     ),
     Broken(
         "a model of the Hub by its name", _models("openai/whisper-tiny: {}"), f': models: "openai/whisper-tiny" {_NAME}'
@@ -325,11 +329,13 @@ BROKEN = [
     Broken(
         "a commit of no repository",
         _models(f"whisper-base: {{revision: {COMMIT}}}"),
-        ": models.whisper-base.revision: is used with id",
+        ": models.whisper-base.revision: is valid only with id",
     ),
     Broken("no folder", _models("own: {weights: local}"), ": models.own.path: give the folder of the weights"),
     Broken(
-        "unknown to the Hub", _models("own: {weights: hub}"), ": models.own: unknown model; known are whisper-tiny, "
+        "unknown to the Hub",
+        _models("own: {weights: hub}"),
+        ": models.own: unknown model; known models are whisper-tiny, ",
     ),
     Broken("a folder that is not there", _models("own: {path: no/such}"), ": models.own.path: no/such is not a folder"),
     Broken(
@@ -426,11 +432,11 @@ BROKEN = [
         ': devices.0: "gpu" is not allowed; allowed are cpu, cuda, or "auto"',
     ),
     Broken("a device alone", _in("devices", "cpu"), ': devices: "cpu" must be a list, or "auto"'),
-    Broken("a duration twice", _in("durations_s", "[5, 5.0]"), ": durations_s: [5, 5] must not hold a value twice"),
+    Broken("a duration twice", _in("durations_s", "[5, 5.0]"), ": durations_s: [5, 5] must not contain a value twice"),
     Broken("a duration in words", _in("durations_s", "[five]"), ': durations_s.0: "five" must be a whole number'),
     Broken("a duration with its unit", _in("durations_s", "[5s]"), ': durations_s.0: "5s" must be a whole number'),
     Broken("half a second", _in("durations_s", "[5, 5.5]"), ": durations_s.1: 5.5 must be a whole number"),
-    Broken("a decimal comma", _in("durations_s", "[5,5]"), ": durations_s: [5, 5] must not hold a value twice"),
+    Broken("a decimal comma", _in("durations_s", "[5,5]"), ": durations_s: [5, 5] must not contain a value twice"),
     Broken("an hour", _in("durations_s", "[3600]"), ": durations_s.0: 3600 must be at most 600"),
     Broken("no durations", _in("durations_s", "[]"), ": durations_s: [] must not be empty"),
     Broken("a duration alone", _in("durations_s", "5"), ": durations_s: 5 must be a list"),
@@ -533,8 +539,8 @@ BROKEN = [
     Broken(
         "the protocol before",
         _in("protocol", "{version: 1}"),
-        ": protocol.version: 1 is not allowed; it must be 2: protocol 2 measures in laps, and shares no record with 1; "
-        "leave the key out, and give the study another results folder",
+        ": protocol.version: 1 is not allowed; it must be 2: protocol 2 measures in laps and cannot use "
+        "records of protocol 1; remove the key, and give the study another results folder",
     ),
     Broken(
         "keys of the protocol before",
@@ -548,8 +554,8 @@ BROKEN = [
     Broken(
         "time for the whole and for each cell",
         _in("protocol", "{minutes: 5, budget_s: 5}"),
-        ": protocol.budget_s: give protocol.minutes, the time for the whole study, or protocol.budget_s, that of a "
-        "cell in a lap, and null for the other",
+        ": protocol.budget_s: give either protocol.minutes, the time of the whole study, or protocol.budget_s, "
+        "the time of a cell in a lap, and null for the other",
     ),
     Broken(
         "more minutes than cells can take",
@@ -650,7 +656,7 @@ BROKEN = [
         _in("durations_s", f"[{', '.join(map(str, range(1001, 1401)))}]"),
         (
             *(f": durations_s.{n}: {1001 + n} must be at most 600" for n in range(20)),
-            ": and up to 380 mistakes more",
+            ": and up to 380 more mistakes",
         ),
     ),
     Broken(
@@ -661,7 +667,7 @@ BROKEN = [
     Broken(
         "thousands of models that are none",
         _models(", ".join(f"m{n}: 1" for n in range(1000, 4000))),
-        (*(f": models.m{n}: 1 must be keys with values" for n in range(1000, 1020)), ": and up to 2,980 mistakes more"),
+        (*(f": models.m{n}: 1 must be keys with values" for n in range(1000, 1020)), ": and up to 2,980 more mistakes"),
     ),
     Broken(
         "a profile of other sizes than hundreds",

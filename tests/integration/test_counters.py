@@ -156,7 +156,7 @@ def test_card_counter_backwards_gives_a_reason(monkeypatch: pytest.MonkeyPatch) 
     fake_nvml.install(monkeypatch, fake_nvml.Card("GPU-a", energy_mj=lambda: shown.pop(0)))
     counter = energy_counters.Nvml("GPU-a")
     assert counter.joules_between(counter.read(), counter.read()) is None
-    assert counter.missing == "the energy counter went backwards, as when its driver is loaded anew"
+    assert counter.missing == "the energy counter went backwards, for example because its driver was reloaded"
 
 
 def test_a_card_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

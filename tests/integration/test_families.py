@@ -188,7 +188,7 @@ def test_external_model_is_a_name_and_nothing_more(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "mine" / PROVENANCE).read_text())
     assert (told["family"], told["parameters"], told["origin"]) == ("external", None, "elsewhere")
     assert config_of(tmp_path / "mine") == {"model_type": "external"}
-    with pytest.raises(UnsupportedError, match="the model is elsewhere; only an engine of your own can run it"):
+    with pytest.raises(UnsupportedError, match="the model is external; only your own engine can run it"):
         runtimes.load("transformers", Setup(tmp_path / "mine", "external", {}))
     (counted,) = (model for model in models_of(study, tmp_path) if model.is_studied)
     (row,) = rows(counted, BatchGrid([(5, 1)]))

@@ -95,7 +95,7 @@ def test_svg_is_deterministic_xml_with_real_text(name):
     svg = figure_svg(name, cells, tables)
     assert svg == figure_svg(name, cells, tables)
     labels = ("Audio per segment", "Batch size", "Share (%)", "GFLOP per s", "WER (%)", "times as fast")
-    labels += ("Clips with text (%)", "segments per second", "Requests that come")
+    labels += ("Clips with text (%)", "segments per second", "Offered load (requests/s)")
     assert any(label in svg for label in labels)
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
@@ -166,9 +166,9 @@ def test_a_ring_marks_where_larger_batches_bring_no_more():
         figure = draw(context(cells, Bottlenecks(scaling=[scaling_row(cells[0], 2)])))
         rings = [line for line in figure.axes[0].get_lines() if line.get_markersize() == RING_SIZE]
         assert [list(line.get_xdata()) for line in rings] == [[2]]
-        assert "ring: larger batches bring no more" in labels(figure)
+        assert "ring: larger batches add no throughput" in labels(figure)
         figure = draw(context(cells, Bottlenecks(scaling=[scaling_row(cells[0])])))
-        assert "ring: larger batches bring no more" not in labels(figure)
+        assert "ring: larger batches add no throughput" not in labels(figure)
 
 
 def test_models_that_have_a_wer_stand_around_their_class():
@@ -236,7 +236,7 @@ def test_the_front_has_full_colour_and_steps_others_fade():
     # The GPU is faster and as accurate, so that all on the CPU is left behind.
     alphas = [{line.get_alpha() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes]
     assert alphas == [{0.5}, {1.0}]
-    assert "faded: another one is better" in labels(figure)
+    assert "faded: dominated by another setting" in labels(figure)
     # One member has no line.
     assert "Pareto front" not in labels(figure)
     traded = [cell("quick", wer=0.3, latency_s_median=1.0), cell("good", wer=0.05, latency_s_median=2.0)]
@@ -314,7 +314,7 @@ def test_modelled_energy_is_named_in_title_and_axis():
     assert "modelled" in figure.get_supylabel()
     both = energy_figure(example_cells(("cpu", "cuda")))
     assert any("cuda" in title and "measured" in title for title in titles(both))
-    assert "part modelled" in both.get_supylabel()
+    assert "partly modelled" in both.get_supylabel()
 
 
 def test_nothing_to_draw_gives_the_reason():

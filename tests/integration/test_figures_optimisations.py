@@ -83,8 +83,8 @@ def test_signs_tell_what_a_ratio_does_not() -> None:
     figure = drawn(*rows, optimisation("key-value-caching", 3.0))
     assert names(figure.axes[0]) == ["key-value cache ‡", "faster-whisper as usual *", "bfloat16 †"]
     notes = figure._supxlabel.get_text()  # type: ignore[attr-defined]
-    assert "* decodes otherwise than fp32" in notes and "† its number format is imitated" in notes
-    assert "‡ fp32 has it already" in notes
+    assert "* decodes differently from fp32" in notes and "† number format is emulated" in notes
+    assert "‡ fp32 already includes it" in notes
     assert "decodes otherwise" not in drawn(optimisation())._supxlabel.get_text()  # type: ignore[attr-defined]
 
 
@@ -99,7 +99,7 @@ def test_each_model_and_device_has_a_panel_on_one_scale() -> None:
 @pytest.mark.parametrize("rows", [[], [optimisation("fp16", None), absent("bf16")]])
 def test_what_was_not_measured_is_not_drawn(rows: list[Cell]) -> None:
     figure = drawn(*rows)
-    assert not figure.axes and "Nothing that would make it faster" in message(figure)
+    assert not figure.axes and "No optimisation was measured" in message(figure)
     assert names(drawn(optimisation(), *rows).axes[0]) == ["CTranslate2 int8"]
 
 

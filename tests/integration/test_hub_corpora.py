@@ -176,7 +176,7 @@ def test_cached_speech_needs_no_hub(hub: Hub, run: Run) -> None:
     hub.fail()
     done = run(hub)
     assert done.returncode == 0, done.stderr
-    assert f"the Hub cannot be reached; using the commit {COMMIT} that main had last" in done.stderr
+    assert f"the Hub cannot be reached; using {COMMIT}, the last known commit of main" in done.stderr
     assert run.bytes_by_file() == first
 
 
@@ -242,9 +242,9 @@ def test_clip_that_differs_from_its_row_is_named_and_replaced(rows: list[dict[st
         ({"token": None}, {}, ["only signed-in accounts may read it", f"accept its terms at {PAGE}", "set HF_TOKEN"]),
         ({"token": NOT_ACCEPTED}, {}, [f"its terms are not accepted; open {PAGE} with the account of your token"]),
         ({"token": "hf_mistyped"}, {}, ["the Hub refuses the token", "set HF_TOKEN"]),
-        ({}, {"revision": "0" * 40}, ["it has no revision 0000", "/commits/main"]),
-        ({}, {"revision": "v9"}, ["it has no revision v9"]),
-        ({}, {"id": "speechcolab/gigaspich"}, ["the Hub has no such repository, or it is private"]),
+        ({}, {"revision": "0" * 40}, ["it does not have the revision 0000", "/commits/main"]),
+        ({}, {"revision": "v9"}, ["it does not have the revision v9"]),
+        ({}, {"id": "speechcolab/gigaspich"}, ["the Hub does not have such a repository, or it is private"]),
         ({}, {"config": "devel"}, ["devel", "dev"]),
         ({}, {"split": "valid"}, ["valid", "validation"]),
         ({"offline": True}, {}, ["HF_HUB_OFFLINE forbids asking the Hub"]),
@@ -280,7 +280,7 @@ def test_a_full_disk(hub: Hub, run: Run, place: str) -> None:
         left = [path for path in small.rglob("*") if path.name.startswith(".")]
     finally:
         subprocess.run(["umount", str(small)], check=True)
-    assert "no space left on the disk; free some and run again, nothing was left half-written" in message
+    assert "no space left on the disk; free some space and run again; no partial file was left" in message
     assert left == []
     done = run(hub)
     assert done.returncode == 0, done.stderr
@@ -364,7 +364,7 @@ def test_other_formats_are_read_from_the_hubs_parquet_copy(run: Run) -> None:
     corpus = HUB | {"id": "me/loose", "split": "train", "text": "text"}
     with Hub([loose(rows)]) as hub:
         message = refused(run(hub, corpus, durations_s=(5,)))
-        assert "it is not in Parquet; use the Hub's own copy by corpus.revision: refs/convert/parquet" in message
+        assert "it is not in Parquet; use the Hub's own copy with corpus.revision: refs/convert/parquet" in message
         done = run(hub, corpus | {"revision": "refs/convert/parquet"}, durations_s=(5,))
     assert done.returncode == 0, done.stderr
     assert " ".join(segment["text"] for segment in run.segments) == "spoken 0 spoken 1 spoken 2 spoken 3"

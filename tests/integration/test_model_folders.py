@@ -152,7 +152,7 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
         (lambda f: edit(f / "config.json", d_model=32), "config.json and the weights are of different models: model"),
         (lambda f: edit(f / "config.json", encoder_layers=50), r"weights that are missing: model.encoder.layers.1\."),
         (lambda f: edit(f / "config.json", decoder_layers=400), "config.json describes a model of .* parameters, and"),
-        (lambda f: edit(f / "config.json", dropout="much"), r"config.json describes no network that can be built \("),
+        (lambda f: edit(f / "config.json", dropout="much"), r"the network in config.json cannot be built \("),
         (lambda f: edit(f / "preprocessor_config.json", sampling_rate=8000), "the model is for audio of 8000 Hz"),
         (
             lambda f: edit(f / "preprocessor_config.json", feature_size=128),
@@ -160,7 +160,7 @@ def test_random_weights_for_any_architecture(whisper: Path, hubert: Path, tmp_pa
         ),
         (
             lambda f: edit(f / "preprocessor_config.json", hop_length="x"),
-            r"transformers [\d.]+ cannot load its files together \(.*; check that all are of one model and one commit",
+            r"transformers [\d.]+ cannot load its files together \(.*; check that all belong to one model and one",
         ),
         (lambda f: lose(f, "model.decoder.layers.0.fc1.weight"), "weights that are missing: model.decoder"),
     ],
@@ -229,7 +229,7 @@ def test_what_a_model_hears_is_told(whisper: Path, hubert: Path, tmp_path: Path)
 def test_pickled_weights_are_not_opened(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(
-        AsrmeterError, match=r"models.mine.path: .*copy has no safetensors file, and asrmeter opens no other"
+        AsrmeterError, match=r"models.mine.path: .*copy has no safetensors file, and asrmeter does not open other"
     ):
         study_of(path=str(copy))
 
@@ -336,7 +336,7 @@ def test_hub_model_at_its_commit_whole_cut_off_and_offline(hub: Hub, prepare: Pr
 def test_bytes_unlike_the_commit_are_refused_and_fetched_again(hub: Hub, prepare: Prepare, file: str) -> None:
     hub.corrupt(f"*/{file}")
     said = prepare(hub)
-    assert f"me/whisper: {file} has the hash " in said and "the file is deleted: run again to fetch it again" in said
+    assert f"me/whisper: {file} has the hash " in said and "the file is deleted; run again to download it again" in said
     hub.mend()
     prepare(hub)
     assert prepare.provenance["weights"] == "pretrained"
@@ -365,10 +365,10 @@ def test_random_weights_fetch_no_others(hub: Hub, prepare: Prepare) -> None:
         ("me/hubert", {}, {}, ["only signed-in accounts may read it", "https://huggingface.co/me/hubert", "HF_TOKEN"]),
         ("me/hubert", {}, {"token": REFUSED}, ["its terms are not accepted; open https://huggingface.co/me/hubert"]),
         ("me/whisper", {}, {"token": "hf_mistyped"}, ["the Hub refuses the token"]),
-        ("me/nothing", {}, {}, ["the Hub has no such repository, or it is private"]),
-        ("me/whisper", {"revision": "f" * 40}, {}, ["it has no revision ffff"]),
+        ("me/nothing", {}, {}, ["the Hub does not have such a repository, or it is private"]),
+        ("me/whisper", {"revision": "f" * 40}, {}, ["it does not have the revision ffff"]),
         ("me/whisper", {"revision": OLDER}, {}, ["me/whisper has no config.json"]),
-        ("me/pickled", {}, {}, ["me/pickled has no model.safetensors", "asrmeter opens no other weights"]),
+        ("me/pickled", {}, {}, ["me/pickled has no model.safetensors", "asrmeter does not open other weights"]),
         ("me/whisper", {}, {"offline": True}, ["it is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub"]),
     ],
     ids=["no token", "terms", "bad token", "no repository", "no commit", "no model", "pickle", "offline"],
@@ -395,7 +395,7 @@ def test_no_network(hub: Hub, prepare: Prepare) -> None:
         pass
     assert f"{gone.url} cannot be reached" in prepare(gone)
     hub.fail()
-    assert "the Hub itself has an error (503)" in prepare(hub)
+    assert "the Hub has an internal error (503)" in prepare(hub)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")

@@ -189,4 +189,4 @@ def test_a_cell_of_an_engine_is_profiled_and_written(
     if status == "ok":
         assert sum(row["cpu_share"] for row in rows) == pytest.approx(1, abs=0.05)
     else:
-        assert rows[0]["reason"] == "openvino does not tell what its operators take on a GPU"
+        assert rows[0]["reason"] == "openvino does not report the time of its operators on a GPU"

@@ -110,11 +110,11 @@ def test_noise_floor_needs_the_minimum_of_passes() -> None:
 def test_report_quiet_machine() -> None:
     assert noise_check.problems(machine_state((GPU,)), threads=4) == []
     lines = report_of(STEADY, machine_state((GPU,))).splitlines()
-    assert lines[-1] == "QUIET: good to measure on"
+    assert lines[-1] == "QUIET: ready for measurements"
     assert "  differences under 0.8 % cannot be seen on this machine now" in lines
     assert "the last third was 0.4 % faster than the first" in lines[2]
     assert "  Card: 1700 MHz, 40 °C" in lines
-    assert not any(line.strip().startswith(("wrong", "hint", "no cause")) for line in lines)
+    assert not any(line.strip().startswith(("wrong", "hint", "no visible cause")) for line in lines)
 
 
 PROBLEMS: list[tuple[str, MachineState, int, str, str]] = [
@@ -189,13 +189,13 @@ def test_verdict_by_noise_floor_without_problems(noise_floor: float, verdict: st
     spread = replace(STEADY, noise_floor=noise_floor)
     assert noise_check.verdict_of(spread, [], TARGET) == verdict
     assert noise_check.verdict_of(spread, [Problem("a", "b", 0)], TARGET) == verdict
-    assert ("no cause in sight" in report_of(spread, machine_state())) is (verdict != "quiet")
-    assert "no cause in sight" not in report_of(spread, machine_state(steal_share=0.5))
+    assert ("no visible cause" in report_of(spread, machine_state())) is (verdict != "quiet")
+    assert "no visible cause" not in report_of(spread, machine_state(steal_share=0.5))
 
 
 def test_report_noisy_machine_names_the_floor() -> None:
     last = report_of(replace(STEADY, noise_floor=0.031), machine_state()).splitlines()[-1]
-    assert last == "NOISY: measurements will differ by 3.1 % or more without a cause (target 2.5 %)"
+    assert last == "NOISY: equal measurements will differ by 3.1 % or more (target 2.5 %)"
 
 
 def test_busiest_are_named_without_arguments() -> None:

@@ -133,10 +133,10 @@ def test_what_is_withheld_is_said(make_run: Make, capsys: pytest.CaptureFixture[
     assert re.fullmatch(
         r"results-zulukappa/share.zip: 0\.\d\d MB; report.html, 13 tables \(CSV\), study.json, columns.md", first
     )
-    assert second == "withheld by report.transcripts: none and report.paths: false; not in it: transcripts"
+    assert second == "withheld by report.transcripts: none and report.paths: false; left out: transcripts"
     assert more == []
     page = files_of(Path(RESULTS) / "share.zip")["report.html"]
-    assert "what was said and transcribed (<code>report.transcripts: none</code>), names of recordings" in page
+    assert "references and transcripts (<code>report.transcripts: none</code>), names of recordings" in page
     assert "python scripts/list_cells.py RESULTS --disturbed --delete" in page
     assert "FILE-" in page and "FOLDER" in page
 
@@ -144,7 +144,7 @@ def test_what_is_withheld_is_said(make_run: Make, capsys: pytest.CaptureFixture[
 def test_a_study_that_withholds_nothing_says_so(make_run: Make, capsys: pytest.CaptureFixture[str]) -> None:
     make_run()
     script.main([RESULTS])
-    assert "nothing is withheld: it has what was said, and names of recordings" in capsys.readouterr().out
+    assert "nothing is withheld: it contains texts and names of recordings" in capsys.readouterr().out
 
 
 def test_commands_work_as_they_are_printed(make_run: Make, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_run_that_goes_on_is_waited_for_by_its_user(make_run: Make) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
     with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        with pytest.raises(AsrmeterError, match="another run works here"):
+        with pytest.raises(AsrmeterError, match="another run is active here"):
             share(Path(RESULTS))
         process.kill()
     assert run_lock.FILE not in files_of(share(Path(RESULTS)).path)

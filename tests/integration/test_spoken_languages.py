@@ -133,5 +133,5 @@ def test_an_english_model_is_not_tried_on_russian(
         )
         header, passes = cell_record.read(output)
         assert (header.status, passes) == ("unsupported", [])
-        assert header.reason == "whisper-tiny.en hears English only, and the corpus has Russian (ru)"
+        assert header.reason == "whisper-tiny.en knows English only, and the corpus has Russian (ru)"
         assert header.job_s is not None and header.job_s < 60

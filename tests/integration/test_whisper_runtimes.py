@@ -261,7 +261,7 @@ def test_what_the_loop_runs_at(folder: Path) -> None:
     options = TorchLoopOptions()
     assert options.wanted_dtype == "float32" and options.why_not("whisper", "cuda", Host()) is None
     assert options.why_not(None, "cpu", Host()) is None
-    assert options.why_not("ctc", "cpu", Host()) == "asrmeter runs no ctc model by torch_loop"
+    assert options.why_not("ctc", "cpu", Host()) == "asrmeter cannot run ctc models by torch_loop"
     with pytest.raises(UnsupportedError, match="no ctc model by torch_loop"):
         runtimes.load("torch_loop", Setup(folder, "ctc", {}))
 
@@ -305,7 +305,7 @@ def test_number_formats_of_a_gpu(wanted: str, capability: tuple[int, int] | None
     options = CTranslate2Options(format=wanted)
     assert options.why_not("whisper", "cuda", Host(compute_capability=capability)) == why
     assert options.why_not(None, "cuda", Host(compute_capability=capability)) == why
-    assert options.why_not("external", "cuda", Host()) == "asrmeter runs no external model by CTranslate2"
+    assert options.why_not("external", "cuda", Host()) == "asrmeter cannot run external models by CTranslate2"
 
 
 def test_only_formats_of_torch_are_wanted_dtypes() -> None:
@@ -413,7 +413,7 @@ def test_what_ctranslate2_needs_is_converted() -> None:
         "settings": {"format": "int8"},
         "packages": ("ctranslate2", "torch", "transformers"),
     }
-    with pytest.raises(UnsupportedError, match="asrmeter runs no external model by CTranslate2"):
+    with pytest.raises(UnsupportedError, match="asrmeter cannot run external models by CTranslate2"):
         runtimes.convert("ctranslate2", Path("x"), "external", {"format": "int8"}, Path("y"))
 
 

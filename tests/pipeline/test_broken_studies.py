@@ -16,7 +16,7 @@ _BEFORE = (
     "Config file config.yaml is extended by additional config specified via the command line.",
 )
 _GOOD = "good.yaml"
-_BEFORE_IT = "takes all words that follow: name targets before it (snakemake {} {} ...)"
+_BEFORE_IT = "takes all following words: put targets before it (snakemake {} {} ...)"
 # Targets that Snakemake takes for something else, or that are none.
 MISPLACED = [
     *(

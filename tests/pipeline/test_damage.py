@@ -115,7 +115,7 @@ def test_records_of_another_study_are_not_taken_over(copied: Checkout) -> None:
     copied.write(small(protocol=small()["protocol"] | {"budget_s": 0.7}))
     (copied.results / "study.json").unlink()
     said = refusal(copied.run("--dry-run", check=False))
-    assert "(budget_s 0.5, where 0.7 is planned)" in said
+    assert "(budget_s 0.5, but 0.7 is planned)" in said
     assert said.endswith("as 8 of 8 are; delete results/measurements and run again")
 
 
@@ -132,5 +132,5 @@ def test_results_without_write_access_are_refused_at_start(copied: Checkout) -> 
         assert copied.plan()["measure_cpu"] == len(MEASURED), "planning takes nothing"
     finally:
         subprocess.run(["umount", places[0]], check=True)
-    assert said.startswith("error: results/.running: may not be written (Read-only file system)")
+    assert said.startswith("error: results/.running: cannot be written (Read-only file system)")
     assert copied.plan()["measure_cpu"] == len(MEASURED), "a lock was left behind"

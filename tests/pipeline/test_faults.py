@@ -75,7 +75,7 @@ def test_killed_worker_is_a_record_and_measured_when_deleted(
     done = "cells: 1 of 1 done (1 failed: 1 killed), none left"
     assert progress(prepared)[-2:] == [
         f"{done}; {SITTING} killed",
-        f"{done}; which and why: python scripts/list_cells.py results --status failed",
+        f"{done}; for details run python scripts/list_cells.py results --status failed",
     ]
 
     deleted = prepared.step("scripts/list_cells.py", "results", "--status", "failed", "--delete")

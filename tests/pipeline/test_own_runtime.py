@@ -143,7 +143,7 @@ def test_module_is_a_runtime_found_by_name(own: Checkout) -> None:
 
 def test_model_that_is_elsewhere_is_run_by_no_other(own: Checkout) -> None:
     found = row(own, "fp32")
-    assert found["status"] == "unsupported" and "only an engine of your own can run it" in found["reason"]
+    assert found["status"] == "unsupported" and "only your own engine can run it" in found["reason"]
     assert (found["family"], found["has_decoder"], found["weights"]) == ("external", None, "pretrained")
 
 

@@ -167,7 +167,7 @@ def test_a_folder_of_mixed_files_becomes_a_report(folder: Path, make_checkout: M
         f"call {i}.{FORMATS[i % len(FORMATS)][0]}" for i in range(GOOD)
     )
     report = (checkout.results / "report.html").read_text()
-    assert "3 audio files were not fit for use and are left out" in report
+    assert "3 audio files could not be used and are excluded" in report
     for name, reason in BAD.items():
         assert name in report and reason in report
         assert f"skipped {name}: {reason}" in ran.output

@@ -67,11 +67,13 @@ def test_names_that_this_python_cannot_write_are_refused(checkout: Checkout, tmp
         json.dumps(one_cell(report={"scenarios": scenarios}), ensure_ascii=False), encoding="utf-8"
     )
     said = refused(checkout, "--configfile", "odd.json", **_odd("ASCII", tmp_path))
-    assert said.startswith("error: odd.json: holds '\\xfc', and PYTHONUTF8 or the locale makes this Python take names")
+    assert said.startswith(
+        "error: odd.json: contains '\\xfc', and PYTHONUTF8 or the locale makes this Python read file names"
+    )
 
 
 def test_another_folder_is_refused(checkout: Checkout, tmp_path: Path) -> None:
-    said = f": run it in the checkout, by the same command without -s and --directory after cd {checkout.folder};"
+    said = f": run the same command in the checkout (cd {checkout.folder};"
     assert refused(checkout, "--directory", str(tmp_path)).startswith(f"error: Snakemake runs in {tmp_path}{said}")
     ran = checkout.shell(f"cd {tmp_path} && snakemake -n -s {checkout.folder}/Snakefile")
     assert ran.output.splitlines()[-1].startswith(f"error: Snakemake runs in {tmp_path}{said}") and ran.code == 1
@@ -90,7 +92,7 @@ def test_one_run_at_a_time_works_in_a_results_folder(checkout: Checkout) -> None
     with open(checkout.results / run_lock.FILE, "w", encoding="utf-8") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         said = refused(checkout)
-        assert said.startswith(f"error: results/: another run works here, process {os.getpid()} of ")
+        assert said.startswith(f"error: results/: another run is active here, process {os.getpid()} of ")
         # Who makes nothing may look, and unlock.
         assert checkout.plan("results/study.json") == {"study": 1}
         assert checkout.shell("snakemake --unlock").code == 0
@@ -99,7 +101,7 @@ def test_one_run_at_a_time_works_in_a_results_folder(checkout: Checkout) -> None
 def test_results_that_lead_nowhere_are_told(checkout: Checkout) -> None:
     (checkout.folder / "results-gone").symlink_to("nowhere")
     said = refused(checkout, "--config", "results=results-gone")
-    assert said.startswith("error: results: results-gone is a link to nowhere; give this study a folder of its own")
+    assert said.startswith("error: results: results-gone is a broken link; give this study a folder of its own")
 
 
 def test_a_python_without_pip_is_told_before_any_job(checkout: Checkout, tmp_path: Path) -> None:
@@ -108,5 +110,5 @@ def test_a_python_without_pip_is_told_before_any_job(checkout: Checkout, tmp_pat
     with checkout.without(archive):
         wanted = str(archive.relative_to(checkout.folder))
         said = refused(checkout, wanted, PYTHONPATH=str(tmp_path))
-        assert said.startswith("error: this Python has no pip, which downloads packages; run ")
+        assert said.startswith("error: this Python lacks pip, which downloads packages; run ")
         assert not archive.exists()

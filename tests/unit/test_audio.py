@@ -206,9 +206,7 @@ def test_any_rate_becomes_16_khz_and_channels_their_mean(rate_hz: int, n_channel
 
 def test_files_that_are_not_audio_are_refused_briefly(tmp_path: Path) -> None:
     assert refused(b"") == "is empty (0 bytes)"
-    assert refused(b"\0\0\0\x20ftypM4A " + bytes(99)) == (
-        "is MP4, M4A or a relative of them; convert it to FLAC or WAV"
-    )
+    assert refused(b"\0\0\0\x20ftypM4A " + bytes(99)) == ("is MP4, M4A or a similar format; convert it to FLAC or WAV")
     assert refused(b"spoken words") == "is text; fetch the file itself"
     assert refused(bytes(range(128, 228))) == "cannot be decoded (Format not recognised); convert it to FLAC or WAV"
     assert refused(written("WAV", samples=np.zeros(0, np.float32))) == "has no sound (0 samples)"

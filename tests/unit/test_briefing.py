@@ -95,7 +95,7 @@ def test_a_folder_that_takes_too_long_is_not_looked_at(home: Path, monkeypatch: 
     monkeypatch.setattr("asrmeter.corpora.kinds.folder._MOST_FORESEEN_S", -1)
     assert outlook.foresee(plan.study.corpus, [5], 1, Path(plan.segments.output)) is None
     assert Briefing(plan, jobs(plan)).lines()[0] == (
-        "Speech: f (folder); how much it is shows once it was fetched and decoded."
+        "Speech: f (folder); its amount is known only after download and decoding."
     )
 
 
@@ -105,23 +105,23 @@ def test_what_is_told_before_the_first_run(home: Path) -> None:
         "Speech: f (folder), 7 recordings; segments: 7 of 5 s; no reference texts, so no WER.",
         f"Left out: {', '.join(f'{name} ({LEFT_OUT[name]})' for name in ('empty.wav', 'notes.mp3', 'long.flac'))}.",
         "Measurements: 1 model on cpu, 2 cells (model, variant, device, duration, batch size) in 2 laps: 4.",
-        "Time: about 6 min of measuring (protocol.minutes), and about 20 s for everything else (a guess, downloads "
-        "aside).",
+        "Time: about 6 min of measuring (protocol.minutes), and about 20 s for everything else (a guess, without "
+        "downloads).",
         "Can be answered: quick.",
-        "Not with this study: right, as it asks for few errors, and without texts nobody can count them.",
-        "Not with this study: good, as it asks for few errors, and without texts nobody can count them.",
-        "Not with this study: steady, as that max_latency_s_p95 is met takes 59 segments of 5 s, and there are 7.",
-        "Not with this study: there, as it is for cuda, and the study measures on cpu.",
+        "Cannot be answered: right, because it limits or prefers accuracy, and the speech has no texts.",
+        "Cannot be answered: good, because it limits or prefers accuracy, and the speech has no texts.",
+        "Cannot be answered: steady, because to confirm max_latency_s_p95 takes 59 segments of 5 s, and there are 7.",
+        "Cannot be answered: there, because it needs cuda, and the study measures on cpu.",
     ]
 
 
 def test_a_class_without_a_segment_is_told(home: Path) -> None:
     plan = a_plan(home, durations_s=[5, 600])
     told = Briefing(plan, jobs(plan)).lines()
-    assert "This run will stop: nothing is long enough" not in "".join(told)
+    assert "This run will stop: no speech is long enough" not in "".join(told)
     plan = a_plan(home, durations_s=[1, 5])
     assert (
-        "This run will stop: nothing is long enough for 1 s; write durations_s: [5]."
+        "This run will stop: no speech is long enough for 1 s; write durations_s: [5]."
         in Briefing(plan, jobs(plan)).lines()
     )
 
@@ -136,9 +136,9 @@ def test_models_that_do_not_hear_the_language_are_told(home: Path, language: str
     }
     corpus = {"kind": "folder", "path": str(home), "durations": "natural", "language": language}
     plan = a_plan(home, corpus=corpus, models=models)
-    told = [line for line in Briefing(plan, jobs(plan)).lines() if " hears " in line]
+    told = [line for line in Briefing(plan, jobs(plan)).lines() if " knows " in line]
     assert told == [
-        f"Not possible: {model} hears English only, and the corpus has Russian (ru); its rows will say so."
+        f"Not possible: {model} knows English only, and the corpus has Russian (ru); its rows will say so."
         for model in unheard
     ]
     assert told == [*announcement.unheard(plan.study)]
@@ -148,18 +148,18 @@ def test_time_is_that_of_this_machine_where_it_measured(home: Path) -> None:
     plan = a_plan(home, protocol={"budget_s": 10, "laps": 1})
     said = Briefing(plan, jobs(plan)).lines()
     assert any(
-        "at least 30 s of measuring (protocol.budget_s; to start each takes 6 s, a guess)" in one for one in said
+        "at least 30 s of measuring (protocol.budget_s; starting each takes 6 s, a guess)" in one for one in said
     )
-    assert said[-1] == "Nothing will be sure: intervals take two laps (protocol.laps: 2)."
+    assert said[-1] == "No answer will be sure: intervals need two laps (protocol.laps: 2)."
     first, second = plan.laps.sittings
     told = {"latency": {"event": "latency", "timed_s": 10.0, "n_rounds": 1}}
     cell_record.write(Path(plan.laps.record(first)), header(job_s=60.0, events=told), [])
     said = Briefing(plan, jobs(plan, first)).lines()
     assert any(
-        "at least 60 s of measuring (protocol.budget_s; to start each takes 50 s, as before)" in one for one in said
+        "at least 60 s of measuring (protocol.budget_s; starting each takes 50 s, as before)" in one for one in said
     )
-    assert any(one.endswith("in 1 lap: 1 of 2 to do, the others are there.") for one in said)
-    assert Briefing(plan, jobs(plan, first, second)).lines() == ["Measurements: all 2 are there; nothing is measured."]
+    assert any(one.endswith("in 1 lap: 1 of 2 to do, the others exist.") for one in said)
+    assert Briefing(plan, jobs(plan, first, second)).lines() == ["Measurements: all 2 exist; nothing is measured."]
     assert Briefing(plan, jobs(plan)[-1:]).lines() == []
 
 
@@ -174,11 +174,11 @@ def test_what_was_added_is_told(home: Path) -> None:
     assert told[2] == "Since the last run: 3 files added (x.wav, y.wav, z.wav)."
     assert told[3] == (
         "Kept: passes and transcripts of audio that stayed, in 1 measurement; only batches with other audio are "
-        "measured. Tables and report are made anew: to keep those of before, end this and run python scripts/runs.py "
+        "measured. Tables and report are replaced; to keep the earlier ones, stop and run python scripts/runs.py "
         "keep before results"
     )
     # The start of each of six, and three of ten files.
-    assert told[5].startswith("Time: at least 50 s of measuring (protocol.budget_s; to start each takes 6 s, a guess)")
+    assert told[5].startswith("Time: at least 50 s of measuring (protocol.budget_s; starting each takes 6 s, a guess)")
     (home / "0.wav").unlink()
     plan = a_plan(home)
     assert Briefing(plan, jobs(plan)).lines()[2].endswith("3 files added (x.wav, y.wav, z.wav), 1 file gone (0.wav).")
@@ -192,14 +192,14 @@ def test_what_was_added_is_told(home: Path) -> None:
     ("n_segments", "changes", "purpose", "why"),
     [
         ({5: 60}, {}, "steady", None),
-        ({5: 60, 30: 6}, {}, "steady", "that max_latency_s_p95 is met takes 59 segments of 30 s, and there are 6"),
+        ({5: 60, 30: 6}, {}, "steady", "to confirm max_latency_s_p95 takes 59 segments of 30 s, and there are 6"),
         ({5: 60, 30: 5}, {}, "steady", None),
-        ({5: 5, 30: 1}, {}, "quick", "it takes 6 segments of 5 s, and there are 5"),
+        ({5: 5, 30: 1}, {}, "quick", "it needs 6 segments of 5 s, and there are 5"),
         (
             {5: 9},
             {"models": {"whisper-base": {"weights": "random"}}},
             "right",
-            "few errors, and all weights are random",
+            "prefers accuracy, and all weights are random",
         ),
     ],
 )

@@ -42,7 +42,7 @@ def test_percentiles_that_requests_do_not_carry_are_null() -> None:
         told = [share for share in (50, 95, 99) if row[f"latency_s_p{share}"] is not None]
         assert tuple(told) == carried
         assert (row["percentile_note"] is None) == (len(carried) == 3)
-    assert "58 requests are too few: the 95th percentile takes 59" in str(
+    assert "58 requests are too few: the 95th percentile needs 59" in str(
         rows_of({"device": "cpu"}, [probe(1, 10.0, n=58)])[0]["percentile_note"]
     )
 
@@ -67,7 +67,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     with pytest.raises(AsrmeterError, match='status is "fine"'):
         load_rows.read(path)
     parquet.save(path, pa.Table.from_pylist([{**rows[0], "latency_s_p95": -1.0}], schema=RECORD), vars(header))
-    with pytest.raises(AsrmeterError, match=r"latency_s_p95 is -1\.0, which cannot be"):
+    with pytest.raises(AsrmeterError, match=r"latency_s_p95 is -1\.0, which is impossible"):
         load_rows.read(path)
 
 
@@ -76,7 +76,7 @@ def test_a_search_without_a_narrow_bracket_is_unconverged() -> None:
     status, reason = outcome_of("ok", [probe(1, 12.0), Searched(low_per_s=12.0)])
     assert status == "unconverged" and "between 12 and ?" in str(reason)
     status, reason = outcome_of("ok", [probe(1, 12.0, valid=False), Searched(high_per_s=12.0)])
-    assert status == "unconverged" and "no rate down to 12 a second was valid" in str(reason)
+    assert status == "unconverged" and "no rate down to 12 per second was valid" in str(reason)
 
 
 def test_machines_for_a_rate_are_the_fewest_that_keep_the_limit() -> None:

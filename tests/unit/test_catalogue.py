@@ -65,9 +65,9 @@ def test_a_model_without_a_commit_is_pinned_by_the_study() -> None:
         ("distil-small.en", {"weights": "hub"}, r"revision: give the commit of distil-whisper/distil-small\.en, 40 .*"
          r"https://huggingface\.co/distil-whisper/distil-small\.en/commits/main, and `git ls-remote https://.* main`"),
         ("mine", {"id": "me/mine"}, r"revision: give the commit of me/mine, 40 .* https://huggingface\.co/me/mine/comm"),
-        ("distil-small.en", {"weights": "random", "revision": COMMIT}, "revision: is used with id only; known"),
-        ("whisper-large-v3", {"weights": "hub", "revision": COMMIT}, "revision: is used with id only; known"),
-        ("mine", {"revision": COMMIT}, "revision: is used with id only; known"),
+        ("distil-small.en", {"weights": "random", "revision": COMMIT}, "revision: is valid only with id; known"),
+        ("whisper-large-v3", {"weights": "hub", "revision": COMMIT}, "revision: is valid only with id; known"),
+        ("mine", {"revision": COMMIT}, "revision: is valid only with id; known"),
         ("distil-small.en", {}, "weights: no package has its pretrained weights; use hub, or random"),
     ],
 )  # fmt: skip

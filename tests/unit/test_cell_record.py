@@ -56,11 +56,11 @@ def test_a_record_of_protocol_1_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"lap": 0}, "lap is 0, which cannot be"),
+        ({"lap": 0}, "lap is 0, which is impossible"),
         ({"attempt": "two"}, 'attempt is the text "two", not a whole number'),
         ({"events": {"control": {"library": "x", "device": "cpu", "n_threads": 1, "before": {}}}}, "is missing"),
-        ({"events": {"latency": {"n_rounds": -1}}}, "n_rounds is -1, which cannot be"),
-        ({"events": {"spent": {"seconds": {"load": -2.0}}}}, "load is -2.0, which cannot be"),
+        ({"events": {"latency": {"n_rounds": -1}}}, "n_rounds is -1, which is impossible"),
+        ({"events": {"spent": {"seconds": {"load": -2.0}}}}, "load is -2.0, which is impossible"),
     ],
 )
 def test_what_cannot_be_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

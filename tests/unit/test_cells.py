@@ -147,9 +147,7 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     said = [line for line in capsys.readouterr().out.splitlines() if "5s-b" not in line or "except" in line]
     _, counted, deleted, how, _, _, last, _, except_for = said
     assert counted == "2 of 7 measurements of 6 cells"
-    assert deleted.startswith(
-        "deleted: 2 measurements of 2 cells, and 1 failed profile of theirs; run the same command"
-    )
+    assert deleted.startswith("deleted: 2 measurements of 2 cells, and 1 failed profile of them; run the same command")
     assert how == "snakemake --cores all --resources gpu=1"
     assert last.startswith("deleted: 1 measurement of 1 cell; run the same command as before")
     assert except_for == "except for 1 that the study no longer has, such as gone/fp32/cpu/5s-b1/lap1"
@@ -166,7 +164,7 @@ def test_records_of_another_protocol_are_refused_by_name(results: Path) -> None:
 def test_deleting_all_needs_the_option(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         list_cells.main([str(results), "--delete"])
-    assert "without a filter would delete every cell; add --all" in capsys.readouterr().err
+    assert "without a filter would delete every measurement; add --all" in capsys.readouterr().err
     assert len(listed(capsys, results)) == 7
     (results / "study.json").unlink()
     assert len(listed(capsys, results, "--delete", "--all")) == 7
@@ -191,7 +189,7 @@ def test_invalid_header_is_unreadable(tmp_path: Path, changes: dict[str, Any], r
 
 
 def test_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(AsrmeterError, match="has no measurements; name the results folder of a run"):
+    with pytest.raises(AsrmeterError, match="has no measurements; give the results folder of a run"):
         list_cells.main([str(tmp_path)])
     with pytest.raises(SystemExit):
         list_cells.main([str(tmp_path), "--older-than", "soon"])

@@ -106,7 +106,7 @@ def test_a_converted_folder_says_what_it_is_made_of(made_up: None, model: Path) 
     [
         (lambda folder: (folder / "model.bin").write_bytes(b"sthgieW"), "is damaged or was changed"),
         (lambda folder: (folder / "model.bin").unlink(), "cannot be read"),
-        (lambda folder: (folder / "more.bin").write_bytes(b""), "does not belong to the model there"),
+        (lambda folder: (folder / "more.bin").write_bytes(b""), "does not belong to the model in this folder"),
         (lambda folder: (folder / "provenance.json").write_text("{}"), "lacks key"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_to_it(made_up: None, mo
 
 
 def test_what_loads_model_folders_has_nothing_to_convert(model: Path) -> None:
-    with pytest.raises(AsrmeterError, match="loads a model folder as it is"):
+    with pytest.raises(AsrmeterError, match="loads a model folder without conversion"):
         convert_model.main([f"--model-folder={model}", '--variant-options={"runtime": "transformers"}', "--output=x"])
 
 
@@ -299,7 +299,7 @@ def test_more_threads_than_given_are_found_by_cpu_time(
 ) -> None:
     used: Any = SimpleNamespace(cpu_s=cpu_s, seconds=seconds)
     if refused:
-        with pytest.raises(AsrmeterError, match=r"^the model computed on 1\.9 threads where the study gives it 1;"):
+        with pytest.raises(AsrmeterError, match=r"^the model computed on 1\.9 threads but the study gives it 1;"):
             cell_task.check_threads(used, threads)
     else:
         cell_task.check_threads(used, threads)

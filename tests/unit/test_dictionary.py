@@ -84,7 +84,7 @@ def test_each_text_says_what_it_holds() -> None:
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.list_(pa.string())])
 def test_a_text_that_does_not_say_it_is_no_column(kind: pa.DataType) -> None:
-    with pytest.raises(ValueError, match="x: say what its texts hold"):
+    with pytest.raises(ValueError, match="x: declare the content of its texts"):
         column("x", kind, "Anything.", Source.STUDY)
 
 

@@ -44,7 +44,7 @@ def test_without_a_path_the_system_is_still_found(monkeypatch: pytest.MonkeyPatc
 def test_a_system_without_bash_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "defpath", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(AsrmeterError, match=r"^bash, which runs the jobs, is not on PATH; install it"):
+    with pytest.raises(AsrmeterError, match=r"^bash is not on PATH and is needed to run the jobs; install it"):
         environment.prepare()
 
 
@@ -62,7 +62,7 @@ def test_a_study_with_names_that_python_cannot_write_is_refused(monkeypatch: pyt
     environment.check_names('{"path": "für"}', "a.yaml")
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
     environment.check_names('{"path": "fur"}', "a.yaml")
-    with pytest.raises(AsrmeterError, match=r"^a.yaml: holds '.xfc', and PYTHON.* for ascii; export PYTHONUTF8=1$"):
+    with pytest.raises(AsrmeterError, match=r"^a.yaml: contains '.xfc', and PYTHON.* as ascii; export PYTHONUTF8=1$"):
         environment.check_names('{"path": "für"}', "a.yaml")
 
 
@@ -101,7 +101,7 @@ def test_a_name_that_no_terminal_shows_does_not_end_a_script(tmp_path: Path) -> 
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=odd, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert done.stdout == "f\\xfcr\n"
-    assert done.stderr == "error: 'f\\xfcr' is no name in ascii, which this Python uses; export PYTHONUTF8=1\n"
+    assert done.stderr == "error: 'f\\xfcr' is not a valid name in ascii, which this Python uses; export PYTHONUTF8=1\n"
     assert done.returncode == 1
 
 
@@ -112,7 +112,7 @@ def test_a_python_without_pip_is_told(tmp_path: Path) -> None:
     command = [str(python), str(SCRIPTS / "download.py"), "--package=openai-whisper", f"--output={tmp_path / 'x'}"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.stderr == (
-        f"error: this Python has no pip, which downloads packages; run {python} -m ensurepip (or uv pip install pip, "
-        "where uv has made the environment)\n"
+        f"error: this Python lacks pip, which downloads packages; run {python} -m ensurepip (or uv pip install pip, "
+        "if uv made the environment)\n"
     )
     assert done.returncode == 1 and not (tmp_path / "x").exists()

@@ -65,7 +65,7 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_place_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AsrmeterError, match=r"file: may not be written"), atomic(tmp_path / "file"):
+    with pytest.raises(AsrmeterError, match=r"file: cannot be written"), atomic(tmp_path / "file"):
         raise OSError(errno.EROFS, "Read-only file system")
 
 
@@ -102,9 +102,9 @@ def test_whatever_the_system_says_is_one_line_with_the_file(tmp_path: Path, numb
         assert said.startswith(f"{tmp_path / 'file'}: ") and "\n" not in said
         no_room = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if place in ("/elsewhere/in.wav", b"/b") and not no_room:
-            assert said.endswith(f"cannot be made of {os.fsdecode(place)} ({os.strerror(number)})")
+            assert said.endswith(f"cannot be made from {os.fsdecode(place)} ({os.strerror(number)})")
         else:
-            assert " of /" not in said
+            assert " from /" not in said
         if not no_room:
             assert os.strerror(number) in said
     assert list(tmp_path.iterdir()) == []
@@ -142,16 +142,16 @@ def _within(limit: int, code: str, *arguments: str) -> str:
 )
 def test_a_limit_on_sizes_of_files_is_one_line(tmp_path: Path, code: str) -> None:
     said = _within(20_000, code, str(tmp_path / "file"))
-    assert said.startswith(f"{tmp_path / 'file'}: is larger than files may be here; raise the limit (ulimit -f")
+    assert said.startswith(f"{tmp_path / 'file'}: exceeds the limit for file sizes; raise it (ulimit -f")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("circle/file", "another file is in its place"),
+        ("circle/file", "remove the other file in its place"),
         ("nowhere/file", "cannot be made"),
-        ("text/file", "another file is in its place"),
+        ("text/file", "remove the other file in its place"),
         (f"{'n' * 300}/file", "shorten its name"),
         ("n" * 300, "shorten its name"),
     ],

@@ -44,7 +44,7 @@ def tarred() -> bytes:
         (tarred(), "a tar archive"),
         (zipped("a.wav"), "a ZIP archive"),
         (zipped("[Content_Types].xml"), "a spreadsheet or another document of an office program"),
-        (b"\0\0\0\x20ftypM4A ", "MP4, M4A or a relative of them"),
+        (b"\0\0\0\x20ftypM4A ", "MP4, M4A or a similar format"),
         (pickle.dumps({}, protocol=2), "a pickle of Python"),
         (pickle.dumps({}), "a pickle of Python"),
         ("file_name,text\n".encode("utf-16"), "text in UTF-16"),

@@ -61,7 +61,7 @@ def tiles(found: FirstScreen) -> dict[str, str]:
 
 def test_a_pick_has_number_engine_and_figures_with_intervals() -> None:
     found = answered([quick(**QUICK, peak_rss_bytes=1.3e9, peak_rss_bytes_min=1.2e9), slow()])
-    assert said(found.asked) == "mine: WER ≤ 15 %, median ≤ 1 s; then most throughput. Requests of 30.0 s."
+    assert said(found.asked) == "mine: WER ≤ 15 %, median ≤ 1 s, then most throughput. Requests of 30.0 s."
     assert said(found.headline) == "Run quick 60.0 times real time"
     assert said(found.setting) == "transformers on cpu, batch 1."
     assert said(found.chance) == "Sure: more than 99 % likely to be the best that meets the limits."
@@ -113,32 +113,32 @@ def test_what_could_win_is_named_with_a_link_to_what_it_takes() -> None:
     found = answered([slow(), disturbed(quick(**QUICK)), failed(cell("broken"), "error", "out of memory")])
     assert said(found.headline) == "slow 33.3 times real time"
     assert said(found.chance) == "Of those known, more than 99 % likely to be the best."
-    assert said(found.unknown) == "Not known, and could be better: quick, broken."
-    assert tiles(found)["Meet the limits"] == "1 of 3 2 not known"
+    assert said(found.unknown) == "Unknown, and possibly better: quick, broken."
+    assert tiles(found)["Meet the limits"] == "1 of 3 2 unknown"
     html = rendered([slow(), disturbed(quick(**QUICK))], report={"scenarios": {"mine": PRODUCTION}})
-    assert '<a href="#for-mine">What it takes to know</a>' in html and 'id="for-mine"' in html
+    assert '<a href="#for-mine">How to find out</a>' in html and 'id="for-mine"' in html
 
 
 def test_models_that_lack_the_class_are_named() -> None:
     found = answered([slow(), quick(duration_s=5)], {"mine": {**PRODUCTION, "duration_s": 30}})
-    assert "Not compared, as they were not measured with segments of 30 s: quick." in said(found.unknown)
+    assert "Not compared, because they were not measured with segments of 30 s: quick." in said(found.unknown)
     assert said(found.chance).startswith("Not sure: ")
 
 
 def test_where_none_meets_the_nearest_is_named_as_such() -> None:
     found = answered([quick(wer=0.3, **QUICK), slow(wer=0.4)])
     assert said(found.headline) == "None of 2 settings meets all limits."
-    assert said(found.nearest).startswith("What comes nearest: quick on cpu at batch 1, but WER is 30 % where 15 %")
+    assert said(found.nearest) == "The closest is quick on cpu at batch 1, but its WER is 30 % and the limit is 15 %."
     assert tiles(found)["Word error rate"].endswith("misses ≤ 15 %")
     assert not found.is_answered and not found.setting and not found.chance
     text = text_of(rendered([quick(wer=0.3), slow(wer=0.4)], report={"scenarios": {"mine": PRODUCTION}}))
-    assert "The figures of what comes nearest:" in text
+    assert "Figures of the closest setting:" in text
 
 
 def test_where_all_is_unknown_nothing_is_a_figure_of_the_answer() -> None:
     found = answered([disturbed(quick())])
     assert "disturbed in every lap" in said(found.headline)
-    assert said(found.unknown) == "Not known, and could be better: quick."
+    assert said(found.unknown) == "Unknown, and possibly better: quick."
     assert not found.tiles and not found.cost
 
 
@@ -163,17 +163,17 @@ def test_what_other_purposes_come_to_is_told_apart() -> None:
     cells = [slow(), disturbed(quick(**QUICK))]
     found = answered(cells, {"mine": PRODUCTION, "none": {"max_wer": 0.01}, "p95": {"max_latency_s_p95": 1.0}})
     assert [said(other.pick) for other in found.others] == [
-        "None meets every limit",
-        "None is known to meet every limit",
+        "No setting meets every limit",
+        "No setting is known to meet every limit",
     ]
 
 
 def test_without_energy_and_prices_that_is_said() -> None:
     found = answered([quick(energy_j_per_sample=None)])
     assert tiles(found)["Energy"] == "– an hour of audio not measured"
-    assert said(found.cost) == ("What an hour of audio costs is not known: the study gives no prices (report.tariff).")
+    assert said(found.cost) == ("The cost of an hour of audio is unknown: the study gives no prices (report.tariff).")
     found = answered([quick(energy_j_per_sample=None)], tariff=PRICES)
-    assert "electricity of the processor: not known, as its energy was not measured" in said(found.cost)
+    assert "electricity of the processor: unknown, because its energy was not measured" in said(found.cost)
 
 
 def test_money_says_what_it_is_for_and_what_it_is_not() -> None:
@@ -205,7 +205,7 @@ def test_of_twelve_purposes_the_next_have_a_line_and_all_a_card() -> None:
 def test_a_study_without_purposes_has_no_empty_boxes() -> None:
     assert screen([quick()], {}) is None
     html = rendered([quick()], report={"scenarios": {}})
-    assert "The study states no scenario" in html and 'class="first"' not in html
+    assert "The study defines no scenario" in html and 'class="first"' not in html
     assert 'id="figure-alternatives"' not in html
 
 
@@ -254,7 +254,7 @@ def test_nothing_to_choose_between_is_no_picture() -> None:
     [
         ([slow()], "Lines: 95 % intervals."),
         ([slow(wer=0.3)], "Pale: misses, lines: 95 % intervals."),
-        ([disturbed(slow())], "Hollow: not known, lines: 95 % intervals."),
+        ([disturbed(slow())], "Hollow: unknown, lines: 95 % intervals."),
     ],
 )
 def test_the_legend_has_only_what_is_drawn(rivals: list[Cell], legend: str) -> None:

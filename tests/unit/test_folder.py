@@ -164,7 +164,11 @@ def test_names_are_found_in_any_encoding_of_accents(tmp_path: Path) -> None:
             "a.wav,said\n",
             "metadata.csv has no column file_name with the audio files relative to the fol",
         ),
-        ("metadata.csv", "file_name,text\n\n", "metadata.csv lists no file; each needs a line with file_name and text"),
+        (
+            "metadata.csv",
+            "file_name,text\n\n",
+            "metadata.csv lists no files; each file needs a line with file_name and text",
+        ),
         (
             "metadata.csv",
             "file_name;words\n",
@@ -201,7 +205,7 @@ def test_names_are_found_in_any_encoding_of_accents(tmp_path: Path) -> None:
             "metadata.jsonl has no column text; it has file_name",
         ),
         ("metadata.jsonl", '{"file_name": 1, "text": "a"}', "metadata.jsonl, line 1 has no file_name"),
-        ("metadata.jsonl", "\n", "metadata.jsonl lists no file; each needs a line with file_name and text"),
+        ("metadata.jsonl", "\n", "metadata.jsonl lists no files; each file needs a line with file_name and text"),
     ],
 )
 def test_mistakes_in_the_metadata_are_one_line(
@@ -333,7 +337,7 @@ SWALLOWED = "and what is between them looks like lines of their own"
         ('file_name,text\na.wav,"a" b\n', 'inside of quotes twice, and "," or the end of the line after them'),
         (
             'file_name,text\na.wav,\u00a0"a, b"\n',
-            'line 2 has a sign between "," and a double quote; nothing may be there',
+            'line 2 has a character between "," and a double quote; nothing may be there',
         ),
         (
             "file_name,text\na.wav,'a, b'\n",
@@ -344,21 +348,21 @@ SWALLOWED = "and what is between them looks like lines of their own"
             "file_name;text\na.wav\tsaid\n",
             'line 2 is not separated by ";", as the first line is (a.wav\\tsaid); use one',
         ),
-        ("file_name,text,x;file_name;text;x\n", 'it cannot be told whether "," or ";" separates the fields; use one'),
-        ("file_name,text,text\na.wav,a,b\n", "metadata.csv has the column text twice; give each a name of its own"),
-        ("file_name,text, file_name \na.wav,a,b\n", "metadata.csv has the column file_name twice; give each a name"),
-        ("file_name,text,by,by\na.wav,a,b,c\n", "metadata.csv has the column by twice; give each a name of its own"),
+        ("file_name,text,x;file_name;text;x\n", 'the separator of the fields is ambiguous ("," or ";"); use one'),
+        ("file_name,text,text\na.wav,a,b\n", "metadata.csv has the column text twice; give each its own name"),
+        ("file_name,text, file_name \na.wav,a,b\n", "metadata.csv has the column file_name twice; give each its"),
+        ("file_name,text,by,by\na.wav,a,b,c\n", "metadata.csv has the column by twice; give each its own name"),
         (
             '{"file_name": "a.wav", "text": "a"}\n{"file_name": "a.wav", "text": "a", "text": "b"}',
             "line 2 has the key text twice",
         ),
         ('{"file_name": "a.wav", "text": "a", "\\u001b": 1, "\\u001b": 2}', "line 1 has the key \\x1b twice; keep one"),
-        ('{"file_name": ["a.wav"], "text": "a"}', "line 1 has no file_name (a list is no name)"),
+        ('{"file_name": ["a.wav"], "text": "a"}', "line 1 has no file_name (a list is not a name)"),
         ("[" * 100_000, "has no column file_name"),
-        ('{"file_name": ' + "[" * 100_000, "line 1 is not JSON that can be read (nested too deeply)"),
+        ('{"file_name": ' + "[" * 100_000, "line 1 is JSON that is nested too deeply"),
         (
             "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
-            "is a git-lfs pointer, not the file; fetch it by",
+            "is a git-lfs pointer, not the file; fetch the file",
         ),
         ("<!DOCTYPE html>\n<html><title>404</title>", "metadata.csv is a web page; download the file itself"),
         (
@@ -491,7 +495,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
             "pipe.wav": "is a pipe, not a file",
             "folder.wav": "is a folder, not a file",
             "zero.wav": "is a device, not a file",
-            "lost.wav": "is a link to nowhere, not a file",
+            "lost.wav": "is a broken link, not a file",
             "../out.wav": "is not in the folder",
             "gone\x1b.wav": "is missing",
             "\0": "is missing",
@@ -511,7 +515,7 @@ def test_the_metadata_is_a_file(make: Any, what: str, tmp_path: Path) -> None:
 def test_metadata_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
     with open(tmp_path / "metadata.csv", "wb") as stream:
         stream.truncate(10**12)
-    with pytest.raises(AsrmeterError, match=r"has 1,000,000 MB, more than the 1,000 MB that such a file may have"):
+    with pytest.raises(AsrmeterError, match=r"has 1,000,000 MB, more than the 1,000 MB allowed for such a file"):
         corpus(tmp_path).check()
 
 
@@ -672,7 +676,7 @@ def test_utterances_longer_than_every_class_are_named(durations: str, tmp_path: 
     rows, selection = built(tmp_path / "f", tmp_path, [3], durations=durations)
     assert [row["utterances"] for row in rows] == [["short.wav"]]
     assert selection["skipped"] == [{"name": "long.wav", "reason": "4.5 s long: add 5 to durations_s"}]
-    with pytest.raises(AsrmeterError, match=r"^mine: no usable audio is left; 2 were left out, see above$"):
+    with pytest.raises(AsrmeterError, match=r"^mine: there is no usable audio; 2 files were left out, see above$"):
         built(tmp_path / "f", tmp_path, [1], durations=durations)
 
 
@@ -738,7 +742,7 @@ def test_clips_too_short_for_a_word_are_named(tmp_path: Path) -> None:
         rows, selection = built(home, tmp_path, [3], durations=durations)
         assert {name for row in rows for name in row["utterances"]} == {"1600.wav", "32000.wav"}
         assert selection["skipped"] == [
-            {"name": "1.wav", "reason": "is silent: nothing in it is louder than -72 dB of full scale"}
+            {"name": "1.wav", "reason": "is silent: its level never exceeds -72 dB of full scale"}
             if n == 1
             else {"name": f"{n}.wav", "reason": f"{n / 16_000:.2f} s is too short for a word"}
             for n in (1, 200, 1599)
@@ -753,6 +757,6 @@ def test_what_was_put_right_is_recorded(tmp_path: Path) -> None:
     soundfile.write(home / "good.wav", sound, 16_000)
     (home / "metadata.csv").write_text("file_name,text\nopposite.flac,said\ngood.wav,said\n")
     rows, selection = built(home, tmp_path, [3], durations="natural")
-    how = "channel 1 of 2 alone, as the channels cancel out"
+    how = "channel 1 of 2 alone, because the channels cancel out"
     assert [row["mended"] for row in rows] == [f"opposite.flac: {how}", None]
     assert selection["mended"] == [{"name": "opposite.flac", "how": how}]

@@ -28,14 +28,14 @@ def record(languages: Sequence[str] | None, scripts: Sequence[str] | None = None
     ("of", "spoken", "why"),
     [
         (record(["en"]), ["en", "en"], None),
-        (record(["en"]), ["ru", "ru"], "m hears English only, and the corpus has Russian (ru)"),
-        (record(["en"]), ["ru", "fr"], "m hears English only, and the corpus has French (fr) and Russian (ru)"),
-        (record(["en"]), ["en", "ru", "en"], "m hears English only, and 1 of 3 segments are in Russian (ru)"),
-        (record(["en"]), [None, "ru"], "m hears English only, and 1 of 2 segments are in Russian (ru)"),
+        (record(["en"]), ["ru", "ru"], "m knows English only, and the corpus has Russian (ru)"),
+        (record(["en"]), ["ru", "fr"], "m knows English only, and the corpus has French (fr) and Russian (ru)"),
+        (record(["en"]), ["en", "ru", "en"], "m knows English only, and 1 of 3 segments are in Russian (ru)"),
+        (record(["en"]), [None, "ru"], "m knows English only, and 1 of 2 segments are in Russian (ru)"),
         (record(["en"]), [None], None),
-        (record(["en", "fr"]), ["de"], "m hears English and French only, and the corpus has German (de)"),
+        (record(["en", "fr"]), ["de"], "m knows English and French only, and the corpus has German (de)"),
         (record(["de", "en", "fr", "ru"]), ["ru", "de"], None),
-        (record(["de", "en", "fr", "ru"]), ["ky"], "m hears 4 languages, and the corpus has another: Kyrgyz (ky)"),
+        (record(["de", "en", "fr", "ru"]), ["ky"], "m knows 4 languages, and the corpus has another: Kyrgyz (ky)"),
         # What it was trained on is not known, and its letters tell as much as they can.
         (record(None), ["ru"], None),
         (record(None, ["LATIN"]), ["en", "fr"], None),
@@ -117,7 +117,7 @@ def test_languages_of_a_model_make_its_folder_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("xx", "unknown language xx; give a code of ISO 639-1, such as ru"),
+        ("xx", "unknown language xx; give an ISO 639-1 code, such as ru"),
         ("rus", r"unknown language rus \(did you mean ru\?\)"),
         ("English", r"unknown language English \(did you mean en\?\)"),
     ],

@@ -186,7 +186,7 @@ def test_missing_audio_and_missing_class_are_named(corpus: Path) -> None:
 
 def test_a_corpus_or_model_of_another_version_is_not_measured(corpus: Path, model: Path) -> None:
     said = (
-        r": was made by another version or study, or of something else \(key k, not other\); delete it and run again$"
+        r": was made by another version or study, or from other sources \(key k, not other\); delete it and run again$"
     )
     with pytest.raises(AsrmeterError, match=f"^{corpus.parent}{said}"):
         integrity.check_segments(corpus, 5, "other")
@@ -208,7 +208,7 @@ def test_what_does_not_belong_to_a_model_is_named(model: Path) -> None:
     (model / ".snakemake_timestamp").touch()
     integrity.check_model_folder(model)
     (model / "adapter_config.json").write_text("{}")
-    with pytest.raises(AsrmeterError, match=r"adapter_config.json: does not belong to the model there"):
+    with pytest.raises(AsrmeterError, match=r"adapter_config.json: does not belong to the model in this folder"):
         integrity.check_model_folder(model)
 
 
@@ -228,7 +228,7 @@ NOT_FILES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: path.symlink_to("/etc/passwd"), "leads out of this folder"),
     (Path.mkdir, "is a folder, not a file"),
 ]
-SPARSE = (sparse, "has 1,099,512 MB, more than the 100 MB that such a file may have")
+SPARSE = (sparse, "has 1,099,512 MB, more than the 100 MB allowed for such a file")
 
 
 @pytest.mark.parametrize(("make", "why"), [*NOT_FILES, SPARSE])
@@ -373,7 +373,7 @@ def test_a_profile_is_of_the_cell_that_its_file_is_named_by(tmp_path: Path) -> N
     row |= {"duration_s": 5, "batch_size": 2}
     for header in (None, PLANNED):
         parquet.save(path, pa.Table.from_pylist([row], schema=OPERATORS), header)
-        with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", where "whisper-base" is planned\)'):
+        with pytest.raises(AsrmeterError, match=r'\(model "whisper-tiny", but "whisper-base" is planned\)'):
             check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
     parquet.save(path, pa.Table.from_pylist([row | {"model": "whisper-base"}], schema=OPERATORS), PLANNED)
     check_records(STUDY, bottlenecks.read_profiles([path], [CELL])[0], MADE_OF)
@@ -409,7 +409,7 @@ def test_place_without_room_is_named_before_measuring(
 ) -> None:
     monkeypatch.setattr(supervisor.launcher, "start", lambda *_: pytest.fail("a worker was started"))
     folder = request.getfixturevalue(disk)
-    said = "no space left on the disk" if disk == "small" else "may not be written"
+    said = "no space left on the disk" if disk == "small" else "cannot be written"
     with pytest.raises(AsrmeterError, match=rf"{folder}/a.parquet: {said}"):
         measured(tmp_path, monkeypatch, 1, f"--output={folder}/a.parquet")
     assert list(folder.iterdir()) == []
@@ -421,7 +421,7 @@ def test_model_folder_is_not_left_on_a_full_disk(small: Path, tmp_path: Path) ->
     saved = whisper_folder(tmp_path / "saved")
     settings = ModelSettings(weights="random", path=str(saved))
     # The library that writes weights has errors of its own.
-    with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some and run again"):
+    with pytest.raises(AsrmeterError, match=r"small/m: no space left on the disk; free some space and run again"):
         build("m", settings, 1, Archives(tmp_path), small / "m")
     assert list(small.iterdir()) == []
 

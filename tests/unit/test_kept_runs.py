@@ -114,7 +114,7 @@ def test_what_is_kept_stays_when_results_change(here: Path) -> None:
     ],
 )
 def test_a_bad_name_is_refused_in_one_line(name: str) -> None:
-    with pytest.raises(AsrmeterError, match="is no name for a run") as refused:
+    with pytest.raises(AsrmeterError, match="is not a name for a run") as refused:
         kept_runs.keep(name, Path("results"))
     assert len(str(refused.value).splitlines()) == 1 and str(refused.value).isprintable()
     assert not Path("runs").exists()
@@ -133,7 +133,7 @@ def test_a_good_name_is_text_for_yaml_and_the_shell(name: str) -> None:
 def test_a_name_that_is_taken_is_refused_and_what_has_it_stays(taken: str) -> None:
     Path(taken).mkdir(parents=True, exist_ok=True)
     (Path(taken) / "mine").write_text("mine")
-    with pytest.raises(AsrmeterError, match=r"is there already; give another name|is also a file or folder here"):
+    with pytest.raises(AsrmeterError, match=r"already exists; give another name|is also a file or folder here"):
         script.main(["keep", Path(taken).name])
     assert (Path(taken) / "mine").read_text() == "mine"
 
@@ -148,7 +148,7 @@ def test_of_two_that_keep_one_name_the_first_stays(monkeypatch: pytest.MonkeyPat
         copy(source, target)
 
     monkeypatch.setattr(kept_runs, "_copy", copy_while_another_does)
-    with pytest.raises(AsrmeterError, match="runs/before is there already"):
+    with pytest.raises(AsrmeterError, match="runs/before already exists"):
         script.main(["keep", "before"])
     assert os.listdir("runs") == ["before"] and os.listdir("runs/before") == []
 
@@ -175,7 +175,7 @@ BREAK: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "an empty table": (lambda: os.truncate("results/tables/sittings.parquet", 0), "results/tables/sittings.parquet: "),
     "a pipe": (lambda: os.mkfifo("results/tables/passes.csv"), "results/tables/passes.csv: is a pipe"),
-    "a link to nowhere": (lambda: os.symlink("nowhere", "results/tables/passes.csv"), "results/tables/passes.csv"),
+    "a broken link": (lambda: os.symlink("nowhere", "results/tables/passes.csv"), "results/tables/passes.csv"),
     "a file for runs": (lambda: Path("runs").write_text(""), "runs/before"),
 }
 
@@ -193,7 +193,7 @@ def test_what_is_not_whole_is_not_kept(broken: str) -> None:
 
 def test_nothing_is_left_on_a_full_disk(here: Path) -> None:
     for disk in mounted(here / "runs", "-o", "size=48k"):
-        with pytest.raises(AsrmeterError, match=r"runs/before: no space left on the disk; .* nothing was left half-wr"):
+        with pytest.raises(AsrmeterError, match=r"runs/before: no space left on the disk; .* no partial file was l"):
             script.main(["keep", "before"])
         assert list(disk.iterdir()) == []
 
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_is_not_kept(here: Path) -> None:
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout and running.stdout.readline() == "in\n"
-        with pytest.raises(AsrmeterError, match="results/: another run works here, process"):
+        with pytest.raises(AsrmeterError, match="results/: another run is active here, process"):
             script.main(["keep", "before"])
         running.communicate("\n")
     script.main(["keep", "before"])
@@ -223,7 +223,7 @@ def test_a_run_that_goes_on_is_not_kept(here: Path) -> None:
 
 def test_runs_are_listed_with_what_is_read_from_their_tables(capsys: Any) -> None:
     script.main(["list"])
-    assert capsys.readouterr().out == "no run is kept here\n"
+    assert capsys.readouterr().out == "there are no kept runs\n"
     script.main(["keep", "before"])
     other = [row | {"machine_id": "later", "commit": "fedcba9"} for row in measured_again([cell(), cell(batch_size=2)])]
     make_results("results-b", other)
@@ -262,7 +262,7 @@ def test_only_a_kept_run_is_removed(name: str, here: Path) -> None:
     Path("runs/notes").mkdir()
     Path("runs/link").symlink_to("before")
     was = files_in(here)
-    with pytest.raises(AsrmeterError, match="is no kept run; there are: before"):
+    with pytest.raises(AsrmeterError, match="is not a kept run; kept runs: before"):
         script.main(["remove", name])
     assert files_in(here) == was
 
@@ -302,8 +302,8 @@ def test_commands_work_as_they_are_printed(here: Path) -> None:
         ("python scripts/compare.py before results", "not measured again"),
         ("python scripts/runs.py remove before", "removed: before"),
         ("python scripts/runs.py keep before", "later: python scripts/compare.py before results"),
-        ("python scripts/runs.py keep before", "error: runs/before is there already"),
-        ("make keep", 'error: "" is no name for a run'),
+        ("python scripts/runs.py keep before", "error: runs/before already exists"),
+        ("make keep", 'error: "" is not a name for a run'),
     ):
         ran = subprocess.run(command, shell=True, env=os.environ | shell, capture_output=True, text=True)
         assert said in ran.stdout + ran.stderr and "Traceback" not in ran.stderr, (ran.stdout, ran.stderr)
@@ -313,7 +313,7 @@ def test_commands_work_as_they_are_printed(here: Path) -> None:
 def test_nothing_is_measured_into_a_kept_run() -> None:
     script.main(["keep", "before"])
     study = validation.with_defaults({"name": "quickstart", "models": {"whisper-base": {}}}, "mine")
-    with pytest.raises(AsrmeterError, match=r"results: runs/before/ is a kept run, which stays as it is; give this"):
+    with pytest.raises(AsrmeterError, match=r"results: runs/before/ is a kept run and must not change; give this"):
         check_results_owner(study.model_copy(update={"results": "runs/before"}))
 
 
@@ -365,4 +365,4 @@ def test_measurements_later_than_the_tables_are_told(capsys: Any) -> None:
         cell_record.write(folder / f"lap{lap}.parquet", told, [])
     (folder / "lap3.parquet").write_bytes(b"damaged")
     script.main(["keep", "before"])
-    assert "measurements that are later than the tables, and not in them: 1; run snak" in capsys.readouterr().out
+    assert "1 measurements are newer than the tables and not in them; run snak" in capsys.readouterr().out

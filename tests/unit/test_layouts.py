@@ -247,7 +247,7 @@ def test_saved_study_has_the_layouts_that_auto_meant() -> None:
     [
         ([{"processes": 0, "threads": 1}], "layouts.0.processes: 0 must be at least 1"),
         ([{"processes": 1}], "layouts.0: the key threads is missing"),
-        ([{"processes": 2, "threads": 1}] * 2, "layouts: .*must not hold a value twice"),
+        ([{"processes": 2, "threads": 1}] * 2, "layouts: .*must not contain a value twice"),
         ("all", 'layouts: "all" must be a list, or "auto"'),
     ],
 )
@@ -258,7 +258,9 @@ def test_layouts_that_cannot_be_are_refused(layouts: Any, said: str) -> None:
 
 def test_auto_layouts_on_a_cluster_need_a_number_of_threads() -> None:
     written = {"name": "s", "models": {"whisper-tiny.en": {}}, "devices": ["cpu"], "layouts": "auto"}
-    with pytest.raises(AsrmeterError, match="layouts: auto counts the cores of this machine, and --jobs is for a clus"):
+    with pytest.raises(
+        AsrmeterError, match="layouts: auto counts the cores of this machine, and --jobs runs on a clus"
+    ):
         validation.with_defaults(written, "a study", here=False)
     assert validation.with_defaults(written | {"threads": 8}, "a study", here=False).layouts[1].processes == 4
 

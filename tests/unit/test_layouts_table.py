@@ -169,7 +169,7 @@ def test_files_are_read_and_damaged_ones_say_so(study: Study, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"seed": 7}, "seed 7, where 42"), ({"processes": 4}, "processes 4"), ({"corpus_key": "x"}, "corpus_key .*x")],
+    [({"seed": 7}, "seed 7, but 42"), ({"processes": 4}, "processes 4"), ({"corpus_key": "x"}, "corpus_key .*x")],
 )
 def test_files_of_another_study_are_refused(study: Study, tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     save(tmp_path, measured(layout_runs(study)[0], 1.0, **changed))

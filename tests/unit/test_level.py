@@ -49,7 +49,7 @@ def refused(samples: np.ndarray, encoding: str = "FLOAT") -> str:
     ],
 )
 def test_silence_is_named(samples: np.ndarray) -> None:
-    assert refused(samples) == "is silent: nothing in it is louder than -72 dB of full scale"
+    assert refused(samples) == "is silent: its level never exceeds -72 dB of full scale"
 
 
 def test_silence_in_every_container_is_named() -> None:
@@ -77,7 +77,7 @@ def test_a_compressed_recording_is_loud_and_not_clipped() -> None:
 def test_of_channels_that_cancel_out_the_louder_one_is_taken(other: float) -> None:
     left = speech()
     samples, mended = sound_of(np.stack([other * left, left], axis=1))
-    assert mended == f"channel {1 if other == -1 else 2} of 2 alone, as the channels cancel out"
+    assert mended == f"channel {1 if other == -1 else 2} of 2 alone, because the channels cancel out"
     assert np.sqrt(np.mean(samples**2)) == pytest.approx(np.sqrt(np.mean(left**2)), rel=1e-3)
 
 
@@ -110,7 +110,7 @@ def test_samples_beyond_full_scale_are_scaled(peak: float) -> None:
     if peak == 1.2:
         assert not mended
         return
-    assert mended.startswith("scaled by ") and mended.endswith(f"as its peak is {peak * 1.1:.3g}")
+    assert mended.startswith("scaled by ") and mended.endswith(f"because its peak is {peak * 1.1:.3g}")
     assert np.allclose(samples, 0.99 * speech(1.0), atol=1e-3)
 
 

@@ -90,12 +90,15 @@ def _socket_at(lock: Path) -> None:
         (os.mkfifo, "is a pipe, not a file"),
         (_socket_at, "is a socket, not a file"),
         (lambda lock: lock.symlink_to("/dev/null"), "is a device, not a file"),
-        (lambda lock: lock.symlink_to("gone"), "is a link to nowhere"),
-        (lambda lock: lock.symlink_to(lock), "is a link to nowhere"),
-        (lambda lock: lock.parent.rmdir(), "lies in a folder that is not there; make that"),
-        (lambda lock: lock.parent.rmdir() or lock.parent.touch(), "lies in a folder that is not there; make that"),
+        (lambda lock: lock.symlink_to("gone"), "is a broken link"),
+        (lambda lock: lock.symlink_to(lock), "is a broken link"),
+        (lambda lock: lock.parent.rmdir(), "is in a folder that does not exist; create the folder"),
+        (
+            lambda lock: lock.parent.rmdir() or lock.parent.touch(),
+            "is in a folder that does not exist; create the folder",
+        ),
         (lambda lock: lock.parent.chmod(0o555), "cannot be opened (Permission denied)"),
-        (_lock_of_nobody, "may not be read by you; have its owner mend that (chmod 666)"),
+        (_lock_of_nobody, "is not readable for you; ask its owner for permission (chmod 666)"),
     ],
 )
 @pytest.mark.parametrize("use", ["check_lock()", "exclusive_lock().__enter__()", "shared_lock().__enter__()"])
@@ -113,14 +116,14 @@ def test_what_is_no_lock_is_one_line(tmp_path: Path, make: Callable[[Path], obje
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=20)
     assert done.stdout.startswith(f"of/lock: the machine's lock {said}"), done
-    assert f", or have {LOCK_VARIABLE} name another file" in done.stdout
+    assert f", or set {LOCK_VARIABLE} to another file" in done.stdout
     assert done.stdout.count("\n") == 1 and not done.stderr
 
 
 def test_a_name_that_no_file_can_have_is_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("n" * 5000, "/proc/none/lock"):
         monkeypatch.setenv(LOCK_VARIABLE, name)
-        with pytest.raises(AsrmeterError, match=r"the machine's lock .*; .*, or have ASRMETER_LOCK name"):
+        with pytest.raises(AsrmeterError, match=r"the machine's lock .*; .*, or set ASRMETER_LOCK to"):
             check_lock()
 
 
@@ -168,7 +171,7 @@ def test_holders_are_told_as_far_as_they_can_be_seen(lock: Path, tmp_path: Path)
 
         unseen = "a process that cannot be seen from here (in a container, or on another machine?)"
         assert told() == told(0) == told(5, kind="POSIX") == unseen
-        assert told(5) == "a process that process 5 has started before it ended"
+        assert told(5) == "a process started by process 5, which has ended"
         assert told(1, 2, 3, 4, 5).endswith(" and 2 more")
         (tmp_path / "proc" / "6").mkdir()
         write(tmp_path, "proc/6/cmdline", "rm\0-rf\0\x1b[31m\0")

@@ -278,7 +278,7 @@ def test_speech_that_a_model_does_not_hear_is_not_tried(tmp_path: Path, monkeypa
     header, passes = cell_record.read(measured(tmp_path, monkeypatch, 1, hears=["ru"]))
     assert (header.status, header.reason, passes) == (
         "unsupported",
-        "m hears Russian only, and the corpus has English (en)",
+        "m knows Russian only, and the corpus has English (en)",
         [],
     )
     trace = tmp_path / "trace.json.gz"
@@ -440,7 +440,7 @@ def test_the_ledger_says_what_a_sitting_may_take_and_is_told(tmp_path: Path, mon
 
 
 def test_without_any_time_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AsrmeterError, match="--protocol has no budget_s, and there is no --share-s"):
+    with pytest.raises(AsrmeterError, match="the measuring time is unknown: give --share-s, or budget_s in --protocol"):
         measured(tmp_path, monkeypatch, 1, own={"budget_s": None, "minutes": 5})
 
 

@@ -119,5 +119,5 @@ def test_what_could_not_be_measured_is_not_tested(tested: Tested) -> None:
 
 def test_a_prediction_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "predicted.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(AsrmeterError, match=r"predicted\.json: is no prediction"):
+    with pytest.raises(AsrmeterError, match=r"predicted\.json: is not a prediction"):
         measure_load.read_prediction(tmp_path / "predicted.json")

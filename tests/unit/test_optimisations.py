@@ -319,8 +319,8 @@ def test_accuracy_is_judged_in_the_class_of_comparison() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"weights": "random", "wer": None, "wer_note": None}, "accuracy is not known: weights are random"),
-        ({"wer": None, "wer_note": NO_WORDS}, f"accuracy is not known: {NO_WORDS}"),
+        ({"weights": "random", "wer": None, "wer_note": None}, "accuracy is unknown: weights are random"),
+        ({"wer": None, "wer_note": NO_WORDS}, f"accuracy is unknown: {NO_WORDS}"),
         ({"n_segments": 5}, "accuracy is not judged: too few segments were scored"),
     ],
 )
@@ -333,7 +333,7 @@ def test_what_has_no_accuracy_is_judged_by_speed_and_it_is_said(changes: dict[st
 def test_random_weights_are_said_for_what_the_baseline_has_too(variant: str, name: str) -> None:
     random = {"weights": "random", "wer": None, "wer_note": "random weights transcribe nothing"}
     row = row_of(table(study(variant), timed(**random), timed(variant, 2, **random)), name)
-    assert (row["verdict"], row["reason"]) == ("helps", "accuracy is not known: random weights transcribe nothing")
+    assert (row["verdict"], row["reason"]) == ("helps", "accuracy is unknown: random weights transcribe nothing")
 
 
 def test_texts_of_random_weights_are_not_compared() -> None:

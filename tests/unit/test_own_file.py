@@ -107,9 +107,9 @@ def test_own_file_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
         (WHOLE.replace("time.sleep", "timeline.begin('decode'); time.sleep"), "Engine.transcribe marked 'decode', and"),
         (WHOLE + "    def effective(self): return Effective(threads='two')", "effective returned a str for threads"),
         (WHOLE + "    def effective(self): return Effective(emulated='no')", "effective returned a str for emulated"),
-        (WHOLE + "    def effective(self): return {}", "Engine.effective returned a dict, and not an Effective"),
+        (WHOLE + "    def effective(self): return {}", "Engine.effective returned a dict, not an Effective"),
         (WHOLE.replace('("numpy",)', '("no-such",)'), "Engine.versions raised PackageNotFoundError"),
-        (WHOLE.replace("'torch': ", "'torch': {1}, 'x': "), "Engine.decoding returned what JSON cannot hold"),
+        (WHOLE.replace("'torch': ", "'torch': {1}, 'x': "), "Engine.decoding returned a value that JSON cannot"),
         (WHOLE.replace("return {'torch'", "return 3, {'torch'"), "Engine.decoding returned a tuple of int"),
     ],
 )  # fmt: skip
@@ -207,4 +207,4 @@ def test_own_file_has_no_operators_to_profile(options: list[str], tmp_path: Path
     places = [f"--output={tmp_path}/profile.parquet", f"--trace={tmp_path}/trace.json.gz"]
     profile_operators.main([*options, own, *places])
     (row,) = pq.read_table(tmp_path / "profile.parquet").to_pylist()
-    assert (row["status"], row["reason"]) == ("unsupported", "own_file does not tell what its operators take")
+    assert (row["status"], row["reason"]) == ("unsupported", "own_file does not report the time of its operators")

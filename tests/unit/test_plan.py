@@ -147,7 +147,7 @@ def test_stale_outputs_are_refused_only_if_untracked(plan: Plan) -> None:
 def test_a_record_of_another_seed_is_refused_only_if_untracked(plan: Plan) -> None:
     path = write_record(plan, seed=7)
     plan.check_untracked(lambda path: False)
-    with pytest.raises(AsrmeterError, match=rf"^{path}: belongs to another study or version \(seed 7, where 42 is"):
+    with pytest.raises(AsrmeterError, match=rf"^{path}: belongs to another study or version \(seed 7, but 42 is"):
         plan.check_untracked(lambda path: Path(path).exists())
     write_record(plan)
     plan.check_untracked(lambda path: Path(path).exists())

@@ -153,6 +153,6 @@ def test_a_study_keeps_what_its_keys_allow(folder: str) -> None:
 
 
 def test_audio_of_withheld_words_is_refused() -> None:
-    with pytest.raises(AsrmeterError, match=r"report.embed_audio: true has speech .* report.transcripts: none"):
+    with pytest.raises(AsrmeterError, match=r"report.embed_audio: true puts speech .* report.transcripts: none"):
         example_study({"embed_audio": True, "transcripts": "none"})
     assert example_study({"embed_audio": True, "transcripts": "worst", "paths": False}).report.embed_audio

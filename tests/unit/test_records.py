@@ -248,7 +248,7 @@ def without_a_round() -> tuple[Any, Any]:
         (of_another_cell, "model is another in its passes"),
         (with_text_for_a_number, "latency_s has values of the type string"),
         (without_a_column, "audio_s is null"),
-        (nested, "nested too deep"),
+        (nested, "nested too deeply"),
         (lambda: ([1, 2], rows_of(JSON, PASSES)), "cannot be read as a cell"),
         (lambda: ({}, rows_of(JSON, PASSES)), "not that of a cell"),
         (lambda: (JSON, pa.table({"x": [1]})), "another in its passes"),

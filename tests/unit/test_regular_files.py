@@ -29,7 +29,7 @@ def test_a_file_has_a_bounded_size(tmp_path: Path) -> None:
     file = tmp_path / "sparse"
     with open(file, "wb") as stream:
         stream.truncate(2 * 10**9)
-    assert refused(read_regular, file, 5 * 10**6).endswith("has 2,000 MB, more than the 5 MB that such a file may have")
+    assert refused(read_regular, file, 5 * 10**6).endswith("has 2,000 MB, more than the 5 MB allowed for such a file")
 
 
 def test_names_lead_below_their_folder(tmp_path: Path) -> None:

@@ -256,12 +256,10 @@ def test_order_of_cells_does_not_matter():
 def test_scenario_cards_have_reasons_rivals_costs_and_evidence():
     html = rendered(example_cells())
     text = text_of(html)
-    assert "Production service: WER ≤ 15 %, median ≤ 1 s; then most throughput." in text
+    assert "Production service: WER ≤ 15 %, median ≤ 1 s, then most throughput." in text
     for title in ("Production service", "Research quality", "Edge, CPU only"):
         assert title in text
-    assert (
-        "Asked for: WER of at most 15 %, median latency of at most 1 s. What decides: the highest throughput." in text
-    )
+    assert "Limits: WER of at most 15 %, median latency of at most 1 s. Preference: the highest throughput." in text
     assert "whisper-tiny.en on cpu at batch 1" in text
     assert "Settings ruled out: 2 by median latency." in text
     assert "Runner-up: whisper-base on cpu at batch" in text
@@ -274,27 +272,25 @@ def test_scenario_cards_have_reasons_rivals_costs_and_evidence():
 def test_variants_are_held_against_the_word_accuracy_of_fp32() -> None:
     cells = [cell(wer=0.10), cell(wer=0.19, variant="int8"), cell("whisper-tiny.en", wer=0.1, variant="int8")]
     html = rendered(cells)
-    assert "Word accuracy, of that of fp32 (%)" in text_of(html)
+    assert "Word accuracy, relative to fp32 (%)" in text_of(html)
     # 0.81 of the words right, where fp32 has 0.90; the other model has no fp32.
     assert html.count(">90.0<") == 1 and "no WER of the same model" in html
-    assert "Word accuracy, of that of fp32" not in text_of(rendered([cell()]))
+    assert "Word accuracy relative to fp32" not in text_of(rendered([cell()]))
 
 
 def test_costs_are_told_by_the_tariff_of_the_study() -> None:
     prices = {"currency": "EUR", "price_per_kwh": 0.4, "price_per_device_hour": {"cpu": 0.1}, "co2_g_per_kwh": 250}
     text = text_of(rendered(example_cells(), report={"tariff": prices}))
-    assert (
-        "CO₂ equivalent of the energy of the processor" in text and "250 g for a kilowatt-hour, says the study" in text
-    )
+    assert "CO₂ equivalent of the energy of the processor" in text and "250 g per kilowatt-hour, from the study" in text
     assert "an hour of audio: electricity of the processor, EUR" in text
     assert "modelled (cpu_load_model); RAM, disks, network and cooling are not counted" in text
-    assert "an hour of audio: the machine, EUR" in text and "at 0.1 EUR an hour of the machine" in text
+    assert "an hour of audio: the machine, EUR" in text and "at 0.1 EUR per machine hour" in text
     assert "an hour of audio: both together, EUR" in text and "EUR for 1,000 hours of audio" in text
-    assert "With report.tariff in the study" not in text
-    assert "With report.tariff in the study" in text_of(rendered(example_cells()))
+    assert "Set report.tariff in the study" not in text
+    assert "Set report.tariff in the study" in text_of(rendered(example_cells()))
     # Electricity alone must not read as what an hour of audio costs.
     alone = text_of(rendered(example_cells(), report={"tariff": {"currency": "EUR", "price_per_kwh": 0.4}}))
-    assert "not counted: the study gives no price for an hour of the machine" in alone
+    assert "not counted: the study gives no price per machine hour" in alone
     assert re.search(r"both together, EUR – not counted", alone)
 
 
@@ -310,17 +306,17 @@ def test_every_cell_has_its_costs_in_a_table() -> None:
     table = re.search(r'<table id="table-costs".*?</table>', rendered([cell(**priced), cell(batch_size=2)]), re.DOTALL)
     assert table
     text = text_of(table[0])
-    assert "in EUR: the machine at the study's price of its hour" in text
+    assert "in EUR. The machine costs the study's price per hour" in text
     assert "2.00 modelled (cpu_load_model) 0.00100 0.100 0.101 101" in text
-    assert 'title="not counted: the study gives no price for an hour of the machine' in table[0]
+    assert 'title="not counted: the study gives no price per machine hour' in table[0]
     plain = re.search(r'<table id="table-costs".*?</table>', rendered([cell(energy_wh_per_audio_hour=2.0)]), re.DOTALL)
-    assert plain and "Together" not in plain[0] and "The study gives no prices." in plain[0]
+    assert plain and "Total" not in plain[0] and "The study gives no prices." in plain[0]
 
 
 def test_a_gain_without_intervals_is_no_missing_gain() -> None:
     unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
     text = text_of(rendered([cell(rtfx=20.0, **unknown), cell(batch_size=2, rtfx=30.0, **unknown)], noise=[]))
-    assert "Whether a larger batch is faster cannot be told for want of intervals" in text
+    assert "The gain of larger batches is not sure, because intervals are missing" in text
     assert "No larger batch is faster" not in text
 
 
@@ -334,15 +330,15 @@ def test_classes_where_another_model_errs_less_are_named() -> None:
 def test_too_few_segments_carry_no_recommendation() -> None:
     text = text_of(rendered([cell(n_segments=5), cell("whisper-tiny.en", n_segments=5)]))
     assert "No recommendation" in text
-    assert "The WER rests on 5 segments of 30 s; at least 6 are needed" in text
+    assert "The WER rests on 5 segments of 30 s. A recommendation needs at least 6" in text
 
 
 def test_a_study_may_state_scenarios_of_its_own_or_none() -> None:
     own = {"night-shift": {"description": "Archives, <b>overnight</b>.", "prefer": "energy"}}
     text = text_of(html := rendered(example_cells(), report={"scenarios": own}))
     assert "night-shift" in text and "Archives, &lt;b&gt;overnight&lt;/b&gt;." in html
-    assert "What decides: the least energy." in text and "Production service" not in text
-    assert "The study states no scenario" in text_of(rendered(example_cells(), report={"scenarios": {}}))
+    assert "Preference: the least energy." in text and "Production service" not in text
+    assert "The study defines no scenario" in text_of(rendered(example_cells(), report={"scenarios": {}}))
 
 
 def test_modelled_energy_is_labelled_wherever_it_is_shown():
@@ -395,14 +391,14 @@ def test_random_weights_alone_are_compared_by_speed_only():
     text = text_of(rendered([cell("wav2vec2-base-960h", batch_size=b) for b in (1, 2)]))
     assert "No recommendation" in text
     assert "All models have random weights" in text
-    assert "Fastest, whatever the accuracy" in text
+    assert "Fastest, at any accuracy" in text
     assert "by speed only" in text
 
 
 def test_null_is_a_dash_with_its_reason_and_never_zero_or_nan():
     html = rendered([cell(energy_j_per_sample=None, energy_net_j_per_sample=None, energy_note="no counter")])
     assert '<td class=n data-sort="" title="no counter">–<td' in html
-    p95 = "fewer than 59 different requests: more segments would tell, more passes would not"
+    p95 = "fewer than 59 different requests: a p95 needs more segments, not more passes"
     assert f'<td class=n data-sort="" title="{p95}">–<td' in html
     assert not re.search(r"\b(nan|None)\b(?! of )", text_of(html))
 
@@ -416,13 +412,13 @@ def test_ties_are_told_wherever_something_is_ranked() -> None:
     quick = cell(latency_s_median=1.0, latency_s_ci_low=0.999, latency_s_ci_high=1.001, rtfx=30.0)
     slow = cell("whisper-tiny.en", latency_s_median=1.01, latency_s_ci_low=1.009, latency_s_ci_high=1.011, rtfx=29.7)
     text = text_of(rendered([quick, slow]))
-    assert re.search("whisper-base on cpu at batch 1, or whisper-tiny.en ?: they are tied", text)
-    assert "As good as can be told: whisper-tiny.en/fp32/cpu/30s-b1" in text
-    assert "just as good: whisper-tiny.en on cpu, batch 1" in text
+    assert re.search("whisper-base on cpu at batch 1, tied with whisper-tiny.en", text)
+    assert "Tied with it: whisper-tiny.en/fp32/cpu/30s-b1" in text
+    assert "equally good: whisper-tiny.en on cpu, batch 1" in text
     quiet = [quick | {"noise_floor": 0.001}, slow | {"noise_floor": 0.001}]
     text = text_of(rendered(quiet, report={"scenarios": {"mine": {}}}))
-    assert "tied" not in text.replace("otherwise they tie", "")
-    assert "just as good:" not in text
+    assert "tied with" not in text and "Tied" not in text
+    assert "equally good:" not in text
 
 
 def test_batching_that_gains_less_than_the_floor_is_no_gain() -> None:
@@ -437,7 +433,7 @@ def test_a_gain_without_intervals_is_not_passed_over_in_silence() -> None:
     unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
     known = [cell(rtfx=30.0, **narrow), cell(batch_size=2, rtfx=33.0, **narrow)]
     larger = [cell("whisper-tiny.en", rtfx=rtfx, batch_size=n, **unknown) for n, rtfx in ((1, 50.0), (2, 90.0))]
-    assert "Among those with intervals batching helps whisper-base most" in text_of(rendered([*known, *larger]))
+    assert "Among cells with intervals, batching helps whisper-base most" in text_of(rendered([*known, *larger]))
 
 
 def test_the_shortest_pass_is_that_of_all_models() -> None:
@@ -474,7 +470,7 @@ def test_another_run_is_compared_in_a_section_of_its_own() -> None:
     [
         (
             "en",
-            "Changed by a factor of 10, or far more than the other run expected: 1.",
+            "Values that changed by a factor of 10, or far more than the other run predicted: 1.",
             "lower, by 11.8",
             "disturbance",
         ),
@@ -499,14 +495,14 @@ def test_what_was_not_measured_again_is_told() -> None:
     cells = [cell(), cell(batch_size=2), *measured_again([cell(batch_size=4)])]
     before = [*cells[:2], cell(batch_size=4)]
     text = text_of(rendered(cells, comparison=compare(Run.of("before", before, []), Run.of("results", cells, []))))
-    assert "Not measured again, so that both runs have the same measurement: 2 cells." in text
+    assert "2 cells were not measured again, so both runs have the same measurement." in text
 
 
 @pytest.mark.parametrize(
     ("latencies", "said"),
     [
-        (0.9, "That explains what the cells on cpu share, so it is taken out of the ratios of latencies."),
-        (1.0, "That does not explain the latencies on cpu, so the ratios are as measured."),
+        (0.9, "That explains the shared change of the cells on cpu, so the ratios of latencies are corrected for it."),
+        (1.0, "That does not explain the latencies on cpu, so the ratios are not corrected."),
     ],
 )
 def test_the_speed_of_the_machine_in_both_runs_is_told(latencies: float, said: str) -> None:
@@ -521,9 +517,7 @@ def test_the_speed_of_the_machine_in_both_runs_is_told(latencies: float, said: s
     text = text_of(rendered(slower, comparison=comparison))
     assert "ran at 97.0 % of its best on cpu in results-old, and at 87.0 % in this run, results." in text
     assert f"By their control kernels it ran at 90.0 % of its speed in results-old. {said}" in text
-    assert "Values of this run that lie where the other one said that another run's would: 100 %." in text.replace(
-        "&#39;", "'"
-    )
+    assert "100 % of this run's values lie within the other run's prediction intervals." in text.replace("&#39;", "'")
 
 
 def test_a_comparison_with_nothing_in_common_says_so() -> None:
@@ -545,8 +539,8 @@ def test_cell_on_other_hardware_is_shown_but_not_compared():
     quick = cell("whisper-tiny.en", machine_id="other", device_name="Quick CPU", latency_s_median=0.001, rtfx=9e3)
     html = rendered([cell(), cell(batch_size=2), quick])
     text = text_of(html)
-    assert "1 of 3 cells were measured on other hardware than the others of their device" in text
-    assert "measured on other hardware than the other cells of its device (Quick CPU)" in text
+    assert "1 of 3 cells were measured on different hardware from the others of their device" in text
+    assert "measured on different hardware from the other cells of its device (Quick CPU)" in text
     assert 'id="cell-whisper-tiny.en' in html
     (lead,) = re.findall(r'<section id="answer".*?</section>', html, re.DOTALL)
     assert "whisper-base" in lead
@@ -555,12 +549,12 @@ def test_cell_on_other_hardware_is_shown_but_not_compared():
 
 def test_the_protocol_is_told_with_its_values():
     text = text_of(rendered([cell()]))
-    assert "The study is gone through 3 times." in text and "is not within ± 5.00 % is unconverged" in text
-    assert "A further round begins while half of it still fits into 10 s. At most 300 passes are timed." in text
+    assert "The study runs 3 times over all cells." in text and "is not within ± 5.00 % is unconverged" in text
+    assert "Another round begins while half of it still fits into 10 s. At most 300 passes are timed." in text
     assert "if the control kernel was more than 60 % slower than at its best" in text
     assert provenance.COMMAND in text
     protocol = example_study().protocol.model_copy(update={"minutes": 7.5, "budget_s": None})
-    assert "All sittings of the study together have 7.5 min" in text_of(rendered([cell()], protocol=protocol))
+    assert "All sittings of the study together get 7.5 min" in text_of(rendered([cell()], protocol=protocol))
 
 
 def test_inlined_figures_have_own_ids_and_follow_the_page(page):
@@ -654,7 +648,7 @@ def test_a_note_below_is_a_word_of_its_own_where_it_is_copied() -> None:
 
 
 def test_number_of_segments_with_audio_is_given_on_request() -> None:
-    assert "Audio of 0 of 40 segments is embedded; the rest" in rendered(example_cells(), audio={})
+    assert "Audio of 0 of 40 segments is embedded. The others" in rendered(example_cells(), audio={})
     assert "Audio of" not in rendered(example_cells())
 
 
@@ -836,7 +830,7 @@ def test_all_figures_are_in_the_page_in_order(page: str) -> None:
 def test_figures_have_a_sentence_and_the_cells_behind_it() -> None:
     html = rendered(example_cells(("cpu", "cuda")))
     said = takeaway_of(html, "pareto")
-    assert "settings with 30 s of audio are on the front of WER, latency and energy, of these models: " in said
+    assert "settings with 30 s of audio are on the front of WER, latency and energy. Their models: " in said
     assert "whisper-base/fp32/cuda/30s-b1" in said
     assert "From batch 1 to 2, a pass with 30 s of audio on cuda takes" in takeaway_of(html, "latency_batch")
     assert "1.87 times as long" in takeaway_of(html, "latency_batch")
@@ -846,13 +840,13 @@ def test_figures_have_a_sentence_and_the_cells_behind_it() -> None:
     assert "On cpu, a pass takes between 0.744 GB" in said and "On cuda, a pass takes between 0.940 GB" in said
     said = takeaway_of(html, "gpu_over_cpu")
     assert "The GPU is between 16.7 and 16.7 times as fast as the CPU" in said
-    assert "25 pairs of cells; clearly faster in 25 of them" in said
+    assert "25 pairs of cells, and clearly faster in 25 of them" in said
     for name in ("latency", "latency_batch", "throughput", "rtfx", "energy", "pareto", "gpu_over_cpu"):
-        assert "Not known, so not compared: whisper-base/fp32/cpu/30s-b1" in takeaway_of(html, name), name
+        assert "Unknown, so not compared: whisper-base/fp32/cpu/30s-b1" in takeaway_of(html, name), name
 
 
 def test_the_front_without_energies_says_so() -> None:
-    assert "WER and latency (energy is not known)" in takeaway_of(rendered([cell(energy_j_per_sample=None)]), "pareto")
+    assert "WER and latency (energy is unknown)" in takeaway_of(rendered([cell(energy_j_per_sample=None)]), "pareto")
 
 
 def test_an_unknown_figure_is_an_error():
@@ -866,9 +860,9 @@ def test_an_unknown_figure_is_an_error():
 def test_skipped_audio_is_named_at_the_top_and_listed():
     skipped = [{"name": f"{i}<b>.wav", "reason": "truncated: 1.2 of 3.4 s are there"} for i in range(150)]
     shown = text_of(rendered(example_cells(), selection=example_selection(skipped=skipped, dropped={"<MUSIC>": 7})))
-    assert "150 audio files were not fit for use and are left out: 0&lt;b&gt;.wav" in shown
+    assert "150 audio files could not be used and are excluded: 0&lt;b&gt;.wav" in shown
     assert shown.count("truncated: 1.2 of 3.4 s are there") == 100
-    assert "Left out, by reason &lt;MUSIC&gt;: 7" in shown
+    assert "Excluded, by reason &lt;MUSIC&gt;: 7" in shown
     assert "left out" not in text_of(rendered(example_cells())).replace("leaves out", "").split("Failures, ")[0]
 
 

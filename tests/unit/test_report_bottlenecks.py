@@ -73,10 +73,10 @@ def test_each_verdict_has_its_reason_and_what_would_help(bound: str, device: str
     assert WORDS["bound_help"][f"{bound}_{device}"].replace("\xa0", " ") in shown
     assert WORDS["bound_means"][bound] in shown
     (row,) = table(html, "verdicts")
-    assert row["Held back by"] == (WORDS["bound"][bound], None)
-    assert row["Why"][0].startswith("55.0 % of the pass ")
-    assert row["Why"][0].endswith("; encoder at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
-    assert row["Of the compute ceiling (%)"][0] == "40.0"
+    assert row["Bottleneck"] == (WORDS["bound"][bound], None)
+    assert row["Reason"][0].startswith("55.0 % of the pass ")
+    assert row["Reason"][0].endswith("at 60.0 % of the compute ceiling, decoder at 60.0 % of the memory ceiling")
+    assert row["Share of the compute ceiling (%)"][0] == "40.0"
 
 
 def test_summary_counts_verdicts_and_names_differing_models() -> None:
@@ -87,17 +87,17 @@ def test_summary_counts_verdicts_and_names_differing_models() -> None:
     verdicts = ["memory", "memory", "compute", "overhead"]
     rows = [row for one, verdict in zip(cells, verdicts, strict=False) for row in stage_rows(one, verdict)]
     shown = text(cells, roofline=rows)
-    assert "4 of 5 cells have a verdict on what holds them back: memory 2, compute 1, launch/overhead 1." in shown
+    assert "4 of 5 cells have a bottleneck verdict: memory 2, compute 1, launch/overhead 1." in shown
     assert "Most frequent on cpu: memory, in 2 of 4 cells. whisper-tiny.en differs: launch/overhead 1." in shown
     assert "Evidence: whisper-tiny.en/fp32/cpu/30s-b1" in shown
     assert "1 of 5 cells have no verdict: full." in shown
-    assert "No model differs from that as a whole." in text(cells[:2], roofline=rows[:6])
+    assert "No model differs from this as a whole." in text(cells[:2], roofline=rows[:6])
 
 
 def test_counted_measured_and_modelled_are_told_apart() -> None:
     shown = text([cell()], roofline=stage_rows(cell()))
-    assert "Operations are counted (1 MAC = 2 FLOP) and ceilings are measured on the same machine." in shown
-    assert "Memory traffic is modelled, not measured: it is the least there can be" in shown
+    assert "Operations are counted (1 MAC = 2 FLOP), and ceilings are measured on the same machine." in shown
+    assert "Memory traffic is modelled, not measured. It is the minimum" in shown
 
 
 def test_what_is_null_says_why() -> None:
@@ -106,11 +106,11 @@ def test_what_is_null_says_why() -> None:
     rows = [*stage_rows(known), *stage_rows(ctc), *stage_rows(unknown, None, "no ceilings were measured")]
     found = table(section([known, ctc, unknown, broken], roofline=rows), "verdicts")
     by_cell = {(row["Model"][0], row["Batch"][0]): row for row in found}
-    decoder = "Decoder, of the memory ceiling (%)"
+    decoder = "Decoder, share of the memory ceiling (%)"
     assert by_cell["wav2vec2-base-960h", "1"][decoder] == ("–", "a CTC model has no decoder")
-    assert by_cell["whisper-base", "2"]["Held back by"] == ("–", "no ceilings were measured")
+    assert by_cell["whisper-base", "2"]["Bottleneck"] == ("–", "no ceilings were measured")
     assert by_cell["whisper-base", "2"]["Compute (% of time)"] == ("–", "no ceilings were measured")
-    assert by_cell["whisper-base", "4"]["Held back by"] == ("–", "too &lt;large&gt;")
+    assert by_cell["whisper-base", "4"]["Bottleneck"] == ("–", "too &lt;large&gt;")
     assert by_cell["whisper-base", "4"][decoder] == ("–", "too &lt;large&gt;")
 
 
@@ -189,11 +189,12 @@ def test_three_sentences_say_what_sets_the_2025_study_apart() -> None:
     after = html[html.index(WORDS["bottlenecks"]["flops"]) :]
     sentences = [text_of(one) for one in re.findall(r"<p>.*?</p>", after[: after.index("<table")], flags=re.DOTALL)]
     assert len(sentences) == 3
-    assert sentences[0].endswith("the true ones are 1.25 to 1.60 times as high.")
+    assert sentences[0].endswith("; the true figures are 1.25 to 1.60 times as high.")
     assert "twice the MAC" in sentences[0] and "1 MAC = 2 FLOP" in sentences[0] and "LayerNorm at four" in sentences[0]
     # Without a transcript it is the first step: 2 (50 + 2 x 5) MFLOP over 30.
-    assert sentences[1].endswith("are missing, and the true ones are 4.00 times as high.") and "24 d² L" in sentences[1]
-    assert sentences[2].endswith("they are too small by a factor of 2.50 to 2.81.")
+    assert sentences[1].endswith("and the output layer; the true figures are 4.00 times as high.")
+    assert "24 d² L" in sentences[1]
+    assert sentences[2].endswith("They are too small by a factor of 2.50 to 2.81.")
     assert "MAC printed as FLOP" in sentences[2]
     # Only what was counted is compared, and only where the study asks for it.
     others = text([cell()], study_2025=True, flops=rows[2:])
@@ -229,10 +230,10 @@ def test_saturation_is_given_or_that_it_was_not_reached() -> None:
         "no larger batch was measured",
     )
     assert found["whisper-tiny.en"]["Energy saving (×)"] == ("–", "energy was not measured at both batch sizes")
-    assert found["whisper-tiny.en"]["Held back there by"] == ("–", "no verdict for that cell")
+    assert found["whisper-tiny.en"]["Bottleneck there"] == ("–", "no verdict for that cell")
     shown = text_of(html)
     assert "In 1 of 2 series" in shown
-    assert "Batching gains most for whisper-base on cpu with 30 s segments: batch 2 gives 1.50 times" in shown
+    assert "whisper-base on cpu gains most from batching with 30 s segments: batch 2 gives 1.50 times" in shown
     assert 'href="#cell-whisper-base-fp32-cpu-30s-b2"' in html
     flat = scaling_row(cell(), 1, speedup_over_smallest=1.0)
     assert "No series gains from a larger batch." in text([cell()], scaling=[flat])
@@ -242,13 +243,13 @@ def test_2025_study_is_shown_beside_this_run_with_our_stars() -> None:
     rows = example_bottlenecks([cell()]).edlm2025
     assert "2025" not in text([cell()], edlm2025=rows)
     html = section([cell()], study_2025=True, edlm2025=rows)
-    assert "2 of 3 published figures have one of this run beside them." in text_of(html)
-    assert "1 of 1 published counts of operations are reproduced" in text_of(html)
+    assert "This run has a counterpart for 2 of 3 published figures." in text_of(html)
+    assert "own formulas reproduce 1 of 1 published counts of operations" in text_of(html)
     found = table(html, "edlm2025")
     assert len(found) == 4
     assert (found[3]["Published in 2025"][0], found[3]["This run"][0]) == ("3/3/4", "5/5/5")
-    assert "the rule of the stars" in found[3]["How they differ, and why"][0]
-    assert found[0]["How they differ, and why"][0].startswith("The ranges overlap: another processor")
+    assert "the rule for star ratings" in found[3]["Differences and reasons"][0]
+    assert found[0]["Differences and reasons"][0].startswith("The ranges overlap: another processor")
     assert found[0]["Published in 2025"][0] == "1 040 – 2 086 ms"
     assert found[0]["This run"][0] == "410 – 1 220 ms"
     assert found[1]["This run"] == ("–", "not measured in this run")

@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 def test_the_sentence_says_machines_and_money(rows: tuple[list[Cell], list[Cell]]) -> None:
     [headline] = map(plain, section(*rows).headlines)
     assert headline == (
-        "For 100 people who speak at the same time you need 2 such machines: 0.0300 EUR an hour of audio, with "
+        "100 people who speak at the same time need 2 such machines: 0.0300 EUR an hour of audio, with "
         "whisper-tiny.en by fp32 on cpu (modelled)."
     )
     wide = [row | {"machines_for_100_high": 3, "cost_per_audio_hour_high": 0.045} for row in rows[1]]
@@ -47,13 +47,11 @@ def test_the_sentence_says_machines_and_money(rows: tuple[list[Cell], list[Cell]
 def test_measured_and_modelled_stand_side_by_side(rows: tuple[list[Cell], list[Cell]]) -> None:
     found = section(*rows)
     measured, generator = map(plain, found.sentences)
-    assert "carries 13.9 requests a second (11.9 to 14.9) with 95 of 100 answered within 1 s" in measured
+    assert "carries 13.9 requests per second (11.9 to 14.9) with 95 of 100 answered within 1 s" in measured
     assert "55 people" in measured
-    told = (
-        r"By the model such a load test finds 14\.\d \([+-]\d\.\d %\), and in the long run the machine carries 14\.\d"
-    )
+    told = r"The model predicts 14\.\d for such a load test \([+-]\d\.\d %\), and 14\.\d in the long run"
     assert re.search(told, measured)
-    assert generator == "The load generator took 0.500 % of a core at most."
+    assert generator == "The load generator used 0.500 % of a core at most."
     first, second = (dict(zip(found.capacities.headings, line.entries, strict=True)) for line in found.capacities.lines)
     assert first["Measured (1/s)"].text == "13.9" and first["Machines for 100"].text == "2"
     assert second["Measured (1/s)"].note == "it was not load-tested" and second["Modelled (1/s)"].sort
@@ -62,7 +60,7 @@ def test_measured_and_modelled_stand_side_by_side(rows: tuple[list[Cell], list[C
 def test_rates_say_what_became_of_them(rows: tuple[list[Cell], list[Cell]]) -> None:
     table = section(*rows).probes
     assert table
-    verdicts = [line.entries[table.headings.index("LoadGen says")].text for line in table.lines]
+    verdicts = [line.entries[table.headings.index("LoadGen verdict")].text for line in table.lines]
     assert verdicts == ["valid", "valid", "not valid", "over capacity"]
     p99 = [line.entries[table.headings.index("p99 (s)")] for line in table.lines]
     assert "50 requests are too few" in p99[0].note and "gave up" in p99[-1].note

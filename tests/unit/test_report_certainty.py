@@ -41,7 +41,7 @@ def test_sure_answers_are_given_without_reserve() -> None:
     assert "Run quick 1.00 s a pass" in text
     assert "Sure: more than 99 % likely to be the best that meets the limits." in text
     assert "is more than 99 % likely to be the best of those that meet the limits." in text
-    assert "the latency of slow on cpu at batch 1. It is 2 s; at 1 s that setting would be recommended." in text
+    assert "the latency of slow on cpu at batch 1 is 2 s. At 1 s that setting would be recommended." in text
 
 
 def test_each_answer_is_as_sure_as_it_is() -> None:
@@ -51,15 +51,15 @@ def test_each_answer_is_as_sure_as_it_is() -> None:
     assert "Run quick" not in text and "Tied with slow ." in text
     assert re.search(r"Not sure: 7\d % likely to be the best that meets the limits\.", text)
     assert re.search(r"far late , cpu, batch 1: [^·]+ more than 99 % likely", text)
-    assert "As good as can be told: slow/fp32/cpu/30s-b1" in text
+    assert "Tied with it: slow/fp32/cpu/30s-b1" in text
 
 
 def test_without_an_interval_there_is_no_probability() -> None:
     unknown = {"latency_s_ci_low": None, "latency_s_ci_high": None}
     text = text_of(rendered([model("a", 1.0, 0.1, **unknown), model("b", 2.0, 0.1, **unknown)], report=MINE))
-    assert "How likely a is to be the best cannot be told, as an interval is missing." in text
-    assert "Not sure: how likely it is to be the best cannot be told, as an interval is missing." in text
-    assert "Its latency has no interval, so a difference to others may be chance." in text
+    assert "The probability that a is the best is unknown, because an interval is missing." in text
+    assert "Not sure: the probability that it is the best is unknown, because an interval is missing." in text
+    assert "Its latency has no interval, so a difference from others may be chance." in text
 
 
 def test_settings_of_one_model_are_told_apart_from_the_model() -> None:
@@ -74,20 +74,20 @@ def test_settings_of_one_model_are_told_apart_from_the_model() -> None:
     [
         (
             ("rival", "latency", 2.0, 1.0, "rival"),
-            "the latency of <b>rival</b> on cpu at batch 1. It is 2 s; at 1 s that",
+            "the latency of <b>rival</b> on cpu at batch 1 is 2 s. At 1 s that",
         ),
         (
             ("rival", "max_wer", 0.16, 0.15, "rival"),
-            "the WER of <b>rival</b> on cpu at batch 1. It is 16 %; at 15 % that",
+            "the WER of <b>rival</b> on cpu at batch 1 is 16 %. At 15 % that",
         ),
-        (("rival", "accuracy", 0.05, None, "rival"), "It is 5 %, no worse by value, and the two cannot be told apart."),
+        (("rival", "accuracy", 0.05, None, "rival"), "is 5 %. It is no worse by value, and the two tie."),
         (
             ("first", "min_rtfx", 30.0, 29.0, "rival"),
-            "the RTFx of <b>first</b>. It is 30 ×; past the limit of 29 ×, <b>rival</b> would",
+            "the RTFx of <b>first</b> is 30 ×. Past the limit of 29 ×, <b>rival</b> would",
         ),
         (
             ("first", "min_rtfx", 30.0, 29.0, None),
-            "the RTFx of <b>first</b>. It is 30 ×; past the limit of 29 ×, nothing",
+            "the RTFx of <b>first</b> is 30 ×. Past the limit of 29 ×, nothing",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_number_that_would_change_an_answer_is_named(
     whose, measure, value, becomes, answer = point
     turning = TurningPoint(results[whose], measure, value, becomes, results[answer] if answer else None)
     told = what_would_change(turning, results["first"], WORDS).replace("\xa0", " ").replace("\u202f", " ")
-    assert told.startswith("What would change this: ") and said in told
+    assert told.startswith("Turning point: ") and said in told
 
 
 def test_accuracy_is_as_likely_as_its_segments_say() -> None:

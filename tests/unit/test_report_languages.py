@@ -33,7 +33,7 @@ def page_of(*codes: str, told: bool = True, language: str = "en", drawn: bool = 
         # Whisper's code for Javanese, which CLDR does not have, and what no language has.
         ("ru", "jw", "jw"),
         ("en", "<b>", "&lt;b&gt;"),
-        ("en", None, "not known"),
+        ("en", None, "unknown"),
     ],
 )
 def test_languages_are_named_in_the_language_of_the_report(language: str, code: str | None, name: str) -> None:
@@ -45,12 +45,12 @@ def test_a_line_says_what_is_spoken_and_who_told_the_models() -> None:
         return speech_line(cells, "en", WORDS)
 
     found = {"language": "ru", "language_told": "detected", "n_segments": 10}
-    assert line(cell(language="ru", language_told="ru")) == "Russian (ru), told to the models"
+    assert line(cell(language="ru", language_told="ru")) == "Russian (ru), given to the models"
     assert line(cell(**found)) == "Russian (ru), detected by the models"
     right = [cell(language_accuracy=1.0, **found), cell(batch_size=2, language_accuracy=0.92, **found)]
-    assert line(*right) == "Russian (ru), detected by the models: right in 96.0\u202f% of segments"
+    assert line(*right) == "Russian (ru), detected by the models: correctly in 96.0\u202f% of segments"
     both = [*right, cell("whisper-tiny", language_accuracy=0.5, **found)]
-    assert "right in 50.0\u2009–\u200996.0\u202f% of" in line(*both)
+    assert "correctly in 50.0\u2009–\u200996.0\u202f% of" in line(*both)
     assert line(cell(language="en, fr, hi, ru")).startswith("English (en), French (fr), Hindi (hi), and 1 more")
     assert line(cell(language=None)) == "" and line() == ""
 
@@ -67,7 +67,7 @@ def test_models_that_take_speech_for_another_language_are_named() -> None:
 def test_the_answer_itself_says_that_it_takes_speech_for_another() -> None:
     row = {"language": "ru", "language_told": "detected", "language_accuracy": 0.8}
     first = re.search('<div class="pick">.*?</div>', rendered([cell("whisper-tiny.en", **row)]), re.DOTALL)
-    assert first and "takes 20.0\u202f% of segments for another one" in first[0]
+    assert first and "detects the wrong one in 20.0\u202f% of segments" in first[0]
 
 
 @pytest.mark.parametrize(

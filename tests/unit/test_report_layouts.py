@@ -45,7 +45,7 @@ def test_a_study_without_layouts_has_no_such_section() -> None:
     [
         (1.6, "carries 1.60 times what 1 × 2 does (1.50 to 1.70)."),
         (0.7, "carries 0.700 times what 1 × 2 does (0.600 to 0.800)."),
-        (1.05, "carries 1.05 times what 1 × 2 does (0.950 to 1.15), which is no difference that can be told."),
+        (1.05, "carries 1.05 times what 1 × 2 does (0.950 to 1.15), which is not a significant difference."),
     ],
 )
 def test_a_sentence_says_what_the_best_other_layout_carries(ratio: float, told: str) -> None:
@@ -58,7 +58,7 @@ def test_a_sentence_says_what_the_best_other_layout_carries(ratio: float, told: 
 def test_a_ratio_without_an_interval_says_so() -> None:
     bare = layout(2, 1, ratio=1.6) | {"ratio_to_first_low": None, "ratio_to_first_high": None}
     (sentence,) = sentences(layout(1, 2), bare)
-    assert "1.60 times what 1 × 2 does; how far that holds is not known, as it takes two laps" in sentence
+    assert "1.60 times what 1 × 2 does; the uncertainty is unknown, because it needs two laps" in sentence
 
 
 def test_layouts_that_cannot_be_compared_are_told_apart() -> None:
@@ -82,7 +82,7 @@ def test_table_shows_rates_ratios_and_memory_of_all() -> None:
         zip(map(said, table.headings), (said(str(entry.text)) for entry in table.lines[1].entries), strict=True)
     )
     assert shown["Processes × threads"] == "2 × 1" and shown["Segments per s"].startswith("6.40")
-    assert shown["To the first (×)"].startswith("1.60") and shown["Memory of all (GB)"] == "1.20"
+    assert shown["Ratio to the first (×)"].startswith("1.60") and shown["Total memory (GB)"] == "1.20"
 
 
 def test_page_has_the_section_with_its_figure() -> None:

@@ -83,7 +83,7 @@ def test_a_gpu_without_its_like_on_the_cpu_is_a_reason() -> None:
     html = whole(rendered([cell(), failed(cell(device="cuda"), "error", "no driver")]))
     assert "gpu_over_cpu" not in figures_of(html)
     assert reasons_of(html)["GPU over CPU"] == "no setting was measured on both the CPU and a GPU"
-    assert re.search(r'<a href="#not-shown">Not shown, and why</a>: [^<]*GPU over CPU', html)
+    assert re.search(r'<a href="#not-shown">Parts not shown, with reasons</a>: [^<]*GPU over CPU', html)
 
 
 def test_one_batch_size_has_no_figures_along_batch_sizes() -> None:
@@ -116,7 +116,7 @@ def test_without_scores_all_that_needs_them_has_one_reason(changes: dict[str, An
     html = whole(rendered([cell(wer=None, **changes), cell(batch_size=2, wer=None, **changes)]))
     assert not {"wer", "pareto"} & {*figures_of(html)}
     assert "transcripts" not in sections_of(html) and 'id="table-accuracy"' not in html
-    assert reasons_of(html) == {"What can be traded for what, Accuracy, Transcripts": why}
+    assert reasons_of(html) == {"Pareto front: accuracy, latency, energy, Accuracy, Transcripts": why}
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
@@ -138,16 +138,16 @@ def test_a_disturbed_run_is_drawn_and_its_figures_claim_nothing() -> None:
     said = text_of(html)
     assert {*SPEED, *BATCHES, "energy", "gpu_over_cpu", "memory", "wer"} <= {*figures_of(html)}
     assert "No cell of this study has a latency" not in said
-    assert said.count("Every setting was disturbed in every lap, so nothing can be said of its speed.") >= 4
-    assert "How much faster the GPU is, is not known. Not known, so not compared: whisper-base/fp32/cpu/30s-b1" in said
-    assert "No energy is known of a cell that was not disturbed." in said
-    assert "no setting has both a WER and a latency" in reasons_of(html)["What can be traded for what"]
+    assert said.count("Every setting was disturbed in every lap, so its speed is unknown.") >= 4
+    assert "The speed-up by the GPU is unknown. Unknown, so not compared: whisper-base/fp32/cpu/30s-b1" in said
+    assert "No undisturbed cell has a known energy." in said
+    assert "no setting has both a WER and a latency" in reasons_of(html)["Pareto front: accuracy, latency, energy"]
 
 
 def test_a_disturbed_larger_batch_is_unknown_not_unmeasured() -> None:
     html = whole(rendered([cell(), disturbed(cell(batch_size=2))]))
     assert {*BATCHES} <= {*figures_of(html)}
-    assert text_of(html).count("What a larger batch brings is not known. Not known, so not compared:") == 2
+    assert text_of(html).count("The gain of a larger batch is unknown. Unknown, so not compared:") == 2
 
 
 def test_no_verdict_and_no_count_have_their_reasons() -> None:
@@ -157,12 +157,12 @@ def test_no_verdict_and_no_count_have_their_reasons() -> None:
     # Its operations have a place, but no ceiling above.
     assert "roofline" in figures_of(html) and 'id="table-verdicts"' not in html and 'id="table-flops"' not in html
     assert reasons_of(html) == {
-        "Verdicts on what holds cells back": "no ceilings were measured, not measured",
+        "Bottleneck verdicts": "no ceilings were measured, not measured",
         "Floating-point operations of the models": "the closed formula disagrees",
     }
     alone = whole(rendered([cell(encoder_s_median=None)], bottlenecks=Bottlenecks()))
     assert "bottlenecks" not in sections_of(alone)
-    assert reasons_of(alone) == {"Stages, Verdicts on what holds cells back": "not measured"}
+    assert reasons_of(alone) == {"Stages, Bottleneck verdicts": "not measured"}
 
 
 def test_a_profile_that_failed_is_told_where_profiles_are() -> None:

@@ -45,8 +45,8 @@ def test_without_scatter_between_laps_intervals_decide() -> None:
 def test_one_lap_says_that_nothing_is_known_and_what_to_do() -> None:
     html = rendered([without_interval(cell(noise_floor=None, common_scatter=None), ONE_LAP)])
     text = text_of(html)
-    assert f"from lap to lap on cpu is not known ({ONE_LAP}). So latencies have no interval there" in text
-    assert f"Scatter of latencies (cpu) not known, {ONE_LAP}" in text
+    assert f"from lap to lap on cpu is unknown ({ONE_LAP}). Latencies there have no interval" in text
+    assert f"Scatter of latencies (cpu) unknown, {ONE_LAP}" in text
     # An empty interval says why.
     assert html.count(f'title="{ONE_LAP}">–') >= 2
 
@@ -60,8 +60,8 @@ def test_a_single_cell_rests_on_its_own_laps() -> None:
 @pytest.mark.parametrize(
     ("factor", "what_helps"),
     [
-        (2.5, "About 2.50 times the time would bring most of them there: first more laps ( protocol.laps ), then"),
-        (None, "No amount of time would bring most of them there"),
+        (2.5, "About 2.50 times the time would bring most of them within the target: first more laps"),
+        (None, "No amount of time would bring most of them within the target"),
         (1.0, ""),
     ],
 )
@@ -69,13 +69,13 @@ def test_where_most_cells_miss_the_target_it_is_said_why(factor: float | None, w
     wide = {"status": "unconverged", "time_factor_for_target": factor, "pass_scatter": 0.031, "noise_floor": 0.052}
     cells = [cell(batch_size=batch, **wide) for batch in (1, 2)]
     text = said([*cells, cell(batch_size=4)])
-    assert "Not within the target of ± 5.00 %: 2 of 3 cells on cpu. Their interval is wider, or there is none." in text
+    assert "2 of 3 cells on cpu are not within the target of ± 5.00 %: their interval is wider or missing." in text
     assert "Latencies scatter by 3.10 % from pass to pass, 5.20 % from lap to lap and 0.800 % with all cells" in text
     assert what_helps in text
     assert ("would bring most" in text) == bool(what_helps)
     most_do = said([cells[0], cell(batch_size=2), cell(batch_size=4)])
     assert (
-        "Not within the target of ± 5.00 %: 1 of 3 cells on cpu." in most_do and "Latencies scatter by" not in most_do
+        "1 of 3 cells on cpu are not within the target of ± 5.00 %" in most_do and "Latencies scatter by" not in most_do
     )
 
 
@@ -101,8 +101,8 @@ def test_the_speed_of_the_machine_is_told_with_its_worst() -> None:
 @pytest.mark.parametrize(
     ("slope", "drift"),
     [
-        (None, "it does not explain how laps differ, and is only reported"),
-        (0.8, "it explains how laps differ (slope 0.800), and that is taken out of the latencies"),
+        (None, "it does not explain the differences between laps and is only reported"),
+        (0.8, "it explains the differences between laps (slope 0.800), and the latencies are corrected for it"),
     ],
 )
 def test_what_the_control_kernel_did_is_in_provenance(slope: float | None, drift: str) -> None:
@@ -118,12 +118,12 @@ def test_disturbed_sittings_are_counted_marked_and_listed() -> None:
     again = changed(first, {"n_tries": 2}, {**STEAL, "n_tries": 3, "counts": False}, {})
     html = rendered([first], sittings=again)
     text = text_of(html)
-    assert "Disturbed by something else on the machine, and measured again: 2 of 3 sittings." in text
-    assert "Left out of the estimates: 1 of 3 sittings; see the reasons ." in text
+    assert "2 of 3 sittings were disturbed by something else on the machine and measured again." in text
+    assert "1 of 3 sittings are excluded from the estimates; see the reasons ." in text
     assert "Disturbed in every lap" not in text
     listed = table_of(html, "sittings")
     assert "whisper-base/fp32/cpu/30s-b1 2 3 steal 9 % no" in listed and listed.count("whisper-base") == 1
-    assert "Sittings that were disturbed 1 / 3" in text
+    assert "Disturbed sittings 1 / 3" in text
     assert table_of(rendered([cell()]), "sittings") == ""
 
 
@@ -132,18 +132,18 @@ def test_what_was_disturbed_in_every_lap_decides_nothing() -> None:
     always = without_interval(cell("whisper-tiny.en", wer=0.01)) | told
     html = rendered([always, cell(), cell(batch_size=2)])
     text = text_of(html)
-    assert "and winning and losing nothing: whisper-tiny.en/fp32/cpu/30s-b1 ." in text
+    assert "and excluded from comparisons: whisper-tiny.en/fp32/cpu/30s-b1 ." in text
     assert 'title="steal 9 %">unconverged, disturbed<td' in html
     assert "Run whisper-base" not in text and "whisper-base on cpu at batch" in text
     assert "whisper-tiny.en on cpu at batch 1 could be better: its measurement was disturbed (steal 9 %)." in text
-    assert "type python scripts/list_cells.py results --disturbed --delete and run again" in text
-    assert "Whether they could be the answer is not known of 1 of 3 settings." in text
+    assert "run python scripts/list_cells.py results --disturbed --delete and run again" in text
+    assert "1 of 3 settings lack a value, so each of them could be the answer." in text
 
 
 def test_a_lap_on_other_hardware_is_listed_with_it() -> None:
     sittings = changed(cell(), {}, {"counts": False, "device_name": "Slow CPU"}, {})
     listed = table_of(rendered([cell()], sittings=sittings), "sittings")
-    assert "measured on other hardware than the cell's other laps (Slow CPU) no" in listed.replace("&#39;", "'")
+    assert "measured on different hardware from the cell's other laps (Slow CPU) no" in listed.replace("&#39;", "'")
 
 
 def test_laps_and_the_interval_of_another_run_are_in_the_table() -> None:
@@ -163,5 +163,5 @@ def test_the_share_of_time_in_passes_is_in_provenance() -> None:
 
 def test_a_study_in_which_everything_failed_has_no_noise() -> None:
     text = said([failed(cell(), "oom", "too large")])
-    assert "from lap to lap" not in text.split("Read with care")[1].split("How it was measured")[0]
-    assert "Scatter of latencies (cpu) not known, not measured" in text
+    assert "from lap to lap" not in text.split("Caveats")[1].split("Method")[0]
+    assert "Scatter of latencies (cpu) unknown, not measured" in text

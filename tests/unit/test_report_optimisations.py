@@ -64,10 +64,10 @@ def test_who_decides_reads_what_helps_most_and_what_it_costs() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({}, "with no difference in its errors that can be told."),
-        ({"wer_change_low": 0.001}, "with 0.200 points more of its words wrong."),
-        ({"wer_change": -0.01, "wer_change_high": -0.004}, "with 1.00 points fewer of its words wrong."),
-        ({"wer_change": None, "share_identical": None}, "its accuracy not known."),
+        ({}, "with no significant difference in errors."),
+        ({"wer_change_low": 0.001}, "with a WER that is 0.200 points higher."),
+        ({"wer_change": -0.01, "wer_change_high": -0.004}, "with a WER that is 1.00 points lower."),
+        ({"wer_change": None, "share_identical": None}, "with unknown accuracy."),
     ],
 )
 def test_what_becomes_of_the_words_is_in_the_sentence(changes: dict[str, Any], told: str) -> None:
@@ -82,7 +82,7 @@ def test_a_ratio_without_an_interval_says_so() -> None:
 @pytest.mark.parametrize("verdict", ["no_difference", "hurts", "costs_accuracy"])
 def test_what_does_not_help_is_not_advised(verdict: str) -> None:
     assert headlines(optimisation(verdict=verdict)) == [
-        "Nothing that was measured makes whisper-base faster than fp32 without costing accuracy."
+        "No measured variant makes whisper-base faster than fp32 without costing accuracy."
     ]
 
 
@@ -92,7 +92,7 @@ def test_other_settings_are_named_only_where_they_are_faster() -> None:
     (one,) = headlines(equal, people)
     assert one.startswith("On this machine ct2-int8 runs whisper-base 1.60 times as fast")
     assert "faster-whisper runs whisper-base 2.00 times as fast as fp32 (1.90 to 2.10)" in one
-    assert one.endswith("but it decodes otherwise (beam search, silence left out).")
+    assert one.endswith("but it decodes differently (beam search, silence skipped).")
     assert "faster-whisper" not in headlines(other, people)[0]
     # Alone it is no answer to what makes the same faster.
     assert headlines(people)[0].startswith("faster-whisper runs whisper-base 2.00 times")
@@ -102,15 +102,15 @@ def test_each_model_and_device_has_a_sentence_if_there_is_room() -> None:
     rows = [optimisation(model=name, device=device) for name in ("a", "b") for device in ("cpu", "cuda")]
     found = headlines(*rows)
     assert "runs a 1.60 times as fast as fp32 (1.52 to 1.68) on cuda" in found[1]
-    assert found[3] == "Of 1 more models the table tells."
+    assert found[3] == "The table shows 1 more models."
 
 
 def test_what_fp32_has_already_is_no_advice_to_change_the_engine() -> None:
     found = section(optimisation("key-value-caching", 3.0), optimisation("larger-batches", 1.3))
-    assert said(found.headlines[0]).startswith("Nothing that was measured")
+    assert said(found.headlines[0]).startswith("No measured variant")
     assert [said(one) for one in found.sentences] == [
-        "Larger batches transcribe 1.30 times as much audio a second with whisper-base (1.23 to 1.37).",
-        "fp32 has these already; without them it would be so many times as slow: key-value cache 3.00 (whisper-base).",
+        "Larger batches transcribe 1.30 times as much audio per second with whisper-base (1.23 to 1.37).",
+        "fp32 already includes these. Slowdown without them: key-value cache 3.00 (whisper-base).",
     ]
     # Some proposals are measured by the same variant: that is said once.
     twice = section(optimisation("key-value-caching", 3.0), optimisation("caching", 3.0))
@@ -128,7 +128,7 @@ def test_a_line_holds_all_figures_of_a_proposal() -> None:
         "Energy (×)": "1.57 modelled (cpu_load_model)",
         "Memory (×)": "1.30",
         "Size on disk (MB)": "145 290 MB without it",
-        "How it differs": "settings are not equal, beam search, silence left out, its number format is imitated",
+        "Difference": "decoding settings differ, beam search, silence skipped, number format is emulated",
         "Reason": "",
     }
 
@@ -137,9 +137,9 @@ def test_a_line_says_what_is_held_against_what() -> None:
     def told(*rows: Cell) -> str:
         return fields("optimisations", *rows)["Proposal"]
 
-    assert told(optimisation("key-value-caching", 3.0)) == "Key-value caching fp32, against no-cache"
+    assert told(optimisation("key-value-caching", 3.0)) == "Key-value caching fp32 against no-cache"
     assert told(optimisation("larger-batches", 1.3)) == "Larger batches fp32, the largest batch against batch 1"
-    assert told(optimisation("less-synchronisation", 1.1)) == "Less synchronisation less-sync, against torch-loop"
+    assert told(optimisation("less-synchronisation", 1.1)) == "Less synchronisation less-sync against torch-loop"
     assert told(optimisation(None, 1.1)) == "mine"
 
 
@@ -175,8 +175,8 @@ def test_the_rule_tells_the_gate_if_there_is_one() -> None:
 def test_the_page_has_sentences_figure_tables_and_starting_costs() -> None:
     html = rendered(example_cells(), optimisations=example_optimisations())
     (own,) = re.findall(r'<section id="optimisations".*?</section>', html, flags=re.DOTALL)
-    assert own.index("On this machine") < own.index("<svg") < own.index("Where the gain comes from")
-    assert 'href="#start"' in own and '<h3 id="start">From start to first text</h3>' in html
+    assert own.index("On this machine") < own.index("<svg") < own.index("Gain by stage")
+    assert 'href="#start"' in own and '<h3 id="start">Time to first text</h3>' in html
     assert "Measured, by verdict: helps 10, no difference 2, hurts 2, costs accuracy 2." in text_of(own)
     # It comes right after the answer.
     assert re.findall(r'<section id="(.*?)"', html)[:2] == ["answer", "optimisations"]
@@ -214,7 +214,7 @@ def test_from_start_to_first_text_tells_each_part_or_why_not() -> None:
     assert table.lines[1].entries[3].note == "no float16 here"
     # What nobody compiles or converts has no column.
     compiled = start_table([starting(), starting(compile_s=0.9)], WORDS)
-    assert compiled and said(compiled.headings[7]) == "Of it compiling (s)"
+    assert compiled and said(compiled.headings[7]) == "Compiling, included (s)"
     assert compiled.lines[0].entries[7].note == "nothing is compiled"
     assert start_table([starting(load_s=None)], WORDS) is None
 
@@ -223,13 +223,13 @@ def test_a_pick_with_other_settings_says_so_everywhere() -> None:
     own = {"variant": "faster-whisper", "runtime": "faster_whisper", "equal_settings": False}
     cells = [quick(), quick(**QUICK, **own, differences=["beam", "vad"]), slow()]
     found = answered(cells, {"mine": NOTHING, "edge": NOTHING})
-    told = "It does not decode as fp32 does: beam search, silence left out."
+    told = "It does not decode as fp32 does: beam search, silence skipped."
     assert said(found.setting) == f"faster-whisper on cpu, batch 1. {told}"
-    assert said(found.others[0].pick) == "quick (faster-whisper), cpu, batch 1, settings not equal"
+    assert said(found.others[0].pick) == "quick (faster-whisper), cpu, batch 1, different decoding"
     html = text_of(rendered(cells))
     # The first screen, the cards of three purposes, the figures beside them.
     assert html.count(told) >= 3
-    assert "faster-whisper: decoding is not set as in fp32 (beam search, silence left out)." in html
+    assert "faster-whisper: decoding settings differ from fp32 (beam search, silence skipped)." in html
     assert "does not decode" not in text_of(rendered([quick(**QUICK), slow()]))
 
 

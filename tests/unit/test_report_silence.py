@@ -58,10 +58,9 @@ def test_nothing_is_said_of_who_heard_nothing() -> None:
 def test_who_writes_most_and_least_is_named_and_ties_too() -> None:
     tied = clips_of("a", {"hum": "you"}) + clips_of("b", {"room_tone": "so"}) + clips_of("c", {}, "int8")
     assert takeaway(tied) == (
-        "Text where nobody speaks comes most often from a, b: for 25.0 % of the clips. "
-        "Least often from c (int8): for 0 %."
+        "Most frequent text in clips without speech: a, b, 25.0 % of the clips. Least often: c (int8), 0 %."
     )
-    assert takeaway(tied[:32]) == "All write text for the same share of the clips without speech, 25.0 %."
+    assert takeaway(tied[:32]) == "All models write text for the same share of the clips without speech, 25.0 %."
     assert takeaway(tied[:16]) == "a writes text for 25.0 % of the clips without speech (4 of 16)."
 
 

@@ -155,14 +155,14 @@ def test_what_disturbs_every_try_is_not_fought(study: Study, retry: Retry) -> No
     write_lap(study, {1, 2, 3, 4, 5})
     jobs, told = retry({size: [STILL, STILL] for size in range(1, 6)})
     assert len(jobs.tried) == retry_disturbed.MOST_IN_VAIN
-    assert told["gave_up"] == "3 tries in a row were in vain: what disturbs this machine lasts"
+    assert told["gave_up"] == "3 tries in a row were disturbed too: the disturbance of this machine persists"
     assert len(told["disturbed"]) == 5 and all(entry["still_disturbed"] for entry in told["disturbed"])
 
 
 def test_no_try_begins_that_may_not_end_in_time(study: Study, retry: Retry) -> None:
     write_lap(study, {1, 2})
     jobs, told = retry({1: [UNDISTURBED], 2: [UNDISTURBED]}, time_s=599)
-    assert jobs.tried == [] and told["gave_up"].endswith("a try may take longer than this job has")
+    assert jobs.tried == [] and told["gave_up"].endswith("another try may exceed the time of this job")
 
 
 def test_a_try_of_a_job_that_died_is_not_made_again(study: Study, retry: Retry) -> None:

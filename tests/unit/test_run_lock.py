@@ -75,7 +75,7 @@ def test_of_two_that_start_at_once_one_is_refused(start: Callable[[], Run]) -> N
     said = {run.read(): run for run in both}
     holder = said.pop("in")
     ((refusal, _),) = said.items()
-    assert refusal.startswith(f"results/: another run works here, process {holder.process.pid} of ")
+    assert refusal.startswith(f"results/: another run is active here, process {holder.process.pid} of ")
     assert refusal.endswith("; wait for it, or end it") and " since " in refusal and sys.executable in refusal
     # However the first one ends, the next comes in.
     holder.process.kill()
@@ -90,7 +90,7 @@ def test_a_run_on_another_machine_is_named(tmp_path: Path) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write("process 5 on node\x1b7\n")
         stream.flush()
-        with pytest.raises(AsrmeterError, match=r"another run works here, process 5 on node\\x1b7; wait for it"):
+        with pytest.raises(AsrmeterError, match=r"another run is active here, process 5 on node\\x1b7; wait for it"):
             run_lock.hold(tmp_path)
 
 
@@ -116,9 +116,9 @@ def test_a_file_system_without_locks_leaves_it_to_snakemake(
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (os.mkdir, "another file is in its place"),
-        (lambda path: os.symlink("gone", path), "a link on the way to it leads back"),
-        (lambda path: os.symlink("/etc/passwd", path), "a link on the way to it"),
+        (os.mkdir, "remove the other file in its place"),
+        (lambda path: os.symlink("gone", path), "delete the link in its path that leads back"),
+        (lambda path: os.symlink("/etc/passwd", path), "delete the link in its path"),
     ],
 )
 def test_what_stands_in_its_place_is_told(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:

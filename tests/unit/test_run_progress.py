@@ -165,7 +165,7 @@ def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log
         f"3 of 4 done ({both}), 1 ended without a record, none left",
         f"3 of 4 done ({both}), 1 left; now {C}",
         f"4 of 4 done ({both}), none left",
-        f"4 of 4 done ({both}), none left; which and why: python scripts/list_cells.py {tmp_path} --status failed",
+        f"4 of 4 done ({both}), none left; for details run python scripts/list_cells.py {tmp_path} --status failed",
     ]
     written = (tmp_path / "logs" / "progress.log").read_text().splitlines()
     assert [line.partition(" ")[2].removeprefix("cells: ") for line in written] == watched.lines

@@ -74,7 +74,9 @@ def test_a_mark_that_names_no_stage_is_refused() -> None:
     timeline = Timeline()
     timeline.begin("decode")
     timeline.end()
-    with pytest.raises(ValueError, match="'decode' is no stage of a pass; stages are features, encoder, decoder, text"):
+    with pytest.raises(
+        ValueError, match="'decode' is not a stage of a pass; stages are features, encoder, decoder, text"
+    ):
         timeline.seconds()
 
 
@@ -669,7 +671,7 @@ def test_a_whisper_without_timestamps_hears_one_window(tmp_path: Path) -> None:
     n_tokens = json.loads((folder / "config.json").read_text())["vocab_size"]
     runtime = load(resized(folder, tmp_path / "other", n_tokens - 1497))
     assert hear(runtime, noise(30))[0].n_tokens == 12
-    with pytest.raises(UnsupportedError, match=r"the model has no tokens for timestamps, .* up to that"):
+    with pytest.raises(UnsupportedError, match=r"the model lacks tokens for timestamps, .* up to that"):
         hear(runtime, noise(31))
 
 

@@ -73,7 +73,11 @@ def test_whole_folders_are_taken(whisper: Path, ctc: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("model.safetensors", LFS, "model.safetensors is a git-lfs pointer, not the file; fetch it by git lfs pull"),
+        (
+            "model.safetensors",
+            LFS,
+            "model.safetensors is a git-lfs pointer, not the file; fetch the file with git lfs pull",
+        ),
         ("tokenizer.json", LFS, "tokenizer.json is a git-lfs pointer"),
         ("config.json", LFS, "config.json is a git-lfs pointer"),
         ("preprocessor_config.json", LFS, "preprocessor_config.json is a git-lfs pointer"),
@@ -90,12 +94,12 @@ def test_whole_folders_are_taken(whisper: Path, ctc: Path, tmp_path: Path) -> No
         ),
         ("config.json", "", "config.json is empty"),
         ("config.json", "{" * 50_000, "config.json is not JSON"),
-        ("config.json", "[" * 50_000, "config.json is nested more than 64 deep"),
-        ("config.json", '{"a": ' + "[" * 100 + "]" * 100 + "}", "config.json is nested more than 64 deep"),
+        ("config.json", "[" * 50_000, "config.json is nested more than 64 levels deep"),
+        ("config.json", '{"a": ' + "[" * 100 + "]" * 100 + "}", "config.json is nested more than 64 levels deep"),
         ("config.json", '{"model_type": "whisper"', "config.json is not JSON"),
-        ("config.json", "[]", "config.json is not an object"),
+        ("config.json", "[]", "config.json is not a JSON object"),
         ("config.json", '{"model_type": "whisper"}'.encode("utf-16"), "config.json is text in UTF-16"),
-        ("config.json", b'{"model_type": "\xff"}', "config.json is not text in UTF-8: byte 16 cannot be"),
+        ("config.json", b'{"model_type": "\xff"}', "config.json is not UTF-8 text: byte 16 is invalid"),
         ("config.json", '{"encoder_layers": 1' + "0" * 5000 + "}", "config.json is not JSON"),
     ],
 )
@@ -111,10 +115,10 @@ def test_the_first_bytes_tell_what_a_file_is(whisper: Path, name: str, content: 
     ("name", "content", "why"),
     [
         ("tokenizer.json", '{"added_tokens": [', "tokenizer.json is not JSON"),
-        ("generation_config.json", "[]", "generation_config.json is not an object"),
+        ("generation_config.json", "[]", "generation_config.json is not a JSON object"),
         ("generation_config.json", '{"a":' * 200 + "1" + "}" * 200, "generation_config.json is nested more than 64"),
         ("generation_config.json", '{"a":' * 60_000, "generation_config.json is n"),
-        ("merges.txt", b"a b\n\xff\xfe", "merges.txt is not text in UTF-8: byte 4"),
+        ("merges.txt", b"a b\n\xff\xfe", "merges.txt is not UTF-8 text: byte 4"),
     ],
 )
 def test_the_job_reads_descriptions_to_their_ends(
@@ -151,11 +155,11 @@ def one(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (save(TENSORS)[:-1], "is cut off: it has .* bytes, and "),
+        (save(TENSORS)[:-1], "is cut off: it has .* bytes, but "),
         (save(TENSORS)[:40], "is cut off"),
-        (save(TENSORS) + b"x", "goes on after its last tensor"),
+        (save(TENSORS) + b"x", "continues after its last tensor"),
         (with_header(one(), bytes(8), 2**63), "is not a safetensors file, or its beginning is damaged"),
-        (with_header(one(dtype="F4"), bytes(8)), "w has the number format F4, which is not known; save the model in"),
+        (with_header(one(dtype="F4"), bytes(8)), "w has the number format F4, which is unknown; save the model in"),
         (with_header(one(dtype=["F32"]), bytes(8)), "has a damaged header"),
         (with_header(one(shape=[3]), bytes(8)), "has a damaged header .*do not fit its shape"),
         (with_header(one(shape=[2.0]), bytes(8)), "has a damaged header"),
@@ -231,7 +235,9 @@ def test_any_of_several_files_is_enough(tmp_path: Path, names: list[str]) -> Non
 def test_an_adapter_is_told(tmp_path: Path) -> None:
     folder = saved(tmp_path / "lora", CTC, "adapter_config.json")
     (folder / "config.json").unlink()
-    with pytest.raises(AsrmeterError, match=r"has no config.json; it holds an adapter: merge it into its base model"):
+    with pytest.raises(
+        AsrmeterError, match=r"has no config.json; it contains an adapter: merge it into its base model"
+    ):
         planned(folder)
 
 
@@ -289,7 +295,7 @@ def sparse(path: Path) -> None:
         (lambda f: linked(f / "model.safetensors", "../private"), "model.safetensors leads out of the folder"),
         (lambda f: linked(f / "normalizer.json", "/dev/zero"), "normalizer.json leads out of the folder"),
         (lambda f: linked(f / "normalizer.json", "normalizer.json"), "normalizer.json cannot be read"),
-        (lambda f: linked(f / "normalizer.json", "gone"), "normalizer.json cannot be read: it is a link to nowhere"),
+        (lambda f: linked(f / "normalizer.json", "gone"), "normalizer.json cannot be read: it is a broken link"),
         (lambda f: pipe(f / "normalizer.json"), "is a pipe, not a file"),
         (lambda f: pipe(f / "config.json"), "is a pipe, not a file"),
         (lambda f: pipe(f / "model.safetensors"), "is a pipe, not a file"),

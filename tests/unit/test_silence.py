@@ -252,7 +252,7 @@ def test_a_damaged_record_is_a_row_and_another_study_is_refused(heard: Heard, fo
     path = folders / "silence" / "whisper-base" / "mine" / "cpu.parquet"
     header = parquet.header_of(parquet.read(path))
     parquet.save(path, parquet.read(path), header | {"seed": 43})
-    with pytest.raises(AsrmeterError, match=r"cpu.parquet: belongs to another study or version \(seed 43, where 42"):
+    with pytest.raises(AsrmeterError, match=r"cpu.parquet: belongs to another study or version \(seed 43, but 42"):
         silence_tables.tables(study_of(folders), [path], NO_FINGERPRINTS)
     path.write_bytes(path.read_bytes()[:-100])
     made = silence_tables.tables(study_of(folders), [path], NO_FINGERPRINTS)
@@ -275,7 +275,9 @@ def test_pretrained_models_hear_on_the_first_device_they_run_on(folders: Path, m
     monkeypatch.setitem(plan.__dict__, "refused", {("whisper-base", "mine", "cpu"): "no"})
     del plan.__dict__["hearings"]
     assert list(plan.hearings) == ["whisper-base/fp32/cpu", "whisper-base/mine/cuda"]
-    with pytest.raises(AsrmeterError, match=r"^whisper-tiny/fp32/cpu hears no silence in the study t: that takes"):
+    with pytest.raises(
+        AsrmeterError, match=r"^whisper-tiny/fp32/cpu does not transcribe silence in the study t: this needs"
+    ):
         plan.hearing("whisper-tiny/fp32/cpu")
 
 

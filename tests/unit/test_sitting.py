@@ -222,6 +222,6 @@ def test_what_was_compiled_at_once_is_heard_whole_twice(tmp_path: Path) -> None:
 
 def test_compiling_within_timed_passes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
-        AsrmeterError, match=r"^the model was compiled anew in the timed passes, for \d+\.\d s of them:"
+        AsrmeterError, match=r"^the model was compiled again in the timed passes, for \d+\.\d s of them:"
     ):
         measured(compiling(tmp_path, "len(PASSES) / 10"))

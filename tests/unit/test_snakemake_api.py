@@ -143,7 +143,9 @@ def test_snakemake_reads_its_command_line_by_our_readers(tmp_path: Path, monkeyp
     (tmp_path / "a.yaml").write_text("name: mine\n")
     assert types.ConfigSettings(configfiles=[tmp_path / "a.yaml"]).overwrite_config == {"name": "mine"}
     assert cli.parse_config(None) == {} and cli.parse_config(["seed=1"]) == {"seed": 1}
-    with pytest.raises(SystemExit, match=r"^error: --config: fetch is not KEY=VALUE; --config takes all words"):
+    with pytest.raises(
+        SystemExit, match=r"^error: --config: fetch is not KEY=VALUE; --config takes all following words"
+    ):
         cli.parse_config(["seed=1", "fetch"])
 
 

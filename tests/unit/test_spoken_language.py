@@ -301,7 +301,7 @@ def test_another_language_is_a_contradiction(text: str, told: str) -> None:
         ({"kind": "gigaspeech", "language": "fr"}, "corpus.language: gigaspeech is English, not French; write en, or"),
         (
             {"kind": "hub", "id": "me/x", "language": "Russian"},
-            "corpus.language: unknown language Russian (did you mean ru?); give a code of ISO 639-1, such as ru",
+            "corpus.language: unknown language Russian (did you mean ru?); give an ISO 639-1 code, such as ru",
         ),
         (
             {"kind": "hub", "id": "me/x", "config": "a", "configs": ["b"]},

@@ -108,7 +108,7 @@ def test_check_study_tells_what_no_model_hears(tmp_path: Path, capsys: pytest.Ca
     corpus = "{kind: hub, id: a/b, split: test, language: ru}"
     study.write_text(f"name: a\nmodels: {{whisper-base: {{}}, whisper-tiny.en: {{}}}}\ncorpus: {corpus}\n")
     check_study.main([str(study)])
-    why = "whisper-tiny.en hears English only, and the corpus has Russian (ru)"
+    why = "whisper-tiny.en knows English only, and the corpus has Russian (ru)"
     assert capsys.readouterr().out.splitlines()[1:] == [f"{study}: Not possible: {why}; its rows will say so."]
 
 
@@ -157,7 +157,7 @@ def test_results_go_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir(parents=True)
     ownership.check_results_owner(whole)
     (folder / "thesis.tex").touch()
-    with pytest.raises(AsrmeterError, match="results: mine/of/today/ holds something other than results; give this"):
+    with pytest.raises(AsrmeterError, match="results: mine/of/today/ contains files that are not results; give this"):
         ownership.check_results_owner(whole)
     (folder / "downloads").mkdir()
     ownership.check_results_owner(whole)

@@ -319,7 +319,7 @@ def test_cells_of_different_audio_are_not_mixed(tmp_path: Path) -> None:
 def test_cells_of_another_study_are_not_gathered(tmp_path: Path) -> None:
     other = a_header("wav2vec2-base-960h", seed=STUDY.seed + 1)
     with pytest.raises(
-        AsrmeterError, match=r"wav2vec2-base-960h/.*: belongs to another study or version \(seed 43, where 42"
+        AsrmeterError, match=r"wav2vec2-base-960h/.*: belongs to another study or version \(seed 43, but 42"
     ):
         gathered(tmp_path, {"whisper-base": (a_header("whisper-base"), PASSES), "wav2vec2-base-960h": (other, PASSES)})
 

@@ -82,7 +82,7 @@ def test_options_that_change_nothing_are_not_written_down() -> None:
         ({"compile": "all", "cache": "none"}, "^cache: compiled code has fixed shapes, and with none"),
         ({"quantisation": "int8-weights", "dtype": "float16"}, "^quantisation: what is not in 8 bits is float32"),
         ({"quantisation": "int8-dynamic", "encoder_dtype": "bfloat16"}, "^quantisation: "),
-        ({"tf32": True, "dtype": "float16"}, "^tf32: .* nothing here is float32"),
+        ({"tf32": True, "dtype": "float16"}, "^tf32: .* this variant has none"),
         ({"attention": "flash_attention_2"}, "^attention: flash_attention_2 computes in float16 and bfloat16 alone"),
     ],
 )
@@ -108,7 +108,7 @@ def test_options_that_go_together(options: dict[str, Any]) -> None:
     ("options", "family", "device", "host", "why"),
     [
         ({}, "ctc", "cpu", Host(), None),
-        ({"cache": "none"}, "ctc", "cpu", Host(), "a ctc model has no decoder; nothing is kept from token to token"),
+        ({"cache": "none"}, "ctc", "cpu", Host(), "a ctc model has no decoder; it keeps nothing from token to token"),
         ({"cache": "static"}, None, "cpu", Host(), None),
         ({"compile": "all"}, "ctc", "cpu", Host(), "a ctc model has no decoder; compile: encoder is all"),
         ({"tf32": True}, "ctc", "cpu", Host(), "tf32 needs a GPU"),

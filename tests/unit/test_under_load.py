@@ -83,6 +83,6 @@ def test_a_purpose_of_capacity_takes_a_load(scenario: dict[str, Any]) -> None:
     study = load_study().as_json() | {"report": {"scenarios": {"mine": scenario}}}
     assert validation.with_defaults(study, "a study").load
     key = next(iter(scenario))
-    with pytest.raises(AsrmeterError, match=rf"report\.scenarios\.mine\.{key}: what a machine carries .*load: {{}}"):
+    with pytest.raises(AsrmeterError, match=rf"report\.scenarios\.mine\.{key}: a capacity needs .*load: {{}}"):
         validation.with_defaults(study | {"load": None}, "a study")
     assert LOAD["max_batch"] == 4

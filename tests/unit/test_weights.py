@@ -120,13 +120,13 @@ def described(config: dict[str, Any], **tensors: tuple[int, ...]) -> SavedFiles:
     [
         ({"d_model": 10**6, "encoder_ffn_dim": 10**6}, "describes a model of "),
         ({"encoder_layers": 100, "d_model": 10**6}, "describes a model of "),
-        ({"encoder_attention_heads": 3}, "describes no network that can be built"),
-        ({"decoder_attention_heads": 0}, "describes no network that can be built"),
-        ({"encoder_ffn_dim": "wide"}, "describes no network that can be built"),
-        ({"encoder_ffn_dim": 10**19}, "describes no network that can be built"),
+        ({"encoder_attention_heads": 3}, "cannot be built"),
+        ({"decoder_attention_heads": 0}, "cannot be built"),
+        ({"encoder_ffn_dim": "wide"}, "cannot be built"),
+        ({"encoder_ffn_dim": 10**19}, "cannot be built"),
         ({"model_type": "wav2vec2", "hidden_size": 10**6, "num_attention_heads": 10}, "describes a model of "),
         ({"model_type": "wav2vec2", "conv_dim": [10**8] * 7}, "describes a model of "),
-        ({"model_type": "wav2vec2", "conv_dim": [512] * 3}, "describes no network that can be built"),
+        ({"model_type": "wav2vec2", "conv_dim": [512] * 3}, "cannot be built"),
         ({"model_type": "wavlm", "num_buckets": 10**12}, "describes a model of "),
     ],
 )
@@ -135,7 +135,7 @@ def test_absurd_sizes_are_refused_before_anything_is_built(
     changes: dict[str, Any], why: str, with_weights: bool
 ) -> None:
     begin = time.monotonic()
-    with pytest.raises(AsrmeterError, match=f"^config.json {why}") as caught:
+    with pytest.raises(AsrmeterError, match=f"^(the network in )?config.json {why}") as caught:
         sizes.check(described(WHISPER | changes), with_weights)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin < 20
@@ -148,6 +148,6 @@ def test_weights_of_another_model_are_named() -> None:
     why = r"config.json and the weights are of different models: .*tokens.weight has the shape 99 x 16 by .* 98 x 16 "
     with pytest.raises(AsrmeterError, match=why):
         sizes.check(described(WHISPER, **{embedding: (98, 16)}), True)
-    why = r"config.json describes a model of \d\d,... parameters, and the weights hold 1,584 numbers"
+    why = r"config.json describes a model of \d\d,... parameters, and the weights have 1,584 numbers"
     with pytest.raises(AsrmeterError, match=why):
         sizes.check(described(WHISPER, **{embedding: (99, 16)}), True)

@@ -312,7 +312,7 @@ def test_what_it_does_not_run_is_known_beforehand() -> None:
     options = OPTIONS()
     assert options.why_not("whisper", "cpu", Host()) is None
     assert options.why_not(None, "cpu", Host()) is None
-    assert "asrmeter runs no ctc model by" in (options.why_not("ctc", "cpu", Host()) or "")
+    assert "asrmeter cannot run ctc models by" in (options.why_not("ctc", "cpu", Host()) or "")
     assert "on the CPU" in (options.why_not("whisper", "cuda", Host()) or "")
     assert options.conversion().format == "whispercpp-q8_0" and options.needs == ("_pywhispercpp", "gguf")
     assert (options.wanted_dtype, OPTIONS(format="float16").wanted_dtype) == (None, "float16")

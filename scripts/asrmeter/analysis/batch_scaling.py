@@ -63,11 +63,11 @@ SCALING = pa.schema(
         column(
             "bound",
             LABEL,
-            "What holds the cell back there; see the table `roofline`.",
+            "Bottleneck at that batch size; see the table `roofline`.",
             Source.COMPUTED,
             null_when="there is no verdict",
         ),
-        column("note", MESSAGE, "Why no larger batch was measured.", Source.RECORDED, null_when="`saturated`"),
+        column("note", MESSAGE, "Reason why no larger batch was measured.", Source.RECORDED, null_when="`saturated`"),
     ]
 )
 

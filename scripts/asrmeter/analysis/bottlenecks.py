@@ -145,7 +145,7 @@ def read_profile(path: Path) -> tuple[ProfileHeader, list[Row]]:
     """Return what the file of a profile is of, and its rows in the columns of the table `operators`.
 
     Raises:
-        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
+        AsrmeterError: it is missing or damaged, holds something else, or has an impossible value.
     """
     table = parquet.read(path)
     rows = checked_rows(path, table, operator_rows.OPERATORS, WORDS["operators"])
@@ -164,7 +164,7 @@ def read_peaks(path: Path) -> list[Row]:
     """Return the rows of the file of a machine's peak rates.
 
     Raises:
-        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
+        AsrmeterError: it is missing or damaged, holds something else, or has an impossible value.
     """
     return checked_rows(path, parquet.read(path), PEAK_RATES, WORDS["ceilings"])
 

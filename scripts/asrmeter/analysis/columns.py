@@ -54,7 +54,7 @@ TRANSCRIPTS = pa.schema(
             LABEL,
             "The language that is spoken, by its code.",
             Source.STUDY,
-            null_when="nobody knows it",
+            null_when="it is unknown",
         ),
         column(
             "language_told",

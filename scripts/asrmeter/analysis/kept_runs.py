@@ -59,12 +59,12 @@ def check_name(name: str) -> None:
     """Raise AsrmeterError if no run can be kept under a name: a bad one, of a kept run, or of a folder with tables."""
     if not is_name(name):
         raise AsrmeterError(
-            f'"{name}" is no name for a run: a letter, then letters, digits, dots, dashes and underscores, at most 100 '
+            f'"{name}" is not a name for a run: a letter, then letters, digits, dots, dashes, underscores, at most 100 '
             "in all, and no word that YAML reads as something else, such as null or yes"
         )
     if os.path.lexists(RUNS / name):
         raise AsrmeterError(
-            f"{RUNS / name} is there already; give another name, or first: python scripts/runs.py remove {name}"
+            f"{RUNS / name} already exists; give another name, or first run python scripts/runs.py remove {name}"
         )
     if os.path.lexists(name):
         raise AsrmeterError(f"{name} is also a file or folder here, and could mean either; give another name")
@@ -121,7 +121,7 @@ def remove(name: str) -> None:
     names = kept_names()
     if name not in names or (RUNS / name).is_symlink():
         known = few(names) or "none"
-        raise AsrmeterError(f'"{name}" is no kept run; there are: {known}')
+        raise AsrmeterError(f'"{name}" is not a kept run; kept runs: {known}')
     # Out of sight first, so that no half of it is ever taken for a run.
     gone = RUNS / f".{name}.removed"
     with explained(RUNS / name):

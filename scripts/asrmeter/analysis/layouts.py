@@ -101,7 +101,7 @@ LAYOUTS = pa.schema(
             "The peak memory on the GPU of all processes, as their runtimes tell it. The most in a lap.",
             Source.MEASURED,
             unit="bytes",
-            null_when=f"there is no GPU, the runtime does not tell it, or {_FAILED}",
+            null_when=f"there is no GPU, the runtime does not report it, or {_FAILED}",
         ),
         column(
             "ratio_to_first",
@@ -163,7 +163,7 @@ def read_record(run: LayoutRun, path: Path) -> MeasuredLayout:
     """Return what came of a layout in a lap.
 
     Raises:
-        AsrmeterError: the file is missing or damaged, holds something else, or has a value that cannot be.
+        AsrmeterError: the file is missing or damaged, holds something else, or has an impossible value.
     """
     table = parquet.read(path)
     try:

@@ -30,7 +30,7 @@ class Watched:
 
 
 def _watched(name: str, kind: pa.DataType, unit: str, meaning: str, when: str, key: str = "") -> Watched:
-    null_when = "no pass was timed, or the machine does not say it"
+    null_when = "no pass was timed, or it is unknown"
     return Watched(column(name, kind, meaning, Source.MEASURED, unit=unit, null_when=null_when), when, key or name)
 
 

@@ -43,7 +43,7 @@ OPTIMISATIONS = pa.schema(
             LABEL,
             "What is proposed, by its key in `resources/proposals.toml`.",
             Source.STUDY,
-            null_when="the study has the variant and nobody proposes it",
+            null_when="the variant is not a proposal",
         ),
         column(
             "wording",
@@ -62,13 +62,13 @@ OPTIMISATIONS = pa.schema(
         column(
             "kind",
             LABEL,
-            "What is held against what: `variant`, the variant against the baseline; `without`, the baseline against "
+            "Kind of comparison: `variant`, the variant against the baseline; `without`, the baseline against "
             "the variant, which leaves out what the baseline has; `batch`, the largest batch size against batch size "
             "1. In all three the ratios say what is gained by having what is proposed.",
             Source.STUDY,
         ),
         shared("variant"),
-        column("baseline", LABEL, "The variant that it is held against.", Source.STUDY),
+        column("baseline", LABEL, "The variant that it is compared with.", Source.STUDY),
         *map(shared, ("model", "weights", "device")),
         column(
             "n_cells", INTEGER, "The cells that were measured with it and without it.", Source.COUNTED, unit="cells"
@@ -156,14 +156,14 @@ OPTIMISATIONS = pa.schema(
         column(
             "differences",
             LABELS,
-            "What else differs by nature between the variant and fp32.",
+            "Inherent differences between the variant and fp32.",
             Source.RECORDED,
             null_when="the variant was not measured",
         ),
         column(
             "emulated",
             FLAG,
-            "Whether the processor has no instructions for the variant's number format, so that they are imitated.",
+            "Whether the processor has no instructions for the variant's number format, so that it is emulated.",
             Source.MACHINE,
             null_when="it is not known",
         ),
@@ -178,7 +178,7 @@ OPTIMISATIONS = pa.schema(
         column(
             "reason",
             MESSAGE,
-            "Why the verdict is what it is, and what it leaves open.",
+            "Reasons for the verdict, and what it leaves open.",
             Source.COMPUTED,
             null_when="there is nothing to add",
         ),

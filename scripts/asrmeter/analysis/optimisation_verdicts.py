@@ -84,7 +84,7 @@ class Judge:
         gate = self.study.report.accuracy_gate
         after = [result for _, result in pairs]
         if not after[0].writes_words:
-            return "", [f"accuracy is not known: {after[0].wer_note or 'weights are random'}"]
+            return "", [f"accuracy is unknown: {after[0].wer_note or 'weights are random'}"]
         if gate is None or all(result.variant == BASELINE for result in after):
             return "", []
         references = [

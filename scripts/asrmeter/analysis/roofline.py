@@ -36,7 +36,7 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _UNJUDGED = dict.fromkeys(("bound", *(f"{loss}_time_share" for loss in LOSSES)))
 IDENTITY = ("model", "weights", "variant", "device", "duration_s", "batch_size", "machine_id")
 
-_NOT_KNOWN = "work or traffic is not known; `note` says why"
+_NOT_KNOWN = "work or traffic is unknown; `note` says why"
 _NO_CEILING = f"there is no ceiling, or the stage was faster than it; or {_NOT_KNOWN}"
 _NO_VERDICT = f"the cell was disturbed; or {_NO_CEILING}"
 _SPENT = {
@@ -65,15 +65,15 @@ ROOFLINE = pa.schema(
             MESSAGE,
             "The number format that the variant asks for.",
             Source.STUDY,
-            null_when="the runtime does not tell it",
+            null_when="the runtime does not report it",
         ),
         column("stage", LABEL, "`encoder`, `decoder` (output layer included), or `pass`, the whole.", Source.RECORDED),
-        column("seconds", NUMBER, "What the stage takes of a pass.", Source.MEASURED, unit="s"),
-        _of_stage("gflop", "GFLOP", "What the stage computes in a pass.", Source.COUNTED),
+        column("seconds", NUMBER, "Time of the stage in a pass.", Source.MEASURED, unit="s"),
+        _of_stage("gflop", "GFLOP", "Operations of the stage in a pass.", Source.COUNTED),
         _of_stage(
             "min_traffic_bytes",
             "bytes",
-            "The least that has to be moved: weights once a run, caches once a step, input and output once.",
+            "Minimum memory traffic: weights once a run, caches once a step, input and output once.",
             Source.MODELLED,
         ),
         _of_stage("flop_per_byte", "FLOP/byte", "Operations over `min_traffic_bytes`.", Source.COMPUTED),
@@ -105,14 +105,14 @@ ROOFLINE = pa.schema(
         column(
             "bound",
             LABEL,
-            "What takes most of the seconds: `compute`, `memory`, `overhead` or `padding`.",
+            "The largest part of the time: `compute`, `memory`, `overhead` or `padding`.",
             Source.COMPUTED,
             null_when=_NO_VERDICT,
         ),
         column(
             "note",
             MESSAGE,
-            "Why something is not known, or what is to be known of it.",
+            "Reason for unknown values, or a remark on them.",
             Source.RECORDED,
             null_when="nothing",
         ),

@@ -49,7 +49,7 @@ SILENCE = pa.schema(
             "its characters.",
             Source.COUNTED,
             unit="words",
-            null_when="it was not heard; `reason` says why",
+            null_when="it was not transcribed; `reason` says why",
         ),
     ]
 )
@@ -57,7 +57,7 @@ SILENCE_MODELS = pa.schema(
     [
         *map(shared, KEY),
         column("n_clips", INTEGER, "The clips without speech that were heard.", Source.COUNTED, unit="clips"),
-        _counted("n_with_text", "clips", "The clips of which at least one word was written."),
+        _counted("n_with_text", "clips", "Clips with at least one transcribed word."),
         _share("share_with_text", "`n_with_text` of `n_clips`."),
         _share("share_ci_low", "The lower end of the 95 % interval of `share_with_text`, by Wilson's formula."),
         _share("share_ci_high", "The upper end of the 95 % interval of `share_with_text`."),
@@ -87,7 +87,11 @@ SILENCE_MODELS = pa.schema(
         ),
         shared("status"),
         column(
-            "reason", MESSAGE, "Why clips were not heard.", Source.RECORDED, null_when="all were, or none was planned"
+            "reason",
+            MESSAGE,
+            "Reason why clips were not transcribed.",
+            Source.RECORDED,
+            null_when="all were, or none was planned",
         ),
     ]
 )
@@ -139,7 +143,7 @@ def _read_record(path: Path) -> tuple[SilenceHeader, list[Row]]:
     """Return what a record is of, and its rows with the words of each.
 
     Raises:
-        AsrmeterError: it is missing or damaged, or has a value that cannot be.
+        AsrmeterError: it is missing or damaged, or has an impossible value.
     """
     table = parquet.read(path)
     rows = checked_rows(path, table, RECORD, _WORDS)

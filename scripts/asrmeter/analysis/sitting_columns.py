@@ -83,22 +83,18 @@ SITTING_COLUMNS: list[SittingColumn] = [
     (shared("disturbance"), lambda one: one.disturbance),
     *(_control(when, rate) for rate in RATES for when in ("before", "after")),
     (
-        column(
-            "control_s", NUMBER, "What both control kernels took.", Source.MEASURED, unit="s", null_when=_NO_CONTROL
-        ),
+        column("control_s", NUMBER, "Time of both control kernels.", Source.MEASURED, unit="s", null_when=_NO_CONTROL),
         lambda one: one.event(Control, "seconds"),
     ),
     (shared("machine_speed"), lambda one: one.machine_speed),
     (shared("timed_s"), _latency("timed_s")),
     (
-        column(
-            "budget_s", NUMBER, "The time that was given to timed passes.", Source.STUDY, unit="s", null_when=NOT_TIMED
-        ),
+        column("budget_s", NUMBER, "Time available for timed passes.", Source.STUDY, unit="s", null_when=NOT_TIMED),
         _latency("budget_s"),
     ),
     (shared("job_s"), _header("job_s")),
     (
-        column("ended_by", MESSAGE, "Why no further round was timed.", Source.RECORDED, null_when=NOT_TIMED),
+        column("ended_by", MESSAGE, "Reason why timing stopped.", Source.RECORDED, null_when=NOT_TIMED),
         _latency("reason"),
     ),
     *((watched.column, lambda one, watched=watched: one.watched(watched.when, watched.key)) for watched in WATCHED),

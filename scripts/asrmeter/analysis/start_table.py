@@ -47,7 +47,7 @@ START = pa.schema(
             "The CPU time of importing the runtime and its libraries, in the fork server.",
             Source.MEASURED,
             unit="CPU s",
-            null_when=f"there was no fork server, so that `load_s` holds the imports; or {_NO_CELL}",
+            null_when=f"there was no fork server, so `load_s` includes the imports; or {_NO_CELL}",
         ),
         *map(CELLS.field, _COSTS),
         column(

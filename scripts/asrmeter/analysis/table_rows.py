@@ -123,7 +123,7 @@ def _faults(columns: Mapping[str, Sequence[Any]], numbers: Iterable[str], words:
         if name in columns and impossible(name, columns[name]) is not None:
             for place, value in enumerate(columns[name]):
                 if impossible(name, (value,)) is not None:
-                    found.setdefault(place, f"{name} is {value}, which cannot be")
+                    found.setdefault(place, f"{name} is {value}, which is impossible")
     for name, allowed in words.items():
         for place, value in enumerate(columns.get(name, ())):
             if value is not None and value not in allowed:

@@ -1,14 +1,14 @@
-"""Addresses in texts, without what gives access: passwords, tokens, signatures. Standard library only."""
+"""Remove passwords, tokens and signatures from addresses in texts. Standard library only."""
 
 import re
 
 _HIDDEN = "***"
 _SCHEME = r"\b[a-z][a-z0-9+.-]{0,20}:/{1,3}"
-# What gives access, and what is written instead of it.
+# Patterns of secrets, and their replacements.
 _SECRETS = (
-    # What stands before an @, up to the last one before the path, as clients take it.
+    # User and password: everything before the last @ of the host, as clients read it.
     (re.compile(rf"({_SCHEME}|//)[^\s/?#]*@", re.I), rf"\1{_HIDDEN}@"),
-    # A password with a slash, question mark or number sign in it, which should have been encoded.
+    # A password with an unencoded slash, question mark or number sign.
     (re.compile(rf"({_SCHEME})(?!\*\*\*@)[^\s/?#@:\"'<>\[]*:(?!//)[^\s\"'<>]*@", re.I), rf"\1{_HIDDEN}@"),
     # A proxy may be written without a scheme: user:password@host.
     (re.compile(r"(?:^|(?<=[\s\"'<>()=,;]))[^\s/:@\"'<>()=,;]+:[^\s:@/\"'<>]+@(?=[\w\[])"), f"{_HIDDEN}@"),
@@ -21,12 +21,12 @@ _SECRETS = (
 
 
 def has_secret(text: str) -> bool:
-    """Tell whether a text has a password, or a token of the Hub."""
+    """Return True if a text contains a password or a token of the Hub."""
     return without_secrets(text).count(_HIDDEN) > text.count(_HIDDEN)
 
 
 def without_secrets(text: str) -> str:
-    """Return a text whose addresses have neither user and password nor a query, and that has no token of the Hub."""
+    """Return a text without tokens of the Hub, and without user, password and query in its addresses."""
     if not any(sign in text for sign in ("@", "?", "#", "hf_")):
         return text
     for secret, instead in _SECRETS:

@@ -19,22 +19,22 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.printable import printable
 from asrmeter.common.regular_files import open_regular, read_regular
 
-# More than the record of a cell, and little compared with what a run writes.
+# More than the record of a cell, and little compared with the output of a run.
 ROOM_BYTES = 2**20
-# Of what a step writes; a corpus of a million segments has less.
+# Limit for the JSON of a step. A corpus of a million segments needs less.
 MOST_JSON_BYTES = 500_000_000
-# Longer than writing any file of ours takes.
+# Longer than the writing of any of our files.
 _ABANDONED_S = 24 * 3600
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What the operating system says -> what it means for a file that is to be written, and the way out.
+# Error numbers of the operating system -> the message for a file to be written, with a remedy.
 _REASONS = {
-    (errno.ENOSPC, errno.EDQUOT): "no space left on the disk; free some and run again, nothing was left half-written",
-    (errno.EFBIG,): "is larger than files may be here; raise the limit (ulimit -f unlimited) and run again, nothing "
-    "was left half-written",
-    (errno.EACCES, errno.EPERM, errno.EROFS): "may not be written ({reason}); check the folder's owner, mode and mount",
-    (errno.ENOTDIR, errno.EEXIST, errno.EISDIR): "cannot be made ({reason}); another file is in its place",
-    (errno.ELOOP,): "cannot be made ({reason}); a link on the way to it leads back to itself, delete that",
-    (errno.ENAMETOOLONG,): "cannot be made ({reason}); shorten its name, or that of a folder on the way to it",
+    (errno.ENOSPC, errno.EDQUOT): "no space left on the disk; free some space and run again; no partial file was left",
+    (errno.EFBIG,): "exceeds the limit for file sizes; raise it (ulimit -f unlimited) and run again; no partial file "
+    "was left",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "cannot be written ({reason}); check the folder's owner, mode and mount",
+    (errno.ENOTDIR, errno.EEXIST, errno.EISDIR): "cannot be made ({reason}); remove the other file in its place",
+    (errno.ELOOP,): "cannot be made ({reason}); delete the link in its path that leads back to itself",
+    (errno.ENAMETOOLONG,): "cannot be made ({reason}); shorten its name or the name of a folder in its path",
     (errno.EMFILE, errno.ENFILE): "cannot be made ({reason}); raise the limit of open files (ulimit -n)",
 }
 
@@ -46,7 +46,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_json(path: Path, alone: bool = False, shape: Any = object) -> Any:
-    """Return the content of a JSON file that an earlier step wrote, `alone` or together with its whole folder.
+    """Return the content of a JSON file that an earlier step wrote, `alone` or together with its folder.
 
     `shape` describes valid content: a type or several, a set of values, a list with the shape of its items, or a
     mapping of required keys to their shapes, with the shape of all other values under `*`.
@@ -116,7 +116,7 @@ def _files_below(folder: str, place: str, within: frozenset[str]) -> Iterator[tu
 def atomic(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` for a new file or folder, which replaces `target` if no error is raised.
 
-    A folder that already exists at `target` is replaced as a whole.
+    An existing folder at `target` is replaced completely.
 
     Raises:
         AsrmeterError: the file cannot be written, or another cannot be read for it.
@@ -130,10 +130,10 @@ def atomic(target: Path) -> Iterator[Path]:
 
 
 def check_room(*targets: Path) -> None:
-    """Check that files can be written, before long work is done for them.
+    """Check that files can be written, before the long work that produces them.
 
     Raises:
-        AsrmeterError: a disk has less than `ROOM_BYTES` left, or a place is not writable.
+        AsrmeterError: a disk has less than `ROOM_BYTES` free, or a folder is not writable.
     """
     for target in targets:
         with _scratch_beside(target) as scratch, open(scratch / target.name, "wb") as stream:
@@ -171,7 +171,7 @@ def explained(target: Path) -> Iterator[None]:
 
 
 def _is_abandoned(scratch: Path) -> bool:
-    """Return True if the writing process has ended; for another machine's, if the folder is old."""
+    """Return True if the writing process has ended, or, on another machine, if the folder is old."""
     boot, _, pid = scratch.name.split(".")[-2].partition("-")
     if boot == _boot_id():
         return not os.path.exists(f"/proc/{pid}")
@@ -182,22 +182,22 @@ def _is_abandoned(scratch: Path) -> bool:
 
 @functools.cache
 def _boot_id() -> str:
-    """Return an id of this machine since its last boot."""
+    """Return an identifier of this machine and boot."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").replace("-", "")[:8]
     return "unknown"
 
 
 def write_atomically(target: Path, content: bytes | str) -> None:
-    """Write a file as a whole, or not at all."""
+    """Write a file completely or not at all."""
     data = content.encode() if isinstance(content, str) else content
     with atomic(target) as part:
         part.write_bytes(data)
 
 
 def _other_file(error: OSError, target: Path) -> str | None:
-    """Return the file that an error is about; None if that is `target`, lies beside it, or has it below."""
-    # Who copies a file names the source where the copy does not fit.
+    """Return the file of an error; None if it is `target`, a file beside it, or a folder above it."""
+    # A copy that does not fit raises an error that names the source.
     if error.errno in _NO_ROOM or not isinstance(error.filename, str | bytes | os.PathLike):
         return None
     name = os.fsdecode(error.filename)
@@ -206,10 +206,10 @@ def _other_file(error: OSError, target: Path) -> str | None:
 
 
 def _explain(error: OSError, target: Path) -> AsrmeterError:
-    """Return an error of the operating system, or of a library that makes its own such, as one line."""
+    """Return an error of the operating system, or a similar error of a library, as one line."""
     reason = error.strerror or one_line(error) or type(error).__name__
     if (other := _other_file(error, target)) is not None:
-        return AsrmeterError(f"{target}: cannot be made of {printable(other)} ({reason})")
+        return AsrmeterError(f"{target}: cannot be made from {printable(other)} ({reason})")
     said = next((text for numbers, text in _REASONS.items() if error.errno in numbers), None)
     said = said or "cannot be written ({reason}); check the disk, and run again"
     return AsrmeterError(f"{target}: {said.format(reason=reason)}")

@@ -1,35 +1,35 @@
-"""What a file is by its first bytes, whatever its name says. Standard library only."""
+"""Recognise a file by its first bytes, regardless of its name. Standard library only."""
 
 from typing import NamedTuple
 
-# More than the longest mark below, and enough of a text to tell that it is one.
+# More than the longest mark below, and enough to recognise a text.
 N_BYTES = 1024
 
 
 class Kind(NamedTuple):
-    """What a file is (`a git-lfs pointer`), and what to do where another file was expected."""
+    """The kind of a file (`a git-lfs pointer`), and what to do if another kind was expected."""
 
     name: str
     way_out: str
 
     def __str__(self) -> str:
-        """Return both, as the end of a message that begins with the file."""
+        """Return both as the end of a message that begins with the file."""
         return f"is {self.name}; {self.way_out}"
 
 
 _UNPACK = "unpack it"
 _CONVERT = "convert it to FLAC or WAV"
 _SAVE_AS_CSV = 'save it as "CSV UTF-8"'
-_DOWNLOAD = "download the file itself: the address may need a login, or be that of a page about the file"
+_DOWNLOAD = "download the file itself: the address may need a login, or lead to a page about the file"
 _UTF_16 = Kind("text in UTF-16", "save it as UTF-8")
-_PICKLE = Kind("a pickle of Python", "asrmeter opens none: it could run any code")
+_PICKLE = Kind("a pickle of Python", "asrmeter does not open pickles, because they can run any code")
 _WEB_PAGE = Kind("a web page", _DOWNLOAD)
-# The mark, where it begins, and what it means.
+# The mark, its position, and its meaning.
 _MARKS = (
     (
         b"version https://git-lfs.github.com/spec/",
         0,
-        Kind("a git-lfs pointer, not the file", "fetch it by git lfs pull"),
+        Kind("a git-lfs pointer, not the file", "fetch the file with git lfs pull"),
     ),
     (b"\x1f\x8b", 0, Kind("compressed by gzip", _UNPACK)),
     (b"BZh", 0, Kind("compressed by bzip2", _UNPACK)),
@@ -43,7 +43,7 @@ _MARKS = (
     (b"\x89PNG\r\n", 0, Kind("a picture (PNG)", _DOWNLOAD)),
     (b"\xff\xd8\xff", 0, Kind("a picture (JPEG)", _DOWNLOAD)),
     (b"PAR1", 0, Kind("a Parquet file", _UNPACK)),
-    (b"ftyp", 4, Kind("MP4, M4A or a relative of them", _CONVERT)),
+    (b"ftyp", 4, Kind("MP4, M4A or a similar format", _CONVERT)),
     (b"\x1a\x45\xdf\xa3", 0, Kind("Matroska or WebM", _CONVERT)),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, Kind("WMA or WMV", _CONVERT)),
     (b"#!AMR", 0, Kind("AMR", _CONVERT)),
@@ -55,7 +55,7 @@ _MARKS = (
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """Return what the beginning of a file shows that it is; None where it shows nothing."""
+    """Return the kind of a file by its beginning; None if it is unknown."""
     head = head[:N_BYTES]
     for mark, at, kind in _MARKS:
         if head[at : at + len(mark)] == mark:
@@ -76,13 +76,13 @@ def kind_of(head: bytes) -> Kind | None:
 def _text(head: bytes) -> Kind | None:
     if not head:
         return None
-    # Every second byte is 0 in UTF-16 of Latin letters, whether or not a mark begins it.
+    # In UTF-16 every second byte of Latin letters is 0, with or without a byte order mark.
     if len(head) >= 8 and (not any(head[1:64:2]) or not any(head[:64:2])) and any(head):
         return _UTF_16
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A character may be cut by the end of what was read.
+        # The last character may be incomplete.
         if len(head) < N_BYTES or error.start < len(head) - 3:
             return None
         text = head[: error.start].decode("utf-8")

@@ -11,10 +11,10 @@ from asrmeter.common.errors import did_you_mean
 from asrmeter.common.paths import RESOURCES
 from asrmeter.common.toml_files import read_catalogue
 
-# Letters of a text that are looked at: its script shows long before.
+# Number of letters to examine. Fewer are enough to recognise the script.
 _MOST_LETTERS = 100_000
-# Codes that datasets use beside those of `common.languages`.
-# Of Norwegian models know one code, and Nynorsk.
+# Codes that datasets use in addition to those of `common.languages`.
+# Models know one code for Norwegian, and Nynorsk.
 _OTHER_CODES = {
     "cmn": "zh",
     "fil": "tl",
@@ -34,10 +34,10 @@ class Language:
     """A language.
 
     Attributes:
-        code: ISO 639-1, or Whisper's code where that has none.
+        code: ISO 639-1, or Whisper's code if there is none.
         name: its English name.
-        scripts: what it is written in, the usual one first, as `script_of` names them.
-        spaces: whether spaces part its words. Where they do not, errors are counted by characters.
+        scripts: its scripts, the usual one first, as named by `script_of`.
+        spaces: whether spaces separate its words. If not, errors are counted in characters.
     """
 
     code: str
@@ -53,21 +53,21 @@ def languages() -> Mapping[str, Language]:
 
 
 def has_spaces(code: str | None) -> bool:
-    """Tell whether spaces part the words of a language; so it is taken of one that is not known."""
+    """Return whether spaces separate the words of a language; True if the language is unknown."""
     language = languages().get(code or "")
     return language is None or language.spaces
 
 
 @functools.lru_cache(maxsize=2**16)
 def script_of(letter: str) -> str | None:
-    """Return the script of a letter by Unicode's name of it, such as LATIN; None of what is no letter."""
+    """Return the script of a letter by its Unicode name, such as LATIN; None if it is not a letter."""
     if not letter.isalpha():
         return None
     return unicodedata.name(letter, "").partition(" ")[0] or None
 
 
 def scripts_of(text: str) -> Counter[str]:
-    """Return how many letters of a text are of each script, the most frequent first."""
+    """Return the number of letters of each script in a text, the most frequent first."""
     found: Counter[str] = Counter()
     for letter, n in Counter(text[:_MOST_LETTERS]).items():
         if script := script_of(letter):
@@ -76,11 +76,11 @@ def scripts_of(text: str) -> Counter[str]:
 
 
 def unknown_language(written: str) -> str:
-    """Return what is wrong with a text that is no code of a language."""
+    """Return the message about a text that is not a language code."""
     by_name = {language.name.lower(): code for code, language in languages().items()}
     code = by_name.get(written.lower()) or language_of_tag(written)
     hint = f" (did you mean {code}?)" if code else did_you_mean(written.lower(), by_name)
-    return f"unknown language {written}{hint}; give a code of ISO 639-1, such as ru"
+    return f"unknown language {written}{hint}; give an ISO 639-1 code, such as ru"
 
 
 def language_of_tag(tag: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Progress of long work as lines in the log."""
+"""Log the progress of long work."""
 
 import logging
 import time
@@ -10,9 +10,9 @@ INTERVAL_S = 10
 
 
 def log_progress(items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
-    """Yield the items, and log every ten seconds how many are done, and of how many if `total` is known.
+    """Yield the items, and every ten seconds log the number that is done, and `total` if it is known.
 
-    `done` is the number of items that an earlier attempt has done.
+    `done` is the number of items that an earlier attempt completed.
     """
     last_s = time.monotonic()
     for n, item in enumerate(items, start=done + 1):

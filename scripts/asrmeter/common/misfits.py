@@ -1,6 +1,6 @@
-"""Hold what was read against its type: of a dataclass, the annotations of its fields. Standard library only.
+"""Check values that were read against the annotations of a dataclass. Standard library only.
 
-Of a number its name says more; see `quantities`.
+The name of a number limits it further; see `quantities`.
 """
 
 import functools
@@ -15,11 +15,11 @@ from typing import Any
 from asrmeter.common.printable import printable
 from asrmeter.common.quantities import limits
 
-# Given a value and its name, returns how the value is wrong, None if it is not.
+# Takes a value and its name; returns what is wrong, or None.
 _Check = Callable[[Any, str], str | None]
-# Settings are never nested as deep as this; what is nested deeper than Python's stack could not be written again.
+# Settings are never nested this deep. Values nested deeper than Python's stack could not be written again.
 _DEEPEST = 20
-# What every reader of JSON takes for the same whole number.
+# Integers that every JSON reader represents exactly.
 _LARGEST = 2**53
 _KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
@@ -30,14 +30,14 @@ _KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
 
 
 def misfit(value: Any) -> str | None:
-    """Return which field of a dataclass has a value that it cannot have, and what that is; None if none has."""
+    """Return the first field of a dataclass with an impossible value, and the value; None if all are possible."""
     wrong = _of_fields(value, "")
     return wrong and printable(wrong)
 
 
 @functools.cache
 def _check_of(kind: Any) -> _Check:
-    """Return the check of a type; what is not known here may be anything that JSON has."""
+    """Return the check of a type; an unknown type accepts any JSON value."""
     if kind in _KINDS:
         return functools.partial(_of_number if kind in (int, float) else _of_kind, *_KINDS[kind])
     if is_dataclass(kind):
@@ -80,7 +80,7 @@ def _of_number(expected: str, own: tuple[type, ...], value: Any, name: str) -> s
     low, high = limits(name)
     if low <= value <= high and (type(value) is float or abs(value) <= _LARGEST):
         return None
-    return f"{name} is {_shown(value)}, which cannot be"
+    return f"{name} is {_shown(value)}, which is impossible"
 
 
 def _of_mapping(check: _Check, value: Any, name: str) -> str | None:
@@ -106,11 +106,11 @@ def _of_list(check: _Check, value: Any, name: str) -> str | None:
 def _of_json(value: Any, name: str, depth: int = 0) -> str | None:
     is_odd = not math.isfinite(value) if isinstance(value, float) else isinstance(value, int) and abs(value) > _LARGEST
     if is_odd:
-        return f"{name} is {_shown(value)}, which cannot be"
+        return f"{name} is {_shown(value)}, which is impossible"
     if not isinstance(value, list | tuple | dict):
         return None
     if depth == _DEEPEST:
-        return f"{name} is nested too deep"
+        return f"{name} is nested too deeply"
     inner = functools.partial(_of_json, depth=depth + 1)
     return (_of_mapping if isinstance(value, dict) else _of_list)(inner, value, name)
 

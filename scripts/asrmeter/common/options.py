@@ -1,7 +1,6 @@
-"""What descriptions of a study's options share, in the words of pydantic's `Field`, without importing it.
+"""Shared metadata of a study's options, in the form of pydantic's `Field`, without importing pydantic.
 
-Options that jobs without pydantic read are frozen dataclasses. The `metadata` of a field has its description and its
-limits.
+Options for jobs without pydantic are frozen dataclasses. The `metadata` of a field contains its description and limits.
 """
 
 from typing import Any
@@ -18,5 +17,5 @@ TEXT: dict[str, Any] = {"min_length": 1}
 
 
 def derived() -> Any:
-    """Return None, which `__post_init__` replaces: the default of a field that follows from the others."""
+    """Return None, the default of a field that `__post_init__` derives from the others."""
     return None

@@ -1,4 +1,4 @@
-"""Which of n ordered values hold a percentile between them, whatever the distribution. Standard library only."""
+"""Distribution-free intervals of percentiles, from ordered values. Standard library only."""
 
 import functools
 import itertools
@@ -9,16 +9,15 @@ from asrmeter.common.constants import CONFIDENCE
 
 @functools.cache
 def least_n(share: float) -> int:
-    """Return how many values the interval of a percentile takes: 59 for the 95th."""
+    """Return the number of values that the interval of a percentile needs: 59 for the 95th."""
     return next(n for n in itertools.count(1) if order_interval(n, share))
 
 
 @functools.cache
 def order_interval(n: int, share: float) -> tuple[int, int] | None:
-    """Return which two of n values, the smallest being 1, hold a percentile between them with 95 %; None for too few.
+    """Return the ranks (from 1) of the two of n values that enclose a percentile with 95 %; None for too few values.
 
-    Of n values k are below it with the probability of a binomial, whatever the distribution. It is the closest of all
-    such pairs.
+    The number of values below a percentile is binomial for any distribution. The closest of all such pairs is returned.
     """
     below = _below(n, share)
     best: tuple[int, float, int, int] | None = None
@@ -36,9 +35,9 @@ def order_interval(n: int, share: float) -> tuple[int, int] | None:
 
 @functools.cache
 def least_rank(n: int, share: float) -> int | None:
-    """Return the largest of n values, the smallest being 1, that a percentile is not below with 95 %; None for too few.
+    """Return the rank (from 1) of the one-sided lower 95 % bound of a percentile among n values; None for too few.
 
-    That is a bound from one side, which takes far fewer values than one from above.
+    It needs far fewer values than an upper bound.
     """
     below = _below(n, share)
     return next((low for low in range(n, 0, -1) if 1 - below[low] >= CONFIDENCE), None)

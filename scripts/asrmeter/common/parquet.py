@@ -1,6 +1,6 @@
-"""Tables as files: Parquet and CSV, whole or not there. A Parquet file carries the hash of its own bytes.
+"""Tables as files: Parquet and CSV, written completely or not at all. A Parquet file contains a hash of its bytes.
 
-The sha256 is in the file's metadata. It is that of all bytes, with `_BLANK` in its own place.
+The sha256 is in the file's metadata. It covers all bytes, with `_BLANK` in its own place.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from asrmeter.common.regular_files import read_regular
 # Keys of a file's metadata.
 _HEADER, _CHECKSUM = b"asrmeter", b"asrmeter.sha256"
 _BLANK = b"0" * 64
-# More than the tables of a study of ten thousand cells have.
+# More than in the tables of a study with ten thousand cells.
 MOST_BYTES, _MOST_ROWS = 2**31, 10_000_000
-# Whatever `printable` may change, in the words of Arrow's expressions.
+# All characters that `printable` may change, as an Arrow expression.
 _UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 # Half of a surrogate pair, or a whole one.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -45,10 +45,10 @@ def read(file: Path) -> pa.Table:
 
 
 def opened(file: Path) -> pq.ParquetFile:
-    """Return a Parquet file to read from, after a check of its bytes. A file without a checksum counts as whole.
+    """Return a Parquet file for reading, after a check of its bytes. A file without a checksum passes.
 
     Raises:
-        AsrmeterError: the bytes are not those that were written, or it is no regular file.
+        AsrmeterError: the bytes differ from those that were written, or it is not a regular file.
         OSError, ValueError, pyarrow.ArrowException: the file is missing, or is not a Parquet file.
     """
     content = read_regular(file, MOST_BYTES)
@@ -59,12 +59,14 @@ def opened(file: Path) -> pq.ParquetFile:
         )
     checksum = (found.metadata.metadata or {}).get(_CHECKSUM)
     if checksum and hashlib.sha256(_replace_last(content, checksum, _BLANK)).hexdigest().encode() != checksum:
-        raise AsrmeterError(f"{file}: is damaged, its bytes are not those that were written; delete it and run again")
+        raise AsrmeterError(
+            f"{file}: is damaged: its bytes differ from those that were written; delete it and run again"
+        )
     return found
 
 
 def columns_of(table: pa.Table, schema: pa.Schema) -> dict[str, list[Any]]:
-    """Return those columns of a schema that a table has, as Python's values.
+    """Return the columns of a schema that a table has, as Python values.
 
     Raises:
         ValueError: a column is of another type.
@@ -83,7 +85,7 @@ def in_types(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _as_type(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return a column as another type that has the same values. Text and numbers are never that."""
+    """Convert a column to another type with the same values, never between text and numbers."""
     if column.type == kind:
         return column
     if column.null_count == len(column):
@@ -111,11 +113,11 @@ def numbers_of(schema: pa.Schema) -> tuple[str, ...]:
 
 
 def header_of(table: pa.Table) -> dict[str, Any]:
-    """Return what was saved as the header of a table that was read.
+    """Return the saved header of a table.
 
     Raises:
-        KeyError: there is none.
-        ValueError: it is damaged.
+        KeyError: there is no header.
+        ValueError: the header is damaged.
     """
     written = (table.schema.metadata or {})[_HEADER]
     content = json.loads(written)
@@ -125,7 +127,7 @@ def header_of(table: pa.Table) -> dict[str, Any]:
 
 
 def save(file: Path, table: pa.Table, header: Mapping[str, Any] | None = None) -> None:
-    """Write a table as a Parquet file, whole or not there; its `header` is JSON."""
+    """Write a table as a Parquet file, completely or not at all; its `header` is JSON."""
     write_atomically(file, as_parquet(table, header))
 
 
@@ -147,7 +149,7 @@ def _replace_last(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
-    """Write every table as Parquet and CSV: what cannot be seen is escaped in both, and lists become JSON in CSV."""
+    """Write every table as Parquet and CSV: invisible characters are escaped in both, and lists become JSON in CSV."""
     for name, table in tables.items():
         shown = _with_columns(table, pa.types.is_string, _visible)
         save(folder / f"{name}.parquet", shown)
@@ -155,7 +157,7 @@ def write(tables: Mapping[str, pa.Table], folder: Path) -> None:
 
 
 def as_csv(table: pa.Table) -> bytes:
-    """Return a table, of which what cannot be seen is escaped, as CSV: lists become JSON."""
+    """Return a table with escaped invisible characters as CSV; lists become JSON."""
     stream = io.BytesIO()
     pa.csv.write_csv(_with_columns(table, pa.types.is_list, _as_json), stream)
     return stream.getvalue()
@@ -202,7 +204,7 @@ def _with_columns(
 
 
 def _as_json(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column of lists as texts, in which what cannot be seen is escaped as JSON does it."""
+    """Return a column of lists as JSON texts, with invisible characters escaped as in JSON."""
     texts: list[str | None] = []
     for value in column.to_pylist():
         text = None if value is None else json.dumps(value, ensure_ascii=False)
@@ -211,7 +213,7 @@ def _as_json(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _visible(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of texts in which what cannot be seen is escaped; nearly all have nothing of it."""
+    """Return a column of texts with invisible characters escaped; most texts have none."""
     unseen = pc.match_substring_regex(column, _UNSEEN)
     if not pc.any(unseen).as_py():
         return column

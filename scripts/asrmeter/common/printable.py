@@ -1,10 +1,10 @@
-"""Show text of unknown origin: names of files, transcripts, messages of libraries. Standard library only."""
+"""Make text of unknown origin printable: file names, transcripts, messages of libraries. Standard library only."""
 
 import re
 import unicodedata
 
-# Signs that a reader does not see, or that change the order of those around them. What letters need to be joined or
-# parted (soft hyphen, zero-width joiner and non-joiner) stays, and so do spaces of every width.
+# Characters that are invisible or change the order of their neighbours. Soft hyphens, zero-width joiners and
+# non-joiners stay, because letters need them, and so do spaces of every width.
 _INVISIBLE = re.compile(
     "[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -21,15 +21,15 @@ def printable(text: str, most: int | None = None) -> str:
     value, `\xe9`. Of a text longer than `most` characters the beginning is returned, and how long it is.
     """
     cut = text if most is None or len(text) <= most else text[:most]
-    # The control signs of Python's isprintable are few; looking for them is quicker than asking for each category.
+    # Python's isprintable excludes few control characters. A search for them is faster than a lookup of each category.
     shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_shown, cut))
     return shown if cut is text else f"{shown}… ({len(text):,} characters)"
 
 
 def spoken(text: str) -> str:
-    """Return a text for a comparison of what was said: without what no reader sees, and as UTF-8 can store it.
+    """Return a text for a comparison of words: without invisible characters, and valid in UTF-8.
 
-    Control signs become spaces, half a character becomes U+FFFD, invisible marks are left out.
+    Control characters become spaces, half of a surrogate pair becomes U+FFFD, invisible marks are removed.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -37,7 +37,7 @@ def spoken(text: str) -> str:
 
 
 def whole_characters(text: str) -> str:
-    """Return a text with U+FFFD for each half of a character: UTF-8 can store it."""
+    """Return a text with U+FFFD for each half of a surrogate pair, so that UTF-8 can store it."""
     return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

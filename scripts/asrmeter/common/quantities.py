@@ -1,7 +1,7 @@
-"""What values a quantity can have, by its name: names end in their unit. Standard library only.
+"""Possible values of a quantity, by its name: names end in their unit. Standard library only.
 
-What was measured lies far within these limits, and arithmetic with it cannot overflow. Whatever lies beyond was not
-measured: a file of somebody else's, or one that was edited.
+Measured values lie far within these limits, and arithmetic with them cannot overflow. A value beyond them comes from a
+foreign or edited file.
 """
 
 import datetime
@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Of no unit is there as much.
+# No quantity of any unit is larger.
 _MOST = 1e30
 _ANY = (-_MOST, _MOST)
-# The first pattern that a whole name matches counts; what no pattern matches is not negative.
+# The first pattern that matches the full name applies. A name without a match is not negative.
 _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
-    # Differences, and ends of intervals.
+    # Differences and ends of intervals.
     (
         r"clock_jump_s|n_throttle_events|overhead|energy_net_.*|model_error|.*_difference|wer_change.*|.*_ci_(low|high).*|published_.*",
         _ANY,
@@ -36,13 +36,13 @@ _LIMITS: tuple[tuple[str, tuple[float, float]], ...] = (
 
 
 def fault_of(columns: Mapping[str, Sequence[Any]], names: Iterable[str]) -> str | None:
-    """Return which of the columns of numbers, or of lists of them, has a value that it cannot have; None if none has.
+    """Return the first column of numbers, or of lists of numbers, with an impossible value; None if there is none.
 
-    `names` are those of the columns.
+    `names` are the names of the columns.
     """
     for name in names:
         if (wrong := impossible(name, columns[name])) is not None:
-            return f"{name} is {wrong}, which cannot be"
+            return f"{name} is {wrong}, which is impossible"
     return None
 
 
@@ -53,7 +53,7 @@ def limits(name: str) -> tuple[float, float]:
 
 
 def impossible(name: str, values: Sequence[Any]) -> float | None:
-    """Return the first of the values that a quantity of this name cannot have, None if it can have all of them.
+    """Return the first impossible value of a quantity of this name, None if all are possible.
 
     Values may be lists of values, or missing.
     """
@@ -61,7 +61,7 @@ def impossible(name: str, values: Sequence[Any]) -> float | None:
     if known and isinstance(known[0], list):
         return impossible(name, [*itertools.chain.from_iterable(known)])
     low, high = limits(name)
-    # Not a number compares with nothing, but is left in a sum.
+    # NaN fails every comparison, but it stays in a sum.
     if not known or (low <= min(known) and max(known) <= high and math.isfinite(sum(known))):
         return None
     return next(value for value in known if not low <= value <= high)

@@ -1,4 +1,4 @@
-"""Open files that somebody else named: regular ones only, of a bounded size, below their own folder.
+"""Open files named by foreign data: only regular files of limited size below a given folder.
 
 Standard library only: the measuring parent uses it.
 """
@@ -21,7 +21,7 @@ _KINDS = (
 
 
 def open_regular(path: Path, most_bytes: int | None = None) -> BufferedReader:
-    """Open a file for reading. A pipe or a device is not waited for.
+    """Open a file for reading, without waiting for a pipe or a device.
 
     Raises:
         AsrmeterError: it is not a regular file, or larger than `most_bytes`.
@@ -35,7 +35,7 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BufferedReader:
         if most_bytes is not None and status.st_size > most_bytes:
             raise AsrmeterError(
                 f"{printable(str(path))}: has {status.st_size / 1e6:,.0f} MB, more than the {most_bytes / 1e6:,.0f} MB "
-                "that such a file may have"
+                "allowed for such a file"
             )
         return os.fdopen(descriptor, "rb")
     except BaseException:
@@ -44,16 +44,16 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BufferedReader:
 
 
 def kind_of_file(mode: int) -> str:
-    """Return what a file is by its mode: a folder, a pipe, ..."""
+    """Return the kind of a file by its mode: a folder, a pipe, ..."""
     return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def kind_of_place(path: Path) -> str:
-    """Return what stands where a file should be: a pipe, a link to nowhere, ...; "" for a file, or nothing."""
+    """Return what is in the place of a file: a pipe, a broken link, ...; "" for a file or nothing."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
-        return "a link to nowhere" if os.path.islink(path) else ""
+        return "a broken link" if os.path.islink(path) else ""
     return "" if stat.S_ISREG(status.st_mode) else kind_of_file(status.st_mode)
 
 
@@ -67,7 +67,7 @@ def below(folder: Path, name: str) -> Path:
     """Return the path of a file by its name relative to a folder.
 
     Raises:
-        AsrmeterError: the name is absolute or not normal, or leads out of the folder, by a link too.
+        AsrmeterError: the name is absolute or not normalised, or leads out of the folder, even by a link.
     """
     path = folder / name
     is_plain = name and not os.path.isabs(name) and "\0" not in name and os.path.normpath(name) == name

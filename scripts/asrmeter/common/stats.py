@@ -1,4 +1,4 @@
-"""Confidence intervals, percentiles, and which values differ by them."""
+"""Confidence intervals and percentiles, and comparisons based on them."""
 
 import math
 import statistics
@@ -17,14 +17,14 @@ _Z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; `low` and `high` are None where there is no interval.
+    """A value with its 95 % interval; `low` and `high` are None without an interval.
 
-    `floor` is the noise floor: values with a smaller relative difference tie, whatever the intervals say. It is None
-    where no noise floor was measured; then the intervals alone decide. For two estimates either `differs_from` holds,
-    or `ties_with`, or neither: then an interval is missing, and the comparison is inconclusive.
+    `floor` is the noise floor: values with a smaller relative difference tie, regardless of the intervals. It is None
+    if no noise floor was measured; then the intervals alone decide. For two estimates either `differs_from` holds, or
+    `ties_with`, or neither. In the last case an interval is missing, and the comparison is inconclusive.
 
-    What the estimates of a `block` share (the machine was slow for all of them) is no part of `own_se`, the standard
-    error of the logarithm, which is known with `own_df` degrees of freedom.
+    `own_se`, the standard error of the logarithm with `own_df` degrees of freedom, excludes the part that the estimates
+    of a `block` share (such as a slow machine).
     """
 
     value: float
@@ -41,7 +41,7 @@ class Estimate:
         return cls(value, value, value)
 
     def __rtruediv__(self, numerator: float) -> "Estimate":
-        """Return `numerator` divided by this estimate: the ends of the interval swap, what is relative stays."""
+        """Return `numerator` divided by this estimate: the ends of the interval swap, relative errors stay."""
         low, high = (numerator / end if end else None for end in (self.high, self.low))
         return replace(self, value=numerator / self.value, low=low, high=high)
 
@@ -70,7 +70,7 @@ class Estimate:
 
 
 def wilson_interval(n_found: int, n: int) -> tuple[float, float]:
-    """Return the ends of Wilson's 95 % interval of a share: of `n` cases, at least one, `n_found` have a property."""
+    """Return Wilson's 95 % interval of the share `n_found` / `n`, with `n` of at least one."""
     share, z2_n = n_found / n, _Z**2 / n
     middle = (share + z2_n / 2) / (1 + z2_n)
     half = math.sqrt(z2_n * (share * (1 - share) + z2_n / 4)) / (1 + z2_n)
@@ -80,9 +80,9 @@ def wilson_interval(n_found: int, n: int) -> tuple[float, float]:
 def ratio_of(one: Estimate, other: Estimate) -> Estimate | None:
     """Return the first estimate divided by the second with a 95 % interval; None if the second is zero.
 
-    Two of the same block differ by what is their own: what they share cancels. Otherwise their errors are independent:
-    on a logarithmic scale half-widths are added in quadrature, for each side (MOVER: Zou & Donner, 2008,
-    doi:10.1002/sim.3095). There is no interval if one of the two has none, or one that reaches zero.
+    For two estimates of the same block the shared part cancels. Otherwise their errors are independent: half-widths on
+    a logarithmic scale are added in quadrature, for each side (MOVER: Zou & Donner, 2008, doi:10.1002/sim.3095). There
+    is no interval if one of the two has none, or one that reaches zero.
     """
     if not other.value:
         return None
@@ -102,9 +102,9 @@ def ratio_of(one: Estimate, other: Estimate) -> Estimate | None:
 def mean_ratio(pairs: Sequence[tuple[Estimate, Estimate]]) -> Estimate | None:
     """Return the geometric mean of the ratios of pairs, the first over the second, with a 95 % interval.
 
-    Within blocks the ratios of pairs are independent, and half-widths are added in quadrature. What other pairs share
-    is not known: of them the half-widths are added. There is no interval if a ratio has none, and no mean without a
-    ratio of each pair.
+    Within blocks the ratios of pairs are independent, and half-widths are added in quadrature. The shared part of other
+    pairs is unknown, so their half-widths are added linearly. There is no interval if a ratio has none, and no mean if
+    a pair has no ratio.
     """
     ratios = [ratio_of(*pair) for pair in pairs]
     known = [ratio for ratio in ratios if ratio is not None and ratio.value > 0]
@@ -128,14 +128,14 @@ def mean_ratio(pairs: Sequence[tuple[Estimate, Estimate]]) -> Estimate | None:
 
 
 def quotient(first: Estimate, second: Estimate) -> Estimate | None:
-    """Return the second estimate divided by the first, as `ratio_of` has it."""
+    """Return the second estimate divided by the first; see `ratio_of`."""
     return ratio_of(second, first)
 
 
 def _half_width_in_block(one: Estimate, other: Estimate) -> float | None:
-    """Return half of the interval of the logarithm of a ratio within a block; None for two that share none.
+    """Return the half-width of the logarithm of a ratio within a block; None for estimates without a common block.
 
-    Variances that were pooled are known together by no more degrees of freedom than the better known one.
+    Pooled variances together have no more degrees of freedom than the better known one.
     """
     if one.block is None or one.block != other.block:
         return None
@@ -146,9 +146,9 @@ def _half_width_in_block(one: Estimate, other: Estimate) -> float | None:
 
 
 def _are_apart(one: Estimate, other: Estimate) -> bool | None:
-    """Tell whether the interval of the ratio excludes 1; None if an interval is missing.
+    """Return whether the interval of the ratio excludes 1; None if an interval is missing.
 
-    Where intervals reach zero (an error rate) it is that of the difference, which excludes 0.
+    If intervals reach zero (an error rate), the interval of the difference must exclude 0 instead.
     """
     found = ratio_of(one, other)
     if found and found.low is not None and found.high is not None:
@@ -162,11 +162,11 @@ def _are_apart(one: Estimate, other: Estimate) -> bool | None:
 
 
 def draws(estimates: Sequence[Estimate], n: int, seed: int = 0) -> np.ndarray:
-    """Return draws of the logarithms of positive values: a row a draw, a column an estimate.
+    """Return draws of the logarithms of positive values, one row per draw and one column per estimate.
 
-    Own parts are independent (Student's t); what the estimates of a block share is drawn once for all of them, and is
-    as wide as their intervals are beyond their own. An estimate without an interval is NaN throughout. What is drawn of
-    one does not depend on whether others have an interval.
+    Own parts are independent (Student's t). The shared part of a block is drawn once for all its estimates; its width
+    is the rest of their intervals. An estimate without an interval is NaN in every draw. The draws of an estimate do
+    not depend on the intervals of the others.
     """
     blocks = {one.block for one in estimates if one.block}
     shared = {one: np.random.default_rng([seed, zlib.crc32(one.encode())]).standard_normal(n) for one in blocks}
@@ -185,14 +185,14 @@ def draws(estimates: Sequence[Estimate], n: int, seed: int = 0) -> np.ndarray:
 
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
-    """Return a quotient; None where a part of it is missing, or it would divide by zero."""
+    """Return a quotient; None if a part is missing or the divisor is zero."""
     return None if numerator is None or not denominator else numerator / denominator
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return two of the values between which the median lies with at least 95 %; None for fewer than six.
+    """Return two of the values that enclose the median with at least 95 %; None for fewer than six values.
 
-    Of n values k are below the median with the probability that k of n coins show heads, whatever the distribution.
+    The number of values below the median follows the binomial distribution of n fair coins, for any distribution.
     """
     below, tail = 0, 0.0
     while (tail := tail + math.comb(len(values), below) / 2 ** len(values)) <= (1 - CONFIDENCE) / 2:
@@ -221,9 +221,9 @@ def difference_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of (sum(second) - sum(first)) / sum(denominators), in the ratios' unit.
 
-    Paired: each drawn item has both numerators, such as a segment with its word errors in two runs, so that an item
-    that is hard for both does not count as noise (Bisani & Ney, 2004, Bootstrap estimates for confidence intervals in
-    ASR performance evaluation, ICASSP). None for fewer than two items with a denominator.
+    The bootstrap is paired: each drawn item has both numerators, such as a segment with its word errors in two runs. An
+    item that is hard for both then does not count as noise (Bisani & Ney, 2004, Bootstrap estimates for confidence
+    intervals in ASR performance evaluation, ICASSP). None for fewer than two items with a denominator.
     """
     return ratio_interval([after - before for before, after in zip(first, second, strict=True)], denominators, seed)
 

@@ -1,7 +1,7 @@
-"""What tables are made of: the type of a row, the types of columns, and what a column says of itself.
+"""Types of tables: rows, columns, and the description of a column.
 
-The entry of a column in the dictionary stands beside its name and type, as the metadata of its field. From there it
-gets into the Parquet files, `docs/columns.md` and the report's tooltips.
+The description of a column is the metadata of its field, beside its name and type. From there it goes into the Parquet
+files, `docs/columns.md` and the report's tooltips.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-# A row by column name; a value that was not measured is None.
+# A row by column name. A missing value is None.
 Row = Mapping[str, Any]
 INTEGER, NUMBER, FLAG = pa.int64(), pa.float64(), pa.bool_()
 # The metadata of a field.
@@ -19,7 +19,7 @@ _UNIT, _MEANING, _NULL_WHEN, _SOURCE, _HOLDS = b"unit", b"meaning", b"null_when"
 
 
 class Source(StrEnum):
-    """Where the values of a column come from."""
+    """The source of a column's values."""
 
     STUDY = "study"
     MACHINE = "machine"
@@ -35,21 +35,21 @@ class Source(StrEnum):
 
 # Each source in words, for the dictionary.
 SOURCES: dict[Source, str] = {
-    Source.STUDY: "the study asks for it, or its corpus or model has it",
-    Source.MACHINE: "machine and software say it of themselves",
-    Source.RECORDED: "the run wrote down how it went",
-    Source.MEASURED: "read from a clock, a counter or the system while the cell was measured",
-    Source.MEASURED_OR_MODELLED: "a counter where there is one, else a model; `energy_method_*` says which",
-    Source.MODELLED: "worked out from a model, not measured",
+    Source.STUDY: "from the study, its corpus or its model",
+    Source.MACHINE: "reported by the machine or its software",
+    Source.RECORDED: "recorded by the run about itself",
+    Source.MEASURED: "read from a clock, a counter or the system during the measurement",
+    Source.MEASURED_OR_MODELLED: "from a counter if there is one, else from a model; `energy_method_*` says which",
+    Source.MODELLED: "computed with a model, not measured",
     Source.COUNTED: "counted exactly",
-    Source.SCORED: "what was transcribed, held against what was said",
-    Source.COMPUTED: "worked out from other columns, or from all passes and laps",
-    Source.PUBLISHED: "printed by the study of 2025",
+    Source.SCORED: "from a comparison of transcript and reference",
+    Source.COMPUTED: "computed from other columns, or from all passes and laps",
+    Source.PUBLISHED: "published by the 2025 study",
 }
 
 
 class Holds(StrEnum):
-    """What the texts of a column hold: whether a report may have to withhold them."""
+    """The content of a column's texts. It decides whether a report may have to withhold them."""
 
     LABEL = "label"
     MESSAGE = "message"
@@ -57,12 +57,12 @@ class Holds(StrEnum):
     SPEECH = "speech"
 
 
-# Each of them in words, for the dictionary.
+# Each kind in words, for the dictionary.
 HELD: dict[Holds, str] = {
     Holds.LABEL: "a name of the study, a word of a fixed list, a version, a hash, a time",
-    Holds.MESSAGE: "what a program says, which may name files, folders and machines",
-    Holds.HOST: "which machine, GPU or job it was",
-    Holds.SPEECH: "what somebody said",
+    Holds.MESSAGE: "a message of a program, which may name files, folders and machines",
+    Holds.HOST: "a name of a machine, GPU or job",
+    Holds.SPEECH: "spoken or transcribed text",
 }
 
 
@@ -75,11 +75,11 @@ class Text:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The type as Arrow has it."""
+        """The Arrow type."""
         return pa.list_(pa.string()) if self.in_lists else pa.string()
 
 
-# A column of texts is one of these: none can be added without saying what it holds.
+# A column of texts must be one of these, so that its content is always declared.
 LABEL, MESSAGE, HOST, SPEECH = map(Text, Holds)
 LABELS, SPEECHES = Text(Holds.LABEL, in_lists=True), Text(Holds.SPEECH, in_lists=True)
 Kind: TypeAlias = pa.DataType | Text
@@ -87,10 +87,9 @@ Kind: TypeAlias = pa.DataType | Text
 
 @dataclass(frozen=True)
 class Description:
-    """What a column says of itself: the unit of its values, their meaning, when they are missing, where they are from.
+    """The description of a column: unit, meaning, cause of missing values, and source.
 
-    `unit` is "" for texts and flags, `null_when` is "" where every row has a value, `holds` is None for numbers and
-    flags.
+    `unit` is "" for texts and flags, `null_when` is "" if every row has a value, `holds` is None for numbers and flags.
     """
 
     meaning: str
@@ -104,21 +103,21 @@ def column(name: str, kind: Kind, meaning: str, source: Source, *, unit: str = "
     """Return a column with its description.
 
     Raises:
-        ValueError: it has texts, and does not say what they hold.
+        ValueError: a column of texts does not declare their content.
     """
     told = {_UNIT: unit, _MEANING: meaning, _NULL_WHEN: null_when, _SOURCE: source.value}
     if isinstance(kind, Text):
         return pa.field(name, kind.arrow, metadata=told | {_HOLDS: kind.holds.value})
     if pa.types.is_string(kind) or (pa.types.is_list(kind) and pa.types.is_string(kind.value_type)):
-        raise ValueError(f"{name}: say what its texts hold: LABEL, MESSAGE, ...")
+        raise ValueError(f"{name}: declare the content of its texts: LABEL, MESSAGE, ...")
     return pa.field(name, kind, metadata=told)
 
 
 def description(field: pa.Field) -> Description:
-    """Return what a column says of itself.
+    """Return the description of a column.
 
     Raises:
-        KeyError: it says nothing.
+        KeyError: the column has no description.
     """
     told = {key: value.decode() for key, value in (field.metadata or {}).items()}
     holds = Holds(told[_HOLDS]) if _HOLDS in told else None

@@ -5,15 +5,15 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-# Readings of the machine, settings of a library, rows of a table: what has no fields of its own here.
+# JSON objects without a class of their own: readings of the machine, settings of a library, rows of a table.
 JsonObject = Mapping[str, Any]
 
 
 def from_json(kind: type[T], content: JsonObject) -> T:
     """Return the dataclass `kind` with the values of a JSON object.
 
-    A field that the object lacks has its default, and what the class does not know is left out: older and newer
-    versions write other fields.
+    A missing field gets its default, and unknown fields are dropped, because older and newer versions write other
+    fields.
 
     Raises:
         TypeError: a field without a default is missing.

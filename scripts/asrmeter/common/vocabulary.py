@@ -1,8 +1,8 @@
-"""The words that records, tables and report share: stages, statuses, energy methods, and what a decoder was run on."""
+"""Shared vocabulary of records, tables and report: stages, statuses, energy methods, and the work of a decoder."""
 
 from dataclasses import dataclass
 
-# Parts of a pass, in their order.
+# Stages of a pass, in their order.
 STAGES = ("features", "encoder", "decoder", "text")
 # Parts of a profiled pass: the decoder's layers in detail.
 OUTPUT, DECODER_OTHER = "output_layer", "decoder_other"
@@ -17,22 +17,22 @@ PROFILE_STAGES = (
     "text",
 )
 
-# Statuses of a cell that was measured, and of one that could not be: its reason says why.
+# Statuses of a measured cell, and of a cell that could not be measured (see its reason).
 MEASURED_STATUS = ("ok", "unconverged")
 UNMEASURED_STATUS = ("oom", "timeout", "killed", "error", "unsupported")
-# Of these it is known that the cell cannot run on this machine; of the others it is not.
+# With these statuses the cell certainly cannot run on this machine.
 IMPOSSIBLE_STATUS = ("oom", "unsupported")
-# Stands for the status of a cell, a profile or a machine's rates whose file is damaged, or has a value that cannot be.
+# Status of a cell, a profile or a machine's peaks whose file is damaged or has an impossible value.
 UNREADABLE = "unreadable"
 STATUSES = frozenset({*MEASURED_STATUS, *UNMEASURED_STATUS, UNREADABLE})
 
-# What a cell runs on, and what its weights are.
+# Devices of a cell, and kinds of its weights.
 DEVICES = frozenset({"cpu", "cuda"})
 WEIGHTS = frozenset({"pretrained", "random"})
 
-# What differs by nature between a runtime and the baseline: it computes the features itself, pads them and not the
-# waveform, computes inside in another number format, searches with beams, decodes again at a higher temperature, leaves
-# out what it takes for silence, has another prompt, suppresses other tokens, cuts long audio every 30 s.
+# Inherent differences between a runtime and the baseline: it computes the features itself, pads them instead of the
+# waveform, computes internally in another number format, uses beam search, repeats decoding at a higher temperature,
+# skips silence, has another prompt, suppresses other tokens, cuts long audio every 30 s.
 DIFFERENCES = (
     "features",
     "padding",
@@ -45,19 +45,19 @@ DIFFERENCES = (
     "windows",
 )
 
-# Audio in which nobody speaks: made (see `corpora.silence`), and recordings of the corpus.
+# Audio without speech: generated clips (see `corpora.silence`), and recordings of the corpus.
 SILENCE_KINDS = ("digital_silence", "white_noise", "hum", "room_tone", "recording")
 
-# What the tokens of some models spell instead of words.
+# Units that the tokens of some models spell instead of words.
 PHONEMES = "phonemes"
 
-# Where a figure of energy came from: a counter, or a model.
+# Sources of an energy figure: a counter, or a model.
 MEASURED_METHODS = frozenset({"rapl", "nvml_counter", "nvml_power"})
 MODELLED_METHODS = ("cpu_load_model", "tdp_constant")
 
 
-# Endings of the columns that each normaliser fills: the one by which models are compared, the plainest one, and what a
-# corpus' own scoring makes of the texts; null where the corpus has none.
+# Suffixes of the columns of each normaliser: the one for comparisons, the plain one, and the corpus' own scoring, which
+# is null if the corpus has none.
 OF_CORPUS = "_corpus"
 ENDINGS = ("", "_plain", OF_CORPUS)
 
@@ -77,9 +77,9 @@ class Errors:
 
 @dataclass
 class DecoderWork:
-    """What the decoder of a pass was run on, rows that wait for longer ones included.
+    """The work of the decoder in a pass, including rows that wait for longer ones.
 
-    Runs, rows summed over the runs, tokens that it read, and positions that self-attention saw summed over the tokens.
+    Runs, rows summed over the runs, tokens read, and self-attention positions summed over the tokens.
     """
 
     n_decoder_runs: int = 0

@@ -1,4 +1,4 @@
-"""Recordings that are added to a corpus: the segments that were there stay as they are. Standard library only.
+"""Recordings added to a corpus. Existing segments do not change. Standard library only.
 
 Beside the folder of a corpus lies a copy of its manifest, which is there when the folder is made again. What was
 measured of segments and batches that stay is kept by their content: see `records.carried`.
@@ -18,7 +18,7 @@ from asrmeter.corpora.segments import Segment, Utterance
 
 
 def earlier_rows(folder: Path, corpus: CorpusKind, durations_s: Sequence[int], seed: int) -> list[dict[str, Any]]:
-    """Return the rows of the manifest that the corpus had before; none where other options decided about them."""
+    """Return the rows of the earlier manifest; none if other options had decided them."""
     try:
         told = json.loads(_beside(folder).read_text(encoding="utf-8"))
         rows: list[dict[str, Any]] = told["rows"] if told["made_by"] == _made_by(corpus, durations_s, seed) else []
@@ -29,7 +29,7 @@ def earlier_rows(folder: Path, corpus: CorpusKind, durations_s: Sequence[int], s
 
 
 def remember(folder: Path, corpus: CorpusKind, durations_s: Sequence[int], seed: int, rows: Sequence[Any]) -> None:
-    """Keep the rows of a manifest for the time when recordings are added.
+    """Keep the rows of a manifest for later additions of recordings.
 
     Raises:
         AsrmeterError: the file cannot be written.
@@ -38,7 +38,7 @@ def remember(folder: Path, corpus: CorpusKind, durations_s: Sequence[int], seed:
 
 
 def known_segments(utterances: Sequence[Utterance], earlier: Sequence[JsonObject]) -> list[Segment]:
-    """Return the earlier segments whose utterances are all there and together as long as they were."""
+    """Return the earlier segments whose utterances all exist with an unchanged total length."""
     by_name: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         by_name.setdefault(printable(utterance.id), []).append(utterance)

@@ -66,7 +66,7 @@ def decode(source: Path | IO[bytes]) -> Sound:
 
 
 def silence_in(source: Path | IO[bytes]) -> np.ndarray | None:
-    """Return the samples of an audio file if nothing in it can be heard, shape (n,), float32, 16 kHz; else None."""
+    """Return the samples of an audio file if it is silent, shape (n,), float32, 16 kHz; else None."""
     try:
         decode(source)
     except level.SilentError as error:
@@ -77,7 +77,7 @@ def silence_in(source: Path | IO[bytes]) -> np.ndarray | None:
 
 
 def encode(path: Path, samples: np.ndarray, comment: str = "") -> None:
-    """Write samples, shape (n,), float32, 16 kHz, as a FLAC file of 16 bits, whatever its name.
+    """Write samples, shape (n,), float32, 16 kHz, as a 16-bit FLAC file with any name.
 
     The `comment` becomes a tag of the file.
 
@@ -126,7 +126,7 @@ def _read(stream: Stream) -> tuple[np.ndarray, int]:
             file.flush()
             with soundfile.SoundFile(f"/proc/self/fd/{file.fileno()}") as sound:
                 if not _LOWEST_RATE_HZ <= sound.samplerate <= _HIGHEST_RATE_HZ:
-                    raise AsrmeterError(f"has {sound.samplerate:,} samples a second, which no recording of speech has")
+                    raise AsrmeterError(f"has {sound.samplerate:,} samples a second, more than any recording of speech")
                 return _checked(sound, _samples(sound), stream), sound.samplerate
     except soundfile.LibsndfileError as error:
         if error.code == _NOT_RECOGNISED and (kind := kind_of(stream.data)):
@@ -154,7 +154,7 @@ def _samples(sound: soundfile.SoundFile) -> np.ndarray:
 
 
 def _checked(sound: soundfile.SoundFile, samples: np.ndarray, stream: Stream) -> np.ndarray:
-    """Return the samples of a stream, if they are as many as it holds.
+    """Return the samples of a stream if none is missing.
 
     Raises:
         AsrmeterError: they are not.
@@ -164,7 +164,7 @@ def _checked(sound: soundfile.SoundFile, samples: np.ndarray, stream: Stream) ->
     if n / rate_hz < promised_s - TOLERANCE_S:
         raise truncated(n / rate_hz, promised_s)
     if n / rate_hz > promised_s + TOLERANCE_S:
-        raise AsrmeterError(f"cannot be decoded rightly: {n / rate_hz:.2f} s came out of {promised_s:.2f} s")
+        raise AsrmeterError(f"cannot be decoded correctly: {n / rate_hz:.2f} s came out of {promised_s:.2f} s")
     bits = _BITS.get(sound.subtype)
     if stream.length_s is None and bits and sound.format not in _PACKED:
         n_left = len(stream.data) - n * sound.channels * bits // 8

@@ -44,7 +44,7 @@ def by_length(in_batches: Sequence[Sequence[str]], audio_s: Mapping[str, float])
 
 
 def share_of_lap(ranked: Sequence[int], lap: int, n_laps: int) -> list[int]:
-    """Return those of the batches, ranked by length, that lap `lap` of `n_laps` makes at least.
+    """Return the batches, ranked by length, that lap `lap` of `n_laps` must measure.
 
     Each lap has short and long ones, and all laps together have every batch. The longest, which shows what does not fit
     into memory, is in all of them.
@@ -53,7 +53,7 @@ def share_of_lap(ranked: Sequence[int], lap: int, n_laps: int) -> list[int]:
 
 
 def representative(ranked: Sequence[int]) -> int:
-    """Return the batch of median length, of batches ranked by length."""
+    """Return the batch of median length among batches ranked by length."""
     return ranked[len(ranked) // 2]
 
 

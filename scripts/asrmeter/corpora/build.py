@@ -1,4 +1,4 @@
-"""Build a corpus: load the speech, draw segments of each duration class, write them with their manifest."""
+"""Build a corpus: load the speech, draw segments of each duration class, and write them with their manifest."""
 
 import itertools
 import logging
@@ -17,7 +17,7 @@ from asrmeter.corpora.selection import SegmentsByClass, draw, note_lengths, usab
 def build(
     corpus: CorpusKind, durations_s: list[int], seed: int, downloads: Path, output: Path, key: str | None = None
 ) -> None:
-    """Write the corpus folder `output`; `key` is the fingerprint of what it is made of, for the record.
+    """Write the corpus folder `output`; `key` is the fingerprint of its sources, for the record.
 
     Raises:
         AsrmeterError: the speech cannot be read, a class has no segment, or the selection differs from the pinned one.
@@ -90,7 +90,7 @@ def select(
 
 
 def _log_unusable(name: str, speech: Speech) -> None:
-    """Log what is unusable and why.
+    """Log the unusable audio with reasons.
 
     Raises:
         AsrmeterError: nothing is usable.
@@ -100,11 +100,11 @@ def _log_unusable(name: str, speech: Speech) -> None:
     for reason, n in speech.dropped.items():
         logging.info("left out %d: %s", n, reason)
     if speech.silent:
-        logging.info("%d recordings are silent, and nothing is said in them: they are kept apart", len(speech.silent))
+        logging.info("%d recordings are silent and have no text; they are kept separately", len(speech.silent))
     usable = usable_utterances(speech)
     if not usable:
         n_left_out = len(speech.skipped) + sum(speech.dropped.values())
-        raise AsrmeterError(f"{name}: no usable audio is left; {n_left_out} were left out, see above")
+        raise AsrmeterError(f"{name}: there is no usable audio; {n_left_out} files were left out, see above")
     logging.info("%d utterances, %d skipped", len(usable), len(speech.skipped))
 
 

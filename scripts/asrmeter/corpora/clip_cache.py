@@ -1,4 +1,4 @@
-"""Cache of fetched clips as FLAC: a download that was cut off continues where it stopped."""
+"""Cache of downloaded clips as FLAC, so that an interrupted download continues where it stopped."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The files of a folder, found by the names that its metadata gives them. Standard library only."""
+"""Find the files of a folder by the names in its metadata. Standard library only."""
 
 import os
 import posixpath
@@ -31,7 +31,7 @@ class FolderFiles:
             self._add(status)
 
     def find(self, written: str) -> str | None:
-        """Return the name on the disk of the file that the metadata means; None if there is no such file."""
+        """Return the name on the disk of a file in the metadata; None if there is no such file."""
         spellings = list(self._spellings(written))
         for name in spellings:
             # Hidden files are found by their names alone.
@@ -40,7 +40,7 @@ class FolderFiles:
         return next((alike[0] for name in spellings if (alike := self._by_composed.get(_composed(name)))), None)
 
     def name(self, written: str) -> str:
-        """Return a name as the corpus has it: in one encoding of accents, unless two files differ in that alone."""
+        """Return a file's name in the corpus, with one encoding of accents, unless two files differ only in this."""
         if written in self._status:
             composed = _composed(written)
             return composed if len(self._by_composed[composed]) == 1 else written
@@ -48,7 +48,7 @@ class FolderFiles:
         return _composed(last)
 
     def why_not(self, written: str) -> str:
-        """Return why there is no such file."""
+        """Return the reason why there is no such file."""
         spellings = list(self._spellings(written))
         if not spellings:
             return "is not in the folder"
@@ -60,7 +60,7 @@ class FolderFiles:
         return self._status[name]
 
     def audio_names(self) -> list[str]:
-        """Return the names of all files that look like audio, but for hidden ones."""
+        """Return the names of all files that look like audio, except hidden ones."""
         return [name for name in self._status if AUDIO_NAME.fullmatch(name)]
 
     def _is_file(self, name: str) -> bool:
@@ -79,7 +79,7 @@ class FolderFiles:
         self._by_composed.setdefault(_composed(status[0]), []).append(status[0])
 
     def _spellings(self, written: str) -> Iterator[str]:
-        """Yield the paths relative to the folder that a name may mean, those below the folder only."""
+        """Yield the possible paths of a name, relative to the folder and only below it."""
         spellings = [written, written.strip(), written.strip().replace("\\", "/")]
         if os.path.isabs(written) and "\0" not in written:
             # By another way into the folder.

@@ -1,4 +1,4 @@
-"""metadata.csv or metadata.jsonl of a folder of audio: which file holds which words. Standard library only.
+"""metadata.csv or metadata.jsonl of a folder of audio: the text of each file. Standard library only.
 
 What could give a file the text of another is refused, with the line where it began. An entry whose text cannot be used
 says why, and spoils no other. Metadata may hold no text at all: then every entry has an empty one.
@@ -108,7 +108,7 @@ def read(path: Path, column: str | None) -> list[Entry]:
     entries = list(entries_of(path, text, column, refuse))
     if not entries:
         needed = FILE_COLUMN if column is None else f"{FILE_COLUMN} and {column}"
-        raise AsrmeterError(f"corpus.path: {path} lists no file; each needs a line with {needed}")
+        raise AsrmeterError(f"corpus.path: {path} lists no files; each file needs a line with {needed}")
     if not is_utf_8:
         for entry in entries:
             unknown_name = _UNDECODED.search(entry.file) and not os.path.lexists(path.parent / entry.file)
@@ -122,7 +122,7 @@ def read(path: Path, column: str | None) -> list[Entry]:
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:
-    """Return a text, and whether it is UTF-8: a byte that is not is read as the operating system's names are."""
+    """Return a text, and whether it is UTF-8. Invalid bytes are read like those of file names."""
     try:
         text, is_utf_8 = content.decode("utf-8"), True
     except UnicodeDecodeError:
@@ -132,7 +132,7 @@ def _decoded(content: bytes) -> tuple[str, bool]:
 
 
 def _checked(entry: Entry, name: str) -> Entry:
-    """Return an entry with its text as words parted by single spaces, or with the reason why that cannot be used."""
+    """Return an entry with its words separated by single spaces, or with the reason why it cannot be used."""
     text, why = " ".join(spoken(entry.text).split()), entry.why_unusable
     if not why and whole_characters(entry.text) != entry.text:
         shown = printable(entry.text.strip(), 80)
@@ -166,7 +166,7 @@ def _of_csv(path: Path, content: str, column: str | None, refuse: Refuse) -> Ite
 
 
 def _delimiter(path: Path, content: str, column: str | None, refuse: Refuse) -> str:
-    """Return the delimiter by which the header has the columns; a comma if none has, or there is one column."""
+    """Return the delimiter that gives the header its columns; a comma if there is none or only one column."""
     fitting: dict[str, bool] = {}
     for mark in _DELIMITERS:
         try:
@@ -181,7 +181,7 @@ def _delimiter(path: Path, content: str, column: str | None, refuse: Refuse) -> 
     certain = [mark for mark in fitting if fitting[mark]] or list(fitting)
     if len(certain) > 1:
         marks = " or ".join(f'"{printable(mark)}"' for mark in certain)
-        raise AsrmeterError(f"corpus.path: {path}: it cannot be told whether {marks} separates the fields; use one")
+        raise AsrmeterError(f"corpus.path: {path}: the separator of the fields is ambiguous ({marks}); use one")
     return certain[0] if certain else ","
 
 
@@ -201,7 +201,7 @@ def _rows(content: str, delimiter: str, refuse: Refuse) -> Iterator[tuple[int, l
 
 
 def _refuse_quote(content: str, line: int, delimiter: str, refuse: Refuse) -> None:
-    """Refuse a row for the double quote that is not closed, or not where a field ends."""
+    """Refuse a row with a double quote that is not closed, or closed within a field."""
     text = "".join(io.StringIO(content, newline="").readlines()[line - 1 :])
     field = re.compile(rf' *(?:"(?:[^"]|"")*+"(?=[{delimiter}\r\n]|\Z)|(?! *")[^{delimiter}\r\n]*)')
     at = 0
@@ -226,7 +226,7 @@ def _refuse_quote(content: str, line: int, delimiter: str, refuse: Refuse) -> No
 def _check_row(
     line: int, row: Sequence[str], columns: Sequence[str], delimiter: str, folder: Path, refuse: Refuse
 ) -> None:
-    """Refuse a row that is not what its author meant: other fields than the header has, or other lines swallowed."""
+    """Refuse a row that its author cannot have meant: a wrong number of fields, or other lines in a field."""
     for number, field in enumerate(row):
         if ("\n" in field or "\r" in field) and _holds_rows(field, number, columns, delimiter, folder):
             begin = line + sum(map(_n_line_breaks, row[:number]))
@@ -237,7 +237,7 @@ def _check_row(
             )
     if len(row) > len(columns):
         if any(field.lstrip().startswith('"') for field in row):
-            refuse(line, f'has a sign between "{printable(delimiter)}" and a double quote; nothing may be there')
+            refuse(line, f'has a character between "{printable(delimiter)}" and a double quote; nothing may be there')
         refuse(
             line,
             f'has {len(row)} fields, not {len(columns)}; a text with a "{printable(delimiter)}" in it must be in '
@@ -252,7 +252,7 @@ def _check_row(
 
 
 def _holds_rows(field: str, number: int, columns: Sequence[str], delimiter: str, folder: Path) -> bool:
-    """Tell whether a field of several lines holds a row of its own.
+    """Return whether a field of several lines contains a row.
 
     It does if one of its lines has the name of an audio file, or of a file of the folder, where fields begin and end;
     or the right number of fields and a single word in place of the name. A text has spaces after its commas.
@@ -298,7 +298,7 @@ def _of_json(path: Path, content: str, column: str | None, refuse: Refuse) -> It
         except json.JSONDecodeError as error:
             refuse(line, f"is not JSON ({error.msg}, at character {error.pos + 1}); each line is an object of its own")
         except RecursionError:
-            refuse(line, "is not JSON that can be read (nested too deeply)")
+            refuse(line, "is JSON that is nested too deeply")
         except _KeyTwiceError as error:
             refuse(line, f"has the key {error} twice; keep one")
         if not isinstance(entry, dict):
@@ -332,7 +332,7 @@ def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_type(value: Any) -> str:
-    """Return what a JSON value is that is not a text."""
+    """Return the kind of a JSON value that is not a text."""
     if isinstance(value, bool):
         return "true or false"
     return {float: "a number", list: "a list", dict: "an object"}[type(value)]
@@ -342,7 +342,7 @@ def _file_name(file: Any, line: int, refuse: Refuse) -> str:
     if isinstance(file, str) and file.strip():
         return file
     refuse(
-        line, f"has no {FILE_COLUMN}" + ("" if isinstance(file, str | None) else f" ({_json_type(file)} is no name)")
+        line, f"has no {FILE_COLUMN}" + ("" if isinstance(file, str | None) else f" ({_json_type(file)} is not a name)")
     )
 
 
@@ -368,7 +368,7 @@ def _text_column(path: Path, columns: Sequence[str], column: str | None) -> str 
             f"it has {present}"
         )
     if twice := next((name for name in columns if name and columns.count(name) > 1), None):
-        raise AsrmeterError(f"corpus.path: {path} has the column {twice} twice; give each a name of its own")
+        raise AsrmeterError(f"corpus.path: {path} has the column {twice} twice; give each its own name")
     if column is None or column in columns:
         return column
     if column == TEXT_COLUMN and not any(name not in ("", FILE_COLUMN, LANGUAGE_COLUMN) for name in columns):

@@ -1,4 +1,4 @@
-"""GigaSpeech's texts: its tags, and the rules of its own scoring."""
+"""GigaSpeech's texts: tags, and the rules of its own scoring."""
 
 # Raise when `words`, `official` or `without_fillers` change the result for any text.
 RULES_VERSION = 1

@@ -1,4 +1,4 @@
-"""One split of a dataset on the Hub, streamed by `datasets` and cached: nothing is fetched twice."""
+"""One split of a dataset on the Hub, streamed by `datasets` and cached, so nothing is downloaded twice."""
 
 import io
 import json
@@ -32,7 +32,7 @@ _READ_AHEAD_BYTES = 2**16
 
 
 class Split(Protocol):
-    """What names a split: of the kinds of corpora, those on the Hub."""
+    """The options that name a split, for kinds of corpora on the Hub."""
 
     @property
     def id(self) -> str:
@@ -74,7 +74,7 @@ class HubStream:
         return {"dataset": self._id, "config": self._config, "split": self._split, "commit": self._commit}
 
     def card_languages(self) -> list[str]:
-        """Return the languages that the card of the dataset names, as they are written there; none without the Hub."""
+        """Return the languages on the card of the dataset, as written there; none without the Hub."""
         try:
             return hub.card_languages(self._id, self._folder.parent / "card-languages.json")
         except hub.Unreachable:
@@ -186,7 +186,7 @@ class HubStream:
                 return stream
         except RuntimeError as error:
             if "scripts are no longer supported" in str(error):
-                raise self._not_parquet("a script, and asrmeter runs no code of others") from error
+                raise self._not_parquet("a script, and asrmeter does not run foreign code") from error
             raise
         except ValueError as error:
             if "fragment_scan_options" in str(error):
@@ -211,7 +211,7 @@ class HubStream:
 
     def _not_parquet(self, why: str) -> AsrmeterError:
         return AsrmeterError(
-            f"dataset {self._id}: it is {why}; use the Hub's own copy by corpus.revision: {_CONVERTED}"
+            f"dataset {self._id}: it is {why}; use the Hub's own copy with corpus.revision: {_CONVERTED}"
         )
 
     def _check(self, columns: Sequence[str]) -> None:

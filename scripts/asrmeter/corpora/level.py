@@ -1,4 +1,4 @@
-"""Whether audio was recorded so that it can be heard, and what is put right where it can be.
+"""Check the level of audio, and repair it if possible.
 
 Levels are shares of full scale, which is 1.
 """
@@ -22,10 +22,10 @@ _WINDOWS_S = 0.1
 
 
 class SilentError(AsrmeterError):
-    """Nothing can be heard; `samples` are there, shape (n,), float32."""
+    """The audio is silent; `samples` has shape (n,), float32."""
 
     def __init__(self, samples: np.ndarray) -> None:
-        super().__init__("is silent: nothing in it is louder than -72 dB of full scale")
+        super().__init__("is silent: its level never exceeds -72 dB of full scale")
         self.samples = samples
 
 
@@ -51,7 +51,9 @@ def mixed(channels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     cancelled = _powers(mono, n)[loud] < CANCELLED * powers.max(axis=0)[loud]
     if not cancelled.any() or cancelled.mean() <= CANCELLED_SHARE:
         return mono, []
-    return channels[:, loudest], [f"channel {loudest + 1} of {channels.shape[1]} alone, as the channels cancel out"]
+    return channels[:, loudest], [
+        f"channel {loudest + 1} of {channels.shape[1]} alone, because the channels cancel out"
+    ]
 
 
 def audible(mono: np.ndarray, rate_hz: int) -> tuple[np.ndarray, list[str]]:
@@ -70,8 +72,8 @@ def audible(mono: np.ndarray, rate_hz: int) -> tuple[np.ndarray, list[str]]:
         return mono, []
     scaled = mono * np.float32(SCALED_PEAK / peak)
     if _loudest_rms(scaled[np.abs(scaled) < SCALED_PEAK / 2], rate_hz) < SILENT_RMS:
-        raise AsrmeterError(f"has single samples of {peak:.3g} times full scale, beside which nothing can be heard")
-    return scaled, [f"scaled by {SCALED_PEAK / peak:.3g}, as its peak is {peak:.3g}"]
+        raise AsrmeterError(f"has single samples of {peak:.3g} times full scale, which make everything else inaudible")
+    return scaled, [f"scaled by {SCALED_PEAK / peak:.3g}, because its peak is {peak:.3g}"]
 
 
 def _check_clipping(channels: np.ndarray) -> None:

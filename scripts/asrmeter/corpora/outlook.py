@@ -1,4 +1,4 @@
-"""What a corpus holds, or will hold once it is made, as far as that is known. Standard library only."""
+"""The present or future content of a corpus, as far as it is known. Standard library only."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from asrmeter.sources.integrity import SELECTION
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a corpus holds.
+    """The content of a corpus.
 
     Attributes:
         n_segments: the number of segments of each duration class (s).
@@ -32,7 +32,7 @@ class Outlook:
 
 
 def foresee(corpus: CorpusKind, durations_s: Sequence[int], seed: int, manifest: Path) -> Outlook | None:
-    """Return what the corpus will hold whose segments.json is named; None where only the job that makes it can tell.
+    """Return the future content of the corpus with this segments.json; None if only its job can find out.
 
     Raises:
         AsrmeterError: the speech cannot be read.
@@ -54,7 +54,7 @@ def foresee(corpus: CorpusKind, durations_s: Sequence[int], seed: int, manifest:
 
 
 def of_made(manifest: Path) -> Outlook | None:
-    """Return what a corpus holds that was made, by its segments.json; None where that cannot be read."""
+    """Return the content of an existing corpus from its segments.json; None if that cannot be read."""
     try:
         rows = json.loads(manifest.read_text(encoding="utf-8"))
         told = json.loads(manifest.with_name(SELECTION).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Which utterances of a speech are used, and which segments are drawn of them. Standard library only."""
+"""Select the utterances of a speech and draw segments from them. Standard library only."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ def note_lengths(speech: Speech, durations_s: Sequence[int]) -> None:
 
 
 def _remedy(length_s: float) -> str:
-    """Return what has an utterance used that fits into no class."""
+    """Return the remedy for an utterance that fits into no class."""
     fitting = next((duration_s for duration_s in _USUAL_CLASSES_S if duration_s >= length_s), None)
     if fitting is None:
-        return f"durations_s goes up to {_USUAL_CLASSES_S[-1]}, so cut it where nobody speaks"
+        return f"durations_s goes up to {_USUAL_CLASSES_S[-1]}, so cut it in a pause"
     return f"add {fitting} to durations_s"
 
 

@@ -29,7 +29,7 @@ _LEVEL_S, _LEVELS = 2, (0.5, 2.0)
 
 @dataclass(frozen=True)
 class Clip:
-    """Audio in which nobody speaks.
+    """Audio without speech.
 
     Attributes:
         name: what tables call it.

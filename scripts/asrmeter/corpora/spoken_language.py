@@ -1,4 +1,4 @@
-"""What language each utterance of a corpus is in: what was told, held against the texts; else what these look like.
+"""The language of each utterance: the given one, checked against the texts, or else the language of the texts.
 
 Letters are looked at while the run is planned, words in the job that makes the corpus.
 """

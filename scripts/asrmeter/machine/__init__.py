@@ -1,4 +1,4 @@
-"""The machine: who may measure on it, its facts, what disturbs a measurement, and which run a job belongs to.
+"""The machine: its lock, its facts, interference with measurements, and the run that a job belongs to.
 
 Imports `common` and the standard library; pynvml inside functions. `noise_check` also imports torch and numpy.
 """

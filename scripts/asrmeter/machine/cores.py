@@ -1,4 +1,4 @@
-"""Cores for processes that run at once: each has its own. Standard library only."""
+"""Separate cores for simultaneous processes. Standard library only."""
 
 import itertools
 from collections.abc import Collection
@@ -7,10 +7,10 @@ from asrmeter.machine.probes import siblings
 
 
 def disjoint_sets(processes: int, threads: int, cpus: Collection[int], prefix: str = "") -> list[list[int]] | None:
-    """Return `threads` CPUs for each of so many processes, none in two of them; None where there are too few.
+    """Return `threads` separate CPUs for each process; None if there are too few.
 
-    Each thread has a physical core as long as there are enough. Beyond that the two hyper-threads of a core are of one
-    process, wherever that can be. `prefix` is put before the paths of system files.
+    Each thread gets a physical core if there are enough. Otherwise the two hyper-threads of a core belong to one
+    process where possible. `prefix` is put before the paths of system files.
     """
     if processes * threads > len(cpus):
         return None

@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of this machine, by their driver's own library: no process needs torch for this."""
+"""The NVIDIA GPUs of this machine, read with the driver's library and without torch."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ _NAME_BYTES, _UUID_BYTES = 256, 16
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: NVML numbers cards in another order than CUDA, with the hidden ones, so the UUID says which one it is."""
+    """A GPU, identified by its UUID: NVML numbers cards in another order than CUDA and includes hidden ones."""
 
     uuid: str
     name: str
@@ -32,7 +32,7 @@ def missing() -> str | None:
 
 
 def first_gpu() -> Gpu | None:
-    """Return the GPU that CUDA numbers 0 in this process, None if there is none. No context is made on it."""
+    """Return CUDA's GPU 0 in this process, None without one. No context is made on it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from asrmeter.machine.probes import governor, read
 
-# Packages that every measurement uses, whatever runs the model.
+# Packages that every measurement uses, with any runtime.
 _VERSIONED = ("codecarbon", "numpy")
 
 
 def available_cpus() -> int:
-    """Return how many cores this process may use: those it is bound to, or the container's share if that is less."""
+    """Return the number of cores for this process: those it is bound to, or the container's share if that is less."""
     bound = len(os.sched_getaffinity(0))
     quota, _, period = (read("/sys/fs/cgroup/cpu.max") or "max 1").partition(" ")
     return bound if quota == "max" else max(1, min(bound, math.ceil(int(quota) / int(period))))
@@ -26,7 +26,7 @@ def available_cpus() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFacts:
-    """What a record says about the machine and the software; None is what an older record did not say.
+    """Facts about machine and software in a record; None if an older record lacks one.
 
     Attributes:
         machine_id: see `machine_id`.
@@ -98,7 +98,7 @@ def _distribution() -> str:
 
 
 def cpu_name() -> str:
-    """Return the processor's name as Linux gives it."""
+    """Return the processor's name from Linux."""
     found = re.search(r"^model name\s*:\s*(.+)$", read("/proc/cpuinfo") or "", re.MULTILINE)
     return found.group(1) if found else platform.processor() or platform.machine()
 

@@ -1,6 +1,6 @@
-"""What of this machine decides whether a variant can run on it: the processor's instructions, and its GPU.
+"""Properties of this machine that decide whether a variant can run: processor instructions and GPU.
 
-Read without any library, before anything is loaded.
+They are read without any library, before anything is loaded.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ _CAPABILITY = (75, 76)
 
 @dataclass(frozen=True)
 class Host:
-    """A machine, as a variant sees it.
+    """A machine from the view of a variant.
 
     Attributes:
         cpu_flags: the processor's instructions, as Linux names them (`avx2`, `avx512_bf16`, `amx_bf16`).
-        cpu_vendor: the processor's maker, as it says itself (`GenuineIntel`, `AuthenticAMD`); "" where it does not.
+        cpu_vendor: the processor's maker (`GenuineIntel`, `AuthenticAMD`); "" if unknown.
         cuda_missing: why there is no CUDA device, None if there is one.
         compute_capability: that of the first GPU (8, 0); None without one.
     """
@@ -31,7 +31,7 @@ class Host:
     compute_capability: tuple[int, int] | None = None
 
     def lacks(self, *flags: str) -> bool:
-        """Return whether the processor has none of these instructions."""
+        """Return whether the processor lacks all of these instructions."""
         return self.cpu_flags.isdisjoint(flags)
 
 

@@ -1,7 +1,7 @@
 """Detect interference during a measurement: CPU contention, steal, throttling, clock jumps, a shared GPU.
 
-Standard library only; pynvml for CUDA. What the machine does not say is None: a container may hide the rest of the
-machine, and a virtual machine has no thermometer.
+Standard library only; pynvml for CUDA. Unknown readings are None: a container may hide the rest of the machine,
+and a virtual machine has no thermometer.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any
 
 from asrmeter.machine import probes
 
-# Readings are this far apart, and further if they would cost more than this part of the time.
+# Minimum interval between readings. It grows if they would cost more than this share of the time.
 INTERVAL_S, COST_SHARE = 1.0, 1e-3
 # The kernel counts CPU time in steps of 10 ms: in a shorter interval one step would be several percent of a core.
 MIN_INTERVAL_S = 0.5
@@ -73,12 +73,12 @@ class Watch:
         self._read()
 
     def sample(self) -> None:
-        """Take a reading if the last one is a second ago; call this after each pass."""
+        """Take a reading if the last one is at least a second old; call this after each pass."""
         if time.perf_counter() >= self._due_s:
             self._read()
 
     def report(self) -> dict[str, Any]:
-        """Take the last reading; return what all of them say.
+        """Take the last reading and return a summary of all readings.
 
         Returns:
             `before` and `after`: `probes.activity` and `gpu_activity` at both ends. `mean`: over the whole time.
@@ -144,7 +144,7 @@ class Watch:
 
 
 def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
-    """Return what disturbed a measurement with `threads` CPU threads: a clause for each cause.
+    """Return the disturbances of a measurement with `threads` CPU threads: one clause for each cause.
 
     Causes: `cores` (others used them), `steal`, `clock`, `heat`, `wall_clock`, `gpu_slowdown`, `gpu_shared`.
     """
@@ -171,7 +171,7 @@ def disturbances(report: dict[str, Any], threads: int) -> dict[str, str]:
 
 
 def gpu_disturbances(seen: dict[str, Any]) -> dict[str, str]:
-    """Return what disturbed a measurement on a GPU, from its readings: a clause for each cause."""
+    """Return the disturbances of a measurement on a GPU, from its readings: one clause for each cause."""
     found = {}
     if slowdowns := [name for name in seen.get("gpu_slowdowns") or () if name in GPU_SLOWDOWNS]:
         found["gpu_slowdown"] = f"the GPU slowed down ({', '.join(slowdowns)})"
@@ -181,7 +181,7 @@ def gpu_disturbances(seen: dict[str, Any]) -> dict[str, str]:
 
 
 def why_disturbed(report: dict[str, Any], threads: int) -> str | None:
-    """Return what disturbed a measurement with `threads` CPU threads, or None if nothing did."""
+    """Return the disturbances of a measurement with `threads` CPU threads as text, None if there were none."""
     return "; ".join(disturbances(report, threads).values()) or None
 
 
@@ -234,7 +234,7 @@ def _rates(first: _Reading, last: _Reading) -> dict[str, float | None]:
     own_s = last.own_s - first.own_s
     rates["own_cpu_cores"] = own_s / seconds
     if first.waited_s is not None and last.waited_s is not None:
-        # It decreases only if threads have ended.
+        # The sum decreases only if threads have ended.
         rates["waiting_threads"] = max(0.0, last.waited_s - first.waited_s) / seconds
     if first.cpu and last.cpu:
         rates["foreign_cpu_cores"] = max(0.0, last.cpu.busy_s - first.cpu.busy_s - own_s) / seconds
@@ -255,7 +255,7 @@ def _worst_of_gpu(seen: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _mean_and_worst(report: dict[str, Any], rate: str) -> str:
     mean, worst = report["mean"][rate], report["worst"][rate]
-    # The worst is only of long intervals. If the mean is above it, it says nothing.
+    # The worst value covers only long intervals. It is meaningless if the mean is above it.
     return f"{mean:.2f}" if worst is None or worst <= mean else f"{mean:.2f} (at worst {worst:.2f})"
 
 
@@ -269,7 +269,7 @@ def usable_cpus() -> set[int]:
 
 
 def _waited_s() -> float | None:
-    """Return for how many seconds threads of this process could have run but had no core, summed over threads.
+    """Return the seconds in which threads of this process were runnable but had no core, summed over threads.
 
     None if the kernel does not count them. The source is /proc/self/task/*/schedstat, in nanoseconds.
     """

@@ -15,13 +15,13 @@ from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.printable import printable
 from asrmeter.common.regular_files import kind_of_file
 
-# Another path of the lock: for tests, and for machines whose users do not share a temporary folder.
+# Sets another path of the lock, for tests and for machines whose users do not share a temporary folder.
 LOCK_VARIABLE = "ASRMETER_LOCK"
 # Not in the temporary folder of the environment, which may differ between jobs.
 LOCK = "/tmp/asrmeter.lock"
 _MAX_SHOWN = 200
 _DELETE = "delete it"
-# Who waits wakes up beside a measurement: not more often than this.
+# A waiting process wakes up during a measurement, but not more often than this.
 _SAY_AGAIN_S = 300
 
 
@@ -72,7 +72,7 @@ def _take(descriptor: int, kind: int, waiting: str) -> None:
     began = time.monotonic()
 
     def say() -> None:
-        from asrmeter.machine.lock_holders import holders  # only where somebody waits
+        from asrmeter.machine.lock_holders import holders  # needed only while waiting
 
         minutes = round((time.monotonic() - began) / 60)
         so_far = f" (for {minutes} min now)" if minutes else ""
@@ -85,7 +85,7 @@ def _take(descriptor: int, kind: int, waiting: str) -> None:
 
 @contextlib.contextmanager
 def _every(seconds: float, function: Callable[[], None]) -> Iterator[None]:
-    """Call a function every so often while the main thread sleeps in the kernel; in another thread never."""
+    """Call a function at intervals while the main thread sleeps in the kernel; never in another thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -130,16 +130,16 @@ def _open_or_create(path: str) -> int:
 
 
 def _unfit(path: str) -> tuple[str, str] | None:
-    """Return why a path cannot be opened and what to do, where that can be told better than by the system's words."""
+    """Return why a path cannot be opened and what to do, if there is a better explanation than the system's error."""
     with contextlib.suppress(OSError, ValueError):
         if os.path.islink(path) and not os.path.exists(path):
-            return "is a link to nowhere", _DELETE
+            return "is a broken link", _DELETE
         if not os.path.isdir(os.path.dirname(path) or "."):
-            return "lies in a folder that is not there", "make that"
+            return "is in a folder that does not exist", "create the folder"
         if not _can_be_locked(mode := os.stat(path).st_mode):
             return f"is {kind_of_file(mode)}, not a file", _DELETE
         if not os.access(path, os.R_OK):
-            return "may not be read by you", "have its owner mend that (chmod 666)"
+            return "is not readable for you", "ask its owner for permission (chmod 666)"
     return None
 
 
@@ -149,6 +149,6 @@ def _can_be_locked(mode: int) -> bool:
 
 def _unusable(path: str, what: str, way_out: str = _DELETE) -> AsrmeterError:
     return AsrmeterError(
-        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; {way_out}, or have {LOCK_VARIABLE} name "
+        f"{printable(path, _MAX_SHOWN)}: the machine's lock {what}; {way_out}, or set {LOCK_VARIABLE} to "
         "another file, the same for all who measure on this machine"
     )

@@ -1,4 +1,4 @@
-"""Who holds a lock: the processes behind a descriptor, by /proc/locks. Standard library only."""
+"""Find the processes that hold a lock, from /proc/locks. Standard library only."""
 
 import contextlib
 import datetime
@@ -14,7 +14,7 @@ _MAX_COMMAND = 120
 
 
 def holders(descriptor: int, prefix: str = "") -> str:
-    """Return who holds a flock on an open file: process, user, since when it runs, and its command.
+    """Return the holders of a flock on an open file: process, user, start time and command.
 
     `prefix` is put before /proc.
     """
@@ -37,7 +37,7 @@ def _pids(status: os.stat_result, prefix: str) -> list[int]:
             if kind == "FLOCK" and int(inode) == status.st_ino and int(pid) > 0:
                 any_device.append(int(pid))
                 same_device += [int(pid)] if device == own_device else []
-    # Some file systems have another number of the device in this table than a file of theirs tells.
+    # On some file systems the device number in this table differs from that of the file.
     return list(dict.fromkeys(same_device or any_device))
 
 
@@ -46,7 +46,7 @@ def _process(pid: int, prefix: str) -> str:
     try:
         user = folder.stat().st_uid
     except OSError:
-        return f"a process that process {pid} has started before it ended"
+        return f"a process started by process {pid}, which has ended"
     with contextlib.suppress(KeyError):
         user = pwd.getpwuid(user).pw_name  # type: ignore[assignment]
     said = f"process {pid} of {user}"

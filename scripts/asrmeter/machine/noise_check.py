@@ -1,4 +1,4 @@
-"""Check how quiet the machine is: repeat the same work, see how its times scatter, and look for causes."""
+"""Check how quiet the machine is: repeat the same work, compare the times, and look for causes."""
 
 import math
 import os
@@ -19,7 +19,7 @@ WARMUP_S, MIN_PASSES = 1.0, 12
 UNFIT_FLOOR = 0.1
 # Half of a core is taken by others: with two threads, passes take up to twice as long.
 UNFIT_WAITING_THREADS = 0.5
-# How many of the busiest processes are named, and how much of a core they must have used.
+# Number of busy processes that are named, and the least share of a core that they must have used.
 N_NAMED, NAMED_CPU_CORES = 3, 0.01
 
 REMEDIES = {
@@ -28,14 +28,14 @@ REMEDIES = {
     "clock": "fix the clock: governor `performance`, turbo off",
     "wall_clock": "set the time before measuring, and from then on only slowly (chrony, or ntpd without steps)",
     "heat": "cool the machine: free its vents, let it rest, or lower its power limit",
-    "gpu_slowdown": "`nvidia-smi -q -d PERFORMANCE` says more; cool the card, check its power cables",
-    "gpu_shared": "`nvidia-smi` lists them; end them",
+    "gpu_slowdown": "run `nvidia-smi -q -d PERFORMANCE` for details; cool the card, check its power cables",
+    "gpu_shared": "end them; `nvidia-smi` lists them",
 }
 
 
 @dataclass(frozen=True)
 class TimingSpread:
-    """How far the times of the same work lie apart. All but the first two fields are relative to the median."""
+    """The spread of the times of the same work. All fields except the first two are relative to the median."""
 
     n_passes: int
     median_s: float
@@ -48,7 +48,7 @@ class TimingSpread:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong and what to do about it. A `severity` of 0 is a hint, 1 makes the machine noisy, 2 unfit."""
+    """A problem and its remedy. A `severity` of 0 is a hint, 1 makes the machine noisy, 2 unfit."""
 
     what: str
     remedy: str
@@ -57,7 +57,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class MachineState:
-    """What the check found out about the machine; `activity` is the report of an `interference.Watch`."""
+    """The state of the machine during the check; `activity` is the report of an `interference.Watch`."""
 
     activity: dict[str, Any]
     busiest: list[str]
@@ -71,9 +71,9 @@ class MachineState:
 def spread_of(passes_s: Sequence[float]) -> TimingSpread:
     """Return the spread of the times of the same work.
 
-    The noise floor is what two measurements of the same thing may differ by. It is the largest of three: the 95 %
-    half-width of the difference between the medians of two interleaved halves (A/A), that difference itself, and the
-    drift from the first third to the last.
+    The noise floor is the possible difference between two measurements of the same work. It is the largest of three
+    values: the 95 % half-width of the difference between the medians of two interleaved halves (A/A), that difference
+    itself, and the drift from the first third to the last.
     """
     median_s = statistics.median(passes_s)
     quartiles = statistics.quantiles(passes_s, n=4)
@@ -103,7 +103,7 @@ def _half_width(passes_s: Sequence[float]) -> float:
 
 
 def problems(state: MachineState, threads: int) -> list[Problem]:
-    """Return what is wrong with the machine, the worst first."""
+    """Return the problems of the machine, the worst first."""
     found = []
     if threads > state.n_cpus:
         remedy = f"set `threads` in the study to {state.n_cpus} or to auto, or give the container more cores"
@@ -162,13 +162,15 @@ def report_lines(
         lines += [f"  {'wrong' if problem.severity else 'hint'}: {problem.what}", f"      -> {problem.remedy}"]
     verdict = verdict_of(spread, found, target)
     if verdict != "quiet" and not any(problem.severity for problem in found):
-        lines.append("  no cause in sight: heat, or neighbours of a virtual machine, which are not seen from inside")
+        lines.append(
+            "  no visible cause; it may be heat, or other virtual machines on the host, which are invisible here"
+        )
     last_lines = {
-        "quiet": "QUIET: good to measure on",
-        "noisy": f"NOISY: measurements will differ by {floor} or more without a cause (target {_percent(target)})"
+        "quiet": "QUIET: ready for measurements",
+        "noisy": f"NOISY: equal measurements will differ by {floor} or more (target {_percent(target)})"
         if spread.noise_floor > target
-        else "NOISY: the times are steady now, but what is wrong above will mark cells as disturbed",
-        "unfit": "NOT FIT to measure on now",
+        else "NOISY: the times are steady now, but the problems above will mark cells as disturbed",
+        "unfit": "NOT FIT for measurements now",
     }
     return [*lines, last_lines[verdict]]
 
@@ -178,7 +180,7 @@ def _percent(share: float) -> str:
 
 
 def fixed_work(threads: int) -> Callable[[], None]:
-    """Return work like that of a speech model, 50 to 150 ms on a usual machine, after warming up with it.
+    """Return a function with the work of a speech model, 50 to 150 ms on a usual machine, after a warm-up.
 
     For each thread: the first matrix products over 30 s of speech in an encoder of whisper-tiny's size, and two steps
     of its decoder, each with many small products and the large one that scores every word of the vocabulary.
@@ -247,19 +249,19 @@ def _cpu_s_of_others() -> dict[Process, float]:
 
 
 def _busiest(before: dict[Process, float], after: dict[Process, float], seconds: float) -> list[str]:
-    """Return the processes that used most CPU time, with the cores that they used; none that ended in between."""
+    """Return the processes with the most CPU time and the cores they used, without processes that ended meanwhile."""
     cores = {process: (used_s - before.get(process, 0.0)) / seconds for process, used_s in after.items()}
     named = sorted((process for process in cores if cores[process] >= NAMED_CPU_CORES), key=lambda p: -cores[p])
     return [f"{printable(name)} (pid {pid}) {cores[pid, started, name]:.2f}" for pid, started, name in named[:N_NAMED]]
 
 
 def _swapped_pages() -> int:
-    """Return how many pages went to swap or came back since boot."""
+    """Return the number of pages swapped out or in since boot."""
     return _count("/proc/vmstat", "pswpin") + _count("/proc/vmstat", "pswpout")
 
 
 def _count(path: str, name: str) -> int:
-    """Return the number beside a name; 0 if the file has none, as there is no swap then."""
+    """Return the number beside a name; 0 if the file has none, because there is no swap then."""
     return sum(int(line.split()[1]) for line in (probes.read(path) or "").splitlines() if line.split()[0] == name)
 
 

@@ -1,4 +1,4 @@
-"""Probes of the machine's state: how busy, fast and hot Linux says it is."""
+"""Probes of the machine's state in Linux: load, clock and temperature."""
 
 import functools
 import glob
@@ -18,7 +18,7 @@ _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
 
 
 def clock_ahead_s() -> float:
-    """Return how far the wall clock is ahead of a clock that nobody sets.
+    """Return how far the wall clock is ahead of the monotonic clock.
 
     This changes only if the wall clock is set or the machine is suspended.
     """
@@ -26,18 +26,18 @@ def clock_ahead_s() -> float:
 
 
 def physical_cores(cpus: Collection[int], prefix: str = "") -> int:
-    """Return the number of physical cores: two hyper-threads are one. If the machine does not say, every CPU counts."""
+    """Return the number of physical cores: two hyper-threads are one. Every CPU counts if this is unknown."""
     cores = [siblings(cpu, prefix) for cpu in cpus]
     return len(cores) if None in cores else len(set(cores))
 
 
 def siblings(cpu: int, prefix: str = "") -> str | None:
-    """Return the hyper-threads of the core that a CPU is one of, as the kernel lists them; None if it does not say."""
+    """Return the hyper-threads on the core of a CPU, as the kernel lists them; None if unknown."""
     return read(f"{prefix}/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
 
 
 def governor() -> str | None:
-    """Return the first core's clock governor (`performance`, `powersave`, ...); None if the machine does not say."""
+    """Return the first core's clock governor (`performance`, `powersave`, ...); None if unknown."""
     return read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -51,7 +51,7 @@ class CpuTime:
 
 
 def cpu_time(cpus: Collection[int] | None = None, prefix: str = "") -> CpuTime | None:
-    """Return the CPU time of all cores, or of the given ones; None if the machine does not say.
+    """Return the CPU time of all cores, or of the given ones; None if unknown.
 
     The source is /proc/stat, in steps of 10 ms. `prefix`, here and elsewhere, is put before every path.
     """
@@ -74,15 +74,15 @@ def cpu_time(cpus: Collection[int] | None = None, prefix: str = "") -> CpuTime |
 
 
 def own_cpu_s() -> float:
-    """Return the CPU time of this process and of all that it has started and that still run, in seconds.
+    """Return the CPU time (s) of this process and of all its running descendants.
 
-    That of the others is in steps of 10 ms.
+    The time of the descendants is in steps of 10 ms.
     """
     ticks: dict[int, int] = {}
     children: dict[int, list[int]] = {}
     for folder in os.listdir("/proc"):
         if folder.isdigit() and (stat := read(f"/proc/{folder}/stat")):
-            # The name of a process stands in brackets, and may hold some.
+            # The name of a process is in parentheses and may contain parentheses.
             values = stat.rpartition(")")[2].split()
             children.setdefault(int(values[1]), []).append(int(folder))
             ticks[int(folder)] = int(values[11]) + int(values[12])
@@ -95,7 +95,7 @@ def own_cpu_s() -> float:
 
 
 def cpu_mhz(prefix: str = "", quick: bool = False) -> float | None:
-    """Return the highest clock (MHz) of a few cores spread over the machine; None if the machine does not say.
+    """Return the highest clock (MHz) of a few cores spread over the machine; None if unknown.
 
     Without cpufreq it is read from /proc/cpuinfo, unless `quick`: that takes milliseconds on large machines.
     """
@@ -107,13 +107,13 @@ def cpu_mhz(prefix: str = "", quick: bool = False) -> float | None:
 
 
 def cpu_temperature_c(prefix: str = "") -> float | None:
-    """Return the temperature of the hottest processor package (°C); None if the machine does not say."""
+    """Return the temperature of the hottest processor package (°C); None if unknown."""
     # A sensor may fail for a moment.
     return max((int(text) / 1000 for file in _thermometers(prefix) if (text := read(file))), default=None)
 
 
 def throttle_events(prefix: str = "") -> int | None:
-    """Return how often cores and packages were throttled for heat since boot; None if Linux does not count it.
+    """Return the number of thermal throttling events of cores and packages since boot; None if Linux does not count.
 
     An event of a package counts once for each of its cores. Only Intel's processors have such counters.
     """
@@ -160,7 +160,7 @@ def activity(prefix: str = "") -> dict[str, Any]:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory since boot; 0 if it does not say."""
+    """Return the number of processes that the kernel killed for lack of memory since boot; 0 if unknown."""
     found = re.search(r"^oom_kill (\d+)$", read("/proc/vmstat") or "", re.MULTILINE)
     return int(found.group(1)) if found else 0
 

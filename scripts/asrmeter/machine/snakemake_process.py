@@ -1,4 +1,4 @@
-"""The Snakemake process that a job belongs to: how to find it, and how to end with it. Standard library only."""
+"""Find the Snakemake process of a job, and end the job with it. Standard library only."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def process() -> int | None:
-    """Return the process id of the Snakemake that runs this job, None without one."""
+    """Return the process id of the Snakemake that runs this job, None without Snakemake."""
     pid = os.getppid()
     with contextlib.suppress(OSError):  # some machines hide the processes of other users
         while pid > 1:
@@ -20,7 +20,7 @@ def process() -> int | None:
 
 
 def started(pid: int) -> str:
-    """Return when a process was started; with the process id this identifies it."""
+    """Return the start time of a process, which identifies it together with the process id."""
     return _status(pid)[19]
 
 
@@ -33,10 +33,10 @@ def name() -> str | None:
 
 
 def end_with_it() -> None:
-    """Make this process end when its Snakemake does, however that ends.
+    """Make this process end when its Snakemake ends in any way.
 
-    The kernel does this only for a parent, and there is a shell between the two. So a thread sleeps in the kernel until
-    then; nothing else wakes it up.
+    The kernel does this only for a parent process, and there is a shell in between. So a thread sleeps in the kernel
+    until Snakemake ends; nothing else wakes it up.
     """
     owner = process()
     if owner is None:

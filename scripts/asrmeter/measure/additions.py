@@ -1,4 +1,4 @@
-"""A sitting of a class to which recordings were added: what is known of it, and what is left to measure.
+"""Sittings of a class to which recordings were added: the known part, and the part left to measure.
 
 Reading earlier records needs pyarrow, which the job otherwise imports when the worker has ended. What a start-up takes
 is taken over from the earlier record here.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def known_passes(
     record: Path, spec: CellSpec, facts: MachineFacts, begun_s: float
 ) -> "tuple[Carried, CellSpec] | None":
-    """Return what is known of a sitting, and the spec of what is left to measure; None if the whole is to be measured.
+    """Return the known part of a sitting and the spec of the rest; None if the whole sitting must be measured.
 
     A batch that another lap has timed before is not measured again either: laps share out the batches. What sittings
     leave of the study's time, as they are mostly known, is not shared out. The job began at `begun_s`.
@@ -56,7 +56,7 @@ def known_passes(
 def merged(
     known: "Carried", header: "RecordHeader", passes: list[dict[str, Any]]
 ) -> "tuple[RecordHeader, list[dict[str, Any]]]":
-    """Return the record of a sitting of which some was known before; `header` and `passes` are of the new part."""
+    """Return the record of a partly known sitting; `header` and `passes` belong to the new part."""
     from asrmeter.records import carried, disturbance
 
     before = known.header

@@ -1,4 +1,4 @@
-"""The options that name a cell on a command line, and the spec that they make. Standard library only."""
+"""Command-line options that name a cell, and the spec made from them. Standard library only."""
 
 import argparse
 import dataclasses
@@ -20,11 +20,11 @@ from asrmeter.models import heard
 from asrmeter.sources import integrity
 from asrmeter.study import grid
 
-# What a record keeps of the protocol; a profile has none of it.
+# Keys of the protocol that a record keeps. A profile keeps none.
 _OF_PROTOCOL = ("target", "max_passes", "budget_s", "minutes", "energy_window_s")
-# What a record keeps of the provenance of a converted folder.
+# Keys of a converted folder's provenance that a record keeps.
 _OF_CONVERSION = ("format", "conversion_s", "bytes", "versions")
-# What is left of others' time may be more than a worker has: this part of it leaves room for a last round.
+# The unused time of other cells may exceed the worker's timeout. This share of it leaves room for a last round.
 _OF_TIMEOUT = 0.9
 
 
@@ -40,12 +40,12 @@ def add_variant_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="name of the model")
     parser.add_argument("--model-key", help="fingerprint that the model folder must have")
     parser.add_argument("--corpus-key", help="fingerprint that the corpus must have")
-    parser.add_argument("--model-folder", type=Path, required=True, help="its folder, with provenance.json")
+    parser.add_argument("--model-folder", type=Path, required=True, help="model folder, with provenance.json")
     parser.add_argument(
-        "--converted-folder", nargs="?", type=Path, help="what the variant's conversion made of it, where it has one"
+        "--converted-folder", nargs="?", type=Path, help="converted model folder, if the variant needs one"
     )
     parser.add_argument("--conversion-key", help="fingerprint that the converted folder must have")
-    parser.add_argument("--refused", help="why the cell cannot run on this machine: it gets a record that says so")
+    parser.add_argument("--refused", help="reason why the cell cannot run on this machine; its record states it")
     parser.add_argument("--segments", type=Path, required=True, help="the corpus' segments.json, beside its audio")
     parser.add_argument("--variant", required=True, help="name of the variant")
     parser.add_argument(
@@ -53,53 +53,53 @@ def add_variant_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True, help="where the model runs")
     parser.add_argument("--threads", required=True, help="CPU threads, or auto for all available cores")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the batches, and of clips without speech")
-    parser.add_argument("--protocol", required=True, help="the protocol as JSON, as the study has it")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the batches and of the clips without speech")
+    parser.add_argument("--protocol", required=True, help="`protocol` of the study, as JSON")
     parser.add_argument("--timeout-s", type=float, default=600, help="kill the worker after this many seconds")
     parser.add_argument(
         "--attempt",
         type=int,
         default=1,
-        help="which attempt of a job this is; later ones keep earlier records",
+        help="number of this attempt of the job; later attempts keep earlier records",
     )
-    parser.add_argument("--output", type=Path, required=True, help="the Parquet file to write")
+    parser.add_argument("--output", type=Path, required=True, help="Parquet file to write")
 
 
 def add_lap_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says which lap it is."""
-    parser.add_argument("--lap", type=int, default=1, help="which time through the study this is, from 1")
+    """Add the option for the number of the lap."""
+    parser.add_argument("--lap", type=int, default=1, help="number of the lap, from 1")
 
 
 def add_sitting_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a job that measures a cell in one lap; see `specify_sitting`."""
     add_lap_argument(parser)
     parser.add_argument(
-        "--laps", type=int, default=1, help="how many laps the study has: each has its share of batches"
+        "--laps", type=int, default=1, help="number of laps of the study; each times its share of the batches"
     )
     parser.add_argument(
         "--attempt-of-sitting",
         type=int,
         default=1,
-        help="which try this is of a sitting that was disturbed before",
+        help="number of this try of a disturbed sitting",
     )
     parser.add_argument(
         "--share-s",
         type=float,
-        help="with protocol.minutes: seconds of them that the whole job has, unless the ledger says otherwise",
+        help="with protocol.minutes: seconds for the whole job, unless the ledger allows another time",
     )
-    parser.add_argument("--time-ledger", type=Path, help="with protocol.minutes: what the sittings of the run took")
+    parser.add_argument("--time-ledger", type=Path, help="with protocol.minutes: file with the times of all sittings")
 
 
 def specify_sitting(args: argparse.Namespace, begun_s: float) -> CellSpec:
-    """Return the spec of a cell in one lap, of a job that has held the machine since `begun_s` (`time.monotonic`).
+    """Return the spec of a cell in one lap, for a job that has held the machine since `begun_s` (`time.monotonic`).
 
     Raises:
-        AsrmeterError: see `specify`; or nothing says how long it may take.
+        AsrmeterError: see `specify`, or the measuring time is unknown.
     """
     spec, ends_at_s = specify(args), None
     if spec.budget_s is None:
         if args.share_s is None:
-            raise AsrmeterError("--protocol has no budget_s, and there is no --share-s: one says how long to measure")
+            raise AsrmeterError("the measuring time is unknown: give --share-s, or budget_s in --protocol")
         ends_at_s = begun_s + _allowance_s(args, sitting_of(spec).cell.id)
     lap = {"lap": args.lap, "n_laps": max(args.lap, args.laps), "attempt": args.attempt_of_sitting}
     return dataclasses.replace(spec, **lap, share_s=args.share_s, ends_at_s=ends_at_s)
@@ -112,8 +112,8 @@ def sitting_of(spec: CellSpec) -> grid.Sitting:
 
 def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a job that tests a load; see `specify_load`."""
-    parser.add_argument("--load", type=json.loads, required=True, help="the load as JSON, as the study has it")
-    parser.add_argument("--predicted", type=Path, required=True, help="what predict_capacity.py made of the cells")
+    parser.add_argument("--load", type=json.loads, required=True, help="`load` of the study, as JSON")
+    parser.add_argument("--predicted", type=Path, required=True, help="prediction by predict_capacity.py (JSON)")
 
 
 def specify_load(args: argparse.Namespace, predicted_per_s: float) -> LoadSpec:
@@ -163,7 +163,7 @@ def specify(args: argparse.Namespace) -> CellSpec:
 
 
 def specify_variant(args: argparse.Namespace, segments: Sequence[JsonObject] = ()) -> dict[str, Any]:
-    """Return what a spec says of a model and variant, by its fields; see `specify`.
+    """Return the fields of a spec for a model and variant; see `specify`.
 
     The model must hear the language of the `segments`.
     """
@@ -198,7 +198,7 @@ def specify_variant(args: argparse.Namespace, segments: Sequence[JsonObject] = (
 
 
 def _converted(args: argparse.Namespace) -> JsonObject | None:
-    """Return the provenance of the converted folder, None where the runtime loads the model folder as it is.
+    """Return the provenance of the converted folder, None if the runtime loads the model folder itself.
 
     Raises:
         AsrmeterError: it has changed since it was made, or is needed and not given.

@@ -1,4 +1,4 @@
-"""The measuring process: it does one task (see `tasks`) and reports what happens as events.
+"""The measuring process: it runs one task (see `tasks`) and reports events.
 
 `fork_server` forks it, or it starts as `python -m asrmeter.measure.child` with the spec as JSON on standard input.
 Events are JSON lines on the file descriptor `events`, so the parent has everything that was measured before a crash.
@@ -21,7 +21,7 @@ hide = runtimes.hide
 
 
 def preload(runtime: str) -> None:
-    """Import what every cell of a runtime needs, so that processes can be forked off afterwards.
+    """Import the libraries of a runtime's cells, so that processes can be forked off afterwards.
 
     codecarbon is part of it where torch computes: without it, passes of 20 ms took a fifth longer (two threads, ten
     pairs), presumably as large buffers came from fresh pages each time. Elsewhere its memory would be part of a figure

@@ -1,4 +1,4 @@
-"""codecarbon as a meter: of windows that begin and end, and of what its models say of time that has passed.
+"""codecarbon as a meter: measured windows, and modelled energy for a past interval.
 
 codecarbon's output does not say whether a value was measured or modelled; its hardware objects do. It models a CPU
 without a readable counter as TDP x the process' share of all cores, and RAM as a constant for the number of modules.
@@ -46,7 +46,7 @@ class Meter:
         return self._attempt(self._end) or dict(_NO_VALUES)
 
     def modelled(self, seconds: float, cpu_s: float) -> dict[str, float | None]:
-        """Return what a window gives where nothing is counted, of a time that has passed and its CPU time in seconds.
+        """Return the modelled energy of a past interval with its CPU time in seconds, for a device without counters.
 
         codecarbon's models know no more than these two, so that it need not be there meanwhile.
         """

@@ -1,4 +1,4 @@
-"""The control kernel: the same small work in every sitting, which tells how fast the machine was then.
+"""The control kernel: the same small work in every sitting, which shows the speed of the machine at that time.
 
 A product of matrices that stay in cache follows the clock and whoever shares the cores. A copy of more than caches hold
 follows whoever shares the memory. Neighbours on the same host show in nothing else that can be seen from inside.
@@ -32,7 +32,7 @@ _FLOAT32_BYTES = 4
 
 
 class ControlKernel:
-    """Runs the control kernel before and after the passes. Nothing is raised: what fails is noted.
+    """Runs the control kernel before and after the passes. It never raises; failures are noted.
 
     On the CPU its memory comes from the system and goes back to it: the allocator, which a model's buffers come from,
     does not change, and neither do later readings of the memory.
@@ -49,7 +49,7 @@ class ControlKernel:
         self.found = Control(library=library, device=self._device, n_threads=n_threads)
 
     def before(self) -> Control:
-        """Run the kernel before the passes; return what is known by now."""
+        """Run the kernel before the passes; return the results so far."""
         return self._run("before")
 
     def after(self) -> Control:

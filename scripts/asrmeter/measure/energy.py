@@ -1,4 +1,4 @@
-"""Energy of passes: in windows of their own where a counter measures it, else over the timed passes by a model.
+"""Energy of passes: measured in separate windows if there is a counter, else modelled over the timed passes.
 
 Each value has its source. The hardware's own counters are read beside codecarbon, in the same window.
 """
@@ -60,7 +60,7 @@ class EnergyMeasurement:
         return self._with_windows([{**window, "n_passes": n_passes_per_run * window["n_passes"]}])
 
     def over(self, run: Callable[[], object]) -> Energy:
-        """Meter one run, however long it takes, or model it where nothing is measured; what it raises is raised."""
+        """Meter one run of any length, or model it without a counter. Errors of the run are raised."""
         self._window_s = 0.0
         if self.is_measured:
             return self._with_windows([self._window(run)])
@@ -80,7 +80,7 @@ class EnergyMeasurement:
         return self.found
 
     def _with_windows(self, windows: list[Window]) -> Energy:
-        """Return what was found, with the methods of those parts that have a value."""
+        """Return the results, with the methods of the parts that have a value."""
         meter = self._meter
         has_cpu, has_gpu = (any(window[part] is not None for window in windows) for part in ("cpu_j", "gpu_j"))
         self.found = Energy(

@@ -23,13 +23,13 @@ Reading = tuple[int, ...]
 
 
 class Counter(ABC):
-    """An energy counter. `missing` says why it gives no value, and is None as long as it does."""
+    """An energy counter. `missing` is the reason for missing values, and None while there are values."""
 
     missing: str | None = None
 
     @abstractmethod
     def read(self) -> Reading | None:
-        """Return what the counter shows; None, with the reason in `missing`, if it cannot be read."""
+        """Return the counter's value; None, with the reason in `missing`, if it cannot be read."""
 
     @abstractmethod
     def _joules(self, before: Reading, after: Reading) -> float:
@@ -42,7 +42,7 @@ class Counter(ABC):
         joules = self._joules(before, after)
         if joules > 0:
             return joules
-        what = "went backwards, as when its driver is loaded anew" if joules else "stood still"
+        what = "went backwards, for example because its driver was reloaded" if joules else "stood still"
         self.missing = f"the energy counter {what}"
         return None
 
@@ -177,7 +177,7 @@ class Nvml(Counter):
 
 
 def of_device(gpu_uuid: str | None) -> dict[str, Counter]:
-    """Return the counters that tell of passes on the GPU of a cell, or on the CPU: by part of the machine."""
+    """Return the counters for passes on the GPU of a cell, or on the CPU, by part of the machine."""
     return {"cpu": Rapl()} | ({"gpu": Nvml(gpu_uuid)} if gpu_uuid else {})
 
 

@@ -39,7 +39,7 @@ def serve(owner: int, listener: socket.socket, runtime: str, hidden: list[str]) 
 
 
 def _take(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return a task's message and descriptors; None where the other side is gone, says nothing, or does not wait."""
+    """Return a task's message and descriptors; None if the other side is gone, silent, or not waiting."""
     connection.settimeout(launcher.ANSWERS_WITHIN_S)
     descriptors: list[int] = []
     try:

@@ -17,7 +17,7 @@ from asrmeter.measure.supervisor import Outcome, run_supervised
 
 
 class Job(ABC):
-    """What a job measures and how it writes that down; `run_job` runs it.
+    """A measuring job and the writing of its result; `run_job` runs it.
 
     Attributes:
         files: what it writes; the first one is its record.
@@ -40,7 +40,7 @@ class Job(ABC):
 
     @property
     def title(self) -> str:
-        """What the job is called in the log."""
+        """The job's name in the log."""
         return str(self.output.with_suffix(""))
 
     @abstractmethod
@@ -65,12 +65,12 @@ class Job(ABC):
 
 
 def run_job(job: Job) -> None:
-    """Run a job alone on the machine. Whatever happens to the worker, the job writes its files."""
+    """Run a job alone on the machine. The job writes its files even if the worker dies."""
     attempts = Attempts(job.output, job.attempt)
     with exclusive_lock() as lock:
         job.begun_s = time.monotonic()
         if job.keeps_record and attempts.restore():
-            logging.info("%s: was measured before its job ended; it is kept", job.title)
+            logging.info("%s: was measured before its job died, and is kept", job.title)
             return
         check_room(*job.files)
         spec = job.prepare()

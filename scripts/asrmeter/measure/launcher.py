@@ -71,7 +71,7 @@ def start(spec: dict[str, Any], events: int, lock: int, scripts: Path) -> Worker
 
 
 def new_run() -> None:
-    """Give this process, a Snakemake whose jobs measure, a secret of its own: no other user can guess it."""
+    """Give this Snakemake process a secret for its measuring jobs that no other user can guess."""
     os.environ[RUN_VARIABLE] = os.urandom(16).hex()
 
 

@@ -23,7 +23,7 @@ class PeakMemory:
         self._device = device
 
     def reset(self) -> None:
-        """Reset the peaks. Where a container forbids it, the peak is that since the start of the process."""
+        """Reset the peaks. If a container forbids this, the peak is that since the start of the process."""
         with contextlib.suppress(OSError):
             _RESET.write_text("5", encoding="utf-8")
         if self._device:
@@ -36,7 +36,7 @@ class PeakMemory:
 
     @property
     def device_bytes(self) -> int | None:
-        """Memory on the GPU now; None if there is none, or its runtime does not tell."""
+        """Memory on the GPU now; None without a GPU, or if the runtime does not report it."""
         return self._device.now_bytes() if self._device else None
 
     @property
@@ -46,12 +46,12 @@ class PeakMemory:
 
     @property
     def peak_device_bytes(self) -> int | None:
-        """Peak memory on the GPU; None if there is none, or its runtime does not tell."""
+        """Peak memory on the GPU; None without a GPU, or if the runtime does not report it."""
         return self._device.peak_bytes() if self._device else None
 
 
 def pss_bytes(pid: int) -> int | None:
-    """Return the memory of a process where what several share is divided among them; None if it cannot be read."""
+    """Return the proportional memory (PSS) of a process; None if it cannot be read."""
     try:
         return _kilobytes("Pss", Path(f"/proc/{pid}/smaps_rollup")) * 1024
     except OSError:

@@ -1,4 +1,4 @@
-"""What an attempt at a file leaves to the next one: nothing is measured twice, or for ever. Standard library only.
+"""Retry bookkeeping: keep finished files across attempts, and stop after repeated crashes. Standard library only.
 
 Snakemake takes a job that holds many cells for one: when its node dies, it removes the files of all its cells and tries
 all of them again. So a record is kept beside its file too, in the hidden folder `.attempts`, where the next attempt of
@@ -53,7 +53,7 @@ class Attempts:
         self._begun.unlink(missing_ok=True)
 
     def keep(self, out_of_memory: bool = False) -> None:
-        """Keep the file, now that it is written, for the case that the job does not live to tell.
+        """Keep the written file in case the job dies before its end.
 
         One that says `out_of_memory` only from the second attempt on, which is given more.
         """
@@ -63,7 +63,7 @@ class Attempts:
 
 
 def forget(output: Path) -> None:
-    """Forget what an earlier run has left of a file; before a run's first job, since a later attempt trusts it."""
+    """Remove an earlier run's remains for a file. Call this before a run's first job: later attempts trust them."""
     Attempts(output, attempt=1)
 
 

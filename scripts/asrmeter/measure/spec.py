@@ -1,4 +1,4 @@
-"""What a worker is given: the spec of its task, and how it was started. Standard library only."""
+"""The input of a worker: the spec of its task, and how it was started. Standard library only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from asrmeter.records.cell_settings import CellSettings
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Spec:
-    """What every task is given.
+    """The input of every task.
 
     Attributes:
         runtime: the name of the runtime whose libraries the process imports.
@@ -71,7 +71,7 @@ class CellSpec(CellSettings, Spec):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a record keeps: without where files lie, and what is drawn from the seed."""
+        """The values that a record keeps, without paths and values drawn from the seed."""
         kept = {name: getattr(self, name) for name in (field.name for field in fields(CellSettings))}
         return kept | {"segments": [{key: row[key] for key in row if key != "file"} for row in self.segments]}
 
@@ -94,7 +94,7 @@ class NodeProfileSpec(ProfileSpec):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SilenceSpec(CellSpec):
-    """What a model and variant hear that is no speech, one clip after the other.
+    """Transcription of clips without speech by a model and variant, one clip after the other.
 
     Attributes:
         clips: the fields of each; see `asrmeter.corpora.silence.Clip`.

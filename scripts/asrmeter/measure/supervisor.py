@@ -107,5 +107,5 @@ def classify_exit(
 
 
 def _whose_memory() -> str:
-    """Return which memory ran out: a SLURM job may be limited to what it requested."""
+    """Return which memory ran out: a SLURM job may be limited to its request."""
     return "the memory of the job or its node" if "SLURM_JOB_ID" in os.environ else "the machine's memory"

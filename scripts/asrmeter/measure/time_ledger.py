@@ -1,4 +1,4 @@
-"""The time of a study that has `protocol.minutes`: what is left of it, and what each sitting may take of that.
+"""The time ledger of a study with `protocol.minutes`: the remaining time, and the allowance of each sitting.
 
 Every sitting needs some time: to load the model, and for a round over its batches. All have the same time but for those
 that need more. The ledger is a file: its first line says how much time the run has, and each sitting adds a line.
@@ -38,7 +38,7 @@ class _Line(NamedTuple):
 
 
 class TimeLedger:
-    """What the sittings of a run have spent."""
+    """The time spent by the sittings of a run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class TimeLedger:
         return max(own_s, _level([(own_s, 1.0), *others], left_s))
 
     def _read(self) -> tuple[_Run | None, list[_Line]]:
-        """Return what the ledger says; what is damaged is left out."""
+        """Return the entries of the ledger, without damaged ones."""
         run, lines = None, []
         with contextlib.suppress(OSError):
             for text in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -113,7 +113,7 @@ def _seconds(value: Any) -> float:
         ValueError: it is none.
     """
     if (seconds := float(value)) < 0 or not math.isfinite(seconds):
-        raise ValueError(f"{seconds} is no time")
+        raise ValueError(f"{seconds} is not a time")
     return seconds
 
 

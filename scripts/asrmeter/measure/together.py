@@ -138,7 +138,7 @@ def _start(specs: Sequence[LayoutSpec], lock: int, root: Path, stack: contextlib
 
 
 def _events(stream: IO[bytes]) -> "list[Event]":
-    """Return what a process has reported."""
+    """Return the reports of a process."""
     from asrmeter.records.events import parse
 
     stream.seek(0)

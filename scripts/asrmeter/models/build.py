@@ -22,10 +22,10 @@ from asrmeter.sources.packages import Archives
 def build(
     name: str, settings: ModelSettings, seed: int, archives: Archives, target: Path, key: str | None = None
 ) -> None:
-    """Build the model folder `target` by the study's `settings` of the model.
+    """Build the model folder `target` according to the study's `settings` of the model.
 
-    `key` is the fingerprint of what it is made of, for the record. The same inputs give the same bytes. Random weights
-    follow transformers' own initialisation after `torch.manual_seed(seed)`.
+    `key` is the fingerprint of its sources, for the record. The same inputs give the same bytes. Random weights follow
+    transformers' own initialisation after `torch.manual_seed(seed)`.
 
     Raises:
         AsrmeterError: a package, or a file on the Hub or in a local folder, is missing or altered, or the result is not
@@ -46,7 +46,7 @@ def build(
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Have messages begin with the name of the model."""
+    """Make messages begin with the name of the model."""
     try:
         yield
     except AsrmeterError as error:
@@ -63,7 +63,7 @@ def _fill(
     saved = pretrained.take(origin, settings.weights != "random", folder) if is_saved else None
     taken = {path.name for path in folder.iterdir()}
 
-    from asrmeter.models import networks  # torch and transformers take seconds, which a refusal need not wait for
+    from asrmeter.models import networks  # torch and transformers take seconds to import, and a refusal need not wait
 
     if saved:
         facts = {**saved.facts} | networks.finish(saved, settings.weights, seed, folder)
@@ -80,9 +80,9 @@ def _fill(
 
 
 def _share(folder: Path, taken: Collection[str]) -> None:
-    """Let everybody read what was made, who may read all that was taken from elsewhere.
+    """Make the files readable for everyone who can read their sources.
 
-    safetensors makes files that only their owner may read; a shared checkout has more readers.
+    safetensors writes files that only their owner can read, but a shared checkout has more readers.
     """
     mode = 0o644
     for name in taken:
@@ -94,7 +94,7 @@ def _share(folder: Path, taken: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def _disk_errors_as_oserror() -> Iterator[None]:
-    """Raise errors of the disk as OSError: libraries written in Rust name them only in the text of their own errors."""
+    """Raise disk errors as OSError: Rust libraries name them only in the text of their own errors."""
     try:
         yield
     except Exception as error:
@@ -104,7 +104,7 @@ def _disk_errors_as_oserror() -> Iterator[None]:
 
 
 def _make_external(folder: Path) -> dict[str, Any]:
-    """Make the folder of a model that is elsewhere: its config.json says so. Return facts for the record."""
+    """Make the folder of an external model, marked in its config.json. Return facts for the record."""
     family = families.named(catalogue.EXTERNAL)
     (folder / CONFIG).write_text(json.dumps(family.config_of({})) + "\n", encoding="utf-8")
     return {"family": family.name, "weights": "pretrained", "origin": "elsewhere", "licence": "not stated"}

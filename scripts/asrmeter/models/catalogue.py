@@ -1,4 +1,4 @@
-"""Models known by name (`resources/models.toml`), and what a study says about any model. Standard library only."""
+"""Models known by name (`resources/models.toml`), and a study's settings of a model. Standard library only."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from asrmeter.runtimes import families
 from asrmeter.sources import packages as pinned
 
 CATALOGUE = RESOURCES / "models.toml"
-# Raised when what asrmeter reads from other people's folders comes to mean something else: they are made again.
+# Raise this when the reading of foreign model folders changes. The folders are then made again.
 _READING_VERSION = 2
-# The weights of a model that only an engine of the user's has.
+# Weights that only an engine of the user has.
 EXTERNAL = "external"
 
 
@@ -49,7 +49,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a study says about a model."""
+    """A study's settings of a model."""
 
     __pydantic_config__: ClassVar = FORBID_OTHERS
 
@@ -58,44 +58,44 @@ class ModelSettings:
         metadata={
             "description": "packaged: pretrained, from pinned packages. hub: pretrained, from the Hub. local: "
             "pretrained, from `path`. random: seeded, exact architecture (speed, memory and energy are valid, WER is "
-            "not). external: none here, for an engine of your own that has a model of its own. Default: local with a "
-            "path, hub with an id or a revision, packaged otherwise."
+            "not). external: none here, for your own engine with its own model. Default: local with a path, hub with "
+            "an id or a revision, packaged otherwise."
         },
     )
     id: str | None = field(
         default=None,
         metadata=HUB_ID
-        | {"description": "Model on the Hub, owner/name; a model in resources/models.toml has its own."},
+        | {"description": "Model on the Hub, owner/name. Models in resources/models.toml already have one."},
     )
     revision: str | None = field(
         default=None,
         metadata={
-            "description": "Commit of `id`, 40 hexadecimal digits: it pins what is measured. Of a model in "
-            "resources/models.toml only where that has none.",
+            "description": "Commit of `id`, 40 hexadecimal digits, which pins the model. For a model in "
+            "resources/models.toml only if that has none.",
             "pattern": "^[0-9a-f]{40}$",
         },
     )
     path: str | None = field(
-        default=None, metadata=TEXT | {"description": "A local folder that save_pretrained wrote, with safetensors."}
+        default=None, metadata=TEXT | {"description": "Local folder written by save_pretrained, with safetensors."}
     )
     languages: list[str] | None = field(
         default=None,
         metadata={
-            "description": "Codes of the languages that the model hears (ISO 639-1, such as [en, ru]); speech in any "
-            "other is not measured. null: as resources/models.toml or the model's own files say; where neither does, "
+            "description": "Languages of the model (ISO 639-1 codes, such as [en, ru]); speech in other languages is "
+            "not measured. null: as in resources/models.toml or the model's own files; if neither has them, "
             "any.",
             "min_length": 1,
         },
     )
 
     def __post_init__(self) -> None:
-        """Say whose weights they are where the study does not."""
+        """Set the kind of weights if the study does not."""
         if self.weights is None:
             is_on_hub = self.id or self.revision
             object.__setattr__(self, "weights", "local" if self.path else "hub" if is_on_hub else "packaged")
 
     def as_json(self) -> dict[str, Any]:
-        """Return the settings as JSON has them."""
+        """Return the settings in the form of JSON."""
         return asdict(self)
 
 
@@ -104,7 +104,7 @@ class Origin:
     """Where a model folder comes from: a repository on the Hub, a local folder, or else packages.
 
     `entry` is the catalogue's entry of this name, if the model is that one; `sha256` is that of the weights, if pinned.
-    `is_external`: it comes from nowhere, and only an engine of the user's has it.
+    `is_external`: only an engine of the user has the model.
     """
 
     entry: Model | None = None
@@ -140,7 +140,7 @@ def origin(name: str, settings: ModelSettings) -> Origin:
     pinned_commit = entry.hub.get("revision") if entry else None
     if revision and (entry is None or pinned_commit or weights != "hub"):
         raise AsrmeterError(
-            f"{place}.revision: is used with id only; known models have theirs in resources/models.toml"
+            f"{place}.revision: is valid only with id; known models have their revision in resources/models.toml"
         )
     if weights == EXTERNAL:
         return Origin(is_external=True)
@@ -148,8 +148,8 @@ def origin(name: str, settings: ModelSettings) -> Origin:
         raise AsrmeterError(f"{place}.path: give the folder of the weights")
     if entry is None:
         raise AsrmeterError(
-            f"{place}: unknown model{did_you_mean(name, catalogue())}; known are {', '.join(catalogue())}: "
-            "give any other by id and revision, or by path"
+            f"{place}: unknown model{did_you_mean(name, catalogue())}; known models are {', '.join(catalogue())}; "
+            "give any other with id and revision, or with path"
         )
     if weights == "hub":
         own = entry.hub["id"]
@@ -163,7 +163,7 @@ def origin(name: str, settings: ModelSettings) -> Origin:
 
 
 def family_name(name: str, settings: ModelSettings) -> str | None:
-    """Return the family of a model, None where that is not known yet, as of one on the Hub.
+    """Return the family of a model, None if it is not known yet, as for one on the Hub.
 
     Raises:
         AsrmeterError: the settings contradict each other, or there is no such model.
@@ -178,7 +178,7 @@ def family_name(name: str, settings: ModelSettings) -> str | None:
     try:
         return families.family_of(json.loads(read_regular(found.path / saved_files.CONFIG, MOST_JSON_BYTES))).name
     except (AsrmeterError, OSError, ValueError):
-        return None  # the job that makes the folder says what is wrong
+        return None  # the job that makes the folder reports the error
 
 
 def _ask_for_revision(place: str, repo: str) -> NoReturn:
@@ -195,13 +195,13 @@ def _allow(place: str, weights: str, key: str, own: str) -> None:
 
 
 def languages_of(name: str, settings: ModelSettings) -> list[str] | None:
-    """Return the codes of the languages that a model hears, as the study or models.toml says; None: its files may."""
+    """Return the language codes of a model from the study or models.toml; None: its own files may have them."""
     entry = origin(name, settings).entry
     return settings.languages or (entry.languages if entry else None)
 
 
 def check(name: str, settings: ModelSettings) -> None:
-    """Raise AsrmeterError if there is no such model, as far as that shows without the network."""
+    """Raise AsrmeterError if there is no such model, as far as this can be checked without the network."""
     path = origin(name, settings).path
     for code in settings.languages or ():
         if code not in languages():
@@ -214,7 +214,7 @@ def check(name: str, settings: ModelSettings) -> None:
         if not os.path.lexists(path / saved_files.CONFIG):
             raise AsrmeterError(f"{place} has no config.json; {_way_out(path)}")
         if with_weights and not any(path.glob("*.safetensors")):
-            raise AsrmeterError(f"{place} has no safetensors file, and asrmeter opens no other weights")
+            raise AsrmeterError(f"{place} has no safetensors file, and asrmeter does not open other weights")
         try:
             saved_files.check(saved_files.in_folder(path, with_weights), with_weights, "the folder")
         except AsrmeterError as error:
@@ -223,8 +223,10 @@ def check(name: str, settings: ModelSettings) -> None:
 
 def _way_out(path: Path) -> str:
     if os.path.isfile(path / "adapter_config.json"):
-        return "it holds an adapter: merge it into its base model (merge_and_unload) and save that with save_pretrained"
-    return "give a folder that save_pretrained wrote"
+        return (
+            "it contains an adapter: merge it into its base model (merge_and_unload) and save that with save_pretrained"
+        )
+    return "give a folder written by save_pretrained"
 
 
 def archives(name: str, settings: ModelSettings) -> list[str]:
@@ -234,15 +236,15 @@ def archives(name: str, settings: ModelSettings) -> list[str]:
 
 
 def fingerprint_inputs(name: str, settings: ModelSettings) -> Any:
-    """Return what determines a model folder besides the kind of weights and the seed; JSON can store it."""
+    """Return everything that determines a model folder besides the kind of weights and the seed, as JSON values."""
     found = origin(name, settings)
     told = languages_of(name, settings)
     if found.path is not None:
-        # Only the files of a model: others may be there too.
+        # Only the files of a model; the folder may contain others.
         listed = [file for file in list_files(found.path) if file[0].endswith((".json", ".safetensors", "merges.txt"))]
         return [_READING_VERSION, told, listed]
     if found.repo:
-        # What is read of models of the catalogue is known.
+        # The files of models in the catalogue are known.
         return [found.repo, found.revision, told] + ([] if found.entry else [_READING_VERSION])
     if found.is_external:
         return [told]

@@ -1,4 +1,4 @@
-"""Make of a model folder what a runtime loads: a folder of its own, with provenance.json."""
+"""Convert a model folder for a runtime into a new folder with its own provenance.json."""
 
 import importlib.metadata
 import json
@@ -13,10 +13,10 @@ from asrmeter.sources import integrity
 
 
 def convert(source: Path, runtime: str, conversion: Conversion, target: Path, key: str | None = None) -> str | None:
-    """Convert a model folder for a runtime into the folder `target`; return why it cannot be, None if it was.
+    """Convert a model folder for a runtime into the folder `target`; return why this is impossible, None on success.
 
-    `key` is the fingerprint of what it is made of, for the record. A model that cannot be converted has a folder too,
-    which says why: its cells are no error of the run.
+    `key` is the fingerprint of its sources, for the record. A model that cannot be converted also gets a folder, with
+    the reason, because its cells are not an error of the run.
 
     Raises:
         AsrmeterError: the model folder is damaged, or the converter fails.
@@ -35,7 +35,7 @@ def convert(source: Path, runtime: str, conversion: Conversion, target: Path, ke
         except ImportError as error:
             raise AsrmeterError(
                 f"{source.name}: {conversion.format} needs a package that is not installed ({one_line(error)}); "
-                "`make runtimes` installs all that runtimes need"
+                "`make runtimes` installs all packages for runtimes"
             ) from error
         conversion_s = time.perf_counter() - begin_s
         files = [] if refused else sorted(path for path in folder.iterdir() if path.is_file())

@@ -1,7 +1,7 @@
-"""The languages that a model hears, and why it hears those of some speech not. Standard library only.
+"""The languages of a model, and the reason if it does not know those of some speech. Standard library only.
 
-Where its languages are not known, as of most CTC models, the letters that it can write tell: a model with Latin letters
-alone cannot write Russian.
+If its languages are unknown, as for most CTC models, its letters decide: a model with only Latin letters cannot write
+Russian.
 """
 
 from collections import Counter
@@ -15,24 +15,24 @@ from asrmeter.common.typed_json import JsonObject
 if TYPE_CHECKING:
     from asrmeter.runtimes.families.base import Family
 
-# Of a model with more, their number is told.
+# A message about a model with more languages gives only their number.
 _MOST_NAMED = 3
 
 
 def facts(family: "Family", folder: Path, told: Sequence[str] | None) -> dict[str, Any]:
-    """Return what the record of a model folder says: its `languages` (codes), and the `scripts` that it can write.
+    """Return the entries for the record of a model folder: its `languages` (codes) and the `scripts` that it can write.
 
-    Either is None where it is not known. `told` are the languages that the study or resources/models.toml names.
+    Each is None if unknown. `told` are the languages from the study or resources/models.toml.
     """
     found = told or family.languages(folder)
     return {"languages": None if found is None else [*found], "scripts": family.scripts(folder)}
 
 
 def why_not(model: str, record: Mapping[str, Any], segments: Sequence[JsonObject]) -> str | None:
-    """Return why a model does not hear the languages of some segments, None if it does, or nobody knows.
+    """Return why a model does not know the languages of some segments, None if it does or this is unknown.
 
-    `record` is that of the model's folder, `segments` are rows of a corpus' manifest. Random weights hear nothing, and
-    are as fast in any language.
+    `record` is that of the model's folder, `segments` are rows of a corpus' manifest. Random weights know no language,
+    and their speed is the same in any.
     """
     if record["weights"] == "random":
         return None
@@ -42,7 +42,7 @@ def why_not(model: str, record: Mapping[str, Any], segments: Sequence[JsonObject
 
 
 def why_not_language(model: str, known: Collection[str], language: str) -> str | None:
-    """Return why a model that hears the languages `known` does not hear a corpus in another one; None if it does."""
+    """Return why a model with the languages `known` cannot transcribe a corpus in another one; None if it can."""
     return _why(model, known, None, {language: 1}, 1)
 
 
@@ -53,7 +53,7 @@ def _why(
     spoken: Mapping[str, int],
     n_segments: int,
 ) -> str | None:
-    """Return why a model does not hear what is spoken: so many segments of each language, of `n_segments` in all."""
+    """Return why a model does not know the spoken languages, with their segments out of `n_segments`."""
     if known is not None:
         foreign = sorted(code for code in spoken if code not in known)
     elif scripts is not None:
@@ -67,8 +67,8 @@ def _why(
     theirs = _listed(f"{languages()[code].name} ({code})" for code in foreign)
     if known is not None:
         if len(known) > _MOST_NAMED:
-            return f"{model} hears {len(known)} languages, and {has} another: {theirs}"
-        return f"{model} hears {_listed(languages()[code].name for code in known)} only, and {has} {theirs}"
+            return f"{model} knows {len(known)} languages, and {has} another: {theirs}"
+        return f"{model} knows {_listed(languages()[code].name for code in known)} only, and {has} {theirs}"
     assert scripts is not None
     written = _listed(dict.fromkeys(_script_name(languages()[code].scripts[0]) for code in foreign))
     return f"the letters of {model} are {_listed(map(_script_name, scripts))}, and {has} {theirs}, written in {written}"

@@ -1,4 +1,4 @@
-"""Networks of torch for model folders: known ones from packages, seeded random ones, and whether a folder loads."""
+"""Torch networks for model folders: known ones from packages, seeded random ones, and a loading check."""
 
 import hashlib
 import json
@@ -80,17 +80,17 @@ def check(family: str, folder: Path) -> int:
     except Exception as error:  # safetensors, tokenizers, torch or transformers may raise any at a damaged file
         raise AsrmeterError(
             f"transformers {transformers.__version__} cannot load its files together ({_explained(error, folder)}); "
-            "check that all are of one model and one commit, and that this version knows it"
+            "check that all belong to one model and one commit, and that this version supports it"
         ) from error
     assert isinstance(loaded, TorchRuntime)
     return sum(parameter.numel() for parameter in loaded.model.parameters())
 
 
 def finish(saved: SavedFiles, weights: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Add what the folder of a saved model lacks, and random weights where it gets these; return facts for the record.
+    """Add the missing files of a saved model, and random weights if requested; return facts for the record.
 
     Raises:
-        AsrmeterError: its files are not those of one model.
+        AsrmeterError: its files do not belong to one model.
     """
     is_random = weights == "random"
     sizes.check(saved, with_weights=not is_random)
@@ -117,7 +117,7 @@ def _complete(family: Family, folder: Path) -> dict[str, Any]:
 
 
 def _explained(error: Exception, folder: Path) -> str:
-    """Return what a library says of a folder, as a part of a message."""
+    """Return a library's error about a folder, as part of a message."""
     return f"{type(error).__name__}: {printable(_without(folder, one_line(error)), 300)}"
 
 
@@ -134,8 +134,8 @@ def _random(family: Family, folder: Path, seed: int) -> PreTrainedModel:
         network = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
     except Exception as error:  # torch and transformers may raise any at an impossible size
         raise AsrmeterError(
-            f"{CONFIG} describes no network that can be built ({_explained(error, folder)}); compare it with that of "
-            "the model that was fine-tuned"
+            f"the network in {CONFIG} cannot be built ({_explained(error, folder)}); compare the file with that of the "
+            "model that was fine-tuned"
         ) from error
     if (folder / GENERATION).is_file():
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)

@@ -1,4 +1,4 @@
-"""Models as their authors saved them, on the Hub or in a local folder: take their files, if they are whole."""
+"""Models as saved by their authors, on the Hub or in a local folder: check and take their files."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ from asrmeter.sources import hub
 def take(origin: Origin, with_weights: bool, folder: Path) -> SavedFiles:
     """Put the files of a model into `folder`; return them, with facts for the record.
 
-    Without `with_weights` the weights are left out: a model that gets random ones needs its description only.
+    Without `with_weights` the weights are left out: a model with random weights needs only its description.
 
     Raises:
-        AsrmeterError: a file cannot be read or is missing, or asrmeter does not run such a model.
+        AsrmeterError: a file cannot be read or is missing, or asrmeter does not support such a model.
     """
     if origin.repo:
         assert origin.revision is not None
@@ -49,7 +49,7 @@ def take(origin: Origin, with_weights: bool, folder: Path) -> SavedFiles:
 def _put(source: Path, target: Path, may_link: bool, is_weights: bool) -> None:
     """Copy a file to `target`; with `may_link`, link to it if possible, as the Hub's cache is never altered.
 
-    Nobody may read the copy who may not read the file.
+    The copy has the permissions of the file.
     """
     if may_link:
         try:

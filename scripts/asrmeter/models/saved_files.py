@@ -1,6 +1,6 @@
-"""The files of a model as its authors saved them: which belong to it, and whether each is what its name says.
+"""The files of a model as saved by its authors: select them and check that each matches its name.
 
-Standard library only: what is wrong with a folder is told before anything is run.
+Standard library only: problems of a folder are reported before anything is run.
 """
 
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
 _PROCESSOR = "processor_config.json"
-# No code and no pickle: other files of a repository are not fetched.
+# No code and no pickle. Other files of a repository are not downloaded.
 DESCRIPTION = (
     CONFIG,
     GENERATION,
@@ -38,11 +38,11 @@ DESCRIPTION = (
 )
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 WEIGHTS = (SINGLE, INDEX, "model-?????-of-?????.safetensors")
-# The largest vocabularies that are saved as JSON have a tenth of it.
+# The largest vocabularies in JSON have a tenth of it.
 MOST_DESCRIPTION_BYTES = 100_000_000
 # The libraries that read these files stop at 128.
 _MOST_NESTED = 64
-# Of any kind: XLS-R with 2 billion parameters has 48. Building takes a second for 100, whatever their size.
+# Layers of any kind: XLS-R with 2 billion parameters has 48. Building 100 layers of any size takes a second.
 _MOST_LAYERS = 500
 # The largest vocabularies have a quarter of it, and networks are less wide.
 _MOST_WIDE = 1_000_000
@@ -52,7 +52,7 @@ _FROM_ORIGINAL = "copy it from the model that was fine-tuned"
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """The files of a model that are used: their paths by name, and what they say. `facts` say where they are from."""
+    """The used files of a model: their paths by name, and their content. `facts` describe their origin."""
 
     files: Mapping[str, Path]
     config: Mapping[str, Any]
@@ -81,7 +81,7 @@ def _followed(folder: Path, name: str) -> Path:
     try:
         own, real = folder.resolve(), (folder / name).resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise AsrmeterError(f"{name} cannot be read: it is a link to nowhere, or to itself") from error
+        raise AsrmeterError(f"{name} cannot be read: it is a broken link, or a link to itself") from error
     cache = real.parent.parent
     in_cache = real.parent.name == "blobs" and (
         own.parent == cache / "snapshots" or (_BLOB.fullmatch(real.name) and (cache / "snapshots").is_dir())
@@ -94,12 +94,12 @@ def _followed(folder: Path, name: str) -> Path:
 
 
 def check(files: Mapping[str, Path], with_weights: bool, source: str) -> SavedFiles:
-    """Check the files of a model by their names and beginnings, which takes no time; return those that are used.
+    """Quickly check the files of a model by their names and first bytes; return those that are used.
 
-    `source` is what messages call the place that has them.
+    `source` is the name of their place in messages.
 
     Raises:
-        AsrmeterError: one is missing, or is not what its name says, or asrmeter does not run such a model.
+        AsrmeterError: a file is missing or does not match its name, or asrmeter does not support such a model.
     """
     if CONFIG not in files:
         raise AsrmeterError(f"{source} has no {CONFIG}; it is not a model of transformers")
@@ -120,10 +120,10 @@ def check(files: Mapping[str, Path], with_weights: bool, source: str) -> SavedFi
 
 
 def check_whole(saved: SavedFiles) -> None:
-    """Check that the descriptions can be read to their ends.
+    """Check that the descriptions can be read completely.
 
     Raises:
-        AsrmeterError: one is neither an object in JSON nor, for `merges.txt`, text.
+        AsrmeterError: a file is not a JSON object, or `merges.txt` is not text.
     """
     for name in sorted(saved.files.keys() & {*DESCRIPTION, INDEX}):
         if name.endswith(".json"):
@@ -133,7 +133,7 @@ def check_whole(saved: SavedFiles) -> None:
 
 
 def read_object(path: Path, name: str) -> dict[str, Any]:
-    """Return the content of a description in JSON, which messages call `name`.
+    """Return the content of a description in JSON; `name` is its name in messages.
 
     Raises:
         AsrmeterError: it cannot be read, or is something else.
@@ -149,9 +149,9 @@ def read_object(path: Path, name: str) -> dict[str, Any]:
     except RecursionError:
         depth = _MOST_NESTED + 1
     if depth > _MOST_NESTED:
-        raise AsrmeterError(f"{name} is nested more than {_MOST_NESTED} deep, which no such file is")
+        raise AsrmeterError(f"{name} is nested more than {_MOST_NESTED} levels deep, unlike any such file")
     if not isinstance(content, dict):
-        raise AsrmeterError(f"{name} is not an object, which begins with {{; {_FROM_ORIGINAL}")
+        raise AsrmeterError(f"{name} is not a JSON object, which begins with {{; {_FROM_ORIGINAL}")
     return content
 
 
@@ -172,7 +172,7 @@ def _decoded(raw: bytes, name: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise AsrmeterError(
-            f"{name} is not text in UTF-8: byte {error.start:,} cannot be; copy or fetch it again"
+            f"{name} is not UTF-8 text: byte {error.start:,} is invalid; copy or fetch it again"
         ) from error
 
 
@@ -203,7 +203,7 @@ def _readable(read: Any, path: Path, *arguments: Any) -> Any:
 def _check_complete(files: Mapping[str, Path], family: "Family") -> None:
     """Raise AsrmeterError if a part is missing that the family needs."""
     names = set(files)
-    # Older ones say only which classes a model has.
+    # Older files give only the classes of a model.
     if _PROCESSOR in names and "feature_extractor" not in read_object(files[_PROCESSOR], _PROCESSOR):
         names.remove(_PROCESSOR)
     lacking = [part for part in family.parts if not any(names.issuperset(alternative) for alternative in part)]
@@ -218,7 +218,7 @@ def _shown(part: tuple[tuple[str, ...], ...]) -> str:
 
 
 def _check_sizes(config: Mapping[str, Any], family: "Family") -> None:
-    """Raise AsrmeterError if a size is beyond any model: building its network would take for ever, or all memory."""
+    """Raise AsrmeterError if a size is beyond any model: its network would take forever or all memory to build."""
     part = config.get("encoder_config")
     encoder = part if isinstance(part, dict) else {}
     for keys, most in ((family.repeated, _MOST_LAYERS), (family.sizes, _MOST_WIDE)):
@@ -233,7 +233,7 @@ def _check_sizes(config: Mapping[str, Any], family: "Family") -> None:
 
 
 def _without_unused_weights(files: Mapping[str, Path], source: str) -> dict[str, Path]:
-    """Return the files without weights that are not loaded. Weights are one file, or parts with an index.
+    """Return the files that are loaded. Weights are one file, or parts with an index.
 
     Raises:
         AsrmeterError: there is neither, or the index names a part that is missing or in another folder.
@@ -250,8 +250,8 @@ def _without_unused_weights(files: Mapping[str, Path], source: str) -> dict[str,
         wanted = {INDEX, *parts}
     else:
         raise AsrmeterError(
-            f"{source} has no {SINGLE} (nor parts of one with {INDEX}), and asrmeter opens no other weights; "
-            "its revision may be the commit of a pull request that adds it"
+            f"{source} has no {SINGLE} (nor parts with {INDEX}), and asrmeter does not open other weights; "
+            "try the commit of a pull request that adds them as revision"
         )
     return {name: path for name, path in files.items() if name not in {INDEX, *weights} or name in wanted}
 
@@ -259,5 +259,5 @@ def _without_unused_weights(files: Mapping[str, Path], source: str) -> dict[str,
 def _parts(index: Mapping[str, Any]) -> Iterator[str]:
     parts = index.get("weight_map")
     if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
-        raise AsrmeterError(f"{INDEX} has no weight_map that says which file holds each tensor; {_FROM_ORIGINAL}")
+        raise AsrmeterError(f"{INDEX} has no weight_map, which names the file of each tensor; {_FROM_ORIGINAL}")
     yield from parts.values()

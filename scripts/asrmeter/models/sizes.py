@@ -1,4 +1,4 @@
-"""Whether a model can be as large as its config.json says, told before anything of that size is made."""
+"""Check the size of a model in its config.json before anything of that size is made."""
 
 import os
 from typing import Any
@@ -9,7 +9,7 @@ from asrmeter.common.errors import AsrmeterError, one_line
 from asrmeter.common.printable import printable
 from asrmeter.models.saved_files import CONFIG, SavedFiles
 
-# Weights that only training uses are often left out, and others have older names: what is missing is told by loading.
+# Training weights are often left out, and others have older names, so only loading shows missing weights.
 _TOLERATED_RATIO = 2
 
 
@@ -37,7 +37,7 @@ def check(saved: SavedFiles, with_weights: bool) -> None:
     n_numbers = sum(tensor.n_numbers for tensor in saved.tensors.values())
     if n_parameters > _TOLERATED_RATIO * n_numbers:
         raise AsrmeterError(
-            f"{CONFIG} describes a model of {n_parameters:,} parameters, and the weights hold {n_numbers:,} numbers: "
+            f"{CONFIG} describes a model of {n_parameters:,} parameters, and the weights have {n_numbers:,} numbers: "
             "they are of different models; take both from one place"
         )
 
@@ -51,8 +51,8 @@ def _described(saved: SavedFiles) -> Any:
         raise
     except Exception as error:  # torch and transformers may raise any at an impossible size
         raise AsrmeterError(
-            f"{CONFIG} describes no network that can be built ({type(error).__name__}: "
-            f"{printable(one_line(error), 200)}); compare it with that of the model that was fine-tuned"
+            f"the network in {CONFIG} cannot be built ({type(error).__name__}: "
+            f"{printable(one_line(error), 200)}); compare the file with that of the model that was fine-tuned"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: which tensors there are, of which format and shape. Standard library only.
+"""The header of a safetensors file: its tensors with format and shape. Standard library only.
 
 The file is 8 bytes with the length of the header, the header as JSON, and the numbers of all tensors.
 """
@@ -15,7 +15,7 @@ from asrmeter.common.first_bytes import N_BYTES, kind_of
 from asrmeter.common.printable import printable
 from asrmeter.common.regular_files import open_regular
 
-# As the library has it.
+# The limit of the library.
 _MOST_HEADER_BYTES = 100_000_000
 _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
@@ -27,23 +27,23 @@ _AGAIN = "copy or fetch it again"
 
 
 class Tensor(NamedTuple):
-    """What a header says of a tensor: its number format, as safetensors calls it, and its shape."""
+    """A tensor in a header: its number format in safetensors' notation, and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
 
     @property
     def n_numbers(self) -> int:
-        """How many numbers it holds."""
+        """The number of its values."""
         return math.prod(self.shape)
 
 
 def read_header(path: Path, name: str) -> dict[str, Tensor]:
-    """Return the tensors of a file, which messages call `name`, by their names. No number of them is read.
+    """Return the tensors of a file by name, without reading their values. Messages call the file `name`.
 
     Raises:
-        AsrmeterError: the file is no safetensors, or is damaged or cut off.
-        OSError: it cannot be read.
+        AsrmeterError: the file is not in safetensors format, or is damaged or cut off.
+        OSError: the file cannot be read.
     """
     with open_regular(path) as stream:
         n_bytes = os.fstat(stream.fileno()).st_size
@@ -57,7 +57,7 @@ def read_header(path: Path, name: str) -> dict[str, Tensor]:
             )
         if n_bytes < 8 + length:
             raise AsrmeterError(
-                f"{name} is cut off: it has {n_bytes:,} bytes, and more than {length:,} by its header; {_AGAIN}"
+                f"{name} is cut off: it has {n_bytes:,} bytes, but more than {length:,} by its header; {_AGAIN}"
             )
         stream.seek(8)
         raw = stream.read(length)
@@ -72,8 +72,8 @@ def read_header(path: Path, name: str) -> dict[str, Tensor]:
         ) from error
     expected = 8 + length + max(ends, default=0)
     if n_bytes != expected:
-        what = "is cut off" if n_bytes < expected else "goes on after its last tensor"
-        raise AsrmeterError(f"{name} {what}: it has {n_bytes:,} bytes, and {expected:,} by its header; {_AGAIN}")
+        what = "is cut off" if n_bytes < expected else "continues after its last tensor"
+        raise AsrmeterError(f"{name} {what}: it has {n_bytes:,} bytes, but {expected:,} by its header; {_AGAIN}")
     return tensors
 
 
@@ -88,11 +88,11 @@ def _end(key: str, value: Mapping[str, Any], name: str) -> int:
     begin, end = value["data_offsets"]
     if dtype not in _BITS:
         raise AsrmeterError(
-            f"{name}: {printable(key, 100)} has the number format {printable(str(dtype), 30)}, which is not known; "
+            f"{name}: {printable(key, 100)} has the number format {printable(str(dtype), 30)}, which is unknown; "
             "save the model in float32, float16 or bfloat16"
         )
     if not all(type(size) is int and size >= 0 for size in (begin, end, *shape)):
-        raise ValueError(f"sizes of {key} are no whole numbers")
+        raise ValueError(f"sizes of {key} are not whole numbers")
     if (end - begin) * 8 != math.prod(shape) * _BITS[dtype]:
         raise ValueError(f"{key} has {end - begin} bytes, which do not fit its shape {shape}")
     return int(end)

@@ -1,4 +1,4 @@
-"""What a measurement leaves: the record of a cell, its status, the rows of a profile, the peaks of a machine.
+"""The results of measurements: the record of a cell, its status, the rows of a profile, the peaks of a machine.
 
 Imports `common`.
 """

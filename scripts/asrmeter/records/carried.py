@@ -1,4 +1,4 @@
-"""What of an earlier record still holds once recordings were added: passes over batches with the same audio.
+"""Reuse of an earlier record after recordings were added: passes over batches with the same audio.
 
 Only a record that was measured like this one counts: the same model, settings, protocol, machine and software, and
 undisturbed. Its passes keep their latencies and texts; batches and segments get the names that they have now. Names of
@@ -26,7 +26,7 @@ _OF_SOFTWARE = ("machine_id", "visible_gpus", "cpu_name", "n_cpus", "python_vers
 
 @dataclass(frozen=True)
 class Carried:
-    """What of an earlier record holds: its `passes`, by the numbers that `batches` have now."""
+    """The reusable part of an earlier record: its `passes`, with the current numbers of `batches`."""
 
     header: RecordHeader
     passes: Passes
@@ -47,7 +47,7 @@ def is_alike(earlier: RecordHeader, settings: Mapping[str, Any], facts: MachineF
 def carry(
     header: RecordHeader, passes: Passes, segments: Sequence[JsonObject], batches: Sequence[Sequence[str]]
 ) -> Carried:
-    """Return what of an earlier record holds for a class that now has these segments, in these batches."""
+    """Return the reusable part of an earlier record for a class with these segments in these batches."""
     # Random weights say as much as the reference does.
     counts = ("sha256", "language_told", *(("text",) if header.weights == "random" else ()))
     before, now = (
@@ -93,7 +93,7 @@ def _first_timed_round(passes: Passes) -> int:
 
 
 def merged_events(carried: Carried, events: Mapping[str, Event], disturbed: str | None) -> dict[str, Event]:
-    """Return the events of a record of both: the earlier ones, with what the new passes add to them.
+    """Return the combined events: the earlier ones, extended by the new passes.
 
     The start-up and the speed of the machine are those of the earlier measurement. `disturbed` says what disturbed the
     new one: then the whole is disturbed.

@@ -22,15 +22,15 @@ _INT = pa.int32()
 _OF_STAGE = {
     "features": "feature extraction",
     "encoder": "the encoder",
-    "decoder": "the decoder, of a CTC model the output layer",
-    "text": "making text of tokens",
+    "decoder": "the decoder (the output layer of a CTC model)",
+    "text": "text from tokens",
 }
 # What a decoder was run on in a pass, and its unit.
 DECODER_WORK = {
-    "n_decoder_runs": ("The runs of the decoder in a pass", "runs"),
-    "n_decoder_rows": ("The rows that the decoder was run on in a pass, waiting ones included", "rows"),
-    "n_decoder_tokens": ("The tokens that the decoder read in a pass, waiting rows included", "tokens"),
-    "n_decoder_positions": ("The positions that self-attention saw in a pass, summed over its tokens", "positions"),
+    "n_decoder_runs": ("Number of decoder runs in a pass", "runs"),
+    "n_decoder_rows": ("Rows processed by the decoder in a pass, including waiting ones", "rows"),
+    "n_decoder_tokens": ("Tokens read by the decoder in a pass, including waiting rows", "tokens"),
+    "n_decoder_positions": ("Self-attention positions in a pass, summed over its tokens", "positions"),
 }
 
 
@@ -40,7 +40,7 @@ def _of_pass(name: str, kind: Kind, meaning: str, unit: str = "", null_when: str
 
 
 def _by_segment(name: str, kind: Kind, meaning: str, unit: str = "") -> pa.Field:
-    told = f"{meaning}, of each segment; null in the list where the runtime does not tell it."
+    told = f"{meaning}, for each segment; null in the list if the runtime does not report it."
     return _of_pass(name, kind if isinstance(kind, Text) else pa.list_(kind), told, unit)
 
 
@@ -60,25 +60,27 @@ CELL_FIELDS = [
     shared("machine_id"),
 ]
 PASS_FIELDS = [
-    _of_pass("phase", LABEL, "`warmup`, which counts for nothing, or `latency`."),
-    _of_pass("round", _INT, "The round over the batches, from 0.", "", "the pass is no round's"),
+    _of_pass("phase", LABEL, "`warmup`, which is not evaluated, or `latency`."),
+    _of_pass("round", _INT, "The round over the batches, from 0.", "", "the pass is not in a round"),
     _of_pass("batch", _INT, "The batch of the class, from 0."),
-    _of_pass("segment_ids", LABELS, "The segments of the batch; none in the warm-up, which cuts them off."),
-    _of_pass("started_at_s", NUMBER, "When it began, since 1970 in UTC.", "s"),
-    _of_pass("ended_at_s", NUMBER, "When it ended: the beginning, and what a clock that nobody sets says since.", "s"),
-    _of_pass("latency_s", NUMBER, "The wall time of the pass: waveforms in memory to text.", "s"),
+    _of_pass("segment_ids", LABELS, "The segments of the batch; none in the warm-up, which truncates them."),
+    _of_pass("started_at_s", NUMBER, "Begin of the pass, since 1970 in UTC.", "s"),
+    _of_pass("ended_at_s", NUMBER, "End of the pass: its begin plus the time by a monotonic clock.", "s"),
+    _of_pass("latency_s", NUMBER, "Wall time of the pass, from waveforms in memory to text.", "s"),
     *(
-        _of_pass(f"{stage}_s", NUMBER, f"The part of it that {_OF_STAGE[stage]} took.", "s", "the stage is not marked")
+        _of_pass(
+            f"{stage}_s", NUMBER, f"The part of the latency for {_OF_STAGE[stage]}.", "s", "the stage is not marked"
+        )
         for stage in STAGES
     ),
     _of_pass("audio_s", NUMBER, "The audio of the batch, without padding.", "s"),
     _by_segment("texts", SPEECHES, "The transcript"),
     _by_segment("n_tokens", _INT, "The tokens of the text", "tokens"),
-    _by_segment("n_windows", _INT, "The windows that the encoder saw", "windows"),
-    _by_segment("processed_s", NUMBER, "The audio that the encoder processed, padding included", "s"),
-    _by_segment("languages", LABELS, "The language that the model found where it was told none"),
+    _by_segment("n_windows", _INT, "Windows processed by the encoder", "windows"),
+    _by_segment("processed_s", NUMBER, "Audio processed by the encoder, including padding", "s"),
+    _by_segment("languages", LABELS, "The language detected by the model if it was given none"),
     *(
-        _of_pass(field.name, INTEGER, f"{meaning}.", unit, "the runtime does not tell it")
+        _of_pass(field.name, INTEGER, f"{meaning}.", unit, "the runtime does not report it")
         for field in fields(DecoderWork)
         for meaning, unit in [DECODER_WORK[field.name]]
     ),
@@ -112,7 +114,7 @@ def read(path: Path) -> tuple[RecordHeader, list[dict[str, Any]]]:
     """Return (header, passes) of a cell's file.
 
     Raises:
-        AsrmeterError: the file is missing, broken or not a cell, or has a value that cannot be.
+        AsrmeterError: the file is missing, broken or not a cell, or has an impossible value.
     """
     with _readable(path):
         table = parquet.opened(path).read(use_threads=False)  # it is small
@@ -150,11 +152,11 @@ def _header(table: pa.Table) -> RecordHeader:
 
 
 class _Unusable(Exception):
-    """A record can be read, but was not measured as it stands there."""
+    """A record can be read, but its content was not measured like this."""
 
 
 class _OtherProtocol(Exception):
-    """A record holds what another version of the protocol measured."""
+    """A record was measured with another version of the protocol."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a cell is, and how it is measured: what its spec and its record have in common. Standard library only."""
+"""The settings of a cell that its spec and its record share. Standard library only."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from asrmeter.common.typed_json import JsonObject
 
 @dataclass(frozen=True, kw_only=True)
 class CellSettings:
-    """What a cell is, and how it is measured.
+    """The settings of a cell.
 
     Attributes:
         weights: `pretrained` or `random`.

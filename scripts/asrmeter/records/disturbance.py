@@ -23,7 +23,7 @@ Rates = Mapping[str, float]
 
 
 def control_key(header: RecordHeader) -> ControlKey | None:
-    """Return what a sitting's control rates can be compared by; None if it has none."""
+    """Return the key by which a sitting's control rates are comparable; None if it has none."""
     control = header.last(Control)
     return None if control is None else (header.machine_id, control.library, control.device, control.n_threads)
 
@@ -61,7 +61,7 @@ def machine_speed(header: RecordHeader, best: Mapping[ControlKey, Rates]) -> flo
 
 
 def why(header: RecordHeader, best: Mapping[ControlKey, Rates]) -> str | None:
-    """Return what disturbed a sitting, by what `best_controls` returned; None if nothing did, or no pass was timed."""
+    """Return the disturbance of a sitting, judged by `best_controls`; None if there was none, or no pass was timed."""
     latency = header.last(Latency)
     if latency is None:
         return None

@@ -1,4 +1,4 @@
-"""What a worker reports while it measures. A record keeps the last event of each kind. Standard library only.
+"""The events that a worker reports. A record keeps the last event of each kind. Standard library only.
 
 A field that is None was not measured, or was not yet reported by the version that wrote a record.
 """
@@ -16,7 +16,7 @@ EVENTS: dict[str, type["Event"]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a worker reports, under a name of its own."""
+    """An event of a worker, with its own name."""
 
     name: ClassVar[str]
 
@@ -94,7 +94,7 @@ class Memory(Event, name="memory"):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(Event, name="pass"):
-    """One pass. Lists have a value for each segment; stages and counts that the runtime does not tell are None.
+    """One pass. Lists have a value for each segment; stages and counts that the runtime does not report are None.
 
     `languages` are those that the model found; see `asrmeter.runtimes.base.Hypothesis`.
     A pass of the warm-up hears segments that are cut off, and has none in its lists: its texts are those of no segment.
@@ -124,7 +124,7 @@ class Pass(Event, name="pass"):
 
 
 class Rates(TypedDict, total=False):
-    """What was seen of the machine over all timed rounds; see `asrmeter.machine.interference.Watch`."""
+    """Readings of the machine over all timed rounds; see `asrmeter.machine.interference.Watch`."""
 
     foreign_cpu_cores: float | None
     waiting_threads: float | None
@@ -132,7 +132,7 @@ class Rates(TypedDict, total=False):
 
 
 class Extremes(TypedDict, total=False):
-    """What was seen of the machine in the worst of all intervals."""
+    """Readings of the machine in the worst of all intervals."""
 
     cpu_mhz_min: float | None
     temperature_c_max: float | None
@@ -141,7 +141,7 @@ class Extremes(TypedDict, total=False):
 
 
 class Watched(TypedDict, total=False):
-    """What was seen of the machine during the timed rounds, and more that no table has."""
+    """Readings of the machine during the timed rounds, including some that are in no table."""
 
     mean: Rates
     worst: Extremes
@@ -149,7 +149,7 @@ class Watched(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Latency(Event, name="latency"):
-    """The timed rounds: why they ended, and what was seen of the machine meanwhile.
+    """The timed rounds: why they ended, and the readings of the machine.
 
     The first `n_unsteady` of the `n_rounds` belong to the warm-up. `timed_s` is the sum of all timed passes, and
     `budget_s` what they were given. `own_cpu_s` is the CPU time of the process meanwhile, in `wall_s` seconds.
@@ -219,7 +219,7 @@ class Energy(Event, name="energy"):
 
 @dataclass(frozen=True, kw_only=True)
 class Spent(Event, name="spent"):
-    """Wall seconds of the worker by what they were spent on."""
+    """Wall seconds of the worker by activity."""
 
     seconds: Mapping[str, float]
 
@@ -250,7 +250,7 @@ class Profile(Event, name="profile"):
 
 @dataclass(frozen=True, kw_only=True)
 class Heard(Event, name="heard"):
-    """What a model wrote of a clip without speech, by the clip's name.
+    """The transcript of a clip without speech, by the clip's name.
 
     `sha256` is that of its samples, `language` what the model found to be spoken; see `Hypothesis.language`.
     """
@@ -291,7 +291,7 @@ class Probe(Event, name="probe"):
 
 @dataclass(frozen=True, kw_only=True)
 class Searched(Event, name="searched"):
-    """The end of a load test: between which rates (1/s) its capacity is, and what was seen of the machine meanwhile."""
+    """The end of a load test: the bounds (1/s) of the capacity, and the readings of the machine."""
 
     low_per_s: float | None = None
     high_per_s: float | None = None
@@ -302,7 +302,7 @@ class Searched(Event, name="searched"):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessPasses(Event, name="process_passes"):
-    """What one of the processes of a layout did in the window: a value for each pass in every list.
+    """The passes of one process of a layout in the window; every list has a value for each pass.
 
     `began_s` and `ended_s` are by the machine's clock that nobody sets, the same for all of its processes. The memory
     is that after the passes and, `peak`, in them.
@@ -322,7 +322,7 @@ class ProcessPasses(Event, name="process_passes"):
 
 @dataclass(frozen=True, kw_only=True)
 class Together(Event, name="together"):
-    """What the job saw of the processes of a layout after their passes, while none had ended.
+    """The memory of the processes of a layout after their passes, while all were still running.
 
     `pss_bytes` is the memory of each, what they share divided among them; None in it where it could not be read.
     """

@@ -31,20 +31,27 @@ FLOPS = pa.schema(
             Source.STUDY,
             null_when="the family is not known",
         ),
-        column("is_studied", FLAG, "Whether the study measures it; the others are of the study of 2025.", Source.STUDY),
+        column(
+            "is_studied",
+            FLAG,
+            "Whether the study measures the model. The others belong to the 2025 study.",
+            Source.STUDY,
+        ),
         shared("duration_s"),
         shared("batch_size"),
-        _counted("n_windows", "windows", "The windows of a segment of nominal length."),
+        _counted("n_windows", "windows", "Windows of a segment of nominal length."),
         column(
             "n_tokens_mean",
             NUMBER,
-            "The tokens of the class' mean reference text.",
+            "Tokens of the class' mean reference text.",
             Source.COUNTED,
             unit="tokens",
             null_when=_NO_TRANSCRIPT,
         ),
         _counted(
-            "encoder_gmac", "GMAC", "The encoder over all windows of a batch; without a decoder its output layer too."
+            "encoder_gmac",
+            "GMAC",
+            "The encoder over all windows of a batch, with the output layer if there is no decoder.",
         ),
         _counted("encoder_gflop", "GFLOP", "`encoder_gmac` in operations: 1 MAC = 2 FLOP."),
         _counted(
@@ -82,29 +89,32 @@ FLOPS = pa.schema(
             "cross_kv_mac_per_window", "MAC", "Keys and values of the encoder's output, for a window.", _NO_DECODER
         ),
         _counted(
-            "decoder_mac_per_token", "MAC", "A token of the decoder, without what grows with the text.", _NO_DECODER
+            "decoder_mac_per_token",
+            "MAC",
+            "A token of the decoder, without the part that grows with the text.",
+            _NO_DECODER,
         ),
         _counted(
             "decoder_mac_per_position",
             "MAC",
-            "What a token adds for each position before it, and its own.",
+            "Work of a token for each earlier position and its own.",
             _NO_DECODER,
         ),
-        _counted("encoder_parameters", "values", "The weights that a run of the encoder reads."),
-        _counted("decoder_parameters", "values", "The weights that a run of the decoder reads.", _NO_DECODER),
+        _counted("encoder_parameters", "values", "Weights read by a run of the encoder."),
+        _counted("decoder_parameters", "values", "Weights read by a run of the decoder.", _NO_DECODER),
         _counted(
             "kv_elements_per_position",
             "values",
-            "The cached keys and values that a run reads for a position.",
+            "Cached keys and values read by a run for a position.",
             _NO_DECODER,
         ),
         _counted(
-            "cross_positions", "positions", "The positions of the encoder's output that a run attends to.", _NO_DECODER
+            "cross_positions", "positions", "Positions of the encoder's output that a run attends to.", _NO_DECODER
         ),
         column(
             "edlm2025_encoder",
             NUMBER,
-            "The encoder of one segment by the formula of the study of 2025, with this model's values.",
+            "The encoder of one segment by the 2025 study's formula, with this model's values.",
             Source.COMPUTED,
             unit="that of `edlm2025_unit`",
             null_when="that study had no such family, or it was not counted",
@@ -112,19 +122,19 @@ FLOPS = pa.schema(
         column(
             "edlm2025_unit",
             LABEL,
-            "What that formula counts: GFLOP or GMAC.",
+            "Unit of that formula: GFLOP or GMAC.",
             Source.PUBLISHED,
             null_when="`edlm2025_encoder` is",
         ),
         column(
             "edlm2025_decoder_gflop_per_step",
             NUMBER,
-            "A step of the decoder by the formula of the study of 2025, with this model's values.",
+            "A step of the decoder by the 2025 study's formula, with this model's values.",
             Source.COMPUTED,
             unit="GFLOP",
             null_when="that study had no such family, or there is no decoder",
         ),
-        column("checked_against", LABEL, "What the counts agree with.", Source.RECORDED, null_when=_NOT_COUNTED),
+        column("checked_against", LABEL, "Methods whose counts agree.", Source.RECORDED, null_when=_NOT_COUNTED),
         column(
             "not_counted", LABEL, "The operations that are left out, by name.", Source.RECORDED, null_when=_NOT_COUNTED
         ),

@@ -1,4 +1,4 @@
-"""The header of a cell's record: what was measured, on what, and how it went. Standard library only."""
+"""The header of a cell's record: settings, machine and outcome. Standard library only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Activity(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordHeader(CellSettings, MachineFacts):
-    """What a record says besides its passes.
+    """The content of a record besides its passes.
 
     Attributes:
         status, reason: how it went; no reason where all went well.

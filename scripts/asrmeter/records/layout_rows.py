@@ -28,7 +28,7 @@ LAYOUT_PASSES = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutHeader:
-    """What a layout's file is of; see `records.cell_settings.CellSettings`. Lists have a value for each process.
+    """The header of a layout's file; see `records.cell_settings.CellSettings`. Lists have a value for each process.
 
     Attributes:
         processes, threads: the layout: so many processes of so many threads each.
@@ -75,7 +75,7 @@ class LayoutHeader:
 
     @property
     def peak_pss_bytes(self) -> int | None:
-        """The memory of all processes in their peaks; None where it could not be read.
+        """The peak memory of all processes; None if it could not be read.
 
         What a process takes beyond what it keeps after its passes is its own.
         """
@@ -88,7 +88,7 @@ class LayoutHeader:
 
 
 def told_by(events: Sequence[Event]) -> dict[str, Any]:
-    """Return what the events of all processes say for the header."""
+    """Return the values for the header from the events of all processes."""
     done = _done(events)
     ready = [event for event in events if isinstance(event, Ready)]
     found: dict[str, Any] = {

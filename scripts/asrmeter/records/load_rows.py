@@ -22,7 +22,7 @@ from asrmeter.records.events import Event, Probe, Searched
 Row = dict[str, Any]
 PERCENTILES = (0.5, 0.95, 0.99)
 _FAILED = "no rate was tried; `reason` says why"
-_FEW = "the requests are too few to tell it, or the server gave up; `percentile_note` says so"
+_FEW = "there are too few requests, or the server gave up; `percentile_note` says which"
 
 
 def _of_probe(name: str, kind: Kind, unit: str, meaning: str, null_when: str = _FAILED) -> pa.Field:
@@ -32,63 +32,72 @@ def _of_probe(name: str, kind: Kind, unit: str, meaning: str, null_when: str = _
 LOADS = pa.schema(
     [
         *map(shared, ("model", "variant", "device", "duration_s", "threads")),
-        column("max_batch", INTEGER, "The most requests of a batch.", Source.STUDY, unit="segments"),
+        column("max_batch", INTEGER, "Maximum number of requests in a batch.", Source.STUDY, unit="segments"),
         column(
             "max_wait_s",
             NUMBER,
-            "How long the first request of a batch waits for others, at most.",
+            "Maximum wait of the first request of a batch for others.",
             Source.STUDY,
             unit="s",
         ),
-        column("target_latency_s", NUMBER, "The limit of the latency.", Source.STUDY, unit="s"),
-        column("percentile", NUMBER, "The share of requests that must keep the limit.", Source.STUDY, unit="share"),
+        column("target_latency_s", NUMBER, "Limit of the latency.", Source.STUDY, unit="s"),
+        column("percentile", NUMBER, "Share of requests that must keep the limit.", Source.STUDY, unit="share"),
         column(
             "probe",
             INTEGER,
-            "Which rate of the search it is, from 1.",
+            "Number of the rate in the search, from 1.",
             Source.RECORDED,
             unit="rates",
             null_when=_FAILED,
         ),
-        _of_probe("target_per_s", NUMBER, "1/s", "The rate of requests that LoadGen was asked for."),
-        _of_probe("offered_per_s", NUMBER, "1/s", "The rate at which requests came: at random, and so not the target."),
-        _of_probe("completed_per_s", NUMBER, "1/s", "The requests that were answered with a text, by the whole time."),
-        _of_probe("n_requests", INTEGER, "segments", "The requests that came, each for a segment."),
-        _of_probe("n_answered", INTEGER, "segments", "Those that were answered with a text."),
-        _of_probe("is_valid", FLAG, "", "Whether LoadGen calls the run valid: its own early stopping decides."),
+        _of_probe("target_per_s", NUMBER, "1/s", "Requested rate of LoadGen."),
+        _of_probe(
+            "offered_per_s",
+            NUMBER,
+            "1/s",
+            "True rate of requests. It differs from the target because requests come at random times.",
+        ),
+        _of_probe("completed_per_s", NUMBER, "1/s", "Answered requests divided by the total time."),
+        _of_probe("n_requests", INTEGER, "segments", "Number of requests, each for one segment."),
+        _of_probe("n_answered", INTEGER, "segments", "Number of requests that were answered with a text."),
+        _of_probe("is_valid", FLAG, "", "Whether LoadGen calls the run valid, by its own early stopping."),
         _of_probe(
             "gave_up",
             FLAG,
             "",
-            "Whether a request waited ten times the limit: more came than could be served, and the rest was not.",
+            "Whether a request waited ten times the limit. The load then exceeded the capacity and was not served.",
         ),
         *(
             _of_probe(
                 f"latency_s_p{round(100 * share)}",
                 NUMBER,
                 "s",
-                f"{round(100 * share)} of 100 requests waited no longer, from coming to their text.",
+                f"{round(100 * share)} of 100 requests had at most this latency, from arrival to text.",
                 f"{_FAILED}; or {_FEW}",
             )
             for share in PERCENTILES
         ),
         column(
-            "percentile_note", MESSAGE, "Which percentiles are not told, and why.", Source.RECORDED, null_when="all are"
+            "percentile_note",
+            MESSAGE,
+            "Missing percentiles, with the reason.",
+            Source.RECORDED,
+            null_when="none is missing",
         ),
         _of_probe("batch_size_mean", NUMBER, "segments", "The mean size of the batches.", f"{_FAILED}; or none formed"),
         _of_probe("batch_size_max", INTEGER, "segments", "The largest batch.", f"{_FAILED}; or none formed"),
-        _of_probe("busy_share", NUMBER, "share", "The part of the time in which the model was at work."),
-        _of_probe("generator_cpu_share", NUMBER, "share", "What the load generator took of a core."),
+        _of_probe("busy_share", NUMBER, "share", "Share of the time in which the model was busy."),
+        _of_probe("generator_cpu_share", NUMBER, "share", "CPU time of the load generator, as a share of a core."),
         column(
             "energy_j",
             NUMBER,
-            "The energy of the cell's own device over the whole run of the rate, waiting included.",
+            "Energy of the cell's own device over the whole run of the rate, including waiting.",
             Source.MEASURED_OR_MODELLED,
             unit="J",
             null_when=f"{_FAILED}; or there is no meter, as `energy_note` says",
         ),
-        column("energy_method", LABEL, "Where the energy comes from.", Source.RECORDED, null_when=_FAILED),
-        column("energy_note", MESSAGE, "Why there is no counter's value.", Source.RECORDED, null_when="there is"),
+        column("energy_method", LABEL, "Source of the energy value.", Source.RECORDED, null_when=_FAILED),
+        column("energy_note", MESSAGE, "Reason why there is no counter value.", Source.RECORDED, null_when="there is"),
         shared("disturbance"),
         shared("status"),
         shared("reason"),
@@ -106,7 +115,7 @@ RECORD = pa.schema([*(field.remove_metadata() for field in LOADS), *_RAW])
 
 @dataclass(frozen=True, kw_only=True)
 class LoadHeader:
-    """What a load test is of, and between which rates (1/s) the capacity is; see `CellSettings` and `events.Searched`.
+    """The header of a load test, with the bounds (1/s) of the capacity; see `CellSettings` and `events.Searched`.
 
     `predicted_per_s` is the rate that the search began at. `versions` are those of the runtime's packages.
     """
@@ -144,8 +153,11 @@ def outcome_of(status: str, events: Iterable[Event]) -> tuple[str, str | None]:
     ends = [f"{rate:.3g}" if rate else "?" for rate in (found.low_per_s, found.high_per_s)]
     if found.low_per_s is None:
         least = min((probe.target_per_s for probe in probes), default=0.0)
-        return "unconverged", f"no rate down to {least:.3g} a second was valid in the time; give load.minutes more"
-    return "unconverged", f"the capacity is between {' and '.join(ends)} a second; give load.minutes more"
+        return (
+            "unconverged",
+            f"no rate down to {least:.3g} per second was valid in the available time; increase load.minutes",
+        )
+    return "unconverged", f"the capacity is between {' and '.join(ends)} per second; increase load.minutes"
 
 
 def rows_of(common: Row, events: Iterable[Event]) -> list[Row]:
@@ -183,11 +195,11 @@ def _percentiles(probe: Probe) -> tuple[Row, str | None]:
     """Return the percentiles that the requests of a probe carry, and which of them they do not."""
     names = {share: f"latency_s_p{round(100 * share)}" for share in PERCENTILES}
     if probe.gave_up:
-        return dict.fromkeys(names.values()), "the server gave up: the latency would grow for as long as requests come"
+        return dict.fromkeys(names.values()), "the server gave up: the latency would grow without limit"
     ordered = sorted(probe.latencies_s)
     carried = [share for share in PERCENTILES if order_interval(len(ordered), share)]
     few = [
-        f"the {round(100 * share)}th percentile takes {least_n(share)}" for share in PERCENTILES if share not in carried
+        f"the {round(100 * share)}th percentile needs {least_n(share)}" for share in PERCENTILES if share not in carried
     ]
     told = {name: quantile(ordered, share) if share in carried else None for share, name in names.items()}
     return told, f"{len(ordered)} requests are too few: {', '.join(few)}" if few else None
@@ -202,10 +214,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def read(path: Path) -> tuple[LoadHeader, list[Row]]:
-    """Return what the record of a load test is of, and its rows.
+    """Return the header and the rows of a load test's record.
 
     Raises:
-        AsrmeterError: it is missing or damaged, holds something else, or has a value that cannot be.
+        AsrmeterError: it is missing or damaged, holds something else, or has an impossible value.
     """
     table = parquet.read(path)
     try:

@@ -1,4 +1,4 @@
-"""What the machine can do at best: a table of rates, and the ceilings of a roofline.
+"""Peak rates of a machine: their table, and the ceilings of a roofline.
 
 `asrmeter.measure.tasks.peaks` measures the rates.
 """
@@ -31,13 +31,13 @@ PEAK_RATES = pa.schema(
         shared("device"),
         shared("device_name"),
         shared("threads"),
-        _text("kind", "`matmul`, or what was done to memory: `read`, `copy`.", _NO_RATE),
+        _text("kind", "`matmul`, or an access to memory: `read`, `copy`.", _NO_RATE),
         _text("dtype", "The number format of the matrices.", "it is a rate of memory"),
         _number(
             "matrix_size",
             INTEGER,
             "rows",
-            "The side of the square weights; the other matrix has several times as many rows.",
+            "Side of the square weight matrix; the other matrix has several times as many rows.",
             Source.RECORDED,
             "it is a rate of memory",
         ),
@@ -45,7 +45,7 @@ PEAK_RATES = pa.schema(
             "working_set_bytes",
             INTEGER,
             "bytes",
-            "All bytes that are touched: for a copy, source and target.",
+            "All bytes accessed; for a copy, source and target.",
             Source.RECORDED,
             "it is a rate of matrix products",
         ),
@@ -53,7 +53,7 @@ PEAK_RATES = pa.schema(
             "flop_per_s",
             NUMBER,
             "FLOP/s",
-            "The best rate of matrix products of many runs; 1 MAC = 2 FLOP.",
+            "Best rate of matrix products in many runs; 1 MAC = 2 FLOP.",
             Source.MEASURED,
             "it is a rate of memory, or was not measured",
         ),
@@ -61,7 +61,7 @@ PEAK_RATES = pa.schema(
             "bytes_per_s",
             NUMBER,
             "bytes/s",
-            "The best rate of memory of many runs, bytes read and written.",
+            "Best rate of memory in many runs, bytes read and written.",
             Source.MEASURED,
             "it is a rate of matrix products, or was not measured",
         ),
@@ -70,7 +70,7 @@ PEAK_RATES = pa.schema(
         shared("status"),
         _text(
             "reason",
-            "Why there is no rate; of one that is `ok`, what disturbed the machine meanwhile.",
+            "Reason why there is no rate; if the status is `ok`, the disturbance of the machine meanwhile.",
             "nothing",
             MESSAGE,
         ),

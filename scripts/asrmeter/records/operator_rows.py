@@ -29,24 +29,22 @@ _CELL_COLUMNS = [
     *map(shared, ("model", "weights", "variant", "attention", "device", "duration_s", "batch_size", "threads"))
 ]
 _OPERATOR_COLUMNS = [
-    column("repeat", INTEGER, "Which profiled pass of the cell it is.", Source.RECORDED, null_when=_FAILED),
-    _of_operator("stage", LABEL, "", "The stage of the pass that it ran in."),
-    _of_operator("group", LABEL, "", "The kind of operator; `python` is the time between operators."),
-    _of_operator("operator", LABEL, "", "The operator, as torch names it, or the engine that timed it."),
-    _of_operator("n_calls", INTEGER, "calls", "How often it was called.", f"it is no operator, or {_FAILED}"),
-    _of_operator("cpu_self_s", NUMBER, "s", "Its own time on the main thread, without what it calls."),
-    _of_operator("cpu_share", NUMBER, "share", "`cpu_self_s` of the profiled pass."),
-    _of_operator("cuda_self_s", NUMBER, "s", "The time of the device in what it launched.", _NO_CUDA),
-    _of_operator("cuda_share", NUMBER, "share", "`cuda_self_s` of the device's busy time.", _NO_CUDA),
+    column("repeat", INTEGER, "Number of the profiled pass of the cell.", Source.RECORDED, null_when=_FAILED),
+    _of_operator("stage", LABEL, "", "Stage of the pass."),
+    _of_operator("group", LABEL, "", "Kind of operator; `python` is the time between operators."),
+    _of_operator("operator", LABEL, "", "Name of the operator in torch, or in the engine that timed it."),
+    _of_operator("n_calls", INTEGER, "calls", "Number of calls.", f"it is not an operator, or {_FAILED}"),
+    _of_operator("cpu_self_s", NUMBER, "s", "Own time on the main thread, without called operators."),
+    _of_operator("cpu_share", NUMBER, "share", "`cpu_self_s` as a share of the profiled pass."),
+    _of_operator("cuda_self_s", NUMBER, "s", "Device time of the kernels that it launched.", _NO_CUDA),
+    _of_operator("cuda_share", NUMBER, "share", "`cuda_self_s` as a share of the device's busy time.", _NO_CUDA),
 ]
 _PASS_COLUMNS = [
     _of_pass("pass_s", "s", "The profiled pass."),
-    _of_pass("plain_pass_s", "s", "The pass without the profiler: the one before, of short ones the median of three."),
-    _of_pass("overhead", "share", "What profiling added to the pass, of the plain one."),
-    _of_pass("covered", "share", "The share of the profiled pass that its operators, and the time between them, are."),
-    _of_pass(
-        "device_idle_share", "share", "The share of the profiled pass in which the device had nothing to do.", _NO_CUDA
-    ),
+    _of_pass("plain_pass_s", "s", "The previous pass without the profiler; for short passes the median of three."),
+    _of_pass("overhead", "share", "Time added by profiling, as a share of the plain pass."),
+    _of_pass("covered", "share", "Share of the profiled pass covered by operators and the time between them."),
+    _of_pass("device_idle_share", "share", "Share of the profiled pass in which the device was idle.", _NO_CUDA),
     shared("disturbance"),
 ]
 OPERATORS = pa.schema(
@@ -56,7 +54,7 @@ OPERATORS = pa.schema(
         *_PASS_COLUMNS,
         shared("status"),
         shared("reason"),
-        column("cuda_note", MESSAGE, "Why there is no CUDA time.", Source.RECORDED, null_when="there is"),
+        column("cuda_note", MESSAGE, "Reason why there is no CUDA time.", Source.RECORDED, null_when="there is"),
         column(
             "trace",
             LABEL,
@@ -71,7 +69,7 @@ OPERATORS = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileHeader:
-    """What a profile is of, in its file; see `records.cell_settings.CellSettings`. Older files say less, or nothing."""
+    """The header of a profile's file; see `records.cell_settings.CellSettings`. Older files have less or none of it."""
 
     model: str | None = None
     model_key: str | None = None
@@ -101,7 +99,7 @@ def rows_of(header: Row, events: Iterable[Event]) -> list[Row]:
     elif not profiles:
         cell["cuda_note"] = header["status"]
     elif profiles[0].device_idle_share is None:
-        cell["cuda_note"] = "the profiler saw nothing run on the device; CUPTI may not be permitted here"
+        cell["cuda_note"] = "the profiler saw no activity on the device; CUPTI may be forbidden here"
     rows = []
     for profile in profiles:
         busy_s = sum(row["cuda_self_s"] or 0 for row in profile.rows)

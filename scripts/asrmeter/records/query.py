@@ -24,7 +24,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 @dataclass(frozen=True)
 class RecordSummary:
-    """The file of a sitting and what its header says; without a header, `measured_at` is when the file was written.
+    """The file of a sitting and its header. Without a header, `measured_at` is the time of the file.
 
     `disturbance` says what disturbed it, and `n_tries` how often it was tried.
     """
@@ -63,7 +63,7 @@ class RecordSummary:
 
 @dataclass(frozen=True)
 class Query:
-    """What a sitting has to match; None: anything. With `disturbed` it has to be that."""
+    """The filters for sittings; None matches anything. `disturbed` matches only disturbed ones."""
 
     status: Sequence[str] | None = None
     older_than: datetime.datetime | None = None
@@ -112,7 +112,7 @@ def find_records(results: Path) -> list[RecordSummary]:
         AsrmeterError: the folder has no measurements, or those of an older protocol.
     """
     if not (results / "measurements").is_dir():
-        raise AsrmeterError(f"{results}: has no measurements; name the results folder of a run")
+        raise AsrmeterError(f"{results}: has no measurements; give the results folder of a run")
     status.check_protocol(results)
     found = list(map(_read, (results / "measurements").glob("*/*/*/*/lap[0-9].parquet")))
     best = disturbance.best_controls(header for _, header in found if header)
@@ -123,7 +123,7 @@ def find_records(results: Path) -> list[RecordSummary]:
 
 
 def _read(path: Path) -> tuple[RecordSummary, RecordHeader | None]:
-    """Return what a record says, and its header.
+    """Return the content of a record and its header.
 
     One that cannot be read has no header, and the status `unreadable` with the reason.
     """
@@ -175,7 +175,7 @@ def format_age(since: datetime.datetime, now: datetime.datetime) -> str:
 
 
 def delete(records: Sequence[RecordSummary], results: Path) -> int:
-    """Delete the files of sittings, and what was made beside their cells if it failed; return how many profiles.
+    """Delete the files of sittings and failed files beside their cells; return the number of deleted profiles.
 
     What failed holds only the reason, and would not be made again: a profile, a hearing of silence. The peaks stay.
 
@@ -202,7 +202,7 @@ def delete(records: Sequence[RecordSummary], results: Path) -> int:
 
 
 def _is_ok(path: Path) -> bool:
-    """Return True if all rows of a file hold what was measured, and not only the reason why nothing was."""
+    """Return True if all rows of a file have measured values, rather than only a reason."""
     try:
         return set(pq.read_table(path, columns=["status"])["status"].to_pylist()) == {"ok"}
     except (OSError, ValueError, KeyError, pyarrow.ArrowException):

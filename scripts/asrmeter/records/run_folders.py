@@ -1,4 +1,4 @@
-"""Which two runs are compared, by name or folder, and where their tables are.
+"""Find the two runs to compare, by name or folder, and their tables.
 
 A kept run is a copy in `runs/<name>` of what a results folder had (`analysis/kept_runs`). Standard library only:
 Snakemake asks at every start.
@@ -24,7 +24,7 @@ HOW = "snakemake --cores 1 compare --config compare='{first: results-a, second: 
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a run can be kept under this name."""
+    """Return whether a run can be kept under this name."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -63,7 +63,7 @@ def _tables_in(folder: Path) -> tuple[Path, Path] | None:
 
 
 def differ(first: Path, second: Path) -> None:
-    """Raise AsrmeterError if both tables folders are one: it is the same as itself, whatever was measured."""
+    """Raise AsrmeterError if both tables folders are the same."""
     if first.resolve() == second.resolve():
         raise AsrmeterError(f"{first} and {second} are the same run; name two that differ: {HOW}")
 

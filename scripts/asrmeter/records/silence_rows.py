@@ -1,4 +1,4 @@
-"""What was heard of clips without speech: the record of a model and variant, a row a clip."""
+"""Transcripts of clips without speech: the record of a model and variant, one row per clip."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from asrmeter.common.table_types import LABEL, NUMBER, SPEECH, Source, column
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.records.events import Event, Heard
 
-_NOT_HEARD = "it was not heard; `reason` says why"
+_NOT_HEARD = "it was not transcribed; `reason` says why"
 _UNREADABLE = "the record cannot be read"
 
 CLIPS = (
@@ -28,7 +28,7 @@ CLIPS = (
     column(
         "clip",
         LABEL,
-        "The clip; of a recording its number in the list `silent` of the corpus' selection.json.",
+        "Name of the clip; for a recording its number in the list `silent` of the corpus' selection.json.",
         Source.STUDY,
         null_when=_UNREADABLE,
     ),
@@ -36,7 +36,7 @@ CLIPS = (
     column("sha256", LABEL, "The sha256 of the samples, as float32.", Source.RECORDED, null_when=_NOT_HEARD),
     shared("status"),
     shared("reason"),
-    column("text", SPEECH, "What was written, though nobody speaks.", Source.MEASURED, null_when=_NOT_HEARD),
+    column("text", SPEECH, "The transcript, although there is no speech.", Source.MEASURED, null_when=_NOT_HEARD),
 )
 RECORD = pa.schema(
     [
@@ -44,7 +44,7 @@ RECORD = pa.schema(
         column(
             "spoken_language",
             LABEL,
-            "The language that the model was told, or else found: whether spaces part the words of the text.",
+            "The language that was given to the model or else detected. It decides whether spaces separate words.",
             Source.RECORDED,
             null_when="neither",
         ),
@@ -54,7 +54,7 @@ RECORD = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class SilenceHeader:
-    """What a record is of; see `records.cell_settings.CellSettings`. `silence_version` is that of the clips."""
+    """The header of a record; see `records.cell_settings.CellSettings`. `silence_version` is that of the clips."""
 
     model: str | None = None
     model_key: str | None = None

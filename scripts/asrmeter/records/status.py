@@ -73,14 +73,14 @@ def check_protocol(results: Path) -> None:
 
 
 def note_try(record: Path, attempt: int, came_out: str) -> None:
-    """Note what came of another try of a sitting whose record stays; of a damaged record nothing is noted."""
+    """Record the outcome of another try of a sitting whose record stays, unless the record is damaged."""
     if (beside := _beside(record)) is not None:
         told = beside | {"tries": tries(record) | {str(attempt): came_out}}
         write_atomically(json_of(record), json.dumps(told))
 
 
 def tries(record: Path) -> dict[str, str]:
-    """Return what came of the later tries of a sitting that left its record as it is, by their number."""
+    """Return the outcomes of later tries that did not replace the record, by their number."""
     found = (_beside(record) or {}).get("tries", {})
     return found if isinstance(found, dict) else {}
 

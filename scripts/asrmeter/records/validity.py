@@ -1,4 +1,4 @@
-"""Whether what was read of a cell's record can have been measured: checked once, where a record enters.
+"""Check once, on reading, that the values of a cell's record are possible.
 
 Whatever is worked out from a record that passes has no case for a value that cannot be.
 """
@@ -40,12 +40,12 @@ def _odd_in_header(header: RecordHeader) -> Iterator[str]:
         yield f'measured_at is "{header.measured_at[:60]}", not a time'
     for name in ("lap", "n_laps", "attempt"):
         if getattr(header, name) < 1:
-            yield f"{name} is {getattr(header, name)}, which cannot be"
+            yield f"{name} is {getattr(header, name)}, which is impossible"
     if len({segment["segment_id"] for segment in header.segments}) < len(header.segments):
         yield "segments has a segment_id twice"
     energy = header.last(Energy) or Energy()
     if not all(window["n_passes"] for window in (*energy.windows, *energy.idle)):
-        yield "n_passes is 0 in a window of events.energy, which cannot be"
+        yield "n_passes is 0 in a window of events.energy, which is impossible"
 
 
 def _odd_in_passes(header: RecordHeader, columns: Columns) -> Iterator[str]:
@@ -57,17 +57,17 @@ def _odd_in_passes(header: RecordHeader, columns: Columns) -> Iterator[str]:
     for name in _BY_SEGMENT:
         given = zip(lengths, columns[name], strict=True)
         if [n if values is None else len(values) for n, values in given] != lengths:
-            yield f"{name} has not one value for each segment of its pass"
+            yield f"{name} does not have one value for each segment of its pass"
     if None in itertools.chain.from_iterable(columns["texts"]):
         yield "texts has a null"
     if unknown := set().union(*ids) - {segment["segment_id"] for segment in header.segments}:
-        yield f'segment_ids has "{str(min(map(str, unknown)))[:60]}", which the header does not know'
+        yield f'segment_ids has "{str(min(map(str, unknown)))[:60]}", which is not in the header'
     places = zip(columns["phase"], columns["round"], columns["batch"], strict=True)
     timed = Counter((number, batch) for phase, number, batch in places if phase == "latency")
     if any(None in place for place in timed):
         yield "round or batch is null in a timed pass"
     if set(timed.values()) - {1}:
-        yield "batch is the same in two passes of a round"
+        yield "two passes of a round have the same batch"
     n_batches = len({batch for _, batch in timed})
     if header.status in MEASURED_STATUS and n_batches not in Counter(number for number, _ in timed).values():
         yield f"status is {header.status}, but no round of passes was timed"

@@ -27,7 +27,7 @@ Texts = Mapping[str, Mapping[str, str]]
 
 
 def error_unit_of(cells: Iterable[Row]) -> str:
-    """Return what the error rates of cells count, as their column `error_unit` has it.
+    """Return the unit that the error rates of cells count, from their column `error_unit`.
 
     Words where nothing was scored, and in tables of earlier versions, which lack the column.
     """
@@ -36,7 +36,7 @@ def error_unit_of(cells: Iterable[Row]) -> str:
 
 
 def load_words(template_folder: Path, language: str, error_unit: str = WORDS) -> Words:
-    """Return the report's words in a language, as markup: what is put into them is escaped.
+    """Return the report's texts in a language as markup; inserted values are escaped.
 
     `error_unit` is what error rates count.
 
@@ -62,7 +62,7 @@ def load_texts(template_folder: Path, language: str, error_unit: str = WORDS) ->
 
 
 class _Named(dict[str, Any]):
-    """Words that say which ones they lack, and in which file."""
+    """Texts whose errors name the missing key and its file."""
 
     def __init__(self, words: Mapping[str, Any], path: Path, place: str = "") -> None:
         super().__init__(words)
@@ -73,7 +73,7 @@ class _Named(dict[str, Any]):
 
 
 def _meanings(template_folder: Path, language: str) -> dict[str, Markup]:
-    """Return what the columns mean, by "table.column", as text that is escaped."""
+    """Return the meanings of the columns, by "table.column", as escaped text."""
     if language == ORIGINAL:
         fields = ((table, field) for table, (_, schema) in TABLES.items() for field in schema)
         told = {f"{table}.{field.name}": description(field).meaning for table, field in fields}
@@ -84,7 +84,7 @@ def _meanings(template_folder: Path, language: str) -> dict[str, Markup]:
 
 
 def _translated(template_folder: Path, language: str) -> Mapping[str, Mapping[str, str]]:
-    """Return what the columns of each table mean in a language; nothing if nobody has translated it."""
+    """Return the meanings of the columns of each table in a language; empty without a translation."""
     path = template_folder / f"columns.{language}.toml"
     return _sections(path) if path.is_file() else {}
 

@@ -113,9 +113,9 @@ def load(reference: str) -> Any:
 
 
 def labels(name: str, catalogue: Path) -> dict[str, str]:
-    """Return what Snakemake's own report says about a figure: the catalogue's title and caption, in plain text."""
+    """Return the text for Snakemake's own report about a figure: title and caption in plain text."""
     words = tomllib.loads(catalogue.read_text(encoding="utf-8"))
-    # Before anything is measured nobody knows what will be counted.
+    # Before the measurement it is unknown what will be counted.
     terms = words[section_of(WORDS)]
     texts = {key: with_terms(words[section][name], terms) for key, section in _LABELS.items()}
     return {key: re.sub("<[^>]+>", "", text) for key, text in texts.items()}

@@ -93,7 +93,7 @@ def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value of a study in words: lists by commas, mappings as `key: value` without what is not set."""
+    """Return a value of a study in words: lists with commas, mappings as `key: value` without unset keys."""
     return shorten(_plain(value), MOST_PLAIN)
 
 
@@ -157,13 +157,13 @@ def truncate_list(parts: Sequence[str], words: Words, few: int = FEW) -> Markup:
 
 
 def display_name(candidate: Candidate) -> Markup:
-    """Return a model's name, with its variant where that is not the baseline."""
+    """Return a model's name, with its variant unless it is the baseline."""
     model, variant = candidate
     return Markup("<b>{}</b>").format(model) if variant == BASELINE else Markup("<b>{}</b> ({})").format(model, variant)
 
 
 def result_fields(result: CellResult) -> dict[str, str]:
-    """Return what sentences say about a setting."""
+    """Return the values of a setting for sentences."""
     return {
         "name": display_name(result.candidate),
         "device": result.device,

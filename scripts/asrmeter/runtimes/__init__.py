@@ -1,4 +1,4 @@
-"""What runs a model: waveforms in, text out, a mark at the beginning of each stage.
+"""Runtimes, which run a model: waveforms in, text out, with a mark at the beginning of each stage.
 
 A runtime is a package in this one, whose name is what a study says. It has `OPTIONS`, a module for each of its
 `classes`, and a module `conversion` if it does not load models as they are. Imports `machine` and `common`; torch and
@@ -61,7 +61,7 @@ def options_of(name: str) -> type[RuntimeOptions]:
     if found := getattr(module, "OPTIONS", None):
         return found
     known = options()
-    raise AsrmeterError(f"there is no runtime {name}{did_you_mean(name, known)}; there are {', '.join(known)}")
+    raise AsrmeterError(f"unknown runtime {name}{did_you_mean(name, known)}; known runtimes are {', '.join(known)}")
 
 
 def _is_module(name: str) -> bool:
@@ -69,7 +69,7 @@ def _is_module(name: str) -> bool:
 
 
 def preload(name: str) -> None:
-    """Import what a runtime needs, for all processes that will be forked off: no thread and no CUDA context remains."""
+    """Import a runtime's libraries for all processes that will be forked off, without threads or a CUDA context."""
     if not (classes := options_of(name).classes):
         importlib.import_module(f"{__name__}.{name}").preload()
     for place in classes.values():
@@ -92,7 +92,7 @@ def missing_packages(variant: Mapping[str, Any]) -> list[str]:
 
 
 def convert(name: str, source: Path, family: str, settings: Mapping[str, Any], target: Path) -> None:
-    """Make of a model folder what a runtime loads, in the empty folder `target`; `settings` are those of `Conversion`.
+    """Convert a model folder for a runtime into the empty folder `target`; `settings` are those of `Conversion`.
 
     Raises:
         UnsupportedError: the model cannot be converted.

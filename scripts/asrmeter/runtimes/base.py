@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class UnsupportedError(Exception):
-    """This machine or this runtime cannot do what a variant asks for. The message says why."""
+    """This machine or runtime does not support a variant. The message says why."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a runtime is loaded with.
+    """The input for loading a runtime.
 
     Attributes:
         folder: the model folder, as `prepare_model.py` makes it.
@@ -88,7 +88,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Effective:
-    """What a loaded model really runs at, which may differ from what was asked for; None is what is not known.
+    """The true settings of a loaded model, which may differ from the requested ones; None if unknown.
 
     Attributes:
         dtype: number format of the weights, such as float32 or int8_float32.
@@ -119,7 +119,7 @@ class NodeTime(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What has to be made of a model folder before a runtime can load the model.
+    """The conversion of a model folder that a runtime needs before it can load the model.
 
     Attributes:
         format: the name of the folder that is made, such as `ctranslate2-int8`.
@@ -170,7 +170,7 @@ class Timeline:
         total: dict[str, float | None] = dict.fromkeys(STAGES)
         for (stage, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
             if stage not in total:
-                raise ValueError(f"{stage!r} is no stage of a pass; stages are {', '.join(STAGES)}")
+                raise ValueError(f"{stage!r} is not a stage of a pass; stages are {', '.join(STAGES)}")
             total[stage] = (total[stage] or 0.0) + self._elapsed_s(begin, end)
         return total
 
@@ -185,7 +185,7 @@ class DeviceMemory(Protocol):
         """Begin a new peak."""
 
     def now_bytes(self) -> int:
-        """Return what is in use now."""
+        """Return the memory in use now."""
 
     def peak_bytes(self) -> int:
         """Return the peak since `reset_peak`."""
@@ -214,15 +214,15 @@ class Runtime(ABC):
         """Transcribe a batch. Return a hypothesis for each segment, in their order."""
 
     def decoding(self) -> dict[str, Any]:
-        """Return the settings of decoding, for the record: whatever JSON can hold."""
+        """Return the settings of decoding for the record, as JSON values."""
         return {}
 
     def effective(self) -> Effective:
-        """Return what the model really runs at."""
+        """Return the true settings of the model."""
         return Effective()
 
     def differences(self) -> tuple[str, ...]:
-        """Return what differs by nature from the baseline, transformers in float32: words of `DIFFERENCES`."""
+        """Return the inherent differences from the baseline, transformers in float32: words of `DIFFERENCES`."""
         return ()
 
     def compile_s(self) -> float | None:
@@ -255,7 +255,7 @@ class Runtime(ABC):
         return contextlib.nullcontext()
 
     def begin_profile(self) -> None:
-        """Forget what nodes ran; see `nodes`.
+        """Forget the nodes that ran; see `nodes`.
 
         Raises:
             UnsupportedError: the runtime times no nodes: its options say so by `has_nodes`.
@@ -283,7 +283,7 @@ class Runtime(ABC):
         return None
 
     def close(self) -> None:  # noqa: B027
-        """Release what must not outlive the measurement: a server, a connection. The process ends afterwards."""
+        """Release resources that must not outlive the measurement, such as a server. The process then ends."""
 
 
 # The environment of every variant that needs no other.
@@ -350,7 +350,7 @@ class RuntimeOptions:
     def why_no_model(cls, family: str) -> str | None:
         """Return why no model of a family is run, whatever the machine, or None."""
         is_run = family in cls.classes or not cls.classes
-        return None if is_run else f"asrmeter runs no {family} model by {cls.title}"
+        return None if is_run else f"asrmeter cannot run {family} models by {cls.title}"
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """Return why a machine cannot run models of a family so, as far as shows before anything is loaded, or None.

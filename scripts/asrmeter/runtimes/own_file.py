@@ -55,20 +55,20 @@ class PythonFile:
         metadata=TEXT
         | {
             "description": "A Python file with a subclass of asrmeter.runtimes.base.Runtime; ~ is your home, and a "
-            "relative path starts where Snakemake runs."
+            "relative path starts in the folder where Snakemake runs."
         }
     )
     sha256: str | None = field(
         default=None,
         metadata={
-            "description": "Pins the file: its sha256; any other content is refused. null: that of the file as it is.",
+            "description": "sha256 of the file; any other content is refused. null: not pinned.",
             "pattern": "^[0-9a-f]{64}$",
         },
     )
     options: Mapping[str, str | int | float | bool | None] = field(
         default_factory=dict,
         metadata={
-            "description": "What the class finds in setup.options.",
+            "description": "Options for the class, in setup.options.",
             "json_schema_extra": {"default": {}},
         },
     )
@@ -88,7 +88,7 @@ class PythonFile:
 class OwnFileOptions(RuntimeOptions):
     """How a file of one's own runs a model."""
 
-    __pydantic_config__: ClassVar = options_config("own_file", "Run by a Python file of your own.")
+    __pydantic_config__: ClassVar = options_config("own_file", "Run by your own Python file.")
 
     runtime: PythonFile = field(metadata=RUNTIME)
 
@@ -110,7 +110,7 @@ class OwnFileOptions(RuntimeOptions):
             raise AsrmeterError(f"runtime.path: {self.runtime.path}{line} is not Python ({why})") from error
         if (found := hashlib.sha256(content).hexdigest()) != self.runtime.sha256:
             raise AsrmeterError(
-                f"runtime.sha256: {self.runtime.path} has sha256 {found}, and not the one that the study pins; leave "
+                f"runtime.sha256: {self.runtime.path} has sha256 {found}, but the study pins another; leave "
                 "sha256 out to measure the file as it is"
             )
 
@@ -175,16 +175,16 @@ class CheckedRuntime(Runtime):
         try:
             json.dumps(found, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise self._wrong("decoding", f"returned what JSON cannot hold: {one_line(error)}") from error
+            raise self._wrong("decoding", f"returned a value that JSON cannot represent: {one_line(error)}") from error
         if not isinstance(found, dict):
-            raise self._wrong("decoding", f"returned {_shown(found)}, and not a dict of settings")
+            raise self._wrong("decoding", f"returned {_shown(found)}, not a dict of settings")
         return found
 
     def effective(self) -> Effective:
         """See `Runtime`."""
         found = self._call("effective", self._own.effective)
         if not isinstance(found, Effective):
-            raise self._wrong("effective", f"returned {_shown(found)}, and not an Effective")
+            raise self._wrong("effective", f"returned {_shown(found)}, not an Effective")
         kinds = {"threads": int, "emulated": bool}
         for name, value in vars(found).items():
             if not isinstance(value, kinds.get(name, str)) and value is not None:

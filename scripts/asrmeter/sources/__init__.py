@@ -1,4 +1,4 @@
-"""Where bytes come from: pinned packages, the Hub, and the hashes of what a run makes of them.
+"""Sources of data: pinned packages, the Hub, and the hashes of the files that a run makes from them.
 
 Imports `common`.
 """

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: fetch pinned files into its cache and check them; explain errors in one line with a way out.
+"""The Hugging Face Hub: download pinned files into its cache, check them, and explain errors in one line.
 
-The client libraries read the token (HF_TOKEN, or `hf auth login`); it is never shown. HF_HOME, HF_ENDPOINT and
-HF_HUB_OFFLINE work as for every client. Cached files are not fetched again.
+The client libraries read the token (HF_TOKEN, or `hf auth login`), which is never shown. HF_HOME, HF_ENDPOINT and
+HF_HUB_OFFLINE work as for every client. Cached files are not downloaded again.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from asrmeter.common.regular_files import read_regular
 # client sets its level when its logging is imported, above.
 for _library in ("httpx", "httpx2", "huggingface_hub"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
-# Its own handler writes to the terminal past our log, which hides what addresses give away.
+# Its own handler would bypass our log, which hides secrets in addresses.
 logging.getLogger(huggingface_hub.__name__).handlers.clear()
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -55,16 +55,16 @@ def commit_of(kind: str, repo: str, revision: str, memory: Path) -> str:
         commit = memory.read_text(encoding="utf-8").strip() if memory.is_file() else ""
         if not COMMIT.fullmatch(commit):
             raise
-        logging.info("%s: the Hub cannot be reached; using the commit %s that %s had last", repo, commit, revision)
+        logging.info("%s: the Hub cannot be reached; using %s, the last known commit of %s", repo, commit, revision)
         return commit
     write_atomically(memory, f"{commit}\n")
     return str(commit)
 
 
 def card_languages(dataset: str, memory: Path) -> list[str]:
-    """Return the languages that the card of a dataset names, as they are written there.
+    """Return the languages on the card of a dataset, as written there.
 
-    The Hub's answer is saved in the file `memory`, and read from there from then on.
+    The Hub's answer is saved in the file `memory` and later read from there.
 
     Raises:
         AsrmeterError: the Hub cannot be reached, or has no such dataset, and there is no saved answer.
@@ -89,7 +89,7 @@ def check_access(kind: str, repo: str, revision: str) -> None:
         try:
             huggingface_hub.HfApi().auth_check(repo, repo_type=kind)
         except errors.HfHubHTTPError as error:
-            # A mirror may not have this endpoint; then reading the files shows it.
+            # A mirror may lack this endpoint. Then the download of files shows whether they may be read.
             if error.response.status_code != 404 or isinstance(error, errors.RepositoryNotFoundError):
                 raise
 
@@ -123,7 +123,7 @@ def fetch(kind: str, repo: str, commit: str, patterns: Sequence[str]) -> dict[st
 
 
 class _LoggedProgress(tqdm):  # type: ignore[misc]
-    """Download progress as lines in the log, where a progress bar makes no sense."""
+    """Download progress as log lines instead of a progress bar."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._logged_at_s = time.monotonic()
@@ -151,13 +151,13 @@ def _check(path: Path, repo: str) -> None:
         content = read_regular(blob)
         found = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
     else:
-        raise AsrmeterError(f"{path}: cannot be checked: the cache on this file system does not keep its hash")
+        raise AsrmeterError(f"{path}: cannot be checked, because the cache on this file system does not keep its hash")
     if found != blob.name:
         blob.unlink()
         path.unlink()
         raise AsrmeterError(
-            f"{repo}: {path.name} has the hash {found}, expected {blob.name}; the file is deleted: "
-            "run again to fetch it again"
+            f"{repo}: {path.name} has the hash {found}, expected {blob.name}; the file is deleted; "
+            "run again to download it again"
         )
 
 
@@ -209,10 +209,12 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
                     "https://huggingface.co/settings/tokens and set HF_TOKEN to it"
                 )
             case errors.RevisionNotFoundError():
-                return AsrmeterError(f"{what}: it has no revision {revision}, or no longer; see {page}/commits/main")
+                return AsrmeterError(
+                    f"{what}: it does not have the revision {revision} (any more); see {page}/commits/main"
+                )
             case errors.RepositoryNotFoundError():
                 return AsrmeterError(
-                    f"{what}: the Hub has no such repository, or it is private: check the id at {page}"
+                    f"{what}: the Hub does not have such a repository, or it is private; check the id at {page}"
                 )
             case errors.RemoteEntryNotFoundError():
                 return AsrmeterError(f"{what}: a file is missing at revision {revision}; see {page}/tree/{revision}")
@@ -224,7 +226,7 @@ def _explain(error: Exception, kind: str, repo: str, revision: str) -> AsrmeterE
             case errors.HfHubHTTPError() if status == 429:
                 return AsrmeterError(f"{what}: the Hub limits requests (429); wait some minutes and run again")
             case errors.HfHubHTTPError() if status is not None and status >= 500:
-                return Unreachable(f"{what}: the Hub itself has an error ({status}); run again later")
+                return Unreachable(f"{what}: the Hub has an internal error ({status}); run again later")
     if "://" not in constants.ENDPOINT:
         return AsrmeterError(f"HF_ENDPOINT: {constants.ENDPOINT!r} must begin with https:// (or be unset)")
     if any(_is_network_error(cause) for cause in chain):
@@ -245,7 +247,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_network_error(error: BaseException) -> bool:
-    # By name: the clients choose the HTTP library and have changed it; its network errors are all RequestErrors.
+    # By name, because the clients have changed their HTTP library; all its network errors are RequestErrors.
     names = {base.__name__ for base in type(error).__mro__}
     return isinstance(error, ConnectionError | TimeoutError) or "RequestError" in names
 
@@ -255,7 +257,7 @@ def _has_token() -> bool:
 
 
 def _safe(text: str) -> str:
-    """Return the first line of a message without the token, whatever its form."""
+    """Return the first line of a message without any token."""
     line = (text.splitlines() or [""])[0]
     token = huggingface_hub.get_token() or os.environ.get("HF_TOKEN")
     return line.replace(token, "***") if token else line

@@ -1,4 +1,4 @@
-"""Check that model folders and corpora are unchanged before anything is measured with them.
+"""Check that model folders and corpora are unchanged before they are used for measurements.
 
 Standard library only: the measuring parent uses it.
 """
@@ -35,9 +35,9 @@ _CONVERTED_SHAPE = {
     "versions": {"*": str},
     "sha256": {"*": str},
 }
-# What a file other than weights may have: 100 MB are an hour of audio.
+# Size limit of a file other than weights: 100 MB is an hour of audio.
 _MOST_BYTES = 100_000_000
-# What is remembered of a check.
+# The result of a check, for later jobs.
 _MOST_MEMORY_BYTES = 1_000_000
 _SEGMENT_SHAPE = {"duration_s": int, "audio_s": (int, float)} | dict.fromkeys(
     ("segment_id", "path", "text", "sha256"), str
@@ -62,7 +62,7 @@ def check_model_folder(
 ) -> dict[str, Any]:
     """Check the files of a model folder, without the `weights` if that is False; return its provenance.
 
-    Weights are gigabytes. A file beside the folder remembers for the rest of the `run` that they were checked, with the
+    Weights are gigabytes. A file beside the folder stores for the rest of the `run` that they were checked, with the
     identity of their files (see `_identity`).
 
     Raises:
@@ -83,7 +83,7 @@ def check_model_folder(
 
 
 def check_converted(folder: Path, key: str | None = None, run: str | None = None) -> dict[str, Any]:
-    """Check the files that a conversion made of a model folder; return its provenance. See `check_model_folder`.
+    """Check the files of a converted model folder; return its provenance. See `check_model_folder`.
 
     Raises:
         AsrmeterError: the folder was made for another `key`, or a file was changed, is missing, or was added.
@@ -96,14 +96,16 @@ def check_converted(folder: Path, key: str | None = None, run: str | None = None
 
 
 def _check_no_others(folder: Path, files: Mapping[str, str]) -> None:
-    """Raise AsrmeterError at a file that nobody made."""
+    """Raise AsrmeterError for an unknown file."""
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.name not in (PROVENANCE, *files):
-            raise AsrmeterError(f"{path}: does not belong to the model there; move it away, or delete {folder}")
+            raise AsrmeterError(
+                f"{path}: does not belong to the model in this folder; move it away, or delete {folder}"
+            )
 
 
 def _check_once(folder: Path, files: Mapping[str, str], run: str | None) -> None:
-    """Check files of any size, once a run unless one of them changes; a file beside the folder remembers that."""
+    """Check files of any size once a run, unless one of them changes. A file beside the folder stores the result."""
     memory = folder.with_name(f".{folder.name}.checked")
     seen = {"run": run, "files": {name: [digest, *_identity(folder / name)] for name, digest in files.items()}}
     if run is None or _remembered(memory) != seen:
@@ -130,10 +132,10 @@ def check_segments(manifest: Path, duration_s: int, key: str | None = None) -> l
 
 
 def check_silent(manifest: Path, key: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
-    """Check the recordings of a corpus in which nobody speaks.
+    """Check the recordings without speech of a corpus.
 
-    Return their entries in its selection.json, and the language that models are told of all segments; None where they
-    are told several, or are to find out.
+    Return their entries in its selection.json, and the language that models are given for all segments; None if there
+    are several or models detect it.
 
     Raises:
         AsrmeterError: see `check_segments`.
@@ -147,13 +149,13 @@ def check_silent(manifest: Path, key: str | None = None) -> tuple[list[dict[str,
 
 
 def _check_manifest(manifest: Path, key: str | None) -> dict[str, Any]:
-    """Check what a corpus was made of, and its manifest; return the record of its selection."""
+    """Check the fingerprint and manifest of a corpus; return the record of its selection."""
     corpus = manifest.parent
     selection: dict[str, Any] = read_json(corpus / SELECTION, shape={"key": _KEY})
-    if "silent" in selection:  # older corpora say nothing of it
+    if "silent" in selection:  # missing in older corpora
         read_json(corpus / SELECTION, shape={"silent": [_SILENT_SHAPE]})
     _check_key(corpus, selection["key"], key)
-    if "segments_sha256" in selection:  # older corpora have none
+    if "segments_sha256" in selection:  # missing in older corpora
         _check_file(corpus, manifest.name, selection["segments_sha256"], MOST_JSON_BYTES)
     return selection
 
@@ -161,13 +163,13 @@ def _check_manifest(manifest: Path, key: str | None) -> dict[str, Any]:
 def _check_key(folder: Path, own: str | None, planned: str | None) -> None:
     if planned is not None and own != planned:
         raise AsrmeterError(
-            f"{folder}: was made by another version or study, or of something else (key {own}, not {planned}); "
+            f"{folder}: was made by another version or study, or from other sources (key {own}, not {planned}); "
             "delete it and run again"
         )
 
 
 def _check_file(made: Path, name: str, sha256: str, most_bytes: int | None = None) -> None:
-    """Check a file that a record names below the folder `made`. A pipe or a device is not waited for.
+    """Check a file that a record names below the folder `made`, without waiting for a pipe or a device.
 
     Raises:
         AsrmeterError: it leads elsewhere, cannot be read, is too large, or has another hash.
@@ -183,13 +185,11 @@ def _check_file(made: Path, name: str, sha256: str, most_bytes: int | None = Non
             f"{made / name}: cannot be read ({one_line(error)}); delete {made} and run again"
         ) from error
     if found != sha256:
-        raise AsrmeterError(
-            f"{path}: is damaged or was changed: its sha256 is no longer what it was; delete {made} and run again"
-        )
+        raise AsrmeterError(f"{path}: is damaged or was changed: its sha256 has changed; delete {made} and run again")
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Return numbers that change whenever a file is written or replaced; none if there is no such file."""
+    """Return numbers that change whenever a file is written or replaced; empty if there is no such file."""
     try:
         status = path.stat()
     except OSError:

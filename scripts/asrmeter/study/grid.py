@@ -11,11 +11,11 @@ from asrmeter.common.typed_json import JsonObject
 if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
-# Whisper hears windows of 30 s. Longer segments take several of them, and show nothing that one does not.
+# Whisper processes windows of 30 s. Longer segments need several windows and add no information.
 WHISPER_WINDOW_S = 30
-# The time of a load test for which a study gives none, as so many rates.
+# Default time of a load test, as a number of rates.
 _RATES_OF_A_SEARCH = 12
-# The keys of a study that span its grid, in the order of a cell's fields.
+# Keys of a study that span its grid, in the order of a cell's fields.
 _AXES = ("models", "variants", "devices", "durations_s", "batch_sizes")
 
 
@@ -51,9 +51,9 @@ class Sitting:
 def execution_order(study: "Study") -> list[Sitting]:
     """Return all sittings of a complete study in the order in which they are measured: lap by lap.
 
-    The study's seed shuffles each lap anew, so that a drift of the machine does not fall on one model, nor in each lap
-    on the same cells. Of cells that differ in batch size alone, the smaller come first: what does not fit is found at
-    the least cost. More laps leave the order of the first ones as it is.
+    The study's seed shuffles each lap separately, so that a drift of the machine affects neither a single model nor the
+    same cells in every lap. Of cells that differ only in batch size, the smaller come first, so that a cell which does
+    not fit is found at the least cost. Additional laps do not change the order of the first ones.
     """
     grid = cells(study)
     return [Sitting(cell, lap) for lap in laps(study) for cell in _shuffled(grid, f"{study.seed}/{lap}")]
@@ -84,7 +84,7 @@ def cells(study: "Study") -> list[Cell]:
 
 
 def cells_of_saved(study: JsonObject) -> list[Cell]:
-    """Return the cells of a complete study as `study.json` has it."""
+    """Return the cells of a complete study in the form of `study.json`."""
     return _spanned([study[axis] for axis in _AXES], study["max_batch_audio_s"])
 
 
@@ -94,7 +94,7 @@ def _spanned(axes: Sequence[Iterable[Any]], most_audio_s: int | None) -> list[Ce
 
 
 def reference_duration(durations_s: Collection[int]) -> int:
-    """Return the duration class (s) that stands for all: the longest within Whisper's window, or the shortest."""
+    """Return the duration class (s) that represents all: the longest within Whisper's window, or the shortest."""
     return max((duration_s for duration_s in durations_s if duration_s <= WHISPER_WINDOW_S), default=min(durations_s))
 
 
@@ -118,9 +118,9 @@ def profiled(study: "Study") -> list[Cell]:
 
 
 def of_load(study: "Study") -> list[Cell]:
-    """Return for each model, variant and device of a study with `load` the cell that stands for its load test.
+    """Return the cell that represents the load test, for each model, variant and device of a study with `load`.
 
-    Its class is that of the segments that are asked for, its batch size the most requests of a batch.
+    Its class is that of the requested segments, and its batch size is the maximum batch of the server.
     """
     if study.load is None:
         return []
@@ -130,7 +130,7 @@ def of_load(study: "Study") -> list[Cell]:
 
 
 def load_tested(study: "Study") -> list[Cell]:
-    """Return those of `of_load` that are tested, and not only modelled."""
+    """Return the cells of `of_load` that are load-tested, not only modelled."""
     if (asked := study.load) is None:
         return []
     wanted = (asked.models, asked.variants, asked.devices)
@@ -145,12 +145,12 @@ def load_tested(study: "Study") -> list[Cell]:
 
 
 def way_id(cell: Cell) -> str:
-    """Return model, variant and device of a cell as a path: where the record of its load test is, below `load/`."""
+    """Return model, variant and device of a cell as the path of its load test's record below `load/`."""
     return f"{cell.model}/{cell.variant}/{cell.device}"
 
 
 def behind_load(study: "Study", tested: Cell) -> list[Cell]:
-    """Return the cells whose passes predict a load test: those of its class, of batches that it can form."""
+    """Return the cells whose passes predict a load test: those of its class and of its possible batches."""
     return [
         cell
         for cell in cells(study)
@@ -161,5 +161,5 @@ def behind_load(study: "Study", tested: Cell) -> list[Cell]:
 
 
 def search_s(minutes: float | None, duration_s: float) -> float:
-    """Return the time (s) for the search of a load test whose requests of a rate come for `duration_s`."""
+    """Return the time (s) for the search of a load test that sends requests at each rate for `duration_s`."""
     return _RATES_OF_A_SEARCH * duration_s if minutes is None else 60 * minutes

@@ -1,4 +1,4 @@
-"""Layouts: one model in several processes at once, and the runs that measure them."""
+"""Layouts: one model in several simultaneous processes, and the runs that measure them."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -9,13 +9,13 @@ from asrmeter.study.grid import Cell
 if TYPE_CHECKING:
     from asrmeter.study.model import Study
 
-# From so many cores on, processes that share the cores in pairs are another layout than those tried anyway.
+# From this number of cores on, one process per two cores is a layout of its own.
 _LEAST_FOR_PAIRS = 4
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class LayoutRun:
-    """A layout in one lap: so many processes at once that each run the cell, each with `threads` CPU threads."""
+    """A layout in one lap: `processes` processes that run the cell at once, each with `threads` CPU threads."""
 
     cell: Cell
     processes: int
@@ -24,7 +24,7 @@ class LayoutRun:
 
     @property
     def layout(self) -> str:
-        """What is measured: the path below `layouts/` of its laps."""
+        """The path of the layout's laps below `layouts/`."""
         return f"{self.cell.model}/{self.cell.variant}/{self.cell.device}/{self.processes}x{self.threads}"
 
     @property
@@ -34,7 +34,7 @@ class LayoutRun:
 
 
 def usual(n_cpus: int) -> list[tuple[int, int]]:
-    """Return the layouts (processes, threads) of `auto`: one process, one for a core, and of many cores one for two."""
+    """Return the layouts (processes, threads) of `auto`: one process, one per core, and with many cores one per two."""
     found = [(1, n_cpus), (n_cpus, 1)]
     if n_cpus >= _LEAST_FOR_PAIRS:
         found.insert(1, (n_cpus // 2, 2))
@@ -42,7 +42,7 @@ def usual(n_cpus: int) -> list[tuple[int, int]]:
 
 
 def layout_runs(study: "Study") -> list[LayoutRun]:
-    """Return the runs of a complete study, lap by lap: of the reference duration, at the smallest batch size."""
+    """Return the runs of a complete study, lap by lap, for the reference duration at the smallest batch size."""
     smallest: dict[tuple[str, str, str], Cell] = {}
     grid_cells = grid.cells(study)
     duration_s = grid.reference_duration({cell.duration_s for cell in grid_cells})

@@ -1,4 +1,4 @@
-"""Error messages about a study: where it is wrong, what is allowed, and what was probably meant."""
+"""Error messages about a study: the place of the mistake, the allowed values, and a suggestion."""
 
 import json
 import re
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
-# Of hundreds of mistakes the first are enough: they have one cause.
+# The first of hundreds of mistakes are enough, because they have one cause.
 _MAX_LINES = 20
 _MAX_SORTED = 1000
 _TYPE_NAMES = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null",
     "array": "a list", "object": "keys with values",
 }  # fmt: skip
-# What the patterns mean.
+# Descriptions of the patterns.
 _PATTERN_RULES = {
-    NAME["pattern"]: "may hold only the letters A to Z, digits, dots, dashes and underscores, and begins with a letter "
+    NAME[
+        "pattern"
+    ]: "may contain only the letters A to Z, digits, dots, dashes and underscores, and must begin with a letter "
     "or digit",
     HUB_ID["pattern"]: "must be of the form owner/name",
     "^[A-Za-z0-9_][A-Za-z0-9._/-]*$": "must be a folder in the checkout, named by letters, digits, ., -, _ and /",
     "^[0-9a-f]{40}$": "must be a commit, 40 hexadecimal digits",
     "^[0-9a-f]{64}$": "must be a sha256, 64 hexadecimal digits",
 }
-# Pydantic's types of errors -> what is said of the value, with what pydantic tells about the limit.
+# Pydantic's error types -> the message about the value, with pydantic's limits in braces.
 _LIMITS = {
     "greater_than_equal": "must be at least {ge}",
     "greater_than": "must be more than {gt}",
@@ -42,25 +44,25 @@ _LIMITS = {
     "string_too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters long",
 }
-# What became of keys of earlier versions.
+# Replacements for keys of earlier versions.
 _GONE_KEYS = {
     "protocol.min_passes": "each lap times at least one round",
     "protocol.timed_batches": "all batches are timed",
     "protocol.aa_pairs": "all cells are measured once a lap, protocol.laps times",
 }
 _PROTOCOL_1 = (
-    ": protocol 2 measures in laps, and shares no record with 1; leave the key out, and give the study another results "
-    "folder"
+    ": protocol 2 measures in laps and cannot use records of protocol 1; remove the key, and give the study another "
+    "results folder"
 )
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-# The place of an error about a key ends in this.
+# The place of an error about a key ends with this.
 _KEY = "[key]"
 
 
 class _Place(NamedTuple):
-    """A place in a study: its keys, and what the schema says of the value there, one part for each choice.
+    """A place in a study: its keys, and the schema of the value there, one part for each choice.
 
-    `words` may stand there, or for the list that the place is in, instead of other values.
+    `words` are allowed there instead of other values, or instead of the list that contains the place.
     """
 
     keys: tuple[str | int, ...]
@@ -74,12 +76,12 @@ class _Place(NamedTuple):
 
     @property
     def types(self) -> list[str]:
-        """The types that are allowed, apart from `words`."""
+        """The allowed types, apart from `words`."""
         return list(dict.fromkeys(choice["type"] for choice in self.choices))
 
     @property
     def allowed_keys(self) -> list[str]:
-        """The keys that are allowed in the value."""
+        """The allowed keys of the value."""
         return list(dict.fromkeys(key for choice in self.choices for key in choice.get("properties", {})))
 
 
@@ -88,15 +90,15 @@ def describe(error: ValidationError) -> list[str]:
     from asrmeter.study import schema  # only where something is wrong
 
     whole = schema.generate()
-    # Pydantic counts the items that are valid; those that are not have errors of their own.
+    # Pydantic counts only valid items. Invalid items have their own errors.
     details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
     placed = [(_place(detail, whole), detail) for detail in details[:_MAX_SORTED]]
-    # Of one place, keys that are too many come before those that are missing.
+    # At one place, unknown keys come before missing keys.
     placed.sort(key=lambda item: (_order(item[0].keys), item[1]["type"] == "missing"))
     lines: dict[str, None] = {}
     for number, (place, detail) in enumerate(placed):
         if len(lines) == _MAX_LINES:
-            return [*lines, f"and up to {len(details) - number:,} mistakes more"]
+            return [*lines, f"and up to {len(details) - number:,} more mistakes"]
         lines[_explain(detail, place, details, whole)] = None
     return list(lines)
 
@@ -106,14 +108,14 @@ def _order(keys: tuple[str | int, ...]) -> list[tuple[int, str]]:
 
 
 def quoting_hint(value: Any) -> str:
-    """Return how to write a value that YAML does not read as text, but that is meant as text."""
+    """Return how to write a value that is meant as text but that YAML does not read as text."""
     if isinstance(value, bool):
-        return "; YAML takes yes, no, on and off for true and false: put it in quotes"
+        return "; YAML reads yes, no, on and off as true and false: put it in quotes"
     return f'; put it in quotes ("{value}")'
 
 
 def _place(detail: "ErrorDetails", whole: dict[str, Any]) -> _Place:
-    """Return the place that an error is about: of an error about a key, that of the value that has it."""
+    """Return the place of an error. For an error about a key, it is the place of the value that has the key."""
     loc = detail["loc"]
     if detail["type"] in (*_UNKNOWN_KEY, "missing"):
         loc = loc[:-1]
@@ -131,7 +133,7 @@ def _place(detail: "ErrorDetails", whole: dict[str, Any]) -> _Place:
             words = alone if isinstance(part, str) else words
             choices = others or inner
         else:
-            # Not a key, but which of several choices pydantic has taken: a kind of corpus, or not `auto`.
+            # Not a key, but pydantic's choice among alternatives: a kind of corpus, or not `auto`.
             choices = [choice for choice in choices if choice.get("title") == part] or choices
     return _Place(tuple(keys), choices, words)
 
@@ -145,7 +147,7 @@ def _inner(choice: dict[str, Any], part: str | int, whole: dict[str, Any]) -> li
 
 
 def _resolved(part: dict[str, Any], whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what a part of the schema allows, one part for each choice, with references replaced."""
+    """Return the choices of a part of the schema, one part each, with references resolved."""
     if "$ref" in part:
         return _resolved(whole["$defs"][part["$ref"].rpartition("/")[2]], whole)
     choices = part.get("anyOf") or part.get("oneOf")
@@ -153,7 +155,7 @@ def _resolved(part: dict[str, Any], whole: dict[str, Any]) -> list[dict[str, Any
 
 
 def _key_paths(choices: Sequence[dict[str, Any]], whole: dict[str, Any], parent: str = "") -> Iterator[str]:
-    """Yield the dotted path of every key; NAME stands for a key that the study chooses."""
+    """Yield the dotted path of every key, with NAME for a key that the study chooses."""
     for choice in choices:
         for key, inner in choice.get("properties", {}).items():
             yield f"{parent}{key}"
@@ -163,7 +165,7 @@ def _key_paths(choices: Sequence[dict[str, Any]], whole: dict[str, Any], parent:
 
 
 def _explain(detail: "ErrorDetails", place: _Place, details: "list[ErrorDetails]", whole: dict[str, Any]) -> str:
-    """Say in one line where a study is wrong and what is allowed; one line tells all keys that a value lacks."""
+    """Return one line with the place of the mistake and what is allowed. One line names all missing keys of a value."""
     alike = [one for one in details if one["type"] == detail["type"] and one["loc"][:-1] == detail["loc"][:-1]]
     beside = [str(one["loc"][-1]) for one in alike if one["loc"]]
     if detail["type"] in _UNKNOWN_KEY:
@@ -202,7 +204,7 @@ def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
         rule = _PATTERN_RULES.get(limits["pattern"], f"must match {limits['pattern']}")
         return f"{said} {rule}{_non_ascii_hint(value)}"
     if kind in ("int_type", "float_type") and isinstance(value, int | float) and abs(value) > 2**53:
-        # Too large for pydantic to compare it.
+        # Too large for pydantic to compare.
         if value > 0 and "maximum" in expected:
             kind, limits = "less_than_equal", {"le": expected["maximum"]}
         elif value < 0 and "minimum" in expected:
@@ -212,7 +214,7 @@ def _wrong_value(detail: "ErrorDetails", place: _Place) -> str:
         return f"{said} {_LIMITS[kind].format(**whole)}{otherwise}"
     if kind == "value_error":
         own = limits["error"]
-        return f"{said} must not hold a value twice{otherwise}" if isinstance(own, NotDistinctError) else str(own)
+        return f"{said} must not contain a value twice{otherwise}" if isinstance(own, NotDistinctError) else str(own)
     quotes = "string" in place.types and isinstance(value, bool | int | float)
     type_names = " or ".join(_TYPE_NAMES[name] for name in place.types)
     return f"{said} must be {type_names}{quoting_hint(value) if quotes else ''}{otherwise}"
@@ -226,7 +228,7 @@ def _not_allowed(value: Any, allowed: list[Any]) -> str:
 
 
 def _key_hint(place: str, siblings: list[str], known: list[str]) -> str:
-    """Return what became of an unknown key, or which one it may mean: one spelled alike, or at another level."""
+    """Return the replacement of an unknown key, or a suggestion: a similar key, or the same key at another level."""
     key = place.rpartition(".")[2]
     if gone := _GONE_KEYS.get(place):
         return f" (gone: {gone})"
@@ -250,6 +252,6 @@ def _shortened(text: str) -> str:
 
 
 def _non_ascii_hint(text: str) -> str:
-    """Return the Unicode name of the first character that is not ASCII: it may look like one that is."""
+    """Return the Unicode name of the first character that is not ASCII, because it may look like an ASCII one."""
     odd = next((character for character in text if not character.isascii()), None)
     return f" ({odd} is U+{ord(odd):04X}, {unicodedata.name(odd, 'without a name').lower()})" if odd else ""

@@ -1,4 +1,4 @@
-"""The study that is saved beside its results: to which study a results folder belongs, and what its report shows."""
+"""The study saved beside its results. It marks the owner of the folder and holds the report's settings."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from asrmeter.study.model import Study
 
 # The complete study, in its results folder.
 FILE = "study.json"
-# What a run writes first, or finds already: a folder that holds one of these is a results folder.
+# A run writes or finds one of these first, so a folder with one of them is a results folder.
 _PARTS = ("downloads", "corpus", "models", "converted", "measurements", "tables", "logs", FILE)
 
 
@@ -26,7 +26,7 @@ def check_results_owner(study: Study) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         raise AsrmeterError(f"results: {folder} is {_instead_of_folder(folder)}; {way_out}")
     if os.path.lexists(folder / KEPT_FILE):
-        raise AsrmeterError(f"results: {folder}/ is a kept run, which stays as it is; {way_out}")
+        raise AsrmeterError(f"results: {folder}/ is a kept run and must not change; {way_out}")
     owner = (load_saved(study) or {}).get("name")
     if owner is None:
         try:
@@ -34,7 +34,7 @@ def check_results_owner(study: Study) -> None:
         except OSError as error:
             raise AsrmeterError(f"results: {folder}/ cannot be read ({error.strerror}); {way_out}") from error
         if entries and entries.isdisjoint(_PARTS):
-            raise AsrmeterError(f"results: {folder}/ holds something other than results; {way_out}")
+            raise AsrmeterError(f"results: {folder}/ contains files that are not results; {way_out}")
     elif owner != study.name:
         raise AsrmeterError(
             f"{study.results}/ holds the results of the study {owner}, not of {study.name}: "
@@ -43,11 +43,11 @@ def check_results_owner(study: Study) -> None:
 
 
 def _instead_of_folder(path: Path) -> str:
-    """Return what stands where a folder should be."""
+    """Return what is in the place of a folder."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return "a link to nowhere" if path.is_symlink() else f"not to be read ({error.strerror})"
+        return "a broken link" if path.is_symlink() else f"not readable ({error.strerror})"
     return "a file" if stat.S_ISREG(mode) else kind_of_file(mode)
 
 
@@ -66,7 +66,7 @@ def read(path: Path) -> Study:
     Raises:
         AsrmeterError: the file cannot be read, or is not a complete study.
     """
-    # Of any other version of asrmeter it may lack a key: a default would then say what no cell was measured by.
+    # A study of another version may lack a key. A default would then claim a value that no cell was measured with.
     saved = read_json(path, alone=True, shape={})
     try:
         study = validation.from_json(saved, str(path))

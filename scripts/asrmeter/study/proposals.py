@@ -1,4 +1,4 @@
-"""What would make a model faster, by `resources/proposals.toml`: each proposal, and the variant that measures it."""
+"""Proposals to make a model faster (`resources/proposals.toml`), and the variants that measure them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asrmeter.runtimes.base import RuntimeOptions
 
 CATALOGUE = RESOURCES / "proposals.toml"
-# What a study says for `variants` to have them all measured.
+# The value of `variants` that measures all proposals.
 ALL = "proposals"
 Kind = Literal["variant", "without", "batch"]
 
@@ -32,7 +32,7 @@ class Proposal:
     devices: Sequence[str] = ("cpu", "cuda")
 
     def is_measured_by(self, options: "RuntimeOptions") -> bool:
-        """Return whether a variant with these options is that of the proposal, whatever the study calls it."""
+        """Return whether a variant with these options is that of the proposal, under any name."""
         return options == runtimes.variant_options({"runtime": runtimes.DEFAULT_RUNTIME, **self.options})
 
 
@@ -46,5 +46,5 @@ def known() -> list[Proposal]:
 
 
 def variants() -> dict[str, Mapping[str, Any]]:
-    """Return what a study says of the baseline and of all variants that measure a proposal, by name."""
+    """Return the options of the baseline and of all variants that measure a proposal, by name."""
     return {BASELINE: {}} | {one.variant: one.options for one in known()}

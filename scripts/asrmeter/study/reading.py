@@ -1,4 +1,4 @@
-"""What YAML and command lines say, as the types of the model expect it: without empty keys, and with text parsed."""
+"""Convert values of YAML and command lines to the types of the model: drop empty keys and parse text."""
 
 import contextlib
 import dataclasses
@@ -14,10 +14,10 @@ from asrmeter.runtimes import DEFAULT_RUNTIME
 
 
 def read(value: Any, expected: Any) -> Any:
-    """Return a value of an expected type without the keys that YAML leaves empty; an empty named entry becomes {}.
+    """Return a value of an expected type without empty keys; an empty named entry becomes {}.
 
-    Text is parsed where no text is expected: Snakemake makes text of every value inside `--config key='{...}'`. What
-    is not of the expected type is left as it is.
+    Text is parsed if no text is expected, because Snakemake turns every value inside `--config key='{...}'` into text.
+    A value of another type is not changed.
     """
     choices = _choices(expected)
     value = _parsed(value, choices)
@@ -38,7 +38,7 @@ def read(value: Any, expected: Any) -> Any:
 
 
 def _choices(expected: Any) -> list[Any]:
-    """Return the types that an annotation allows, without what is said about them."""
+    """Return the types that an annotation allows, without their metadata."""
     origin, inner = typing.get_origin(expected), typing.get_args(expected)
     if origin is typing.Annotated:
         return _choices(inner[0])
@@ -57,7 +57,7 @@ def _fields(choice: Any) -> dict[str, Any]:
 
 
 def _is_of_kind(value: dict[Any, Any], fields: dict[str, Any]) -> bool:
-    """Return True if a value has the kind, or the runtime, of a class, or the class has neither."""
+    """Return True if a value has the kind or runtime of a class, or the class has neither."""
     if "runtime" in fields:
         names = typing.get_args(fields["runtime"])
         return (value.get("runtime") or DEFAULT_RUNTIME) in names if names else isinstance(value.get("runtime"), dict)

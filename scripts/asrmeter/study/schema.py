@@ -1,4 +1,4 @@
-"""The JSON schema of a study, for editors and for messages: made of the model, never written by hand."""
+"""The JSON schema of a study, for editors and for messages, generated from the model."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from asrmeter.study.model import Study
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, with keys as the model has them, names that are checked, and defaults as people write."""
+    """Pydantic's generator with the model's keys, checked names, and defaults in the form that people write."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -38,7 +38,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _said(value: Any) -> Any:
-    """Return what a person would write for a default: nothing that is a default itself."""
+    """Return a default as a person would write it, without keys that have their own default."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_defaults=True)
     if dataclasses.is_dataclass(value):

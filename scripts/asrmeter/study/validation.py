@@ -1,4 +1,4 @@
-"""A complete study: what a file says, checked against the model, and against what types cannot express."""
+"""Validation: complete a study from a file, and check it against the model and against further rules."""
 
 import json
 import math
@@ -18,22 +18,22 @@ from asrmeter.study.model import Protocol, Report, Study
 if TYPE_CHECKING:
     from asrmeter.runtimes.base import RuntimeOptions
 
-# Planning more takes minutes, and measuring them weeks.
+# More sittings would take minutes to plan and weeks to measure.
 MAX_SITTINGS = 100_000
-# As Snakemake tells it (its PeriodicityDetector); a name has 100 characters at most.
+# The rule of Snakemake's PeriodicityDetector. A name has 100 characters at most.
 _ENDLESS = re.compile(r"(.{1,5})\1{19}$")
 
 
 def with_defaults(written: dict[str, Any], source: str, here: bool = True) -> Study:
     """Return the complete study that a file describes: checked, every default filled in, `devices: auto` resolved.
 
-    `source` is the file, for messages. `here`: cells are measured on this machine, and not on the nodes of a cluster,
-    whose devices are not known here.
+    `source` is the file, for messages. `here` means that cells are measured on this machine. The devices of a cluster's
+    nodes are not known here.
 
     Raises:
         AsrmeterError: an unknown key, a value that is not allowed, a model or corpus that does not exist.
     """
-    # The study.json of a finished run is a valid study too; its note on devices is about that run.
+    # The study.json of a finished run is also a valid study. Its note on devices is about that run.
     written = reading.read({key: value for key, value in written.items() if key != "device_note"}, Study)
     is_auto = here and written.get("devices", "auto") == "auto"
     machine = {"cuda_missing": cuda.missing() if is_auto else None} if here else None
@@ -48,7 +48,7 @@ def with_defaults(written: dict[str, Any], source: str, here: bool = True) -> St
 def from_json(written: dict[str, Any], source: str, machine: dict[str, str | None] | None = None) -> Study:
     """Return the study that JSON describes, checked against the model alone.
 
-    `machine` has its `cuda_missing`, and is needed where the study's devices are `auto`.
+    `machine` has its `cuda_missing`, and is needed if the study's devices are `auto`.
 
     Raises:
         AsrmeterError: an unknown key, or a value that is not allowed.
@@ -56,16 +56,16 @@ def from_json(written: dict[str, Any], source: str, machine: dict[str, str | Non
     _check_json_types(written, source)
     written = _normalise_numbers(written, source)
     try:
-        # As JSON: no value is taken for one of another type, but a list for a tuple.
+        # As in JSON: values are not converted to another type, except lists to tuples.
         return Study.model_validate_json(json.dumps(written), strict=True, context=machine)
     except ValidationError as error:
         raise AsrmeterError(*(f"{source}: {line}" for line in messages.describe(error))) from error
 
 
 def _check_json_types(value: Any, source: str, place: str = "") -> None:
-    """Raise AsrmeterError at a value that JSON does not have, at a key that is not text, and at text of several lines.
+    """Raise AsrmeterError for a value that JSON lacks, a key that is not text, and text with several lines.
 
-    Names and paths are made of keys and texts.
+    Keys and texts become names and paths.
     """
     where = f"{source}: {place.rstrip('.')}"
     if isinstance(value, dict):
@@ -81,13 +81,15 @@ def _check_json_types(value: Any, source: str, place: str = "") -> None:
     elif isinstance(value, str) and not value.isprintable():
         raise AsrmeterError(f"{where}: {json.dumps(value)} must be one line without control characters")
     elif isinstance(value, str) and has_secret(value):
-        raise AsrmeterError(f"{where}: {value} must hold no password and no token: all that comes of a study shows it")
+        raise AsrmeterError(
+            f"{where}: {value} must not contain a password or token: all results of a study would show it"
+        )
     elif not isinstance(value, str | int | float | None):
         raise AsrmeterError(f"{where}: {value} is taken for a {type(value).__name__}{messages.quoting_hint(value)}")
 
 
 def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:
-    """Return 5.0 as 5: names and options of jobs are made of numbers.
+    """Return 5.0 as 5, because names and options of jobs contain numbers.
 
     Raises:
         AsrmeterError: a number is infinite or not a number.
@@ -104,21 +106,21 @@ def _normalise_numbers(value: Any, source: str, place: str = "") -> Any:
 
 
 def _check_values(study: Study) -> None:
-    """Raise AsrmeterError at what types cannot express: a place, model or corpus that is wrong, keys at odds."""
+    """Raise AsrmeterError for mistakes beyond types: a wrong place, model or corpus, or contradicting keys."""
     parts = study.results.split("/")
     if parts[0] in (".", ".."):
         raise AsrmeterError(f"results: {study.results} is not in the checkout; name a folder in it")
     if hidden := next((part for part in parts if part.startswith(".")), None):
         raise AsrmeterError(
-            f"results: {study.results}: {hidden} is hidden, and may belong to another program; name a folder in the "
-            "checkout without a dot at its beginning"
+            f"results: {study.results}: {hidden} is hidden and may belong to another program; name a folder in the "
+            "checkout that does not begin with a dot"
         )
     for key in ("models", "variants"):
         for name in getattr(study, key):
             if _ENDLESS.search(name):
                 raise AsrmeterError(
-                    f"{key}.{name}: ends in the same letters 20 times or more, which Snakemake takes for an endless "
-                    "loop; shorten the name"
+                    f"{key}.{name}: ends with 20 or more repetitions of the same letters, which Snakemake mistakes for "
+                    "an endless loop; shorten the name"
                 )
     for name, settings in study.models.items():
         catalogue.check(name, settings)
@@ -150,7 +152,7 @@ def _check_values(study: Study) -> None:
 
 
 def _is_baseline(variant: "RuntimeOptions") -> bool:
-    """Return whether a variant is transformers in float32; by which attention is the study's business."""
+    """Return whether a variant is transformers in float32, with any attention."""
     usual = runtimes.options_of(runtimes.DEFAULT_RUNTIME)().as_json()
     return variant.as_json() | {"attention": None} == usual | {"attention": None}
 
@@ -166,7 +168,7 @@ def _check_protocol(protocol: Protocol) -> None:
 
 def _check_cells(study: Study) -> None:
     """Raise AsrmeterError if a study has no cell, too many, or asks for profiles of cells that it does not have."""
-    # Every model, variant and device has the same sizes, so that one of each is enough.
+    # Every model, variant and device has the same sizes, so one of each is enough.
     first_model, first_variant = next(iter(study.models.items())), next(iter(study.variants.items()))
     one = study.model_copy(
         update={"models": dict([first_model]), "variants": dict([first_variant]), "devices": study.devices[:1]}
@@ -199,7 +201,7 @@ def _check_cells(study: Study) -> None:
 
 
 def _check_load(study: Study) -> None:
-    """Raise AsrmeterError if a load test is of what a study does not have, or nothing measured can predict it."""
+    """Raise AsrmeterError if a load test names something outside the study, or no cell can predict it."""
     if (load := study.load) is None:
         return
     for key, known in (("models", study.models), ("variants", study.variants), ("devices", study.devices)):
@@ -212,7 +214,7 @@ def _check_load(study: Study) -> None:
         )
     if not grid.behind_load(study, grid.of_load(study)[0]):
         raise AsrmeterError(
-            f"load.max_batch: {load.max_batch} is less than every batch size of its class, so that nothing predicts "
+            f"load.max_batch: {load.max_batch} is less than every batch size of its class, so no cell predicts "
             "where to search; add one to batch_sizes (1)"
         )
 
@@ -222,8 +224,8 @@ def _check_report(report: Report, durations_s: tuple[int, ...], has_load: bool) 
         asks_load = {"load_per_s": scenario.load_per_s is not None, "prefer": scenario.prefer == "capacity"}
         if not has_load and (key := next((key for key, asks in asks_load.items() if asks), None)):
             raise AsrmeterError(
-                f"report.scenarios.{name}.{key}: what a machine carries is asked for by load, which the study does not "
-                "have; add it (load: {})"
+                f"report.scenarios.{name}.{key}: a capacity needs the key load, which the study does not have; add it "
+                "(load: {})"
             )
         if scenario.duration_s not in (None, *durations_s):
             raise AsrmeterError(
@@ -232,7 +234,7 @@ def _check_report(report: Report, durations_s: tuple[int, ...], has_load: bool) 
             )
     if report.embed_audio and report.transcripts == "none":
         raise AsrmeterError(
-            "report.embed_audio: true has speech in the report, and report.transcripts: none has nobody's words there; "
+            "report.embed_audio: true puts speech into the report, and report.transcripts: none excludes all texts; "
             "change one of them"
         )
     tariff = report.tariff

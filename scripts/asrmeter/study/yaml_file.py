@@ -1,4 +1,4 @@
-"""Read the file of a study. Errors name line and column, which Snakemake does not."""
+"""Read the file of a study. Unlike Snakemake's errors, these name line and column."""
 
 import json
 import os
@@ -11,24 +11,24 @@ from asrmeter.common.regular_files import read_regular
 
 # A large study has some hundred kilobytes.
 MAX_BYTES = 5_000_000
-# Values of a study with all its anchors expanded; a large study has some thousands.
+# Values of a study with all its anchors expanded. A large study has some thousands.
 MAX_VALUES = 100_000
 _TYPE_NAMES = {list: "a list", str: "a text", type(None): "empty"}
-_ALIKE = "indent the keys of one level alike, with a colon and a space after each; put a text with a colon in quotes"
-# What PyYAML says, and how to correct it.
+_ALIKE = "indent all keys of one level equally, with a colon and a space after each; put a text with a colon in quotes"
+# Messages of PyYAML, and the correction for each.
 _WAYS_OUT = {
-    r"'\t'": "indent by spaces, not by tabs",
-    "could not find expected ':'": "a key is followed by a colon and a space",
+    r"'\t'": "indent with spaces, not with tabs",
+    "could not find expected ':'": "put a colon and a space after each key",
     "mapping values are not allowed": _ALIKE,
     "expected <block end>": _ALIKE,
     "while parsing a flow": "close the bracket or quote",
     "while scanning a quoted": "close the bracket or quote",
-    "but found another document": "a file holds one study; leave out the line ---",
-    "for the tag": "! marks a type; put a text that begins with it in quotes",
-    "undefined alias": "* repeats a value that & has named before; put a text that begins with it in quotes",
+    "but found another document": "a file contains one study; remove the line ---",
+    "for the tag": "! marks a type; put a text that begins with ! in quotes",
+    "undefined alias": "* repeats a value that & named before; put a text that begins with * in quotes",
 }
-_WAY_OUT = "indent keys by spaces, with a colon and a space after each; put a text with other characters in quotes"
-# YAML 1.1 takes 010 for 8 and 1:30 for 90.
+_WAY_OUT = "indent keys with spaces, with a colon and a space after each; put a text with other characters in quotes"
+# YAML 1.1 reads 010 as 8 and 1:30 as 90.
 _UNUSUAL_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 
 
@@ -76,7 +76,7 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in content if keys.count(key) > 1)
-        raise AsrmeterError(f"{path}: the key {json.dumps(twice)} is there twice; keep one")
+        raise AsrmeterError(f"{path}: the key {json.dumps(twice)} appears twice; keep one")
     return content
 
 
@@ -92,11 +92,11 @@ def _too_many_values(path: Path) -> AsrmeterError:
 
 
 def _parse_yaml(text: str, path: Path) -> Any:
-    # Imported here: reading this module then costs nothing where no file is read.
+    # Imported here, so that the import costs nothing if no file is read.
     import yaml
 
     class Loader(yaml.FullLoader):
-        """Ends early: a file of the largest size may hold a million values, which take a minute."""
+        """Stops early, because a file of the maximum size may contain a million values, which take a minute."""
 
         n_values = 0
 
@@ -125,10 +125,10 @@ def _parse_yaml(text: str, path: Path) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise AsrmeterError(
-            f"{path}, line {line}: holds the control character U+{error.character:04X}; delete it"
+            f"{path}, line {line}: contains the control character U+{error.character:04X}; delete it"
         ) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # 2026-02-30, !!bool maybe
-        raise AsrmeterError(f"{path}: holds an invalid value ({one_line(error)}); put it in quotes") from error
+        raise AsrmeterError(f"{path}: contains an invalid value ({one_line(error)}); put it in quotes") from error
     except RecursionError as error:
         raise AsrmeterError(f"{path}: is nested too deeply") from error
 
@@ -141,10 +141,10 @@ def _count_values(node: Any, path: Path, known: dict[int, int], within: frozense
     """Return the number of values in a YAML node with its anchors expanded; each node is checked once.
 
     Raises:
-        AsrmeterError: it holds something that is valid YAML but surely a mistake.
+        AsrmeterError: the node contains valid YAML that is certainly a mistake.
     """
     if id(node) in within:
-        raise AsrmeterError(f"{_place(path, node.start_mark)}: is an anchor within itself; write its values out")
+        raise AsrmeterError(f"{_place(path, node.start_mark)}: is an anchor that contains itself; write its values out")
     if id(node) not in known:
         parts = []
         if isinstance(node.value, str):

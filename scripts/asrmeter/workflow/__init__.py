@@ -1,5 +1,5 @@
-"""What rules and command lines ask: resources of jobs, progress of a run, what a script imports.
+"""Support for rules and command lines: resources of jobs, progress of a run, imports of a script.
 
 Imports `study`, `records`, `models`, `machine` and `common`; pydantic and the standard library only, since every job
-pays for it.
+imports it.
 """

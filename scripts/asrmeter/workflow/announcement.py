@@ -1,4 +1,4 @@
-"""What a run is going to measure and how long that takes, in words, before it begins. Standard library only."""
+"""Announce the plan and duration of a run in words before it begins. Standard library only."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def announcement(study: "Study", n_to_measure: int | None = None, n_possible: int | None = None) -> str:
     """Return the plan of a complete study in a line.
 
-    A run measures `n_to_measure` sittings of `n_possible`; None for all.
+    The run measures `n_to_measure` of `n_possible` sittings; None for all.
     """
     n_cells, n_laps = len(grid.cells(study)), study.protocol.laps
     n_all = n_cells * n_laps if n_possible is None else n_possible
@@ -30,7 +30,7 @@ def announcement(study: "Study", n_to_measure: int | None = None, n_possible: in
 
 
 def unheard(study: "Study") -> Iterator[str]:
-    """Yield a line for each model that does not hear the corpus' language, as far as that is known of both by now."""
+    """Yield a line for each model that does not know the corpus' language, as far as both are known already."""
     language = study.corpus.told_language or study.corpus.natural_language()
     if language is None:
         return

@@ -1,4 +1,4 @@
-"""What is told before a run begins, and at the end of a dry run: speech, work, time, answers. Standard library only."""
+"""The briefing before a run and after a dry run: speech, work, time, answers. Standard library only."""
 
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from asrmeter.workflow.purposes import unanswerable
 if TYPE_CHECKING:
     from asrmeter.workflow.plan import Plan
 
-# What jobs take that do not measure, on two cores: a guess, downloads aside.
+# Time of all jobs that do not measure, on two cores, without downloads (a guess).
 _GUESSED_S = {
     "download": 5,
     "corpus": 15,
@@ -31,26 +31,26 @@ _GUESSED_S = {
     "ceilings": 8,
     "tables": 20,
 }
-# What a measurement takes besides its timed passes, where none was made yet: a guess.
+# Time of a measurement besides its timed passes, before any was made (a guess).
 _GUESSED_START_S = 6.0
-# Enough to know what a measurement takes.
+# Enough to estimate the time of a measurement.
 _MOST_RECORDS = 100
 
 
 @dataclass(frozen=True)
 class Briefing:
-    """What is told of a plan whose jobs are known."""
+    """The briefing on a plan with known jobs."""
 
     plan: "Plan"
     jobs: Sequence[PlannedJob]
 
     def lines(self) -> list[str]:
-        """Return what is told, a line each; nothing where no measurement has a part in what was asked for."""
+        """Return the lines of the briefing; none if the requested targets need no measurement."""
         to_measure, done = self.plan.laps.sittings_of_jobs(self.jobs)
         if not to_measure and not done:
             return []
         if not to_measure:
-            return [f"Measurements: all {len(done)} are there; nothing is measured."]
+            return [f"Measurements: all {len(done)} exist; nothing is measured."]
         return [
             *_of_speech(self.plan, self._speech),
             *self._of_additions(set(to_measure.values())),
@@ -63,7 +63,7 @@ class Briefing:
 
     @cached_property
     def _speech(self) -> Outlook | None:
-        """What the corpus will hold; None where that is not known."""
+        """The future content of the corpus; None if it is unknown."""
         study, made = self.plan.study, self.plan.segments
         if made.is_current:
             return outlook.of_made(Path(made.output))
@@ -71,12 +71,12 @@ class Briefing:
 
     @cached_property
     def _before(self) -> Outlook | None:
-        """What the corpus held that is made again in this run; None if there is none."""
+        """The earlier content of a corpus that this run makes again; None if there is none."""
         made = self.plan.segments
         return outlook.of_made(Path(made.output)) if made.is_stale else None
 
     def _of_additions(self, to_measure: Collection[str]) -> Iterator[str]:
-        """Tell what became of speech that was measured before, and of what was measured of it."""
+        """Yield lines on changes of the speech since the last run, and on the measurements that are kept."""
         if self._before is None or self._speech is None:
             return
         added = _not_in(self._before, self._speech)
@@ -91,13 +91,13 @@ class Briefing:
         if n_again:
             yield (
                 f"Kept: passes and transcripts of audio that stayed, in {count(n_again, 'measurement')}; only batches "
-                "with other audio are measured. Tables and report are made anew: to keep those of before, end this and "
+                "with other audio are measured. Tables and report are replaced; to keep the earlier ones, stop and "
                 f"run python scripts/runs.py keep before {self.plan.results}"
             )
 
     @property
     def _part(self) -> float:
-        """The part of the speech that is new, 1 where that is not known."""
+        """The share of new speech, 1 if it is unknown."""
         if self._before is None or self._speech is None or not self._speech.utterances:
             return 1.0
         return len(_not_in(self._before, self._speech)) / len(self._speech.utterances) or 1.0
@@ -107,11 +107,11 @@ class Briefing:
         models = f"{count(len(study.models), 'model')} on {' and '.join(study.devices)}"
         cells = f"{count(len(self.plan.cells), 'cell')} (model, variant, device, duration, batch size)"
         what = f"{models}, {cells} in {count(study.protocol.laps, 'lap')}"
-        return f"{what}: {n_all}" if n == n_all else f"{what}: {n} of {n_all} to do, the others are there"
+        return f"{what}: {n_all}" if n == n_all else f"{what}: {n} of {n_all} to do, the others exist"
 
     def _of_time(self, to_measure: Sequence[str], n_all: int) -> str:
         protocol, n = self.plan.study.protocol, len(to_measure)
-        rest = f"about {approx_duration(self._rest_s())} for everything else (a guess, downloads aside)"
+        rest = f"about {approx_duration(self._rest_s())} for everything else (a guess, without downloads)"
         started_s = list(_starts_s(Path(self.plan.laps.record(sitting)) for sitting in self.plan.laps.sittings))
         start_s = statistics.median(started_s) if started_s else _GUESSED_START_S
         if protocol.minutes is not None:
@@ -119,7 +119,7 @@ class Briefing:
             measuring_s = n * min(share_s, start_s + self._part * share_s)
             return f"about {approx_duration(measuring_s)} of measuring (protocol.minutes), and {rest}"
         measuring_s = n * (self._part * (protocol.budget_s or 0) + start_s)
-        known = f"to start each takes {start_s:.0f} s, {'as before' if started_s else 'a guess'}"
+        known = f"starting each takes {start_s:.0f} s, {'as before' if started_s else 'a guess'}"
         return f"at least {approx_duration(measuring_s)} of measuring (protocol.budget_s; {known}), and {rest}"
 
     def _rest_s(self) -> float:
@@ -129,7 +129,7 @@ class Briefing:
 
 
 def _not_in(one: Outlook, other: Outlook) -> list[str]:
-    """Return the recordings of the other that are not in one."""
+    """Return the recordings of the second that are not in the first."""
     own = set(one.utterances)
     return [name for name in other.utterances if name not in own]
 
@@ -137,7 +137,7 @@ def _not_in(one: Outlook, other: Outlook) -> list[str]:
 def _of_speech(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
     corpus = plan.study.corpus
     if speech is None:
-        yield f"Speech: {corpus.name} ({corpus.kind}); how much it is shows once it was fetched and decoded."
+        yield f"Speech: {corpus.name} ({corpus.kind}); its amount is known only after download and decoding."
         return
     classes = ", ".join(f"{n} of {duration_s} s" for duration_s, n in speech.n_segments.items())
     texts = "" if speech.has_texts else "; no reference texts, so no WER"
@@ -146,7 +146,7 @@ def _of_speech(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
     if empty := [duration_s for duration_s, n in speech.n_segments.items() if not n]:
         filled = [duration_s for duration_s, n in speech.n_segments.items() if n]
         classes = ", ".join(map(str, empty))
-        yield f"This run will stop: nothing is long enough for {classes} s; write durations_s: {filled}."
+        yield f"This run will stop: no speech is long enough for {classes} s; write durations_s: {filled}."
     left_out = [f"{name} ({reason})" for name, reason in speech.left_out.items()]
     left_out += [f"{n} {reason}" for reason, n in speech.dropped.items()]
     if left_out:
@@ -154,7 +154,7 @@ def _of_speech(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
 
 
 def _of_refused(plan: "Plan") -> Iterator[str]:
-    """Tell what cannot run here, each reason once."""
+    """Yield lines on variants that cannot run here, each reason once."""
     whose: dict[tuple[str, str], list[str]] = {}
     for (model, variant, device), why in plan.refused.items():
         whose.setdefault((f"{variant} on {device}", why), []).append(model)
@@ -170,13 +170,13 @@ def _of_purposes(plan: "Plan", speech: Outlook | None) -> Iterator[str]:
         yield f"Can be answered{unless}: {', '.join(answered)}."
     for name, reasons in missing.items():
         if reasons:
-            yield f"Not with this study: {name}, as {'; '.join(reasons)}."
+            yield f"Cannot be answered: {name}, because {'; '.join(reasons)}."
     if plan.study.protocol.laps == 1:
-        yield "Nothing will be sure: intervals take two laps (protocol.laps: 2)."
+        yield "No answer will be sure: intervals need two laps (protocol.laps: 2)."
 
 
 def _starts_s(records: Iterable[Path]) -> Iterator[float]:
-    """Yield what measurements took besides their timed passes, in seconds."""
+    """Yield the time of measurements besides their timed passes, in seconds."""
     from asrmeter.records.events import Latency
 
     for n, path in enumerate(path for path in records if path.exists()):

@@ -1,4 +1,4 @@
-"""What command lines do around their work: a plain log, errors in one line, tables, no work beside a measurement."""
+"""Common behaviour of the command lines: plain log, errors in one line, tables, and waiting for measurements."""
 
 import contextlib
 import io
@@ -16,14 +16,14 @@ from asrmeter.machine.lock import shared_lock
 
 
 def run(main: Callable[[], None], measures: bool = False) -> None:
-    """Run a script's `main` and exit: 0, or 1 after a line that says what is wrong.
+    """Run a script's `main` and exit with 0, or with 1 after one line about the error.
 
-    A measurement that goes on anywhere on the machine is waited for, and none begins before `main` is done. A script
-    that `measures` holds the machine itself. None outlives the Snakemake that runs it.
+    The script first waits for any measurement on the machine, and none begins before `main` is done. A script that
+    `measures` holds the machine itself. The process ends together with the Snakemake that runs it.
     """
     snakemake_process.end_with_it()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error is: a terminal may know ASCII only
+        sys.stdout.reconfigure(errors="backslashreplace")  # like standard error: the terminal may support only ASCII
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -36,32 +36,34 @@ def run(main: Callable[[], None], measures: bool = False) -> None:
             error = _unencodable(error)
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.stdout.flush()
-        # Not sys.exit: where a thread of a library still reads a stream, a process that takes itself down crashes.
+        # Not sys.exit: the process would crash while a library's thread still reads a stream.
         os._exit(1)
 
 
 def _unencodable(error: UnicodeEncodeError) -> AsrmeterError:
-    """Return what to do where this Python has no bytes for a name; raise any other error of this kind."""
+    """Return the remedy if this Python cannot encode a name; raise any other encoding error."""
     encoding = sys.getfilesystemencoding()
     if encoding == "utf-8":
         raise error
-    return AsrmeterError(f"{error.object!a} is no name in {encoding}, which this Python uses; export PYTHONUTF8=1")
+    return AsrmeterError(
+        f"{error.object!a} is not a valid name in {encoding}, which this Python uses; export PYTHONUTF8=1"
+    )
 
 
 class PlainFormatter(logging.Formatter):
-    """Makes a line of each message, whatever is part of it: see `errors.line`."""
+    """Formats each message as one printable line: see `errors.line`."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the message alone."""
         return line(record.message)
 
     def formatException(self, ei: Any) -> str:
-        """Return a trace of several lines."""
+        """Return a traceback of several lines."""
         return _plain_lines(super().formatException(ei))
 
 
 def _show_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show an error that nobody expected, without the passwords that a library's message may have."""
+    """Show an unexpected error, without passwords that a library's message may contain."""
     print(_plain_lines("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, flush=True)
 
 
@@ -70,7 +72,7 @@ def _plain_lines(text: str) -> str:
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, its columns aligned."""
+    """Return the lines of a table with aligned columns."""
     table = [[line(field) for field in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]

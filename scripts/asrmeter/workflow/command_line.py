@@ -1,4 +1,4 @@
-"""What Snakemake's command line names: the files of a study, and keys of it. A target among them is told as one."""
+"""Check study files and keys on Snakemake's command line, and recognise a misplaced target among them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ _MOST_SHOWN = 80
 
 
 def read_study(path: Path) -> dict[str, Any]:
-    """Return the content of a file that --configfile names.
+    """Return the content of a file of --configfile.
 
     Raises:
-        AsrmeterError: it is no study. It says so where it may be a target.
+        AsrmeterError: the file is not a study. The message says if it may be a target.
     """
     try:
         return yaml_file.read(path)
@@ -27,10 +27,10 @@ def read_study(path: Path) -> dict[str, Any]:
 
 
 def check_studies(files: Sequence[str]) -> None:
-    """Check the files of a study as they are read.
+    """Check the files of a study in the order in which they are read.
 
     Raises:
-        AsrmeterError: one of them is no study, or is the study that a run has saved beside its results.
+        AsrmeterError: a file is not a study, or is the study that a run saved beside its results.
     """
     for number, file in enumerate(files):
         if number and Path(file).name == ownership.FILE:
@@ -39,7 +39,7 @@ def check_studies(files: Sequence[str]) -> None:
 
 
 def bad_key(entries: Iterable[str], error: ValueError) -> AsrmeterError:
-    """Return what is wrong where Snakemake does not understand the keys of --config."""
+    """Return the error if Snakemake does not understand the keys of --config."""
     odd = next((entry for entry in entries if "=" not in entry), None)
     if odd is None:
         return AsrmeterError(f"--config: {one_line(error).rstrip('.')}; give KEY=VALUE")
@@ -47,7 +47,7 @@ def bad_key(entries: Iterable[str], error: ValueError) -> AsrmeterError:
 
 
 def no_such_target(target: str, rules: Sequence[str], results: str, source: str) -> AsrmeterError:
-    """Return what to do about a target that no rule makes; `rules` are those that can be targets."""
+    """Return the error about a target that no rule makes; `rules` are possible targets."""
     hint = did_you_mean(target, rules)
     return AsrmeterError(
         f"{_shown(target)}: there is no such target{hint}; targets are {', '.join(rules)}, and the files that a run of "
@@ -56,7 +56,7 @@ def no_such_target(target: str, rules: Sequence[str], results: str, source: str)
 
 
 def _targets_first(option: str, word: str) -> str:
-    return f"{option} takes all words that follow: name targets before it (snakemake {_shown(word)} {option} ...)"
+    return f"{option} takes all following words: put targets before it (snakemake {_shown(word)} {option} ...)"
 
 
 def _shown(word: str) -> str:

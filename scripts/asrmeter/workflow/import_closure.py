@@ -1,4 +1,4 @@
-"""The files of this project that a script consists of. Standard library only: every start of Snakemake uses it."""
+"""Find the project's files that a script imports. Standard library only: every start of Snakemake uses it."""
 
 import ast
 import functools
@@ -11,10 +11,10 @@ _REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
 
 
 def closure(script: Path, base: Path) -> list[str]:
-    """Return the script and all our modules that it imports, directly or not, as sorted paths relative to `base`.
+    """Return the script and our modules that it imports, directly or indirectly, as sorted paths relative to `base`.
 
-    Imports inside functions count too, functions named in a string (`asrmeter.report.figures.cells:wer_figure`), and
-    all modules of a package that lists them (by its `__path__`). Imports for types alone do not count: none is run.
+    Imports inside functions count too, as do functions named in a string (`asrmeter.report.figures.cells:wer_figure`)
+    and all modules of a package that lists them by its `__path__`. Imports for types alone do not count: none is run.
     """
     root = script.parent
     found: set[Path] = set()

@@ -1,6 +1,6 @@
-"""The memory and time that a job requests from a cluster. Standard library only.
+"""Memory and time that a job requests from a cluster. Standard library only.
 
-They are upper bounds, not estimates: too little ends a measurement, too much only waits longer in the queue.
+These are upper bounds, not estimates. Too little ends a measurement; too much only prolongs the wait in the queue.
 """
 
 import functools
@@ -11,10 +11,10 @@ from pathlib import Path
 from asrmeter.models import catalogue
 from asrmeter.models.catalogue import ModelSettings
 
-# Python, torch and transformers take 0.4 GB resident, and codecarbon and the first pass as much again. CUDA adds the
-# driver's context and its libraries.
+# Python, torch and transformers take 0.4 GB resident memory, and codecarbon and the first pass another 0.4 GB. CUDA
+# adds the driver's context and its libraries.
 _BASE_MB = {"cpu": 2000, "cuda": 6000}
-# While a model is loaded, its weights are in memory as a file and as tensors.
+# During loading, the weights are in memory twice: as a file and as tensors.
 _COPIES = 2.5
 # The convolutions of wav2vec2-base keep 16 MB for a second of audio, Whisper's encoder at most 7.
 _MB_PER_AUDIO_S = 20
@@ -22,12 +22,12 @@ _MB_PER_AUDIO_S = 20
 _LEAST_AUDIO_S = 30
 # For a model of unknown size: whisper-large in float32.
 _UNKNOWN_WEIGHTS_BYTES = 6_200_000_000
-# A measuring job's time beside its worker: two starts of Snakemake, checks, waiting for the machine.
+# Time of a measuring job besides its worker: two starts of Snakemake, checks, waiting for the machine.
 _AROUND_S = 300
 
 
 def memory_mb(results: Path, model: str, settings: ModelSettings, device: str, audio_s: float) -> int:
-    """Return the host memory (MB) of a job that gives `audio_s` seconds of audio to a model at once.
+    """Return the host memory (MB) of a job with batches of `audio_s` seconds of audio.
 
     The size of its weights is exact once their folder exists.
     """
@@ -36,12 +36,12 @@ def memory_mb(results: Path, model: str, settings: ModelSettings, device: str, a
 
 
 def batch_audio_s(duration_s: int, batch_size: int) -> int:
-    """Return the seconds of audio in a batch, padded as a model may pad them."""
+    """Return the seconds of audio in a batch, including a model's padding."""
     return max(duration_s, _LEAST_AUDIO_S) * batch_size
 
 
 def minutes(timeout_s: float) -> int:
-    """Return the time (min) of a job whose worker is ended after `timeout_s`: the job has to live longer."""
+    """Return the time (min) of a job, which must exceed the `timeout_s` of its worker."""
     return math.ceil((timeout_s + _AROUND_S) / 60)
 
 
@@ -56,12 +56,12 @@ def _made_bytes(folder: str) -> int:
 
 @functools.cache
 def _weights_bytes(folder: str, changed_ns: int) -> int:
-    """Return the size of the weights in a folder; `changed_ns` is its mtime, so that each version is read once."""
+    """Return the size of the weights in a folder. The mtime `changed_ns` makes the cache read each version once."""
     return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 
 def _expected_bytes(model: str, settings: ModelSettings) -> int:
-    """Return the size of the weights of a model that was not made yet."""
+    """Return the size of the weights of a model that has no folder yet."""
     origin = catalogue.origin(model, settings)
     if origin.is_external:
         return 0

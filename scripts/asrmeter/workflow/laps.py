@@ -1,4 +1,4 @@
-"""The laps of a study as jobs: in which order cells are measured and measured again, and in which time."""
+"""The laps of a study as jobs: order and time of measurements and retries."""
 
 import shlex
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ from asrmeter.study.grid import Sitting
 from asrmeter.study.model import Study
 from asrmeter.workflow import job_resources
 
-# A machine that disturbs more sittings of a lap than this is none to measure on.
+# A machine that disturbs more sittings of a lap than this is unfit for measuring.
 _RETRIES_OF_A_LAP = 8
 
 
@@ -29,7 +29,7 @@ def way_of(cell: grid.Cell) -> Way:
 
 
 class PlannedJob(NamedTuple):
-    """A job of Snakemake's DAG. `is_needed` says that it will run, `has_attempts` that it counts its attempts."""
+    """A job of Snakemake's DAG. `is_needed`: it will run; `has_attempts`: it counts its attempts."""
 
     number: int
     rule: str
@@ -42,7 +42,7 @@ class PlannedJob(NamedTuple):
 class Laps:
     """The laps of a complete study. Paths are relative to the checkout, as rules name them.
 
-    `refused` cannot run on this machine, as is known beforehand.
+    `refused` cells are known beforehand not to run on this machine.
     """
 
     study: Study
@@ -50,9 +50,9 @@ class Laps:
 
     @cached_property
     def sittings(self) -> dict[str, Sitting]:
-        """The sittings by id, in the order in which they are measured.
+        """The sittings by id, in the order of measurement.
 
-        What is refused comes first, and once: its records only say why.
+        Refused cells come first, and once, because their records only give the reason.
         """
         order = grid.execution_order(self.study)
         refused = [sitting for sitting in order if sitting.lap == 1 and self._is_refused(sitting)]
@@ -67,14 +67,14 @@ class Laps:
 
     @cached_property
     def priorities(self) -> dict[str, int]:
-        """The priority of each sitting's job: those that come first have the highest."""
+        """The priority of each sitting's job; the first ones have the highest."""
         first = self.top_priority - 1
         refused = {name: first for name, sitting in self.sittings.items() if self._is_refused(sitting)}
-        # A place after each lap is for `retry_priority`.
+        # The place after each lap is reserved for `retry_priority`.
         return refused | {sitting.id: first - n - sitting.lap for n, sitting in enumerate(self._possible)}
 
     def retry_priority(self, lap: int) -> int:
-        """Return the priority of the jobs that measure a lap's disturbed sittings again: after it, before the next."""
+        """Return the priority of the retry jobs of a lap: after the lap, before the next one."""
         return self.top_priority - 1 - lap * (self._n_cells + 1)
 
     @cached_property
@@ -88,7 +88,7 @@ class Laps:
 
     @property
     def retried(self) -> list[str]:
-        """What the jobs leave that measure disturbed sittings again: one file a device, environment and lap."""
+        """The output files of the retry jobs: one for each device, environment and lap."""
         folder = f"{self.study.results}/measurements/.laps"
         environments = sorted({variant.environment for variant in self.study.variants.values()})
         return [
@@ -103,11 +103,11 @@ class Laps:
         return "" if environment == DEFAULT_ENVIRONMENT else f"-{environment}"
 
     def environment_of(self, ending: str) -> str:
-        """Return the environment of a job that `retried` names with this ending after the device."""
+        """Return the environment of a retry job by the suffix after the device in its file name."""
         return ending.removeprefix("-") or DEFAULT_ENVIRONMENT
 
     def records(self, device: str, environment: str, lap: int) -> list[str]:
-        """Return the paths of the records of a lap on a device whose jobs run in an environment."""
+        """Return the paths of the records of a lap on a device for one environment."""
         variants = self.study.variants
         return [
             self.record(name)
@@ -122,18 +122,18 @@ class Laps:
 
     @property
     def share_s(self) -> float | None:
-        """The time (s) of each sitting where all have the same; None where the study does not limit the whole."""
+        """The time (s) of each sitting as an equal share; None if the study has no total time."""
         minutes = self.study.protocol.minutes
         return None if minutes is None or not self._possible else round(60 * minutes / len(self._possible), 3)
 
     @property
     def ledger(self) -> str:
-        """The file in which sittings write down their time."""
+        """The file in which sittings record their time."""
         return f"{self.study.results}/measurements/{time_ledger.FILE}"
 
     @cached_property
     def untracked(self) -> str:
-        """The options of `measure.py` that measure nothing again when they change, for a shell."""
+        """The options of `measure.py`, for a shell, whose change does not repeat measurements."""
         options = [f"--laps={self.study.protocol.laps}"]
         if self.share_s is not None:
             options += [f"--share-s={self.share_s}", f"--time-ledger={self.ledger}"]
@@ -143,26 +143,26 @@ class Laps:
 
     @property
     def retry_s(self) -> int:
-        """Seconds after which no disturbed sitting is tried again, so that a job on a cluster ends in its time."""
+        """Seconds after which no retry begins, so that a job on a cluster ends in time."""
         return _RETRIES_OF_A_LAP * int(self.study.protocol.timeout_s)
 
     @property
     def retry_minutes(self) -> int:
-        """The time (min) of a job that measures disturbed sittings again."""
+        """The time (min) of a retry job."""
         return job_resources.minutes(self.retry_s)
 
     def sittings_of_jobs(self, jobs: Iterable[PlannedJob]) -> tuple[dict[int, str], set[str]]:
-        """Return the sittings that a run measures by the number of their job, and the sittings of its other jobs."""
+        """Return the sittings that a run measures, by the number of their job, and the sittings of all other jobs."""
         sitting_of_file = {self.record(sitting): sitting for sitting in self.sittings}
         of_jobs = [(job, sitting_of_file[file]) for job in jobs for file in job.outputs if file in sitting_of_file]
         to_measure = {job.number: sitting for job, sitting in of_jobs if job.is_needed}
         return to_measure, {sitting for _, sitting in of_jobs} - set(to_measure.values())
 
     def begin_ledger(self, to_measure: Collection[str], done: Collection[str]) -> None:
-        """Begin the ledger of a run that measures sittings, where the study limits the time of the whole.
+        """Begin the time ledger of a run, if the study limits the total time.
 
         Raises:
-            AsrmeterError: it cannot be written.
+            AsrmeterError: the ledger cannot be written.
         """
         if self.share_s is not None and to_measure:
             TimeLedger(Path(self.ledger)).begin(self.share_s, to_measure, done)

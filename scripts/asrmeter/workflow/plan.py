@@ -1,4 +1,4 @@
-"""The plan of a run: which jobs a study needs, in which order, from which inputs, and what each asks a cluster for."""
+"""The plan of a run: the jobs of a study, with their order, inputs and cluster resources."""
 
 import itertools
 import os
@@ -40,7 +40,7 @@ from asrmeter.workflow.laps import Laps, Way, way_of
 MACHINE_PEAKS_MB = 8000
 
 
-# What a job measures.
+# The object that a job measures.
 Planned = Cell | Sitting | LayoutRun
 
 
@@ -50,7 +50,7 @@ def _cell(of: Planned) -> Cell:
 
 @dataclass(frozen=True)
 class MadeFolder:
-    """A folder that a run makes: the file or folder that rules take as input, and the record of what it was made of."""
+    """A folder that a run makes: the file or folder that rules take as input, and the record of its sources."""
 
     output: str
     record: Path
@@ -58,12 +58,12 @@ class MadeFolder:
 
     @property
     def is_current(self) -> bool:
-        """True if the folder is there and was made of what the study names."""
+        """True if the folder exists and matches the study."""
         return recorded_fingerprint(self.record) == self.fingerprint
 
     @property
     def is_stale(self) -> bool:
-        """True if the folder is there and was made of something else."""
+        """True if the folder exists and does not match the study."""
         return recorded_fingerprint(self.record) not in (None, self.fingerprint)
 
 
@@ -71,8 +71,8 @@ class MadeFolder:
 class Plan:
     """The jobs of a complete study. Paths are relative to the checkout, as rules name them.
 
-    `on_cluster` says that jobs run on other machines, of which nothing is known here, and `own_packages` that they run
-    with the packages that are installed here, and not each rule in an environment of its own.
+    `on_cluster`: jobs run on other machines, which are unknown here. `own_packages`: jobs use the packages installed
+    here instead of a separate environment for each rule.
     """
 
     study: Study
@@ -101,7 +101,7 @@ class Plan:
 
     @cached_property
     def refused(self) -> dict[Way, str]:
-        """Why models cannot run here, as far as that shows beforehand: nothing of them is made or measured."""
+        """Reasons why models cannot run here, if known beforehand. These models are not made or measured."""
         if self.on_cluster:
             return {}
         host = this_host()
@@ -114,7 +114,7 @@ class Plan:
         return found
 
     def _lacking(self, variant: str) -> str | None:
-        """Return which packages of a variant are not installed here, None if all are, or others count."""
+        """Return the message about missing packages of a variant, None if all are installed or other packages count."""
         if not self.own_packages:
             return None
         lacking = runtimes.missing_packages(self.saved["variants"][variant])
@@ -122,7 +122,7 @@ class Plan:
 
     @cached_property
     def converted(self) -> dict[str, MadeFolder]:
-        """What is made of model folders for runtimes that load no safetensors, by model and format."""
+        """The converted folders for runtimes that cannot load safetensors, by model and format."""
         made = {}
         for name, fingerprint in self.fingerprints.conversions.items():
             folder = f"{self.results}/converted/{name}"
@@ -130,7 +130,7 @@ class Plan:
         return made
 
     def conversion_of(self, of: Planned) -> str | None:
-        """Return what the cell's variant loads, as `converted` names it; None for a model folder, or nothing at all."""
+        """Return the key in `converted` of the cell's variant; None if it loads the model folder, or nothing."""
         cell = _cell(of)
         conversion = self.study.variants[cell.variant].conversion()
         if conversion is None or way_of(cell) in self.refused:
@@ -146,7 +146,7 @@ class Plan:
         )
 
     def conversions_in(self, environment: str) -> list[str]:
-        """Return what is loaded by the variants whose jobs run in an environment, as `converted` names it."""
+        """Return the keys in `converted` of the variants in one environment."""
         needed = {
             name
             for cell in self.cells.values()
@@ -156,7 +156,7 @@ class Plan:
 
     @cached_property
     def fingerprints(self) -> Fingerprints:
-        """What model folders and the corpus must be made of."""
+        """The expected fingerprints of model folders and corpus."""
         return fingerprints_of(self.study)
 
     @cached_property
@@ -175,22 +175,22 @@ class Plan:
 
     @property
     def machine(self) -> str:
-        """The folder of the machine's peaks: a cluster's nodes are not known beforehand."""
+        """The folder name of the machine's peaks. The nodes of a cluster are not known beforehand."""
         return "cluster" if self.on_cluster else machine_id()
 
     @property
     def retries(self) -> int:
-        """How often Snakemake tries a measuring job again. The last attempts record that the job died."""
+        """Number of retries of a measuring job by Snakemake. The last attempts record that the job died."""
         return retries.RETRIES if self.on_cluster else retries.MOST
 
     @property
     def timeout_s(self) -> int:
-        """Seconds after which a worker is ended."""
+        """Seconds after which a worker is killed."""
         return int(self.study.protocol.timeout_s)
 
     @property
     def dtypes(self) -> list[str]:
-        """The number formats that the machine's peaks are measured in."""
+        """The number formats of the machine's peaks."""
         asked = {variant.wanted_dtype for variant in self.study.variants.values() if variant.wanted_dtype}
         return sorted(asked) or ["float32"]
 
@@ -200,10 +200,10 @@ class Plan:
 
     @cached_property
     def hearings(self) -> dict[str, Cell]:
-        """The records of who hears clips without speech, by their place below `silence/`; each with one of its cells.
+        """The silence records by their path below `silence/`, each with a cell of its model and variant.
 
-        These are all models and variants, but for random weights, which write nothing of what they hear; each on the
-        first device that it can run on.
+        They cover all models and variants except random weights, whose output is meaningless, each on the first device
+        on which it can run.
         """
         if not self.study.robustness.silence:
             return {}
@@ -219,28 +219,28 @@ class Plan:
         return next((device for device in devices if (model, variant, device) not in self.refused), devices[0])
 
     def hearing(self, name: str) -> Cell:
-        """Return a cell of who hears clips without speech, by the place of the record.
+        """Return the cell of a silence record, by the path of the record.
 
         Raises:
-            AsrmeterError: the study has none of that name.
+            AsrmeterError: the study has no such record.
         """
         if name not in self.hearings:
             raise AsrmeterError(
-                f"{name} hears no silence in the study {self.study.name}: that takes robustness.silence: true, and "
-                "pretrained weights on the first device that they run on"
+                f"{name} does not transcribe silence in the study {self.study.name}: this needs pretrained weights, "
+                "the first device on which they run, and robustness.silence: true"
             )
         return self.hearings[name]
 
     @cached_property
     def load_tests(self) -> dict[str, Cell]:
-        """The load tests by the place of their record below `load/`, each with the cell that stands for it."""
+        """The load tests by the path of their record below `load/`, each with the cell that represents it."""
         return {grid.way_id(tested): tested for tested in grid.load_tested(self.study)}
 
     def load_test(self, name: str) -> Cell:
-        """Return the cell that stands for a load test, by model, variant and device.
+        """Return the cell that represents a load test, by model, variant and device.
 
         Raises:
-            AsrmeterError: the study does not test it.
+            AsrmeterError: the study has no such load test.
         """
         if name not in self.load_tests:
             raise AsrmeterError(
@@ -259,23 +259,23 @@ class Plan:
 
     @property
     def load_settings(self) -> JsonObject:
-        """What of the study's `load` a prediction depends on."""
+        """The part of the study's `load` that decides a prediction."""
         return settings_of_load(self.saved)
 
     @property
     def load_timeout_s(self) -> int:
-        """Seconds after which the worker of a load test is ended: its search ends by itself long before."""
+        """Seconds after which the worker of a load test is killed. Its search ends by itself long before."""
         return self.timeout_s + 2 * round(self.load_search_s)
 
     @property
     def load_search_s(self) -> float:
-        """The time (s) of the search of a load test, 0 where the study has none."""
+        """The time (s) of the search of a load test, 0 without load tests."""
         load = self.study.load
         return search_s(load.minutes, load.duration_s) if load else 0.0
 
     @property
     def load_minutes(self) -> int:
-        """The time (min) of a job that tests a load."""
+        """The time (min) of a load test's job."""
         return job_resources.minutes(self.load_timeout_s)
 
     @cached_property
@@ -325,7 +325,7 @@ class Plan:
 
     @cached_property
     def saved(self) -> dict[str, Any]:
-        """The study as `study.json` has it."""
+        """The study in the form of `study.json`."""
         return self.study.as_json()
 
     def measure_options(self, sitting: Sitting) -> list[str]:
@@ -349,7 +349,7 @@ class Plan:
         return [f"--refused={why}"] if why else []
 
     def memory_mb(self, of: Planned, attempt: int) -> int:
-        """Return the memory (MB) that a job on a cell asks for: twice as much from the second attempt on."""
+        """Return the memory (MB) that a cell's job requests: twice as much from the second attempt on."""
         cell = _cell(of)
         audio_s = job_resources.batch_audio_s(cell.duration_s, cell.batch_size)
         settings = self.study.models[cell.model]
@@ -358,17 +358,17 @@ class Plan:
         return min(attempt, retries.MOST) * processes * once
 
     def most_memory_mb(self, device: str, attempt: int) -> int:
-        """Return the memory (MB) of a job that any cell of a device may need."""
+        """Return the memory (MB) that is enough for any cell of a device."""
         return max(self.memory_mb(cell, attempt) for cell in self.cells.values() if cell.device == device)
 
     def measuring_resources(self) -> dict[str, Any]:
-        """Return the resources that all measuring jobs share. None of them changes what is measured."""
+        """Return the resources of all measuring jobs. They do not influence the measurement."""
         return {
             "serial_slot": 1,
-            # SLURM then gives the job a node of its own. Other executors ignore it.
+            # SLURM then gives the job a whole node. Other executors ignore it.
             "slurm_extra": "--exclusive",
             "timeout_s": self.timeout_s,
-            # Every measuring job has it, though only sittings read it: members of a group must agree on a text.
+            # Only sittings read it, but every measuring job has it, because members of a group must agree on a text.
             "untracked": self.laps.untracked,
             "runtime": job_resources.minutes(self.timeout_s),
         }
@@ -391,7 +391,7 @@ class Plan:
         return self.archives(self.study.corpus.archives())
 
     def stale_outputs(self) -> dict[str, str]:
-        """Return what another study or version has left in the results folder: output of a rule -> what to delete."""
+        """Return the outputs of another study or version in the results folder: output of a rule -> path to delete."""
         stale = {}
         if ownership.load_saved(self.study) not in (None, self.study.as_json()):
             saved = f"{self.results}/{ownership.FILE}"
@@ -402,19 +402,19 @@ class Plan:
         return stale
 
     def check_untracked(self, is_untracked: Callable[[str], bool]) -> None:
-        """Refuse outputs of another study or version that Snakemake would take for the study's own.
+        """Refuse outputs of another study or version that Snakemake would reuse.
 
-        Snakemake makes stale outputs again because it remembers how they were made. `is_untracked` says of a path that
-        a file is there and Snakemake does not remember it, as after `.snakemake` was deleted.
+        Snakemake remembers how outputs were made and so makes stale ones again. `is_untracked` returns True for an
+        existing file that Snakemake does not remember, for example because `.snakemake` was deleted.
 
         Raises:
-            AsrmeterError: such outputs are there. It says what to delete.
+            AsrmeterError: there are such outputs. The message says what to delete.
         """
         stale = dict.fromkeys(to_delete for path, to_delete in self.stale_outputs().items() if is_untracked(path))
         if stale:
             raise AsrmeterError(
-                f"{few(list(stale))}: was made by another version or study, or of something else, and .snakemake "
-                "does not remember how; delete it and run again"
+                f"{few(list(stale))}: was made by another version or study, or from other sources, and .snakemake "
+                "has no record of it; delete it and run again"
             )
         records = {
             Path(path): (sitting, status.header(Path(path)))

@@ -1,7 +1,7 @@
 """The progress of a run: cells done and failed in each lap, the time left, the current ones. Standard library only.
 
-Events of Snakemake's log drive it: no thread and no timer wakes up beside a measurement. If cells are measured on other
-machines, their files are polled, as a group of jobs reports its members only when all have ended.
+Events of Snakemake's log drive it, so no thread or timer wakes up during a measurement. If cells are measured on other
+machines, their files are polled, because a group of jobs reports its members only when all have ended.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from asrmeter.records.status import UNKNOWN, status
 from asrmeter.workflow.announcement import approx_duration
 
 _NOT_FAILED = (*MEASURED_STATUS, UNKNOWN)
-# Fewer sittings do not predict the others: they may be short ones.
+# Fewer sittings do not predict the others, because they may be short.
 _LEAST_SITTINGS = 3
 _MOST_NAMED = 3
 # The first line in the log of `measure.py`.
@@ -37,11 +37,11 @@ class Sittings:
     """The sittings of a run, by id, and their states; times are seconds of a monotonic clock.
 
     Attributes:
-        in_lap: number of sittings by lap, those of earlier runs too.
-        earlier: status of those that this run does not measure.
-        ended: status of those that this run has measured.
-        without_record: those that ended without a record.
-        running: the node of those that are being measured, "" on this machine.
+        in_lap: number of sittings by lap, including those of earlier runs.
+        earlier: status of sittings that this run does not measure.
+        ended: status of sittings that this run has measured.
+        without_record: sittings that ended without a record.
+        running: node of each sitting that is being measured, "" on this machine.
     """
 
     in_lap: Mapping[int, int]
@@ -53,17 +53,17 @@ class Sittings:
     ended_s: float | None = None
 
     def expect(self, sitting: str) -> None:
-        """Note that a cell will be measured, perhaps again."""
+        """Record that a cell will be measured, perhaps again."""
         self.ended.pop(sitting, None)
         self.without_record.discard(sitting)
 
     def begin(self, sitting: str, now_s: float, node: str = "") -> None:
-        """Note that a cell is being measured."""
+        """Record that a cell is being measured."""
         self.running[sitting] = node
         self.began_s = now_s if self.began_s is None else self.began_s
 
     def end(self, sitting: str, now_s: float, found: str | None) -> None:
-        """Note that a sitting ended with the status `found`; None: without a record."""
+        """Record that a sitting ended with the status `found`; None: without a record."""
         self.running.pop(sitting, None)
         self.without_record.discard(sitting)
         if found is None:
@@ -74,13 +74,13 @@ class Sittings:
 
     @property
     def n_left(self) -> int:
-        """How many sittings this run still has to measure."""
+        """Number of sittings that this run still has to measure."""
         n_over = len(self.earlier) + len(self.ended) + len(self.without_record)
         return sum(self.in_lap.values()) - n_over
 
     @property
     def left_s(self) -> float | None:
-        """The time left (s) at the pace of this run so far, however many run at once; None: unknown."""
+        """The time left (s) at the pace of this run so far; None: unknown."""
         if self.began_s is None or self.ended_s is None or len(self.ended) < _LEAST_SITTINGS or not self.n_left:
             return None
         return (self.ended_s - self.began_s) / len(self.ended) * self.n_left
@@ -92,7 +92,7 @@ class Sittings:
         return Counter({_cell(sitting): found for sitting, found in both if found not in _NOT_FAILED}.values())
 
     def line(self, news: Sequence[str] = ()) -> str:
-        """Return the progress in one line, which names those of the sittings in `news` that failed."""
+        """Return the progress in one line, which names the failed sittings in `news`."""
         done = Counter(map(_lap, (*self.earlier, *self.ended)))
         over = done + Counter(map(_lap, self.without_record))
         lap = next((lap for lap, n in sorted(self.in_lap.items()) if over[lap] < n), max(self.in_lap, default=1))
@@ -144,18 +144,18 @@ class RunProgress(logging.Handler):
         self._over = threading.Event()
         self._sittings = Sittings({})
         self._sitting_of_job: dict[int, str] = {}
-        # The versions of record and log before the start of each sitting that was started and has no new record yet.
+        # Versions of record and log before the start of each sitting that has no new record yet.
         self._before: dict[str, tuple[FileVersion, FileVersion]] = {}
         self._looked_s = time.monotonic()
-        # The last line that was shown, without its news.
+        # The last shown line, without its news.
         self._known = ""
 
     def begin(
         self, to_measure: Mapping[int, str], done: Collection[str], plan: str, poll_s: float | None = None
     ) -> None:
-        """Start to listen: `to_measure` are the sittings of this run by the number of their job, `done` all others.
+        """Start listening: `to_measure` are the sittings of this run by the number of their job, `done` all others.
 
-        The `plan` is said first. With `poll_s`, cells are measured on other machines, and their files are polled at
+        The `plan` is shown first. With `poll_s`, cells are measured on other machines, and their files are polled at
         this interval (s).
         """
         self._poll_s = poll_s
@@ -197,11 +197,11 @@ class RunProgress(logging.Handler):
                 if self._poll_s is None:
                     self._sittings.begin(sitting, time.monotonic())
             if event == _END:
-                # Those of an interrupted run do not run any more.
+                # Sittings of an interrupted run no longer run.
                 self._sittings.running.clear()
             if event == _END and self._sittings.failed:
                 which = f"python scripts/list_cells.py {self._results} --status failed"
-                self._tell(f"{self._sittings.line()}; which and why: {which}")
+                self._tell(f"{self._sittings.line()}; for details run {which}")
             elif self._sittings.line() != self._known:
                 self._tell(self._sittings.line(news))
             self._known = self._sittings.line()
@@ -224,7 +224,7 @@ class RunProgress(logging.Handler):
             self.handle(logging.makeLogRecord({"event": _POLL}))
 
     def _look(self) -> list[str]:
-        """Find the sittings that started or ended, by their files; return those that ended."""
+        """Find sittings that started or ended, by their files; return those that ended."""
         news = []
         for sitting, (record, log) in list(self._before.items()):
             if _version(self._record(sitting)) != record and (found := status(self._record(sitting))):
@@ -239,13 +239,13 @@ class RunProgress(logging.Handler):
         return news
 
     def _end(self, sitting: str, found: str | None) -> list[str]:
-        """Note the end of a sitting and its status, None without a record; return the sitting if this is news."""
+        """Record the end of a sitting and its status, None without a record; return the sitting if this is news."""
         if sitting in self._sittings.ended:
             return []
         if found is not None:
             self._before.pop(sitting, None)
             if sitting not in self._sittings.running:
-                # It was too short for a poll to see it running.
+                # It was too short to be seen running by a poll.
                 self._sittings.begin(sitting, self._looked_s)
         self._sittings.end(sitting, time.monotonic(), found)
         return [sitting]
@@ -253,7 +253,7 @@ class RunProgress(logging.Handler):
     def _tell(self, line: str) -> None:
         """Show and write a line."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        # Jobs report a full or read-only disk; the progress can do without it.
+        # Jobs report a full or read-only disk. The progress does not depend on its log file.
         with contextlib.suppress(OSError):
             path = self._results / "logs" / "progress.log"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -269,7 +269,7 @@ class RunProgress(logging.Handler):
 
 
 def _version(path: Path) -> FileVersion:
-    """Return what identifies the version of a file; None if there is no file."""
+    """Return an identifier of the version of a file; None if there is no file."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""Which purposes of a study can be answered with its speech and models at all, and why others cannot.
+"""Decide which purposes of a study its speech and models can answer, with reasons for the others.
 
-Told before anything is measured. Standard library only.
+The result is shown before anything is measured. Standard library only.
 """
 
 import re
@@ -19,28 +19,28 @@ _PERCENTILE = re.compile(r"max_latency_s_p(\d+)")
 
 
 def unanswerable(study: "Study", outlook: Outlook | None) -> dict[str, list[str]]:
-    """Return the purposes of a complete study with what is missing for each; an empty list where nothing is.
+    """Return the purposes of a complete study with the list of what each lacks; empty if nothing.
 
-    `outlook` is what the corpus holds, None where that is not known yet.
+    `outlook` is the content of the corpus, None if it is not known yet.
     """
     return {name: list(_missing(study, asked, outlook)) for name, asked in study.report.scenarios.items()}
 
 
 def _missing(study: "Study", asked: "Scenario", outlook: Outlook | None) -> Iterator[str]:
     if asked.devices and not set(asked.devices) & set(study.devices):
-        yield f"it is for {' or '.join(asked.devices)}, and the study measures on {', '.join(study.devices)}"
+        yield f"it needs {' or '.join(asked.devices)}, and the study measures on {', '.join(study.devices)}"
     if _needs_texts(asked):
         if all(model.weights == "random" for model in study.models.values()):
-            yield "it asks for few errors, and all weights are random"
+            yield "it limits or prefers accuracy, and all weights are random"
         if outlook and not outlook.has_texts:
-            yield "it asks for few errors, and without texts nobody can count them"
+            yield "it limits or prefers accuracy, and the speech has no texts"
     if outlook and (found := _class_of(asked, outlook)):
         duration_s, n_segments = found
         if n_segments < LEAST_SEGMENTS:
-            yield f"it takes {LEAST_SEGMENTS} segments of {duration_s} s, and there {_are(n_segments)}"
+            yield f"it needs {LEAST_SEGMENTS} segments of {duration_s} s, and there {_are(n_segments)}"
         for key, least in _least_segments(asked).items():
             if LEAST_SEGMENTS <= n_segments < least:
-                yield f"that {key} is met takes {least} segments of {duration_s} s, and there {_are(n_segments)}"
+                yield f"to confirm {key} takes {least} segments of {duration_s} s, and there {_are(n_segments)}"
 
 
 def _needs_texts(asked: "Scenario") -> bool:
@@ -48,9 +48,9 @@ def _needs_texts(asked: "Scenario") -> bool:
 
 
 def _class_of(asked: "Scenario", outlook: Outlook) -> tuple[int, int] | None:
-    """Return the duration class (s) that decides and its number of segments, None without any.
+    """Return the decisive duration class (s) and its number of segments, None without segments.
 
-    The longest within Whisper's window with enough segments, else the one with most of them.
+    It is the longest within Whisper's window with enough segments, else the one with the most segments.
     """
     if asked.duration_s is not None:
         return asked.duration_s, outlook.n_segments.get(asked.duration_s, 0)
@@ -63,9 +63,9 @@ def _class_of(asked: "Scenario", outlook: Outlook) -> tuple[int, int] | None:
 
 
 def _least_segments(asked: "Scenario") -> dict[str, int]:
-    """Return how many segments, each sent alone, show that a limit on a percentile is met, by its key."""
+    """Return the number of single-segment requests that can confirm each limit on a percentile, by its key."""
     if asked.load_per_s is not None:
-        return {}  # of requests under load, which are as many as come
+        return {}  # the limit applies to requests under load, whose number is not limited
     keys = {key: named for key in type(asked).model_fields if (named := _PERCENTILE.fullmatch(key))}
     return {key: least_n(int(named[1]) / 100) for key, named in keys.items() if getattr(asked, key) is not None}
 

@@ -1,4 +1,4 @@
-"""One run at a time in a results folder. Snakemake looks for its own lock and writes it in two steps."""
+"""Allow one run at a time in a results folder. Snakemake checks and writes its own lock in two separate steps."""
 
 import errno
 import fcntl
@@ -12,15 +12,15 @@ from asrmeter.common.printable import printable
 from asrmeter.machine.lock_holders import holders
 
 FILE = ".running"
-# What is said by file systems that know no such locks.
+# Error numbers of file systems without such locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def hold(results: Path) -> None:
-    """Hold a results folder for as long as this process lives, however it ends.
+    """Hold a results folder until this process ends in any way.
 
     Raises:
-        AsrmeterError: another run holds it, or nothing can be written there.
+        AsrmeterError: another run holds the folder, or it is not writable.
     """
     path = results / FILE
     with explained(path):
@@ -40,11 +40,11 @@ def hold(results: Path) -> None:
 
 
 def check_free(results: Path) -> None:
-    """Raise AsrmeterError if a run works in a results folder. Nothing is written there."""
+    """Raise AsrmeterError if a run is active in a results folder, without writing there."""
     try:
         descriptor = os.open(results / FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return  # no run was ever here, or it cannot be told
+        return  # there was no run here, or the file cannot be read
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -57,10 +57,10 @@ def check_free(results: Path) -> None:
 
 
 def _occupied(results: Path, descriptor: int) -> str:
-    return f"{results}/: another run works here, {_holder(descriptor)}; wait for it, or end it"
+    return f"{results}/: another run is active here, {_holder(descriptor)}; wait for it, or end it"
 
 
 def _holder(descriptor: int) -> str:
-    """Return who holds the file: what that process has written, where it is on another machine."""
+    """Return the holder of the file; on another machine, as that process wrote it."""
     written = printable(os.pread(descriptor, 200, 0).decode(errors="replace").strip())
     return holders(descriptor) if written.endswith(f" on {platform.node()}") or not written else written

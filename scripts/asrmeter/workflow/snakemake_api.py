@@ -1,4 +1,4 @@
-"""Snakemake's interface, as far as it is not for users: all of it that rules need is here, written for Snakemake 9.20.
+"""Access to Snakemake's internal interface, as far as rules need it. Written for Snakemake 9.20.
 
 `workflow` is the object of that name in a Snakefile.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """End Snakemake with the message of an AsrmeterError. A WorkflowError would add a trace of the rule file."""
+    """End Snakemake with the message of an AsrmeterError. A WorkflowError would add a traceback of the rule file."""
     try:
         yield
     except AsrmeterError as error:
@@ -38,16 +38,16 @@ def or_exit(function: Callable[..., T], *arguments: Any) -> T:
 def runs_here(workflow: Any) -> bool:
     """Return True if jobs run on this machine, and not on a cluster.
 
-    The executor is not known while rules are read, but only for a cluster is the number of jobs (--jobs) given.
+    The executor is unknown while rules are read, but the number of jobs (--jobs) is given only for a cluster.
     """
     return workflow.nodes is None and bool(workflow.is_main_process)
 
 
 def take_command_line() -> None:
-    """Have Snakemake read --configfile and --config by asrmeter's own readers. Doing this twice does no harm.
+    """Make Snakemake read --configfile and --config with asrmeter's readers. It is safe to do this twice.
 
-    It reads them before any rule, so that `profiles/default` calls this: its own readers answer what is wrong with a
-    trace, and read a file of any size.
+    Snakemake reads them before any rule, so `profiles/default` calls this. Its own readers answer mistakes with a
+    traceback and accept a file of any size.
     """
     from snakemake import cli
     from snakemake.settings import types
@@ -67,9 +67,9 @@ def take_command_line() -> None:
 
 
 def before_planning(workflow: Any, check: Callable[[], None], results: str) -> None:
-    """Call a function before Snakemake plans jobs: never where it removes its lock or lists rules.
+    """Call a function before Snakemake plans jobs, but not when it removes its lock or lists rules.
 
-    A target that no rule makes is told in one line; `results` is the folder of those that are files.
+    A target without a rule is reported in one line; `results` is the folder of targets that are files.
     """
     from snakemake.exceptions import MissingRuleException
 
@@ -90,7 +90,7 @@ def before_planning(workflow: Any, check: Callable[[], None], results: str) -> N
 
 
 def after_dry_run(workflow: Any, say: Callable[[], None]) -> None:
-    """Call a function at the end of a dry run, below the list of its jobs."""
+    """Call a function at the end of a dry run, after the list of its jobs."""
     execute = workflow.execute
 
     @functools.wraps(execute)
@@ -104,11 +104,11 @@ def after_dry_run(workflow: Any, say: Callable[[], None]) -> None:
 
 
 def let_scheduler_sleep(workflow: Any) -> None:
-    """Have Snakemake look for jobs no more often than it has to. Call it before jobs are planned.
+    """Make Snakemake look for jobs as rarely as possible. Call this before jobs are planned.
 
-    For its limit of jobs a second it looks again a second after each job began, then a second later, and so on: after
-    36 jobs it looked 36 times a second, and took a fifth of a core beside each measurement. Where jobs run on this
-    machine the limit serves nothing. Where they are submitted, one look a second is enough.
+    To limit the jobs per second, it looks again one second after each job began, then every second: after 36 jobs it
+    looked 36 times a second and used a fifth of a core during each measurement. The limit is useless for jobs on this
+    machine. For submitted jobs, one look per second is enough.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -128,7 +128,7 @@ def let_scheduler_sleep(workflow: Any) -> None:
 
 
 def runs_jobs(workflow: Any) -> bool:
-    """Return True if this process runs jobs: not for a dry run or a report of Snakemake, nor within a job."""
+    """Return True if this process runs jobs, so not in a dry run, a report of Snakemake, or a job."""
     return (
         workflow.is_main_process
         and workflow.executor_plugin is not None
@@ -138,22 +138,22 @@ def runs_jobs(workflow: Any) -> bool:
 
 
 def cores(workflow: Any) -> int | None:
-    """Return the number of cores of the run; None if none was given, as where Snakemake removes its lock."""
+    """Return the number of cores of the run; None if none was given, for example when Snakemake removes its lock."""
     return workflow.resource_settings.cores
 
 
 def jobs_have_own_python(workflow: Any) -> bool:
-    """Return True if jobs run in the environment of this Python, and not each rule in one of its own."""
+    """Return True if jobs run in the environment of this Python, rather than in one environment per rule."""
     return not workflow.deployment_settings.deployment_method
 
 
 def downloads_with_own_python(workflow: Any) -> bool:
-    """Return True if jobs run in the environment of this Python, and one of those that will run downloads packages."""
+    """Return True if jobs run in the environment of this Python and one of the planned jobs downloads packages."""
     return jobs_have_own_python(workflow) and any(job.rule.name == "download" for job in workflow.dag.needrun_jobs())
 
 
 def use_bash() -> None:
-    """Have jobs run by bash, also where it was not on PATH when Snakemake looked for it."""
+    """Make jobs run in bash, even if it was not on PATH when Snakemake looked for it."""
     from snakemake.shell import shell
 
     if os.path.basename(shell.get_executable() or "") != "bash":
@@ -166,17 +166,17 @@ def config_files(workflow: Any) -> list[str]:
 
 
 def study_sources(workflow: Any) -> str:
-    """Return where the study comes from, for messages: its files, and --config if that says something."""
+    """Return the sources of the study for messages: its files, and --config if it is used."""
     return ", ".join([*config_files(workflow), *(["--config"] if workflow.config_settings.config else [])])
 
 
 def limit_resource(workflow: Any, name: str, most: int) -> None:
-    """Limit how much of a resource jobs may use together, where the command line does not."""
+    """Limit the total use of a resource, if the command line does not."""
     workflow.register_resource(name, most)
 
 
 def is_untracked(workflow: Any) -> Callable[[str], bool]:
-    """Return a function: True if a file is there and Snakemake does not remember how it was made."""
+    """Return a function that is True for an existing file that Snakemake has no record of."""
     from snakemake.io import IOFile
 
     return lambda path: os.path.exists(path) and not workflow.persistence.metadata(IOFile(path))
@@ -197,7 +197,7 @@ def planned_jobs(workflow: Any) -> list[PlannedJob]:
 
 
 def progress_line(logger: logging.Logger) -> Callable[[str], None]:
-    """Return a function that shows a line unless --quiet asks for no progress."""
+    """Return a function that shows a line unless --quiet suppresses the progress."""
     from snakemake.settings.enums import Quietness
 
     return lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS})

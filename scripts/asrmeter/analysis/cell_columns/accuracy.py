@@ -70,7 +70,7 @@ ACCURACY: list[CellColumn] = [
             LABEL,
             "The language that is spoken, by its code; all of them where there are several.",
             Source.STUDY,
-            null_when="nobody knows it",
+            null_when="it is unknown",
         ),
         lambda cell: cell.languages.spoken,
     ),
@@ -97,7 +97,7 @@ ACCURACY: list[CellColumn] = [
         column(
             "n_empty",
             INTEGER,
-            f"The segments of which nothing was transcribed, though something was said; {NORMALISED_BY['']}.",
+            f"Segments with an empty transcript although something was said; {NORMALISED_BY['']}.",
             Source.SCORED,
             unit="segments",
             null_when=_NOT_SCORED,

@@ -9,7 +9,7 @@ from asrmeter.common.stats import Estimate, ratio
 from asrmeter.common.table_types import LABEL, MESSAGE, NUMBER, Source, column
 from asrmeter.common.vocabulary import MODELLED_METHODS
 
-_NO_ENERGY = "energy is not known"
+_NO_ENERGY = "energy is unknown"
 _IN = "Electricity of the device's own component (the CPU or the GPU) alone, not of RAM, disks, network or cooling"
 _PARTS: tuple[tuple[str, str, Callable[[Costs], Estimate | None], str], ...] = (
     (
@@ -20,7 +20,7 @@ _PARTS: tuple[tuple[str, str, Callable[[Costs], Estimate | None], str], ...] = (
     ),
     (
         "cost_machine",
-        "The machine, at the study's price of its hour and for the time that it is held, for",
+        "The machine, at the study's hourly price and for the time in use, for",
         lambda costs: costs.machine,
         "the study has no `price_per_device_hour` of the device, or the cell has no latency",
     ),
@@ -128,7 +128,7 @@ COSTS: list[CellColumn] = [
         column(
             "cost_note",
             MESSAGE,
-            "What is in energy and costs, and what is not.",
+            "What energy and costs include and exclude.",
             Source.RECORDED,
             null_when="the cell has no latency",
         ),

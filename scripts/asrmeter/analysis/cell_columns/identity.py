@@ -9,9 +9,7 @@ NAMED: list[CellColumn] = [
     (column("study", LABEL, "The name of the study.", Source.STUDY), lambda cell: cell.study),
     (shared("model"), header("model")),
     (
-        column(
-            "family", LABEL, "The family of the model, such as `whisper` or `ctc`.", Source.STUDY, null_when=OLD_RECORD
-        ),
+        column("family", LABEL, "Family of the model, such as `whisper` or `ctc`.", Source.STUDY, null_when=OLD_RECORD),
         header("family"),
     ),
     (
@@ -40,7 +38,7 @@ NAMED: list[CellColumn] = [
         column(
             "dtype",
             MESSAGE,
-            "The number format that the model really computes in.",
+            "Number format in which the model really computes.",
             Source.RECORDED,
             null_when=NOT_LOADED,
         ),
@@ -85,7 +83,7 @@ HOW_IT_WENT: list[CellColumn] = [
         column(
             "n_warmup_passes",
             INTEGER,
-            "The passes of the warm-up, which count for nothing.",
+            "Passes of the warm-up, which are not evaluated.",
             Source.COUNTED,
             unit="passes",
         ),

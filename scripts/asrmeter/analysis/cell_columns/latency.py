@@ -17,10 +17,10 @@ from asrmeter.records.events import Latency
 
 _NO_SCATTER = "nothing was repeated"
 _OF_STAGE = {
-    "features": "feature extraction takes",
-    "encoder": "the encoder takes",
-    "decoder": "the decoder takes (of a CTC model its output layer)",
-    "text": "making text of tokens takes",
+    "features": "feature extraction",
+    "encoder": "the encoder",
+    "decoder": "the decoder (the output layer of a CTC model)",
+    "text": "text from tokens",
 }
 
 
@@ -29,7 +29,7 @@ def _latency(name: str, meaning: str, part: str, null_when: str = NO_INTERVAL) -
 
 
 def _stage(name: str) -> CellColumn:
-    meaning = f"The part of `latency_s_median` that {_OF_STAGE[name]}: its share of the passes, times the latency."
+    meaning = f"The part of `latency_s_median` for {_OF_STAGE[name]}: its share of the passes times the latency."
     null_when = "no pass was timed, or the runtime does not mark its stages"
     return (
         column(f"{name}_s_median", NUMBER, meaning, Source.MEASURED, unit="s", null_when=null_when),
@@ -38,7 +38,7 @@ def _stage(name: str) -> CellColumn:
 
 
 def _scatter(name: str, meaning: str, part: str, df: str) -> list[CellColumn]:
-    told = f"The degrees of freedom with which `{name}` is known."
+    told = f"Degrees of freedom of `{name}`."
     unit = "share of the latency"
     return [
         (column(name, NUMBER, meaning, Source.COMPUTED, unit=unit, null_when=_NO_SCATTER), component(part)),
@@ -54,7 +54,7 @@ LATENCY: list[CellColumn] = [
         column(
             "converged",
             FLAG,
-            "Whether the interval of the latency is within `protocol.target` to both sides.",
+            "Whether the interval of the latency is within `protocol.target` on both sides.",
             Source.COMPUTED,
             null_when=NO_LATENCY,
         ),
@@ -103,7 +103,7 @@ LATENCY: list[CellColumn] = [
         column(
             "latency_own_df",
             NUMBER,
-            "The degrees of freedom with which `latency_own_se` is known.",
+            "Degrees of freedom of `latency_own_se`.",
             Source.COMPUTED,
             unit="degrees of freedom",
             null_when=NO_INTERVAL,
@@ -111,17 +111,17 @@ LATENCY: list[CellColumn] = [
         lambda cell: cell.own_df,
     ),
     (
-        column("interval_note", MESSAGE, "Why there is no interval.", Source.RECORDED, null_when="there is one"),
+        column("interval_note", MESSAGE, "Reason why there is no interval.", Source.RECORDED, null_when="there is one"),
         fitted("note"),
     ),
     (
         column(
             "time_factor_for_target",
             NUMBER,
-            "How many times the time most cells of this kind would need to be within the target; 1 if they are.",
+            "Factor of measuring time that would bring most cells of this kind within the target; 1 if they are.",
             Source.COMPUTED,
             unit="times",
-            null_when="no time would do, or nothing tells how laps scatter",
+            null_when="no amount of time would be enough, or the scatter of laps is unknown",
         ),
         outcome("time_factor"),
     ),
@@ -129,7 +129,7 @@ LATENCY: list[CellColumn] = [
         column(
             "lap_scatter",
             NUMBER,
-            "The standard deviation of the cell's latency from lap to lap on its own, moderated by all cells.",
+            "Standard deviation of the cell's own latency from lap to lap, moderated by all cells.",
             Source.COMPUTED,
             unit="share of the latency",
             null_when=NO_INTERVAL,
@@ -142,7 +142,7 @@ LATENCY: list[CellColumn] = [
         column(
             "stage_coverage",
             NUMBER,
-            "The sum of the stages over the latency, the median of the passes: 1 if nothing is between them.",
+            "Sum of the stages divided by the latency, median over passes; 1 if there is no time between stages.",
             Source.MEASURED,
             unit="share",
             null_when="no stage was marked",
@@ -153,25 +153,23 @@ LATENCY: list[CellColumn] = [
         column(
             "stage_timer_overhead_s",
             NUMBER,
-            "What setting the marks of the stages adds to a pass.",
+            "Time that the stage timers add to a pass.",
             Source.MEASURED,
             unit="s",
             null_when=NOT_TIMED,
         ),
         event(Latency, "stage_marks_s"),
     ),
-    *_scatter(
-        "pass_scatter", "The standard deviation from pass to pass of a batch, of all cells.", "pass_sd", "pass_df"
-    ),
+    *_scatter("pass_scatter", "Standard deviation of a batch from pass to pass, over all cells.", "pass_sd", "pass_df"),
     *_scatter(
         "noise_floor",
-        "The standard deviation of a cell from lap to lap on its own, of all cells of the device: nobody wins by less.",
+        "Standard deviation of a single cell from lap to lap, over all cells of the device. Smaller differences tie.",
         "lap_sd",
         "sitting_df",
     ),
     *_scatter(
         "common_scatter",
-        "The standard deviation from lap to lap of what all cells of the device share.",
+        "Standard deviation from lap to lap of the part that all cells of the device share.",
         "common_sd",
         "common_df",
     ),

@@ -57,7 +57,7 @@ DISTURBANCE: list[CellColumn] = [
         column(
             "control_slope",
             NUMBER,
-            "By how much cells slow down with the control kernel (1: as much); the latencies are free of it.",
+            "Slowdown of cells per slowdown of the control kernel (1: equal). The latencies are corrected for it.",
             Source.COMPUTED,
             unit="share",
             null_when="the control kernel does not explain how laps differ",
@@ -75,7 +75,7 @@ SPENT: list[CellColumn] = [
             "The CPU time in which the run's fork server imported the runtime, once for all cells.",
             Source.MEASURED,
             unit="CPU s",
-            null_when="there was no fork server: the start-up holds the imports",
+            null_when="there was no fork server: the start-up includes the imports",
         ),
         event(Ready, "preload_cpu_s"),
     ),
@@ -111,7 +111,9 @@ PROVENANCE: list[CellColumn] = [
     (shared("slurm_job_id"), header("slurm_job_id")),
     _text("cpu_name", "The name of the processor."),
     (
-        column("n_cpus", INTEGER, "The CPUs that the run may use.", Source.MACHINE, unit="CPUs", null_when=OLD_RECORD),
+        column(
+            "n_cpus", INTEGER, "Number of CPUs that the run may use.", Source.MACHINE, unit="CPUs", null_when=OLD_RECORD
+        ),
         header("n_cpus"),
     ),
     (
@@ -121,7 +123,7 @@ PROVENANCE: list[CellColumn] = [
         header("memory_bytes"),
     ),
     _text("os", "The distribution, and the version of Linux."),
-    _text("governor", "How the clock of the first core is governed.", null_when="the machine does not say it"),
+    _text("governor", "Clock governor of the first core.", null_when="it is unknown"),
     (
         column("gpu_name", LABEL, "The name of the GPU.", Source.MACHINE, null_when=_NO_GPU),
         event(Ready, "gpu_name"),
@@ -147,7 +149,11 @@ PROVENANCE: list[CellColumn] = [
     ),
     (
         column(
-            "library", MESSAGE, "The library that computed, and its version.", Source.RECORDED, null_when=NOT_LOADED
+            "library",
+            MESSAGE,
+            "Library that ran the computation, and its version.",
+            Source.RECORDED,
+            null_when=NOT_LOADED,
         ),
         event(Ready, "library"),
     ),
@@ -155,7 +161,7 @@ PROVENANCE: list[CellColumn] = [
         column(
             "library_versions",
             MESSAGE,
-            "The versions of all packages that were measured with, as JSON.",
+            "Versions of all packages used in the measurement, as JSON.",
             Source.MACHINE,
             null_when=OLD_RECORD,
         ),

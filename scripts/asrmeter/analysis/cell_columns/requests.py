@@ -48,7 +48,7 @@ REQUESTS: list[CellColumn] = [
         column(
             "n_requests",
             INTEGER,
-            "The requests: the different segments that were timed.",
+            "Number of requests: the different timed segments.",
             Source.COUNTED,
             unit="segments",
             null_when=NOT_TIMED,

@@ -70,7 +70,7 @@ EFFECTIVE: list[CellColumn] = [
         column(
             "emulated",
             FLAG,
-            "Whether the processor has no instructions for the number format, so that they are imitated.",
+            "Whether the processor has no instructions for the number format, so that it is emulated.",
             Source.MACHINE,
             null_when="it is not known, or the model was not loaded",
         ),
@@ -90,7 +90,7 @@ EFFECTIVE: list[CellColumn] = [
         column(
             "differences",
             LABELS,
-            "What differs by nature between the runtime and transformers in float32, such as `features` or `beam`.",
+            "Inherent differences between the runtime and transformers in float32, such as `features` or `beam`.",
             Source.RECORDED,
             null_when=f"{NOT_LOADED}, or the record does not say it",
         ),
@@ -106,7 +106,7 @@ START: list[CellColumn] = [
         column(
             "compile_cached_s",
             NUMBER,
-            "What compiling took in the laps that had compiled parts in a cache from before, the median.",
+            "Median time of compilation in the laps that found compiled parts in a cache.",
             Source.MEASURED,
             unit="s",
             null_when="nothing is compiled, or no lap had anything in a cache",
@@ -118,7 +118,7 @@ START: list[CellColumn] = [
         column(
             "conversion_format",
             LABEL,
-            "What a conversion made of the model once for all cells, such as `ctranslate2-int8`.",
+            "Format of the converted model, such as `ctranslate2-int8`.",
             Source.STUDY,
             null_when=_NO_CONVERSION,
         ),
@@ -139,7 +139,7 @@ START: list[CellColumn] = [
         column(
             "model_bytes",
             INTEGER,
-            "The size on disk of what the runtime loads: the weights of the model folder, or what a conversion made.",
+            "Size on disk of the weights that the runtime loads, from the model folder or a conversion.",
             Source.MEASURED,
             unit="bytes",
             null_when=OLD_RECORD,

@@ -9,8 +9,8 @@ from asrmeter.common.table_types import MESSAGE, NUMBER, Source, column
 from asrmeter.common.vocabulary import DecoderWork
 from asrmeter.records.cell_record import DECODER_WORK
 
-_NOT_COUNTED = "it is not known; `gflop_note` says why"
-_NO_DECODER_WORK = "no pass was timed, or the runtime does not tell it"
+_NOT_COUNTED = "it is unknown; `gflop_note` says why"
+_NO_DECODER_WORK = "no pass was timed, or the runtime does not report it"
 
 
 def _decoder_work(name: str) -> CellColumn:
@@ -81,7 +81,7 @@ WORK: list[CellColumn] = [
             "The share of the decoder's rows whose text had ended: a batch runs until its longest text ends.",
             Source.COMPUTED,
             unit="share",
-            null_when="a segment took several windows, or the runtime does not tell it",
+            null_when="a segment took several windows, or the runtime does not report it",
         ),
         lambda cell: cell.work.decoder_padding_share,
     ),

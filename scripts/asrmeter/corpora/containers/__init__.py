@@ -1,4 +1,4 @@
-"""What an audio file holds, by its container's own arithmetic: streams, their lengths, damage. Standard library only.
+"""The content of an audio file by its container's arithmetic: streams, lengths, damage. Standard library only.
 
 libsndfile reads the first stream of a file and believes its header. Here the file is gone through to its end: several
 streams may follow one another (as `cat` joins files), tags may stand before, between and after them, a header may
@@ -17,7 +17,7 @@ _STRAY_BYTES = 640
 
 
 def length_s(data: bytes) -> float | None:
-    """Return the length (s) of all streams of a file; None where that of one cannot be told.
+    """Return the length (s) of all streams of a file; None if one length is unknown.
 
     Raises:
         AsrmeterError: see `streams`; or the header is invalid.
@@ -30,7 +30,7 @@ def length_s(data: bytes) -> float | None:
 
 
 def streams(data: bytes) -> list[Stream]:
-    """Return the streams of a file in their order; one of unknown length where the container is not known here.
+    """Return the streams of a file in order; one stream of unknown length if the container is not known here.
 
     Raises:
         AsrmeterError: the file is cut off or damaged, or goes on after its end with something else.
@@ -43,7 +43,7 @@ def streams(data: bytes) -> list[Stream]:
             if not found:
                 return [Stream(data[at:])]
             if len(data) - at > _STRAY_BYTES:
-                raise AsrmeterError(f"goes on after its end: {len(data) - at:,} bytes follow that are no audio")
+                raise AsrmeterError(f"continues after its end with {len(data) - at:,} bytes that are not audio")
             break
         stream, at = container.read(data, at)
         found.append(stream)

@@ -1,4 +1,4 @@
-"""What a container's module returns, and what it raises."""
+"""Results and errors of the modules for containers."""
 
 import re
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _MARKS = (*_FORMS, *((mark, 0) for mark in (b"caff", b"fLaC", b"OggS", b".snd", 
 
 
 def next_file(data: bytes, begin: int, end: int, mark: bytes = b"") -> int:
-    """Return where the next file begins between two places, one with that `mark` if it is given; `end` if none does."""
+    """Return the begin of the next file between two places, with the given `mark` if any; `end` if there is none."""
     for own, offset in _MARKS:
         place = begin + offset
         while mark in (b"", own) and (place := data.find(own, place, end)) >= 0:
@@ -42,7 +42,7 @@ class Stream(NamedTuple):
 
 
 def truncated(read_s: float, whole_s: float | None = None) -> AsrmeterError:
-    """Return the error of a stream that lacks its end; `whole_s` is the length that it should have, if it says so."""
+    """Return the error of a stream that lacks its end; `whole_s` is its declared length, if any."""
     of_s = "" if whole_s is None else f" of {whole_s:.2f}"
     return AsrmeterError(f"truncated: only {max(read_s, 0):.2f}{of_s} s can be read")
 
@@ -53,19 +53,19 @@ def hole(at_s: float, why: str) -> AsrmeterError:
 
 
 class Block(NamedTuple):
-    """What samples of an encoding take: `n_bytes` hold `n_samples` of every channel."""
+    """The size of samples in an encoding: `n_bytes` contain `n_samples` of every channel."""
 
     n_bytes: int
     n_samples: int
     rate_hz: float
 
     def seconds(self, n_bytes: int) -> float:
-        """Return the length of so many bytes; a block at the end that is not whole counts as one."""
+        """Return the length of a number of bytes; an incomplete block at the end counts as one."""
         return -(-n_bytes // self.n_bytes) * self.n_samples / self.rate_hz
 
 
 def truncated_bytes(there: int, announced: int, block: Block | None) -> AsrmeterError:
-    """Return the error of a stream that has fewer bytes of samples than its header announces."""
+    """Return the error of a stream with fewer bytes of samples than its header declares."""
     if block is None:
         return AsrmeterError(f"truncated: only {there:,} of {announced:,} bytes of its samples are there")
     return truncated(there // block.n_bytes * block.n_samples / block.rate_hz, block.seconds(announced))

@@ -155,7 +155,7 @@ def _after_others(data: bytes, place: int, at: int, layout: _Layout, contents: d
 
 
 def _goes_on(data: bytes, end: int, at: int, layout: _Layout) -> bool:
-    """Return True if samples seem to follow a chunk that says it has none."""
+    """Return True if samples seem to follow a chunk that declares none."""
     rest = _after_others(data, end, at, layout, {})
     return tags.skip(data, rest) < len(data) and not recognises(data, tags.skip(data, rest))
 
@@ -176,7 +176,7 @@ def _with_size(stream: bytes, chunk: _Chunk, at: int, layout: _Layout) -> bytes:
 
 
 def _block(magic: bytes, contents: Mapping[bytes, bytes]) -> Block | None:
-    """Return what samples take; None for encodings of which that is not known here."""
+    """Return the size of samples; None for unknown encodings."""
     try:
         if magic[:4] == b"caff":
             return _caf_block(contents[b"desc"])

@@ -100,7 +100,7 @@ def _end_of_frame(data: bytes, begin: int, end: int, longest: int) -> int:
         return min(known)
     n_left = len(data[begin:end].rstrip(b"\0"))
     if n_left > longest:
-        raise AsrmeterError(f"goes on after its end: about {n_left - longest:,} bytes follow that are no FLAC frames")
+        raise AsrmeterError(f"continues after its end with about {n_left - longest:,} bytes that are not FLAC frames")
     return end
 
 
@@ -115,7 +115,7 @@ def _ends(data: bytes, begin: int, end: int) -> set[int]:
 
 
 def _frame(head: bytes) -> _Frame | None:
-    """Return the frame whose head this is; None if it is none."""
+    """Return the frame with this head; None if it is not a head."""
     if len(head) < 6 or head[3] & 1:
         return None
     size_code, rate_code = head[2] >> 4, head[2] & 15

@@ -126,7 +126,7 @@ def _check_end(data: bytes, place: int, first: _Frame, headers: set[int], length
     elif after == place and not recognises(data, place):
         following = (found.start() for found in SYNC.finditer(data, place) if recognises(data, found.start()))
         if (begin := next(following, None)) is not None:
-            raise hole(length_s, f"{begin - place:,} bytes are no MPEG frames")
+            raise hole(length_s, f"{begin - place:,} bytes are not MPEG frames")
         if not is_counted:
             raise truncated(length_s)
 

@@ -1,4 +1,4 @@
-"""Tags that stand before, between and after streams: ID3, APE, Lyrics3; and padding of zeros."""
+"""Tags before, between and after streams: ID3, APE, Lyrics3; and padding of zeros."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a kind of corpus has to provide, and the speech that it returns.
+"""The interface of a kind of corpus, and the speech that it returns.
 
 Its module has a class, the study's options with what the planner asks of them, and a function `load(corpus, downloads)`
 that returns the speech: only the job that makes the corpus needs what that imports.
@@ -53,21 +53,20 @@ class Speech:
 
 
 # Options of several kinds, as pydantic's `Field` takes them.
-KIND = {"description": "Where the speech comes from."}
+KIND = {"description": "Source of the speech."}
 LANGUAGE = TEXT | {
-    "description": "Language of the speech: a code such as ru (ISO 639-1). Models are told it, and texts are compared "
-    "by its rules. auto: models find out by themselves, as a part of what is timed. null: packages and gigaspeech are "
-    "English; of others it is what a folder's metadata says (column language) or the dataset's configuration or card, "
-    "else the texts are looked at: what is certainly English goes on as en, anything else stops."
+    "description": "Language of the speech: an ISO 639-1 code such as ru. Models are given it, and texts are compared "
+    "by its rules. auto: models detect it within the timed pass. null: packages and gigaspeech are English; for "
+    "others it comes from a folder's metadata (column language) or the dataset's configuration or card, else from the "
+    "texts: certainly English texts continue as en, anything else is an error."
 }
 NAMED = {"description": "Name of the corpus; its folder under results/corpus/."} | NAME
 REVISION = TEXT | {
-    "description": "Branch, tag or commit of the dataset. The record has the commit that was used; give it here to pin "
-    "it."
+    "description": "Branch, tag or commit of the dataset. The record contains the used commit; give it here to pin it."
 }
 DURATIONS = {
-    "description": "joined: short utterances are joined, with 0.4 s of silence between them, until they fill a "
-    "duration class. natural: each utterance is one segment, in the shortest class into which it fits."
+    "description": "joined: short utterances are joined, with 0.4 s of silence in between, to fill a duration class. "
+    "natural: each utterance is one segment, in the shortest class into which it fits."
 }
 LICENCE = TEXT | {"description": "Licence of the audio, for the record."}
 SEGMENTS_PER_CLASS = {
@@ -77,7 +76,7 @@ SEGMENTS_PER_CLASS = {
     "le": 1_000_000,
 }
 SELECTION_SHA256 = {
-    "description": "Pins the selection: its sha256, as in results/corpus/<name>/selection.json; any other selection is "
+    "description": "sha256 of the selection, as in results/corpus/<name>/selection.json; any other selection is "
     "refused. null: not pinned.",
     "pattern": "^[0-9a-f]{64}$",
 }
@@ -90,7 +89,7 @@ def kind_config(kind: str, description: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusKind(abc.ABC):
-    """A kind of corpus: where its speech comes from. The fields of its class are the study's options of `corpus`."""
+    """A kind of corpus. The fields of its class are the study's options of `corpus`."""
 
     kind: str = field(metadata=KIND)
     name: str = field(default_factory=derived, metadata=NAMED)
@@ -99,7 +98,7 @@ class CorpusKind(abc.ABC):
     @property
     @abc.abstractmethod
     def segments_per_class(self) -> int | None:
-        """The most segments of a duration class; None: all."""
+        """The maximum number of segments in a duration class; None: all."""
 
     @property
     @abc.abstractmethod
@@ -107,7 +106,7 @@ class CorpusKind(abc.ABC):
         """The sha256 that the selection must have, if it is pinned."""
 
     def __post_init__(self) -> None:
-        """Give the corpus a name where the study gives none."""
+        """Set the name of the corpus if the study gives none."""
         if self.name is None:
             object.__setattr__(self, "name", self.default_name())
 
@@ -120,20 +119,20 @@ class CorpusKind(abc.ABC):
 
     @abc.abstractmethod
     def default_name(self) -> str | None:
-        """Return the name of the corpus where the study gives none."""
+        """Return the name of the corpus if the study gives none."""
 
     @property
     def told_language(self) -> str | None:
-        """The language that the study tells; None where it tells none, or has models find out."""
+        """The language in the study; None if there is none, or models detect it."""
         return None if self.language == AUTO else self.language
 
     @property
     def place(self) -> str:
-        """What messages about the texts call the corpus."""
+        """The name of the corpus in messages about its texts."""
         return str(self.name)
 
     def natural_language(self) -> str | None:
-        """Return the language that the corpus is known to be in; None where that is for the study to say."""
+        """Return the known language of the corpus; None if the study must give it."""
         return None
 
     def check(self) -> None:
@@ -154,11 +153,11 @@ class CorpusKind(abc.ABC):
         return []
 
     def foreseen(self) -> Speech | None:
-        """Return the speech as far as it shows at once, without its samples; None where only the job can tell."""
+        """Return the speech as far as it is known at once, without samples; None if only the job can find out."""
         return None
 
     def fingerprint_inputs(self) -> Any:
-        """Return what determines the speech besides the options; JSON can store it."""
+        """Return everything that determines the speech besides the options, as JSON values."""
         return None
 
 

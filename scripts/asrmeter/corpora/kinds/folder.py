@@ -46,14 +46,14 @@ class FolderCorpus(CorpusKind):
 
     __pydantic_config__: ClassVar = kind_config(
         "folder",
-        "Your own audio: a folder, and in it metadata.csv or metadata.jsonl (file_name, text, and language where "
-        "that differs). Without texts everything but the WER is measured; without such a file, every audio file of the "
-        "folder is used.",
+        "Your own audio: a folder with metadata.csv or metadata.jsonl (file_name, text, and language if it differs "
+        "between files). Without texts everything except the WER is measured. Without such a file, every audio file "
+        "of the folder is used.",
     )
 
     kind: Literal["folder"] = field(metadata=KIND)
     path: str = field(
-        metadata=TEXT | {"description": "The folder; ~ is your home, and a relative path starts where Snakemake runs."}
+        metadata=TEXT | {"description": "The folder; ~ is your home, and a relative path starts in Snakemake's folder."}
     )
     text: str | None = field(
         default=folder_metadata.TEXT_COLUMN,

@@ -1,4 +1,4 @@
-"""The tasks of the measuring process, and what they share with it: events, and errors that become statuses.
+"""The tasks of the measuring process, with shared events and errors that become statuses.
 
 A task's own module is imported only when the task is done: it imports torch.
 """
@@ -47,7 +47,7 @@ class Task(ABC):
 
     @abstractmethod
     def run(self) -> None:
-        """Do it, and emit what was measured.
+        """Run the task and emit its results.
 
         Raises:
             UnsupportedError: this machine cannot do it.

@@ -102,7 +102,7 @@ class BatchRunner:
 
 
 class _Begin:
-    """When a pass began, by the wall clock and by one that nobody sets."""
+    """The begin of a pass, by the wall clock and by a monotonic clock."""
 
     def __init__(self) -> None:
         self._wall_s, self._s = time.time(), time.perf_counter()
@@ -119,7 +119,7 @@ def _stages(timeline: Timeline) -> dict[str, Any]:
 
 
 def _usual_text(audio_s: float) -> str:
-    """Return a text as long as what is usually said in this time."""
+    """Return a text of the usual length for speech of this duration."""
     return " ".join(["word"] * math.ceil(WORDS_PER_S * audio_s))
 
 

@@ -70,7 +70,7 @@ class CellMeasurement(Task):
         self._runtime.close()
 
     def load(self) -> None:
-        """Load model and audio; emit what the start-up cost, and what the model is."""
+        """Load model and audio; emit the start-up costs and the properties of the model."""
         begin_s = time.perf_counter()
         self._runtime = load_runtime(self._spec)
         load_s = time.perf_counter() - begin_s
@@ -152,7 +152,7 @@ class CellMeasurement(Task):
         )
 
     def measure_energy(self) -> None:
-        """Meter a window of whole rounds where power is measured, and in the first lap one of idling; else model it."""
+        """Meter a window of full rounds if power is measured, and in the first lap an idle window; else model it."""
         # Imported here: before, its libraries would be part of the memory of a model whose runtime is light.
         from asrmeter.measure.energy import EnergyMeasurement
 
@@ -174,7 +174,7 @@ class CellMeasurement(Task):
         self._emit(self._control.after())
 
     def _budget_s(self) -> float:
-        """Return the seconds for timed passes: of the protocol, or what is left of the sitting's time."""
+        """Return the seconds for timed passes: from the protocol, or the rest of the sitting's time."""
         if self._spec.ends_at_s is None:
             assert self._spec.budget_s is not None
             return self._part * self._spec.budget_s
@@ -195,7 +195,7 @@ def check_threads(used: UsedTime, threads: int) -> None:
     busy = used.cpu_s / used.seconds
     if busy > MOST_BUSY * threads + ROUNDING:
         raise AsrmeterError(
-            f"the model computed on {busy:.1f} threads where the study gives it {threads}; its runtime has to be told "
+            f"the model computed on {busy:.1f} threads but the study gives it {threads}; its runtime has to be told "
             "in its own way"
         )
 
@@ -207,7 +207,7 @@ def check_compiled(before_s: float | None, after_s: float | None) -> None:
     """
     if before_s is not None and after_s is not None and after_s > before_s:
         raise AsrmeterError(
-            f"the model was compiled anew in the timed passes, for {after_s - before_s:.1f} s of them: these met a "
+            f"the model was compiled again in the timed passes, for {after_s - before_s:.1f} s of them: these met a "
             "shape that the warm-up did not"
         )
 

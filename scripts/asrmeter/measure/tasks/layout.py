@@ -24,7 +24,7 @@ LEAST_PASSES = 3
 
 
 class LayoutProcess(Task):
-    """Runs passes while the others of the layout do, each in an order of its own."""
+    """Runs passes together with the other processes of the layout, each in its own order."""
 
     _spec: LayoutSpec
 
@@ -87,7 +87,7 @@ class LayoutProcess(Task):
         runtime.close()
 
     def _wait_at(self, place: int) -> None:
-        """Tell the job that this process has come so far, and sleep until it opens the gate for all."""
+        """Report that this process is ready, and sleep until the job opens the gate for all."""
         os.write(self._spec.arrived, b".")
         os.read(self._spec.gates[place], 1)
 
@@ -96,13 +96,13 @@ def check_cpus(spec: LayoutSpec) -> None:
     """Raise AsrmeterError if threads of this process may compute on CPUs that are not its own."""
     if spec.cpus is not None and (others := usable_cpus() - set(spec.cpus)):
         raise AsrmeterError(
-            f"the model's threads were bound to the CPUs {sorted(others)}, which are not those of their process "
-            f"({sorted(spec.cpus)}); its runtime has to be told in its own way"
+            f"the model's threads were bound to the CPUs {sorted(others)}, which do not belong to their process "
+            f"({sorted(spec.cpus)}); set the binding as its runtime requires"
         )
 
 
 def beside_others(report: dict[str, Any], spec: LayoutSpec) -> dict[str, Any]:
-    """Return what was seen of the machine (`Watch.report`), where the layout's own processes are no strangers."""
+    """Return the readings of the machine (`Watch.report`), with the layout's processes counted as own ones."""
     mean, worst = dict(report["mean"]), dict(report["worst"])
     if spec.cpus is None:
         mean["foreign_cpu_cores"] = worst["foreign_cpu_cores"] = None

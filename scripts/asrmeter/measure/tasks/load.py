@@ -91,7 +91,7 @@ class LoadTest(Task):
         return max(self._spec.probe_s, least_judged(self._spec.percentile) / rate_per_s)
 
     def _probe(self, rate_per_s: float) -> bool:
-        """Put a load on the model; emit what became of it, and return whether LoadGen calls it valid."""
+        """Put a load on the model; emit the result, and return whether LoadGen calls it valid."""
         spec, self._n_probes = self._spec, self._n_probes + 1
         load = Load(
             rate_per_s=rate_per_s,

@@ -20,7 +20,7 @@ class NodeProfile(Task):
     _spec: NodeProfileSpec
 
     def run(self) -> None:
-        """Run plain passes and a profiled one; emit what that consists of."""
+        """Run plain passes and a profiled one; emit the operators of the latter."""
         spec = of_median_length(self._spec)
         runtime = load_runtime(spec)
         self._emit(Ready(decoding=runtime.decoding()))

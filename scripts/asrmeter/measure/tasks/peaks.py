@@ -121,7 +121,7 @@ class PeakMeasurement(Task):
         return benchmarks
 
     def _run_rounds(self, benchmarks: Sequence[Microbenchmark], gpu: str | None) -> str | None:
-        """Run rounds until the budget is spent, again if the machine was disturbed; return what disturbed it last."""
+        """Run rounds until the budget is spent, and again after a disturbance; return the last disturbance."""
         n_ways_to_move = len({benchmark.kind for benchmark in benchmarks if benchmark.kind != "matmul"})
         budget_s = self._spec.budget_s * (n_ways_to_move + len(self._spec.dtypes))
         disturbance = None

@@ -34,7 +34,7 @@ class CellProfile(Task):
     _spec: ProfileSpec
 
     def run(self) -> None:
-        """Run plain passes and a profiled one; emit what that consists of."""
+        """Run plain passes and a profiled one; emit the operators of the latter."""
         spec, emit = self._spec, self._emit
         runtime = load_runtime(spec)
         assert isinstance(runtime, TorchRuntime), "profile_operators.py refuses all others"
@@ -168,7 +168,7 @@ def _without_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_notices() -> Iterator[None]:
-    """Suppress what torch 2.13 writes to the descriptor of standard error whenever a profiler starts or stops."""
+    """Suppress the output of torch 2.13 to standard error when a profiler starts or stops."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.memfd_create("asrmeter-notices"), "w+b") as caught:

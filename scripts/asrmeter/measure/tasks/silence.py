@@ -1,4 +1,4 @@
-"""Hearing clips without speech: what a model writes of each, at batch 1. Nothing is timed."""
+"""Transcribes clips without speech at batch 1. Nothing is timed."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Values of what a scenario limits or prefers, with their units."""
+"""Values of limited or preferred figures of a scenario, with their units."""
 
 from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""The section of bottlenecks: what bounds each cell, with reasons and remedies, ceilings, and batch scaling.
+"""The section on bottlenecks: verdicts with reasons and remedies, ceilings, and batch scaling.
 
 A part that has nothing to say is None, or empty.
 
@@ -69,7 +69,7 @@ def bottlenecks_section(cells: Sequence[Row], tables: Bottlenecks, study_2025: b
 
 
 def judged_cells(cells: Sequence[Row], roofline: Iterable[Row]) -> list[Row]:
-    """Return each cell with what `roofline` says of its pass, and of its stages by `encoder_` and `decoder_`.
+    """Return each cell with the `roofline` values of its pass, and of its stages with `encoder_` and `decoder_`.
 
     `why_no_bound` says why there is none, "" where there is one.
     """
@@ -106,13 +106,13 @@ def summary(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
 
 
 def why_no_bound(judged: Sequence[Row], words: Words) -> list[str]:
-    """Return for what reasons cells have no verdict, each once."""
+    """Return the reasons why cells have no verdict, each once."""
     missing = words["why_null"]["not_measured"]
     return list(dict.fromkeys(row["why_no_bound"] or missing for row in judged if not row["bound"]))
 
 
 def advice(judged: Sequence[Row], words: Words) -> list[dict[str, Any]]:
-    """Return for each verdict and device that occurs: what it means, what would help, and the cells."""
+    """Return meaning, remedies and cells for each verdict and device that occurs."""
     found = []
     for limit in LOSSES:
         for device in sorted({row["device"] for row in judged if row["bound"] == limit}):
@@ -183,7 +183,7 @@ def verdicts_table(judged: Sequence[Row], words: Words) -> Table:
 
 
 def ceilings_table(ceilings: Sequence[Row], words: Words) -> Table:
-    """Return what each device reached: matrix products by dtype, memory at the smallest and largest working set."""
+    """Return peak rates of each device: matrix products by dtype, memory at the smallest and largest working set."""
     devices: dict[tuple[Any, ...], list[Row]] = {}
     for row in ceilings:
         devices.setdefault((str(row["machine_id"]), row["device"], row["threads"] or 0), []).append(row)
@@ -229,7 +229,7 @@ def _ceilings_of(rows: Sequence[Row], words: Words) -> Iterator[list[Entry]]:
 
 
 def scaling_section(scaling: Sequence[Row], words: Words) -> dict[str, Any] | None:
-    """Return what larger batches bring: a sentence with its cells, and the table; None if none was measured."""
+    """Return the gain of larger batches: a sentence with its cells, and the table; None if none was measured."""
     say = words["scaling"]
     scaling = sorted(scaling, key=lambda row: [row[name] for name in ("model", "variant", "device", "duration_s")])
     several = [row for row in scaling if len(row["batch_sizes"]) > 1]
@@ -352,7 +352,7 @@ def roofline_takeaway(of: TakeawayContext) -> Takeaway | None:
 
 
 def stages_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say for how many cells which stage is the longest."""
+    """Count the cells by their longest stage."""
     measured = [row for row in of.cells if row["status"] in MEASURED_STATUS and row["encoder_s_median"] is not None]
     if not measured:
         return None

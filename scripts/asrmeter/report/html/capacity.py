@@ -1,4 +1,4 @@
-"""The section on what machines carry: the sentences for whoever deploys, and the tables that they rest on."""
+"""The section on capacity: sentences for deployment, and the tables behind them."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ MOST_OF_A_CORE = 0.02
 
 @dataclass(frozen=True)
 class CapacitySection:
-    """What the section shows besides its figure; `probes` are the rates that were tried, None without any."""
+    """The content of the section besides its figure; `probes` are the tested rates, None without any."""
 
     headlines: tuple[Markup, ...]
     sentences: tuple[Markup, ...]
@@ -40,7 +40,7 @@ class CapacitySection:
 
 
 def capacity_section(loads: Sequence[Row], capacities: Sequence[Row], words: Words) -> CapacitySection | None:
-    """Return the section of the rows of both tables; None where the study does not ask for a load."""
+    """Return the section from the rows of both tables; None if the study has no load."""
     if not capacities:
         return None
     say, first = words["capacity"], capacities[0]
@@ -57,7 +57,7 @@ def capacity_section(loads: Sequence[Row], capacities: Sequence[Row], words: Wor
 
 
 def capacity_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say what was measured of each machine, or that all is modelled; None where the study does not ask."""
+    """Describe the measured capacities, or say that all are modelled; None if the study has no load."""
     if not of.capacities:
         return None
     off = [
@@ -72,7 +72,7 @@ def capacity_takeaway(of: TakeawayContext) -> Takeaway | None:
 
 
 def _headlines(capacities: Sequence[Row], words: Words) -> Iterator[Markup]:
-    """Yield how many machines 100 people take: for each device by the model and variant of which the fewest do."""
+    """Yield the number of machines for 100 people, for each device with its best model and variant."""
     say = words["capacity"]
     devices = dict.fromkeys(row["device"] for row in capacities)
     for device in devices:
@@ -103,7 +103,7 @@ def _cost(row: Row, words: Words) -> Markup:
 
 
 def _between(low: float | None, high: float | None, show: Callable[[float | None], str], words: Words) -> Markup:
-    """Return an interval in brackets; nothing where there is none, or it has no width."""
+    """Return an interval in parentheses; nothing if there is none or it has no width."""
     if low is None or high is None or low == high:
         return Markup()
     return words["capacity"]["interval"].format(low=show(low), high=show(high))
@@ -122,7 +122,7 @@ def _sentences(probes: Sequence[Row], capacities: Sequence[Row], words: Words) -
 
 
 def _measured(row: Row, words: Words) -> Markup:
-    """Return what a machine was seen to carry, and how far the model is off."""
+    """Return the measured capacity of a machine, and the error of the model."""
     say = words["capacity"]
     low, high = row["capacity_per_s_low"], row["capacity_per_s_high"]
     error = row["model_error"]

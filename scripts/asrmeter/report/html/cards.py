@@ -36,7 +36,7 @@ from asrmeter.study.model import Tariff
 
 @dataclass(frozen=True)
 class ScenarioCard:
-    """What a scenario comes to, for the page: `figures` is None where nothing is recommended."""
+    """The result of a scenario for the page; `figures` is None without a recommendation."""
 
     name: str
     title: str
@@ -67,7 +67,7 @@ def cards(
 
 
 def key_figures(found: StudyRankings, words: Words) -> list[KeyFigure]:
-    """Return what is named beside the recommendation; what was not measured is left out."""
+    """Return the settings named beside the recommendation, without unmeasured ones."""
     key_figures = [
         _key_figure("interactive", found.interactive, lambda result: result.latency, found, words),
         _key_figure("fastest", found.fastest, lambda result: result.rtfx, found, words),
@@ -77,14 +77,14 @@ def key_figures(found: StudyRankings, words: Words) -> list[KeyFigure]:
 
 
 def _beaten(ranking: Ranking, tie: Markup, undecided: Markup) -> str:
-    """Return what has to be said of a runner-up that is not clearly beaten."""
+    """Return the remark on a runner-up that is not clearly beaten."""
     if ranking.runner_up_ties:
         return tie
     return undecided if ranking.runner_up_undecided else ""
 
 
 def title_of(recommendation: Recommendation, words: Words) -> str:
-    """Return what a scenario is called in the report's language; one of the study's own by its name."""
+    """Return the title of a scenario in the report's language; the study's own scenarios keep their name."""
     return words["scenario"].get(recommendation.name, recommendation.name)
 
 
@@ -178,7 +178,7 @@ def _runner_up(recommendation: Recommendation, ranking: Ranking, words: Words) -
 
 
 def _left_out(recommendation: Recommendation, words: Words) -> list[Markup]:
-    """Say what could not be ranked, and which models were not looked at."""
+    """Name settings that could not be ranked, and models that were not considered."""
     say, found = words["answer"], []
     if recommendation.n_unranked:
         found.append(say["unranked"].format(n=recommendation.n_unranked))
@@ -189,7 +189,7 @@ def _left_out(recommendation: Recommendation, words: Words) -> list[Markup]:
 
 
 def nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Markup:
-    """Say which other setting comes nearest, and what it fails."""
+    """Name the closest setting and the limits that it misses."""
     failed = [check for check in checks if check.outcome in (Outcome.MISSED, Outcome.UNKNOWN)]
     reasons = [
         words["answer"][_failure(check)].format(
@@ -204,7 +204,7 @@ def nearest(result: CellResult, checks: Sequence[Check], words: Words) -> Markup
 
 
 def _failure(check: Check) -> str:
-    """Return the key of what is said of a limit that is not met."""
+    """Return the key of the text about a missed limit."""
     if check.value is None:
         return "unknown"
     return "at_least" if check.is_bound else "missed"
@@ -244,7 +244,7 @@ def _figures(recommendation: Recommendation, result: CellResult, tariff: Tariff,
 
 
 def _value(key: str, value: Estimate | None, why: str, words: Words) -> tuple[Entry, Entry]:
-    """Return a value and its interval, or a dash with the reason; what does not scatter has no interval."""
+    """Return a value and its interval, or a dash with the reason. Values without scatter have no interval."""
     if value is None:
         return Entry(with_note(NULL, why), ""), text_entry("")
     ends = "" if value.low == value.high else span(key, value, words)

@@ -1,4 +1,4 @@
-"""Caveats: what a reader has to know before acting on the answer. Those on noise are in `noise`."""
+"""Caveats for readers who act on the answer. Those on noise are in `noise`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def caveats(
     found: StudyRankings,
     words: Words,
 ) -> list[str]:
-    """Return what a reader has to know before acting on the answer."""
+    """Return the caveats for readers who act on the answer."""
     say = words["caveat"]
     total = len(cells)
     modelled = [

@@ -27,7 +27,7 @@ _LIKELIEST, _UNLIKELIEST = 0.99, 0.01
 
 
 def how_sure(recommendation: Recommendation, words: Words) -> Iterator[Markup]:
-    """Yield how likely a recommendation is to be right, what would change it, and what cannot be told from it."""
+    """Yield the probability of a recommendation, its turning points, and the settings that tie with it."""
     say, ranking, found = words["sure"], recommendation.ranking, recommendation.certainty
     assert ranking is not None and found is not None  # both are there where something is recommended
 
@@ -88,7 +88,7 @@ def _per_cent(probability: float) -> str:
 
 
 def what_would_change(point: TurningPoint, first: CellResult, words: Words) -> Markup:
-    """Say which number would change the recommendation, if it were another."""
+    """Name the number whose change would change the recommendation."""
     say = words["turning_point"]
     told = {
         **result_fields(point.result),

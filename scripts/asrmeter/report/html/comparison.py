@@ -1,4 +1,4 @@
-"""The section on another run: what changed by far, what by each metric, the machine's speed in both, the tables."""
+"""The comparison with another run: large changes, changes by metric, speed of the machine, tables."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +58,7 @@ def comparison_section(comparison: Comparison, words: Words) -> dict[str, Any]:
 
 
 def _large_changes(comparison: Comparison, words: Words) -> dict[str, Any] | None:
-    """Return the changes by far as a sentence and a table with what may be why; None without any."""
+    """Return large changes as a sentence and a table with possible causes; None without any."""
     say, changes = words["large_change"], comparison.large_changes
     if not changes:
         return None
@@ -92,7 +92,7 @@ def _large_changes(comparison: Comparison, words: Words) -> dict[str, Any] | Non
 
 
 def _compared(comparison: Comparison, words: Words) -> list[Markup]:
-    """Return what came out of a comparison with another run: which models changed, failures, other machines."""
+    """Return the result of a comparison with another run: changed models, failures, other machines."""
     say = words["comparison"]
     first, second = comparison.names
     if not comparison.n_cells:
@@ -142,7 +142,7 @@ def _changes(part: ByMetric, words: Words) -> Markup:
 
 
 def _compared_by(part: ByMetric, words: Words) -> list[Markup]:
-    """Return what came out of a comparison by one metric, the counts first."""
+    """Return the result of a comparison by one metric, the counts first."""
     say, metric = words["comparison"], part.metric
     # Where runs are compared segment by segment, overlapping intervals of their own say nothing.
     share = part.overlap_share if metric.effect == "ratio" else None
@@ -217,7 +217,7 @@ def _cells_table(part: ByMetric, words: Words) -> Table:
 
 
 def _effect_entry(effect: Estimate | None, metric: Metric, why: str) -> Entry:
-    """Return what became of a value, with its interval below where it has one."""
+    """Return the change of a value, with its interval below if it has one."""
     if effect is None:
         return Entry(NULL, "", why)
     value, between = effect_texts(effect, metric)

@@ -1,4 +1,4 @@
-"""What an hour of audio costs, of a recommended setting and of every cell: what is in a price, and what is not."""
+"""Costs of an hour of audio, for a recommended setting and for every cell, with what they include."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ _PART = {"cpu": "part_cpu", "cuda": "part_cuda"}
 
 
 def cost_lines(result: CellResult, tariff: Tariff, words: Words) -> list[list[Entry]]:
-    """Return what an hour of audio costs, a line for each part: its name, value, interval, and what is in it."""
+    """Return the costs of an hour of audio, one line per part: name, value, interval, and what it includes."""
     costs, say = per_audio_hour(result, tariff), words["cost"]
     part, basis = say[_PART[result.device]], energy_basis(result.energy_method, words)
     unknown = words["why_null"]["not_measured"]
@@ -45,7 +45,7 @@ def cost_lines(result: CellResult, tariff: Tariff, words: Words) -> list[list[En
 def _money_lines(
     result: CellResult, costs: Costs, tariff: Tariff, alone: Markup | str, words: Words
 ) -> list[list[Entry]]:
-    """Return the money for electricity and machine, apart and together, with what it is for 1,000 hours of audio."""
+    """Return the costs of electricity and machine, separate and total, also for 1,000 hours of audio."""
     say, price = words["cost"], machine_price(result.device, tariff)
     names = {"currency": tariff.currency, "part": say[_PART[result.device]]}
     no_machine = say["no_machine_price"].format(device=result.device)
@@ -66,7 +66,7 @@ def _money_lines(
 
 
 def cost_sentence(result: CellResult, tariff: Tariff, words: Words) -> Markup:
-    """Return the money for an hour of audio in a sentence: electricity and machine apart, and what neither holds."""
+    """Return the costs of an hour of audio in a sentence: electricity, machine, and what is not included."""
     say, costs = words["cost"], per_audio_hour(result, tariff)
     if tariff.currency is None:
         return say["no_prices"]
@@ -107,7 +107,7 @@ def currency_of(cells: Sequence[Row]) -> str | None:
 
 
 def cost_columns(cells: Sequence[Row], words: Words) -> list[Column[Row]]:
-    """Return the columns of what an hour of audio costs in each cell; of money only those that the study prices."""
+    """Return the cost columns of each cell; money only for parts with a price in the study."""
     missing = words["why_null"]
 
     def why_energy(row: Row) -> str:

@@ -42,7 +42,7 @@ def comparison_2025(rows: Sequence[Row], cells: Sequence[Row], words: Words) -> 
 
 
 def _stars(cells: Sequence[Row]) -> dict[str, str]:
-    """Return each model's stars as the study printed its own, with a dash for what was not measured."""
+    """Return each model's stars in the format of the 2025 study, with a dash for missing ones."""
     results = [result for result in results_of(cells) if result.variant == BASELINE]
     duration_s = comparison_duration(results, unmeasured_of(cells))
     of_class = [result for result in results if result.duration_s == duration_s]
@@ -90,7 +90,7 @@ def _table(rows: Sequence[Row], stars_of: dict[str, str], words: Words) -> Table
 
 
 def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | str:
-    """Say how this run's range lies to the published one, and what sets the two apart."""
+    """Compare this run's range with the published one, and explain the difference."""
     say, why = words["edlm2025_relation"], _why(row, words)
     if row["table"] == STARS:
         given = stars_of.get(row["model"])
@@ -116,7 +116,7 @@ def _difference(row: Row, stars_of: dict[str, str], words: Words) -> Markup | st
 
 
 def _why(row: Row, words: Words) -> str:
-    """Return what sets the published figure and ours apart, what is known of this row first."""
+    """Return the differences between the published figure and ours, those of this row first."""
     why = words["edlm2025_why"]
     general = why["flops_ctc"] if (row["table"], row["unit"]) == ("flops", "GMAC") else why.get(row["table"], "")
     own = row["note"] if row["table"] == "batching" else None

@@ -31,7 +31,7 @@ MOST_OTHERS = 3
 
 @dataclass(frozen=True)
 class OtherPurpose:
-    """What another purpose comes to, in a line: `pick` is a setting, or why there is none."""
+    """The result of another purpose in a line: `pick` is a setting, or the reason why there is none."""
 
     name: str
     title: str
@@ -71,7 +71,7 @@ def first_screen(
     words: Words,
     silence: Sequence[Row] = (),
 ) -> FirstScreen | None:
-    """Return what the first screen says; None where the study states no purpose.
+    """Return the content of the first screen; None if the study defines no purpose.
 
     `silence` are the rows of the table `silence_models`.
     """
@@ -99,7 +99,7 @@ def first_screen(
 
 
 def alternatives_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say what the marks of the small picture mean; None where there is nothing to choose between."""
+    """Explain the marks of the small picture; None without alternatives."""
     drawn = alternatives(of.recommendation) if of.recommendation else []
     if of.recommendation is None or not drawn:
         return None
@@ -111,7 +111,7 @@ def alternatives_takeaway(of: TakeawayContext) -> Takeaway | None:
 
 
 def _asked(recommendation: Recommendation, shown: CellResult | None, words: Words) -> Markup:
-    """Return what is asked for in a line, and how long the audio of `shown` is."""
+    """Return the limits and preference in a line, with the length of the audio of `shown`."""
     say, asked = words["first"], recommendation.asked
     limits = [
         words["asked_limit"][key].format(limit=limit_amount(key, limit, words))
@@ -170,7 +170,7 @@ def _setting(
 
 
 def _chance(recommendation: Recommendation, words: Words) -> Markup:
-    """Say how likely the pick is to be the best; nothing where there is none."""
+    """Return the probability that the pick is the best; nothing without a pick."""
     found = recommendation.certainty
     if found is None:
         return Markup()
@@ -181,7 +181,7 @@ def _chance(recommendation: Recommendation, words: Words) -> Markup:
 
 
 def _unknown(recommendation: Recommendation, words: Words) -> Markup:
-    """Name what could be better if it were known, and what was not compared."""
+    """Name settings that could be better if they were known, and those that were not compared."""
     say, found = words["first"], []
     if recommendation.unknowns:
         found.append(say["could_win"].format(names=names_of_unknown(recommendation.unknowns, words)))

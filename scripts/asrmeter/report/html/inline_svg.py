@@ -36,7 +36,7 @@ ElementTree.register_namespace("xlink", _HREF.partition("}")[0].strip("{"))
 
 
 class _Drawing(ElementTree.TreeBuilder):
-    """Builds the tree of a figure, and refuses what is none of it."""
+    """Builds the tree of a figure and refuses foreign elements."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ from asrmeter.report.layout_rows import best_of, by_way, is_measured, layout_nam
 
 @dataclass(frozen=True)
 class LayoutsSection:
-    """What the section shows besides its figure."""
+    """The content of the section besides its figure."""
 
     sentences: tuple[Markup, ...]
     table: Table
@@ -41,14 +41,14 @@ def layouts_section(rows: Sequence[Row], words: Words) -> LayoutsSection | None:
 
 
 def layouts_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say what the best other layout does beside the first, of each model; None where none was measured."""
+    """Compare the best other layout with the first, for each model; None without layouts."""
     if not any(map(is_measured, of.layouts)):
         return None
     return Markup(" ").join(_sentences(of.layouts, of.words)) or of.words["layouts"]["nothing"], []
 
 
 def _sentences(rows: Sequence[Row], words: Words) -> Iterator[Markup]:
-    """Yield for each model, variant and device what the best other layout does beside the first."""
+    """Compare the best other layout with the first, for each model, variant and device."""
     say = words["layouts"]
     pairs = [(way, pair) for way, own in by_way(rows).items() if (pair := best_of(own))]
     several = len({device for (_, _, device), _ in pairs}) > 1

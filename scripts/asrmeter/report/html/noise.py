@@ -1,4 +1,4 @@
-"""What disturbs the answer: how laps scatter, how fast the machine was, and the sittings that are left out."""
+"""Noise behind the answer: scatter of laps, speed of the machine, and excluded sittings."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ from asrmeter.report.html.table_model import Table, quantity, table_of, text_col
 
 
 def noise_caveats(cells: Sequence[Row], sittings: Sequence[Row], target: float, words: Words) -> list[Markup]:
-    """Return what a reader has to know of noise: of each device, of the machine, and of disturbed sittings."""
+    """Return the remarks on noise: for each device, the machine, and disturbed sittings."""
     found: list[Markup] = []
     for device, floor in noise_floors(cells).items():
         measured = [row for row in cells if row["device"] == device and row["status"] in MEASURED_STATUS]
@@ -29,7 +29,7 @@ def noise_caveats(cells: Sequence[Row], sittings: Sequence[Row], target: float, 
 
 
 def sittings_table(sittings: Sequence[Row], words: Words) -> Table:
-    """Return the sittings that were disturbed or are left out, with the reason, and what was seen of the machine."""
+    """Return the disturbed or excluded sittings with the reason and the readings of the machine."""
     say, missing = words["failures"], words["why_null"]["not_measured"]
     counts = {True: words["provenance"]["yes"], False: words["provenance"]["no"]}
 

@@ -1,4 +1,4 @@
-"""What the report leaves out though a reader would look for it, with the reasons.
+"""Parts that the report does not show although a reader would expect them, with the reasons.
 
 What the study never asked for is left out without a word: a GPU beside the CPU, a second batch size, profiles.
 """
@@ -25,7 +25,7 @@ class NotShown:
 
 
 def not_shown(of: TakeawayContext, figures: Collection[str], has_texts: bool, is_withheld: bool) -> list[NotShown]:
-    """Return what is left out for a reason.
+    """Return the parts that are left out, with reasons.
 
     `figures` are the names of those that are shown. `has_texts` says whether transcripts are, `is_withheld` whether the
     study withholds them all.

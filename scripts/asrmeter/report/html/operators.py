@@ -38,7 +38,7 @@ def operators_section(operators: Sequence[Row], words: Words) -> dict[str, Any]:
 
 
 def operators_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say for how many of the profiled cells which group of operators takes most."""
+    """Count the profiled cells by their largest group of operators."""
     done = [profile for profile in profiles(of.tables.operators) if not profile.failed]
     if not done:
         return None

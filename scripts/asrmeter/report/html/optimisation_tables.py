@@ -1,4 +1,4 @@
-"""The tables of what would make it faster: all figures, the stages side by side, and what has no figures."""
+"""The tables of optimisations: all figures, the stages side by side, and proposals without figures."""
 
 from collections.abc import Callable, Sequence
 
@@ -106,7 +106,7 @@ def stages_table(rows: Sequence[Row], words: Words) -> Table:
 
 
 def left_table(rows: Sequence[Row], words: Words) -> Table:
-    """Return what has no figures, with the reason; models that share it are in one line."""
+    """Return the proposals without figures, with the reason; models with the same reason share a line."""
     models: dict[tuple[str, ...], list[str]] = {}
     first: dict[tuple[str, ...], Row] = {}
     for row in rows:
@@ -119,7 +119,7 @@ def left_table(rows: Sequence[Row], words: Words) -> Table:
 
 
 def _names(rows: Sequence[Row], words: Words) -> list[Column[Row]]:
-    """Return the columns that say what a row is about; devices only where there are several."""
+    """Return the identifying columns of a row; the device only if there are several."""
 
     def proposal(row: Row) -> str:
         wording = words["proposal_wording"].get(row["proposal"], row["wording"]) if row["proposal"] else None
@@ -138,7 +138,7 @@ def _noted(text: str, note: str) -> Markup | str:
 
 
 def _what(row: Row, words: Words) -> Markup | str:
-    """Return what is held against what: a variant alone is held against the baseline."""
+    """Return the two sides of a comparison; a variant alone is compared with the baseline."""
     say, names = words["optimisations"], {name: row[name] for name in ("variant", "baseline")}
     if row["kind"] == "variant":
         return row["variant"] if row["baseline"] == BASELINE else say["against"].format(**names)
@@ -154,7 +154,7 @@ def _reason() -> Column[Row]:
 
 
 def _how_it_differs(row: Row, words: Words) -> Markup:
-    """Return what is not as in the baseline: settings, what differs by nature, an imitated number format."""
+    """Return the differences from the baseline: settings, inherent differences, an emulated number format."""
     say = words["optimisations"]
     unequal = say["not_equal"] if row["equal_settings"] is False else ""
     return join(

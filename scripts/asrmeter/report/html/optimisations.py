@@ -1,4 +1,4 @@
-"""The section on what would make it faster: the sentences for whoever decides, and the tables that they rest on."""
+"""The section on optimisations: sentences for the decision, and the tables behind them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from asrmeter.report.optimisation_rows import by_model_and_device, have_several_
 
 @dataclass(frozen=True)
 class OptimisationsSection:
-    """What the section shows besides its figure; `absent` names what the study does not try, "" if it tries all."""
+    """The content of the section besides its figure; `absent` names untested proposals, "" if all are tested."""
 
     headlines: tuple[Markup, ...]
     sentences: tuple[Markup, ...]
@@ -53,7 +53,7 @@ def optimisations_section(rows: Sequence[Row], gate: float | None, words: Words)
 
 
 def optimisations_takeaway(of: TakeawayContext) -> Takeaway | None:
-    """Say how many proposals help, and how many do not; None where none was measured."""
+    """Count the proposals by verdict; None if none was measured."""
     verdicts = Counter(row["verdict"] for row in measured(of.optimisations))
     if not verdicts:
         return None
@@ -67,7 +67,7 @@ def optimisations_takeaway(of: TakeawayContext) -> Takeaway | None:
 
 
 def _headlines(rows: Sequence[Row], words: Words) -> Iterator[Markup]:
-    """Yield for each model what makes it faster most, as far as there is room."""
+    """Yield the best optimisation of each model, as far as there is room."""
     ways = by_model_and_device(rows)
     for own in list(ways.values())[:FEW]:
         yield _headline(own, _where(own[0], rows, words), words)
@@ -119,7 +119,7 @@ def _interval(row: Row, words: Words) -> Markup:
 
 
 def _accuracy(row: Row, words: Words) -> Markup:
-    """Return what became of the words."""
+    """Return the change of the transcripts."""
     say = words["optimisations"]
     if row["share_identical"] == 1:
         return say["same_words"]
@@ -132,7 +132,7 @@ def _accuracy(row: Row, words: Words) -> Markup:
 
 
 def _sentences(rows: Sequence[Row], words: Words) -> Iterator[Markup]:
-    """Yield what larger batches bring, and what the baseline owes to what it has already."""
+    """Yield the gain of larger batches, and of the optimisations that the baseline already includes."""
     say = words["optimisations"]
     helping = [row for row in rows if row["verdict"] == Verdict.HELPS]
     batches = [row for row in helping if row["kind"] == "batch"]
@@ -154,5 +154,5 @@ def _sentences(rows: Sequence[Row], words: Words) -> Iterator[Markup]:
 
 
 def _where(row: Row, rows: Sequence[Row], words: Words) -> Markup:
-    """Return on which device it is, where there are several."""
+    """Return the device, if there are several."""
     return words["optimisations"]["where"].format(device=row["device"]) if have_several_devices(rows) else Markup()

@@ -1,4 +1,4 @@
-"""The report: what the template is given, and its rendering to one self-contained HTML file.
+"""The report: the template's values, and its rendering to one self-contained HTML file.
 
 Words are trusted markup; everything that comes from a study, a table or a transcript is escaped.
 """
@@ -112,7 +112,7 @@ def render(template_folder: Path, context: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made of: a complete study, and the rows of its tables.
+    """The sources of a report: a complete study and the rows of its tables.
 
     `sittings` holds a row for each cell and lap, `bottlenecks` the tables of what holds cells back,
     `selection` which speech was chosen and from where, `segments` its rows by their id, `audio` that of those that
@@ -290,7 +290,7 @@ def _rules(report: Report, words: Words) -> list[Markup]:
 
 
 def _method(study: Study, cells: Sequence[Row], words: Words) -> list[Markup]:
-    """Return how it was measured, with the values of the study's protocol; nothing of what there was none of."""
+    """Return the description of the method with the values of the study's protocol, without unused parts."""
     protocol = study.protocol
     values = {key: f"{value:g}" for key, value in protocol if value is not None} | {"target": percent(protocol.target)}
     time = words["method_time"]["budget_s" if protocol.minutes is None else "minutes"].format(**values)

@@ -44,7 +44,7 @@ def _study_facts(study: Mapping[str, Any], cells: Sequence[Row], words: Words) -
 
 
 def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Markup, str]]:
-    """Return where the speech comes from and which of it was chosen."""
+    """Return the source of the speech and the selection."""
     say = words["provenance"]
     classes = [say["class"].format(**entry) for entry in selection["classes"]]
     facts = [
@@ -56,7 +56,7 @@ def _corpus_facts(selection: Mapping[str, Any], words: Words) -> list[tuple[Mark
 
 
 def _machines(cells: Sequence[Row], sittings: Sequence[Row], words: Words) -> list[dict[str, Any]]:
-    """Return each machine with the values that its cells recorded, all of them where they differ."""
+    """Return each machine with the values recorded by its cells, all of them if they differ."""
     keys = (
         "device_name", "cpu_name", "n_cpus", "memory_bytes", "os", "gpu_name", "driver_version", "threads",
         "python_version", "torch_version", "transformers_version", "protocol", "corpus_sha256", "commit",
@@ -107,7 +107,7 @@ def _clock(seconds: float) -> str:
 
 
 def _command(cells: Sequence[Row]) -> str:
-    """Return what reproduces the run: the same code, and the study as it stands in the report."""
+    """Return the instructions to reproduce the run: the same code, and the study shown in the report."""
     commits = sorted({row["commit"] for row in cells if row["commit"]})
     # Changes that were never committed cannot be checked out.
     checkout = [f"git checkout {commits[0]}"] if len(commits) == 1 and commits[0].isalnum() else []

@@ -39,4 +39,4 @@ FAMILY = External()
 
 def refuse(_setup: Setup) -> NoReturn:
     """Raise UnsupportedError: transformers has nothing to run."""
-    raise UnsupportedError("the model is elsewhere; only an engine of your own can run it (docs/own-runtime.md)")
+    raise UnsupportedError("the model is external; only your own engine can run it (docs/own-runtime.md)")

@@ -17,7 +17,7 @@ class FasterWhisperOptions(RuntimeOptions):
 
     __pydantic_config__: ClassVar = options_config(
         "faster_whisper",
-        "Run by faster-whisper with its own defaults, one segment after another: settings are not those of the others.",
+        "Run by faster-whisper with its own defaults, one segment after another. Its settings differ from the others.",
     )
     title: ClassVar[str] = "faster-whisper"
     classes: ClassVar[Mapping[str, str]] = {"whisper": "engine:FasterWhisper"}

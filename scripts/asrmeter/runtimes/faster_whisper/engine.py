@@ -47,9 +47,7 @@ class FasterWhisper(CTranslate2Runtime):
 
     def __init__(self, setup: Setup) -> None:
         if setup.random_weights:
-            raise UnsupportedError(
-                "faster-whisper cannot be made to write texts of a given length, and those of random weights have none"
-            )
+            raise UnsupportedError("faster-whisper cannot write texts of a given length, which random weights need")
         self._source = setup.folder
         super().__init__(self._open, setup)
         self._rules = Decoding.of_folder(setup.folder, self._whisper.hf_tokenizer)

@@ -16,7 +16,7 @@ class TorchLoopOptions(RuntimeOptions):
     """How the loop runs a model."""
 
     __pydantic_config__: ClassVar = options_config(
-        "torch_loop", "Whisper by transformers' network in torch, with a greedy loop of asrmeter's own."
+        "torch_loop", "Whisper with transformers' network in torch and asrmeter's own greedy loop."
     )
     title: ClassVar[str] = "torch_loop"
     classes: ClassVar[Mapping[str, str]] = {"whisper": "whisper:TorchLoopWhisper"}

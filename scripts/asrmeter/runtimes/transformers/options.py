@@ -38,7 +38,7 @@ class TransformersOptions(RuntimeOptions):
     dtype: Dtype = field(default="float32", metadata={"description": "Number format of weights and activations."})
     encoder_dtype: Dtype = field(
         default_factory=derived,
-        metadata={"description": "Number format of the encoder, where it differs from the decoder's. Default: dtype."},
+        metadata={"description": "Number format of the encoder. Default: dtype."},
     )
     decoder_dtype: Dtype = field(
         default_factory=derived,
@@ -140,14 +140,14 @@ class TransformersOptions(RuntimeOptions):
         if self.quantisation != "none" and self.dtypes != {"float32"}:
             raise AsrmeterError("quantisation: what is not in 8 bits is float32 there; leave out the dtypes")
         if self.tf32 and "float32" not in self.dtypes:
-            raise AsrmeterError("tf32: it rounds products of float32, and nothing here is float32")
+            raise AsrmeterError("tf32: it rounds float32 products, and this variant has none")
         if self.attention == FLASH and "float32" in self.dtypes:
             raise AsrmeterError(f"attention: {FLASH} computes in float16 and bfloat16 alone; set dtype")
 
     def why_not(self, family: str | None, device: str, host: "Host") -> str | None:
         """See `RuntimeOptions`."""
         if family == "ctc" and self.cache != "dynamic":
-            beside = "compile: encoder is all" if self.compile == "all" else "nothing is kept from token to token"
+            beside = "compile: encoder is all" if self.compile == "all" else "it keeps nothing from token to token"
             return f"a {family} model has no decoder; {beside}"
         for option in self._for_gpus():
             if device == "cpu":

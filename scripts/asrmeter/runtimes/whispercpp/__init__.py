@@ -35,7 +35,7 @@ class WhisperCppOptions(RuntimeOptions):
     def why_not(self, family: str | None, device: str, host: Host) -> str | None:
         """See `RuntimeOptions`."""
         if device != "cpu":
-            return "whisper.cpp as PyPI has it computes on the CPU"
+            return "the whisper.cpp package of PyPI runs on the CPU only"
         return super().why_not(family, device, host)
 
     def conversion(self) -> Conversion:

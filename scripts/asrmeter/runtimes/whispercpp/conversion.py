@@ -83,7 +83,7 @@ def convert(source: Path, family: str, number_format: str, target: Path) -> None
         source, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
     if not torch.equal(network.proj_out.weight, network.model.decoder.embed_tokens.weight):
-        raise UnsupportedError("the model's output layer is not its embedding, which whisper.cpp takes for granted")
+        raise UnsupportedError("the model's output layer is not its embedding, which whisper.cpp requires")
     words = _words(json.loads(tokenizer)["model"]["vocab"], _KINDS[config["vocab_size"]][1])
     if _object(source / "provenance.json").get("weights") == "random":
         words.append(_SUPPRESSED_WORD.encode())
@@ -108,9 +108,7 @@ def _check(
     has_languages, end = _KINDS[n_tokens]
     own = (vocabulary.is_multilingual(n_tokens, generation, config), *map(vocabulary.number, (END, START)))
     if own != (has_languages, end, end + 1) or not vocabulary.has_timestamps(n_tokens):
-        raise UnsupportedError(
-            "the model's tokens are in another order than OpenAI's, which whisper.cpp takes for granted"
-        )
+        raise UnsupportedError("the model's tokens are in another order than OpenAI's, which whisper.cpp requires")
     for key in ("repetition_penalty", "no_repeat_ngram_size"):
         if generation.get(key) not in (None, 0, 1.0):
             raise UnsupportedError(f"the model decodes with {key} {generation[key]}, which whisper.cpp does not have")
@@ -143,7 +141,7 @@ def _words(vocabulary: Mapping[str, int], n_words: int) -> list[bytes]:
     try:
         return [bytes(signs[sign] for sign in by_number[number]) for number in range(n_words)]
     except KeyError as error:
-        raise AsrmeterError(f"tokenizer.json: {error} is missing, or stands for no byte") from error
+        raise AsrmeterError(f"tokenizer.json: {error} is missing, or does not represent a byte") from error
 
 
 def _byte_of_sign() -> dict[str, int]:

@@ -204,7 +204,7 @@ class Decoding:
         """Raise UnsupportedError if the model has no timestamps, and thus no long form."""
         if not self.has_timestamps:
             raise UnsupportedError(
-                f"the model has no tokens for timestamps, by which Whisper goes on after {FAMILY.window_s} s; it "
+                f"the model lacks tokens for timestamps, which Whisper needs to continue after {FAMILY.window_s} s; it "
                 "transcribes segments up to that"
             )
 
