@@ -31,6 +31,7 @@ rule all:
     default_target: True
     input:
         "<results>/report.html",
+        "<results>/answer.txt",
         "<results>/study.json",
         # Named here too, so that a cell or layout whose file was deleted is measured again.
         ALL_SITTINGS,
