@@ -48,8 +48,10 @@ class LogHandler(LogHandlerBase):
             else:
                 self._steps.show(record)
         except BrokenPipeError:
-            # Whoever read along has left; the run goes on.
-            self.setLevel(logging.CRITICAL + 1)
+            # Whoever read along has left. The run goes on, and its exit status says nothing of this.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
         except Exception:
             self.handleError(record)
 

@@ -121,6 +121,18 @@ def test_a_failed_job_shows_its_log_and_the_way_on(in_a_file: Kept, tmp_path: Pa
     assert not [line for line in in_a_file.lines if "CalledProcessError" in line or "At least one job" in line]
 
 
+def test_an_interrupted_run_blames_no_job(in_a_file: Kept) -> None:
+    said = "Terminating processes on user request, this might take some time."
+    failed = {"event": "job_error", "jobid": 1, "rule_name": "measure_cpu", "rule_msg": None, "log": []}
+    hint = {"msg": f"Complete log(s): {ROOT}/.snakemake/log/a.log", "levelno": logging.INFO}
+    show(in_a_file, [begun(1, "measure_cpu"), {"msg": said, "levelno": logging.WARNING}, failed, hint])
+    assert in_a_file.lines[1:] == [
+        "Interrupted: waiting for the jobs to end ...",
+        "Run the same command again: what is done is kept. Snakemake's whole log: "
+        + os.path.relpath(ROOT / ".snakemake/log/a.log"),
+    ]
+
+
 def test_what_is_wrong_is_shown_and_the_rest_is_not(in_a_file: Kept) -> None:
     levels = {"Building DAG of jobs...": logging.INFO, "a file is older": logging.WARNING, "no rule": logging.ERROR}
     levels |= {"Creating conda environment envs/measure.yaml...": logging.INFO}
@@ -185,6 +197,21 @@ def test_what_jobs_write_goes_to_a_file(tmp_path: Path) -> None:
     (log,) = (tmp_path / ".snakemake" / "log").glob("*.jobs.log")
     # Jobs do not see the folder in which Snakemake found the plugin.
     assert log.read_text().splitlines() == ["of a job", "of a job", f"path={tmp_path}"]
+
+
+def test_a_run_outlives_who_reads_along(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    with subprocess.Popen(
+        [sys.executable, "-c", JOB, "run"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout and run.stderr
+        run.stdout.close()
+        run.stderr.close()
+        assert run.wait(30) == 0
 
 
 def test_a_dry_run_is_shown_as_ever(tmp_path: Path) -> None:

@@ -40,10 +40,11 @@ _MOST_FAILED_CELLS = 20
 _LOG_LINES = 10
 _LOG_BYTES = 1 << 16
 # Of Snakemake's own lines, those that say why nothing happens for a while.
-_WAITS = re.compile(r"Creating conda env|Pulling (singularity|container)|Terminating|Will exit after|Nothing to be")
+_WAITS = re.compile(r"Creating conda env|Pulling (singularity|container)|Will exit after|Nothing to be")
 # What Snakemake says of a failed job beside the event that has its log, and of all of them at the end.
 _SAID_TWICE = re.compile(r"Exiting because a job|.*CalledProcessError|WorkflowError:\s+At least one job", re.DOTALL)
 _LOG_HINT = "Complete log(s): "
+_INTERRUPTED = "Terminating processes on user request"
 
 
 class Screen(Protocol):
@@ -89,6 +90,7 @@ class Steps:
         self._tick = -1
         self._n_failed_cells = 0
         self._n_failed = 0
+        self._is_interrupted = False
         self._events: dict[str, Callable[[Any], None]] = {
             "run_info": self._plan,
             "job_info": self._begin,
@@ -103,12 +105,15 @@ class Steps:
             self._events[event](record)
         elif hasattr(record, OWN):
             self._show_own(record.getMessage(), getattr(record, OWN))
+        elif record.getMessage().startswith(_INTERRUPTED):
+            self._is_interrupted = True
+            self._say("Interrupted: waiting for the jobs to end ...")
         elif record.levelno >= logging.WARNING:
             if not _SAID_TWICE.match(record.getMessage()):
                 self._say(record.getMessage())
         elif not event and _WAITS.match(record.getMessage()):
             self._say(record.getMessage())
-        elif record.getMessage().startswith(_LOG_HINT) and self._n_failed:
+        elif record.getMessage().startswith(_LOG_HINT) and (self._n_failed or self._is_interrupted):
             self._sum_up(record.getMessage().removeprefix(_LOG_HINT))
 
     def _plan(self, record: Any) -> None:
@@ -144,6 +149,8 @@ class Steps:
         self._show_other_bar(name)
 
     def _fail(self, record: Any) -> None:
+        if self._is_interrupted:
+            return
         self._n_failed += 1
         title = _title(_step_of(record.rule_name))
         logs = [str(path) for path in record.log]
@@ -196,10 +203,10 @@ class Steps:
 
     def _sum_up(self, logs: str) -> None:
         paths = ", ".join(os.path.relpath(path) for path in logs.split(", "))
-        self._say(
-            f"{count(self._n_failed, 'job')} failed. Put right what is said above and run the same command again: what "
-            f"is done is kept. Snakemake's whole log: {paths}"
+        failed = (
+            f"{count(self._n_failed, 'job')} failed. Put right what is said above and run" if self._n_failed else "Run"
         )
+        self._say(f"{failed} the same command again: what is done is kept. Snakemake's whole log: {paths}")
 
     def _say_timed(self, text: str) -> None:
         minutes, seconds = divmod(int(self._clock() - self._began_s), 60)
