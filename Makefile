@@ -4,20 +4,26 @@ PYTHON ?= python3
 CORES ?= all
 # Another study: make run STUDY=studies/mine.yaml
 STUDY ?=
+# All that pip and Snakemake say: make run VERBOSE=1
+VERBOSE ?=
 # A finished run under a name: make keep NAME=before
 NAME ?=
 RESULTS ?= results
 
 VENV := .venv
 ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+QUIET := $(if $(VERBOSE),,@)
+# Snakemake finds the logger plugin in scripts/.
+STEPS := $(if $(VERBOSE),,--logger asrmeter)
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .PHONY: run runtimes keep share slurm test check lint lint-types lint-tests lint-style lint-workflow format schema columns docs lock pictures clean help
 
 run: $(VENV)/run.stamp ## set up, run the study, write results/report.html
-	$(if $(STUDY),$(ACTIVATE) python scripts/check_study.py $(STUDY))
-	$(ACTIVATE) snakemake --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
+	$(if $(STUDY),$(QUIET)$(ACTIVATE) python scripts/check_study.py $(STUDY))
+	$(QUIET)$(ACTIVATE) PYTHONPATH="$(CURDIR)/scripts$${PYTHONPATH:+:$$PYTHONPATH}" \
+		snakemake --cores $(CORES) --resources gpu=1 $(STEPS) $(if $(STUDY),--configfile $(STUDY))
 
 runtimes: $(VENV)/run.stamp $(VENV)/runtimes.stamp ## set up every optional runtime: ONNX Runtime, OpenVINO, whisper.cpp, faster-whisper, torchao
 
@@ -95,11 +101,13 @@ help: ## print this list
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asrmeter needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	$(QUIET)$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
-	touch $@
+	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). It takes minutes the first time: PyTorch alone is up to 3 GB."
+	$(QUIET)$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(if $(VERBOSE),,--quiet) \
+		--requirement $<
+	@touch $@
 
 $(VENV)/axe.stamp: tests/browser/package-lock.json | $(VENV)/bin/python
 	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund

@@ -31,6 +31,7 @@ rule all:
     default_target: True
     input:
         "<results>/report.html",
+        "<results>/answer.txt",
         "<results>/study.json",
         # Listed here too, so that a cell or layout with a deleted file is measured again.
         ALL_SITTINGS,

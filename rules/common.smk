@@ -57,7 +57,10 @@ with errors_in_one_line():
         json.dumps(STUDY.as_json(), ensure_ascii=False), source=source
     )
 if STUDY.device_note and workflow.is_main_process:
-    logger.info(f"Measuring on the CPU only: {STUDY.device_note}.")
+    logger.info(
+        f"Measuring on the CPU only: {STUDY.device_note}.",
+        extra={snakemake_api.OWN: None},
+    )
 
 
 pathvars:

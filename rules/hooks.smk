@@ -3,13 +3,14 @@ Hooks of the whole run: check for disk space, time ledger and progress.
 
 Needs: the cells of the study
 Makes: a line on the terminal and in <results>/logs/progress.log whenever a measurement begins or ends
-Steps: try to write; forget earlier attempts; begin the time ledger; print the plan; listen to Snakemake's own log.
-Nothing of this runs in the jobs
+Steps: try to write; forget earlier attempts; begin the time ledger; print the plan; listen to Snakemake's own log;
+print the answer. Nothing of this runs in the jobs
 """
 
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import check_room
 from asrmeter.measure import retries
-from asrmeter.records import earlier
+from asrmeter.records import answer_file, earlier
 from asrmeter.sources import packages
 from asrmeter.workflow.announcement import announcement
 from asrmeter.workflow.briefing import Briefing
@@ -27,8 +28,22 @@ def brief(jobs):
         SAY(line)
 
 
-snakemake_api.after_dry_run(
-    workflow, lambda: or_exit(brief, snakemake_api.planned_jobs(workflow))
+def answer(jobs):
+    "Say what the report answers, if it was asked for, and where it is."
+    if any(job.rule == "report" for job in jobs):
+        try:
+            said = answer_file.lines(Path(PLAN.results))
+        except AsrmeterError as error:
+            # Somebody deleted it; the run ended well all the same.
+            said = [str(error)]
+        for line in said:
+            SAY(line)
+
+
+snakemake_api.after_run(
+    workflow,
+    after_dry=lambda: or_exit(brief, snakemake_api.planned_jobs(workflow)),
+    after_success=lambda: answer(snakemake_api.planned_jobs(workflow)),
 )
 
 

@@ -2,7 +2,7 @@
 Report.
 
 Needs: the tables, the study, the template in report/, and optionally the tables of another run to compare with
-Makes: <results>/figures/*.svg, <results>/report.html
+Makes: <results>/figures/*.svg, <results>/report.html, <results>/answer.txt
 Steps: draw, render
 """
 
@@ -79,7 +79,7 @@ rule figures:
 
 
 rule report:
-    "Render the report as one self-contained file."
+    "Render the report as one self-contained file, and its answer as text."
     input:
         code("make_report.py"),
         "report/style.css",
@@ -109,11 +109,12 @@ rule report:
         other_run=OTHER_TABLES,
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
     output:
-        report(
+        html=report(
             "<results>/report.html",
             caption="../report/caption.rst",
             category="Report",
         ),
+        answer="<results>/answer.txt",
     log:
         "<results>/logs/report.log",
     conda:
@@ -146,6 +147,7 @@ rule report:
             --compare-with {params.other_run:q} \
             --figures {input.figures:q} \
             --template-folder {params.template:q} \
-            --output {output:q} \
+            --output {output.html:q} \
+            --answer {output.answer:q} \
             2> >(tee {log:q} >&2)
         """

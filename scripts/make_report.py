@@ -14,7 +14,7 @@ from asrmeter.workflow.cli import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the report: one self-contained HTML file."""
+    """Write the report, one self-contained HTML file, and its answer in a few lines of text."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=Path, required=True, help="the complete study, study.json")
     for name in TABLES:
@@ -25,8 +25,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (SVG), in the report's order")
     parser.add_argument("--template-folder", type=Path, required=True, help="folder of the template, style and texts")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+    parser.add_argument("--answer", type=Path, required=True, help="text file to write: the report's answer")
     arguments = parser.parse_args(argv)
-    html, _ = report_of(
+    report = report_of(
         Sources(
             study=arguments.study,
             tables={name: getattr(arguments, name) for name in TABLES},
@@ -37,7 +38,8 @@ def main(argv: list[str] | None = None) -> None:
             template_folder=arguments.template_folder,
         )
     )
-    write_atomically(arguments.output, html)
+    write_atomically(arguments.output, report.html)
+    write_atomically(arguments.answer, report.answer)
 
 
 if __name__ == "__main__":

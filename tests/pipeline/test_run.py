@@ -71,7 +71,7 @@ def test_a_run_makes_every_file(finished: Checkout) -> None:
     )
     tables = {f"tables/{table}.{ending}" for table in names for ending in ("parquet", "csv")}
     figures = {f"figures/{figure}.svg" for figure in FIGURES}
-    assert top == {".gitkeep", run_lock.FILE, "report.html", "study.json"} | tables | figures
+    assert top == {".gitkeep", run_lock.FILE, "report.html", "answer.txt", "study.json"} | tables | figures
     assert finished.measured == sorted(MEASURED)
     profiles = {f"profiles/{cell}.{ending}" for cell in PROFILED for ending in ("parquet", "trace.json.gz")}
     assert {name for name in made if name.startswith(("profiles/", "ceilings/"))} == profiles | {

@@ -13,6 +13,7 @@ from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.report.catalogue import load_words
 from asrmeter.report.html.first_screen import MOST_OTHERS, FirstScreen, alternatives_takeaway, first_screen
 from asrmeter.report.html.takeaways import TakeawayContext
+from asrmeter.report.text.answer import answer_text
 from helpers.pages import HOSTILE, TEMPLATES
 from helpers.tables import Cell, cell, example_study, failed, without_interval
 
@@ -223,6 +224,28 @@ def drawn_of(cells: list[Cell], scenarios: dict[str, Any]) -> list[Alternative]:
     found = recommend_first(results_of(cells), unmeasured_of(cells), example_study({"scenarios": scenarios}))
     assert found is not None
     return alternatives(found)
+
+
+def test_the_answer_as_text_is_what_the_first_screen_says() -> None:
+    text = answer_text(answered([quick(**QUICK), slow()]), WORDS)
+    assert text.replace("\u202f", " ").replace("\xa0", " ").splitlines() == [
+        "Run quick: 60.0 times real time. transformers on cpu, batch 1.",
+        "mine: WER ≤ 15 %, median ≤ 1 s; then most throughput. Requests of 30.0 s.",
+        "Sure: more than 99 % likely to be the best that meets the limits.",
+    ]
+
+
+def test_the_text_says_why_there_is_no_answer() -> None:
+    found = answered([quick(wer=0.4), slow(wer=0.3)])
+    first, asked, nearest = answer_text(found, WORDS).splitlines()
+    assert first == said(found.headline) and asked.startswith("mine: ") and nearest.startswith("What comes nearest: ")
+    assert answer_text(screen([quick()], {}), WORDS) == said(WORDS["answer"]["no_scenarios"]) + "\n"
+
+
+def test_the_text_has_no_marks_and_nothing_unseen() -> None:
+    odd = cell(f"{HOSTILE}\x1b[2J", **{"wer": 0.1, "wer_ci_low": 0.09, "wer_ci_high": 0.12, **OWN, **QUICK})
+    text = answer_text(answered([odd, slow()]), WORDS)
+    assert HOSTILE in text and "\x1b" not in text and "&lt;" not in text and "<span>" not in text
 
 
 def test_of_each_model_and_standing_the_best_is_drawn() -> None:

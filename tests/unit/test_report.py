@@ -617,7 +617,7 @@ def command_line(tmp_path: Path, cells: list[dict[str, Any]]) -> list[str]:
     (tmp_path / "segments.json").write_text(json.dumps(list(example_segments().values())))
     options |= {"selection": tmp_path / "selection.json", "segments": tmp_path / "segments.json"}
     options |= {"template-folder": TEMPLATES}
-    options |= {"output": tmp_path / "report.html"}
+    options |= {"output": tmp_path / "report.html", "answer": tmp_path / "answer.txt"}
     figures = ["--figures", *(str(tmp_path / f"{name}.svg") for name in FIGURES)]
     command = [part for key, value in options.items() for part in (f"--{key}", str(value))] + figures
     return command
@@ -628,6 +628,7 @@ def test_command_line_writes_the_report(tmp_path: Path):
     command = command_line(tmp_path, cells)
     make_report.main([*command, "--compare-with"])
     assert (tmp_path / "report.html").read_text() == rendered(cells)
+    assert (tmp_path / "answer.txt").read_text().startswith("whisper-tiny.en: 42.3 times real time. ")
     other = [row | {"torch_version": "2.7.1"} for row in cells]
     write_tables(tmp_path / "other", other, example_transcripts(other))
     make_report.main([*command, "--compare-with", str(tmp_path / "other")])

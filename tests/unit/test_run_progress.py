@@ -12,7 +12,7 @@ import pytest
 from asrmeter.records import cell_record
 from asrmeter.study import validation
 from asrmeter.workflow.announcement import announcement, approx_duration
-from asrmeter.workflow.progress import RunProgress, Sittings
+from asrmeter.workflow.progress import CellsDone, RunProgress, Sittings
 from helpers.records import header
 
 A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}/lap1" for batch_size in (1, 2, 4))
@@ -118,7 +118,7 @@ class Watched:
         self.lines: list[str] = []
         self.results = results
 
-        def say(line: str) -> None:
+        def say(line: str, shown: CellsDone) -> None:
             self.lines.append(line.removeprefix("cells: "))
             # As Snakemake's log it comes back.
             logger.info(line)

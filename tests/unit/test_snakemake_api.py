@@ -149,10 +149,29 @@ def test_snakemake_reads_its_command_line_by_our_readers(tmp_path: Path, monkeyp
         cli.parse_config(["seed=1", "fetch"])
 
 
-@pytest.mark.parametrize(("dryrun", "is_main_process", "said"), [(True, True, 1), (False, True, 0), (True, False, 0)])
-def test_a_dry_run_ends_with_the_plan(dryrun: bool, is_main_process: bool, said: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dryrun": True}, ["plan"]),
+        ({"dryrun": True, "is_main_process": False}, []),
+        ({}, ["answer"]),
+        ({"touch": True}, []),
+        ({"is_main_process": False}, []),
+    ],
+)
+def test_a_run_ends_with_its_answer_or_plan(changes: dict[str, bool], said: list[str]) -> None:
     done: list[str] = []
-    one = workflow(execute=lambda *a, **b: done.append("listed"), dryrun=dryrun, is_main_process=is_main_process)
-    snakemake_api.after_dry_run(one, lambda: done.append("said"))
+    one = workflow(execute=lambda *a, **b: done.append("ran"), **{"touch": False, **changes})
+    snakemake_api.after_run(one, lambda: done.append("plan"), lambda: done.append("answer"))
     one.execute(1, two=2)
-    assert done == ["listed", *["said"] * said]
+    assert done == ["ran", *said]
+
+
+def test_a_failed_run_has_no_answer() -> None:
+    def execute() -> None:
+        raise RuntimeError("a job failed")
+
+    one = workflow(execute=execute, dryrun=False)
+    snakemake_api.after_run(one, pytest.fail, pytest.fail)
+    with pytest.raises(RuntimeError, match="a job failed"):
+        one.execute()

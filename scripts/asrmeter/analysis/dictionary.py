@@ -61,7 +61,7 @@ for field in pq.read_schema("results/tables/cells.parquet"):
 ## How to read a column
 
 The name of a column says what was measured, in which unit, and which statistic of it. `latency_s_p95` is a latency in
-seconds, of which 95 in 100 requests took that long or less: its 95th percentile. `latency_s_p95_ci_low` and
+seconds, the 95th percentile: 95 in 100 requests took that long or less. `latency_s_p95_ci_low` and
 `latency_s_p95_ci_high` are the ends of the 95 % interval of this figure.
 
 | part of a name | means |

@@ -21,6 +21,7 @@ from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.common.files import write_atomically
 from asrmeter.common.paths import ROOT
 from asrmeter.common.table_types import Holds
+from asrmeter.records.answer_file import REPORT
 from asrmeter.records.run_folders import of_report
 from asrmeter.report.figure_registry import FIGURES
 from asrmeter.report.html.page import linkable
@@ -30,7 +31,7 @@ from asrmeter.study import grid, ownership
 from asrmeter.study.model import Study
 from asrmeter.workflow import run_lock
 
-NAME, REPORT, COLUMNS = "share.zip", "report.html", "columns.md"
+NAME, COLUMNS = "share.zip", "columns.md"
 # The first day that a zip knows: one zip is as another, whenever it was made.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _AGAIN = "finish the run first: snakemake with its study"
@@ -62,10 +63,11 @@ def share(results: Path) -> Shared:
     files = {name: results / "tables" / f"{name}.parquet" for name in names}
     _check_files(results, [sources.study, *files.values(), sources.selection, sources.segments, *sources.figures])
     _check_tables(results, study, files["cells"])
-    html, privacy = report_of(sources, is_packed=True)
+    report = report_of(sources, is_packed=True)
+    privacy = report.privacy
     tables = privacy.tables_of(names)
     content = {
-        REPORT: html.encode(),
+        REPORT: report.html.encode(),
         ownership.FILE: (json.dumps(privacy.shown_study.as_json(), indent=2, ensure_ascii=False) + "\n").encode(),
         COLUMNS: dictionary.as_markdown().encode(),
         **{f"tables/{name}.csv": parquet.as_csv(_without_withheld(name, files[name], privacy)) for name in tables},

@@ -32,6 +32,22 @@ _POLL, _END = "poll", "end"
 FileVersion = tuple[int, int] | None
 
 
+@dataclass(frozen=True)
+class CellsDone:
+    """What a line about measurements says, for a bar: `left_s` is None where it is unknown, `has_news`: of failures."""
+
+    n_over: int
+    n_all: int
+    lap: int
+    n_laps: int
+    left_s: float | None
+    now: tuple[str, ...]
+    has_news: bool
+
+
+Say = Callable[[str, CellsDone], None]
+
+
 @dataclass
 class Sittings:
     """The sittings of a run, by id, and their states; times are seconds of a monotonic clock.
@@ -86,6 +102,12 @@ class Sittings:
         return (self.ended_s - self.began_s) / len(self.ended) * self.n_left
 
     @property
+    def lap(self) -> int:
+        """The first lap that is not over, or the last."""
+        over = Counter(map(_lap, (*self.earlier, *self.ended, *self.without_record)))
+        return next((lap for lap, n in sorted(self.in_lap.items()) if over[lap] < n), max(self.in_lap, default=1))
+
+    @property
     def failed(self) -> Counter[str]:
         """The number of cells that failed in a lap, by status."""
         both = (*self.earlier.items(), *self.ended.items())
@@ -93,9 +115,7 @@ class Sittings:
 
     def line(self, news: Sequence[str] = ()) -> str:
         """Return the progress in one line, which names the failed sittings in `news`."""
-        done = Counter(map(_lap, (*self.earlier, *self.ended)))
-        over = done + Counter(map(_lap, self.without_record))
-        lap = next((lap for lap, n in sorted(self.in_lap.items()) if over[lap] < n), max(self.in_lap, default=1))
+        done, lap = Counter(map(_lap, (*self.earlier, *self.ended))), self.lap
         several = len(self.in_lap) > 1
         said = f"lap {lap} of {max(self.in_lap)}: " if several else "cells: "
         said += f"{done[lap]} of {self.in_lap.get(lap, 0)}{' cells' if several else ''} done"
@@ -110,11 +130,28 @@ class Sittings:
             said += f", {self.n_left or 'none'} left"
         if self.left_s is not None:
             said += f", about {approx_duration(self.left_s)}"
-        if named := [f"{one} {self.ended[one]}" for one in news if self.ended.get(one) not in (None, *MEASURED_STATUS)]:
+        if named := self.failures(news):
             said += f"; {_few(named)}"
         if self.running:
             said += f"; now {_few([f'{one} on {node}' if node else one for one, node in self.running.items()])}"
         return said
+
+    def summary(self, has_news: bool = False) -> CellsDone:
+        """Return what `line` says, for a bar."""
+        n_all = sum(self.in_lap.values())
+        return CellsDone(
+            n_over=n_all - self.n_left,
+            n_all=n_all,
+            lap=self.lap,
+            n_laps=max(self.in_lap, default=1),
+            left_s=self.left_s,
+            now=tuple(self.running),
+            has_news=has_news,
+        )
+
+    def failures(self, news: Sequence[str]) -> list[str]:
+        """Return those of the sittings in `news` that failed, with their status."""
+        return [f"{one} {self.ended[one]}" for one in news if self.ended.get(one) not in (None, *MEASURED_STATUS)]
 
 
 def _cell(sitting: str) -> str:
@@ -133,10 +170,10 @@ def _few(names: Sequence[str]) -> str:
 class RunProgress(logging.Handler):
     """Listens to Snakemake's log; when a sitting starts or ends, shows a line and appends it to `logs/progress.log`.
 
-    `say` shows a line. Errors in here never fail the run.
+    `say` shows a line, or a bar of what it says. Errors in here never fail the run.
     """
 
-    def __init__(self, results: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, results: Path, say: Say) -> None:
         super().__init__()
         self._results = results
         self._say = say
@@ -201,9 +238,9 @@ class RunProgress(logging.Handler):
                 self._sittings.running.clear()
             if event == _END and self._sittings.failed:
                 which = f"python scripts/list_cells.py {self._results} --status failed"
-                self._tell(f"{self._sittings.line()}; for details run {which}")
+                self._tell(f"{self._sittings.line()}; for details run {which}", has_news=True)
             elif self._sittings.line() != self._known:
-                self._tell(self._sittings.line(news))
+                self._tell(self._sittings.line(news), bool(self._sittings.failures(news)))
             self._known = self._sittings.line()
         except Exception:
             self.handleError(record)
@@ -250,8 +287,8 @@ class RunProgress(logging.Handler):
         self._sittings.end(sitting, time.monotonic(), found)
         return [sitting]
 
-    def _tell(self, line: str) -> None:
-        """Show and write a line."""
+    def _tell(self, line: str, has_news: bool = False) -> None:
+        """Show and write a line; `has_news`: of failures."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         # Jobs report a full or read-only disk. The progress does not depend on its log file.
         with contextlib.suppress(OSError):
@@ -259,7 +296,7 @@ class RunProgress(logging.Handler):
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a", encoding="utf-8") as stream:
                 stream.write(f"{now} {line}\n")
-        self._say(line)
+        self._say(line, self._sittings.summary(has_news))
 
     def _record(self, sitting: str) -> Path:
         return self._results / "measurements" / f"{sitting}.parquet"

@@ -18,6 +18,8 @@ from asrmeter.workflow import command_line
 from asrmeter.workflow.laps import PlannedJob
 
 T = TypeVar("T")
+# What marks our own lines among all records of Snakemake's log: `extra={OWN: None}`.
+OWN = "asrmeter"
 
 
 @contextlib.contextmanager
@@ -89,15 +91,20 @@ def before_planning(workflow: Any, check: Callable[[], None], results: str) -> N
     workflow._build_dag = checked
 
 
-def after_dry_run(workflow: Any, say: Callable[[], None]) -> None:
-    """Call a function at the end of a dry run, after the list of its jobs."""
+def after_run(workflow: Any, after_dry: Callable[[], None], after_success: Callable[[], None]) -> None:
+    """Call a function at the end of a dry run, or of a run without failed jobs: below all that Snakemake says.
+
+    Unlike `onsuccess`, it is called too where nothing was left to be done.
+    """
     execute = workflow.execute
 
     @functools.wraps(execute)
     def executed(*arguments: Any, **options: Any) -> Any:
         done = execute(*arguments, **options)
         if workflow.is_main_process and workflow.dryrun:
-            say()
+            after_dry()
+        elif runs_jobs(workflow) and not workflow.touch:
+            after_success()
         return done
 
     workflow.execute = executed
@@ -196,8 +203,11 @@ def planned_jobs(workflow: Any) -> list[PlannedJob]:
     ]
 
 
-def progress_line(logger: logging.Logger) -> Callable[[str], None]:
-    """Return a function that shows a line unless --quiet suppresses the progress."""
+def progress_line(logger: logging.Logger) -> Callable[..., None]:
+    """Return a function that shows a line, unless --quiet suppresses the progress.
+
+    Its second argument, if any, is what a bar shows of the line.
+    """
     from snakemake.settings.enums import Quietness
 
-    return lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS})
+    return lambda line, shown=None: logger.info(line, extra={"quietness": Quietness.PROGRESS, OWN: shown})

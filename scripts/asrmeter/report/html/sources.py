@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from asrmeter.analysis import capacity_columns, languages_table, layouts, optimisations, silence, start_table
 from asrmeter.analysis.bottlenecks import KEYS, Bottlenecks
@@ -21,6 +22,7 @@ from asrmeter.report.html.inline_svg import MOST_BYTES, parse
 from asrmeter.report.html.page import Inputs, linkable, render, report_context
 from asrmeter.report.html.transcripts import shown_first
 from asrmeter.report.privacy import Privacy
+from asrmeter.report.text.answer import answer_text
 from asrmeter.study import ownership
 
 # The tables that are made beside those of cells, with what reads them.
@@ -58,8 +60,16 @@ class Sources:
     template_folder: Path
 
 
-def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
-    """Return a report as HTML, and what is withheld of it; `is_packed`: it goes along with tables without that.
+class Report(NamedTuple):
+    """A report as HTML, its answer as lines of text, and what is withheld of both."""
+
+    html: str
+    answer: str
+    privacy: Privacy
+
+
+def report_of(sources: Sources, is_packed: bool = False) -> Report:
+    """Return a report; `is_packed`: it goes along with tables without what is withheld.
 
     Raises:
         AsrmeterError: a file is missing or damaged.
@@ -95,7 +105,8 @@ def report_of(sources: Sources, is_packed: bool = False) -> tuple[str, Privacy]:
     )
     figures = {path.stem: _figure_of(path) for path in sources.figures}
     words = load_words(sources.template_folder, study.report.language, error_unit_of(cells))
-    return render(sources.template_folder, report_context(inputs, figures, words)), privacy
+    context = report_context(inputs, figures, words)
+    return Report(render(sources.template_folder, context), answer_text(context["first"], words), privacy)
 
 
 def _audio(
