@@ -32,9 +32,10 @@ rule all:
     input:
         "<results>/report.html",
         "<results>/study.json",
-        # Named here too, so that a cell or layout whose file was deleted is measured again.
+        # Named here too, so that what has no file any more is measured again.
         ALL_SITTINGS,
         LAYOUTS,
+        LOAD_TESTS,
 
 
 rule fetch:
