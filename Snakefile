@@ -33,9 +33,10 @@ rule all:
         "<results>/report.html",
         "<results>/answer.txt",
         "<results>/study.json",
-        # Listed here too, so that a cell or layout with a deleted file is measured again.
+        # Listed here too, so that a cell, layout or load test with a deleted file is measured again.
         ALL_SITTINGS,
         LAYOUTS,
+        LOAD_TESTS,
 
 
 rule fetch:

@@ -14,6 +14,7 @@ from asrmeter.records import answer_file, earlier
 from asrmeter.sources import packages
 from asrmeter.workflow.announcement import announcement
 from asrmeter.workflow.briefing import Briefing
+from asrmeter.workflow.further import further_of_jobs
 from asrmeter.workflow.progress import RunProgress
 
 # Only on a cluster: nothing may wake up during a measurement on this machine.
@@ -67,9 +68,8 @@ onstart:
             PLAN.laps.begin_ledger(to_measure.values(), done)
             brief(jobs)
         plan = announcement(STUDY, len(to_measure), len(PLAN.laps.sittings))
-        PROGRESS.begin(
-            to_measure, done, plan, None if workflow.local_exec else POLL_S
-        )
+        poll_s = None if workflow.local_exec else POLL_S
+        PROGRESS.begin(to_measure, done, plan, poll_s, further_of_jobs(PLAN, jobs))
         logger.addHandler(PROGRESS)
 
 

@@ -1,4 +1,4 @@
-"""List the measurements of a run, one line for each cell and lap, and optionally delete them.
+"""List the measurements of a run (cells and layouts by lap, and load tests), and optionally delete them.
 
 --delete deletes the files of the listed lines. The same snakemake command as before then measures exactly these
 again. Do not delete while a run is active. Like every step, this one waits for measurements on the machine to end.
@@ -17,9 +17,10 @@ from pathlib import Path
 # With PYTHONSAFEPATH set, Python does not search this folder.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.records import query
 from asrmeter.records.query import FAILED, FAILED_STATUS, Query, RecordSummary
-from asrmeter.study import grid, ownership
+from asrmeter.study import grid, layouts, ownership
 from asrmeter.workflow.cli import aligned, run
 
 RERUN = "snakemake --cores all --resources gpu=1"
@@ -31,6 +32,7 @@ each filter accepts several values, and a line must match every filter:
   python scripts/list_cells.py results --disturbed --lap 2     disturbed measurements, with causes
   python scripts/list_cells.py results --older-than 7d --device cuda
   python scripts/list_cells.py results --machine node3 --newer-than 2026-03-01T18:00 --delete
+  python scripts/list_cells.py results --what load layout      load tests and layouts alone
   python scripts/list_cells.py results --reason "no space" --files | xargs ls -l
 """
 
@@ -38,12 +40,13 @@ each filter accepts several values, and a line must match every filter:
 def table(records: Sequence[RecordSummary]) -> list[str]:
     """Return the records as lines for a terminal."""
     now = datetime.datetime.now().astimezone()
-    head = ["cell", "lap", "status", "measured at", "age", "machine", "node", "protocol", "processor", "tries"]
+    head = ["what", "cell", "lap", "status", "measured at", "age", "machine", "node", "protocol", "processor", "tries"]
     head.append("reason")
     rows = [
         [
-            record.cell,
-            str(record.lap),
+            record.kind,
+            record.name,
+            str(record.lap or ""),
             record.status,
             f"{record.measured_at:%Y-%m-%d %H:%M}",
             query.format_age(record.measured_at, now),
@@ -56,40 +59,58 @@ def table(records: Sequence[RecordSummary]) -> list[str]:
         ]
         for record in records
     ]
-    # Only records of a cluster have a node, and only disturbed sittings were tried again.
-    rare = {"node": any(record.node for record in records), "tries": any(record.n_tries > 1 for record in records)}
+    # Only records of a cluster have a node, and only disturbed measurements were tried again.
+    rare = {"what": any(record.kind != query.CELL for record in records)}
+    rare |= {"node": any(record.node for record in records), "tries": any(record.n_tries > 1 for record in records)}
     shown = [rare.get(column, True) for column in head]
     return aligned([list(itertools.compress(row, shown)) for row in (head, *rows)]) if records else []
 
 
 def delete(records: Sequence[RecordSummary], results: Path) -> list[str]:
-    """Delete the files of sittings; return lines about what was deleted and how to measure it again.
+    """Delete records; return lines about what was deleted and how to measure it again.
 
     Raises:
         AsrmeterError: a file cannot be deleted.
     """
     gone = _not_planned(records, results)
-    n_profiles = query.delete(records, results)
-    profiles = f", and {n_profiles} failed profile{'' if n_profiles == 1 else 's'} of them" if n_profiles else ""
-    deleted = f"deleted: {_count(len(records), records)}{profiles}"
+    beside = query.delete(records, results)
+    failed = ", ".join(f"{n} failed {_plural(n, what)}" for what, n in sorted(beside.items()))
+    deleted = f"deleted: {', '.join(_count(records))}{f', and {failed} of theirs' if failed else ''}"
     lines = [f"{deleted}; run the same command as before to measure them again, e.g.", RERUN]
     if gone:
         lines.append(f"except for {len(gone)} that the study no longer has, such as {gone[0]}")
     return lines
 
 
-def _count(n: int, records: Sequence[RecordSummary]) -> str:
-    n_cells = len({record.cell for record in records})
-    return f"{n} measurement{'' if n == 1 else 's'} of {n_cells} cell{'' if n_cells == 1 else 's'}"
+def _count(records: Sequence[RecordSummary], listed: Sequence[RecordSummary] | None = None) -> list[str]:
+    """Return how many records there are of each kind, and before that how many of them are listed."""
+    counted = []
+    for kind in query.KINDS:
+        own = [record for record in records if record.kind == kind]
+        n, n_names = len(own), len({record.name for record in own})
+        if own or (kind == query.CELL and listed is not None):
+            of = f"{sum(record.kind == kind for record in listed)} of " if listed is not None else ""
+            of_what = f"{_plural(n, 'measurement')} of {n_names} {_plural(n_names, kind)}"
+            counted.append(f"{of}{n} {_plural(n, 'load test') if kind == query.LOAD else of_what}")
+    return counted
+
+
+def _plural(n: int, what: str) -> str:
+    if n == 1:
+        return what
+    first, _, rest = what.partition(" of ")
+    return f"{first}s{f' of {rest}' if rest else ''}"
 
 
 def _not_planned(records: Sequence[RecordSummary], results: Path) -> list[str]:
-    """Return the names of the sittings that are not in the study of the last run."""
+    """Return the records that are not in the study of the last run."""
     study = results / ownership.FILE
     if not study.is_file():
         return []
-    planned = {sitting.id for sitting in grid.execution_order(ownership.read(study))}
-    return [record.sitting for record in records if record.sitting not in planned]
+    asked = ownership.read(study)
+    planned = {sitting.id for sitting in grid.execution_order(asked)} | {run.id for run in layouts.layout_runs(asked)}
+    planned |= {grid.way_id(tested) for tested in grid.load_tested(asked)}
+    return [record.id for record in records if record.id not in planned]
 
 
 def _time(text: str) -> datetime.datetime:
@@ -106,12 +127,13 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="results folder of a run")
     group = parser.add_argument_group("filters")
+    group.add_argument("--what", nargs="+", choices=query.KINDS, metavar="WHAT", help=", ".join(query.KINDS))
     group.add_argument(
         "--status",
         nargs="+",
-        choices=("ok", *FAILED_STATUS, FAILED),
+        choices=(*MEASURED_STATUS, *FAILED_STATUS, FAILED),
         metavar="STATUS",
-        help=f"ok, {', '.join(FAILED_STATUS)}; {FAILED}: all but ok",
+        help=f"{', '.join((*MEASURED_STATUS, *FAILED_STATUS))}; {FAILED}: all but the first two",
     )
     group.add_argument(
         "--older-than", type=_time, metavar="AGE", help="measured more than 30m, 12h, 7d or 2w ago, or before a time"
@@ -120,7 +142,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
     group.add_argument(
         "--machine", nargs="+", metavar="MACHINE", help="twelve digits of the machine, or name of a node"
     )
-    group.add_argument("--protocol", nargs="+", type=int, metavar="N", help="version of the protocol")
+    group.add_argument("--protocol", nargs="+", type=int, metavar="N", help="version of the protocol of cells")
     group.add_argument("--model", nargs="+", metavar="MODEL", help="name of a model in the study")
     group.add_argument("--variant", nargs="+", metavar="VARIANT", help="name of a variant in the study")
     group.add_argument("--device", nargs="+", metavar="DEVICE", help="cpu or cuda")
@@ -140,11 +162,11 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, Query]:
 def main(argv: list[str] | None = None) -> None:
     """Read the command line, list the cells, and delete them if asked to."""
     args, filters = parse(argv)
-    records = query.find_records(args.results)
+    records = query.find_all(args.results)
     matching = [record for record in records if filters.matches(record)]
     lines = [str(record.path) for record in matching] if args.files else table(matching)
     if not args.files:
-        lines.append(f"{len(matching)} of {_count(len(records), records)}")
+        lines.append("; ".join(_count(records, matching)))
     if lines:
         print("\n".join(lines), flush=True)
     if args.delete and matching:

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from asrmeter.common import typed_json
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import MEASURED_STATUS
-from asrmeter.machine.facts import machine_id
+from asrmeter.machine.facts import machine_id, node
 from asrmeter.measure import cell_options
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import LoadSpec
@@ -67,6 +67,7 @@ class LoadJob(Job):
             "status": status,
             "reason": reason,
             "machine_id": machine_id(),
+            "node": node(),
             "max_batch": spec.batch_size,
             "load": self._args.load,
             "load_version": spec.protocol,

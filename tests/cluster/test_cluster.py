@@ -176,7 +176,7 @@ def test_time_and_memory_are_those_of_the_cell(run: OnCluster) -> None:
     ]
     assert min(of_batch) <= _megabytes(cells) <= max(of_batch)
     (report,) = run.groups("report")
-    assert _megabytes(report) == 8000 and _minutes(report.asked["TimeLimit"]) == 3 * 60
+    assert _megabytes(report) == 8000 and _minutes(report.asked["TimeLimit"]) == 4 * 60
 
 
 def _minutes(text: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 import make_figures
 from asrmeter.analysis.bottlenecks import Bottlenecks, over_cpu
@@ -21,7 +21,7 @@ from asrmeter.report.figures import render
 from asrmeter.report.figures.context import MOST_CANDIDATES, FigureContext
 from asrmeter.report.figures.grid import RING_SIZE
 from asrmeter.report.figures.pareto import steps
-from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, line_of, mark_of, marker_of
+from asrmeter.report.figures.style import COLOURS, LINES, MARKERS, MARKS, OTHER, line_of, mark_of, marker_of
 from asrmeter.report.figures.svg import attributes_of
 from asrmeter.report.html.takeaways import TakeawayContext
 from asrmeter.report.theme import ACCENT, INK
@@ -270,11 +270,17 @@ def test_a_model_has_one_colour_in_all_figures():
     cells = example_cells()
     tables = example_bottlenecks(cells)
     drawn = context(cells, tables)
+    # In these a colour is something else: a variant, a percentile, a stage.
     others = ("alternatives", "optimisations", "capacity", "silence", "layouts", "stages", "operators", "gpu_over_cpu")
     figures = [render.draw(name, drawn) for name in FIGURES if name not in others]
     assert len(figures) == 9
     assert {colour_of(figure, "whisper-base") for figure in figures} == {COLOURS[1]}
     assert {colour_of(figure, "whisper-tiny.en") for figure in figures} == {COLOURS[2]}
+    # Layouts have panels in the place of a legend.
+    panels = [panel for panel in render.draw("layouts", drawn).axes if panel.patches]
+    bars = {(panel.get_title().split(" ")[0], to_hex(bar.get_facecolor())) for panel in panels for bar in panel.patches}
+    assert bars == {("whisper-base", COLOURS[1].lower()), ("whisper-tiny.en", COLOURS[2].lower())}
+    assert drawn.colour("one that is left out") == OTHER
 
 
 def test_a_panel_per_device_and_batch():

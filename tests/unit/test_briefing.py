@@ -47,6 +47,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "f"
 
 
+LAYOUTS = [f"whisper-base/fp32/cpu/{one}" for one in ("1x2/lap1", "2x1/lap1", "1x2/lap2")]
+
+
 def a_plan(home: Path, **changes: Any) -> Plan:
     study = {
         "name": "t",
@@ -161,6 +164,30 @@ def test_time_is_that_of_this_machine_where_it_measured(home: Path) -> None:
     assert any(one.endswith("in 1 lap: 1 of 2 to do, the others exist.") for one in said)
     assert Briefing(plan, jobs(plan, first, second)).lines() == ["Measurements: all 2 exist; nothing is measured."]
     assert Briefing(plan, jobs(plan)[-1:]).lines() == []
+
+
+def test_layouts_and_load_tests_are_told_with_their_time(home: Path) -> None:
+    layouts = [{"processes": 1, "threads": 2}, {"processes": 2, "threads": 1}]
+    plan = a_plan(home, protocol={"minutes": 4, "laps": 2}, layouts=layouts, load={"minutes": 2})
+    further = [
+        *(
+            PlannedJob(50 + n, "layout_cpu", [f"results/layouts/{one}.parquet"], True, True)
+            for n, one in enumerate(LAYOUTS)
+        ),
+        PlannedJob(60, "load_cpu", ["results/load/whisper-base/fp32/cpu.parquet"], True, True),
+        PlannedJob(61, "predict_load", ["results/load/whisper-base/fp32/cpu.predicted.json"], True, False),
+        PlannedJob(62, "layout_cpu", ["results/layouts/whisper-base/fp32/cpu/2x1/lap2.parquet"], False, True),
+    ]
+    said = Briefing(plan, [*jobs(plan), *further]).lines()
+    work, time = (next(one for one in said if one.startswith(what)) for what in ("Measurements: ", "Time: "))
+    assert work.endswith(" in 2 laps: 4; 3 layout measurements and 1 load test.")
+    # Ten seconds more for each.
+    assert (
+        "(protocol.minutes), about 3 min for 3 layout measurements and 1 load test, and about 20 s for everything else"
+        in time
+    )
+    done = Briefing(plan, [*jobs(plan, *plan.laps.sittings), further[3]]).lines()
+    assert done == ["Measurements: all 4 exist; to do: 1 load test, about 2 min."]
 
 
 def test_what_was_added_is_told(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""List cells, a line for each lap, by status, age and more; delete them so that they are measured again."""
+"""List cells, layouts and load tests by status, age and more; delete them so that they are measured again."""
 
 import datetime
 import json
@@ -13,7 +13,10 @@ import list_cells
 from asrmeter.common import parquet
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.records import cell_record, query, status
+from asrmeter.records.layout_rows import LAYOUT_PASSES, LayoutHeader
+from asrmeter.records.load_rows import RECORD, rows_of
 from asrmeter.study import grid, ownership, validation
+from helpers.capacity import load_header
 from helpers.records import header
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -147,12 +150,103 @@ def test_delete_removes_the_listed_cells_and_failed_profiles(results: Path, caps
     said = [line for line in capsys.readouterr().out.splitlines() if "5s-b" not in line or "except" in line]
     _, counted, deleted, how, _, _, last, _, except_for = said
     assert counted == "2 of 7 measurements of 6 cells"
-    assert deleted.startswith("deleted: 2 measurements of 2 cells, and 1 failed profile of them; run the same command")
+    assert deleted.startswith(
+        "deleted: 2 measurements of 2 cells, and 1 failed hearing of silence, 1 failed profile of theirs; run the same"
+    )
     assert how == "snakemake --cores all --resources gpu=1"
     assert last.startswith("deleted: 1 measurement of 1 cell; run the same command as before")
     assert except_for == "except for 1 that the study no longer has, such as gone/fp32/cpu/5s-b1/lap1"
     list_cells.main([str(results), "--status", "oom", "--delete"])
     assert capsys.readouterr().out == "0 of 4 measurements of 3 cells\n"
+
+
+LAYOUT, LOAD = "whisper-base/fp32/cpu/2x1", "whisper-base/fp32/cpu"
+
+
+def write_layout(results: Path, lap: int, **changes: Any) -> Path:
+    """Write the record of a layout in a lap, without passes."""
+    told: dict[str, Any] = {"status": "ok", "measured_at": NOW.isoformat(), "machine_id": "0123456789ab"} | changes
+    model, variant, device, _ = LAYOUT.split("/")
+    told |= {"model": model, "variant": variant, "device": device, "weights": "pretrained", "options": {}, "lap": lap}
+    told |= {"duration_s": 5, "batch_size": 1, "processes": 2, "threads": 1, "seed": 42}
+    path = results / "layouts" / LAYOUT / f"lap{lap}.parquet"
+    parquet.save(path, pa.Table.from_pylist([], schema=LAYOUT_PASSES), vars(LayoutHeader(**told)))
+    return path
+
+
+def write_load(results: Path, **changes: Any) -> Path:
+    """Write the record of a load test."""
+    told = load_header(**{"measured_at": NOW.isoformat(), "machine_id": "0123456789ab"} | changes)
+    path = results / "load" / f"{LOAD}.parquet"
+    parquet.save(path, pa.Table.from_pylist(rows_of(vars(told), ()), schema=RECORD), vars(told))
+    return path
+
+
+@pytest.fixture
+def further(results: Path) -> Path:
+    """The results with a layout that failed in one of two laps, and a load test that found no capacity."""
+    write_layout(results, 1)
+    write_layout(results, 2, status="oom", reason="process 2 of 2: no room", node="node3")
+    write_load(results, status="unconverged", reason="give load.minutes more")
+    return results
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--what", "load"], ["load/whisper-base/fp32/cpu"]),
+        (["--what", "layout", "load", "--status", "failed"], ["fp32/cpu/2x1/lap2"]),
+        (["--what", "layout", "--lap", "1"], ["fp32/cpu/2x1"]),
+        (["--status", "unconverged"], ["load/whisper-base/fp32/cpu"]),
+        (["--status", "oom", "--machine", "node3"], ["fp32/cpu/2x1/lap2", "fp32/cpu/5s-b4"]),
+        (["--what", "load", "--model", "gone"], []),
+    ],
+)
+def test_layouts_and_load_tests_are_listed_too(
+    further: Path, capsys: pytest.CaptureFixture[str], options: list[str], found: list[str]
+) -> None:
+    assert listed(capsys, further, *options) == found
+
+
+def test_lines_say_whether_they_are_of_a_cell(further: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list_cells.main([str(further)])
+    heading, *rows, counted = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["what", "cell", "lap"]
+    assert [row.split()[:4] for row in rows if not row.startswith("cell ")] == [
+        ["load", LOAD, "unconverged", f"{NOW.astimezone():%Y-%m-%d}"],
+        ["layout", LAYOUT, "1", "ok"],
+        ["layout", LAYOUT, "2", "oom"],
+    ]
+    assert counted == "7 of 7 measurements of 6 cells; 2 of 2 measurements of 1 layout; 1 of 1 load test"
+
+
+def test_deleting_layouts_and_load_tests_says_so(further: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = json.loads((further / "study.json").read_text())
+    asked |= {"layouts": [{"processes": 2, "threads": 1, "devices": ["cpu"]}], "load": {}}
+    (further / "study.json").write_text(json.dumps(validation.with_defaults(asked, "t.yaml").as_json()))
+    before = sorted(further.rglob("*.parquet"))
+    list_cells.main([str(further), "--what", "layout", "load", "--delete"])
+    assert len(before) - len(list(further.rglob("*.parquet"))) == 3
+    *_, deleted, command = capsys.readouterr().out.splitlines()
+    assert deleted.startswith("deleted: 2 measurements of 1 layout, 1 load test; run the same command as before")
+    assert command == list_cells.RERUN, "the study has all of them"
+
+
+@pytest.mark.parametrize(("status", "stays"), [("oom", False), ("unreadable", False), ("unconverged", True)])
+def test_a_cell_takes_what_else_has_failed_along(
+    further: Path, capsys: pytest.CaptureFixture[str], status: str, stays: bool
+) -> None:
+    load = further / "load" / f"{LOAD}.parquet"
+    if status == "unreadable":
+        load.write_bytes(b"broken")
+    else:
+        write_load(further, status=status, reason="as its cell", measured_at=NOW.isoformat())
+    list_cells.main([str(further), "--status", "oom", "--lap", "1", "--delete"])
+    assert load.exists() is stays
+    assert (further / "layouts" / LAYOUT / "lap1.parquet").exists()
+    assert not (further / "layouts" / LAYOUT / "lap2.parquet").exists()
+    failed = "1 failed layout" if stays else "1 failed layout, 1 failed load test"
+    assert f"deleted: 1 measurement of 1 cell, and {failed} of theirs; run" in capsys.readouterr().out
 
 
 def test_records_of_another_protocol_are_refused_by_name(results: Path) -> None:

@@ -15,7 +15,15 @@ import yaml
 
 from asrmeter.common.paths import ROOT
 from asrmeter.study import grid, validation
-from asrmeter.study.fingerprints import fingerprints_of, measure_options, profile_options, silence_options
+from asrmeter.study.fingerprints import (
+    fingerprints_of,
+    layout_options,
+    load_options,
+    measure_options,
+    profile_options,
+    silence_options,
+)
+from asrmeter.study.layouts import layout_runs
 from asrmeter.workflow.plan import Plan
 
 KNOWN = {
@@ -69,6 +77,10 @@ OPTIONS = {
 SILENCE = "c1b0aa286598daf5"
 
 
+# Of load tests and of layouts, of protocols of their own.
+FURTHER = ("b3977e8117937cfb", "07d1127b3f9181d8")
+
+
 def digest(options: list[list[str]]) -> str:
     return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
 
@@ -99,6 +111,53 @@ def test_options_of_who_hears_silence() -> None:
     made_of, hearings = fingerprints_of(study), Plan(study, on_cluster=True).hearings
     assert len(hearings) == len(study.models) * len(study.variants)
     assert digest([silence_options(study.as_json(), cell, made_of) for cell in hearings.values()]) == SILENCE
+
+
+def further_options(study: dict[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the options of the load tests and of the layouts of a small study with these keys."""
+    asked = {"name": "x", "models": {"whisper-base": {}}, "devices": ["cpu", "cuda"], "threads": 2, "load": {}}
+    asked |= {"variants": {"fp32": {}, "fast": {"runtime": "ctranslate2", "format": "int8"}}}
+    asked |= {"protocol": {"laps": 2}, "layouts": [{"processes": 2, "threads": 1}, {"processes": 1, "threads": 2}]}
+    complete = validation.with_defaults(asked | study, "a study")
+    made_of, saved = fingerprints_of(complete), complete.as_json()
+    return (
+        [load_options(saved, tested, made_of) for tested in grid.load_tested(complete)],
+        [layout_options(saved, run, made_of) for run in layout_runs(complete)],
+    )
+
+
+def test_options_of_load_tests_and_layouts() -> None:
+    loads, layouts = further_options({})
+    assert (len(loads), len(layouts)) == (2 * 2, 2 * 2 * 2 * 2)
+    assert (digest(loads), digest(layouts)) == FURTHER
+
+
+@pytest.mark.parametrize(
+    ("changes", "loads_stay", "layouts_stay"),
+    [
+        ({"load": {"target_latency_s": 0.5}}, False, True),
+        ({"load": {"duration_s": 30}}, False, True),
+        ({"load": {"percentile": 0.9, "max_wait_ms": 0}}, False, True),
+        ({"load": {"models": ["whisper-base"], "variants": ["fp32", "fast"], "devices": ["cuda", "cpu"]}}, True, True),
+        ({"protocol": {"laps": 2, "budget_s": 7}}, True, False),
+        ({"protocol": {"laps": 2, "timeout_s": 700, "target": 0.2}}, True, True),
+        ({"report": {"tariff": {"currency": "EUR", "price_per_device_hour": {"cpu": 1}}}}, True, True),
+        ({"batch_sizes": [1, 2, 4]}, True, True),
+        ({"seed": 7}, False, False),
+        # A layout has threads of its own.
+        ({"threads": 1}, False, True),
+    ],
+)
+def test_a_load_test_or_layout_is_made_again_by(changes: dict[str, Any], loads_stay: bool, layouts_stay: bool) -> None:
+    (loads, layouts), (before, layouts_before) = further_options(changes), further_options({})
+    assert (loads == before, layouts == layouts_before) == (loads_stay, layouts_stay)
+
+
+def test_a_layout_more_leaves_those_that_were_measured() -> None:
+    _, before = further_options({})
+    more = [{"processes": 1, "threads": 2}, {"processes": 4, "threads": 1}, {"processes": 2, "threads": 1}]
+    _, after = further_options({"layouts": more, "protocol": {"laps": 3}})
+    assert all(options in after for options in before) and len(after) == 2 * 2 * 3 * 3
 
 
 def test_options_keep_whole_numbers_whole_and_their_order() -> None:

@@ -12,7 +12,9 @@ import pytest
 from asrmeter.records import cell_record
 from asrmeter.study import validation
 from asrmeter.workflow.announcement import announcement, approx_duration
-from asrmeter.workflow.progress import CellsDone, RunProgress, Sittings
+from asrmeter.workflow.further import LAYOUT, LOAD, Further
+from asrmeter.workflow.progress import RunProgress
+from asrmeter.workflow.sittings import CellsDone, Sittings
 from helpers.records import header
 
 A, B, C = (f"whisper-base/fp32/cpu/30s-b{batch_size}/lap1" for batch_size in (1, 2, 4))
@@ -69,6 +71,33 @@ def test_several_cells_at_once_share_the_time_in_a_short_line() -> None:
         "90 left, about 9 min; now m/fp32/cpu/5s-b10/lap1 on node1, m/fp32/cpu/5s-b11/lap1 on node1, "
         "m/fp32/cpu/5s-b12/lap1 on node1 and 7 more"
     )
+
+
+def further(kind: str, name: str, takes_s: float) -> Further:
+    folder = "load" if kind == LOAD else "layouts"
+    return Further(kind, name, Path("r", folder, f"{name}.parquet"), Path("r", "logs", folder, f"{name}.log"), takes_s)
+
+
+def test_layouts_and_load_tests_are_left_beside() -> None:
+    layout, load = further(LAYOUT, "m/fp32/cpu/2x1/lap1", 20), further(LOAD, "m/fp32/cpu", 600)
+    run = Sittings({1: 6}, further={one.name: one for one in (layout, load)})
+    assert run.line() == "cells: 0 of 6 done, 6 left; 1 layout measurement and 1 load test left, about 10 min"
+    for number in range(3):
+        run.begin(f"m/fp32/cpu/5s-b{number}/lap1", 100.0 * number)
+        run.end(f"m/fp32/cpu/5s-b{number}/lap1", 100.0 * number + 50, "ok")
+        if number == 1:
+            run.begin(layout.name, 150.0)
+            run.end(layout.name, 200.0, "unknown")
+    # In 250 s, 50 of them for the layout.
+    assert run.left_s == pytest.approx(200)
+    run.begin(load.name, 250.0)
+    assert run.line() == (
+        "cells: 3 of 6 done, 3 left, about 3 min; 1 load test left, about 10 min; now load test m/fp32/cpu"
+    )
+    run.end(load.name, 800.0, None)
+    assert run.left_s == pytest.approx(200) and run.line() == "cells: 3 of 6 done, 3 left, about 3 min"
+    run.expect(load.name)
+    assert "1 load test left" in run.line(), "it is tried again"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +199,35 @@ def test_a_run_on_this_machine(tmp_path: Path, logged: tuple[logging.Logger, Log
     written = (tmp_path / "logs" / "progress.log").read_text().splitlines()
     assert [line.partition(" ")[2].removeprefix("cells: ") for line in written] == watched.lines
     assert len(written[0].split()[0]) == len("2026-03-01T10:00:00+01:00")
+
+
+def test_a_run_of_load_tests_alone_tells_them(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:
+    logger, log = logged
+    write(tmp_path, A)
+    lines: list[str] = []
+    progress = RunProgress(tmp_path, lambda line, _: lines.append(line.removeprefix("cells: 1 of 1 done, none left")))
+    loads = {
+        job: further(LOAD, f"m{job}/fp32/cpu", 120)._replace(record=tmp_path / "load" / f"{job}") for job in (4, 5)
+    }
+    progress.begin({}, {A}, PLAN, further=loads)
+    logger.addHandler(progress)
+    log("job_info", 4)
+    log("job_finished", 4)
+    log("job_info", 5)
+    (tmp_path / "load").mkdir()
+    (tmp_path / "load" / "5").touch()
+    # With --quiet nobody says that it has finished.
+    log("progress")
+    progress.end()
+    assert lines == [
+        PLAN,
+        "; 2 load tests left, about 4 min",
+        "; 2 load tests left, about 4 min; now load test m4/fp32/cpu",
+        "; 1 load test left, about 2 min",
+        "; 1 load test left, about 2 min; now load test m5/fp32/cpu",
+        "",
+    ]
+    assert list(progress.to_measure) == []
 
 
 def test_a_group_of_jobs_elsewhere_is_known_by_its_files(tmp_path: Path, logged: tuple[logging.Logger, Log]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from asrmeter.common.paths import ROOT, SCRIPTS
-from asrmeter.workflow.progress import CellsDone
 from asrmeter.workflow.screens import Plain, Terminal
+from asrmeter.workflow.sittings import CellsDone
 from asrmeter.workflow.snakemake_api import OWN
 from asrmeter.workflow.steps import Screen, Steps
 

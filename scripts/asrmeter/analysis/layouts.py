@@ -18,14 +18,13 @@ import pyarrow as pa
 
 from asrmeter.analysis.table_rows import CELL_WORDS, checked_rows, read_rows
 from asrmeter.analysis.variance_components import Fitted, Sitting, fit
-from asrmeter.common import parquet, typed_json
-from asrmeter.common.errors import AsrmeterError, one_line
-from asrmeter.common.misfits import misfit
+from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.order_statistics import order_interval
 from asrmeter.common.shared_columns import shared
 from asrmeter.common.stats import Estimate, ratio_of
 from asrmeter.common.table_types import INTEGER, NUMBER, Row, Source, column
 from asrmeter.common.vocabulary import UNREADABLE
+from asrmeter.records import layout_rows
 from asrmeter.records.layout_rows import LAYOUT_PASSES, LayoutHeader, machine_rate
 from asrmeter.study import grid
 from asrmeter.study.fingerprints import Fingerprints, check_records
@@ -165,13 +164,7 @@ def read_record(run: LayoutRun, path: Path) -> MeasuredLayout:
     Raises:
         AsrmeterError: the file is missing or damaged, holds something else, or has an impossible value.
     """
-    table = parquet.read(path)
-    try:
-        header = typed_json.from_json(LayoutHeader, parquet.header_of(table))
-    except (KeyError, TypeError, ValueError) as error:
-        raise AsrmeterError(f"{path}: is not a layout's file ({one_line(error)}); delete it and run again") from error
-    if fault := misfit(header):
-        raise AsrmeterError(f"{path}: cannot be used: {fault}; delete it and run again")
+    header, table = layout_rows.read(path)
     passes = checked_rows(path, table, LAYOUT_PASSES, {}) if header.status == _OK else []
     found = MeasuredLayout(run, header, passes)
     if header.status == _OK and found.samples_per_s is None:

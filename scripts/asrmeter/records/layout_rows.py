@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from asrmeter.common import parquet, typed_json
+from asrmeter.common.errors import AsrmeterError, one_line
+from asrmeter.common.misfits import misfit
 from asrmeter.common.table_types import Row
 from asrmeter.common.typed_json import JsonObject
 from asrmeter.records.events import Event, ProcessPasses, Ready, Together
@@ -137,6 +141,22 @@ def rows_of(
                 }
             )
     return rows
+
+
+def read(path: Path) -> tuple[LayoutHeader, pa.Table]:
+    """Return what the file of a layout in a lap is of, and its passes.
+
+    Raises:
+        AsrmeterError: it is missing or damaged, holds something else, or has a header with a value that cannot be.
+    """
+    table = parquet.read(path)
+    try:
+        header = typed_json.from_json(LayoutHeader, parquet.header_of(table))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AsrmeterError(f"{path}: is not a layout's file ({one_line(error)}); delete it and run again") from error
+    if fault := misfit(header):
+        raise AsrmeterError(f"{path}: cannot be used: {fault}; delete it and run again")
+    return header, table
 
 
 def machine_rate(rows: Iterable[Row], what: str) -> float | None:

@@ -140,6 +140,7 @@ class LoadHeader:
     low_per_s: float | None = None
     high_per_s: float | None = None
     machine_id: str | None = None
+    node: str | None = None
     measured_at: str | None = None
 
 

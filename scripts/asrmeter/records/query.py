@@ -1,7 +1,8 @@
-"""Find the records of a results folder, one a cell and lap, filter them, and delete them."""
+"""Find the records of a results folder, of cells and layouts in each lap and of load tests, filter and delete them."""
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,22 +12,27 @@ import pyarrow.parquet as pq
 
 from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.vocabulary import MEASURED_STATUS, UNMEASURED_STATUS, UNREADABLE
-from asrmeter.records import cell_record, disturbance, status
+from asrmeter.records import cell_record, disturbance, layout_rows, load_rows, status
 from asrmeter.records.events import Ready
 from asrmeter.records.header import RecordHeader
+from asrmeter.records.layout_rows import LayoutHeader
+from asrmeter.records.load_rows import LoadHeader
 
 # Stands for every status of a sitting without a measurement.
 FAILED = "failed"
 FAILED_STATUS = (*UNMEASURED_STATUS, UNREADABLE)
+# What records are of.
+CELL, LAYOUT, LOAD = "cell", "layout", "load"
+KINDS = (CELL, LAYOUT, LOAD)
 _AGE = re.compile(r"(\d+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True)
 class RecordSummary:
-    """The file of a sitting and its header. Without a header, `measured_at` is the time of the file.
+    """A record and its header. Without a header, `measured_at` is the time of the file.
 
-    `disturbance` says what disturbed it, and `n_tries` how often it was tried.
+    `disturbance` says what disturbed it, and `n_tries` how often it was tried. Only cells have a protocol and tries.
     """
 
     path: Path
@@ -39,32 +45,40 @@ class RecordSummary:
     processor: str = ""
     disturbance: str | None = None
     n_tries: int = 0
+    kind: str = CELL
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Model, variant, device, and duration with batch size: the parts of the cell's name."""
-        return self.path.parts[-5:-1]
+    def way(self) -> tuple[str, ...]:
+        """Model, variant and device."""
+        parts = self.path.with_suffix("").parts
+        return parts[-3:] if self.kind == LOAD else parts[-5:-2]
 
     @property
-    def cell(self) -> str:
-        """The cell's name, such as `whisper-base/fp32/cpu/30s-b4`."""
-        return "/".join(self.names)
+    def name(self) -> str:
+        """What was measured: a cell such as `m/fp32/cpu/30s-b4`, a layout (`m/fp32/cpu/4x2`), a load test's way."""
+        return "/".join(self.way if self.kind == LOAD else (*self.way, self.path.parts[-2]))
 
     @property
-    def lap(self) -> int:
-        """The number of the lap."""
-        return int(self.path.stem.removeprefix("lap"))
+    def lap(self) -> int | None:
+        """The number of the lap; load tests have none."""
+        return None if self.kind == LOAD else int(self.path.stem.removeprefix("lap"))
 
     @property
-    def sitting(self) -> str:
-        """The sitting's name, such as `whisper-base/fp32/cpu/30s-b4/lap1`."""
-        return f"{self.cell}/{self.path.stem}"
+    def id(self) -> str:
+        """The record's path below the folder of its kind, such as `whisper-base/fp32/cpu/30s-b4/lap1`."""
+        return self.name if self.kind == LOAD else f"{self.name}/{self.path.stem}"
+
+    @property
+    def has_failed(self) -> bool:
+        """True if nothing was measured, and the record only says why."""
+        return self.status not in MEASURED_STATUS
 
 
 @dataclass(frozen=True)
 class Query:
-    """The filters for sittings; None matches anything. `disturbed` matches only disturbed ones."""
+    """The filters for records; None matches anything. `disturbed` matches only disturbed ones."""
 
+    what: Sequence[str] | None = None
     status: Sequence[str] | None = None
     older_than: datetime.datetime | None = None
     newer_than: datetime.datetime | None = None
@@ -79,14 +93,15 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """True if every sitting matches."""
+        """True if every record matches."""
         return self == Query()
 
     def matches(self, record: RecordSummary) -> bool:
         """Return True if a record passes every filter."""
-        model, variant, device, _ = record.names
+        model, variant, device = record.way
         return (
-            self._has_status(record)
+            (self.what is None or record.kind in self.what)
+            and self._has_status(record)
             and (self.older_than is None or record.measured_at < self.older_than)
             and (self.newer_than is None or record.measured_at >= self.newer_than)
             and (self.machine is None or record.machine in self.machine or record.node in self.machine)
@@ -102,7 +117,7 @@ class Query:
     def _has_status(self, record: RecordSummary) -> bool:
         if self.status is None or record.status in self.status:
             return True
-        return FAILED in self.status and record.status not in MEASURED_STATUS
+        return FAILED in self.status and record.has_failed
 
 
 def find_records(results: Path) -> list[RecordSummary]:
@@ -114,39 +129,95 @@ def find_records(results: Path) -> list[RecordSummary]:
     if not (results / "measurements").is_dir():
         raise AsrmeterError(f"{results}: has no measurements; give the results folder of a run")
     status.check_protocol(results)
-    found = list(map(_read, (results / "measurements").glob("*/*/*/*/lap[0-9].parquet")))
+    found = list(map(_read_cell, (results / "measurements").glob("*/*/*/*/lap[0-9].parquet")))
     best = disturbance.best_controls(header for _, header in found if header)
     records = [
         replace(record, disturbance=disturbance.why(header, best)) if header else record for record, header in found
     ]
-    return sorted(records, key=lambda record: (record.measured_at, record.sitting))
+    return sorted(records, key=_age_key)
 
 
-def _read(path: Path) -> tuple[RecordSummary, RecordHeader | None]:
+def find_all(results: Path) -> list[RecordSummary]:
+    """Return all records in a results folder, those of layouts and load tests too, the oldest first.
+
+    Raises:
+        AsrmeterError: the folder has no measurements, or those of an older protocol.
+    """
+    return sorted([*find_records(results), *_find_further(results)], key=_age_key)
+
+
+def _find_further(results: Path) -> list[RecordSummary]:
+    layouts = (results / "layouts").glob("*/*/*/*/lap[0-9].parquet")
+    loads = (results / "load").glob("*/*/*.parquet")
+    return [*map(_read_layout, layouts), *map(_read_load, loads)]
+
+
+def _age_key(record: RecordSummary) -> tuple[datetime.datetime, str]:
+    return record.measured_at, record.id
+
+
+def _read_cell(path: Path) -> tuple[RecordSummary, RecordHeader | None]:
     """Return the content of a record and its header.
 
     One that cannot be read has no header, and the status `unreadable` with the reason.
     """
-    written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     try:
         header = cell_record.read_header(path)
-        if header.measured_at is None:
-            raise AsrmeterError("its header does not say when it was measured; delete it and run again")
-        summary = RecordSummary(
-            path=path,
-            status=header.status,
-            reason=header.reason or "",
-            measured_at=datetime.datetime.fromisoformat(header.measured_at).astimezone(),
-            machine=header.machine_id or "",
+        ready = header.last(Ready)
+        summary = replace(
+            _summary(path, CELL, header),
             node=header.node or "",
             protocol=header.protocol,
-            processor=(ready.gpu_name if (ready := header.last(Ready)) else None) or header.cpu_name or "",
+            processor=(ready.gpu_name if ready else None) or header.cpu_name or "",
             n_tries=status.n_tries(path),
         )
         return summary, header
     except AsrmeterError as error:
-        # Without the path, which the summary has already.
-        return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at), None
+        return _unreadable(path, CELL, error), None
+
+
+def _read_layout(path: Path) -> RecordSummary:
+    try:
+        header, _ = layout_rows.read(path)
+        found = _summary(path, LAYOUT, header)
+    except AsrmeterError as error:
+        return _unreadable(path, LAYOUT, error)
+    return replace(
+        found, node=header.node or "", processor=header.gpu_name or "", disturbance=header.disturbance or None
+    )
+
+
+def _read_load(path: Path) -> RecordSummary:
+    try:
+        header, rows = load_rows.read(path)
+        found = _summary(path, LOAD, header)
+    except AsrmeterError as error:
+        return _unreadable(path, LOAD, error)
+    return replace(found, node=header.node or "", disturbance=rows[0]["disturbance"])
+
+
+def _summary(path: Path, kind: str, header: RecordHeader | LayoutHeader | LoadHeader) -> RecordSummary:
+    """Return what all headers say.
+
+    Raises:
+        AsrmeterError: it does not say when it was measured.
+    """
+    if header.measured_at is None:
+        raise AsrmeterError("its header does not say when it was measured; delete it and run again")
+    return RecordSummary(
+        path=path,
+        status=header.status,
+        reason=header.reason or "",
+        measured_at=datetime.datetime.fromisoformat(header.measured_at).astimezone(),
+        machine=header.machine_id or "",
+        kind=kind,
+    )
+
+
+def _unreadable(path: Path, kind: str, error: AsrmeterError) -> RecordSummary:
+    written_at = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    # Without the path, which the summary has already.
+    return RecordSummary(path, UNREADABLE, str(error).removeprefix(f"{path}: "), written_at, kind=kind)
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -174,31 +245,43 @@ def format_age(since: datetime.datetime, now: datetime.datetime) -> str:
     return f"{passed.seconds} s"
 
 
-def delete(records: Sequence[RecordSummary], results: Path) -> int:
-    """Delete the files of sittings and failed files beside their cells; return the number of deleted profiles.
+def delete(records: Sequence[RecordSummary], results: Path) -> Counter[str]:
+    """Delete records and failed files beside their cells; return the number of such files by their name.
 
     What failed holds only the reason, and would not be made again: a profile, a hearing of silence. The peaks stay.
 
     Raises:
         AsrmeterError: a file cannot be deleted; those before it are gone.
     """
-    n_profiles = 0
-    for n_deleted, record in enumerate(records):
-        profile = results / "profiles" / f"{record.cell}.parquet"
-        hearing = results / "silence" / f"{record.cell.rpartition('/')[0]}.parquet"
-        failed = profile.is_file() and not _is_ok(profile)
-        beside = [profile, profile.with_suffix(".trace.json.gz")] if failed else []
-        if hearing.is_file() and not _is_ok(hearing):
-            beside.append(hearing)
-        for path in (record.path, status.json_of(record.path), *beside):
+    beside = _failed_beside(records, results)
+    for n_deleted, path in enumerate((*(record.path for record in records), *beside)):
+        for file in (path, status.json_of(path), path.with_suffix(".trace.json.gz")):
             try:
-                path.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
             except OSError as error:
                 raise AsrmeterError(
-                    f"{path}: cannot be deleted ({error.strerror}); {n_deleted} files before it were deleted"
+                    f"{file}: cannot be deleted ({error.strerror}); {n_deleted} records before it were deleted"
                 ) from error
-        n_profiles += failed
-    return n_profiles
+    return Counter(beside.values())
+
+
+def _failed_beside(records: Sequence[RecordSummary], results: Path) -> dict[Path, str]:
+    """Return the files of what else has failed of the cells among some records, each with what it is.
+
+    It holds only the reason, and would not be made again: a profile of a cell; a hearing of silence, layouts and the
+    load test of its model, variant and device. The peaks stay.
+    """
+    cells = [record for record in records if record.kind == CELL]
+    ways = {record.way for record in cells}
+    made = {results / "profiles" / f"{record.name}.parquet": "profile" for record in cells}
+    made |= {results / "silence" / f"{'/'.join(way)}.parquet": "hearing of silence" for way in sorted(ways)}
+    failed = {path: what for path, what in made.items() if path.is_file() and not _is_ok(path)}
+    listed = {record.path for record in records}
+    return failed | {
+        one.path: {LAYOUT: "layout", LOAD: "load test"}[one.kind]
+        for one in _find_further(results)
+        if one.has_failed and one.way in ways and one.path not in listed
+    }
 
 
 def _is_ok(path: Path) -> bool:

@@ -12,6 +12,7 @@ from asrmeter.corpora import outlook
 from asrmeter.corpora.outlook import Outlook
 from asrmeter.records import status
 from asrmeter.workflow.announcement import approx_duration, count, unheard
+from asrmeter.workflow.further import Further, further_of_jobs, in_words, time_in_words
 from asrmeter.workflow.laps import PlannedJob
 from asrmeter.workflow.purposes import unanswerable
 
@@ -27,7 +28,6 @@ _GUESSED_S = {
     "flops": 15,
     "profile": 10,
     "silence": 15,
-    "layout": 20,
     "ceilings": 8,
     "tables": 20,
 }
@@ -50,7 +50,8 @@ class Briefing:
         if not to_measure and not done:
             return []
         if not to_measure:
-            return [f"Measurements: all {len(done)} exist; nothing is measured."]
+            further = f"to do: {in_words(self._further)}, {time_in_words(self._further)}" if self._further else ""
+            return [f"Measurements: all {len(done)} exist; {further or 'nothing is measured'}."]
         return [
             *_of_speech(self.plan, self._speech),
             *self._of_additions(set(to_measure.values())),
@@ -74,6 +75,10 @@ class Briefing:
         """The earlier content of a corpus that this run makes again; None if there is none."""
         made = self.plan.segments
         return outlook.of_made(Path(made.output)) if made.is_stale else None
+
+    @cached_property
+    def _further(self) -> Collection[Further]:
+        return further_of_jobs(self.plan, self.jobs).values()
 
     def _of_additions(self, to_measure: Collection[str]) -> Iterator[str]:
         """Yield lines on changes of the speech since the last run, and on the measurements that are kept."""
@@ -107,25 +112,27 @@ class Briefing:
         models = f"{count(len(study.models), 'model')} on {' and '.join(study.devices)}"
         cells = f"{count(len(self.plan.cells), 'cell')} (model, variant, device, duration, batch size)"
         what = f"{models}, {cells} in {count(study.protocol.laps, 'lap')}"
-        return f"{what}: {n_all}" if n == n_all else f"{what}: {n} of {n_all} to do, the others exist"
+        work = f"{what}: {n_all}" if n == n_all else f"{what}: {n} of {n_all} to do, the others exist"
+        return f"{work}; {in_words(self._further)}" if self._further else work
 
     def _of_time(self, to_measure: Sequence[str], n_all: int) -> str:
         protocol, n = self.plan.study.protocol, len(to_measure)
-        rest = f"about {approx_duration(self._rest_s())} for everything else (a guess, without downloads)"
+        rest = f"and about {approx_duration(self._rest_s())} for everything else (a guess, without downloads)"
+        if self._further:
+            rest = f"{time_in_words(self._further)} for {in_words(self._further)}, {rest}"
         started_s = list(_starts_s(Path(self.plan.laps.record(sitting)) for sitting in self.plan.laps.sittings))
         start_s = statistics.median(started_s) if started_s else _GUESSED_START_S
         if protocol.minutes is not None:
             share_s = 60 * protocol.minutes / n_all
             measuring_s = n * min(share_s, start_s + self._part * share_s)
-            return f"about {approx_duration(measuring_s)} of measuring (protocol.minutes), and {rest}"
+            return f"about {approx_duration(measuring_s)} of measuring (protocol.minutes), {rest}"
         measuring_s = n * (self._part * (protocol.budget_s or 0) + start_s)
         known = f"starting each takes {start_s:.0f} s, {'as before' if started_s else 'a guess'}"
-        return f"at least {approx_duration(measuring_s)} of measuring (protocol.budget_s; {known}), and {rest}"
+        return f"at least {approx_duration(measuring_s)} of measuring (protocol.budget_s; {known}), {rest}"
 
     def _rest_s(self) -> float:
         needed = (job.rule.partition("_")[0] for job in self.jobs if job.is_needed)
-        guessed_s = _GUESSED_S | {"load": self.plan.load_search_s}
-        return sum(guessed_s.get(rule, 3) for rule in needed if rule != "measure")
+        return sum(_GUESSED_S.get(rule, 3) for rule in needed if rule not in ("measure", "layout", "load"))
 
 
 def _not_in(one: Outlook, other: Outlook) -> list[str]:

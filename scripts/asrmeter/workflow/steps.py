@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from asrmeter.common.printable import printable
 from asrmeter.workflow.announcement import approx_duration, count
-from asrmeter.workflow.progress import CellsDone
+from asrmeter.workflow.sittings import CellsDone
 from asrmeter.workflow.snakemake_api import OWN
 
 # Rules whose name is not the step's. Rules that do nothing to speak of have no line.

@@ -14,7 +14,16 @@ from asrmeter.analysis.under_load import with_capacities
 from asrmeter.analysis.unmeasured import unmeasured_of
 from asrmeter.common.table_types import Row
 from asrmeter.report.catalogue import Texts
-from asrmeter.report.figures.style import LineStyle, colour_of, line_of, mark_of, marker_of, names_in, variants_in
+from asrmeter.report.figures.style import (
+    OTHER,
+    LineStyle,
+    colour_of,
+    line_of,
+    mark_of,
+    marker_of,
+    names_in,
+    variants_in,
+)
 from asrmeter.study.grid import reference_duration
 from asrmeter.study.model import Study
 
@@ -155,8 +164,8 @@ class FigureContext:
         return number.replace(",", self.words["drawing"]["thousands"])
 
     def colour(self, model: str) -> str:
-        """Return the colour of a model."""
-        return colour_of(self._models.index(model))
+        """Return the colour of a model, in all figures the same; grey for one that the figures of cells leave out."""
+        return colour_of(self._models.index(model)) if model in self._models else OTHER
 
     def marker(self, model: str) -> str:
         """Return the marker of a model."""

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from asrmeter.common.printable import printable
 from asrmeter.common.table_types import Row
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.style import COLOURS, message, wrapped
+from asrmeter.report.figures.style import message, wrapped
 from asrmeter.report.formatting import number
 from asrmeter.report.layout_rows import by_way, is_measured, layout_name
 from asrmeter.report.theme import INK
@@ -30,19 +30,20 @@ def layouts_figure(context: FigureContext) -> Figure:
     heights = [ROW_IN * len(rows) for _, rows in drawn]
     figure = Figure(figsize=(WIDTH_IN, sum(heights) + PANEL_IN * len(drawn) + BELOW_IN), layout="constrained")
     axes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for place, (panel, (way, rows)) in enumerate(zip(axes, drawn, strict=True)):
+    for panel, (way, rows) in zip(axes, drawn, strict=True):
         panel.set_title(printable(" · ".join(way)), fontsize=FONT_PT + 1, pad=4)
-        _fill(panel, rows, COLOURS[place % len(COLOURS)], context)
+        _fill(panel, rows, context)
     notes = [context.text("shown_layouts", n=n_drawn, total=n_all)] if n_drawn < n_all else []
     below = [context.text("layouts_across"), *notes]
     figure.supxlabel("\n".join(wrapped(line, 66) for line in below), fontsize=FONT_PT)
     return figure
 
 
-def _fill(panel: Axes, rows: Sequence[Row], colour: str, context: FigureContext) -> None:
+def _fill(panel: Axes, rows: Sequence[Row], context: FigureContext) -> None:
     """Draw a bar for each layout, the first on top, with its interval and its ratio to the first."""
     panel.grid(False)
     panel.grid(True, axis="x")
+    colour = context.colour(rows[0]["model"])
     panel.barh(range(len(rows)), [row["samples_per_s"] for row in rows], height=0.6, color=colour, zorder=2)
     for place, row in enumerate(rows):
         ends = row["samples_per_s_low"], row["samples_per_s_high"]

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from asrmeter.report.figures.context import FigureContext
-from asrmeter.report.figures.style import COLOURS, LEAST_WIDTH_IN, surround, wrapped
+from asrmeter.report.figures.style import COLOURS, LEAST_WIDTH_IN, OTHER, surround, wrapped
 
 # Of a stacked bar: a colour for each part, and a hatch, so that parts differ in grey as well.
 # Lines only: dots and circles take a hundred times the bytes.
 HATCHES = ("", "////", "---", "\\\\\\\\", "xxx", "|||", "+++", "//", "\\\\")
-BAR_COLOURS = (*COLOURS, "#BDBDBD", "#F0E442", "#8C6BB1")
+BAR_COLOURS = (*COLOURS, OTHER, "#F0E442", "#8C6BB1")
 DARK, LABEL_BOX = "#1c1f26", {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
 # A part that is smaller than this has no room for its number.
 LEAST_LABELLED = 0.07

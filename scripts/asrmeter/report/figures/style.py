@@ -15,6 +15,8 @@ from asrmeter.report.theme import INK
 
 # Okabe and Ito's palette without black and yellow, which vanish on a dark or on a white page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Of a model that has none of them.
+OTHER = "#BDBDBD"
 # As many as models are drawn at most, so that each has its own, also without colour.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">", "*", "h")
 LineStyle = str | tuple[int, tuple[float, ...]]
