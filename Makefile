@@ -14,7 +14,8 @@ VENV := .venv
 ACTIVATE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 QUIET := $(if $(VERBOSE),,@)
 # Snakemake finds the logger plugin in scripts/.
-STEPS := $(if $(VERBOSE),,--logger asrmeter)
+SNAKEMAKE := $(if $(VERBOSE),,PYTHONPATH="$(CURDIR)/scripts$${PYTHONPATH:+:$$PYTHONPATH}") snakemake \
+	$(if $(VERBOSE),,--logger asrmeter)
 COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
@@ -22,8 +23,7 @@ COMPILE := $(ACTIVATE) pip-compile --quiet --strip-extras --allow-unsafe --no-he
 
 run: $(VENV)/run.stamp ## set up, run the study, write results/report.html
 	$(if $(STUDY),$(QUIET)$(ACTIVATE) python scripts/check_study.py $(STUDY))
-	$(QUIET)$(ACTIVATE) PYTHONPATH="$(CURDIR)/scripts$${PYTHONPATH:+:$$PYTHONPATH}" \
-		snakemake --cores $(CORES) --resources gpu=1 $(STEPS) $(if $(STUDY),--configfile $(STUDY))
+	$(QUIET)$(ACTIVATE) $(SNAKEMAKE) --cores $(CORES) --resources gpu=1 $(if $(STUDY),--configfile $(STUDY))
 
 runtimes: $(VENV)/run.stamp $(VENV)/runtimes.stamp ## set up every optional runtime: ONNX Runtime, OpenVINO, whisper.cpp, faster-whisper, torchao
 
@@ -104,7 +104,7 @@ $(VENV)/bin/python:
 	$(QUIET)$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
-	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). It takes minutes the first time: PyTorch alone is up to 3 GB."
+	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). The first time takes minutes: PyTorch is up to 3 GB."
 	$(QUIET)$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(if $(VERBOSE),,--quiet) \
 		--requirement $<
 	@touch $@

@@ -116,6 +116,13 @@ def test_the_progress_of_the_cells_is_told_and_kept(finished_run: tuple[Checkout
     assert [line.partition(" ")[2] for line in kept[: len(told)]] == told
 
 
+def test_a_run_ends_with_its_answer_and_the_path(finished_run: tuple[Checkout, Ran]) -> None:
+    checkout, ran = finished_run
+    answer = (checkout.results / "answer.txt").read_text(encoding="utf-8").splitlines()
+    assert 1 <= len(answer) <= 3
+    assert ran.output.splitlines()[-1 - len(answer) :] == [*answer, "Report: results/report.html"]
+
+
 def test_csv_and_parquet_say_the_same(finished: Checkout, cells: list[Row]) -> None:
     with open(finished.results / "tables" / "cells.csv", newline="") as stream:
         from_csv = list(csv.DictReader(stream))
