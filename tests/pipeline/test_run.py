@@ -246,8 +246,8 @@ def test_the_report_names_every_model(finished: Checkout) -> None:
     assert report.lstrip().lower().startswith("<!doctype html>")
     assert all(model in report for model in small()["models"])
     shown = set(re.findall(r'<figure aria-labelledby="figure-(.*?)">', report))
-    # There is one device and one variant, no silence, no load and no layout. Whether there is anything to choose from depends on what was
-    # disturbed.
+    # There is one device and one variant; no silence, load or layout was asked for. Whether there is anything to choose
+    # from depends on what was disturbed.
     assert {*shown, "alternatives", "pareto"} == {*FIGURES} - NOT_ASKED
 
 
