@@ -55,13 +55,14 @@ class LoadJob(Job):
         import pyarrow as pa
 
         from asrmeter.common import parquet
+        from asrmeter.common.early_stopping import least_judged
         from asrmeter.records.events import Searched
         from asrmeter.records.load_rows import RECORD, LoadHeader, outcome_of, rows_of
 
-        status, reason = outcome.status, outcome.reason
+        spec, status, reason = self._spec, outcome.status, outcome.reason
         if status in MEASURED_STATUS:
-            status, reason = outcome_of(status, outcome.events)
-        spec = self._spec
+            judged = least_judged(spec.percentile)
+            status, reason = outcome_of(status, outcome.events, judged, spec.target_latency_s)
         found = next(iter(outcome.of_kind(Searched)), Searched())
         common = vars(spec) | {
             "status": status,
@@ -100,8 +101,10 @@ def summary(low_per_s: float | None, high_per_s: float | None, rows: list[dict[s
     if rows[0]["probe"] is None:
         return told
     ends = " and ".join("?" if rate is None else f"{rate:.3g}" for rate in (low_per_s, high_per_s))
+    found = "no valid rate" if low_per_s is None else f"between {ends} requests per second"
     share = max(row["generator_cpu_share"] for row in rows)
-    return f"between {ends} requests per second, from {len(rows)} rates; LoadGen used {share:.1%} of a core; {told}"
+    n_rates = f"{len(rows)} rate{'' if len(rows) == 1 else 's'}"
+    return f"{found}, from {n_rates}; LoadGen used {share:.1%} of a core; {told}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -72,11 +73,28 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_search_without_a_narrow_bracket_is_unconverged() -> None:
-    assert outcome_of("ok", EVENTS) == ("ok", None)
-    status, reason = outcome_of("ok", [probe(1, 12.0), Searched(low_per_s=12.0)])
+    assert outcome_of("ok", EVENTS, 90, 1.0) == ("ok", None)
+    status, reason = outcome_of("ok", [probe(1, 12.0), Searched(low_per_s=12.0)], 90, 1.0)
     assert status == "unconverged" and "between 12 and ?" in str(reason)
-    status, reason = outcome_of("ok", [probe(1, 12.0, valid=False), Searched(high_per_s=12.0)])
-    assert status == "unconverged" and "no rate down to 12 per second was valid" in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "no rate down to 0.2 per second was valid in the time; increase load.minutes"),
+        ({"gave_up": True}, "over capacity at every tested rate, down to 0.2 per second; increase load.minutes"),
+        # Six probes of 90 requests each.
+        ({"n": 7}, "7 requests came at 0.2 per second, and LoadGen needs at least 90; set load.minutes to 45 or more"),
+        (
+            {"n": 7, "latencies_s": [2.0, 2.01, 2.3]},
+            "over capacity: even at 0.2 per second half of the requests took more than 2.01 s, and the limit is 1 s; "
+            "increase load.target_latency_s",
+        ),
+    ],
+)
+def test_where_no_rate_is_valid_the_lowest_tells_why(changes: dict[str, Any], said: str) -> None:
+    probes = [probe(1, 12.0, valid=False, gave_up=True), probe(2, 0.2, valid=False, **changes)]
+    assert outcome_of("ok", [*probes, Searched(high_per_s=0.2)], 90, 1.0) == ("unconverged", said)
 
 
 def test_machines_for_a_rate_are_the_fewest_that_keep_the_limit() -> None:

@@ -1,5 +1,6 @@
 """The record of a load test, a row for each rate that was tried, and how a worker's events become rows."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from asrmeter.records.events import Event, Probe, Searched
 
 Row = dict[str, Any]
 PERCENTILES = (0.5, 0.95, 0.99)
+# A search that begins well takes as many.
+_PROBES = 6
 _FAILED = "no rate was tried; `reason` says why"
 _FEW = "there are too few requests, or the server gave up; `percentile_note` says which"
 
@@ -144,21 +147,38 @@ class LoadHeader:
     measured_at: str | None = None
 
 
-def outcome_of(status: str, events: Iterable[Event]) -> tuple[str, str | None]:
-    """Return status and reason of a load test whose worker ended well: `unconverged` without a narrow bracket."""
+def outcome_of(status: str, events: Iterable[Event], judged: int, target_latency_s: float) -> tuple[str, str | None]:
+    """Return status and reason of a load test whose worker ended well: `unconverged` without a narrow bracket.
+
+    LoadGen judges `judged` requests at least, of which the rate's percentile must keep the limit.
+    """
     events = list(events)
     found = next((event for event in events if isinstance(event, Searched)), Searched())
     if found.is_narrow:
         return status, None
     probes = [event for event in events if isinstance(event, Probe)]
+    if found.low_per_s is None and probes:
+        return "unconverged", _why_none(min(probes, key=lambda probe: probe.target_per_s), judged, target_latency_s)
     ends = [f"{rate:.3g}" if rate else "?" for rate in (found.low_per_s, found.high_per_s)]
-    if found.low_per_s is None:
-        least = min((probe.target_per_s for probe in probes), default=0.0)
-        return (
-            "unconverged",
-            f"no rate down to {least:.3g} per second was valid in the available time; increase load.minutes",
-        )
     return "unconverged", f"the capacity is between {' and '.join(ends)} per second; increase load.minutes"
+
+
+def _why_none(lowest: Probe, judged: int, target_latency_s: float) -> str:
+    """Return why no rate was valid, by the lowest that was tried."""
+    rate = f"{lowest.target_per_s:.3g} per second"
+    if lowest.gave_up:
+        return f"over capacity at every tested rate, down to {rate}; increase load.minutes"
+    if lowest.latencies_s and (half_s := statistics.median(lowest.latencies_s)) > target_latency_s:
+        return (
+            f"over capacity: even at {rate} half of the requests took more than {half_s:.3g} s, and the limit is "
+            f"{target_latency_s:g} s; increase load.target_latency_s"
+        )
+    if lowest.n_requests < judged:
+        return (
+            f"{lowest.n_requests} requests came at {rate}, and LoadGen needs at least {judged}; set load.minutes to "
+            f"{math.ceil(_PROBES * judged / lowest.target_per_s / 60)} or more"
+        )
+    return f"no rate down to {rate} was valid in the time; increase load.minutes"
 
 
 def rows_of(common: Row, events: Iterable[Event]) -> list[Row]:
