@@ -34,7 +34,7 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run every test (needs Ch
 # those that measure with every core. One thread each: where several programs have as many threads as there are cores,
 # these wait for one another.
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
-	$(ACTIVATE) pytest -m alone
+	$(ACTIVATE) pytest -m alone $$(grep -rl --include="test_*.py" "mark\.alone" tests)
 
 check: lint ## before each commit: lint and unit tests, in about a minute on two cores
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
