@@ -40,7 +40,7 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run all tests (needs Chr
 # every core follow one after another. Each process has one thread, because several programs with as many threads as cores
 # would wait for one another.
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
-	$(ACTIVATE) pytest -m alone
+	$(ACTIVATE) pytest -m alone $$(grep -rl --include="test_*.py" "mark\.alone" tests)
 
 check: lint ## lint and run the unit tests before a commit, in about a minute on two cores
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet

@@ -61,9 +61,10 @@ class _FailuresAtOnce:
 _TAKES_FINISHED = re.compile(r"^def \w+\([^)]*\bfinished(_run)?\b", re.MULTILINE)
 # The longest begin first, so that all processes end together.
 _LONGEST = (
-    *("test_cluster.py", "finished", "test_environments.py", "test_own_speech.py", "test_faults.py"),
-    *("test_random_kills.py", "test_model_folders.py", "test_limits.py", "test_broken_studies.py", "test_large.py"),
-    *("test_large_plan.py", "test_scale.py", "test_hub_corpora.py", "test_spoken_languages.py"),
+    *("test_cluster.py", "finished", "test_every_engine.py", "test_environments.py", "test_own_speech.py"),
+    *("test_faults.py", "test_optimised_networks.py", "test_random_kills.py", "test_model_folders.py"),
+    *("test_limits.py", "test_spoken_languages.py", "test_broken_studies.py", "test_large.py", "test_large_plan.py"),
+    *("test_scale.py", "test_hub_corpora.py"),
 )
 
 

@@ -111,6 +111,11 @@ def link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
+def _copy_or_link(source: str, target: str) -> None:
+    """Copy what a run may write on; weights and archives are large, and only ever replaced."""
+    (shutil.copy2 if os.path.getsize(source) < 1e6 else link)(source, target)
+
+
 @dataclass(frozen=True)
 class Ran:
     """What became of a command."""
@@ -263,6 +268,20 @@ class Checkout:
         finally:
             path.write_bytes(before)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    @contextlib.contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Have results and Snakemake's notes be afterwards as they are now, without a run that makes them again."""
+        folders = [self.results, self.folder / ".snakemake"]
+        kept = {folder: folder.with_name(f"{folder.name}.kept") for folder in folders}
+        for folder, aside in kept.items():
+            shutil.copytree(folder, aside, symlinks=True, copy_function=_copy_or_link)
+        try:
+            yield
+        finally:
+            for folder, aside in kept.items():
+                shutil.rmtree(folder)
+                aside.rename(folder)
 
     @contextlib.contextmanager
     def without(self, path: Path) -> Iterator[None]:

@@ -49,19 +49,18 @@ def test_a_changed_plot_draws_and_renders_again(finished: Checkout) -> None:
 
 def test_changed_colour_is_drawn_and_measures_nothing(finished: Checkout) -> None:
     measured = {path: path.stat().st_mtime_ns for path in finished.results.glob("measurements/**/*.parquet")}
-    try:
-        with finished.changed(
-            "scripts/asrmeter/report/figures/style.py", lambda text: text.replace("#0072B2", "#12AB34")
-        ):
-            ran = finished.run()
+    with (
+        finished.put_back(),
+        finished.changed("scripts/asrmeter/report/figures/style.py", lambda text: text.replace("#0072B2", "#12AB34")),
+    ):
+        ran = finished.run()
         print(f"a changed colour: {ran.cpu_s:.1f} CPU s, {ran.wall_s:.1f} s")
         assert ran.jobs == SHOWN
         assert "#12ab34" in (finished.results / "report.html").read_text().lower()
         assert {path: path.stat().st_mtime_ns for path in measured} == measured
         assert ran.cpu_s <= 40
-    finally:
-        finished.run("--forcerun", "figures")
     assert "#12ab34" not in (finished.results / "report.html").read_text().lower()
+    assert finished.plan() == {}
 
 
 def test_another_purpose_or_price_measures_nothing(finished: Checkout) -> None:

@@ -73,7 +73,7 @@ def compared(make_checkout: MakeCheckout) -> tuple[Ran, dict[str, Any]]:
         "--budget-s",
         "2",
         "--limit-s",
-        "40",
+        "24",
         "--json",
         "compared.json",
     ]

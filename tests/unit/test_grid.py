@@ -21,7 +21,6 @@ from asrmeter.study.fingerprints import (
     profile_options,
 )
 from asrmeter.study.model import Study
-from asrmeter.workflow import import_closure
 
 ROOT = Path(__file__).parents[2]
 MADE_OF = Fingerprints({"whisper-base": "m", "whisper-tiny": "n"}, "c")
@@ -174,34 +173,6 @@ def test_the_hash_of_a_class_sees_text_and_audio_but_not_order() -> None:
     assert class_sha256(rows) == class_sha256(rows[::-1])
     assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"text": "z"}])
     assert class_sha256(rows) != class_sha256([rows[0], rows[1] | {"sha256": "3"}])
-
-
-def test_a_script_is_made_of_what_it_imports(tmp_path: Path) -> None:
-    (tmp_path / "scripts" / "lib" / "d" / "f").mkdir(parents=True)
-    for name, text in {
-        "a.py": "import os\nfrom lib.b import x\nif TYPE_CHECKING:\n    from lib import unused\n",
-        "lib/__init__.py": "",
-        "lib/b.py": "def f():\n    from lib import c\n",
-        "lib/c.py": "from lib import d\n",
-        "lib/d/__init__.py": "import pkgutil\nfound = pkgutil.iter_modules(__path__)\n",
-        "lib/d/e.py": "",
-        "lib/d/f/__init__.py": "",
-        "lib/unused.py": "",
-    }.items():
-        (tmp_path / "scripts" / name).write_text(text)
-    found = import_closure.closure(tmp_path / "scripts" / "a.py", tmp_path)
-    own = ("__init__", "b", "c", "d/__init__", "d/e", "d/f/__init__")
-    assert found == ["scripts/a.py", *(f"scripts/lib/{name}.py" for name in own)]
-
-
-def test_the_report_does_not_hang_on_measuring() -> None:
-    made_of = import_closure.closure(ROOT / "scripts" / "make_report.py", ROOT)
-    assert "scripts/asrmeter/report/html/page.py" in made_of
-    assert not {
-        "scripts/asrmeter/measure/child.py",
-        "scripts/measure.py",
-        "scripts/asrmeter/measure/stop_rule.py",
-    } & set(made_of)
 
 
 def test_reference_duration_fits_a_window_or_is_the_shortest() -> None:

@@ -99,7 +99,7 @@ def test_above_capacity_is_a_record_too(tested: Tested) -> None:
     # A machine of 50 a second; the time limit of the job is far beyond the search's.
     header, rows = tested(300.0, duration_s=4, target_latency_s=0.05, minutes=0.1)
     assert header.status == "unconverged" and header.low_per_s is None
-    assert str(header.reason).startswith("over capacity at each rate that was tried, down to")
+    assert str(header.reason).startswith("over capacity at every tested rate, down to")
     first = rows[0]
     assert first["gave_up"] and first["is_valid"] is False and first["target_per_s"] == 300.0
     assert 0 < first["n_answered"] < first["n_requests"] and first["latency_s_p95"] is None

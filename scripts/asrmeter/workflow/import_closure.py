@@ -1,13 +1,17 @@
 """Find the project's files that a script imports. Standard library only: every start of Snakemake uses it."""
 
-import ast
 import functools
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-_REFERENCE = re.compile(r"\w+(\.\w+)+:\w+")
+# Read as text: to parse three hundred files takes as long as everything else before the plan. What reads like an import
+# in a text of several lines counts too, if there is such a module.
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+)?import[ \t]+(\([^)]*\)|.*)", re.MULTILINE)
+_FOR_TYPES = re.compile(r"^([ \t]*)if TYPE_CHECKING:\n(?:\1[ \t]+.*\n|[ \t]*\n)*", re.MULTILINE)
+_COMMENT = re.compile(r"#.*")
+_REFERENCE = re.compile(r"""["'](\w+(?:\.\w+)+):\w+["']""")
+_LISTING = re.compile(r"\(__path__\)")
 
 
 def closure(script: Path, base: Path) -> list[str]:
@@ -28,36 +32,23 @@ def closure(script: Path, base: Path) -> list[str]:
 
 
 @functools.cache
-def _imported(path: Path, root: Path) -> list[Path]:
+def _imported(path: Path, root: Path) -> set[Path]:
     """Return the modules below `root` that a file imports, packages with their `__init__.py`."""
-    names: set[str] = set()
-    listed: list[Path] = []
-    for node in _nodes_that_run(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REFERENCE.fullmatch(node.value):
-            names.add(node.value.partition(":")[0])
-        elif isinstance(node, ast.Name) and node.id == "__path__":
-            listed = [*path.parent.glob("*.py"), *path.parent.glob("*/__init__.py")]
-    modules = [root.joinpath(*name.split(".")) for name in names]
-    candidates = [module.with_name(f"{module.name}.py") for module in modules]
-    for module in modules:
-        while module != root:
-            candidates.append(module / "__init__.py")
-            module = module.parent
-    return listed + [candidate for candidate in candidates if candidate.is_file()]
+    text = _FOR_TYPES.sub("", path.read_text(encoding="utf-8").replace("\\\n", " "))
+    names = {found[1] for found in _REFERENCE.finditer(text)}
+    for package, imported in _IMPORT.findall(text):
+        parts = [part.split() for part in _COMMENT.sub("", imported).strip("()").split(",")]
+        names.update(f"{package}.{part[0]}" if package else part[0] for part in parts if part)
+    modules = _modules(root)
+    with_parents = {
+        ".".join(parts[:n]) for parts in (name.split(".") for name in names) for n in range(1, len(parts) + 1)
+    }
+    listed = {*path.parent.glob("*.py"), *path.parent.glob("*/__init__.py")} if _LISTING.search(text) else set()
+    return listed | {modules[name] for name in with_parents & modules.keys()}
 
 
-def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a file without those below `if TYPE_CHECKING:`."""
-    open_ends = [tree]
-    while open_ends:
-        node = open_ends.pop()
-        yield node
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            open_ends += node.orelse
-        else:
-            open_ends += ast.iter_child_nodes(node)
+@functools.cache
+def _modules(root: Path) -> dict[str, Path]:
+    """Return the files of the modules and packages below a folder by their names."""
+    found = {path.relative_to(root).with_suffix("").parts: path for path in root.rglob("*.py")}
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for parts, path in found.items()}
