@@ -137,7 +137,7 @@ def test_a_record_says_which_time_it_was_given() -> None:
     check_records(study, {Path("a"): (sitting, same), Path("b"): (sitting, SimpleNamespace())}, MADE_OF)
     check_records(study, {Path("profile"): (sitting.cell, SimpleNamespace(lap=2))}, MADE_OF)
     for other, why in zip(others, ("minutes null", "minutes 9", "lap 2"), strict=True):
-        with pytest.raises(AsrmeterError, match=rf"another study or version \({why}, where"):
+        with pytest.raises(AsrmeterError, match=rf"another study or version \({why}, but"):
             check_records(study, {Path("a"): (sitting, other)}, MADE_OF)
 
 
