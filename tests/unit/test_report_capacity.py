@@ -35,13 +35,22 @@ def plain(text: str) -> str:
 def test_the_sentence_says_machines_and_money(rows: tuple[list[Cell], list[Cell]]) -> None:
     [headline] = map(plain, section(*rows).headlines)
     assert headline == (
-        "100 people who speak at the same time need 2 such machines: 0.0300 EUR an hour of audio, with "
+        "For 100 people who speak at the same time you need 2 such machines, at 0.0300 EUR an hour of audio: "
         "whisper-tiny.en by fp32 on cpu (modelled)."
     )
     wide = [row | {"machines_for_100_high": 3, "cost_per_audio_hour_high": 0.045} for row in rows[1]]
-    assert "2 such machines (2 to 3): 0.0300 EUR an hour of audio (0.0300 to 0.0450)" in plain(
+    assert "2 such machines (2 to 3), at 0.0300 EUR an hour of audio (0.0300 to 0.0450): whisper" in plain(
         section(rows[0], wide).headlines[0]
     )
+    one = [row | {"machines_for_100": 1, "machines_for_100_low": 1, "machines_for_100_high": 2} for row in rows[1]]
+    assert "you need one such machine (1 to 2), at" in plain(section(rows[0], one).headlines[0])
+
+
+def test_a_share_is_said_as_the_study_has_it(rows: tuple[list[Cell], list[Cell]]) -> None:
+    strict = [row | {"percentile": 0.999} for row in rows[1]]
+    found = section(rows[0], strict)
+    assert "with 99.9 of 100 answered within 1 s" in plain(found.sentences[0])
+    assert "at which 99.9 % of them are answered within 1 s" in plain(found.rule)
 
 
 def test_measured_and_modelled_stand_side_by_side(rows: tuple[list[Cell], list[Cell]]) -> None:

@@ -51,7 +51,7 @@ def capacity_section(loads: Sequence[Row], capacities: Sequence[Row], words: Wor
         capacities=_capacities_table(capacities, words),
         probes=_probes_table(probes, words) if probes else None,
         rule=say["rule"].format(
-            share=percent(first["percentile"]), target=f"{first['target_latency_s']:g}", batch=first["max_batch"]
+            share=f"{100 * first['percentile']:g}", target=f"{first['target_latency_s']:g}", batch=first["max_batch"]
         ),
     )
 
@@ -82,7 +82,7 @@ def _headlines(capacities: Sequence[Row], words: Words) -> Iterator[Markup]:
             continue
         best = min(known, key=lambda row: (row["machines_for_100"], -row["capacity_per_s_modelled"]))
         low, high, n = (best[f"machines_for_100{end}"] for end in ("_low", "_high", ""))
-        yield say["machines"].format(
+        yield say["machine" if n == 1 else "machines"].format(
             speakers=SPEAKERS,
             n=n,
             interval=_between(low, high, format_count, words),
@@ -132,7 +132,7 @@ def _measured(row: Row, words: Words) -> Markup:
         device=row["device"],
         capacity=number(row["capacity_per_s"]),
         interval=say["no_upper"] if high is None else _between(low, high, number, words),
-        share=format_count(100 * row["percentile"]),
+        share=f"{100 * row['percentile']:g}",
         target=f"{row['target_latency_s']:g}",
         speakers=Markup() if row["speakers"] is None else say["speakers"].format(n=format_count(row["speakers"])),
         error=Markup()
