@@ -19,7 +19,15 @@ from asrmeter.corpora.kinds.packages import PackagesCorpus
 from asrmeter.models import catalogue as models
 from asrmeter.runtimes.base import ALWAYS_UNUSED
 from asrmeter.sources import packages
-from helpers.checkouts import ROOT, Checkout, MakeCheckout, copy_repository, exclusively, link
+from helpers.checkouts import (
+    ROOT,
+    Checkout,
+    MakeCheckout,
+    copy_repository,
+    exclusively,
+    link,
+    without_second_tries,
+)
 
 # transformers would import it, in every process of the tests.
 runtimes.hide(ALWAYS_UNUSED)
@@ -159,6 +167,7 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> 
         checkout = Checkout(base / name, base / "lock")
         made.append(checkout)
         copy_repository(checkout.folder)
+        without_second_tries(checkout.folder)
         for archive in downloads.iterdir():
             link(archive, checkout.results / "downloads" / archive.name)
         for part in ("models", "corpus") if made_from else ():

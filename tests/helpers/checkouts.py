@@ -327,6 +327,17 @@ def copy_repository(target: Path) -> None:
     shutil.copy2(ROOT / "results" / ".gitkeep", target / "results")
 
 
+def without_second_tries(folder: Path) -> None:
+    """Have a copy of the repository measure nothing again because it was disturbed.
+
+    Beside other tests everything is, each time: tests/integration/test_second_tries.py has what is done about it.
+    """
+    path, tries = folder / "scripts" / "retry_disturbed.py", "\nATTEMPTS = (2, 3)\n"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(tries) == 1
+    path.write_text(text.replace(tries, "\nATTEMPTS = ()\n"), encoding="utf-8")
+
+
 def wait_for(condition: Callable[[], T], what: str, limit_s: float) -> T:
     """Return the condition's value as soon as it is true."""
     deadline = time.monotonic() + limit_s
