@@ -50,7 +50,7 @@ def test_a_share_is_said_as_the_study_has_it(rows: tuple[list[Cell], list[Cell]]
     strict = [row | {"percentile": 0.999} for row in rows[1]]
     found = section(rows[0], strict)
     assert "with 99.9 of 100 answered within 1 s" in plain(found.sentences[0])
-    assert "at which 99.9 % of them are answered within 1 s" in plain(found.rule)
+    assert "at which a server answers 99.9 % of them within 1 s" in plain(found.rule)
 
 
 def test_measured_and_modelled_stand_side_by_side(rows: tuple[list[Cell], list[Cell]]) -> None:
