@@ -7,13 +7,12 @@ Steps: try to write; forget earlier attempts; begin the time ledger; print the p
 print the answer. Nothing of this runs in the jobs
 """
 
-from asrmeter.common.errors import AsrmeterError
 from asrmeter.common.files import check_room
 from asrmeter.measure import retries
-from asrmeter.records import answer_file, earlier
+from asrmeter.records import earlier
 from asrmeter.sources import packages
 from asrmeter.workflow.announcement import announcement
-from asrmeter.workflow.briefing import Briefing
+from asrmeter.workflow.briefing import Briefing, answer_of
 from asrmeter.workflow.further import further_of_jobs
 from asrmeter.workflow.progress import RunProgress
 
@@ -29,22 +28,12 @@ def brief(jobs):
         SAY(line)
 
 
-def answer(jobs):
-    "Say what the report answers, if it was asked for, and where it is."
-    if any(job.rule == "report" for job in jobs):
-        try:
-            said = answer_file.lines(Path(PLAN.results))
-        except AsrmeterError as error:
-            # Somebody deleted it; the run ended well all the same.
-            said = [str(error)]
-        for line in said:
-            SAY(line)
-
-
 snakemake_api.after_run(
     workflow,
     after_dry=lambda: or_exit(brief, snakemake_api.planned_jobs(workflow)),
-    after_success=lambda: answer(snakemake_api.planned_jobs(workflow)),
+    after_success=lambda: list(
+        map(SAY, answer_of(PLAN, snakemake_api.planned_jobs(workflow)))
+    ),
 )
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrmeter.common.errors import few
+from asrmeter.common.errors import AsrmeterError, few
 from asrmeter.corpora import outlook
 from asrmeter.corpora.outlook import Outlook
-from asrmeter.records import status
+from asrmeter.records import answer_file, status
 from asrmeter.workflow.announcement import approx_duration, count, unheard
 from asrmeter.workflow.further import Further, further_of_jobs, in_words, time_in_words
 from asrmeter.workflow.laps import PlannedJob
@@ -191,3 +191,14 @@ def _starts_s(records: Iterable[Path]) -> Iterator[float]:
         latency = header and header.last(Latency)
         if header and latency and header.job_s and latency.timed_s:
             yield header.job_s - latency.timed_s
+
+
+def answer_of(plan: "Plan", jobs: Iterable[PlannedJob]) -> list[str]:
+    """Return what the report answers and where it is; nothing if these jobs do not make it."""
+    if not any(job.rule == "report" for job in jobs):
+        return []
+    try:
+        return answer_file.lines(Path(plan.results))
+    except AsrmeterError as error:
+        # It was deleted, and the run ended well all the same.
+        return [str(error)]
