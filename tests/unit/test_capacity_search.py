@@ -1,22 +1,26 @@
 """The search for a capacity: what it probes, and what it says."""
 
+import math
+
 import pytest
 
-from asrmeter.measure.capacity_search import PRECISION, Search
+from asrmeter.measure.capacity_search import PRECISION, Search, Verdict
 
 
 class World:
     """A machine that carries `capacity` requests a second, and says otherwise of the rates in `wrong`, once each."""
 
-    def __init__(self, capacity: float, time_s: float = 1e9) -> None:
+    def __init__(self, capacity: float, time_s: float = 1e9, gives_up_above: float = math.inf) -> None:
         self.capacity, self.wrong, self.now_s = capacity, set[int](), 0.0
+        self.gives_up_above = gives_up_above
         self.probed: list[float] = []
         self.search = Search(self.probe, lambda _: 10.0, time_s, lambda: self.now_s)
 
-    def probe(self, rate: float) -> bool:
+    def probe(self, rate: float) -> Verdict:
         self.probed.append(rate)
         self.now_s += 10
-        return (rate <= self.capacity) is not (len(self.probed) in self.wrong)
+        is_valid = (rate <= self.capacity) is not (len(self.probed) in self.wrong)
+        return Verdict(rate, is_valid, 1.2 * self.capacity if rate > self.gives_up_above else None)
 
 
 @pytest.mark.parametrize("predicted", [1.0, 9.5, 10.0, 10.4, 13.0, 60.0])
@@ -72,3 +76,16 @@ def test_nothing_far_below_the_prediction_is_tried() -> None:
     world = World(0.0)
     world.search.run(10.0)
     assert world.search.low_per_s is None and min(world.probed) >= 0.5 and len(world.probed) < 8
+
+
+def test_far_above_the_capacity_what_the_server_did_leads_on() -> None:
+    world = World(10.0, gives_up_above=15.0)
+    world.search.run(600.0)
+    # 600, then 12 and 10.4, which are invalid, ...
+    assert world.probed[1] == 12.0 and world.search.is_narrow and len(world.probed) <= 8
+
+
+def test_too_few_requests_are_no_verdict_and_end_the_search() -> None:
+    search = Search(lambda rate: Verdict(rate, None), lambda _: 10.0, 1e9, lambda: 0.0)
+    search.run(2.0)
+    assert len(search.verdicts) == 1 and search.low_per_s is None and search.high_per_s is None

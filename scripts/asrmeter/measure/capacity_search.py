@@ -23,15 +23,19 @@ _OF_CURVE = (0.5, 0.75, 0.25)
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a rate (1/s) was called valid."""
+    """Whether a rate (1/s) was called valid; None: too few requests came for a verdict.
+
+    `completed_per_s` is what the server did where it gave up, as far more came than it can do.
+    """
 
     rate_per_s: float
-    is_valid: bool
+    is_valid: bool | None
+    completed_per_s: float | None = None
 
 
 @dataclass
 class Search:
-    """A search by `probe`, which tries a rate and says whether it is valid, until about `ends_at_s`.
+    """A search by `probe`, which tries a rate and returns its verdict, until about `ends_at_s`.
 
     `probe_s` says how long a probe of a rate takes: none begins that would not end in time. `clock` is that of
     `ends_at_s`.
@@ -40,7 +44,7 @@ class Search:
         verdicts: all of them, in their order.
     """
 
-    probe: Callable[[float], bool]
+    probe: Callable[[float], Verdict]
     probe_s: Callable[[float], float]
     ends_at_s: float
     clock: Callable[[], float] = time.monotonic
@@ -75,6 +79,8 @@ class Search:
         """Return the rates of which most verdicts say so; of a tie the last one counts."""
         by_rate: dict[float, list[bool]] = {}
         for verdict in self.verdicts:
+            if verdict.is_valid is None:
+                continue
             by_rate.setdefault(verdict.rate_per_s, []).append(verdict.is_valid)
 
         def judged(found: list[bool]) -> bool:
@@ -85,12 +91,16 @@ class Search:
 
     def _rates(self, predicted_per_s: float) -> Iterator[float]:
         """Yield the rates that lead to a narrow bracket, each by the verdicts before."""
-        rate, step = predicted_per_s, _FIRST_STEP
+        rate, expected_per_s, step = predicted_per_s, predicted_per_s, _FIRST_STEP
         yield rate
         while (low := self.low_per_s) is None or (high := self.high_per_s) is None:
             rate = rate * step if low is not None else rate / step
             step = min(step * step, _LONGEST_STEP)
-            if rate < _LEAST_PART * predicted_per_s:
+            if (done := self.verdicts[-1].completed_per_s) is not None:
+                # Far above the capacity: on from what the server did.
+                rate = min(rate, done)
+                expected_per_s = min(expected_per_s, done)
+            if rate < _LEAST_PART * expected_per_s:
                 return
             yield rate
         while not self.is_narrow:
@@ -110,8 +120,8 @@ class Search:
                     yield capacity
 
     def _try(self, rate: float) -> bool:
-        """Probe a rate if that ends in time; return whether it did."""
+        """Probe a rate if that ends in time; return whether the search can go on: a verdict was reached."""
         if self.verdicts and self.clock() + self.probe_s(rate) > self.ends_at_s:
             return False
-        self.verdicts.append(Verdict(rate, self.probe(rate)))
-        return True
+        self.verdicts.append(self.probe(rate))
+        return self.verdicts[-1].is_valid is not None

@@ -10,7 +10,7 @@ from asrmeter.corpora.batches import by_length
 from asrmeter.machine import cuda
 from asrmeter.machine.interference import Watch, why_disturbed
 from asrmeter.measure import energy_counters, load_generator
-from asrmeter.measure.capacity_search import Search
+from asrmeter.measure.capacity_search import Search, Verdict
 from asrmeter.measure.energy import EnergyMeasurement
 from asrmeter.measure.load_generator import Answered, Load
 from asrmeter.measure.spec import LoadSpec
@@ -23,6 +23,8 @@ from asrmeter.runtimes.base import Runtime
 
 # A probe may last so much longer than the study asks for, until enough requests came to be judged.
 _MOST_LONGER = 1.5
+# Where loading took all the time, the first rate is tried for so long.
+_LEAST_S = 1.0
 _DIGITS_OF_US = 6
 
 
@@ -35,16 +37,17 @@ class LoadTest(Task):
     _gpu: cuda.Gpu | None
     _energy: EnergyMeasurement
     _watch: Watch
+    _ends_at_s: float
     _n_probes = 0
 
     def run(self) -> None:
         """Load the model, warm up, search; emit every probe when it is over."""
-        ends_at_s = time.monotonic() + self._spec.search_s
+        self._ends_at_s = time.monotonic() + self._spec.search_s
         self._load()
         self._warm_up()
         self._energy = EnergyMeasurement(energy_counters.of_device(self._gpu.uuid if self._gpu else None))
         self._watch = Watch(self._spec.device, self._gpu.uuid if self._gpu else None)
-        search = Search(self._probe, self._probe_s, ends_at_s)
+        search = Search(self._probe, self._probe_s, self._ends_at_s)
         search.run(self._spec.predicted_per_s)
         report = self._watch.report()
         self._emit(
@@ -90,13 +93,14 @@ class LoadTest(Task):
         """Return how long a probe takes: until enough requests came to be judged."""
         return max(self._spec.probe_s, least_judged(self._spec.percentile) / rate_per_s)
 
-    def _probe(self, rate_per_s: float) -> bool:
-        """Put a load on the model; emit the result, and return whether LoadGen calls it valid."""
+    def _probe(self, rate_per_s: float) -> Verdict:
+        """Put a load on the model; emit the result, and return LoadGen's verdict."""
         spec, self._n_probes = self._spec, self._n_probes + 1
+        left_s = max(self._ends_at_s - time.monotonic(), _LEAST_S)
         load = Load(
             rate_per_s=rate_per_s,
             duration_s=spec.probe_s,
-            most_s=min(_MOST_LONGER * self._probe_s(rate_per_s), spec.search_s),
+            most_s=min(_MOST_LONGER * self._probe_s(rate_per_s), left_s),
             least_requests=least_judged(spec.percentile),
             target_latency_s=spec.target_latency_s,
             percentile=spec.percentile,
@@ -107,9 +111,13 @@ class LoadTest(Task):
         )
         found: list[Answered] = []
         energy = self._energy.over(lambda: found.append(load_generator.run(load, len(spec.segments), self._transcribe)))
-        self._emit(_event(self._n_probes, load, found[0], energy))
+        event = _event(self._n_probes, load, found[0], energy)
+        self._emit(event)
         self._watch.sample()
-        return found[0].is_valid
+        if event.gave_up:
+            return Verdict(rate_per_s, False, event.completed_per_s)
+        is_judged = event.n_requests >= load.least_requests
+        return Verdict(rate_per_s, event.is_valid if is_judged else None)
 
     def _transcribe(self, segments: Sequence[int]) -> None:
         self._runner.transcribe_segments([self._spec.segments[i]["segment_id"] for i in segments])
