@@ -5,9 +5,7 @@ While the worker measures, this process sleeps in the kernel. Until then it impo
 
 import argparse
 import datetime
-import logging
 import os
-import platform
 import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +17,7 @@ from asrmeter import runtimes
 from asrmeter.common.paths import ROOT
 from asrmeter.common.vocabulary import MEASURED_STATUS
 from asrmeter.machine import probes
-from asrmeter.machine.facts import machine_facts, node
+from asrmeter.machine.facts import machine_facts
 from asrmeter.measure import additions, cell_options, time_ledger
 from asrmeter.measure.job import Job, run_job
 from asrmeter.measure.spec import CellSpec
@@ -54,8 +52,6 @@ class CellJob(Job):
 
     def prepare(self) -> CellSpec:
         """Return the spec of the cell, and begin its record."""
-        # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
-        logging.info("measuring %s on %s", self.title, node() or platform.node())
         spec = cell_options.specify_sitting(self._args, self.begun_s)
         self._sitting, self._refused = cell_options.sitting_of(spec).id, spec.refused
         facts = machine_facts(ROOT, runtimes.options_of(spec.runtime).packages)

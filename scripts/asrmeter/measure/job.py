@@ -4,12 +4,14 @@ While the worker measures, the job sleeps in the kernel and has imported nothing
 """
 
 import logging
+import platform
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 from asrmeter.common.files import check_room
 from asrmeter.common.paths import ROOT
+from asrmeter.machine.facts import node
 from asrmeter.machine.lock import exclusive_lock
 from asrmeter.measure.retries import Attempts
 from asrmeter.measure.spec import Spec
@@ -72,6 +74,8 @@ def run_job(job: Job) -> None:
         if job.keeps_record and attempts.restore():
             logging.info("%s: was measured before its job died, and is kept", job.title)
             return
+        # A cluster's progress report reads this line: `asrmeter.workflow.progress`.
+        logging.info("measuring %s on %s", job.title, node() or platform.node())
         check_room(*job.files)
         spec = job.prepare()
         if died := attempts.begin():
