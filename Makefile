@@ -42,7 +42,7 @@ test: $(VENV)/dev.stamp $(VENV)/axe.stamp ## set up and run all tests (needs Chr
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 	$(ACTIVATE) pytest -m alone $$(grep -rl --include="test_*.py" "mark\.alone" tests)
 
-check: lint ## lint and run the unit tests before a commit, in about a minute on two cores
+check: lint ## lint and run the unit tests before a commit, in some six minutes on two cores
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest tests/unit -m "not simulation" --numprocesses 2 --dist loadscope --quiet
 
 lint: $(VENV)/dev.stamp ## check style, types, imports between rooms, the workflow and links
