@@ -37,7 +37,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     words = {"template_folder": TEMPLATES}
     drawn_s = run("make_figures.py", **drawn_from, **words, output_folder=folder / "figures")
     figures = [folder / "figures" / f"{name}.svg" for name in FIGURES]
-    rendered_s = run("make_report.py", **tables, **words, compare_with=[], figures=figures, output=report)
+    written = {"output": report, "answer": folder / "answer.txt"}
+    rendered_s = run("make_report.py", **tables, **words, compare_with=[], figures=figures, **written)
     print(f"10,000 cells: drawn in {drawn_s:.1f}, rendered in {rendered_s:.1f} CPU s, {report.stat().st_size:,} bytes")
     return report, drawn_s + rendered_s
 

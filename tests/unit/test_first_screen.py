@@ -230,7 +230,7 @@ def test_the_answer_as_text_is_what_the_first_screen_says() -> None:
     text = answer_text(answered([quick(**QUICK), slow()]), WORDS)
     assert text.replace("\u202f", " ").replace("\xa0", " ").splitlines() == [
         "Run quick: 60.0 times real time. transformers on cpu, batch 1.",
-        "mine: WER ≤ 15 %, median ≤ 1 s; then most throughput. Requests of 30.0 s.",
+        "mine: WER ≤ 15 %, median ≤ 1 s, then most throughput. Requests of 30.0 s.",
         "Sure: more than 99 % likely to be the best that meets the limits.",
     ]
 
@@ -238,7 +238,7 @@ def test_the_answer_as_text_is_what_the_first_screen_says() -> None:
 def test_the_text_says_why_there_is_no_answer() -> None:
     found = answered([quick(wer=0.4), slow(wer=0.3)])
     first, asked, nearest = answer_text(found, WORDS).splitlines()
-    assert first == said(found.headline) and asked.startswith("mine: ") and nearest.startswith("What comes nearest: ")
+    assert first == said(found.headline) and asked.startswith("mine: ") and nearest.startswith("The closest is ")
     assert answer_text(screen([quick()], {}), WORDS) == said(WORDS["answer"]["no_scenarios"]) + "\n"
 
 
