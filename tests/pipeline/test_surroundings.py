@@ -73,7 +73,7 @@ def test_names_that_this_python_cannot_write_are_refused(checkout: Checkout, tmp
 
 
 def test_another_folder_is_refused(checkout: Checkout, tmp_path: Path) -> None:
-    said = f": run the same command in the checkout (cd {checkout.folder};"
+    said = f": run the same command in the checkout (cd {checkout.folder}), without -s "
     assert refused(checkout, "--directory", str(tmp_path)).startswith(f"error: Snakemake runs in {tmp_path}{said}")
     ran = checkout.shell(f"cd {tmp_path} && snakemake -n -s {checkout.folder}/Snakefile")
     assert ran.output.splitlines()[-1].startswith(f"error: Snakemake runs in {tmp_path}{said}") and ran.code == 1
@@ -84,7 +84,7 @@ def test_what_cannot_be_the_lock_is_told_before_any_job(checkout: Checkout, tmp_
     for dry in ((), ("--dry-run",)):
         said = refused(checkout, *dry, ASRMETER_LOCK=str(tmp_path / "lock"))
         assert said.startswith(
-            f"error: {tmp_path / 'lock'}: the machine's lock is a pipe, not a file; delete it, or have"
+            f"error: {tmp_path / 'lock'}: the machine's lock is a pipe, not a file; delete it, or set"
         )
 
 

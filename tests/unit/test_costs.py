@@ -92,7 +92,7 @@ def test_every_cell_has_its_costs() -> None:
     assert without["co2_g_per_audio_hour"] == pytest.approx(0.8)
     assert {without[name] for name in without if name.startswith("cost") and name != "cost_note"} == {None}
     unknown = priced({}, currency="EUR", price_per_kwh=0.5)
-    assert unknown["cost_note"] == "energy is not known; the machine has no price"
+    assert unknown["cost_note"] == "energy is unknown; the machine has no price"
     assert {value for name, value in unknown.items() if name not in ("cost_note", "cost_currency")} == {None}
 
 
