@@ -14,7 +14,7 @@ from asrmeter.common.paths import ROOT, SCRIPTS
 def test_every_module_is_in_a_package_that_is_installed() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     (where,) = setuptools["packages"]["find"]["where"]
-    folders = {path.parent.relative_to(SCRIPTS) for path in (SCRIPTS / "asrmeter").rglob("*.py")}
+    folders = {path.parent.relative_to(SCRIPTS) for path in SCRIPTS.rglob("*/*.py")}
     assert ROOT / where == SCRIPTS
     assert set(find_packages(str(SCRIPTS))) == {".".join(folder.parts) for folder in folders}
     for package, files in setuptools["package-data"].items():
