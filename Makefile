@@ -105,7 +105,7 @@ $(VENV)/bin/python:
 
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
 	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). The first time takes minutes: PyTorch is up to 3 GB."
-	$(QUIET)$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(if $(VERBOSE),,--quiet) \
+	$(QUIET)$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(if $(VERBOSE),,--quiet --quiet) \
 		--requirement $<
 	@touch $@
 

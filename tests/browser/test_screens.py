@@ -153,7 +153,7 @@ def test_other_purposes_and_what_is_unknown_lead_to_their_cards(rendered: Render
     page = open_page(rendered("default", "en"), **view("desktop"))
     page.get_by_role("link", name="Research quality").click()
     assert page.url.endswith("#for-research")
-    page.get_by_role("link", name="What it takes to know").click()
+    page.get_by_role("link", name="How to find out").click()
     assert page.url.endswith("#for-production")
     assert "python scripts/list_cells.py" in page.locator("[aria-labelledby=for-production]").inner_text()
 
