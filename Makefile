@@ -104,7 +104,7 @@ $(VENV)/bin/python:
 	$(QUIET)$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/python
-	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). The first time takes minutes: PyTorch is up to 3 GB."
+	@echo "Installing $$(grep -c == $<) packages into $(VENV) ($<). The first time takes minutes: PyTorch with CUDA is gigabytes."
 	$(QUIET)$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(if $(VERBOSE),,--quiet --quiet) \
 		--requirement $<
 	@touch $@
