@@ -29,6 +29,7 @@ _TITLES = {
     "load": "Load tests",
     "measure": "Measurements",
     "model": "Models",
+    "predict_load": "Predicted capacity",
     "profile": "Profiles",
     "retry_disturbed": "Disturbed measurements, once more",
 }
